@@ -1,0 +1,84 @@
+# The two commands of the README, and the parts of the second. `make` alone lists them.
+#
+#   PYTHON=python3.12        the Python (3.11 or newer) that makes the virtual environment
+#   VENV=DIR                 use, or make, the environment there instead of .venv
+#   PYTEST_ARGS="-k engines" further arguments for pytest
+#   NEUROSLEEP_DATA=DIR      folder of the real data sets, read by the package itself
+
+PYTHON ?= python3
+VENV ?= .venv
+PYTEST_ARGS ?=
+
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+
+# The stamps say what is installed from which checkout, since several checkouts may take turns with one environment:
+# an editable install points at the last one, so each install removes the stamps of the others.
+HERE := $(shell pwd -P | cksum | cut -d ' ' -f 1)
+DEMO_READY := $(VENV)/.neurosleep-$(HERE)-demo
+DEV_READY := $(VENV)/.neurosleep-$(HERE)-dev
+
+heading = @printf '\n=== %s ===\n' '$(1)'
+COVERAGE := --cov=neurosleep --cov-branch --cov-report=term-missing:skip-covered
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.NOTPARALLEL:
+.PHONY: help demo install test test-full checks lint types rooms format clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+demo: $(DEMO_READY) ## install what the demo needs, then run it on embedded real data: out/demo
+	@rm -rf out/demo
+	$(BIN)/neurosleep demo --out out/demo
+
+install: $(DEV_READY) ## install everything a developer needs into .venv
+
+test: checks ## install what is missing, then lint, types, order of the rooms, tests with branch coverage
+	$(call heading,tests with branch coverage (small tier))
+	$(BIN)/pytest $(COVERAGE) -m "not full" $(PYTEST_ARGS)
+
+test-full: checks ## the same with every test, the long ones too
+	$(call heading,tests with branch coverage (every test))
+	$(BIN)/pytest $(COVERAGE) -m "" $(PYTEST_ARGS)
+
+checks: lint types rooms
+
+lint: $(DEV_READY) ## ruff: rules and format
+	$(call heading,lint)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(DEV_READY) ## mypy, strict
+	$(call heading,types)
+	$(BIN)/mypy --strict neurosleep
+
+rooms: $(DEV_READY) ## import-linter: the order of the rooms
+	$(call heading,order of the rooms)
+	$(BIN)/lint-imports
+
+format: $(DEV_READY) ## let ruff mend and format what it can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean: ## remove builds, caches and out/demo (not .venv, not your runs)
+	rm -rf build dist *.egg-info htmlcov .coverage .coverage.* out/demo
+	rm -rf .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	find . -path './.*' -prune -o -type d -name __pycache__ -prune -exec rm -rf {} +
+
+$(BIN)/pip:
+	$(call heading,virtual environment in $(VENV))
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	    { echo 'neurosleep needs Python 3.11 or newer; name one: make PYTHON=python3.12 ...' >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(DEMO_READY): pyproject.toml | $(BIN)/pip
+	$(call heading,install)
+	$(PIP) install -e .
+	@rm -f $(VENV)/.neurosleep-* && touch $(DEMO_READY)
+
+$(DEV_READY): pyproject.toml | $(BIN)/pip
+	$(call heading,install for development)
+	$(PIP) install -e ".[dev]"
+	@rm -f $(VENV)/.neurosleep-* && touch $(DEMO_READY) $(DEV_READY)

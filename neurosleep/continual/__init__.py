@@ -1,0 +1,1 @@
+"""Task sequences, strategies, metrics."""

@@ -1,0 +1,1 @@
+"""Awake to spiking and back."""

@@ -1,0 +1,113 @@
+"""The errors a user can meet: each says what was given, what was expected and what to do next.
+
+Every class here stands for a mistake that the user can mend; the command line turns it into one message and exit
+code 2. Anything else that escapes is a fault of ours (exit code 1).
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+__all__ = [
+    "ConversionError",
+    "DataError",
+    "MissingExtraError",
+    "NeurosleepError",
+    "RunFolderError",
+    "SettingsError",
+    "UnknownNameError",
+    "UnsupportedError",
+    "missing_extra",
+    "unknown_name",
+]
+
+
+class NeurosleepError(ValueError):
+    """A mistake in what the user gave.
+
+    Parameters
+    ----------
+    message:
+        One sentence: what is wrong, with the value that was given.
+    found, expected:
+        What was given and what would have been right, where the message alone does not say it.
+    hint:
+        What to do next.
+    """
+
+    def __init__(
+        self, message: str, *, found: str | None = None, expected: str | None = None, hint: str | None = None
+    ) -> None:
+        super().__init__(message, found, expected, hint)
+        self.message = message
+        self.found = found
+        self.expected = expected
+        self.hint = hint
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # Errors travel from worker processes to the parent, so keyword-only arguments must survive pickling.
+        return (_rebuild, (type(self), self.message, self.found, self.expected, self.hint))
+
+    def __str__(self) -> str:
+        rows = [("Found", self.found), ("Expected", self.expected), ("Try", self.hint)]
+        return "\n".join([self.message] + [f"  {label + ':':<9} {text}" for label, text in rows if text])
+
+
+def _rebuild(
+    kind: type[NeurosleepError], message: str, found: str | None, expected: str | None, hint: str | None
+) -> NeurosleepError:
+    return kind(message, found=found, expected=expected, hint=hint)
+
+
+class DataError(NeurosleepError):
+    """A data set, data file or array cannot be used."""
+
+
+class SettingsError(NeurosleepError):
+    """A setting, option or argument has a value that makes no sense."""
+
+
+class UnknownNameError(SettingsError):
+    """A name (experiment, strategy, key, engine, …) does not exist."""
+
+
+class UnsupportedError(NeurosleepError):
+    """Something valid in itself cannot be done by the part that was asked."""
+
+
+class ConversionError(NeurosleepError):
+    """A network cannot be turned into a spiking network, or back."""
+
+
+class RunFolderError(NeurosleepError):
+    """An output folder cannot be used: it exists already, is locked, broken or cannot be written."""
+
+
+class MissingExtraError(NeurosleepError):
+    """An optional dependency is needed and not installed."""
+
+
+def unknown_name(kind: str, given: str, known: Iterable[str]) -> UnknownNameError:
+    """The error for a name that does not exist; it names the nearest existing one.
+
+    >>> print(unknown_name("strategy", "scr", ["src", "joint"]))
+    There is no strategy named 'scr'.
+      Expected: one of: joint, src
+      Try:      did you mean 'src'?
+    """
+    names = sorted(known)
+    close = difflib.get_close_matches(given, names, n=1, cutoff=0.0)
+    return UnknownNameError(
+        f"There is no {kind} named {given!r}.",
+        expected="one of: " + ", ".join(names),
+        hint=f"did you mean {close[0]!r}?" if close else None,
+    )
+
+
+def missing_extra(module: str, extra: str, purpose: str) -> MissingExtraError:
+    """The error for an optional dependency that is not installed, with the exact command that installs it."""
+    return MissingExtraError(
+        f"{purpose} needs the package {module!r}, which is not installed.",
+        hint=f'pip install "neurosleep[{extra}]"',
+    )

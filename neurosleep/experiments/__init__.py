@@ -1,0 +1,1 @@
+"""Published experiments, the runner and run folders."""

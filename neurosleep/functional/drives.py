@@ -1,0 +1,108 @@
+r"""The noise that drives a sleeping network: independent random spikes at rates given by a mean image.
+
+With a mean image :math:`m`, an input fires in a step with probability :math:`\min(1, 2\,dt\,r_{max}\,m_i)` (Bernoulli;
+the factor 2 is in the released code of Tadros et al. 2022) or :math:`1 - e^{-2\,dt\,r_{max}\,m_i}` (Poisson: at least
+one event within the step). For images, only a square window is visible in each step, at a place drawn anew every step.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import numpy as np
+import numpy.typing as npt
+
+from neurosleep.errors import SettingsError, unknown_name
+from neurosleep.functional.events import SpikeEvents
+
+__all__ = ["PROCESSES", "MeanDrive", "Process"]
+
+Process = Literal["bernoulli", "poisson"]
+PROCESSES: tuple[str, ...] = get_args(Process)
+
+
+@dataclass(frozen=True, eq=False)
+class MeanDrive:
+    """Random spikes around a mean image.
+
+    Parameters
+    ----------
+    mean:
+        Mean input, float ``[n]``, not negative (1 is full intensity).
+    max_rate:
+        Rate of an input of intensity 1 in Hz, before the factor 2 (see above); not negative.
+    window:
+        Side of the visible square in pixels, or None to see the whole image in every step.
+    image_shape:
+        Height and width of the image; needed with a window.
+    process:
+        ``"bernoulli"`` or ``"poisson"``.
+    dt:
+        Length of a step in seconds.
+    """
+
+    mean: npt.NDArray[np.float64]
+    max_rate: float
+    window: int | None = None
+    image_shape: tuple[int, int] | None = None
+    process: Process = "bernoulli"
+    dt: float = 0.001
+
+    def __post_init__(self) -> None:
+        mean = np.ascontiguousarray(self.mean, dtype=np.float64).reshape(-1)
+        object.__setattr__(self, "mean", mean)
+        if mean.size == 0 or not np.isfinite(mean).all() or (mean < 0).any():
+            raise SettingsError(
+                "The mean input of the drive has negative, infinite or NaN entries, or none at all.",
+                expected="one finite number >= 0 for every input",
+            )
+        if not 0 <= self.max_rate < float("inf"):
+            raise SettingsError(f"The drive's max_rate is {self.max_rate!r}.", expected="a rate in Hz, >= 0")
+        if not 0 < self.dt < float("inf"):
+            raise SettingsError(f"The drive's dt is {self.dt!r}.", expected="a number of seconds > 0")
+        if self.process not in PROCESSES:
+            raise unknown_name("spike process", self.process, PROCESSES)
+        if self.window is None:
+            return
+        if self.image_shape is None or self.image_shape[0] * self.image_shape[1] != mean.size:
+            raise SettingsError(
+                f"A drive with a window needs the image's shape; it is {self.image_shape!r} for {mean.size} inputs.",
+                expected="image_shape = (height, width) with height * width inputs",
+                hint="window=None shows the whole input in every step",
+            )
+        if not 1 <= self.window <= min(self.image_shape):
+            raise SettingsError(
+                f"The drive's window is {self.window!r}.", expected=f"1 to {min(self.image_shape)} pixels"
+            )
+
+    @property
+    def n(self) -> int:
+        """Number of inputs."""
+        return self.mean.size
+
+    @property
+    def probability(self) -> npt.NDArray[np.float64]:
+        """Chance ``[n]`` that an input fires in a step in which it is visible."""
+        expected = 2 * self.dt * self.max_rate * self.mean
+        return np.minimum(expected, 1.0) if self.process == "bernoulli" else -np.expm1(-expected)
+
+    def draw(self, generator: np.random.Generator, steps: int) -> SpikeEvents:
+        """The input spikes of ``steps`` steps; the same generator state gives the same spikes."""
+        p = self.probability.astype(np.float32)
+        if self.window is None or self.image_shape is None:
+            fired = generator.random((steps, self.n), dtype=np.float32) < p
+            times, neurons = np.nonzero(fired)
+        else:
+            height, width = self.image_shape
+            row = generator.integers(0, height - self.window + 1, size=steps)
+            column = generator.integers(0, width - self.window + 1, size=steps)
+            side = np.arange(self.window)
+            within = (side[:, None] * width + side).reshape(-1)
+            pixel = (row * width + column)[:, None] + within
+            fired = generator.random(pixel.shape, dtype=np.float32) < p[pixel]
+            times, visible = np.nonzero(fired)
+            neurons = pixel[times, visible]
+        offsets = np.zeros(steps + 1, dtype=np.int64)
+        np.cumsum(np.bincount(times, minlength=steps), out=offsets[1:])
+        return SpikeEvents(self.n, offsets, neurons.astype(np.int32))

@@ -1,0 +1,85 @@
+r"""Pair-based spike-timing-dependent plasticity with exponential traces."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar
+
+from torch import Tensor
+
+from neurosleep.errors import SettingsError
+
+__all__ = ["PairSTDP", "pair_stdp_step"]
+
+
+@dataclass(frozen=True)
+class PairSTDP:
+    r"""Specification of pair-based STDP.
+
+    Each step, in this order: both traces decay; the presynaptic trace takes up this step's presynaptic spikes; weights
+    change; the postsynaptic trace takes up this step's postsynaptic spikes. A pair within one step is therefore causal
+    (the input made the unit fire) and potentiates.
+
+    .. math::
+        \Delta w_{ji} = A_+\, s_j\, x_i - A_-\, s_i\, y_j
+
+    Parameters
+    ----------
+    a_plus, a_minus:
+        Amplitudes, in units of the weight, not negative.
+    decay_plus, decay_minus:
+        Factors of the traces per step, ``exp(-dt/tau)``, from 0 to below 1 (0.951 is 20 ms at 1 ms a step).
+    w_min, w_max:
+        Bounds of the weight.
+
+    References
+    ----------
+    Song, Miller, Abbott (2000), Nature Neuroscience 3:919, doi:10.1038/78829.
+    """
+
+    a_plus: float
+    a_minus: float
+    decay_plus: float = math.exp(-1 / 20)
+    decay_minus: float = math.exp(-1 / 20)
+    w_min: float = -math.inf
+    w_max: float = math.inf
+    name: ClassVar[str] = "stdp"
+
+    def __post_init__(self) -> None:
+        for key in ("a_plus", "a_minus"):
+            if not 0 <= getattr(self, key) < math.inf:
+                raise SettingsError(f"The rule's {key} is {getattr(self, key)!r}.", expected="a number >= 0")
+        for key in ("decay_plus", "decay_minus"):
+            if not 0 <= getattr(self, key) < 1:
+                raise SettingsError(f"The rule's {key} is {getattr(self, key)!r}.", expected="from 0 to below 1")
+        if not self.w_min < self.w_max:
+            raise SettingsError(f"The rule's bounds are {self.w_min!r} to {self.w_max!r}.", expected="w_min < w_max")
+
+    def initial_traces(self, weight: Tensor) -> tuple[Tensor, ...]:
+        """Presynaptic ``[pre]`` and postsynaptic ``[post]`` trace, zero."""
+        return weight.new_zeros(weight.shape[1]), weight.new_zeros(weight.shape[0])
+
+    def step_(self, weight: Tensor, pre: Tensor, post: Tensor, traces: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        """Change ``weight`` ``[post, pre]`` in place; return the new traces."""
+        x, y = traces
+        x = x * self.decay_plus + pre.to(x.dtype)
+        y = y * self.decay_minus
+        rows, columns = post.nonzero().squeeze(1), pre.nonzero().squeeze(1)
+        # A weight whose both sides fired takes depression and potentiation before it meets its bounds.
+        if len(columns):
+            weight[:, columns] -= self.a_minus * y[:, None]
+        if len(rows):
+            weight[rows] = (weight[rows] + self.a_plus * x).clamp(self.w_min, self.w_max)
+        if len(columns):
+            weight[:, columns] = weight[:, columns].clamp(self.w_min, self.w_max)
+        return x, y + post.to(y.dtype)
+
+
+def pair_stdp_step(
+    weight: Tensor, pre: Tensor, post: Tensor, traces: tuple[Tensor, Tensor], rule: PairSTDP
+) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+    """The rule as a pure function: new weight ``[post, pre]`` and new traces ``([pre], [post])``."""
+    updated = weight.clone()
+    x, y = rule.step_(updated, pre, post, traces)
+    return updated, (x, y)

@@ -1,0 +1,52 @@
+"""What every plasticity rule offers; one file per rule (:mod:`src_rule`, :mod:`pair_stdp`)."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Protocol, runtime_checkable
+
+from torch import Tensor
+
+from neurosleep.errors import SettingsError, unknown_name
+from neurosleep.functional.pair_stdp import PairSTDP
+from neurosleep.functional.src_rule import SRCRule
+
+__all__ = ["RULES", "PlasticityRule", "make_rule"]
+
+
+@runtime_checkable
+class PlasticityRule(Protocol):
+    """A local rule for one projection: it sees the spikes of both sides, its own traces and the weight."""
+
+    name: ClassVar[str]
+
+    def initial_traces(self, weight: Tensor) -> tuple[Tensor, ...]:
+        """Traces before the first step, for a weight ``[post, pre]``."""
+        ...
+
+    def step_(self, weight: Tensor, pre: Tensor, post: Tensor, traces: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        """Change ``weight`` in place after one step with boolean spikes ``[pre]`` and ``[post]``; return the traces."""
+        ...
+
+
+RULES: dict[str, type[SRCRule] | type[PairSTDP]] = {SRCRule.name: SRCRule, PairSTDP.name: PairSTDP}
+
+
+def make_rule(name: str, **parameters: Any) -> PlasticityRule:
+    """The rule ``name`` with its parameters, as settings files give them.
+
+    Raises
+    ------
+    UnknownNameError
+        If there is no such rule.
+    SettingsError
+        If a parameter is missing or unknown, or has an impossible value.
+    """
+    if name not in RULES:
+        raise unknown_name("plasticity rule", name, RULES)
+    try:
+        return RULES[name](**parameters)
+    except TypeError as error:
+        fields = ", ".join(RULES[name].__dataclass_fields__)
+        raise SettingsError(
+            f"The rule {name!r} cannot be made from {parameters!r}.", found=str(error), expected=f"parameters: {fields}"
+        ) from error

@@ -1,0 +1,79 @@
+r"""The plasticity rule of Sleep Replay Consolidation (Tadros et al. 2022): Hebbian, gated by the postsynaptic spike.
+
+When unit j fires, every input that fired in the same step gains ``inc * g(w)`` and every silent one loses
+``dec * g(w)``. Rows of silent units do not change. There is no bound and no normalisation.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from neurosleep.errors import SettingsError, unknown_name
+from neurosleep.functional.factors import FACTORS, Factor, weight_factor
+
+__all__ = ["SRCRule", "src_rows", "src_step"]
+
+
+@dataclass(frozen=True)
+class SRCRule:
+    """Specification of the rule.
+
+    Parameters
+    ----------
+    inc, dec:
+        Step of an active and of an inactive input, in units of the weight, not negative.
+    factor:
+        Weight factor g: ``"steep"`` (the released code), ``"logistic"`` or ``"constant"``.
+    width:
+        Width of the steep factor, in units of the weight.
+    """
+
+    inc: float
+    dec: float
+    factor: Factor = "steep"
+    width: float = 0.001
+    name: ClassVar[str] = "src"
+
+    def __post_init__(self) -> None:
+        for key in ("inc", "dec"):
+            if not 0 <= getattr(self, key) < float("inf"):
+                raise SettingsError(f"The rule's {key} is {getattr(self, key)!r}.", expected="a number >= 0")
+        if not 0 < self.width < float("inf"):
+            raise SettingsError(f"The rule's width is {self.width!r}.", expected="a number > 0")
+        if self.factor not in FACTORS:
+            raise unknown_name("weight factor", self.factor, FACTORS)
+
+    def initial_traces(self, weight: Tensor) -> tuple[Tensor, ...]:
+        """The rule keeps no traces."""
+        return ()
+
+    def step_(self, weight: Tensor, pre: Tensor, post: Tensor, traces: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        """Change ``weight`` ``[post, pre]`` in place after a step with boolean spikes ``pre`` and ``post``."""
+        rows = post.nonzero().squeeze(1)
+        if len(rows):
+            weight[rows] = src_rows(weight[rows], pre, self)
+        return traces
+
+
+def src_rows(rows: Tensor, pre: Tensor, rule: SRCRule) -> Tensor:
+    """New values of the weight rows ``[k, pre]`` of units that spiked; ``pre`` is boolean ``[pre]``."""
+    g = weight_factor(rows, rule.factor, rule.width)
+    return torch.where(pre, rows + rule.inc * g, rows - rule.dec * g)
+
+
+def src_step(weight: Tensor, pre: Tensor, post: Tensor, rule: SRCRule) -> Tensor:
+    r"""The rule as a pure function, for one step.
+
+    .. math::
+        w_{ji} \leftarrow w_{ji} + s_j \left( s_i\, inc - (1 - s_i)\, dec \right) g(w_{ji})
+
+    Shapes: ``weight`` ``[post, pre]``, ``pre`` and ``post`` boolean. Reference: science A.5 and A.6 of the released
+    code of Tadros et al. (2022), doi:10.1038/s41467-022-34938-7.
+    """
+    updated = weight.clone()
+    rule.step_(updated, pre, post, ())
+    return updated

@@ -1,0 +1,1 @@
+"""How an awake network learns one task."""

@@ -1,0 +1,1 @@
+"""Awake networks as torch modules."""

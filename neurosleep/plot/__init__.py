@@ -1,0 +1,1 @@
+"""Functions that take data and axes and return axes."""

@@ -1,0 +1,1 @@
+"""One night: drive, rule and engine."""

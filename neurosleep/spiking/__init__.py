@@ -1,0 +1,1 @@
+"""SpikingNetwork, recordings, engines."""
