@@ -22,8 +22,8 @@ Refractory = Literal["hold", "integrate"]
 class LIFParams(NamedTuple):
     """Parameters of a population; tensors are ``[n]`` or scalars, potentials in units of the threshold's.
 
-    ``decay`` is the factor per step (``exp(-dt/tau)``), ``amount`` what a soft reset takes away, ``refractory`` a number
-    of steps. While refractory the potential keeps its value (``while_refractory="hold"``) or goes on integrating
+    ``decay`` is the factor per step (``exp(-dt/tau)``), ``amount`` what a soft reset takes away, ``refractory`` a
+    number of steps. While refractory the potential keeps its value (``while_refractory="hold"``) or goes on integrating
     without firing (``"integrate"``).
     """
 

@@ -1,0 +1,113 @@
+"""One night: a drive, a plasticity rule and an engine make a spiking network sleep."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from time import perf_counter
+from typing import Literal
+
+import torch
+
+from neurosleep.errors import SettingsError
+from neurosleep.functional import MeanDrive, PlasticityRule, numpy_generator
+from neurosleep.spiking import Record, Recorder, Recording, SpikingNetwork, get_engine
+
+__all__ = ["CHUNK", "Divergence", "Night", "sleep"]
+
+# Steps drawn at once from one generator: a fixed number, so that every engine, and a resumed run, sees the same spikes.
+CHUNK = 1000
+
+
+@dataclass(frozen=True)
+class Divergence:
+    """Where a night left the bounds: after which step, and the projection whose weights did."""
+
+    step: int
+    projection: str
+
+
+@dataclass(frozen=True, eq=False)
+class Night:
+    """The outcome of a sleep.
+
+    Attributes
+    ----------
+    network:
+        The slept network; after a divergence the one that fell asleep.
+    recording:
+        What was recorded.
+    status:
+        ``"done"`` or ``"diverged"`` (then ``divergence`` says where).
+    seconds:
+        Time it took.
+    """
+
+    network: SpikingNetwork
+    recording: Recording
+    status: Literal["done", "diverged"]
+    seconds: float
+    divergence: Divergence | None = None
+
+
+def sleep(
+    network: SpikingNetwork,
+    *,
+    drive: MeanDrive,
+    rule: PlasticityRule,
+    steps: int,
+    engine: str = "event",
+    record: Record | None = None,
+    seed: int = 0,
+    task: int = 0,
+    bound: float = 1e6,
+    device: str = "cpu",
+    progress: Callable[[int], None] = lambda steps: None,
+) -> Night:
+    """Let ``network`` fire spontaneously and change; a new network comes back, the given one is untouched.
+
+    Parameters
+    ----------
+    network:
+        With exactly one input population, as large as the drive.
+    drive, rule, steps:
+        Noise, plasticity rule, and number of steps (at least 1).
+    engine:
+        Name of a registered engine.
+    record:
+        What to keep; spike counts if not given.
+    seed, task:
+        Key of the drive's random stream: chunk k of it is drawn from (seed, task, k).
+    bound:
+        A weight beyond this size, or one that is not finite, ends the night as diverged (looked at every 1000 steps).
+    progress:
+        Called with the number of steps done so far.
+
+    References
+    ----------
+    Tadros et al. (2022), doi:10.1038/s41467-022-34938-7, Algorithm 1.
+    """
+    if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:
+        raise SettingsError(f"The number of sleep steps is {steps!r}.", expected="a whole number of at least 1")
+    inputs = network.inputs
+    if len(inputs) != 1 or inputs[0].size != drive.n:
+        raise SettingsError(
+            f"The drive has {drive.n} inputs.",
+            expected="one input population of that size",
+            found=", ".join(f"{p.name}: {p.size}" for p in inputs) or "no input population",
+        )
+    begin = perf_counter()
+    session = get_engine(engine).start(network, rule, device=device)
+    recorder = Recorder(record or Record(), {p.name: p.size for p in network.populations}, network.dt)
+    projections = [p for p in network.projections if p.weight is not None]
+    for chunk, start in enumerate(range(0, steps, CHUNK)):
+        # A whole chunk is always drawn, so that a shorter night is the beginning of a longer one.
+        events = drive.draw(numpy_generator(seed, "drive", task, chunk), CHUNK).slice(0, min(CHUNK, steps - start))
+        recorder.add(session.run({inputs[0].name: events}))
+        for projection, weight in zip(projections, session.weights(), strict=True):
+            if not bool(torch.isfinite(weight).all()) or float(weight.abs().max()) > bound:
+                where = Divergence(start + events.steps, f"{projection.source} -> {projection.target}")
+                return Night(network, recorder.recording(), "diverged", perf_counter() - begin, where)
+        progress(start + events.steps)
+    slept = network.with_weights(session.weights())
+    return Night(slept, recorder.recording(), "done", perf_counter() - begin)

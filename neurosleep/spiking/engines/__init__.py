@@ -1,0 +1,19 @@
+"""Engines: ways to step one and the same SpikingNetwork."""
+
+from neurosleep.spiking.engines.base import Engine, Session, engine_names, get_engine, register_engine
+from neurosleep.spiking.engines.event import EventEngine
+from neurosleep.spiking.engines.norse_engine import NorseEngine
+from neurosleep.spiking.engines.reference import ReferenceEngine
+from neurosleep.spiking.engines.snntorch_engine import SnnTorchEngine
+
+__all__ = [
+    "Engine",
+    "EventEngine",
+    "NorseEngine",
+    "ReferenceEngine",
+    "Session",
+    "SnnTorchEngine",
+    "engine_names",
+    "get_engine",
+    "register_engine",
+]

@@ -1,0 +1,103 @@
+"""What every engine offers, and the registry they are chosen from."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from neurosleep.errors import UnsupportedError, unknown_name
+from neurosleep.functional import PlasticityRule, SpikeEvents
+from neurosleep.spiking.network import SpikingNetwork
+
+__all__ = ["Engine", "Session", "check_supported", "engine_names", "get_engine", "register_engine"]
+
+
+class Session(ABC):
+    """One network being stepped: its membranes, traces and weights between chunks of input."""
+
+    @abstractmethod
+    def run(self, inputs: Mapping[str, SpikeEvents]) -> dict[str, SpikeEvents]:
+        """Advance by the steps of ``inputs`` (by input population); return the spikes of every population."""
+
+    @abstractmethod
+    def weights(self) -> list[Tensor]:
+        """The present weights ``[post, pre]``, in the order of the network's own."""
+
+    @abstractmethod
+    def membranes(self) -> dict[str, Tensor]:
+        """The present membrane potentials ``[n]``, by population."""
+
+
+class Engine(ABC):
+    """A way to step a :class:`SpikingNetwork` under the step contract; stateless, makes sessions."""
+
+    name: ClassVar[str]
+    population_kinds: ClassVar[frozenset[str]]
+    projection_kinds: ClassVar[frozenset[str]]
+    rules: ClassVar[frozenset[str]]
+
+    def start(self, network: SpikingNetwork, rule: PlasticityRule | None = None, *, device: str = "cpu") -> Session:
+        """A session that begins at rest; ``rule`` None simulates without plasticity.
+
+        Raises
+        ------
+        UnsupportedError
+            If the network or the rule holds anything that this engine does not offer, by name.
+        """
+        check_supported(self, network, rule)
+        with torch.no_grad():
+            return self._start(network, rule, device)
+
+    @abstractmethod
+    def _start(self, network: SpikingNetwork, rule: PlasticityRule | None, device: str) -> Session: ...
+
+
+def check_supported(engine: Engine, network: SpikingNetwork, rule: PlasticityRule | None) -> None:
+    """Refuse by name what ``engine`` does not offer."""
+    hint = "--engine reference supports every kind of population and projection that any engine does"
+    for population in network.populations:
+        if population.kind not in engine.population_kinds:
+            raise UnsupportedError(
+                f"The engine {engine.name!r} cannot step population {population.name!r} of kind {population.kind!r}.",
+                expected="one of: " + ", ".join(sorted(engine.population_kinds)),
+                hint=hint,
+            )
+    for projection in network.projections:
+        where = f"projection {projection.source!r} -> {projection.target!r}"
+        if projection.kind not in engine.projection_kinds:
+            raise UnsupportedError(
+                f"The engine {engine.name!r} cannot compute {where} of kind {projection.kind!r}.",
+                expected="one of: " + ", ".join(sorted(engine.projection_kinds)),
+                hint=hint,
+            )
+    if rule is not None and rule.name not in engine.rules and "*" not in engine.rules:
+        raise UnsupportedError(
+            f"The engine {engine.name!r} does not offer the plasticity rule {rule.name!r}.",
+            expected="one of: " + ", ".join(sorted(engine.rules)),
+            hint="--engine reference runs any rule that has a step_ method",
+        )
+
+
+_ENGINES: dict[str, type[Engine]] = {}
+
+
+def register_engine(engine: type[Engine]) -> type[Engine]:
+    """Add an engine class to the registry under its ``name`` (usable as a decorator)."""
+    _ENGINES[engine.name] = engine
+    return engine
+
+
+def engine_names() -> tuple[str, ...]:
+    """The registered engines."""
+    return tuple(sorted(_ENGINES))
+
+
+def get_engine(name: str) -> Engine:
+    """The engine ``name``; an unknown one raises :class:`~neurosleep.errors.UnknownNameError`."""
+    if name not in _ENGINES:
+        raise unknown_name("engine", name, _ENGINES)
+    return _ENGINES[name]()

@@ -1,0 +1,354 @@
+"""Event-driven, compiled: touches only what fired, and keeps each block of neurons in the cache over a whole chunk.
+
+A unit's future depends on the spikes of its sources and on its own weights only. So the steps of a chunk may be run
+block of units by block of units instead of step by step: the weights of a block then stay in the processor's cache.
+With feedback, a chunk is cut to the shortest delay of a loop, within which the same is true.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import numba
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from neurosleep.functional import FACTORS, PairSTDP, PlasticityRule, SpikeEvents, SRCRule
+from neurosleep.spiking.engines.base import Engine, Session, register_engine
+from neurosleep.spiking.network import SpikingNetwork
+
+__all__ = ["BLOCK", "EventEngine"]
+
+# Units that are stepped together. 16 float32 weights are one cache line, and 784 such lines fit into the L1 cache.
+BLOCK = 16
+
+_NONE, _SRC, _STDP = 0, 1, 2
+
+
+@numba.njit(cache=True, inline="always")  # type: ignore[untyped-decorator, unused-ignore]
+def _factor(w: Any, factor: int, width: Any, clip: float) -> Any:
+    if factor == 0:
+        x = w / width
+        if x > clip:
+            return 0.0
+        if x < -clip:
+            return 2.0
+        return 2.0 / (1.0 + np.exp(x))
+    if factor == 1:
+        return 1.0 / (1.0 + np.exp(-w))
+    return 1.0
+
+
+@numba.njit(cache=True, boundscheck=False)  # type: ignore[untyped-decorator, unused-ignore]
+def _run_population(
+    n: int,
+    steps: int,
+    weights: Any,  # [blocks, rows, BLOCK], rows = inputs of all projections one after another
+    pointers: Any,  # int64 [projections, steps + 1] into indices
+    indices: Any,  # int32: rows
+    first_row: Any,  # int64 [projections + 1]
+    scale: Any,  # [projections]
+    plastic: Any,  # bool [projections]
+    params: Any,  # [6, blocks * BLOCK]: threshold, decay, leak, reset value, amount, bias
+    strict: bool,
+    subtract: bool,
+    refractory: int,
+    hold: bool,
+    v: Any,  # [blocks * BLOCK]
+    wait: Any,  # int64 [blocks * BLOCK]
+    rule: int,
+    numbers: Any,  # parameters of the rule
+    factor: int,
+    clip: float,
+    trace_pre: Any,  # [rows]: presynaptic traces at the chunk's begin
+    trace_post: Any,  # [projections, blocks * BLOCK]
+) -> Any:
+    """Step one population through a chunk; returns its spikes as (times, neurons, count), block by block."""
+    blocks = weights.shape[0]
+    rows = weights.shape[1]
+    projections = pointers.shape[0]
+    capacity = 1024
+    times = np.empty(capacity, dtype=np.int64)
+    neurons = np.empty(capacity, dtype=np.int64)
+    found = 0
+    acc = np.empty(BLOCK, dtype=weights.dtype)
+    total = np.empty(BLOCK, dtype=weights.dtype)
+    fired = np.zeros(rows, dtype=np.bool_)
+    x = np.empty(rows, dtype=trace_pre.dtype)
+    for b in range(blocks):
+        low = b * BLOCK
+        w = weights[b]
+        threshold = params[0, low : low + BLOCK]
+        decay = params[1, low : low + BLOCK]
+        leak = params[2, low : low + BLOCK]
+        reset_value = params[3, low : low + BLOCK]
+        amount = params[4, low : low + BLOCK]
+        bias = params[5, low : low + BLOCK]
+        vb = v[low : low + BLOCK]
+        real = min(BLOCK, n - low)
+        if rule == _STDP:
+            x[:] = trace_pre
+        for t in range(steps):
+            for j in range(BLOCK):
+                total[j] = bias[j]
+            for q in range(projections):
+                first, last = pointers[q, t], pointers[q, t + 1]
+                if first == last:
+                    continue
+                for j in range(BLOCK):
+                    acc[j] = 0
+                for k in range(first, last):
+                    row = w[indices[k]]
+                    for j in range(BLOCK):
+                        acc[j] += row[j]
+                for j in range(BLOCK):
+                    total[j] += scale[q] * acc[j]
+            any_spike = False
+            if refractory == 0:
+                for j in range(BLOCK):
+                    vb[j] = leak[j] + decay[j] * (vb[j] - leak[j]) + total[j]
+                if strict:
+                    for j in range(BLOCK):
+                        any_spike |= vb[j] > threshold[j]
+                else:
+                    for j in range(BLOCK):
+                        any_spike |= vb[j] >= threshold[j]
+            else:
+                for j in range(real):
+                    if wait[low + j] <= 0 or not hold:
+                        vb[j] = leak[j] + decay[j] * (vb[j] - leak[j]) + total[j]
+                    over = vb[j] > threshold[j] if strict else vb[j] >= threshold[j]
+                    if wait[low + j] > 0:
+                        over = False
+                        wait[low + j] -= 1
+                    elif over:
+                        wait[low + j] = refractory
+                    # A mark that no potential can reach tells the loop below which units fired.
+                    if over:
+                        any_spike = True
+                        total[j] = np.inf
+                    else:
+                        total[j] = 0
+            if rule == _STDP:
+                # Traces decay and take up this step's inputs before weights change; the own spikes come last.
+                for r in range(rows):
+                    x[r] *= numbers[2]
+                for q in range(projections):
+                    for j in range(BLOCK):
+                        trace_post[q, low + j] *= numbers[3]
+                    for k in range(pointers[q, t], pointers[q, t + 1]):
+                        x[indices[k]] += 1
+                        if plastic[q]:
+                            for j in range(BLOCK):
+                                w[indices[k], j] -= numbers[1] * trace_post[q, low + j]
+            if any_spike:
+                if rule == _SRC:
+                    for q in range(projections):
+                        for k in range(pointers[q, t], pointers[q, t + 1]):
+                            fired[indices[k]] = True
+                for j in range(real):
+                    if refractory == 0:
+                        over = vb[j] > threshold[j] if strict else vb[j] >= threshold[j]
+                    else:
+                        over = total[j] == np.inf
+                    if not over:
+                        continue
+                    if found == capacity:
+                        capacity *= 2
+                        more_times = np.empty(capacity, dtype=np.int64)
+                        more_neurons = np.empty(capacity, dtype=np.int64)
+                        more_times[:found] = times[:found]
+                        more_neurons[:found] = neurons[:found]
+                        times, neurons = more_times, more_neurons
+                    times[found] = t
+                    neurons[found] = low + j
+                    found += 1
+                    for q in range(projections):
+                        if rule == _NONE or not plastic[q]:
+                            continue
+                        for r in range(first_row[q], first_row[q + 1]):
+                            value = w[r, j]
+                            if rule == _SRC:
+                                g = _factor(value, factor, numbers[2], clip)
+                                if fired[r]:
+                                    w[r, j] = value + numbers[0] * g
+                                else:
+                                    w[r, j] = value - numbers[1] * g
+                            else:
+                                w[r, j] = min(max(value + numbers[0] * x[r], numbers[4]), numbers[5])
+                    if subtract:
+                        vb[j] -= amount[j]
+                    else:
+                        vb[j] = reset_value[j]
+                if rule == _SRC:
+                    for q in range(projections):
+                        for k in range(pointers[q, t], pointers[q, t + 1]):
+                            fired[indices[k]] = False
+            if rule == _STDP:
+                for q in range(projections):
+                    if plastic[q]:
+                        for k in range(pointers[q, t], pointers[q, t + 1]):
+                            for j in range(BLOCK):
+                                value = w[indices[k], j]
+                                w[indices[k], j] = min(max(value, numbers[4]), numbers[5])
+                k = found - 1
+                while k >= 0 and times[k] == t and neurons[k] >= low:
+                    for q in range(projections):
+                        trace_post[q, neurons[k]] += 1
+                    k -= 1
+    if rule == _STDP:
+        trace_pre[:] = x
+    return times[:found], neurons[:found]
+
+
+class _Population:
+    """The compiled kernel's view of one population: blocked weights, parameters, state."""
+
+    def __init__(self, network: SpikingNetwork, name: str, rule: PlasticityRule | None) -> None:
+        population = network.population(name)
+        dtype = torch.empty(0, dtype=network.dtype).numpy().dtype
+        self.name, self.n = name, population.size
+        self.numbers = network.incoming(name)
+        incoming = [network.projections[k] for k in self.numbers]
+        self.projections = incoming
+        blocks = -(-self.n // BLOCK)
+        width = blocks * BLOCK
+        sizes = [network.population(p.source).size for p in incoming]
+        self.first_row = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+        self.weights = np.zeros((blocks, int(self.first_row[-1]), BLOCK), dtype=dtype)
+        for q, projection in enumerate(incoming):
+            assert projection.weight is not None  # the network checks it for every kind supported here
+            padded = np.zeros((width, sizes[q]), dtype=dtype)
+            padded[: self.n] = projection.weight.detach().cpu().numpy()
+            block = padded.reshape(blocks, BLOCK, sizes[q]).transpose(0, 2, 1)
+            self.weights[:, self.first_row[q] : self.first_row[q + 1]] = block
+        p = population.lif_params(network.dtype)
+        bias = torch.as_tensor(population.bias, dtype=network.dtype)
+        self.params = np.zeros((6, width), dtype=dtype)
+        for k, value in enumerate((p.threshold, p.decay, p.leak, p.reset_value, p.amount, bias)):
+            self.params[k, : self.n] = value.numpy()
+        self.params[0, self.n :] = np.inf  # units that only fill the last block never fire
+        self.v = self.params[2].copy()
+        self.wait = np.zeros(width, dtype=np.int64)
+        self.scale = np.array([q.scale for q in incoming], dtype=dtype)
+        self.plastic = np.array([q.plastic and rule is not None for q in incoming], dtype=np.bool_)
+        self.strict, self.subtract = p.compare == ">", p.reset == "subtract"
+        self.refractory, self.hold = population.refractory, p.while_refractory == "hold"
+        self.trace_pre = np.zeros(int(self.first_row[-1]), dtype=dtype)
+        self.trace_post = np.zeros((len(incoming), width), dtype=dtype)
+        self.rule, self.factor = _NONE, 0
+        parameters: tuple[float, ...] = (0.0,)
+        if isinstance(rule, SRCRule):
+            self.rule, self.factor = _SRC, FACTORS.index(rule.factor)
+            parameters = (rule.inc, rule.dec, rule.width)
+        elif isinstance(rule, PairSTDP):
+            self.rule = _STDP
+            parameters = (rule.a_plus, rule.a_minus, rule.decay_plus, rule.decay_minus, rule.w_min, rule.w_max)
+        self.rule_numbers = np.array(parameters, dtype=dtype)
+        # Beyond this many widths the steep factor is 0 or 2 to the last bit of the type.
+        self.clip = 45.0 if dtype == np.float64 else 20.0
+
+    def run(self, pointers: npt.NDArray[np.int64], indices: npt.NDArray[np.int32], steps: int) -> SpikeEvents:
+        times, neurons = _run_population(
+            self.n,
+            steps,
+            self.weights,
+            pointers,
+            indices,
+            self.first_row,
+            self.scale,
+            self.plastic,
+            self.params,
+            self.strict,
+            self.subtract,
+            self.refractory,
+            self.hold,
+            self.v,
+            self.wait,
+            self.rule,
+            self.rule_numbers,
+            self.factor,
+            self.clip,
+            self.trace_pre,
+            self.trace_post,
+        )
+        return SpikeEvents.from_times(times, neurons, steps=steps, n=self.n)
+
+    def weight(self, q: int) -> Tensor:
+        rows = self.weights[:, self.first_row[q] : self.first_row[q + 1]]
+        dense = rows.transpose(0, 2, 1).reshape(-1, rows.shape[1])[: self.n]
+        return torch.from_numpy(np.ascontiguousarray(dense))
+
+
+class _EventSession(Session):
+    def __init__(self, network: SpikingNetwork, rule: PlasticityRule | None) -> None:
+        self._network = network
+        self._populations = {p.name: _Population(network, p.name, rule) for p in network.layers}
+        self._memory = max([p.delay for p in network.projections], default=0)
+        self._past = {p.name: SpikeEvents.empty(p.size, self._memory) for p in network.populations}
+        order = list(network.order)
+        loops = [p.delay for p in network.projections if order.index(p.source) >= order.index(p.target)]
+        self._stride = min(loops) if loops else None
+
+    def run(self, inputs: Mapping[str, SpikeEvents]) -> dict[str, SpikeEvents]:
+        steps = next(iter(inputs.values())).steps
+        stride = self._stride or steps
+        parts: dict[str, list[SpikeEvents]] = {p.name: [] for p in self._network.layers}
+        for start in range(0, steps, max(stride, 1)):
+            stop = min(start + stride, steps)
+            for name, events in self._advance({k: e.slice(start, stop) for k, e in inputs.items()}).items():
+                parts[name].append(events)
+        fired = {name: SpikeEvents.concatenate(chunks, self._populations[name].n) for name, chunks in parts.items()}
+        return {**{name: events for name, events in inputs.items()}, **fired}
+
+    def _advance(self, inputs: Mapping[str, SpikeEvents]) -> dict[str, SpikeEvents]:
+        steps = next(iter(inputs.values())).steps
+        # Past and present of every population; what has not been stepped yet in this chunk is only read through delays.
+        seen = {n: SpikeEvents.concatenate((self._past[n], e), e.n) for n, e in inputs.items()}
+        fired: dict[str, SpikeEvents] = {}
+        for name in self._network.order:
+            if name in inputs:
+                continue
+            population = self._populations[name]
+            pointers = np.zeros((len(population.projections), steps + 1), dtype=np.int64)
+            rows: list[npt.NDArray[np.int32]] = []
+            base = 0
+            for q, projection in enumerate(population.projections):
+                source = seen.get(projection.source, self._past[projection.source])
+                begin = self._memory - projection.delay
+                window = source.slice(begin, begin + steps)
+                pointers[q] = window.offsets + base
+                base += window.count
+                rows.append(window.indices + np.int32(population.first_row[q]))
+            indices = np.concatenate(rows) if rows else np.zeros(0, dtype=np.int32)
+            fired[name] = population.run(pointers, indices, steps)
+            seen[name] = SpikeEvents.concatenate((self._past[name], fired[name]), population.n)
+        if self._memory:
+            self._past = {n: e.slice(e.steps - self._memory, e.steps) for n, e in seen.items()}
+        return fired
+
+    def weights(self) -> list[Tensor]:
+        found: dict[int, Tensor] = {}
+        for population in self._populations.values():
+            for q, number in enumerate(population.numbers):
+                found[number] = population.weight(q)
+        return [found[number] for number in sorted(found)]
+
+    def membranes(self) -> dict[str, Tensor]:
+        return {name: torch.from_numpy(p.v[: p.n].copy()) for name, p in self._populations.items()}
+
+
+@register_engine
+class EventEngine(Engine):
+    """Compiled and event-driven; the default for sleep. CPU only, float32 or float64 after the network's weights."""
+
+    name: ClassVar[str] = "event"
+    population_kinds: ClassVar[frozenset[str]] = frozenset({"input", "lif"})
+    projection_kinds: ClassVar[frozenset[str]] = frozenset({"dense", "recurrent"})
+    rules: ClassVar[frozenset[str]] = frozenset({SRCRule.name, PairSTDP.name})
+
+    def _start(self, network: SpikingNetwork, rule: PlasticityRule | None, device: str) -> Session:
+        return _EventSession(network, rule)

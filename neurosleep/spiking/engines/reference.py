@@ -1,0 +1,146 @@
+"""The definition: the step contract in plain torch, any dtype, any device; the other torch engines build on it."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from neurosleep.errors import SettingsError
+from neurosleep.functional import LIFState, PlasticityRule, SpikeEvents, lif_step
+from neurosleep.spiking.engines.base import Engine, Session, register_engine
+from neurosleep.spiking.network import Population, SpikingNetwork
+
+__all__ = ["LIFStepper", "ReferenceEngine", "Stepper", "TorchSession"]
+
+
+class Stepper:
+    """The neurons of one population: takes the summed input ``[batch, n]``, gives boolean spikes ``[batch, n]``."""
+
+    def __init__(self, population: Population, dtype: torch.dtype, device: str, batch: int) -> None:
+        self.p = population.lif_params(dtype, device)
+        v = torch.as_tensor(population.leak, dtype=dtype, device=device).expand(batch, population.size).clone()
+        self.state = LIFState(v, torch.zeros(batch, population.size, dtype=torch.int64, device=device))
+
+    def step(self, current: Tensor) -> Tensor:
+        """Advance by one step."""
+        raise TypeError("a stepper must say how it advances")
+
+
+class LIFStepper(Stepper):
+    """LIF units by :func:`~neurosleep.functional.lif_step`."""
+
+    def step(self, current: Tensor) -> Tensor:
+        """Advance by one step."""
+        spiked, self.state = lif_step(current, self.state, self.p)
+        return spiked
+
+
+class TorchSession(Session):
+    """Steps a network population by population; only the neurons' own step differs between the torch engines."""
+
+    def __init__(
+        self,
+        network: SpikingNetwork,
+        rule: PlasticityRule | None,
+        device: str,
+        stepper: type[Stepper],
+        batch: int = 1,
+    ) -> None:
+        self._network, self._rule, self._device = network, rule, device
+        self._weights = [
+            None if p.weight is None else p.weight.detach().clone().to(device) for p in network.projections
+        ]
+        self._dtype = network.dtype
+        self._traces = [
+            rule.initial_traces(w) if rule is not None and p.plastic and w is not None else ()
+            for p, w in zip(network.projections, self._weights, strict=True)
+        ]
+        self._steppers = {
+            p.name: stepper(p, self._dtype, device, batch) for p in network.populations if p.kind == "lif"
+        }
+        self._bias = {p.name: torch.as_tensor(p.bias, dtype=self._dtype, device=device) for p in network.populations}
+        longest = max([projection.delay for projection in network.projections], default=0)
+        silent = {p.name: torch.zeros(batch, p.size, dtype=torch.bool, device=device) for p in network.populations}
+        # past[0] is the present step, past[d] the step d before it.
+        self._past: deque[dict[str, Tensor]] = deque([dict(silent) for _ in range(longest + 1)], maxlen=longest + 1)
+
+    def step(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """One step of the contract: boolean input spikes ``[batch, n]`` by input population; all spikes come back."""
+        network, now = self._network, dict(inputs)
+        self._past.appendleft(now)
+        for name in network.order:
+            population = network.population(name)
+            if population.kind == "input":
+                continue
+            current = self._bias[name]
+            for k in network.incoming(name):
+                projection, weight = network.projections[k], self._weights[k]
+                source = self._past[projection.delay][projection.source]
+                if weight is None:
+                    current = current + projection.scale * source.to(self._dtype)
+                elif source.any():
+                    current = current + projection.scale * (source.to(self._dtype) @ weight.T)
+            if population.kind == "relay":
+                now[name] = current != 0
+                continue
+            stepper = self._steppers[name]
+            now[name] = stepper.step(current.expand_as(stepper.state.v))
+        if self._rule is not None:
+            # Rows and columns of one projection only; the contract lets updates wait for the end of the step.
+            for k, projection in enumerate(network.projections):
+                weight = self._weights[k]
+                if projection.plastic and weight is not None:
+                    pre, post = self._past[projection.delay][projection.source][0], now[projection.target][0]
+                    self._traces[k] = self._rule.step_(weight, pre, post, self._traces[k])
+        return now
+
+    @torch.no_grad()
+    def run(self, inputs: Mapping[str, SpikeEvents]) -> dict[str, SpikeEvents]:
+        """Advance by the steps of ``inputs``."""
+        steps = next(iter(inputs.values())).steps
+        fired: dict[str, list[Tensor]] = {p.name: [] for p in self._network.populations}
+        dense = {name: events.to_dense(torch.bool).to(self._device) for name, events in inputs.items()}
+        for t in range(steps):
+            for name, spikes in self.step({name: d[t : t + 1] for name, d in dense.items()}).items():
+                fired[name].append(spikes[0].nonzero().squeeze(1))
+        result = {}
+        for population in self._network.populations:
+            if population.name in inputs:
+                result[population.name] = inputs[population.name]
+                continue
+            neurons = torch.cat(fired[population.name]).cpu().numpy()
+            widths = torch.tensor([len(f) for f in fired[population.name]])
+            offsets = torch.cat([torch.zeros(1, dtype=torch.int64), widths.cumsum(0)]).numpy()
+            result[population.name] = SpikeEvents(population.size, offsets, neurons.astype("int32"))
+        return result
+
+    def weights(self) -> list[Tensor]:
+        """The present weights."""
+        return [w.detach().cpu().clone() for w in self._weights if w is not None]
+
+    def membranes(self) -> dict[str, Tensor]:
+        """The present membrane potentials."""
+        return {name: stepper.state.v[0].detach().cpu().clone() for name, stepper in self._steppers.items()}
+
+
+@register_engine
+class ReferenceEngine(Engine):
+    """Plain torch, dense input sums, row-sparse plasticity."""
+
+    name: ClassVar[str] = "reference"
+    population_kinds: ClassVar[frozenset[str]] = frozenset({"input", "relay", "lif"})
+    projection_kinds: ClassVar[frozenset[str]] = frozenset({"dense", "recurrent", "identity"})
+    rules: ClassVar[frozenset[str]] = frozenset({"*"})
+
+    def start_batch(self, network: SpikingNetwork, batch: int, *, device: str = "cpu") -> TorchSession:
+        """A session without plasticity that steps ``batch`` independent inputs at once."""
+        if batch < 1:
+            raise SettingsError(f"The batch size is {batch!r}.", expected="at least 1")
+        return TorchSession(network, None, device, LIFStepper, batch)
+
+    def _start(self, network: SpikingNetwork, rule: PlasticityRule | None, device: str) -> Session:
+        return TorchSession(network, rule, device, LIFStepper)

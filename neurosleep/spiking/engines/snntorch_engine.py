@@ -1,0 +1,60 @@
+"""The same network stepped by snnTorch neurons: the explicit simulation that people can inspect."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from neurosleep.functional import LIFState, PlasticityRule, reset_spiked
+from neurosleep.spiking.engines.base import Engine, Session, register_engine
+from neurosleep.spiking.engines.reference import Stepper, TorchSession
+from neurosleep.spiking.network import Population, SpikingNetwork
+
+__all__ = ["SnnTorchEngine", "strictly_above"]
+
+
+def strictly_above(threshold: Tensor, compare: str) -> Tensor:
+    """The threshold for a library that fires on ``v > threshold`` so that it fires where ``v compare threshold``."""
+    return threshold if compare == ">" else torch.nextafter(threshold, torch.full_like(threshold, -math.inf))
+
+
+class _SnnTorchStepper(Stepper):
+    def __init__(self, population: Population, dtype: torch.dtype, device: str, batch: int) -> None:
+        super().__init__(population, dtype, device, batch)
+        import snntorch
+
+        # Its reset would come a step late, and differs for values other than 0: none there, ours here.
+        self._neuron: Any = snntorch.Leaky(
+            beta=self.p.decay, threshold=strictly_above(self.p.threshold, self.p.compare), reset_mechanism="none"
+        ).to(device)
+        # snnTorch keeps every neuron ever made in a class-wide list, by which a reset elsewhere would reach this one.
+        snntorch.SpikingNeuron.instances.remove(self._neuron)
+
+    def step(self, current: Tensor) -> Tensor:
+        p, state = self.p, self.state
+        ready = state.wait <= 0
+        spikes, v = self._neuron(current + (1 - p.decay) * p.leak, state.v)
+        spiked = spikes.bool()
+        if p.refractory > 0:
+            spiked &= ready
+            if p.while_refractory == "hold":
+                v = torch.where(ready, v, state.v)
+        wait = torch.where(spiked, p.refractory.expand_as(state.wait), (state.wait - 1).clamp_min(0))
+        self.state = LIFState(reset_spiked(v, spiked, p), wait)
+        return spiked
+
+
+@register_engine
+class SnnTorchEngine(Engine):
+    """snnTorch ``Leaky`` neurons; plasticity and wiring are those of the reference engine."""
+
+    name: ClassVar[str] = "snntorch"
+    population_kinds: ClassVar[frozenset[str]] = frozenset({"input", "relay", "lif"})
+    projection_kinds: ClassVar[frozenset[str]] = frozenset({"dense", "recurrent", "identity"})
+    rules: ClassVar[frozenset[str]] = frozenset({"*"})
+
+    def _start(self, network: SpikingNetwork, rule: PlasticityRule | None, device: str) -> Session:
+        return TorchSession(network, rule, device, _SnnTorchStepper)

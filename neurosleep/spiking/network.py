@@ -1,0 +1,305 @@
+"""SpikingNetwork: populations and projections as a plain, frozen value. It knows nothing of sleep, hardware or data."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+import torch
+from torch import Tensor
+
+from neurosleep.errors import SettingsError, unknown_name
+from neurosleep.functional import Compare, LIFParams, Refractory, Reset
+
+__all__ = ["Population", "PopulationKind", "Projection", "ProjectionKind", "SpikingNetwork"]
+
+PopulationKind = Literal["input", "relay", "lif", "cuba_lif", "li"]
+ProjectionKind = Literal["dense", "conv", "pool", "flatten", "identity", "recurrent"]
+Parameter = float | Tensor
+
+
+def _check_parameter(population: str, key: str, value: Parameter, size: int, low: float, high: float) -> None:
+    tensor = torch.as_tensor(value, dtype=torch.float64)
+    if tensor.ndim > 1 or (tensor.ndim == 1 and len(tensor) != size):
+        raise SettingsError(
+            f"Population {population!r}: {key} has shape {tuple(tensor.shape)}.",
+            expected=f"a number, or one for each of the {size} neurons",
+        )
+    if not torch.isfinite(tensor).all() or (tensor < low).any() or (tensor > high).any():
+        bad = tensor.reshape(-1)[~(torch.isfinite(tensor) & (tensor >= low) & (tensor <= high)).reshape(-1)][0]
+        limits = f"at least {low:g}" if high == math.inf else f"between {low:g} and {high:g}"
+        raise SettingsError(
+            f"Population {population!r}: {key} is {bad.item()!r}.",
+            expected=f"a finite number, {limits}" if low > -math.inf else "a finite number",
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Population:
+    """A group of neurons of one kind.
+
+    Every parameter is a number or a tensor ``[n]``; potentials share the unit of the threshold.
+
+    Parameters
+    ----------
+    name, kind, shape:
+        ``kind`` is ``input``, ``relay`` (passes on what it receives), ``lif``, ``cuba_lif`` (with a synaptic current
+        that decays by ``synaptic_decay``) or ``li`` (integrates, never fires); ``shape`` without time and batch.
+    threshold, decay, leak, reset_value, bias:
+        ``decay`` is the factor per step; ``bias`` is added to the input every step.
+    refractory, while_refractory:
+        Steps without firing after a spike; meanwhile the potential is held or goes on integrating.
+    compare, reset, amount:
+        ``>=`` or ``>``; reset ``to_value`` or by ``subtract`` of ``amount`` (None: the threshold).
+    """
+
+    name: str
+    kind: PopulationKind
+    shape: tuple[int, ...]
+    threshold: Parameter = 1.0
+    decay: Parameter = 1.0
+    leak: Parameter = 0.0
+    reset_value: Parameter = 0.0
+    bias: Parameter = 0.0
+    refractory: int = 0
+    compare: Compare = ">="
+    reset: Reset = "to_value"
+    amount: Parameter | None = None
+    while_refractory: Refractory = "hold"
+    synaptic_decay: Parameter = 0.0
+
+    def __post_init__(self) -> None:
+        for key, kinds in (
+            ("kind", PopulationKind),
+            ("compare", Compare),
+            ("reset", Reset),
+            ("while_refractory", Refractory),
+        ):
+            if getattr(self, key) not in get_args(kinds):
+                raise unknown_name(f"population {key}", str(getattr(self, key)), get_args(kinds))
+        if not self.shape or any(length < 1 for length in self.shape):
+            raise SettingsError(f"Population {self.name!r} has shape {self.shape!r}.", expected="sizes of at least 1")
+        limits = {"threshold": (0.0, math.inf), "decay": (0.0, 1.0), "synaptic_decay": (0.0, 1.0)}
+        for key in ("threshold", "decay", "leak", "reset_value", "bias", "synaptic_decay"):
+            low, high = limits.get(key, (-math.inf, math.inf))
+            _check_parameter(self.name, key, getattr(self, key), self.size, low, high)
+        if self.amount is not None:
+            _check_parameter(self.name, "amount", self.amount, self.size, 0.0, math.inf)
+        if self.refractory < 0:
+            raise SettingsError(
+                f"Population {self.name!r}: refractory is {self.refractory!r}.", expected="a number of steps >= 0"
+            )
+
+    @property
+    def size(self) -> int:
+        """Number of neurons."""
+        return math.prod(self.shape)
+
+    def lif_params(self, dtype: torch.dtype, device: torch.device | str = "cpu") -> LIFParams:
+        """The parameters as tensors for :func:`~neurosleep.functional.lif_step`."""
+
+        def tensor(value: Parameter) -> Tensor:
+            return torch.as_tensor(value, dtype=dtype, device=device)
+
+        return LIFParams(
+            threshold=tensor(self.threshold),
+            decay=tensor(self.decay),
+            leak=tensor(self.leak),
+            reset_value=tensor(self.reset_value),
+            amount=tensor(self.threshold if self.amount is None else self.amount),
+            refractory=torch.as_tensor(self.refractory, device=device),
+            compare=self.compare,
+            reset=self.reset,
+            while_refractory=self.while_refractory,
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Projection:
+    """Synapses from one population to another.
+
+    Parameters
+    ----------
+    source, target:
+        Names of the populations.
+    kind:
+        ``dense`` and ``recurrent`` carry a weight ``[post, pre]``, ``identity`` none; ``conv``, ``pool`` and ``flatten``
+        take their geometry from ``options``.
+    scale:
+        Factor alpha on the summed input.
+    delay:
+        Steps; 0 means the same step.
+    plastic:
+        Whether a plasticity rule may change the weight.
+    """
+
+    source: str
+    target: str
+    kind: ProjectionKind = "dense"
+    weight: Tensor | None = None
+    scale: float = 1.0
+    delay: int = 0
+    plastic: bool = True
+    options: tuple[tuple[str, Any], ...] = ()
+
+    def __post_init__(self) -> None:
+        where = f"Projection {self.source!r} -> {self.target!r}"
+        if self.kind not in get_args(ProjectionKind):
+            raise unknown_name("projection kind", self.kind, get_args(ProjectionKind))
+        if not math.isfinite(self.scale):
+            raise SettingsError(f"{where}: scale is {self.scale!r}.", expected="a finite number")
+        if self.delay < 0:
+            raise SettingsError(f"{where}: delay is {self.delay!r}.", expected="a number of steps >= 0")
+        if self.weight is not None and not torch.isfinite(self.weight).all():
+            raise SettingsError(f"{where}: the weight holds NaN or infinite values.", expected="finite numbers")
+
+
+@dataclass(frozen=True, eq=False)
+class SpikingNetwork:
+    """A graph of populations and projections.
+
+    Parameters
+    ----------
+    populations, projections:
+        The graph. Loops need a delay of at least one step.
+    dt:
+        Length of a step in seconds.
+    discretisation:
+        How decays came from time constants: ``exponential`` or ``euler``.
+    """
+
+    populations: tuple[Population, ...]
+    projections: tuple[Projection, ...]
+    dt: float = 0.001
+    discretisation: Literal["exponential", "euler"] = "exponential"
+
+    def __post_init__(self) -> None:
+        names = [population.name for population in self.populations]
+        if len(set(names)) != len(names):
+            raise SettingsError(f"Two populations share a name: {', '.join(names)}.", expected="names that differ")
+        if not self.dt > 0 or not math.isfinite(self.dt):
+            raise SettingsError(f"dt is {self.dt!r}.", expected="a number of seconds > 0")
+        for projection in self.projections:
+            for name in (projection.source, projection.target):
+                if name not in names:
+                    raise unknown_name("population", name, names)
+            if projection.kind in ("dense", "recurrent"):
+                expected = (self.population(projection.target).size, self.population(projection.source).size)
+                found = None if projection.weight is None else tuple(projection.weight.shape)
+                if found != expected:
+                    raise SettingsError(
+                        f"Projection {projection.source!r} -> {projection.target!r}: the weight has shape {found}.",
+                        expected=f"[post, pre] = {expected}",
+                    )
+        _ = self.order
+
+    def population(self, name: str) -> Population:
+        """The population with this name."""
+        for population in self.populations:
+            if population.name == name:
+                return population
+        raise unknown_name("population", name, [population.name for population in self.populations])
+
+    def incoming(self, name: str) -> list[int]:
+        """Numbers of the projections that end in population ``name``."""
+        return [k for k, projection in enumerate(self.projections) if projection.target == name]
+
+    @property
+    def order(self) -> tuple[str, ...]:
+        """Names in topological order of the projections without delay."""
+        waiting = {
+            population.name: {p.source for p in self.projections if p.target == population.name and p.delay == 0}
+            for population in self.populations
+        }
+        order: list[str] = []
+        while waiting:
+            ready = [name for name, sources in waiting.items() if not sources - set(order)]
+            if not ready:
+                raise SettingsError(
+                    f"The populations {', '.join(waiting)} form a loop without delay.",
+                    expected="a delay of at least one step on every feedback projection",
+                )
+            order += ready
+            for name in ready:
+                del waiting[name]
+        return tuple(order)
+
+    @property
+    def inputs(self) -> tuple[Population, ...]:
+        """The input populations."""
+        return tuple(population for population in self.populations if population.kind == "input")
+
+    @property
+    def layers(self) -> tuple[Population, ...]:
+        """Everything but the inputs, in topological order."""
+        return tuple(self.population(name) for name in self.order if self.population(name).kind != "input")
+
+    @property
+    def weights(self) -> list[Tensor]:
+        """The weights of all projections that have one, in order."""
+        return [projection.weight for projection in self.projections if projection.weight is not None]
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The type of the weights."""
+        return self.weights[0].dtype if self.weights else torch.float32
+
+    def with_weights(self, weights: Sequence[Tensor]) -> SpikingNetwork:
+        """The same graph with other weights, in the order of :attr:`weights`."""
+        left = list(weights)
+        if len(left) != len(self.weights):
+            raise SettingsError(f"{len(left)} weights were given.", expected=f"{len(self.weights)}")
+        projections = tuple(
+            p if p.weight is None else dataclasses.replace(p, weight=left.pop(0)) for p in self.projections
+        )
+        return dataclasses.replace(self, projections=projections)
+
+    def to(self, dtype: torch.dtype) -> SpikingNetwork:
+        """The same network with weights of another type."""
+        return self.with_weights([weight.to(dtype) for weight in self.weights])
+
+    def with_thresholds(self, thresholds: dict[str, float]) -> SpikingNetwork:
+        """The same network with other thresholds, by population name."""
+        for name in thresholds:
+            self.population(name)
+        populations = tuple(
+            dataclasses.replace(p, threshold=thresholds[p.name]) if p.name in thresholds else p
+            for p in self.populations
+        )
+        return dataclasses.replace(self, populations=populations)
+
+    def __str__(self) -> str:
+        """One row per population and per projection."""
+
+        def short(value: Parameter) -> str:
+            return f"{value:g}" if not isinstance(value, Tensor) or value.ndim == 0 else f"[{len(value)}]"
+
+        rows = [("population", "kind", "shape", "threshold", "decay", "reset", "refractory")]
+        for p in self.populations:
+            shape = "x".join(map(str, p.shape))
+            plain = p.kind in ("input", "relay")
+            rows.append(
+                (p.name, p.kind, shape, "-", "-", "-", "-")
+                if plain
+                else (
+                    p.name,
+                    p.kind,
+                    shape,
+                    f"{p.compare} {short(p.threshold)}",
+                    short(p.decay),
+                    p.reset,
+                    str(p.refractory),
+                )
+            )
+        rows.append(("projection", "kind", "weight", "scale", "delay", "plastic", ""))
+        for q in self.projections:
+            size = "-" if q.weight is None else "x".join(map(str, q.weight.shape))
+            rows.append(
+                (f"{q.source} -> {q.target}", q.kind, size, f"{q.scale:g}", str(q.delay), str(q.plastic).lower(), "")
+            )
+        widths = [max(len(row[k]) for row in rows) for k in range(7)]
+        lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+        return f"SpikingNetwork, dt = {self.dt:g} s ({self.discretisation})\n" + "\n".join(lines)
