@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Literal, get_args
 
-import torch
 from torch import Tensor
 
 from neurosleep.errors import ConversionError, unknown_name
@@ -22,7 +21,7 @@ SCALES: tuple[str, ...] = get_args(Scale)
 
 
 def largest_activities(activities: Iterable[Sequence[Tensor]], weights: Sequence[Tensor]) -> list[float]:
-    """:math:`\\lambda_l` per layer from batches of activities (``[batch, n]`` per layer) and the weights."""
+    r""":math:`\lambda_l` per layer from batches of activities (``[batch, n]`` per layer) and the weights."""
     largest = [max(float(weight.max()), 0.0) for weight in weights]
     for batch in activities:
         largest = [max(found, float(layer.max())) for found, layer in zip(largest, batch, strict=True)]
@@ -55,4 +54,4 @@ def layer_scales(largest: Sequence[float], *, scale: Scale = "recursive", alpha_
 
 def batches(images: Tensor, size: int = 2000) -> Iterable[Tensor]:
     """``images`` in parts, so that the activities of a large set need not be held at once."""
-    return torch.split(images, size)
+    return (images[start : start + size] for start in range(0, len(images), size))

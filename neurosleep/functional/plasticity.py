@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from torch import Tensor
@@ -46,7 +47,7 @@ def make_rule(name: str, **parameters: Any) -> PlasticityRule:
     try:
         return RULES[name](**parameters)
     except TypeError as error:
-        fields = ", ".join(RULES[name].__dataclass_fields__)
+        fields = ", ".join(field.name for field in dataclasses.fields(RULES[name]))
         raise SettingsError(
             f"The rule {name!r} cannot be made from {parameters!r}.", found=str(error), expected=f"parameters: {fields}"
         ) from error

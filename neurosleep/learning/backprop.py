@@ -107,7 +107,9 @@ class Backprop:
 def predict(network: torch.nn.Module, images: Tensor, batch: int = 2000) -> Tensor:
     """Class of each image, int64 ``[n]``: the largest ReLU output, the first one on ties (all silent: class 0)."""
     network.eval()
-    return torch.cat([torch.relu(network(part)).argmax(1) for part in images.split(batch)])
+    return torch.cat(
+        [torch.relu(network(part)).argmax(1) for part in (images[k : k + batch] for k in range(0, len(images), batch))]
+    )
 
 
 def accuracy(network: torch.nn.Module, images: Tensor, labels: Tensor) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 import torch
@@ -50,9 +51,7 @@ class MLP(nn.Module):
         if not 0 < init < float("inf"):
             raise SettingsError(f"The range of the initial weights is {init!r}.", expected="a number > 0")
         self.sizes, self.dropout = tuple(sizes), dropout
-        self.layers = nn.ModuleList(
-            nn.Linear(n_in, n_out, bias=False) for n_in, n_out in zip(sizes[:-1], sizes[1:], strict=True)
-        )
+        self.layers = nn.ModuleList(nn.Linear(n_in, n_out, bias=False) for n_in, n_out in itertools.pairwise(sizes))
         for weight in self.weights:
             nn.init.uniform_(weight, -init, init, generator=generator)
 

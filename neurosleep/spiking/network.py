@@ -126,8 +126,8 @@ class Projection:
     source, target:
         Names of the populations.
     kind:
-        ``dense`` and ``recurrent`` carry a weight ``[post, pre]``, ``identity`` none; ``conv``, ``pool`` and ``flatten``
-        take their geometry from ``options``.
+        ``dense`` and ``recurrent`` carry a weight ``[post, pre]``, ``identity`` none; ``conv``, ``pool`` and
+        ``flatten`` take their geometry from ``options``.
     scale:
         Factor alpha on the summed input.
     delay:

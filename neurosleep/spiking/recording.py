@@ -108,7 +108,7 @@ class Recorder:
         return Recording(
             steps=self._steps,
             dt=self._dt,
-            counts=self._counts,
+            counts={name: counts.copy() for name, counts in self._counts.items()},
             window=self._record.rates_every,
             windows={name: np.array(values, dtype=np.int64) for name, values in self._windows.items()},
             spikes={name: SpikeEvents.concatenate(parts, self._sizes[name]) for name, parts in self._chunks.items()},

@@ -71,7 +71,7 @@ class _NorseStepper(Stepper):
         fed = current / self._rate if self._leaky else current
         spikes, after = self._cell(fed, self._state(v=state.v))
         v = after.v if self._leaky else state.v + current
-        spiked = spikes.bool()
+        spiked: Tensor = spikes.bool()
         if p.refractory > 0:
             spiked &= ready
             if p.while_refractory == "hold":
@@ -83,7 +83,7 @@ class _NorseStepper(Stepper):
 
 @register_engine
 class NorseEngine(Engine):
-    """Norse ``LIFBoxCell`` (``IAFCell`` where nothing leaks); plasticity and wiring are those of the reference engine."""
+    """Norse ``LIFBoxCell`` (``IAFCell`` where nothing leaks); plasticity and wiring as in the reference engine."""
 
     name: ClassVar[str] = "norse"
     population_kinds: ClassVar[frozenset[str]] = frozenset({"input", "relay", "lif"})

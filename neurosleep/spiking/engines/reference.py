@@ -102,6 +102,8 @@ class TorchSession(Session):
     def run(self, inputs: Mapping[str, SpikeEvents]) -> dict[str, SpikeEvents]:
         """Advance by the steps of ``inputs``."""
         steps = next(iter(inputs.values())).steps
+        if steps == 0:
+            return {p.name: SpikeEvents.empty(p.size) for p in self._network.populations}
         fired: dict[str, list[Tensor]] = {p.name: [] for p in self._network.populations}
         dense = {name: events.to_dense(torch.bool).to(self._device) for name, events in inputs.items()}
         for t in range(steps):

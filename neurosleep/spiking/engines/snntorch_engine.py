@@ -37,7 +37,7 @@ class _SnnTorchStepper(Stepper):
         p, state = self.p, self.state
         ready = state.wait <= 0
         spikes, v = self._neuron(current + (1 - p.decay) * p.leak, state.v)
-        spiked = spikes.bool()
+        spiked: Tensor = spikes.bool()
         if p.refractory > 0:
             spiked &= ready
             if p.while_refractory == "hold":

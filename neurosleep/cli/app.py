@@ -1,0 +1,223 @@
+"""Thin commands over the rooms. Nothing heavy is imported before a command runs, so that ``--help`` answers at once."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from neurosleep.errors import NeurosleepError
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="A trained network that forgets becomes a spiking network, sleeps, wakes up and remembers.",
+)
+
+Json = Annotated[bool, typer.Option("--json", help="Print exactly one JSON object on standard output.")]
+Out = Annotated[Path, typer.Option(help="Output folder.")]
+Data = Annotated[str | None, typer.Option(help="Folder of the data sets (else NEUROSLEEP_DATA, else a download).")]
+Seed = Annotated[int, typer.Option(help="First seed.")]
+
+
+def _fail(error: NeurosleepError, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps({"error": {"type": type(error).__name__, "message": error.message, "hint": error.hint}}))
+    else:
+        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+    raise typer.Exit(2)
+
+
+@contextmanager
+def _user_errors(as_json: bool) -> Iterator[None]:
+    try:
+        yield
+    except NeurosleepError as error:
+        _fail(error, as_json)
+
+
+def _emit(result: dict[str, Any], as_json: bool, show: Callable[[dict[str, Any]], None]) -> None:
+    if as_json:
+        print(json.dumps(result, allow_nan=False))
+    else:
+        show(result)
+
+
+def _table(title: str, header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left")
+    for name in header:
+        table.add_column(name)
+    for row in rows:
+        table.add_row(*row)
+    Console().print(table)
+
+
+def _percent(entry: dict[str, Any]) -> str:
+    if entry["mean"] is None:
+        return "-"
+    return f"{100 * entry['mean']:.2f}" + ("" if entry["sd"] is None else f" ± {100 * entry['sd']:.2f}") + " %"
+
+
+@contextmanager
+def _progress(labels: list[str]) -> Iterator[Callable[[int, str], None]]:
+    """One line per run on standard error, on a terminal only."""
+    if not sys.stderr.isatty():
+        yield lambda number, text: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (
+        TextColumn("{task.description:<22}"),
+        BarColumn(),
+        TextColumn("{task.fields[text]}"),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+        whole = progress.add_task("runs", total=len(labels), text="")
+
+        def report(number: int, text: str) -> None:
+            if text == "done":
+                progress.advance(whole)
+            progress.update(whole, text=f"{labels[number]}: {text}")
+
+        yield report
+
+
+def _requests(
+    experiment: str,
+    strategies: list[str],
+    seeds: range,
+    changes: list[str],
+    engine: str | None,
+    data: str | None,
+    out: Path,
+    resume: bool,
+) -> list[Any]:
+    import os
+
+    from neurosleep.experiments import RunRequest, apply_changes, load_settings, parse_change, variant_name
+
+    name, settings = load_settings(experiment)
+    parsed = [parse_change(text) for text in changes]
+    if engine is not None and engine != settings["engine"]:
+        parsed.append(("engine", engine))
+    command = shlex.join(["neurosleep", *sys.argv[1:]])
+    folder = data or os.environ.get("NEUROSLEEP_DATA")
+    complete = apply_changes(settings, parsed)
+    return [
+        RunRequest(name, variant_name(parsed), strategy, seed, complete, folder, str(out), resume, command)
+        for seed in seeds
+        for strategy in strategies
+    ]
+
+
+def _seeds(first: int, number: int) -> range:
+    from neurosleep.errors import SettingsError
+
+    if number < 1 or first < 0:
+        raise SettingsError(f"--seed {first} --seeds {number} names no seeds.", expected="--seed >= 0 and --seeds >= 1")
+    return range(first, first + number)
+
+
+@app.command()
+def run(
+    experiment: Annotated[str, typer.Argument(help="A packaged experiment, or your own TOML file.")],
+    strategy: Annotated[str, typer.Option(help="Strategies, separated by commas.")] = "src",
+    seeds: Annotated[int, typer.Option(help="Number of seeds.")] = 1,
+    seed: Seed = 0,
+    changes: Annotated[list[str] | None, typer.Option("--set", help="key=value; may be given again.")] = None,
+    engine: Annotated[str | None, typer.Option(help="Engine that steps the sleeping network.")] = None,
+    data: Data = None,
+    out: Out = Path("runs"),
+    jobs: Annotated[int, typer.Option(help="Runs side by side, one thread each.")] = 1,
+    resume: Annotated[bool, typer.Option(help="Go on with runs that were stopped.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Run an experiment: strategies × seeds, each into a folder of its own."""
+    with _user_errors(as_json):
+        from neurosleep.experiments import run_experiment, summarise
+
+        names = [name.strip() for name in strategy.split(",") if name.strip()]
+        requests = _requests(experiment, names, _seeds(seed, seeds), changes or [], engine, data, out, resume)
+        with _progress([f"{r.strategy}, seed {r.seed}" for r in requests]) as report:
+            runs = run_experiment(requests, jobs=jobs, report=report)
+        result = {"out": str(out), "runs": runs, "summary": summarise(runs)}
+        _emit(result, as_json, _show_summary)
+
+
+def _show_summary(result: dict[str, Any]) -> None:
+    rows = [
+        (r["strategy"], _percent(r["accuracy_all"]), str(r["accuracy_all"]["n"]), str(r["diverged"]))
+        for r in result["summary"]
+    ]
+    first = result["summary"][0]
+    title = f"{first['experiment']} ({first['variant']}): accuracy over all classes after the last task"
+    _table(title, ("strategy", "accuracy", "n", "diverged"), rows)
+    print(f"Runs: {result['out']}   Report: neurosleep report {result['out']}")
+
+
+@app.command()
+def report(folder: Annotated[Path, typer.Argument(help="Folder of runs.")], as_json: Json = False) -> None:
+    """Write one self-contained HTML file about the runs in a folder."""
+    with _user_errors(as_json):
+        from neurosleep.experiments import write_report
+
+        _emit({"html": str(write_report(folder))}, as_json, lambda result: print(result["html"]))
+
+
+@app.command("list")
+def list_names(as_json: Json = False) -> None:
+    """Name the experiments, strategies, engines, rules, profiles and data sets there are."""
+    with _user_errors(as_json):
+        from neurosleep.data import dataset_names
+        from neurosleep.experiments import STRATEGIES, experiment_names
+        from neurosleep.functional import RULES
+        from neurosleep.spiking import engine_names
+
+        result: dict[str, Any] = {
+            "experiments": list(experiment_names()),
+            "strategies": list(STRATEGIES),
+            "engines": list(engine_names()),
+            "rules": sorted(RULES),
+            "profiles": [],
+            "datasets": list(dataset_names()),
+        }
+
+        def show(result: dict[str, Any]) -> None:
+            rows = [(kind, ", ".join(names) or "none yet") for kind, names in result.items()]
+            _table("What there is", ("kind", "names"), rows)
+
+        _emit(result, as_json, show)
+
+
+@app.command()
+def results(
+    folder: Annotated[Path, typer.Argument(help="Folder of run folders.")] = Path("results"),
+    out: Annotated[Path, typer.Option(help="File to write.")] = Path("docs/results.md"),
+    as_json: Json = False,
+) -> None:
+    """Write docs/results.md from the metrics of full runs."""
+    with _user_errors(as_json):
+        from neurosleep.experiments import results_page, write_whole
+
+        page, rows = results_page(folder)
+        write_whole(out, page)
+        _emit({"file": str(out), "rows": rows}, as_json, lambda r: print(f"{r['file']}: {r['rows']} rows"))
+
+
+def main() -> None:
+    """Entry point of the ``neurosleep`` command."""
+    app()

@@ -1,0 +1,116 @@
+"""Learning a sequence of tasks: train, evaluate, sleep, evaluate; interruptible after every phase."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from time import perf_counter
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from neurosleep.continual.strategies import Learner, Strategy
+from neurosleep.data import Task, to_float
+from neurosleep.functional import torch_generator
+from neurosleep.learning import Backprop, accuracy
+
+__all__ = ["Progress", "learn_tasks"]
+
+Phase = Literal["wake", "sleep"]
+
+
+@dataclass
+class Progress:
+    """How far a sequence has got; plain numbers only, so that it can be stored between phases.
+
+    ``task`` and ``phase`` name the next phase. Accuracies are fractions, one row per finished phase.
+    """
+
+    task: int = 0
+    phase: Phase = "wake"
+    status: Literal["done", "diverged"] = "done"
+    before_sleep: list[list[float]] = field(default_factory=list)
+    after: list[list[float]] = field(default_factory=list)
+    nights: list[dict[str, Any]] = field(default_factory=list)
+    seconds: dict[str, float] = field(default_factory=lambda: {"train": 0.0, "sleep": 0.0, "evaluate": 0.0})
+
+
+def _evaluate(
+    learner: Learner, strategy: Strategy, tests: list[tuple[Tensor, Tensor]], progress: Progress
+) -> list[float]:
+    begin = perf_counter()
+    strategy.before_eval(learner)
+    found = [accuracy(learner.network, images, labels) for images, labels in tests]
+    strategy.after_eval(learner)
+    progress.seconds["evaluate"] += perf_counter() - begin
+    return found
+
+
+def learn_tasks(
+    learner: Learner,
+    strategy: Strategy,
+    training: Backprop,
+    tests: list[Task],
+    progress: Progress,
+    *,
+    after_phase: Callable[[str, int], None] = lambda phase, task: None,
+    after_epoch: Callable[[int, int], None] = lambda task, epoch: None,
+) -> Progress:
+    """Run ``strategy`` over ``learner.tasks`` from where ``progress`` stands, and change both.
+
+    ``tests`` are the tasks whose test images are evaluated after every phase. ``after_phase(phase, task)`` is called
+    when a phase is complete and may store the state; the same call with the stored state goes on from there.
+    """
+    held = [(torch.from_numpy(to_float(t.test_images)), torch.from_numpy(t.test_labels)) for t in tests]
+    while progress.task < len(learner.tasks) and progress.status == "done":
+        learner.task = progress.task
+        task = learner.tasks[learner.task]
+        if progress.phase == "wake":
+            begin = perf_counter()
+            strategy.before_training_exp(learner)
+            images, labels = torch.from_numpy(to_float(task.train_images)), torch.from_numpy(task.train_labels)
+            for epoch in training.fit(
+                learner.network,
+                images,
+                labels,
+                learner.velocity,
+                lambda name, epoch: torch_generator(learner.seed, name, learner.task, epoch),
+                loss_term=lambda: strategy.loss_term(learner),
+                after_backward=lambda: strategy.after_backward(learner),
+                after_step=lambda: strategy.after_step(learner),
+            ):
+                after_epoch(learner.task, epoch)
+            learner.mean.update(task.pool_images)
+            progress.seconds["train"] += perf_counter() - begin
+            progress.before_sleep.append(_evaluate(learner, strategy, held, progress))
+            if not all(bool(torch.isfinite(weight).all()) for weight in learner.network.weights):
+                progress.status = "diverged"
+            progress.phase = "sleep"
+        else:
+            begin = perf_counter()
+            learner.night = None
+            strategy.after_training_exp(learner)
+            progress.seconds["sleep"] += perf_counter() - begin
+            if strategy.sleeps:
+                progress.after.append(_evaluate(learner, strategy, held, progress))
+            else:
+                progress.after.append(progress.before_sleep[-1])
+            night = learner.night
+            if night is not None:
+                recording = night.recording
+                progress.nights.append(
+                    {
+                        "steps": recording.steps,
+                        "spikes_per_step": {name: recording.spikes_per_step(name) for name in recording.counts},
+                        "divergence": None
+                        if night.divergence is None
+                        else {"step": night.divergence.step, "projection": night.divergence.projection},
+                    }
+                )
+                if night.status == "diverged":
+                    progress.status = "diverged"
+            progress.phase, progress.task = "wake", progress.task + 1
+        done: Phase = "wake" if progress.phase == "sleep" else "sleep"
+        after_phase(done, learner.task)
+    return progress

@@ -1,0 +1,40 @@
+r"""Metrics of continual learning, from the accuracy matrix :math:`R_{ij}`: after task i, on task j (fractions)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+__all__ = ["backward_transfer", "forgetting_first_minus_last", "forgetting_max_minus_last", "matrix_metrics"]
+
+Matrix = Sequence[Sequence[float]]
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    return sum(values) / len(values) if values else None
+
+
+def forgetting_max_minus_last(matrix: Matrix) -> float | None:
+    """Mean over all tasks but the last of the best earlier accuracy minus the final one (Chaudhry 2018)."""
+    last = len(matrix) - 1
+    return _mean([max(matrix[i][j] for i in range(j, last)) - matrix[last][j] for j in range(last)])
+
+
+def forgetting_first_minus_last(matrix: Matrix) -> float | None:
+    """Mean over all tasks but the last of the accuracy right after learning minus the final one (as in Avalanche)."""
+    last = len(matrix) - 1
+    return _mean([matrix[j][j] - matrix[last][j] for j in range(last)])
+
+
+def backward_transfer(matrix: Matrix) -> float | None:
+    """BWT of Lopez-Paz and Ranzato (2017): the negative of the forgetting first minus last."""
+    forgetting = forgetting_first_minus_last(matrix)
+    return None if forgetting is None else -forgetting
+
+
+def matrix_metrics(matrix: Matrix) -> dict[str, float | None]:
+    """All of them, by the names used in metrics.json; None where there is only one task."""
+    return {
+        "forgetting_max_minus_last": forgetting_max_minus_last(matrix),
+        "forgetting_first_minus_last": forgetting_first_minus_last(matrix),
+        "bwt": backward_transfer(matrix),
+    }

@@ -1,0 +1,334 @@
+"""Running experiments: one run in one thread, several side by side, each in its own folder, all resumable."""
+
+from __future__ import annotations
+
+import ctypes
+import importlib.metadata
+import multiprocessing
+import os
+import platform
+import signal
+import statistics
+import sys
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from neurosleep.continual import SRC, Joint, Learner, Progress, Strategy, learn_tasks, matrix_metrics
+from neurosleep.data import RunningMean, Task, class_incremental, load_dataset
+from neurosleep.errors import RunFolderError, SettingsError, unknown_name
+from neurosleep.experiments.run_folder import RunFolder, restore, tensors_of
+from neurosleep.experiments.settings import backprop_settings, check_strategies, dump_toml, sleep_settings
+from neurosleep.functional import check_seed, torch_generator
+from neurosleep.networks import MLP
+from neurosleep.spiking import Record, engine_names, get_engine
+
+__all__ = ["RunRequest", "run_experiment", "run_one", "summarise"]
+
+Report = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class RunRequest:
+    """One run: what, with which settings, from where, to where.
+
+    Parameters
+    ----------
+    experiment, variant, strategy, seed:
+        Its place in the output folder.
+    settings:
+        Complete settings (see :mod:`neurosleep.experiments.settings`).
+    data:
+        Folder of the data sets, or None.
+    out:
+        Output folder.
+    resume:
+        Whether to go on in a folder that exists.
+    command:
+        The command line, for the record.
+    """
+
+    experiment: str
+    variant: str
+    strategy: str
+    seed: int
+    settings: dict[str, Any]
+    data: str | None
+    out: str
+    resume: bool = False
+    command: str = ""
+
+    @property
+    def folder(self) -> RunFolder:
+        """Its run folder."""
+        return RunFolder(Path(self.out, self.experiment, self.variant, self.strategy, f"seed{self.seed}"))
+
+
+def _environment(request: RunRequest) -> dict[str, Any]:
+    packages = ("torch", "numpy", "numba", "snntorch", "norse", "safetensors")
+    versions: dict[str, str | None] = {"python": platform.python_version()}
+    for package in ("neurosleep", *packages):
+        try:
+            versions[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            versions[package] = None
+    command = request.command
+    if request.data:
+        command = command.replace(request.data, "DATA")
+    return {
+        "versions": versions,
+        "device": "cpu",
+        "machine": platform.machine(),
+        "threads": torch.get_num_threads(),
+        "command": command,
+        "dt": 0.001,
+    }
+
+
+def _tasks(request: RunRequest) -> list[Task]:
+    data = request.settings["data"]
+    dataset = load_dataset(data["name"], request.data)
+    return class_incremental(dataset, data["tasks"], images_per_task=data["images_per_task"], split=data["split"])
+
+
+def _strategy(request: RunRequest, report: Report) -> Strategy:
+    if request.strategy == "joint":
+        return Joint()
+    if request.strategy == "sequential":
+        return Strategy()
+    record = request.settings["record"]
+    return SRC(
+        sleep_settings(request.settings),
+        engine=request.settings["engine"],
+        record=Record(spikes=record),
+        progress=lambda done, steps: report(f"asleep, step {done} of {steps}"),
+    )
+
+
+def check_request(request: RunRequest) -> None:
+    """Find everything wrong with a request before anything is written or computed."""
+    check_strategies([request.strategy])
+    check_seed(request.seed)
+    backprop_settings(request.settings, request.strategy)
+    sleeping = sleep_settings(request.settings)
+    sizes = request.settings["network"]["sizes"]
+    MLP([2, 2], dropout=request.settings["network"]["dropout"], init=request.settings["network"]["init"])
+    if not all(isinstance(size, int) and size >= 1 for size in sizes) or len(sizes) < 2:
+        raise SettingsError(f"network.sizes is {sizes!r}.", expected="at least two whole numbers of at least 1")
+    if len(sleeping.thresholds) != len(sizes) - 1:
+        raise SettingsError(
+            f"sleep.thresholds has {len(sleeping.thresholds)} entries.", expected=f"{len(sizes) - 1}, one per layer"
+        )
+    if request.settings["engine"] not in engine_names():
+        raise unknown_name("engine", request.settings["engine"], engine_names())
+    get_engine(request.settings["engine"])
+    Record(spikes=request.settings["record"])
+    if request.settings["data"]["split"] not in ("test", "validation"):
+        raise unknown_name("split", request.settings["data"]["split"], ("test", "validation"))
+    folder = request.folder
+    if not request.resume and folder.path.exists():
+        raise RunFolderError(
+            f"The run folder {str(folder.path)!r} exists already.",
+            hint="--resume goes on with it (or keeps it, if it is finished); --out names another folder",
+        )
+    for parent in (folder.path, *folder.path.parents):
+        if parent.exists():
+            if not parent.is_dir():
+                raise RunFolderError(
+                    f"{str(parent)!r} is a file, where a folder is needed.", hint="choose another --out"
+                )
+            if not os.access(parent, os.W_OK):
+                raise RunFolderError(f"The folder {str(parent)!r} cannot be written.", hint="choose another --out")
+            break
+
+
+def run_one(request: RunRequest, report: Report = lambda text: None) -> dict[str, Any]:
+    """Run one request in the present process and return its metrics; a finished one is not run again.
+
+    Raises
+    ------
+    NeurosleepError
+        If the request cannot be run; nothing is left half-written then.
+    """
+    check_request(request)
+    folder = request.folder
+    if request.resume and folder.finished:
+        return folder.metrics()
+    torch.set_num_threads(1)
+    tests = _tasks(request)
+    settings = request.settings
+    inputs = int(np.prod(tests[0].train_images.shape[1:]))
+    classes = max(max(task.classes) for task in tests) + 1
+    sizes = settings["network"]["sizes"]
+    if sizes[0] != inputs or sizes[-1] < classes:
+        raise SettingsError(
+            f"network.sizes is {sizes!r}.", expected=f"{inputs} inputs and at least {classes} outputs for this data"
+        )
+    config = dump_toml(settings)
+    network = MLP(
+        sizes,
+        dropout=settings["network"]["dropout"],
+        init=settings["network"]["init"],
+        generator=torch_generator(request.seed, "init"),
+    )
+    velocity = [torch.zeros_like(weight) for weight in network.weights]
+    strategy = _strategy(request, report)
+    learner = Learner(network, velocity, strategy.tasks(tests), request.seed)
+    with folder.locked():
+        stored = folder.load_bundle(config) if request.resume else None
+        progress = Progress()
+        if stored is not None:
+            tensors, progress = stored
+            restore(tensors, network.weights, velocity)
+            if "mean.total" in tensors or any(key.startswith("mean.") for key in tensors):
+                state = {k.removeprefix("mean."): v.numpy() for k, v in tensors.items() if k.startswith("mean.")}
+                learner.mean = RunningMean.from_state(state)
+        else:
+            (folder.path / "config.toml").write_text(config, encoding="utf-8")
+            folder.write_json("environment.json", _environment(request))
+
+        def keep(phase: str, task: int) -> None:
+            if learner.night is not None and phase == "sleep":
+                recording = learner.night.recording
+                progress.nights[-1] |= {
+                    "window": recording.window,
+                    "windows": {name: counts.tolist() for name, counts in recording.windows.items()},
+                    "sizes": {name: len(counts) for name, counts in recording.counts.items()},
+                }
+                if recording.spikes:
+                    arrays: dict[str, Any] = {}
+                    for name, events in recording.spikes.items():
+                        arrays |= {f"{name}:offsets": events.offsets, f"{name}:indices": events.indices}
+                        arrays[f"{name}:n"] = np.int64(events.n)
+                    folder.write_spikes(task, arrays)
+            mean = {f"mean.{k}": torch.from_numpy(np.array(v)) for k, v in learner.mean.state_dict().items()}
+            folder.save_bundle(tensors_of(network.weights, velocity) | mean, progress, config)
+            done = progress.after[-1] if phase == "sleep" else progress.before_sleep[-1]
+            report(f"task {task + 1} of {len(learner.tasks)}, {phase}: {100 * sum(done) / len(done):.1f} %")
+
+        learn_tasks(
+            learner,
+            strategy,
+            backprop_settings(settings, request.strategy),
+            tests,
+            progress,
+            after_phase=keep,
+            after_epoch=lambda task, epoch: report(f"task {task + 1}, epoch {epoch}"),
+        )
+        folder.write_accuracy(progress)
+        if progress.nights:
+            folder.write_firing(progress)
+        metrics = _metrics(request, strategy, progress, tests)
+        folder.write_json("metrics.json", metrics)
+    return metrics
+
+
+def _metrics(request: RunRequest, strategy: Strategy, progress: Progress, tests: list[Task]) -> dict[str, Any]:
+    last = progress.after[-1] if progress.after else progress.before_sleep[-1]
+    counts = [len(task.test_labels) for task in tests]
+    overall = sum(a * n for a, n in zip(last, counts, strict=True)) / sum(counts)
+    done = progress.status == "done"
+    square = len(progress.after) == len(tests)
+    seconds = {key: round(value, 3) for key, value in progress.seconds.items()}
+    populations = list(progress.nights[0]["spikes_per_step"]) if progress.nights else []
+    divergence = next((night["divergence"] for night in progress.nights if night["divergence"]), None)
+    return {
+        "experiment": request.experiment,
+        "variant": request.variant,
+        "strategy": request.strategy,
+        "seed": request.seed,
+        "kind": "class-incremental",
+        "split": request.settings["data"]["split"],
+        "status": progress.status,
+        "data": request.settings["data"]["name"],
+        "reads_old_data": strategy.reads_old_data,
+        "results": {"accuracy_all": overall if done else None},
+        "accuracy_all": overall if done else None,
+        "accuracy_per_task": last,
+        "accuracy_matrix": progress.after,
+        "accuracy_before_sleep": progress.before_sleep if strategy.sleeps else None,
+        **(matrix_metrics(progress.after) if done and square else dict.fromkeys(matrix_metrics([[0.0]]))),
+        "sleep": {
+            "steps": [night["steps"] for night in progress.nights],
+            "spikes_per_step": [list(night["spikes_per_step"].values()) for night in progress.nights],
+            "populations": populations,
+            "divergence": divergence,
+        },
+        "seconds": seconds | {"total": round(sum(seconds.values()), 3)},
+    }
+
+
+def _start_worker() -> None:
+    torch.set_num_threads(1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if sys.platform == "linux":
+        # PR_SET_PDEATHSIG: the kernel ends this worker when its parent dies, however that happens.
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+
+
+def run_experiment(
+    requests: Sequence[RunRequest], *, jobs: int = 1, report: Callable[[int, str], None] = lambda number, text: None
+) -> list[dict[str, Any]]:
+    """Run all requests, ``jobs`` at a time with one thread each; metrics come back in their order.
+
+    Everything that can be checked is checked for all of them before the first starts. ``report(number, text)`` tells
+    the progress of a request (only that it has ended, with several jobs).
+    """
+    if jobs < 1:
+        raise SettingsError(f"--jobs is {jobs!r}.", expected="at least 1")
+    for request in requests:
+        check_request(request)
+    if requests:
+        _tasks(requests[0])
+    if jobs == 1 or len(requests) == 1:
+        results = []
+        for number, request in enumerate(requests):
+            results.append(run_one(request, lambda text, number=number: report(number, text)))  # type: ignore[misc]
+            report(number, "done")
+        return results
+    found: dict[int, dict[str, Any]] = {}
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(min(jobs, len(requests)), mp_context=context, initializer=_start_worker) as pool:
+        futures = {pool.submit(run_one, request): number for number, request in enumerate(requests)}
+        try:
+            for future in as_completed(futures):
+                found[futures[future]] = future.result()
+                report(futures[future], "done")
+        except BrokenProcessPool as error:
+            raise RunFolderError(
+                "A worker process was ended from outside.", hint="--resume goes on where the runs stopped"
+            ) from error
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    return [found[number] for number in range(len(requests))]
+
+
+def summarise(runs: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Mean, standard deviation (n - 1) and number of runs of the final accuracy, per experiment, variant, strategy."""
+    groups: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
+    for run in runs:
+        groups.setdefault((run["experiment"], run["variant"], run["strategy"]), []).append(run)
+    rows = []
+    for (experiment, variant, strategy), members in groups.items():
+        values = [run["accuracy_all"] for run in members if run["accuracy_all"] is not None]
+        rows.append(
+            {
+                "experiment": experiment,
+                "variant": variant,
+                "strategy": strategy,
+                "accuracy_all": {
+                    "mean": statistics.fmean(values) if values else None,
+                    "sd": statistics.stdev(values) if len(values) > 1 else None,
+                    "n": len(values),
+                },
+                "diverged": sum(run["status"] == "diverged" for run in members),
+            }
+        )
+    return rows

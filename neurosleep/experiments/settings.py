@@ -1,0 +1,228 @@
+"""Settings of an experiment: a TOML file, changed by dotted keys, checked against the keys and types that exist."""
+
+from __future__ import annotations
+
+import copy
+import json
+import math
+import tomllib
+from collections.abc import Mapping, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from neurosleep.continual import SleepSettings
+from neurosleep.errors import SettingsError, unknown_name
+from neurosleep.functional import make_rule
+from neurosleep.learning import Backprop
+
+__all__ = [
+    "STRATEGIES",
+    "apply_changes",
+    "backprop_settings",
+    "check_strategies",
+    "dump_toml",
+    "experiment_names",
+    "load_settings",
+    "parse_change",
+    "sleep_settings",
+    "variant_name",
+]
+
+STRATEGIES = ("sequential", "joint", "src")
+
+# Every key that exists, with its default; a default None stands for "optional", with the type beside it below.
+_DEFAULTS: dict[str, Any] = {
+    "engine": "event",
+    "record": "counts",
+    "data": {"name": "mnist", "tasks": None, "images_per_task": None, "split": "test"},
+    "network": {"sizes": [784, 1200, 1200, 10], "dropout": 0.25, "init": 0.01},
+    "wake": {"loss": "straight-through-mse", "lr": 0.1, "momentum": 0.5, "batch": 100, "epochs": 2},
+    "joint": {"epochs": None},
+    "sleep": {
+        "steps": 15000,
+        "growth": 1 / 3,
+        "max_rate": 239.515363,
+        "window": None,
+        "process": "bernoulli",
+        "thresholds": None,
+        "scale": "recursive",
+        "alpha_scale": 1.0,
+        "scale_data": "seen",
+        "decay": 0.999,
+        "compare": ">=",
+        "rule": {"name": "src"},
+    },
+    "published": {},
+}
+_OPTIONAL = {
+    "data.tasks": list,
+    "data.images_per_task": int,
+    "joint.epochs": int,
+    "sleep.window": int,
+    "sleep.thresholds": list,
+}
+# Tables whose keys are not fixed: parameters of a rule, published figures by strategy.
+_OPEN = ("sleep.rule", "published")
+
+
+def experiment_names() -> tuple[str, ...]:
+    """The experiments that come with the package."""
+    root = resources.files("neurosleep") / "experiments"
+    found = []
+    for folder in root.iterdir():
+        if folder.is_dir():
+            found += [f"{folder.name}/{file.name[:-5]}" for file in folder.iterdir() if file.name.endswith(".toml")]
+    return tuple(sorted(found))
+
+
+def _paths(table: Mapping[str, Any], prefix: str = "") -> list[str]:
+    found = []
+    for key, value in table.items():
+        path = prefix + key
+        found += _paths(value, path + ".") if isinstance(value, dict) and path not in _OPEN else [path]
+    return found
+
+
+def _check_type(path: str, value: Any, default: Any) -> Any:
+    expected = _OPTIONAL.get(path, type(default))
+    if value is None and path in _OPTIONAL:
+        return None
+    if expected is float and isinstance(value, int) and not isinstance(value, bool):
+        value = float(value)
+    if expected is float and isinstance(value, float) and not math.isfinite(value):
+        raise SettingsError(f"{path} is {value!r}.", expected="a finite number")
+    if not isinstance(value, expected) or (expected is int and isinstance(value, bool)):
+        raise SettingsError(f"{path} is {value!r}.", expected=f"a value of type {expected.__name__}")
+    return value
+
+
+def _set(settings: dict[str, Any], path: str, value: Any) -> None:
+    table, default = settings, _DEFAULTS
+    *parents, last = path.split(".")
+    walked = ""
+    for parent in parents:
+        walked = f"{walked}.{parent}" if walked else parent
+        if not isinstance(default.get(parent), dict):
+            raise unknown_name("setting", path, _paths(_DEFAULTS))
+        table, default = table[parent], default[parent]
+    if walked in _OPEN:
+        table[last] = value
+        return
+    if last not in default:
+        raise unknown_name("setting", path, _paths(_DEFAULTS))
+    if isinstance(default[last], dict):
+        if not isinstance(value, dict):
+            raise SettingsError(f"{path} is {value!r}.", expected=f"a table with the keys {', '.join(default[last])}")
+        if path in _OPEN:
+            table[last] = dict(value)
+            return
+        for key, inner in value.items():
+            _set(settings, f"{path}.{key}", inner)
+        return
+    table[last] = _check_type(path, value, default[last])
+
+
+def load_settings(experiment: str) -> tuple[str, dict[str, Any]]:
+    """Name and complete settings of a packaged experiment (``src2022/mnist``) or of the user's own TOML file.
+
+    Raises
+    ------
+    UnknownNameError
+        If there is neither; or a key in the file does not exist (the nearest is named).
+    SettingsError
+        If the file is not TOML or a value has the wrong type.
+    """
+    if experiment.endswith(".toml"):
+        path = Path(experiment)
+        if not path.is_file():
+            raise SettingsError(
+                f"There is no experiment file {experiment!r}.", hint="neurosleep list names the packaged ones"
+            )
+        text, name = path.read_text(encoding="utf-8"), path.stem
+    else:
+        if experiment not in experiment_names():
+            raise unknown_name("experiment", experiment, experiment_names())
+        source = resources.files("neurosleep") / "experiments" / f"{experiment}.toml"
+        text, name = source.read_text(encoding="utf-8"), experiment
+    try:
+        given = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError(f"The experiment file {experiment!r} is not TOML.", found=str(error)) from error
+    settings = copy.deepcopy(_DEFAULTS)
+    for key, value in given.items():
+        _set(settings, key, value)
+    return name, settings
+
+
+def parse_change(text: str) -> tuple[str, Any]:
+    """The dotted key and the value of ``key=value``; the value is TOML, or a bare word taken as text."""
+    key, equals, value = text.partition("=")
+    if not equals or not key.strip():
+        raise SettingsError(f"--set {text!r} cannot be read.", expected="key=value, such as sleep.steps=300")
+    try:
+        return key.strip(), tomllib.loads(f"x = {value}")["x"]
+    except tomllib.TOMLDecodeError:
+        return key.strip(), None if value.strip() == "none" else value.strip()
+
+
+def apply_changes(settings: Mapping[str, Any], changes: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    """A copy of ``settings`` with the dotted keys in ``changes`` set."""
+    changed = copy.deepcopy(dict(settings))
+    for key, value in changes:
+        _set(changed, key, value)
+    return changed
+
+
+def variant_name(changes: Sequence[tuple[str, Any]]) -> str:
+    """Name of the folder of a variant: ``default``, or the changed keys and values."""
+    if not changes:
+        return "default"
+    text = ",".join(f"{key}={json.dumps(value).strip(chr(34))}" for key, value in sorted(changes))
+    return "".join(c if c.isalnum() or c in "=,._-+" else "_" for c in text)[:150]
+
+
+def backprop_settings(settings: Mapping[str, Any], strategy: str) -> Backprop:
+    """The wake training of ``strategy``: joint training may have epochs of its own."""
+    wake = dict(settings["wake"])
+    if strategy == "joint" and settings["joint"]["epochs"] is not None:
+        wake["epochs"] = settings["joint"]["epochs"]
+    return Backprop(**wake)
+
+
+def sleep_settings(settings: Mapping[str, Any]) -> SleepSettings:
+    """The sleep of an experiment as the strategy takes it."""
+    sleep = dict(settings["sleep"])
+    sleep["rule"] = make_rule(**sleep["rule"])
+    if sleep["thresholds"] is None:
+        sleep["thresholds"] = [1.0] * (len(settings["network"]["sizes"]) - 1)
+    for value in sleep["thresholds"]:
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            raise SettingsError(f"sleep.thresholds holds {value!r}.", expected="finite numbers >= 0")
+    return SleepSettings(**sleep)
+
+
+def check_strategies(names: Sequence[str]) -> None:
+    """Refuse the first name that is no strategy."""
+    for name in names:
+        if name not in STRATEGIES:
+            raise unknown_name("strategy", name, STRATEGIES)
+
+
+def _toml_value(value: Any) -> str:
+    if isinstance(value, (list, tuple)):
+        return "[" + ", ".join(_toml_value(item) for item in value) + "]"
+    # JSON's numbers, strings and booleans are TOML's.
+    return json.dumps(value)
+
+
+def dump_toml(settings: Mapping[str, Any], prefix: str = "") -> str:
+    """The settings as TOML; optional ones that are not set are left out."""
+    plain = [f"{k} = {_toml_value(v)}" for k, v in settings.items() if v is not None and not isinstance(v, dict)]
+    parts = ["\n".join(plain)] if plain else []
+    for key, value in settings.items():
+        if isinstance(value, dict):
+            inner = dump_toml(value, f"{prefix}{key}.")
+            header = f"[{prefix}{key}]"
+            parts.append(f"{header}\n{inner}" if value and not inner.startswith("[") else inner or header)
+    return "\n\n".join(part.rstrip("\n") for part in parts if part) + ("\n" if not prefix else "")

@@ -1,0 +1,180 @@
+"""What changes from phase to phase and during a sleep."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from neurosleep.errors import SettingsError
+from neurosleep.plot._style import GREY, MARKERS, PALETTE, Row, axes, field, plain, positive, say, task_colours
+
+__all__ = ["accuracy", "rates"]
+
+
+def accuracy(rows: Sequence[Row], *, chance: float | None = None, ax: Axes | None = None) -> Axes:
+    """Accuracy in % of each task through the phases wake 1, sleep 1, wake 2, …, and the mean of the tasks in black.
+
+    Parameters
+    ----------
+    rows:
+        With the columns ``after_task`` (from 1), ``phase`` (``wake`` or ``sleep``), ``on_task`` (from 1) and
+        ``accuracy`` (a fraction); numbers or the text of a CSV file. Undefined accuracies leave a gap.
+    chance:
+        The fraction that guessing would get right, drawn as a dotted line.
+    ax:
+        Where to draw; by default on a new figure.
+
+    Raises
+    ------
+    SettingsError
+        If a column is missing or a value makes no sense.
+    """
+    ax = axes(ax, 7.0, 3.8)
+    values: dict[tuple[int, int, int], float] = {}
+    for row in rows:
+        phase = row.get("phase")
+        if phase not in ("wake", "sleep"):
+            raise SettingsError(f"A row has the phase {phase!r}.", expected="wake or sleep")
+        key = (_whole(row, "after_task"), int(phase == "sleep"), _whole(row, "on_task"))
+        values[key] = 100 * field(row, "accuracy")
+    phases = sorted({key[:2] for key in values})
+    tasks = sorted({key[2] for key in values})
+
+    table = np.array([[values.get((*phase, task), math.nan) for task in tasks] for phase in phases])
+    at = np.arange(len(phases))
+    for k, colour in enumerate(task_colours(len(tasks))):
+        marker = MARKERS[k % len(MARKERS)]
+        ax.plot(at, table[:, k], color=colour, marker=marker, markersize=5, linewidth=1.4, label=f"task {tasks[k]}")
+    if phases:
+        complete = not np.isnan(table).any()
+        known = (~np.isnan(table)).sum(axis=1)
+        mean = np.where(known > 0, np.nansum(table, axis=1) / np.maximum(known, 1), math.nan)
+        label = "mean of all tasks" if complete else "mean of tasks measured"
+        ax.plot(at, mean, color="black", marker=".", linewidth=2.4, label=label)
+    else:
+        say(ax, "no accuracy was measured")
+    for x, (_, asleep) in enumerate(phases):
+        if asleep:
+            ax.axvspan(x - 0.5, x + 0.5, color="#eceff4", zorder=0, linewidth=0)
+    if chance is not None:
+        ax.axhline(100 * chance, color=GREY, linestyle=":", linewidth=1.2, label="chance")
+    crowded = len(phases) > 8
+    names = [f"{'sleep' if asleep else 'wake'} {task}" for task, asleep in phases]
+    # Beyond some thirty phases the labels would run together: every other one, every third, …
+    stride = math.ceil(len(phases) / 30) or 1
+    ax.set_xticks(at[::stride], names[::stride])
+    if crowded:
+        ax.tick_params(axis="x", labelrotation=90 if len(phases) > 14 else 45)
+    ax.set_xlim(-0.5, max(len(phases), 1) - 0.5)
+    ax.set_ylim(-3, 103)
+    ax.set_ylabel("accuracy (%)")
+    if phases or chance is not None:
+        _legend(ax)
+    return ax
+
+
+def rates(rows: Sequence[Row], *, dt: float = 0.001, ax: Axes | None = None) -> Axes:
+    """Mean firing rate in Hz of a neuron of each population over the time asleep in s, one sleep after another.
+
+    Parameters
+    ----------
+    rows:
+        With the columns ``after_task`` (from 1), ``population``, ``neurons``, ``start_step`` (within that sleep),
+        ``steps`` (length of the window) and ``spikes`` (of all its neurons in the window); each window is drawn at
+        its middle.
+    dt:
+        Length of a step in seconds.
+    ax:
+        Where to draw; by default on a new figure.
+
+    Raises
+    ------
+    SettingsError
+        If a column is missing or a value makes no sense.
+    """
+    positive(dt, "step length dt")
+    ax = axes(ax, 7.0, 3.4)
+    windows: dict[str, dict[int, list[tuple[float, float]]]] = {}
+    ends: dict[int, float] = {}
+    for row in rows:
+        if "population" not in row:
+            raise SettingsError("A row has no column 'population'.", expected="the name of a population")
+        sleep = _whole(row, "after_task")
+        start = field(row, "start_step")
+        steps = positive(field(row, "steps"), "number of steps in a window")
+        neurons = positive(field(row, "neurons"), "number of neurons")
+        rate = field(row, "spikes") / (neurons * steps * dt)
+        windows.setdefault(str(row["population"]), {}).setdefault(sleep, []).append((start + steps / 2, rate))
+        ends[sleep] = max(ends.get(sleep, 0.0), start + steps)
+    sleeps = sorted(ends)
+    begins = dict(zip(sleeps, np.cumsum([0.0] + [ends[sleep] for sleep in sleeps]), strict=False))
+
+    highest = 0.0
+    for k, (name, of_sleep) in enumerate(windows.items()):
+        x: list[float] = []
+        y: list[float] = []
+        for sleep in sorted(of_sleep):
+            if x:  # a gap between two sleeps
+                x.append(math.nan)
+                y.append(math.nan)
+            for middle, rate in sorted(of_sleep[sleep]):
+                x.append((begins[sleep] + middle) * dt)
+                y.append(rate)
+        highest = max([highest, *(rate for rate in y if math.isfinite(rate))])
+        few = max(len(points) for points in of_sleep.values()) <= 30
+        ax.plot(
+            x,
+            y,
+            color=PALETTE[k % len(PALETTE)],
+            linestyle="-" if k < len(PALETTE) else "--",
+            linewidth=1.4,
+            marker="." if few else "none",
+            label=plain(name),
+        )
+    if not windows:
+        say(ax, "no firing was recorded")
+    else:
+        for k, sleep in enumerate(sleeps):
+            if k:
+                ax.axvline(begins[sleep] * dt, color="#b0b0b0", linewidth=0.8)
+            middle = (begins[sleep] + ends[sleep] / 2) * dt
+            if len(sleeps) <= 12:
+                text = f"sleep {sleep}"
+                ax.text(middle, 1.0, text, transform=ax.get_xaxis_transform(), ha="center", va="bottom", color=GREY)
+        ax.set_xlim(0, sum(ends.values()) * dt)
+        _legend(ax)
+    ax.set_ylim(0, 1.08 * highest if highest else 1.0)
+    ax.set_xlabel("time asleep (s)")
+    ax.set_ylabel("mean rate (Hz)")
+    return ax
+
+
+def _whole(row: Row, column: str) -> int:
+    value = field(row, column)
+    if not math.isfinite(value) or value != int(value):
+        raise SettingsError(f"The column {column!r} holds {row[column]!r}.", expected="a whole number")
+    return int(value)
+
+
+def _legend(ax: Axes, most: int = 14) -> None:
+    """The legend beside the axes, where it hides no line; of very many lines only every so many, and the last ones."""
+    handles, labels = ax.get_legend_handles_labels()
+    if len(handles) > most:
+        last = 2
+        chosen = [
+            *range(0, len(handles) - last, math.ceil(len(handles) / most)),
+            *range(len(handles) - last, len(handles)),
+        ]
+        handles, labels = [handles[k] for k in chosen], [labels[k] for k in chosen]
+    ax.legend(
+        handles,
+        labels,
+        loc="upper left",
+        bbox_to_anchor=(1.01, 1.0),
+        borderaxespad=0,
+        frameon=False,
+        fontsize="small",
+    )

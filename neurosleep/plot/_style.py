@@ -1,0 +1,132 @@
+"""What all figures share: colours that colour-blind readers can tell apart, a figure without pyplot, whole files."""
+
+from __future__ import annotations
+
+import io
+import math
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.colors import to_hex
+from matplotlib.figure import Figure
+
+from neurosleep.errors import SettingsError
+
+__all__ = ["MARKERS", "PALETTE", "Row", "axes", "field", "figure", "plain", "positive", "save", "say", "task_colours"]
+__all__ += ["to_png_bytes"]
+
+Row = Mapping[str, Any]
+"""One row of a table: column name to value, as a number or as the text that a CSV file holds."""
+
+PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
+"""Okabe and Ito's colours, less black (kept for means) and yellow (too faint on white)."""
+
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+GREY = "#6b6b6b"
+
+
+def task_colours(n: int) -> list[str]:
+    """``n`` distinct colours, one per task, as hex codes: the palette, or beyond it a scale of even steps."""
+    if n <= len(PALETTE):
+        return list(PALETTE[:n])
+    scale = matplotlib.colormaps["cividis"]
+    # The scale's last tenth is a yellow too faint on white.
+    return [to_hex(scale(0.9 * k / (n - 1))) for k in range(n)]
+
+
+def figure(width: float = 6.4, height: float = 3.6) -> Figure:
+    """An empty figure of ``width`` x ``height`` inches, outside pyplot's bookkeeping.
+
+    Raises
+    ------
+    SettingsError
+        If a side is not a positive number.
+    """
+    return Figure(
+        figsize=(positive(width, "figure width"), positive(height, "figure height")), dpi=100, layout="constrained"
+    )
+
+
+def to_png_bytes(fig: Figure, *, dpi: float = 100) -> bytes:
+    """The figure as the bytes of a PNG file, ``dpi`` pixels to the inch; the same figure gives the same bytes."""
+    buffer = io.BytesIO()
+    # Without the version of matplotlib in it.
+    fig.savefig(buffer, format="png", dpi=dpi, metadata={"Software": None})
+    return buffer.getvalue()
+
+
+def save(fig: Figure, path: str | os.PathLike[str], *, dpi: float = 150) -> Path:
+    """Write the figure as a PNG file, whole or not at all; missing folders are made.
+
+    Raises
+    ------
+    SettingsError
+        If the file name ends in anything but ``.png``.
+    """
+    target = Path(path)
+    if target.suffix.lower() != ".png":
+        raise SettingsError(f"The figure cannot be written as {target.name!r}.", expected="a name that ends in .png")
+    content = to_png_bytes(fig, dpi=dpi)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    try:
+        temporary.write_bytes(content)
+        os.replace(temporary, target)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return target
+
+
+def axes(ax: Axes | None, width: float = 6.4, height: float = 3.6) -> Axes:
+    """The given axes, or those of a new figure, with the common look."""
+    chosen = figure(width, height).add_subplot() if ax is None else ax
+    chosen.spines[["top", "right"]].set_visible(False)
+    return chosen
+
+
+def say(ax: Axes, text: str) -> None:
+    """A sentence in the middle of otherwise empty axes."""
+    ax.text(0.5, 0.5, plain(text), transform=ax.transAxes, ha="center", va="center", color=GREY)
+
+
+def plain(text: str) -> str:
+    """The text with dollar signs that matplotlib would otherwise read as formulas."""
+    return text.replace("$", r"\$")
+
+
+def positive(value: float, name: str) -> float:
+    """The value, if it is a positive finite number.
+
+    Raises
+    ------
+    SettingsError
+        If it is not.
+    """
+    if not (isinstance(value, int | float) and math.isfinite(value) and value > 0):
+        raise SettingsError(f"The {name} is {value!r}.", expected="a positive number")
+    return float(value)
+
+
+def field(row: Row, column: str) -> float:
+    """One number of a row; an empty field or None is NaN.
+
+    Raises
+    ------
+    SettingsError
+        If the column is missing or does not hold a number.
+    """
+    if column not in row:
+        raise SettingsError(
+            f"A row has no column {column!r}.", found="the columns " + ", ".join(map(str, row)), expected=column
+        )
+    value = row[column]
+    if value is None or value == "":
+        return math.nan
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        raise SettingsError(f"The column {column!r} holds {value!r}.", expected="a number") from None

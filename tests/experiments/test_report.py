@@ -1,0 +1,416 @@
+"""The report of small run folders: what it says, that it needs nothing else, and that it survives broken runs."""
+
+from __future__ import annotations
+
+import base64
+import csv
+import io
+import json
+import re
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from matplotlib.image import imread
+
+from neurosleep.errors import RunFolderError
+from neurosleep.experiments import _report
+from neurosleep.experiments._report import write_report, write_run_figures
+from neurosleep.functional import SpikeEvents
+
+MakeRun = Callable[..., Path]
+
+
+class Page(HTMLParser):
+    """What a reader meets: the text, the images, the references, the table headers."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.source = path.read_text(encoding="utf-8")
+        self.words: list[str] = []
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.open: list[str] = []
+        self.feed(self.source)
+        assert not self.open
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag not in ("meta", "img"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if "style" not in self.open:
+            self.words.append(data)
+
+    @property
+    def text(self) -> str:
+        return " ".join(" ".join(self.words).split())
+
+    def all(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for name, attributes in self.tags if name == tag]
+
+    def images(self) -> list[np.ndarray]:
+        decoded = []
+        for image in self.all("img"):
+            kind, data = (image["src"] or "").split(",", 1)
+            assert kind == "data:image/png;base64" and image["alt"]
+            decoded.append(np.asarray(imread(io.BytesIO(base64.b64decode(data, validate=True)))))
+        return decoded
+
+
+@pytest.fixture
+def make_run(tmp_path: Path) -> MakeRun:
+    """A run folder of two tasks, as the runner writes it; ``change`` overrides keys of metrics.json."""
+
+    def make(
+        strategy: str = "src",
+        seed: int = 0,
+        accuracy: float | None = 0.5,
+        *,
+        experiment: str = "src2022/mnist",
+        **change: Any,
+    ) -> Path:
+        folder = tmp_path / "out" / experiment / str(change.get("variant", "default")) / strategy / f"seed{seed}"
+        folder.mkdir(parents=True)
+        last = [0.4, 0.6]
+        metrics: dict[str, Any] = {
+            "experiment": experiment,
+            "variant": "default",
+            "strategy": strategy,
+            "seed": seed,
+            "kind": "class-incremental",
+            "split": "test",
+            "status": "done",
+            "results": {},
+            "seconds": {"train": 2.0, "sleep": 1.0, "evaluate": 0.5, "total": 3.5},
+            "accuracy_all": accuracy,
+            "accuracy_per_task": last,
+            "accuracy_matrix": [[0.9, 0.0], last],
+            "accuracy_before_sleep": [[0.95, 0.0], [0.1, 0.9]],
+            "forgetting_max_minus_last": 0.5,
+            "forgetting_first_minus_last": 0.45,
+            "bwt": -0.5,
+            "sleep": {"steps": [100, 100], "spikes_per_step": [[1.0, 0.5]] * 2, "populations": ["input", "hidden"]},
+        } | change
+        (folder / "metrics.json").write_text(json.dumps(metrics))
+        lines = ["after_task,phase,on_task,accuracy"]
+        for phase, key in (("wake", "accuracy_before_sleep"), ("sleep", "accuracy_matrix")):
+            for after, row in enumerate(metrics[key] or [], start=1):
+                lines += [f"{after},{phase},{on},{value}" for on, value in enumerate(row, start=1)]
+        (folder / "accuracy.csv").write_text("\n".join(lines) + "\n")
+        (folder / "firing.csv").write_text(
+            "after_task,population,neurons,start_step,steps,spikes\n1,input,4,0,50,10\n1,input,4,50,50,6\n2,input,4,0,50,8\n"
+        )
+        for task in (2, 10):
+            spikes = {"hidden": SpikeEvents.empty(2, 100), "input": SpikeEvents.from_dense(np.eye(100, 4))}
+            arrays: dict[str, Any] = {}
+            for name, events in spikes.items():
+                arrays |= {f"{name}:offsets": events.offsets, f"{name}:indices": events.indices, f"{name}:n": events.n}
+            (folder / "spikes").mkdir(exist_ok=True)
+            np.savez(folder / "spikes" / f"task{task}.npz", **arrays)
+        (folder / "config.toml").write_text('[data]\nname = "mnist"  # <b>not bold</b>\n')
+        environment = {
+            "versions": {"torch": "2.6", "numpy": "2.0"},
+            "device": "cpu",
+            "threads": 2,
+            "commit": "abc123",
+            "command": f"neurosleep run {experiment} --strategy {strategy} --seed {seed}",
+            "dt": 0.002,
+        }
+        (folder / "environment.json").write_text(json.dumps(environment))
+        return folder
+
+    return make
+
+
+def many(make_run: MakeRun) -> None:
+    for seed, (slept, without) in enumerate([(0.43, 0.19), (0.471, 0.192), (0.512, 0.191)]):
+        make_run("src", seed, slept)
+        make_run("sequential", seed, without, accuracy_before_sleep=None, sleep=None)
+
+
+def test_the_verdict_is_computed_from_the_numbers(tmp_path: Path, make_run: MakeRun) -> None:
+    many(make_run)
+    path = write_report(tmp_path / "out")
+    assert path == tmp_path / "out" / "report.html"
+    page = Page(path)
+    assert "src ends at 47.1 ± 4.1 % (n = 3), 28 points above sequential." in page.text
+    assert "sequential ends at 19.1 ± 0.1 % (n = 3)." in page.text
+    assert "src2022/mnist · default" in page.text and "6 runs: 6 done." in page.text
+    assert "What is missing" not in page.text
+    assert page.text.index("src ends") < page.text.index("sequential ends")
+
+
+def test_the_page_needs_nothing_else_and_can_be_read_by_all(tmp_path: Path, make_run: MakeRun) -> None:
+    many(make_run)
+    path = write_report(tmp_path / "out")
+    page = Page(path)
+    assert not re.search(r"https?:|//\w|url\(|@import", page.source.split("base64,")[0])
+    assert not re.search(r"https?://", page.source)
+    for tag in ("script", "link", "iframe", "object"):
+        assert not page.all(tag)
+    assert all((link["href"] or "").startswith("#") for link in page.all("a"))
+    assert page.all("html") == [{"lang": "en"}] and len(page.all("h1")) == 1
+    assert page.all("th") and all(cell.get("scope") in ("row", "col") for cell in page.all("th"))
+    assert len(page.images()) == len(page.all("img")) and path.stat().st_size < 5_000_000
+    # The comparison, three figures of the first seed of each strategy, one of each other run.
+    assert len(page.images()) == 1 + 2 * 3 + 4 * 1
+    assert list(path.parent.glob(".*")) == []
+
+
+def test_a_run_is_told_in_full(tmp_path: Path, make_run: MakeRun) -> None:
+    run = make_run(results={"spikes": 1234.5, "undefined": None})
+    page = Page(write_report(run))
+    assert page.source == Page(write_report(run)).source
+    assert len(page.images()) == 4
+    for words in (
+        "neurosleep run src2022/mnist --strategy src --seed 0",
+        'name = "mnist" # <b>not bold</b>',
+        "torch 2.6, numpy 2.0",
+        "abc123",
+        "40.0 60.0",
+        "−50.0 %",
+        "With one seed each",
+        "the sleep after task 10",
+        "spikes",
+        "1234",
+    ):
+        assert words in page.text
+    assert not page.all("b")
+    alts = " ".join(image["alt"] or "" for image in page.all("img"))
+    assert "2 tasks through 4 phases; it ends at 50.0 %" in alts and "4 spikes of input, hidden in 100 steps" in alts
+
+
+@pytest.mark.parametrize("level", ["out", "out/src2022", "out/src2022/mnist/default", "out/src2022/mnist/default/src"])
+def test_any_level_of_the_tree_can_be_given(tmp_path: Path, make_run: MakeRun, level: str) -> None:
+    make_run()
+    page = Page(write_report(tmp_path / level))
+    assert "src2022/mnist · default src ends at 50.0 % (n = 1)" in page.text
+
+
+def test_experiments_variants_and_splits_are_never_mixed(tmp_path: Path, make_run: MakeRun) -> None:
+    make_run("src", 0, 0.2)
+    make_run("src", 0, 0.4, variant="steps=9")
+    make_run("src", 1, 0.6, split="validation")
+    make_run("src", 0, 0.8, experiment="other")
+    page = Page(write_report(tmp_path / "out"))
+    assert [title for title in page.words if " · " in title][:4] == [
+        "other · default",
+        "src2022/mnist · default",
+        "src2022/mnist · default · validation split",
+        "src2022/mnist · steps=9",
+    ]
+    for number in ("20.0", "40.0", "60.0", "80.0"):
+        assert f"src ends at {number} % (n = 1)" in page.text
+
+
+def test_small_gaps_are_called_small(tmp_path: Path, make_run: MakeRun) -> None:
+    for seed, (a, b, c) in enumerate([(0.30, 0.31, 0.30), (0.40, 0.37, 0.40)]):
+        make_run("src", seed, a)
+        make_run("sequential", seed, b)
+        make_run("ewc", seed, c - 0.01)
+    page = Page(write_report(tmp_path / "out"))
+    assert (
+        "src ends at 35.0 ± 7.1 % (n = 2), 1.0 point above sequential (less than the spread between seeds)."
+        in page.text
+    )
+    assert "ewc ends at 34.0 ± 7.1 % (n = 2), level with sequential." in page.text
+
+
+def test_runs_that_failed_are_said_and_not_counted(tmp_path: Path, make_run: MakeRun) -> None:
+    make_run("src", 0, 0.5)
+    make_run("src", 1, None, status="diverged", accuracy_matrix=[[None, 0.0]], bwt=None, sleep=None)
+    (make_run("src", 2) / "metrics.json").unlink()
+    (make_run("src", 3) / "metrics.json").write_text('{"status": "do')
+    (make_run("src", 4) / "metrics.json").write_text("[1]")
+    nan = make_run("src", 5)
+    (nan / "metrics.json").write_text(
+        (nan / "metrics.json").read_text().replace('"accuracy_all": 0.5', '"accuracy_all": NaN')
+    )
+    make_run("src", 6, 0.9, status="running")
+    make_run("ewc", 0, None)
+    page = Page(write_report(tmp_path / "out"))
+    assert "src ends at 50.0 % (n = 1)." in page.text and "ewc has no result." in page.text
+    assert "1 run diverged and is not counted in the means." in page.text
+    assert "2 runs cannot be read and are not counted." in page.text
+    assert (
+        "1 run unfinished and is not counted" not in page.text and "1 run is unfinished and not counted." in page.text
+    )
+    assert "metrics.json cannot be read" in page.text and "it holds no named values" in page.text
+    assert "Its accuracy over all classes is undefined." in page.text
+    assert "nan" not in page.text.lower().replace("unfinished", "") and "None" not in page.text
+    assert page.images()
+
+
+def test_missing_and_broken_files_are_said(tmp_path: Path, make_run: MakeRun) -> None:
+    bare = make_run("src", 0)
+    for name in ("accuracy.csv", "firing.csv", "config.toml", "environment.json"):
+        (bare / name).unlink()
+    for file in (bare / "spikes").iterdir():
+        file.unlink()
+    broken = make_run("src", 1)
+    (broken / "accuracy.csv").write_text(
+        "after_task,phase,on_task,accuracy\n1,wake,1,0.5\n1,noon,1,0.5\nx,wake,1,0.5\n1,wake\n"
+    )
+    (broken / "firing.csv").write_text("after_task,population,neurons,start_step,steps,spikes\n1,input,0,0,50,10\n")
+    (broken / "environment.json").write_text("{")
+    (broken / "spikes" / "task11.npz").write_bytes(b"PK no archive")
+    misfit = make_run("src", 2)
+    arrays: dict[str, Any] = {"a:offsets": np.array([0, 5]), "a:indices": np.array([0, 1]), "a:n": np.array(2)}
+    np.savez(misfit / "spikes" / "task11.npz", **arrays)
+    (misfit / "accuracy.csv").write_text("")
+    (misfit / "metrics.json").write_text(
+        json.dumps({"status": "done", "accuracy_all": 10**400, "seconds": 3, "results": []})
+    )
+    page = Page(write_report(tmp_path / "out"))
+    for words in (
+        "accuracy.csv is missing; its figure is drawn from metrics.json.",
+        "config.toml is missing",
+        "environment.json is missing",
+        "accuracy.csv: 3 of 4 rows make no sense",
+        "firing.csv: 1 of 1 rows make no sense",
+        "environment.json cannot be read",
+        "spikes/task11.npz cannot be read",
+        "the arrays of a do not fit together",
+        "accuracy.csv is empty",
+    ):
+        assert words in page.text
+    # What metrics.json does not say stands in the path.
+    assert "src2022/mnist · default src ends" in page.text and "src, seed 2" in page.text
+
+
+def test_runs_without_classes_show_their_named_numbers(tmp_path: Path, make_run: MakeRun) -> None:
+    for seed, value in enumerate((0.9, 0.7)):
+        folder = make_run("quantised", seed, kind="hardware", results={"energy_j": value, "b": 1, "c": 2, "d": 3})
+        metrics = json.loads((folder / "metrics.json").read_text())
+        keep = ("experiment", "variant", "strategy", "seed", "kind", "split", "status", "results", "seconds")
+        (folder / "metrics.json").write_text(json.dumps({key: metrics[key] for key in keep}))
+        (folder / "accuracy.csv").unlink()
+    page = Page(write_report(tmp_path / "out"))
+    assert (
+        "quantised ends with energy_j 0.8 ± 0.1414 (n = 2), b 1 ± 0 (n = 2), c 2 ± 0 (n = 2) and 1 more." in page.text
+    )
+    assert "accuracy.csv is missing" not in page.text
+
+
+def test_hostile_text_stays_text(tmp_path: Path, make_run: MakeRun) -> None:
+    folder = make_run(strategy="a$b", results={'<img src="x">': 1.0})
+    metrics = json.loads((folder / "metrics.json").read_text()) | {
+        "experiment": "<script>alert(1)</script>",
+        "variant": "$x",
+    }
+    (folder / "metrics.json").write_text(json.dumps(metrics))
+    page = Page(write_report(tmp_path / "out"))
+    assert not page.all("script") and "<script>alert(1)</script> · $x" in page.text and len(page.images()) == 4
+
+
+def test_many_runs_stay_below_the_limit_and_say_what_is_left_out(
+    tmp_path: Path, make_run: MakeRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for seed in range(5):
+        make_run("src", seed)
+    monkeypatch.setattr(_report, "IMAGE_BYTES", 200_000)
+    monkeypatch.setattr(_report, "TEXT_BYTES", 500)
+    path = write_report(tmp_path / "out")
+    page = Page(path)
+    assert 0 < len(page.images()) < 8 and path.stat().st_size < 250_000
+    assert "is left out to keep this file small" in page.text and "settings are left out" in page.text
+
+
+def test_folders_without_a_run_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(RunFolderError, match="no run in"):
+        write_report(tmp_path)
+    with pytest.raises(RunFolderError, match="no folder"):
+        write_report(tmp_path / "nowhere")
+    with pytest.raises(RunFolderError, match="no run folder"):
+        write_run_figures(tmp_path)
+    # A settings file that stands elsewhere makes no run.
+    (tmp_path / "config.toml").write_text("")
+    with pytest.raises(RunFolderError, match="no run in"):
+        write_report(tmp_path)
+    assert [file.name for file in tmp_path.iterdir()] == ["config.toml"]
+
+
+def test_settings_above_the_runs_hide_none(tmp_path: Path, make_run: MakeRun) -> None:
+    make_run()
+    (tmp_path / "out" / "config.toml").write_text("")
+    (tmp_path / "out" / "src2022" / "mnist" / "config.toml").write_text("")
+    assert "1 run: 1 done." in Page(write_report(tmp_path / "out")).text
+
+
+def test_a_report_that_cannot_be_written_leaves_the_old_one(
+    tmp_path: Path, make_run: MakeRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_run()
+    (tmp_path / "out" / "report.html").write_text("old")
+
+    def fail(*_: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.replace", fail)
+    with pytest.raises(RunFolderError, match="No space left"):
+        write_report(tmp_path / "out")
+    assert (tmp_path / "out" / "report.html").read_text() == "old"
+    assert sorted(file.name for file in (tmp_path / "out").iterdir()) == ["report.html", "src2022"]
+
+
+def test_run_figures_come_with_their_data(make_run: MakeRun) -> None:
+    run = make_run()
+    files = write_run_figures(run)
+    assert [file.name for file in files] == [
+        f"{name}.{kind}" for name in ("accuracy", "raster", "rates") for kind in ("png", "csv")
+    ]
+    assert sorted(files) == sorted((run / "figures").iterdir())
+    assert all(imread(file).size for file in files if file.suffix == ".png")
+    tables = {file.stem: list(csv.DictReader(io.StringIO(file.read_text()))) for file in files if file.suffix == ".csv"}
+    assert tables["accuracy"][0] == {"after_task": "1", "phase": "wake", "on_task": "1", "accuracy": "0.95"}
+    # 10 spikes of 4 neurons in 50 steps of 2 ms.
+    assert [float(row["rate_hz"]) for row in tables["rates"]] == pytest.approx([25, 15, 20])
+    assert (
+        tables["raster"][1] == {"population": "input", "time_s": "0.002", "neuron": "1"} and len(tables["raster"]) == 4
+    )
+
+
+def test_run_figures_leave_out_what_was_not_recorded(make_run: MakeRun) -> None:
+    run = make_run()
+    (run / "firing.csv").unlink()
+    (run / "spikes" / "task2.npz").unlink()
+    (run / "spikes" / "task10.npz").unlink()
+    assert [file.name for file in write_run_figures(run)] == ["accuracy.png", "accuracy.csv"]
+
+
+def test_a_long_recording_is_shown_from_its_start(make_run: MakeRun) -> None:
+    run = make_run()
+    events = SpikeEvents.from_times(np.array([1, 1999, 2000]), np.array([0, 0, 0]), steps=5000, n=1)
+    arrays: dict[str, Any] = {"a:b:offsets": events.offsets, "a:b:indices": events.indices, "a:b:n": 1}
+    np.savez(run / "spikes" / "task11.npz", **arrays)
+    (rows,) = [
+        list(csv.DictReader(io.StringIO(file.read_text())))
+        for file in write_run_figures(run)
+        if file.name == "raster.csv"
+    ]
+    assert [(row["population"], row["time_s"]) for row in rows] == [("a:b", "0.002"), ("a:b", "3.998")]
+
+
+def test_tables_that_cannot_be_read_as_text_are_said(make_run: MakeRun) -> None:
+    run = make_run()
+    (run / "firing.csv").write_text('after_task,population\n"' + "x" * 200_000 + '"\n')
+    (run / "accuracy.csv").write_bytes(b"after_task,phase,on_task,accuracy\n\xff,wake,1,0.5\n2,wake,1,\n")
+    page = Page(write_report(run))
+    assert "firing.csv cannot be read: field larger than field limit" in page.text
+    assert "accuracy.csv: 1 of 2 rows make no sense" in page.text
+
+
+def test_commands_lists_and_odd_environments_are_shown(make_run: MakeRun) -> None:
+    run = make_run(seconds={"total": 300.0, "train": 9000.0, "sleep": None})
+    content = {"command": ["neurosleep", "run", "a b"], "dt": "soon", "gpus": ["x", None]}
+    (run / "environment.json").write_text(json.dumps(content))
+    page = Page(write_report(run))
+    assert "neurosleep run 'a b'" in page.text and f"gpus x, {_report.DASH}" in page.text
+    assert "5 min" in page.text and "2.5 h" in page.text
