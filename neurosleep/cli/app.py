@@ -218,6 +218,73 @@ def results(
         _emit({"file": str(out), "rows": rows}, as_json, lambda r: print(f"{r['file']}: {r['rows']} rows"))
 
 
+@app.command()
+def bench(
+    name: Annotated[str, typer.Argument(help="The benchmark: sleep.")], data: Data = None, as_json: Json = False
+) -> None:
+    """Time the engines against their peers in one run, on one thread."""
+    with _user_errors(as_json):
+        from neurosleep.bench import BENCHMARKS
+        from neurosleep.errors import unknown_name
+
+        if name not in BENCHMARKS:
+            raise unknown_name("benchmark", name, BENCHMARKS)
+
+        def show(result: dict[str, Any]) -> None:
+            rows = [(what, f"{1e6 * value:.2f} µs a {result['unit']}") for what, value in result["seconds"].items()]
+            _table(f"{name}, one thread", ("what", "time"), rows)
+            _table("Ratios", ("ratio", "value"), [(key, f"{value:.2f}") for key, value in result["ratios"].items()])
+
+        _emit(BENCHMARKS[name](data), as_json, show)
+
+
+@app.command()
+def demo(
+    out: Out = Path("demo"),
+    seeds: Annotated[int, typer.Option(help="Number of seeds.")] = 3,
+    seed: Seed = 0,
+    jobs: Annotated[int, typer.Option(help="Runs side by side.")] = 2,
+    as_json: Json = False,
+) -> None:
+    """Two digits after another on embedded real data: forgetting, sleep, and what came back."""
+    with _user_errors(as_json):
+        from neurosleep.experiments import run_experiment, summarise, write_report, write_run_figures
+
+        requests = _requests("demo/mnist-mini", ["sequential", "src"], _seeds(seed, seeds), [], None, None, out, False)
+        with _progress([f"{r.strategy}, seed {r.seed}" for r in requests]) as progress:
+            runs = run_experiment(requests, jobs=jobs, report=progress)
+        for request in requests:
+            if request.strategy == "src":
+                write_run_figures(request.folder.path)
+        page = write_report(out)
+        summary = summarise(runs)
+        result = {
+            "out": str(out),
+            "strategies": {row["strategy"]: {"accuracy_all": row["accuracy_all"]} for row in summary},
+            "report": str(page),
+        }
+
+        def show(result: dict[str, Any]) -> None:
+            first = next(run for run in runs if run["strategy"] == "src")
+            rows = [
+                (f"task {k + 1}", *(f"{100 * b:.0f} > {100 * a:.0f}" for b, a in zip(before, after, strict=True)))
+                for k, (before, after) in enumerate(
+                    zip(first["accuracy_before_sleep"], first["accuracy_matrix"], strict=True)
+                )
+            ]
+            header = ("after", "0, 1", "2, 3", "4, 5", "6, 7", "8, 9")
+            _table(f"Percent right on each pair of digits, before > after the sleep (seed {seed})", header, rows)
+            table = [
+                (name, _percent(entry["accuracy_all"]), str(entry["accuracy_all"]["n"]))
+                for name, entry in result["strategies"].items()
+            ]
+            _table("Accuracy on all ten digits after the last task", ("strategy", "accuracy", "seeds"), table)
+            raster = requests[-1].folder.path / "figures" / "raster.png"
+            print(f"Report: {result['report']}\nRaster: {raster}")
+
+        _emit(result, as_json, show)
+
+
 def main() -> None:
     """Entry point of the ``neurosleep`` command."""
     app()
