@@ -12,12 +12,23 @@ __version__ = "0.1.0"
 
 # Public name -> module that defines it.
 _PUBLIC = {
+    "MLP": "neurosleep.networks",
     "MeanDrive": "neurosleep.functional",
     "NeurosleepError": "neurosleep.errors",
     "PairSTDP": "neurosleep.functional",
+    "Population": "neurosleep.spiking",
+    "Projection": "neurosleep.spiking",
+    "Record": "neurosleep.spiking",
+    "Recording": "neurosleep.spiking",
     "SRCRule": "neurosleep.functional",
     "SpikeEvents": "neurosleep.functional",
+    "SpikingNetwork": "neurosleep.spiking",
+    "consolidate": "neurosleep.replay",
+    "convert": "neurosleep.conversion",
     "load_dataset": "neurosleep.data",
+    "sleep": "neurosleep.replay",
+    "thresholds_for_rates": "neurosleep.replay",
+    "wake": "neurosleep.conversion",
 }
 
 __all__ = ["__version__", *sorted(_PUBLIC)]

@@ -149,8 +149,10 @@ def run(
     """Run an experiment: strategies × seeds, each into a folder of its own."""
     with _user_errors(as_json):
         from neurosleep.experiments import run_experiment, summarise
+        from neurosleep.experiments.settings import check_strategies
 
         names = [name.strip() for name in strategy.split(",") if name.strip()]
+        check_strategies(names)
         requests = _requests(experiment, names, _seeds(seed, seeds), changes or [], engine, data, out, resume)
         with _progress([f"{r.strategy}, seed {r.seed}" for r in requests]) as report:
             runs = run_experiment(requests, jobs=jobs, report=report)

@@ -23,7 +23,7 @@ import torch
 from neurosleep.continual import SRC, Joint, Learner, Progress, Strategy, learn_tasks, matrix_metrics
 from neurosleep.data import RunningMean, Task, class_incremental, load_dataset
 from neurosleep.errors import RunFolderError, SettingsError, unknown_name
-from neurosleep.experiments.run_folder import RunFolder, restore, tensors_of
+from neurosleep.experiments.run_folder import RunFolder, restore, tensors_of, write_whole
 from neurosleep.experiments.settings import backprop_settings, check_strategies, dump_toml, sleep_settings
 from neurosleep.functional import check_seed, torch_generator
 from neurosleep.networks import MLP
@@ -159,6 +159,7 @@ def run_one(request: RunRequest, report: Report = lambda text: None) -> dict[str
     check_request(request)
     folder = request.folder
     if request.resume and folder.finished:
+        folder.check_config(dump_toml(request.settings))
         return folder.metrics()
     torch.set_num_threads(1)
     tests = _tasks(request)
@@ -190,7 +191,7 @@ def run_one(request: RunRequest, report: Report = lambda text: None) -> dict[str
                 state = {k.removeprefix("mean."): v.numpy() for k, v in tensors.items() if k.startswith("mean.")}
                 learner.mean = RunningMean.from_state(state)
         else:
-            (folder.path / "config.toml").write_text(config, encoding="utf-8")
+            write_whole(folder.path / "config.toml", config)
             folder.write_json("environment.json", _environment(request))
 
         def keep(phase: str, task: int) -> None:

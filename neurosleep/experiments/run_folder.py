@@ -112,11 +112,20 @@ class RunFolder:
                 f"The stored state in {str(path)!r} cannot be read.", found=str(error), hint="start the run anew"
             ) from error
         if metadata["config"] != config:
-            raise RunFolderError(
-                f"The run in {str(self.path)!r} was started with other settings.",
-                hint="give the same settings to --resume, or choose another folder with --out",
-            )
+            raise self._other_settings()
         return tensors, progress
+
+    def check_config(self, config: str) -> None:
+        """Refuse a finished run of other settings, where the folder says which it had."""
+        path = self.path / "config.toml"
+        if path.is_file() and path.read_text(encoding="utf-8") != config:
+            raise self._other_settings()
+
+    def _other_settings(self) -> RunFolderError:
+        return RunFolderError(
+            f"The run in {str(self.path)!r} was started with other settings.",
+            hint="give the same settings to --resume, or choose another folder with --out",
+        )
 
     def write_accuracy(self, progress: Progress) -> None:
         """accuracy.csv: one row per phase and task, tasks counted from 1."""

@@ -203,7 +203,9 @@ def sleep_settings(settings: Mapping[str, Any]) -> SleepSettings:
 
 
 def check_strategies(names: Sequence[str]) -> None:
-    """Refuse the first name that is no strategy."""
+    """Refuse the first name that is no strategy, and no name at all."""
+    if not names:
+        raise SettingsError("No strategy was named.", expected="one or more of " + ", ".join(STRATEGIES))
     for name in names:
         if name not in STRATEGIES:
             raise unknown_name("strategy", name, STRATEGIES)

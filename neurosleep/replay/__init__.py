@@ -1,5 +1,6 @@
-"""One night: drive, rule and engine; the verb sleep."""
+"""One night: drive, rule and engine; the verbs sleep and consolidate."""
 
+from neurosleep.replay._consolidate import consolidate, thresholds_for_rates
 from neurosleep.replay._sleep import Divergence, Night, sleep
 
-__all__ = ["Divergence", "Night", "sleep"]
+__all__ = ["Divergence", "Night", "consolidate", "sleep", "thresholds_for_rates"]

@@ -22,8 +22,9 @@ from neurosleep.spiking.network import SpikingNetwork
 
 __all__ = ["BLOCK", "EventEngine"]
 
-# Units that are stepped together. 16 float32 weights are one cache line, and 784 such lines fit into the L1 cache.
-BLOCK = 16
+# Units that are stepped together, at most: 128 float32 weights from each of 784 inputs are 400 KB, which fits into the
+# L2 cache, and are long enough a row for the loops over it to cost little more than the memory they read.
+BLOCK = 128
 
 _NONE, _SRC, _STDP = 0, 1, 2
 
@@ -46,75 +47,93 @@ def _factor(w: Any, factor: int, width: Any, clip: float) -> Any:
 def _run_population(
     n: int,
     steps: int,
-    weights: Any,  # [blocks, rows, BLOCK], rows = inputs of all projections one after another
+    weights: Any,  # [blocks, rows, width], rows = inputs of all projections one after another
     pointers: Any,  # int64 [projections, steps + 1] into indices
     indices: Any,  # int32: rows
     first_row: Any,  # int64 [projections + 1]
     scale: Any,  # [projections]
     plastic: Any,  # bool [projections]
-    params: Any,  # [6, blocks * BLOCK]: threshold, decay, leak, reset value, amount, bias
+    params: Any,  # [6, blocks * width]: threshold, decay, leak, reset value, amount, bias
     strict: bool,
     subtract: bool,
     refractory: int,
     hold: bool,
-    v: Any,  # [blocks * BLOCK]
-    wait: Any,  # int64 [blocks * BLOCK]
+    quiet: bool,  # whether units without input only decay: no leak value, bias, wait or soft reset; thresholds above 0
+    v: Any,  # [blocks * width]
+    wait: Any,  # int64 [blocks * width]
     rule: int,
     numbers: Any,  # parameters of the rule
     factor: int,
     clip: float,
     trace_pre: Any,  # [rows]: presynaptic traces at the chunk's begin
-    trace_post: Any,  # [projections, blocks * BLOCK]
+    trace_post: Any,  # [projections, blocks * width]
 ) -> Any:
     """Step one population through a chunk; returns its spikes as (times, neurons, count), block by block."""
     blocks = weights.shape[0]
     rows = weights.shape[1]
+    width = weights.shape[2]
     projections = pointers.shape[0]
     capacity = 1024
     times = np.empty(capacity, dtype=np.int64)
     neurons = np.empty(capacity, dtype=np.int64)
     found = 0
-    acc = np.empty(BLOCK, dtype=weights.dtype)
-    total = np.empty(BLOCK, dtype=weights.dtype)
+    acc = np.empty(width, dtype=weights.dtype)
+    total = np.empty(width, dtype=weights.dtype)
     fired = np.zeros(rows, dtype=np.bool_)
     x = np.empty(rows, dtype=trace_pre.dtype)
     for b in range(blocks):
-        low = b * BLOCK
+        low = b * width
         w = weights[b]
-        threshold = params[0, low : low + BLOCK]
-        decay = params[1, low : low + BLOCK]
-        leak = params[2, low : low + BLOCK]
-        reset_value = params[3, low : low + BLOCK]
-        amount = params[4, low : low + BLOCK]
-        bias = params[5, low : low + BLOCK]
-        vb = v[low : low + BLOCK]
-        real = min(BLOCK, n - low)
+        threshold = params[0, low : low + width]
+        decay = params[1, low : low + width]
+        leak = params[2, low : low + width]
+        reset_value = params[3, low : low + width]
+        amount = params[4, low : low + width]
+        bias = params[5, low : low + width]
+        vb = v[low : low + width]
+        real = min(width, n - low)
         if rule == _STDP:
             x[:] = trace_pre
         for t in range(steps):
-            for j in range(BLOCK):
+            silent = quiet
+            for q in range(projections):
+                if pointers[q, t] != pointers[q, t + 1]:
+                    silent = False
+            if silent and rule != _STDP:
+                for j in range(width):
+                    vb[j] *= decay[j]
+                continue
+            for j in range(width):
                 total[j] = bias[j]
             for q in range(projections):
                 first, last = pointers[q, t], pointers[q, t + 1]
                 if first == last:
                     continue
-                for j in range(BLOCK):
+                for j in range(width):
                     acc[j] = 0
-                for k in range(first, last):
+                # Four rows at a time, in the same order of summation: fewer passes over acc.
+                k = first
+                while k + 3 < last:
+                    r0, r1, r2, r3 = w[indices[k]], w[indices[k + 1]], w[indices[k + 2]], w[indices[k + 3]]
+                    for j in range(width):
+                        acc[j] = acc[j] + r0[j] + r1[j] + r2[j] + r3[j]
+                    k += 4
+                while k < last:
                     row = w[indices[k]]
-                    for j in range(BLOCK):
+                    for j in range(width):
                         acc[j] += row[j]
-                for j in range(BLOCK):
+                    k += 1
+                for j in range(width):
                     total[j] += scale[q] * acc[j]
             any_spike = False
             if refractory == 0:
-                for j in range(BLOCK):
+                for j in range(width):
                     vb[j] = leak[j] + decay[j] * (vb[j] - leak[j]) + total[j]
                 if strict:
-                    for j in range(BLOCK):
+                    for j in range(width):
                         any_spike |= vb[j] > threshold[j]
                 else:
-                    for j in range(BLOCK):
+                    for j in range(width):
                         any_spike |= vb[j] >= threshold[j]
             else:
                 for j in range(real):
@@ -137,12 +156,12 @@ def _run_population(
                 for r in range(rows):
                     x[r] *= numbers[2]
                 for q in range(projections):
-                    for j in range(BLOCK):
+                    for j in range(width):
                         trace_post[q, low + j] *= numbers[3]
                     for k in range(pointers[q, t], pointers[q, t + 1]):
                         x[indices[k]] += 1
                         if plastic[q]:
-                            for j in range(BLOCK):
+                            for j in range(width):
                                 w[indices[k], j] -= numbers[1] * trace_post[q, low + j]
             if any_spike:
                 if rule == _SRC:
@@ -191,14 +210,14 @@ def _run_population(
                 for q in range(projections):
                     if plastic[q]:
                         for k in range(pointers[q, t], pointers[q, t + 1]):
-                            for j in range(BLOCK):
+                            for j in range(width):
                                 value = w[indices[k], j]
                                 w[indices[k], j] = min(max(value, numbers[4]), numbers[5])
-                k = found - 1
-                while k >= 0 and times[k] == t and neurons[k] >= low:
+                last_spike = found - 1
+                while last_spike >= 0 and times[last_spike] == t and neurons[last_spike] >= low:
                     for q in range(projections):
-                        trace_post[q, neurons[k]] += 1
-                    k -= 1
+                        trace_post[q, neurons[last_spike]] += 1
+                    last_spike -= 1
     if rule == _STDP:
         trace_pre[:] = x
     return times[:found], neurons[:found]
@@ -214,16 +233,17 @@ class _Population:
         self.numbers = network.incoming(name)
         incoming = [network.projections[k] for k in self.numbers]
         self.projections = incoming
-        blocks = -(-self.n // BLOCK)
-        width = blocks * BLOCK
+        block_width = min(BLOCK, -(-self.n // 16) * 16)
+        blocks = -(-self.n // block_width)
+        width = blocks * block_width
         sizes = [network.population(p.source).size for p in incoming]
         self.first_row = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
-        self.weights = np.zeros((blocks, int(self.first_row[-1]), BLOCK), dtype=dtype)
+        self.weights = np.zeros((blocks, int(self.first_row[-1]), block_width), dtype=dtype)
         for q, projection in enumerate(incoming):
             assert projection.weight is not None  # the network checks it for every kind supported here
             padded = np.zeros((width, sizes[q]), dtype=dtype)
             padded[: self.n] = projection.weight.detach().cpu().numpy()
-            block = padded.reshape(blocks, BLOCK, sizes[q]).transpose(0, 2, 1)
+            block = padded.reshape(blocks, block_width, sizes[q]).transpose(0, 2, 1)
             self.weights[:, self.first_row[q] : self.first_row[q + 1]] = block
         p = population.lif_params(network.dtype)
         bias = torch.as_tensor(population.bias, dtype=network.dtype)
@@ -237,6 +257,16 @@ class _Population:
         self.plastic = np.array([q.plastic and rule is not None for q in incoming], dtype=np.bool_)
         self.strict, self.subtract = p.compare == ">", p.reset == "subtract"
         self.refractory, self.hold = population.refractory, p.while_refractory == "hold"
+        real = self.params[:, : self.n]
+        self.quiet = (
+            self.refractory == 0
+            and not self.subtract
+            and bool((real[0] > 0).all())
+            and bool((real[3] < real[0]).all())
+            and not real[2].any()
+            and not real[5].any()
+            and not (self.v >= self.params[0]).any()
+        )
         self.trace_pre = np.zeros(int(self.first_row[-1]), dtype=dtype)
         self.trace_post = np.zeros((len(incoming), width), dtype=dtype)
         self.rule, self.factor = _NONE, 0
@@ -266,6 +296,7 @@ class _Population:
             self.subtract,
             self.refractory,
             self.hold,
+            self.quiet,
             self.v,
             self.wait,
             self.rule,
