@@ -42,7 +42,7 @@ def _trained(data: str | None, seed: int) -> tuple[SpikingNetwork, MeanDrive, SR
         pass
     s = sleep_settings(settings)
     pool = torch.from_numpy(to_float(task.pool_images))
-    snn, _ = convert(network, pool, alpha_scale=s.alpha_scale, thresholds=s.thresholds, decay=s.decay)
+    snn = convert(network, pool, alpha_scale=s.alpha_scale, thresholds=s.thresholds, decay=s.decay)
     drive = MeanDrive(learner.mean.mean, s.max_rate, window=11, image_shape=(28, 28))
     assert isinstance(s.rule, SRCRule)
     return snn, drive, s.rule

@@ -31,7 +31,10 @@ Seed = Annotated[int, typer.Option(help="First seed.")]
 
 def _fail(error: NeurosleepError, as_json: bool) -> None:
     if as_json:
-        print(json.dumps({"error": {"type": type(error).__name__, "message": error.message, "hint": error.hint}}))
+        # What was found and expected belongs to the message here: the object has no other place for it.
+        details = [f"{k}: {v}" for k, v in (("found", error.found), ("expected", error.expected)) if v]
+        message = " ".join([error.message, *(f"({d})" for d in details)])
+        print(json.dumps({"error": {"type": type(error).__name__, "message": message, "hint": error.hint}}))
     else:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
     raise typer.Exit(2)

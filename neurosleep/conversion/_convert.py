@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Literal, TypeVar, overload
 
 import torch
 from torch import Tensor, nn
@@ -68,6 +68,36 @@ def _activities(layers: Sequence[nn.Linear], factors: Sequence[float], x: Tensor
     return found
 
 
+@overload
+def convert(
+    model: nn.Module,
+    calibration: Tensor,
+    *,
+    scale: Scale = ...,
+    alpha_scale: float = ...,
+    thresholds: Sequence[float] | None = ...,
+    decay: float = ...,
+    compare: Compare = ...,
+    dt: float = ...,
+    report: Literal[False] = ...,
+) -> SpikingNetwork: ...
+
+
+@overload
+def convert(
+    model: nn.Module,
+    calibration: Tensor,
+    *,
+    scale: Scale = ...,
+    alpha_scale: float = ...,
+    thresholds: Sequence[float] | None = ...,
+    decay: float = ...,
+    compare: Compare = ...,
+    dt: float = ...,
+    report: Literal[True],
+) -> tuple[SpikingNetwork, ConversionReport]: ...
+
+
 @torch.no_grad()
 def convert(
     model: nn.Module,
@@ -79,7 +109,8 @@ def convert(
     decay: float = 0.999,
     compare: Compare = ">=",
     dt: float = 0.001,
-) -> tuple[SpikingNetwork, ConversionReport]:
+    report: bool = False,
+) -> SpikingNetwork | tuple[SpikingNetwork, ConversionReport]:
     """Turn a bias-free ReLU network into LIF populations with the same weights; ``model`` is not changed.
 
     Parameters
@@ -94,6 +125,8 @@ def convert(
         One threshold per layer after the input, not negative; 1 where not given.
     decay, compare, dt:
         Factor of the potential per step, comparison at the threshold, length of a step in seconds.
+    report:
+        Whether to return a :class:`ConversionReport` too.
 
     Raises
     ------
@@ -101,7 +134,7 @@ def convert(
         If a layer has no spiking counterpart or cannot be scaled.
     """
     layers, factors = _linear_layers(model)
-    images = calibration.reshape(len(calibration), -1)
+    images = calibration.reshape(len(calibration), calibration.shape[1:].numel())
     if len(images) == 0 or images.shape[1] != layers[0].in_features or not torch.isfinite(images).all():
         raise DataError(
             f"Calibration images of shape {tuple(calibration.shape)} cannot be used.",
@@ -126,7 +159,7 @@ def convert(
         for source, target, layer, alpha in zip(names[:-1], names[1:], layers, scales, strict=True)
     ]
     network = SpikingNetwork(tuple(populations), tuple(projections), dt=dt)
-    return network, ConversionReport(tuple(largest), tuple(scales), len(images))
+    return (network, ConversionReport(tuple(largest), tuple(scales), len(images))) if report else network
 
 
 @torch.no_grad()

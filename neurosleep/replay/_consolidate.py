@@ -96,7 +96,7 @@ def consolidate(
     ConversionError
         If the network cannot be converted, or the night diverges.
     """
-    network, _ = convert(model, calibration)
+    network = convert(model, calibration)
     mean = input_mean.detach().cpu().numpy() if isinstance(input_mean, Tensor) else np.asarray(input_mean)
     drive = MeanDrive(mean.astype(np.float64), max_rate, window=window, image_shape=image_shape)
     targets = [2e-5] * len(network.layers) if rates is None else rates

@@ -10,12 +10,12 @@ import numpy as np
 import torch
 
 from neurosleep.continual.strategies.base import Learner, Strategy
-from neurosleep.conversion import Scale, convert, wake
+from neurosleep.conversion import Scale, convert, layer_scales, wake
 from neurosleep.data import to_float
 from neurosleep.errors import SettingsError
 from neurosleep.functional import Compare, MeanDrive, PlasticityRule, Process
 from neurosleep.replay import sleep
-from neurosleep.spiking import Record
+from neurosleep.spiking import Population, Record
 
 __all__ = ["SRC", "SleepSettings"]
 
@@ -64,6 +64,14 @@ class SleepSettings:
                 raise SettingsError(f"sleep.thresholds holds {threshold!r}.", expected="finite numbers >= 0")
         if not 0 <= self.max_rate < float("inf"):
             raise SettingsError(f"sleep.max_rate is {self.max_rate!r}.", expected="a rate in Hz, >= 0")
+        if self.window is not None and self.window < 1:
+            raise SettingsError(f"sleep.window is {self.window!r}.", expected="a side of at least 1 pixel")
+        if not 0 < self.alpha_scale < float("inf"):
+            raise SettingsError(f"sleep.alpha_scale is {self.alpha_scale!r}.", expected="a number > 0")
+        # The rest is checked by the parts that use it: here already, not after the first task has been learnt.
+        MeanDrive(np.ones(1), self.max_rate, process=self.process)
+        layer_scales([1.0], scale=self.scale)
+        Population("output", "lif", (1,), decay=self.decay, compare=self.compare)
 
     def steps_after(self, task: int) -> int:
         """Steps of the sleep after task number ``task`` (from 0)."""
@@ -94,7 +102,7 @@ class SRC(Strategy):
         s = self.settings
         first = 0 if s.scale_data == "seen" else learner.task
         images = np.concatenate([task.pool_images for task in learner.tasks[first : learner.task + 1]])
-        network, _ = convert(
+        network = convert(
             learner.network,
             torch.from_numpy(to_float(images)),
             scale=s.scale,

@@ -1,0 +1,141 @@
+"""Conversion: the scales by hand and by the reference, what is refused, and the way there and back."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from neurosleep.conversion import convert, largest_activities, layer_scales, wake
+from neurosleep.errors import ConversionError, DataError, NeurosleepError, SettingsError, UnknownNameError
+from neurosleep.networks import MLP
+
+# Science A.4: largest values and alpha of MNIST P1 after tasks 1 to 5 of one seed, rounded there to three digits.
+REFERENCE = [
+    ((0.772, 0.363, 1.618), (72.4, 119, 16.2)),
+    ((1.866, 0.734, 1.566), (29.9, 142, 14.0)),
+    ((3.05, 0.737, 1.76), (18.3, 231, 7.7)),
+    ((4.262, 0.724, 1.729), (13.1, 329, 5.5)),
+    ((3.58, 0.833, 1.662), (15.6, 240, 7.8)),
+]
+
+
+def sequential(*layers: nn.Module) -> nn.Sequential:
+    torch.manual_seed(0)
+    return nn.Sequential(*layers)
+
+
+@pytest.mark.parametrize(("largest", "alpha"), REFERENCE)
+def test_the_scales_are_those_of_the_reference(largest: tuple[float, ...], alpha: tuple[float, ...]) -> None:
+    assert layer_scales(largest, alpha_scale=55.882454) == pytest.approx(alpha, rel=0.01)
+
+
+def test_scales_by_hand() -> None:
+    # f = 2, 3/2, 6/(3/2) = 4
+    assert layer_scales([2.0, 3.0, 6.0]) == pytest.approx([1 / 2, 2 / 3, 1 / 4])
+    # f = 2, 3/2, 6/3 = 2
+    assert layer_scales([2.0, 3.0, 6.0], scale="ratio", alpha_scale=10.0) == pytest.approx([5, 20 / 3, 5])
+    with pytest.raises(UnknownNameError, match="rato"):
+        layer_scales([1.0], scale="rato")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("wrong", [0.0, float("nan"), float("inf"), -1.0])
+def test_a_layer_that_cannot_be_scaled_is_named(wrong: float) -> None:
+    with pytest.raises(ConversionError, match="Layer 2"):
+        layer_scales([1.0, wrong])
+
+
+def test_the_largest_of_weights_and_activities_is_taken() -> None:
+    weights = [torch.tensor([[0.5, -9.0]]), torch.tensor([[-1.0]])]
+    batches = [[torch.tensor([[0.1]]), torch.tensor([[0.3]])], [torch.tensor([[0.4]]), torch.tensor([[0.2]])]]
+    assert largest_activities(batches, weights) == pytest.approx([0.5, 0.3])
+
+
+def test_a_network_becomes_populations_with_the_same_weights() -> None:
+    model = MLP([3, 2, 2], dropout=0.5)
+    with torch.no_grad():
+        model.weights[0].copy_(torch.tensor([[1.0, 0.0, 0.0], [-1.0, 2.0, 0.0]]))
+        model.weights[1].copy_(torch.tensor([[1.0, 1.0], [0.0, -1.0]]))
+    before = copy.deepcopy(model.state_dict())
+    images = torch.tensor([[0.0, 3.0, 0.0], [4.0, 0.0, 1.0]])
+    network, report = convert(
+        model, images, alpha_scale=2.0, thresholds=[0.5, 3.0], decay=0.9, compare=">", dt=0.002, report=True
+    )
+    # While evaluating the hidden layer has half its activity, (0, 3) and (2, 0); the output 3 and 2.
+    assert report.largest == (3.0, 3.0)
+    assert report.scales == pytest.approx((2 / 3, 2 / 1))
+    assert report.images == 2
+    assert [(p.name, p.size) for p in network.populations] == [("input", 3), ("hidden1", 2), ("output", 2)]
+    assert [p.threshold for p in network.populations[1:]] == [0.5, 3.0]
+    assert [p.scale for p in network.projections] == pytest.approx(report.scales)
+    assert network.dt == 0.002
+    for ours, theirs in zip(network.weights, model.weights, strict=True):
+        assert torch.equal(ours, theirs)
+        assert ours.data_ptr() != theirs.data_ptr()
+    assert all(torch.equal(model.state_dict()[key], before[key]) for key in before)
+
+
+def test_the_images_are_read_in_parts_and_in_any_shape() -> None:
+    model = MLP([4, 3, 2], init=0.5, generator=torch.Generator().manual_seed(0))
+    images = torch.rand(4100, 2, 2, generator=torch.Generator().manual_seed(1))
+    _, report = convert(model, images, report=True)
+    with torch.no_grad():
+        activities = model.eval().activities(images.reshape(4100, 4))
+    expected = [max(float(a.max()), float(w.detach().max())) for a, w in zip(activities, model.weights, strict=True)]
+    assert report.largest == pytest.approx(expected)
+    assert report.images == 4100
+
+
+def test_convert_then_wake_is_the_same_network() -> None:
+    for model in (MLP([4, 3, 2], init=0.5), sequential(nn.Flatten(), nn.Linear(4, 2, bias=False), nn.ReLU())):
+        network = convert(model, torch.rand(5, 4))
+        woken = wake(network, model)
+        assert woken is not model
+        assert woken.state_dict().keys() == model.state_dict().keys()
+        assert all(torch.equal(woken.state_dict()[key], value) for key, value in model.state_dict().items())
+
+
+def test_waking_leaves_the_model_untouched() -> None:
+    model = MLP([4, 3, 2], init=0.5)
+    before = copy.deepcopy(model.state_dict())
+    network = convert(model, torch.rand(5, 4))
+    woken = wake(network.with_weights([weight + 1 for weight in network.weights]), model)
+    assert all(torch.equal(model.state_dict()[key], before[key]) for key in before)
+    assert all(torch.equal(w, m + 1) for w, m in zip(woken.weights, model.weights, strict=True))
+    with pytest.raises(ConversionError, match="other layers"):
+        wake(network, MLP([4, 2, 2]))
+
+
+@pytest.mark.parametrize(
+    ("model", "images", "kind", "said"),
+    [
+        (sequential(nn.Linear(4, 2)), torch.rand(3, 4), ConversionError, "bias"),
+        (sequential(nn.Conv2d(1, 2, 3), nn.Flatten()), torch.rand(3, 4), ConversionError, "Conv2d"),
+        (sequential(nn.ReLU()), torch.rand(3, 4), ConversionError, "no Linear"),
+        (nn.Linear(4, 2, bias=False), torch.rand(3, 4), ConversionError, "type Linear"),
+        (MLP([4, 2]), torch.full((3, 4), float("nan")), DataError, "Calibration"),
+        (MLP([4, 2]), torch.rand(3, 5), DataError, "Calibration"),
+        (MLP([4, 2]), torch.rand(0, 4), DataError, "Calibration"),
+        (MLP([4, 2]), torch.rand(4), DataError, "Calibration"),
+    ],
+    ids=["bias", "conv", "no linear", "no sequential", "nan images", "wrong width", "no images", "flat"],
+)
+def test_what_cannot_be_converted_is_refused(
+    model: nn.Module, images: torch.Tensor, kind: type[NeurosleepError], said: str
+) -> None:
+    with pytest.raises(kind, match=said):
+        convert(model, images)
+
+
+def test_nan_weights_and_wrong_thresholds_are_refused() -> None:
+    model = MLP([4, 2])
+    with pytest.raises(SettingsError, match="thresholds"):
+        convert(model, torch.rand(3, 4), thresholds=[1.0, 1.0])
+    with pytest.raises(NeurosleepError):
+        convert(model, torch.rand(3, 4), thresholds=[float("nan")])
+    with torch.no_grad():
+        model.weights[0][0, 0] = float("nan")
+    with pytest.raises(ConversionError, match="Layer 1"):
+        convert(model, torch.rand(3, 4))

@@ -1,0 +1,168 @@
+"""Settings: what exists, what is refused, and that they survive being written and read."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from neurosleep.errors import SettingsError, UnknownNameError
+from neurosleep.experiments import apply_changes, experiment_names, load_settings, parse_change, variant_name
+from neurosleep.experiments.settings import backprop_settings, check_strategies, dump_toml, sleep_settings
+
+
+@pytest.fixture
+def mnist() -> dict[str, Any]:
+    return load_settings("src2022/mnist")[1]
+
+
+@pytest.mark.parametrize("name", experiment_names())
+def test_every_packaged_experiment_can_be_loaded_and_made(name: str) -> None:
+    found, settings = load_settings(name)
+    assert found == name
+    backprop_settings(settings, "joint")
+    assert len(sleep_settings(settings).thresholds) == len(settings["network"]["sizes"]) - 1
+
+
+def test_the_published_mnist_settings_are_those_of_the_reference(mnist: dict[str, Any]) -> None:
+    sleep = sleep_settings(mnist)
+    assert [sleep.steps_after(task) for task in range(5)] == [15000, 20000, 25000, 30000, 35000]
+    assert list(sleep.thresholds) == [14.548273, 44.560317, 38.046326]
+    assert (sleep.alpha_scale, sleep.max_rate, sleep.window) == (55.882454, 239.515363, 11)
+    assert backprop_settings(mnist, "src").epochs == 2
+    assert backprop_settings(mnist, "joint").epochs == 10
+
+
+@pytest.mark.parametrize(
+    ("key", "nearest"),
+    [
+        ("sleep.stpes", "sleep.steps"),
+        ("wake.epoch", "wake.epochs"),
+        ("engin", "engine"),
+        ("network.size", "network.sizes"),
+        ("sleep.steps.more", "sleep.steps"),
+    ],
+)
+def test_an_unknown_key_names_the_nearest(mnist: dict[str, Any], key: str, nearest: str) -> None:
+    with pytest.raises(UnknownNameError) as caught:
+        apply_changes(mnist, [(key, 1)])
+    assert key in caught.value.message
+    assert repr(nearest) in str(caught.value.hint)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("sleep.steps", 1.5),
+        ("sleep.steps", True),
+        ("sleep.steps", None),
+        ("sleep.max_rate", "fast"),
+        ("sleep.max_rate", float("nan")),
+        ("sleep.max_rate", float("inf")),
+        ("network.sizes", 784),
+        ("data.tasks", "all"),
+        ("sleep", 3),
+        ("engine", 3),
+    ],
+)
+def test_a_wrong_type_is_refused(mnist: dict[str, Any], key: str, value: Any) -> None:
+    with pytest.raises(SettingsError, match=key):
+        apply_changes(mnist, [(key, value)])
+
+
+def test_changes_are_made_in_a_copy(mnist: dict[str, Any]) -> None:
+    changed = apply_changes(mnist, [("sleep.rule.inc", 0.5), ("sleep.max_rate", 3), ("sleep.window", None)])
+    assert changed["sleep"]["rule"] == {**mnist["sleep"]["rule"], "inc": 0.5}
+    assert changed["sleep"]["max_rate"] == 3.0
+    assert isinstance(changed["sleep"]["max_rate"], float)
+    assert changed["sleep"]["window"] is None
+    assert mnist == load_settings("src2022/mnist")[1]
+    table = apply_changes(mnist, [("wake", {"lr": 0.5}), ("sleep.rule", {"name": "src", "inc": 1.0, "dec": 0.0})])
+    assert table["wake"] == {**mnist["wake"], "lr": 0.5}
+    assert table["sleep"]["rule"] == {"name": "src", "inc": 1.0, "dec": 0.0}
+
+
+@pytest.mark.parametrize(
+    ("text", "parsed"),
+    [
+        ("sleep.steps=300", ("sleep.steps", 300)),
+        (" sleep.max_rate = 1e2", ("sleep.max_rate", 100.0)),
+        ("network.sizes=[784, 10]", ("network.sizes", [784, 10])),
+        ("engine=reference", ("engine", "reference")),
+        ('engine="reference"', ("engine", "reference")),
+        ("sleep.compare=>=", ("sleep.compare", ">=")),
+        ("sleep.window=none", ("sleep.window", None)),
+        ("flag=true", ("flag", True)),
+    ],
+)
+def test_changes_on_the_command_line_are_toml_or_bare_words(text: str, parsed: tuple[str, Any]) -> None:
+    assert parse_change(text) == parsed
+
+
+@pytest.mark.parametrize("text", ["sleep.steps", "=3", " =3", ""])
+def test_a_change_without_key_or_value_is_refused(text: str) -> None:
+    with pytest.raises(SettingsError, match="--set"):
+        parse_change(text)
+
+
+def test_a_file_of_ones_own_is_filled_up_with_the_defaults(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text('engine = "reference"\n[sleep]\nsteps = 20\n[sleep.rule]\nname = "src"\ninc = 0.1\ndec = 0.1\n')
+    name, settings = load_settings(str(path))
+    assert name == "mine"
+    assert settings["engine"] == "reference"
+    assert settings["sleep"]["steps"] == 20
+    assert settings["wake"]["lr"] == 0.1
+    assert list(sleep_settings(settings).thresholds) == [1.0, 1.0, 1.0]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [("[sleep]\nstpes = 3\n", "sleep.stpes"), ("sleep = \n", "not TOML"), ("[wake]\nlr = 'x'\n", "wake.lr")],
+)
+def test_a_wrong_file_is_refused(tmp_path: Path, text: str, said: str) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(text)
+    with pytest.raises(SettingsError, match=said):
+        load_settings(str(path))
+
+
+def test_what_does_not_exist_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="There is no experiment file"):
+        load_settings(str(tmp_path / "none.toml"))
+    with pytest.raises(UnknownNameError) as caught:
+        load_settings("src2022/mnits")
+    assert "'src2022/mnist'" in str(caught.value.hint)
+    with pytest.raises(UnknownNameError):
+        check_strategies(["src", "scr"])
+    with pytest.raises(SettingsError, match="No strategy"):
+        check_strategies([])
+
+
+@pytest.mark.parametrize("name", experiment_names())
+def test_settings_survive_being_written_as_toml(tmp_path: Path, name: str) -> None:
+    changes = [("data.tasks", [[0, 1], [2]]), ("sleep.rule.inc", 1e-7), ("wake.lr", 1.0), ("sleep.window", None)]
+    settings = apply_changes(load_settings(name)[1], changes)
+    text = dump_toml(settings)
+
+    def without_none(table: dict[str, Any]) -> dict[str, Any]:
+        return {
+            key: without_none(value) if isinstance(value, dict) else value
+            for key, value in table.items()
+            if value is not None
+        }
+
+    assert tomllib.loads(text) == without_none(settings)
+    (tmp_path / "again.toml").write_text(text)
+    assert load_settings(str(tmp_path / "again.toml"))[1] == settings
+
+
+def test_the_name_of_a_variant_is_a_safe_folder_name() -> None:
+    assert variant_name([]) == "default"
+    assert variant_name([("wake.lr", 0.2), ("engine", "event")]) == "engine=event,wake.lr=0.2"
+    assert variant_name([("a", 1), ("b", 2)]) == variant_name([("b", 2), ("a", 1)])
+    name = variant_name([("data.name", "../../x"), ("network.sizes", list(range(200)))])
+    assert "/" not in name
+    assert len(name) <= 150

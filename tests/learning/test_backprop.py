@@ -1,0 +1,162 @@
+"""The published wake training against a transcription of it in NumPy."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+import torch
+
+from neurosleep.errors import SettingsError
+from neurosleep.functional import torch_generator
+from neurosleep.learning import Backprop, accuracy, predict, task_loss
+from neurosleep.networks import MLP
+
+SIZES, DROPOUT = (7, 6, 5, 4), 0.25
+
+
+def streams(name: str, epoch: int) -> torch.Generator:
+    return torch_generator(3, name, 0, epoch)
+
+
+def network(dropout: float = DROPOUT) -> MLP:
+    return MLP(SIZES, dropout=dropout, init=0.5, generator=torch.Generator().manual_seed(1)).double()
+
+
+def data(n: int = 20) -> tuple[torch.Tensor, torch.Tensor]:
+    rng = np.random.default_rng(0)
+    return torch.from_numpy(rng.random((n, SIZES[0]))), torch.from_numpy(rng.integers(0, SIZES[-1], n))
+
+
+def transcription(
+    weights: list[np.ndarray],
+    velocity: list[np.ndarray],
+    x: np.ndarray,
+    labels: np.ndarray,
+    training: Backprop,
+) -> None:
+    """Science A.1, with the same order of images and the same masks."""
+    last = len(weights) - 1
+    for epoch in range(training.epochs):
+        order = torch.randperm(len(x), generator=streams("order", epoch)).numpy()
+        dropout = streams("dropout", epoch)
+        for start in range(0, len(x), training.batch):
+            chosen = order[start : start + training.batch]
+            h, masks = [x[chosen]], []
+            for k, w in enumerate(weights):
+                a = np.maximum(0, h[-1] @ w.T)
+                if k < last:
+                    mask = (torch.rand(a.shape, generator=dropout) >= DROPOUT).numpy()
+                    a = a * mask
+                    masks.append(mask)
+                h.append(a)
+            target = np.eye(SIZES[-1])[labels[chosen]]
+            if training.loss == "cross-entropy":
+                z = h[-2] @ weights[-1].T
+                e = np.exp(z - z.max(1, keepdims=True))
+                delta = e / e.sum(1, keepdims=True) - target
+            else:
+                # No factor for the derivative of the output's ReLU.
+                delta = h[-1] - target
+            gradients = []
+            for k in range(last, -1, -1):
+                gradients.insert(0, delta.T @ h[k] / len(chosen))
+                if k:
+                    delta = (delta @ weights[k]) * (h[k] > 0) * masks[k - 1]
+            for k, gradient in enumerate(gradients):
+                velocity[k] = training.momentum * velocity[k] + training.lr * gradient
+                weights[k] = weights[k] - velocity[k]
+
+
+@pytest.mark.parametrize("loss", ["straight-through-mse", "cross-entropy"])
+@pytest.mark.parametrize(("batch", "epochs"), [(20, 1), (8, 3)])
+def test_training_is_the_transcription(loss: str, batch: int, epochs: int) -> None:
+    training = Backprop(loss=loss, lr=0.3, momentum=0.5, batch=batch, epochs=epochs)  # type: ignore[arg-type]
+    net, (x, labels) = network(), data()
+    velocity = [torch.zeros_like(w) for w in net.weights]
+    weights = [w.detach().numpy().copy() for w in net.weights]
+    theirs = [np.zeros_like(w) for w in weights]
+    # Twice: the momentum is kept from one task to the next.
+    for _ in range(2):
+        assert list(training.fit(net, x, labels, velocity, streams)) == list(range(1, epochs + 1))
+        transcription(weights, theirs, x.numpy(), labels.numpy(), training)
+        for ours, expected in zip([*net.weights, *velocity], [*weights, *theirs], strict=True):
+            np.testing.assert_allclose(ours.detach().numpy(), expected, rtol=1e-10, atol=1e-13)
+    assert any(np.abs(v).max() > 0 for v in theirs)
+
+
+def test_momentum_is_kept_across_fits() -> None:
+    training, (x, labels) = Backprop(epochs=1, momentum=0.9), data()
+    kept, fresh = network(), network()
+    velocity = [torch.zeros_like(w) for w in kept.weights]
+    for net, again in itertools.product((kept, fresh), range(2)):
+        if net is fresh or again == 0:
+            velocity = [torch.zeros_like(w) for w in net.weights]
+        list(training.fit(net, x, labels, velocity, streams))
+    assert not torch.equal(kept.weights[0], fresh.weights[0])
+
+
+def test_a_silent_unit_whose_target_is_one_still_learns() -> None:
+    output = torch.tensor([[-3.0, 2.0]], requires_grad=True)
+    (gradient,) = torch.autograd.grad(task_loss(output, torch.tensor([0]), "straight-through-mse"), output)
+    assert gradient.tolist() == [[-1.0, 2.0]]
+
+
+def test_the_hooks_are_called_at_every_step() -> None:
+    net, (x, labels) = network(), data()
+    called: list[str] = []
+    term = list(
+        Backprop(batch=10, epochs=2).fit(
+            net,
+            x,
+            labels,
+            [torch.zeros_like(w) for w in net.weights],
+            streams,
+            loss_term=lambda: called.append("loss"),
+            after_backward=lambda: called.append("backward"),
+            after_step=lambda: called.append("step"),
+        )
+    )
+    assert term == [1, 2]
+    assert called == ["loss", "backward", "step"] * 4
+
+
+def test_a_loss_term_is_added() -> None:
+    x, labels = data()
+    plain, decayed = network(), network()
+    for net, factor in ((plain, 0.0), (decayed, 1.0)):
+        step = Backprop(epochs=1, batch=20, lr=0.1, momentum=0.0).fit(
+            net,
+            x,
+            labels,
+            [torch.zeros_like(w) for w in net.weights],
+            streams,
+            loss_term=lambda net=net, factor=factor: factor * net.weights[0].sum(),  # type: ignore[misc]
+        )
+        list(step)
+    np.testing.assert_allclose((plain.weights[0] - decayed.weights[0]).detach().numpy(), 0.1, rtol=1e-10)
+    assert torch.equal(plain.weights[1], decayed.weights[1])
+
+
+def test_the_first_of_equal_outputs_is_predicted() -> None:
+    net = MLP([2, 3])
+    with torch.no_grad():
+        net.weights[0].copy_(torch.tensor([[-1.0, 0.0], [1.0, 0.0], [1.0, 0.0]]))
+    x = torch.tensor([[1.0, 0.0], [0.0, 1.0], [-1.0, 0.0]])
+    # Two equal ones: the first. All silent: class 0, also where the sum below zero differs.
+    assert predict(net, x).tolist() == [1, 0, 0]
+    with torch.no_grad():
+        net.weights[0].copy_(torch.tensor([[-2.0, 0.0], [-1.0, 0.0], [-3.0, 0.0]]))
+    assert predict(net, x[:1]).tolist() == [0]
+    assert accuracy(net, x[:1].repeat(3, 1), torch.tensor([0, 1, 0])) == pytest.approx(2 / 3)
+    assert predict(net, x, batch=1).tolist() == predict(net, x).tolist()
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"loss": "mse"}, {"lr": 0.0}, {"lr": float("nan")}, {"momentum": 1.0}, {"batch": 0}, {"epochs": 0}],
+)
+def test_wrong_settings_are_refused(wrong: dict[str, object]) -> None:
+    with pytest.raises(SettingsError):
+        Backprop(**wrong)  # type: ignore[arg-type]
