@@ -58,13 +58,17 @@ class Engine(ABC):
 
 def check_supported(engine: Engine, network: SpikingNetwork, rule: PlasticityRule | None) -> None:
     """Refuse by name what ``engine`` does not offer."""
-    hint = "--engine reference supports every kind of population and projection that any engine does"
+
+    def others(kinds: str, kind: str) -> str:
+        able = [name for name, other in sorted(_ENGINES.items()) if kind in getattr(other, kinds)]
+        return f"engines that can: {', '.join(able)}" if able else "no engine can, so far"
+
     for population in network.populations:
         if population.kind not in engine.population_kinds:
             raise UnsupportedError(
                 f"The engine {engine.name!r} cannot step population {population.name!r} of kind {population.kind!r}.",
                 expected="one of: " + ", ".join(sorted(engine.population_kinds)),
-                hint=hint,
+                hint=others("population_kinds", population.kind),
             )
     for projection in network.projections:
         where = f"projection {projection.source!r} -> {projection.target!r}"
@@ -72,7 +76,7 @@ def check_supported(engine: Engine, network: SpikingNetwork, rule: PlasticityRul
             raise UnsupportedError(
                 f"The engine {engine.name!r} cannot compute {where} of kind {projection.kind!r}.",
                 expected="one of: " + ", ".join(sorted(engine.projection_kinds)),
-                hint=hint,
+                hint=others("projection_kinds", projection.kind),
             )
     if rule is not None and rule.name not in engine.rules and "*" not in engine.rules:
         raise UnsupportedError(
