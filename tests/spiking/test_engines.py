@@ -502,8 +502,8 @@ def test_event_engines_kernel_does_the_same_uncompiled(rule, fields, monkeypatch
     net, inputs = chain(False, hidden=fields), {"in": rasters(numpy_generator(3, "drive"), 10)}
     compiled = run("event", net, rule, inputs)
     monkeypatch.setattr(event, "_run_population", event._run_population.py_func)
-    if hasattr(event._factor, "py_func"):
-        monkeypatch.setattr(event, "_factor", event._factor.py_func)
+    if hasattr(event._factors, "py_func"):
+        monkeypatch.setattr(event, "_factors", event._factors.py_func)
     assert_same(run("event", net, rule, inputs), compiled, rtol=1e-12)
 
 

@@ -7,6 +7,7 @@ With feedback, a chunk is cut to the shortest delay of a loop, within which the 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -22,25 +23,43 @@ from neurosleep.spiking.network import SpikingNetwork
 
 __all__ = ["BLOCK", "EventEngine"]
 
-# Units that are stepped together, at most: 128 float32 weights from each of 784 inputs are 400 KB, which fits into the
-# L2 cache, and are long enough a row for the loops over it to cost little more than the memory they read.
-BLOCK = 128
+# Units that are stepped together, at most: half a layer of 1200. Rows must be long enough for the loops over them to cost
+# little more than the memory they read, and no power of two, or the columns that plasticity walks share cache sets.
+BLOCK = 608
 
 _NONE, _SRC, _STDP = 0, 1, 2
 
 
-@numba.njit(cache=True, inline="always")  # type: ignore[untyped-decorator, unused-ignore]
-def _factor(w: Any, factor: int, width: Any, clip: float) -> Any:
-    if factor == 0:
-        x = w / width
-        if x > clip:
-            return 0.0
-        if x < -clip:
-            return 2.0
-        return 2.0 / (1.0 + np.exp(x))
-    if factor == 1:
-        return 1.0 / (1.0 + np.exp(-w))
-    return 1.0
+# exp(r) for |r| <= ln(2)/2 as a Taylor polynomial: the first term left out, r^14/14!, is below 1e-17.
+_TAYLOR = np.array([1 / math.factorial(k) for k in range(13, -1, -1)])
+_LOG2E, _LN2_HIGH, _LN2_LOW = 1.4426950408889634, 0.693147180369123816490, 1.90821492927058770002e-10
+
+
+@numba.njit(cache=True)  # type: ignore[untyped-decorator, unused-ignore]
+def _factors(x: Any, factor: int, width: float, g: Any, bits: Any) -> None:
+    """Weight factor g of the weights ``x`` (float64), written so that the compiler can do several at a time.
+
+    A call of exp() per weight would be most of the cost of a plastic step. Here e^x is 2^k e^r, a polynomial gives e^r,
+    and the power of two is put together in the bits of a float64. ``g`` and ``bits`` (int64) are room for the result.
+    """
+    n = len(x)
+    if factor == 2:
+        g[:n] = 1.0
+        return
+    inverse = 1.0 / width if factor == 0 else -1.0
+    numerator = 2.0 if factor == 0 else 1.0
+    for i in range(n):
+        scaled = min(max(x[i] * inverse, -60.0), 60.0)
+        k = np.floor(scaled * _LOG2E + 0.5)
+        r = (scaled - k * _LN2_HIGH) - k * _LN2_LOW
+        value = _TAYLOR[0]
+        for c in range(1, 14):
+            value = value * r + _TAYLOR[c]
+        g[i] = value
+        bits[i] = (np.int64(k) + 1023) << 52
+    power = bits.view(np.float64)
+    for i in range(n):
+        g[i] = numerator / (1.0 + g[i] * power[i])
 
 
 @numba.njit(cache=True, boundscheck=False)  # type: ignore[untyped-decorator, unused-ignore]
@@ -64,7 +83,6 @@ def _run_population(
     rule: int,
     numbers: Any,  # parameters of the rule
     factor: int,
-    clip: float,
     trace_pre: Any,  # [rows]: presynaptic traces at the chunk's begin
     trace_post: Any,  # [projections, blocks * width]
 ) -> Any:
@@ -81,6 +99,9 @@ def _run_population(
     total = np.empty(width, dtype=weights.dtype)
     fired = np.zeros(rows, dtype=np.bool_)
     x = np.empty(rows, dtype=trace_pre.dtype)
+    column = np.empty(rows, dtype=np.float64)
+    g = np.empty(rows, dtype=np.float64)
+    bits = np.empty(rows, dtype=np.int64)
     for b in range(blocks):
         low = b * width
         w = weights[b]
@@ -188,16 +209,17 @@ def _run_population(
                     for q in range(projections):
                         if rule == _NONE or not plastic[q]:
                             continue
-                        for r in range(first_row[q], first_row[q + 1]):
-                            value = w[r, j]
-                            if rule == _SRC:
-                                g = _factor(value, factor, numbers[2], clip)
-                                if fired[r]:
-                                    w[r, j] = value + numbers[0] * g
-                                else:
-                                    w[r, j] = value - numbers[1] * g
-                            else:
-                                w[r, j] = min(max(value + numbers[0] * x[r], numbers[4]), numbers[5])
+                        start, stop = first_row[q], first_row[q + 1]
+                        if rule == _SRC:
+                            for r in range(start, stop):
+                                column[r] = w[r, j]
+                            _factors(column[start:stop], factor, numbers[2], g[start:stop], bits[start:stop])
+                            for r in range(start, stop):
+                                change = numbers[0] * g[r] if fired[r] else -numbers[1] * g[r]
+                                w[r, j] = column[r] + change
+                        else:
+                            for r in range(start, stop):
+                                w[r, j] = min(max(w[r, j] + numbers[0] * x[r], numbers[4]), numbers[5])
                     if subtract:
                         vb[j] -= amount[j]
                     else:
@@ -278,8 +300,6 @@ class _Population:
             self.rule = _STDP
             parameters = (rule.a_plus, rule.a_minus, rule.decay_plus, rule.decay_minus, rule.w_min, rule.w_max)
         self.rule_numbers = np.array(parameters, dtype=dtype)
-        # Beyond this many widths the steep factor is 0 or 2 to the last bit of the type.
-        self.clip = 45.0 if dtype == np.float64 else 20.0
 
     def run(self, pointers: npt.NDArray[np.int64], indices: npt.NDArray[np.int32], steps: int) -> SpikeEvents:
         times, neurons = _run_population(
@@ -302,7 +322,6 @@ class _Population:
             self.rule,
             self.rule_numbers,
             self.factor,
-            self.clip,
             self.trace_pre,
             self.trace_post,
         )
