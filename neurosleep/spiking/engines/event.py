@@ -23,8 +23,8 @@ from neurosleep.spiking.network import SpikingNetwork
 
 __all__ = ["BLOCK", "EventEngine"]
 
-# Units that are stepped together, at most: half a layer of 1200. Rows must be long enough for the loops over them to cost
-# little more than the memory they read, and no power of two, or the columns that plasticity walks share cache sets.
+# Units that are stepped together, at most: half a layer of 1200. Rows must be long enough for the loops over them to be
+# little dearer than the memory they read, and no power of two, or the columns that plasticity walks share cache sets.
 BLOCK = 608
 
 _NONE, _SRC, _STDP = 0, 1, 2
