@@ -30,36 +30,84 @@ BLOCK = 608
 _NONE, _SRC, _STDP = 0, 1, 2
 
 
-# exp(r) for |r| <= ln(2)/2 as a Taylor polynomial: the first term left out, r^14/14!, is below 1e-17.
+# exp(r) for |r| <= ln(2)/2 as a Taylor polynomial: the first term left out is below 1e-17 (float64) or 2e-9 (float32).
 _TAYLOR = np.array([1 / math.factorial(k) for k in range(13, -1, -1)])
+_TAYLOR32 = np.array([1 / math.factorial(k) for k in range(7, -1, -1)], dtype=np.float32)
 _LOG2E, _LN2_HIGH, _LN2_LOW = 1.4426950408889634, 0.693147180369123816490, 1.90821492927058770002e-10
+# 355/512 has 9 bits, so that its product with a whole number below 2^7 is exact in float32.
+_LN2_HIGH32, _LN2_LOW32 = np.float32(355 / 512), np.float32(-2.12194440054690583e-4)
 
 
 @numba.njit(cache=True)  # type: ignore[untyped-decorator, unused-ignore]
 def _factors(x: Any, factor: int, width: float, g: Any, bits: Any) -> None:
-    """Weight factor g of the weights ``x`` (float64), written so that the compiler can do several at a time.
+    """Weight factor g of the weights ``x`` (float32 or float64), written so that the compiler can do several at a time.
 
     A call of exp() per weight would be most of the cost of a plastic step. Here e^x is 2^k e^r, a polynomial gives e^r,
-    and the power of two is put together in the bits of a float64. ``g`` and ``bits`` (int64) are room for the result.
+    and the power of two is put together in the bits of a floating point number. ``g`` (like ``x``) and ``bits`` (int32
+    or int64, as wide as ``x``) are room for the result.
     """
     n = len(x)
     if factor == 2:
-        g[:n] = 1.0
+        for i in range(n):
+            g[i] = 1
         return
-    inverse = 1.0 / width if factor == 0 else -1.0
-    numerator = 2.0 if factor == 0 else 1.0
-    for i in range(n):
-        scaled = min(max(x[i] * inverse, -60.0), 60.0)
-        k = np.floor(scaled * _LOG2E + 0.5)
-        r = (scaled - k * _LN2_HIGH) - k * _LN2_LOW
-        value = _TAYLOR[0]
-        for c in range(1, 14):
-            value = value * r + _TAYLOR[c]
-        g[i] = value
-        bits[i] = (np.int64(k) + 1023) << 52
-    power = bits.view(np.float64)
-    for i in range(n):
-        g[i] = numerator / (1.0 + g[i] * power[i])
+    real = x.dtype.type
+    inverse = real(1 / width) if factor == 0 else real(-1)
+    numerator = real(2) if factor == 0 else real(1)
+    low, high, half, one = real(-60), real(60), real(0.5), real(1)
+    if x.itemsize == 4:
+        log2e = np.float32(_LOG2E)
+        for i in range(n):
+            scaled = min(max(x[i] * inverse, low), high)
+            k = np.floor(scaled * log2e + half)
+            r = (scaled - k * _LN2_HIGH32) - k * _LN2_LOW32
+            value = _TAYLOR32[0]
+            for c in range(1, 8):
+                value = value * r + _TAYLOR32[c]
+            g[i] = value
+            bits[i] = (np.int32(k) + np.int32(127)) << np.int32(23)
+        power32 = bits.view(np.float32)
+        for i in range(n):
+            g[i] = numerator / (one + g[i] * power32[i])
+    else:
+        for i in range(n):
+            scaled = min(max(x[i] * inverse, low), high)
+            k = np.floor(scaled * _LOG2E + half)
+            r = (scaled - k * _LN2_HIGH) - k * _LN2_LOW
+            value = _TAYLOR[0]
+            for c in range(1, 14):
+                value = value * r + _TAYLOR[c]
+            g[i] = value
+            # By way of int32, which every vector unit can make of a float64.
+            bits[i] = np.int64(np.int32(k) + np.int32(1023)) << 52
+        power64 = bits.view(np.float64)
+        for i in range(n):
+            g[i] = numerator / (one + g[i] * power64[i])
+
+
+@numba.njit(cache=True)  # type: ignore[untyped-decorator, unused-ignore]
+def _gather(w: Any, indices: Any, first: int, last: int, acc: Any) -> None:
+    """Sum of the rows of ``w`` that fired, into ``acc``; several rows at a time, for fewer passes over ``acc``."""
+    width = len(acc)
+    r0 = w[indices[first]]
+    for j in range(width):
+        acc[j] = r0[j]
+    k = first + 1
+    while k + 7 < last:
+        r0, r1, r2, r3 = w[indices[k]], w[indices[k + 1]], w[indices[k + 2]], w[indices[k + 3]]
+        r4, r5, r6, r7 = w[indices[k + 4]], w[indices[k + 5]], w[indices[k + 6]], w[indices[k + 7]]
+        for j in range(width):
+            acc[j] = acc[j] + r0[j] + r1[j] + r2[j] + r3[j] + r4[j] + r5[j] + r6[j] + r7[j]
+        k += 8
+    while k + 1 < last:
+        r0, r1 = w[indices[k]], w[indices[k + 1]]
+        for j in range(width):
+            acc[j] = acc[j] + r0[j] + r1[j]
+        k += 2
+    if k < last:
+        r0 = w[indices[k]]
+        for j in range(width):
+            acc[j] += r0[j]
 
 
 @numba.njit(cache=True, boundscheck=False)  # type: ignore[untyped-decorator, unused-ignore]
@@ -85,6 +133,7 @@ def _run_population(
     factor: int,
     trace_pre: Any,  # [rows]: presynaptic traces at the chunk's begin
     trace_post: Any,  # [projections, blocks * width]
+    bits: Any,  # int32 or int64 [rows], as wide as the weights
 ) -> Any:
     """Step one population through a chunk; returns its spikes as (times, neurons, count), block by block."""
     blocks = weights.shape[0]
@@ -97,11 +146,12 @@ def _run_population(
     found = 0
     acc = np.empty(width, dtype=weights.dtype)
     total = np.empty(width, dtype=weights.dtype)
-    fired = np.zeros(rows, dtype=np.bool_)
+    change = np.empty(rows, dtype=weights.dtype)  # inc where the source fired in this step, -dec elsewhere
+    if rule == _SRC:
+        change[:] = -numbers[1]
     x = np.empty(rows, dtype=trace_pre.dtype)
-    column = np.empty(rows, dtype=np.float64)
-    g = np.empty(rows, dtype=np.float64)
-    bits = np.empty(rows, dtype=np.int64)
+    column = np.empty(rows, dtype=weights.dtype)
+    g = np.empty(rows, dtype=weights.dtype)
     for b in range(blocks):
         low = b * width
         w = weights[b]
@@ -124,32 +174,29 @@ def _run_population(
                 for j in range(width):
                     vb[j] *= decay[j]
                 continue
-            for j in range(width):
-                total[j] = bias[j]
-            for q in range(projections):
-                first, last = pointers[q, t], pointers[q, t + 1]
-                if first == last:
-                    continue
-                for j in range(width):
-                    acc[j] = 0
-                # Four rows at a time, in the same order of summation: fewer passes over acc.
-                k = first
-                while k + 3 < last:
-                    r0, r1, r2, r3 = w[indices[k]], w[indices[k + 1]], w[indices[k + 2]], w[indices[k + 3]]
-                    for j in range(width):
-                        acc[j] = acc[j] + r0[j] + r1[j] + r2[j] + r3[j]
-                    k += 4
-                while k < last:
-                    row = w[indices[k]]
-                    for j in range(width):
-                        acc[j] += row[j]
-                    k += 1
-                for j in range(width):
-                    total[j] += scale[q] * acc[j]
             any_spike = False
-            if refractory == 0:
+            if quiet and projections == 1:
+                # The common case in one pass; the same sums, the terms that are 0 left out.
+                alpha = scale[0]
+                if pointers[0, t] == pointers[0, t + 1]:
+                    acc[:] = 0
+                else:
+                    _gather(w, indices, pointers[0, t], pointers[0, t + 1], acc)
                 for j in range(width):
-                    vb[j] = leak[j] + decay[j] * (vb[j] - leak[j]) + total[j]
+                    vb[j] = decay[j] * vb[j] + alpha * acc[j]
+            else:
+                for j in range(width):
+                    total[j] = bias[j]
+                for q in range(projections):
+                    if pointers[q, t] == pointers[q, t + 1]:
+                        continue
+                    _gather(w, indices, pointers[q, t], pointers[q, t + 1], acc)
+                    for j in range(width):
+                        total[j] += scale[q] * acc[j]
+                if refractory == 0:
+                    for j in range(width):
+                        vb[j] = leak[j] + decay[j] * (vb[j] - leak[j]) + total[j]
+            if refractory == 0:
                 if strict:
                     for j in range(width):
                         any_spike |= vb[j] > threshold[j]
@@ -188,7 +235,7 @@ def _run_population(
                 if rule == _SRC:
                     for q in range(projections):
                         for k in range(pointers[q, t], pointers[q, t + 1]):
-                            fired[indices[k]] = True
+                            change[indices[k]] = numbers[0]
                 for j in range(real):
                     if refractory == 0:
                         over = vb[j] > threshold[j] if strict else vb[j] >= threshold[j]
@@ -215,8 +262,7 @@ def _run_population(
                                 column[r] = w[r, j]
                             _factors(column[start:stop], factor, numbers[2], g[start:stop], bits[start:stop])
                             for r in range(start, stop):
-                                change = numbers[0] * g[r] if fired[r] else -numbers[1] * g[r]
-                                w[r, j] = column[r] + change
+                                w[r, j] = column[r] + change[r] * g[r]
                         else:
                             for r in range(start, stop):
                                 w[r, j] = min(max(w[r, j] + numbers[0] * x[r], numbers[4]), numbers[5])
@@ -227,7 +273,7 @@ def _run_population(
                 if rule == _SRC:
                     for q in range(projections):
                         for k in range(pointers[q, t], pointers[q, t + 1]):
-                            fired[indices[k]] = False
+                            change[indices[k]] = -numbers[1]
             if rule == _STDP:
                 for q in range(projections):
                     if plastic[q]:
@@ -291,6 +337,7 @@ class _Population:
         )
         self.trace_pre = np.zeros(int(self.first_row[-1]), dtype=dtype)
         self.trace_post = np.zeros((len(incoming), width), dtype=dtype)
+        self.bits = np.zeros(int(self.first_row[-1]), dtype=np.int32 if dtype.itemsize == 4 else np.int64)
         self.rule, self.factor = _NONE, 0
         parameters: tuple[float, ...] = (0.0,)
         if isinstance(rule, SRCRule):
@@ -324,6 +371,7 @@ class _Population:
             self.factor,
             self.trace_pre,
             self.trace_post,
+            self.bits,
         )
         return SpikeEvents.from_times(times, neurons, steps=steps, n=self.n)
 
