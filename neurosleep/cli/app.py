@@ -11,12 +11,33 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from neurosleep.errors import NeurosleepError
 
 __all__ = ["app", "main"]
 
+# By way of its public child, since the class itself lives in click or, in newer versions of typer, in typer.
+UsageError: Any = typer.BadParameter.__base__
+
+
+class _Commands(TyperGroup):
+    """The commands; with ``--json``, a mistake in the arguments themselves is one JSON object too."""
+
+    def make_context(self, info_name: Any, args: Any, parent: Any = None, **extra: Any) -> Any:
+        as_json = "--json" in args  # parsing empties the list
+        with _usage_errors(as_json):
+            context = super().make_context(info_name, args, parent, **extra)
+        context.meta["neurosleep.json"] = as_json
+        return context
+
+    def invoke(self, ctx: Any) -> Any:
+        with _usage_errors(ctx.meta["neurosleep.json"]):
+            return super().invoke(ctx)
+
+
 app = typer.Typer(
+    cls=_Commands,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -29,15 +50,31 @@ Data = Annotated[str | None, typer.Option(help="Folder of the data sets (else NE
 Seed = Annotated[int, typer.Option(help="First seed.")]
 
 
+def _print_error(kind: str, message: str, hint: str | None) -> None:
+    print(json.dumps({"error": {"type": kind, "message": message, "hint": hint}}))
+
+
 def _fail(error: NeurosleepError, as_json: bool) -> None:
     if as_json:
         # What was found and expected belongs to the message here: the object has no other place for it.
         details = [f"{k}: {v}" for k, v in (("found", error.found), ("expected", error.expected)) if v]
         message = " ".join([error.message, *(f"({d})" for d in details)])
-        print(json.dumps({"error": {"type": type(error).__name__, "message": message, "hint": error.hint}}))
+        _print_error(type(error).__name__, message, error.hint)
     else:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
     raise typer.Exit(2)
+
+
+@contextmanager
+def _usage_errors(as_json: bool) -> Iterator[None]:
+    try:
+        yield
+    except UsageError as error:
+        if not as_json:
+            raise
+        path = error.ctx.command_path if error.ctx else "neurosleep"
+        _print_error("UsageError", error.format_message(), f"{path} --help names what it takes")
+        raise typer.Exit(2) from error
 
 
 @contextmanager

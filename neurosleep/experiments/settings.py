@@ -203,12 +203,14 @@ def sleep_settings(settings: Mapping[str, Any]) -> SleepSettings:
 
 
 def check_strategies(names: Sequence[str]) -> None:
-    """Refuse the first name that is no strategy, and no name at all."""
+    """Refuse the first name that is no strategy or comes twice, and no name at all."""
     if not names:
         raise SettingsError("No strategy was named.", expected="one or more of " + ", ".join(STRATEGIES))
     for name in names:
         if name not in STRATEGIES:
             raise unknown_name("strategy", name, STRATEGIES)
+        if names.count(name) > 1:
+            raise SettingsError(f"The strategy {name!r} is named {names.count(name)} times.", hint="--seeds repeats it")
 
 
 def _toml_value(value: Any) -> str:

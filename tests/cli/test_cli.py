@@ -81,6 +81,8 @@ def test_list_for_people_is_a_table() -> None:
         (["nowhere.toml"], "SettingsError", "nowhere.toml"),
         (["src2022/mnist", "--strategy", "scr"], "UnknownNameError", "'scr'"),
         (["src2022/mnist", "--strategy", ","], "SettingsError", "strateg"),
+        (["src2022/mnist", "--strategy", "src,src"], "SettingsError", "'src' is named 2 times"),
+        (["src2022/mnist", "--strategy", "src,sequential, src"], "SettingsError", "'src' is named 2 times"),
         (["src2022/mnist", "--set", "sleep.stpes=3"], "UnknownNameError", "sleep.stpes"),
         (["src2022/mnist", "--set", "sleep.steps"], "SettingsError", "sleep.steps"),
         (["src2022/mnist", "--set", "sleep.steps=many"], "SettingsError", "many"),
@@ -121,6 +123,32 @@ def test_mistakes_are_one_error_object_and_nothing_is_written(
     assert said in found["error"]["message"]
     assert errors == ""
     assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said", "help_of"),
+    [
+        (["run"], "experiment", "run --help"),
+        (["run", "src2022/mnist", "--stratgy", "src"], "--stratgy", "run --help"),
+        (["run", "src2022/mnist", "--seeds", "two"], "--seeds", "run --help"),
+        (["list", "more"], "more", "list --help"),
+        (["rnu"], "rnu", "--help"),
+        ([], "--json", "--help"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_mistakes_in_the_arguments_are_one_error_object_too(arguments: list[str], said: str, help_of: str) -> None:
+    code, found, errors = call(*arguments)
+    assert code == 2
+    assert list(found) == ["error"]
+    assert found["error"]["type"] == "UsageError"
+    assert said in found["error"]["message"]
+    assert help_of in found["error"]["hint"]
+    assert errors == ""
+    if arguments:
+        shown = CliRunner().invoke(app, arguments)
+        assert (shown.exit_code, shown.stdout) == (2, "")
+        assert "Usage:" in shown.stderr
 
 
 def test_a_missing_data_folder_is_refused(tmp_path: Path) -> None:
