@@ -27,7 +27,7 @@ from neurosleep.experiments.run_folder import RunFolder, restore, tensors_of, wr
 from neurosleep.experiments.settings import backprop_settings, check_strategies, dump_toml, sleep_settings
 from neurosleep.functional import check_seed, torch_generator
 from neurosleep.networks import MLP
-from neurosleep.spiking import Record, engine_names, get_engine
+from neurosleep.spiking import Population, Projection, Record, SpikingNetwork, engine_names, get_engine
 
 __all__ = ["RunRequest", "run_experiment", "run_one", "summarise"]
 
@@ -127,7 +127,12 @@ def check_request(request: RunRequest) -> None:
         )
     if request.settings["engine"] not in engine_names():
         raise unknown_name("engine", request.settings["engine"], engine_names())
-    get_engine(request.settings["engine"])
+    engine = get_engine(request.settings["engine"])
+    if request.strategy == "src":
+        # Two neurons are enough to find that an extra is missing, or that the engine does not know the rule.
+        pair = (Population("input", "input", (1,)), Population("output", "lif", (1,), decay=sleeping.decay))
+        link = Projection("input", "output", weight=torch.zeros(1, 1))
+        engine.start(SpikingNetwork(pair, (link,)), sleeping.rule)
     Record(spikes=request.settings["record"])
     if request.settings["data"]["split"] not in ("test", "validation"):
         raise unknown_name("split", request.settings["data"]["split"], ("test", "validation"))
@@ -148,6 +153,30 @@ def check_request(request: RunRequest) -> None:
             break
 
 
+def _check_fit(request: RunRequest, tasks: list[Task]) -> None:
+    """Find what is wrong with a request only on this data, also before anything is written or computed."""
+    sizes = request.settings["network"]["sizes"]
+    shape = tasks[0].train_images.shape[1:]
+    inputs = int(np.prod(shape))
+    classes = max(max(task.classes) for task in tasks) + 1
+    if sizes[0] != inputs or sizes[-1] < classes:
+        raise SettingsError(
+            f"network.sizes is {sizes!r}.", expected=f"{inputs} inputs and at least {classes} outputs for this data"
+        )
+    if request.strategy == "src":
+        sleep_settings(request.settings).drive(np.zeros(inputs), shape)
+
+
+def _check_data(requests: Sequence[RunRequest]) -> None:
+    """Read the data of all requests once, so that a bad file or one that does not fit is found before the first run."""
+    read = None
+    for request in requests:
+        source = (request.settings["data"], request.data)
+        if source != read:
+            tasks, read = _tasks(request), source
+        _check_fit(request, tasks)
+
+
 def run_one(request: RunRequest, report: Report = lambda text: None) -> dict[str, Any]:
     """Run one request in the present process and return its metrics; a finished one is not run again.
 
@@ -164,13 +193,8 @@ def run_one(request: RunRequest, report: Report = lambda text: None) -> dict[str
     torch.set_num_threads(1)
     tests = _tasks(request)
     settings = request.settings
-    inputs = int(np.prod(tests[0].train_images.shape[1:]))
-    classes = max(max(task.classes) for task in tests) + 1
+    _check_fit(request, tests)
     sizes = settings["network"]["sizes"]
-    if sizes[0] != inputs or sizes[-1] < classes:
-        raise SettingsError(
-            f"network.sizes is {sizes!r}.", expected=f"{inputs} inputs and at least {classes} outputs for this data"
-        )
     config = dump_toml(settings)
     network = MLP(
         sizes,
@@ -285,8 +309,7 @@ def run_experiment(
         raise SettingsError(f"--jobs is {jobs!r}.", expected="at least 1")
     for request in requests:
         check_request(request)
-    if requests:
-        _tasks(requests[0])
+    _check_data(requests)
     if jobs == 1 or len(requests) == 1:
         results = []
         for number, request in enumerate(requests):

@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from neurosleep.continual.strategies.base import Learner, Strategy
 from neurosleep.conversion import Scale, convert, layer_scales, wake
@@ -77,6 +78,11 @@ class SleepSettings:
         """Steps of the sleep after task number ``task`` (from 0)."""
         return round(self.steps * (1 + self.growth * task))
 
+    def drive(self, mean: NDArray[np.float64], shape: tuple[int, ...], *, dt: float = 0.001) -> MeanDrive:
+        """The drive of a sleep on images of ``shape``, whose mean is ``mean``; refuses a window that does not fit."""
+        image_shape = (int(shape[0]), int(shape[1])) if len(shape) == 2 else None
+        return MeanDrive(mean, self.max_rate, self.window, image_shape, self.process, dt)
+
 
 class SRC(Strategy):
     """Sleep after each task (Tadros et al. 2022, doi:10.1038/s41467-022-34938-7)."""
@@ -111,19 +117,10 @@ class SRC(Strategy):
             decay=s.decay,
             compare=s.compare,
         )
-        shape = images.shape[1:]
-        drive = MeanDrive(
-            learner.mean.mean,
-            s.max_rate,
-            window=s.window,
-            image_shape=(int(shape[0]), int(shape[1])) if len(shape) == 2 else None,
-            process=s.process,
-            dt=network.dt,
-        )
         steps = s.steps_after(learner.task)
         learner.night = sleep(
             network,
-            drive=drive,
+            drive=s.drive(learner.mean.mean, images.shape[1:], dt=network.dt),
             rule=s.rule,
             steps=steps,
             engine=self.engine,
