@@ -1,0 +1,112 @@
+"""The sleeps of one published MNIST run in every engine: the networks as they fall asleep, and the drive they get."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+from unittest import mock
+
+import pytest
+import torch
+
+from neurosleep.continual import SRC, Learner, Progress, learn_tasks
+from neurosleep.continual.strategies import src
+from neurosleep.data import class_incremental, load_dataset
+from neurosleep.experiments import apply_changes, load_settings
+from neurosleep.experiments.settings import backprop_settings, sleep_settings
+from neurosleep.functional import torch_generator
+from neurosleep.networks import MLP
+from neurosleep.replay import Night, sleep
+from neurosleep.spiking import Record, SpikingNetwork
+
+ENGINES = ("event", "snntorch", "norse")
+Asleep = Callable[[int, str], tuple[SpikingNetwork, Night]]
+
+
+def nights(name: str, *changes: tuple[str, Any]) -> list[tuple[SpikingNetwork, dict[str, Any]]]:
+    """Network (in float64) and arguments of each sleep of ``src2022/mnist``, seed 0, as the strategy gives them."""
+    settings = apply_changes(load_settings("src2022/mnist")[1], changes)
+    tasks = class_incremental(load_dataset(name), images_per_task=settings["data"]["images_per_task"])
+    network = MLP(**settings["network"], generator=torch_generator(0, "init"))
+    learner = Learner(network, [torch.zeros_like(w) for w in network.weights], tasks, seed=0)
+    found = []
+
+    def keep(network: SpikingNetwork, **arguments: Any) -> Night:
+        kept = {key: arguments[key] for key in ("drive", "rule", "steps", "seed", "task")}
+        found.append((network.to(torch.float64), kept))
+        return sleep(network, **arguments)
+
+    with mock.patch.object(src, "sleep", keep):
+        # Without tests: nothing here asks how well it learns.
+        learn_tasks(learner, SRC(sleep_settings(settings)), backprop_settings(settings, "src"), [], Progress())
+    return found
+
+
+def sleeper(found: list[tuple[SpikingNetwork, dict[str, Any]]]) -> Asleep:
+    """Runs a sleep in an engine; what the reference gave is kept for the engines that are held against it."""
+
+    def run(task: int, engine: str) -> tuple[SpikingNetwork, Night]:
+        network, arguments = found[task]
+        return network, sleep(network, **arguments, engine=engine, record=Record(spikes="all"))
+
+    reference = cache(lambda task: run(task, "reference"))
+    return lambda task, engine: reference(task) if engine == "reference" else run(task, engine)
+
+
+def assert_equal(asleep: Asleep, task: int, engine: str) -> tuple[Night, float]:
+    """The reference's night, and the largest relative difference between a weight of the engine and the reference's."""
+    if engine == "norse":
+        pytest.importorskip("norse")
+    network, expected = asleep(task, "reference")
+    _, found = asleep(task, engine)
+    assert (found.status, expected.status) == ("done", "done")
+    assert set(found.recording.spikes) == set(expected.recording.spikes) == {p.name for p in network.populations}
+    for name, spikes in expected.recording.spikes.items():
+        assert found.recording.spikes[name].equals(spikes), name
+    worst = 0.0
+    for a, b in zip(found.network.weights, expected.network.weights, strict=True):
+        assert a.dtype == b.dtype == torch.float64
+        # A weight that the rule has brought to 0 within rounding has no relative error to speak of.
+        worst = max(worst, float(((a - b).abs() / b.abs().clamp_min(1e-6)).max()))
+    assert worst <= 1e-6
+    # A sleep in which nothing happens would be equal too. The output may be silent.
+    for k, name in enumerate(("hidden1", "hidden2")):
+        assert expected.recording.counts[name].sum() > 0
+        assert not torch.equal(network.weights[k], expected.network.weights[k])
+    return expected, worst
+
+
+@pytest.fixture(scope="module")
+def beginnings() -> Asleep:
+    """The first 300 steps of each sleep, of a run on few images."""
+    changes = [("data.images_per_task", 500), ("sleep.steps", 300), ("sleep.growth", 0.0)]
+    return sleeper(nights("mnist-mini", *changes))
+
+
+@pytest.mark.parametrize("task", range(5))
+@pytest.mark.parametrize("engine", ENGINES)
+def test_300_steps_of_each_sleep(beginnings: Asleep, engine: str, task: int) -> None:
+    expected, _ = assert_equal(beginnings, task, engine)
+    assert expected.recording.steps == 300
+
+
+@pytest.fixture(scope="module")
+def whole() -> Asleep:
+    """The sleeps in full, on MNIST where it is at hand."""
+    if os.environ.get("NEUROSLEEP_DATA"):
+        return sleeper(nights("mnist"))
+    return sleeper(nights("mnist-mini", ("data.images_per_task", 1000)))
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("task", range(5))
+@pytest.mark.parametrize("engine", ENGINES)
+def test_every_step_of_each_sleep(
+    whole: Asleep, engine: str, task: int, record_property: Callable[[str, object], None]
+) -> None:
+    expected, worst = assert_equal(whole, task, engine)
+    assert expected.recording.steps == 15000 + 5000 * task
+    record_property("largest relative difference of a weight", worst)
+    record_property("spikes", {name: int(counts.sum()) for name, counts in expected.recording.counts.items()})
