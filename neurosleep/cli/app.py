@@ -290,14 +290,11 @@ def demo(
 ) -> None:
     """Two digits after another on embedded real data: forgetting, sleep, and what came back."""
     with _user_errors(as_json):
-        from neurosleep.experiments import run_experiment, summarise, write_report, write_run_figures
+        from neurosleep.experiments import run_experiment, summarise, write_report
 
         requests = _requests("demo/mnist-mini", ["sequential", "src"], _seeds(seed, seeds), [], None, None, out, False)
         with _progress([f"{r.strategy}, seed {r.seed}" for r in requests]) as progress:
             runs = run_experiment(requests, jobs=jobs, report=progress)
-        for request in requests:
-            if request.strategy == "src":
-                write_run_figures(request.folder.path)
         page = write_report(out)
         summary = summarise(runs)
         result = {

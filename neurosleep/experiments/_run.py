@@ -23,6 +23,8 @@ import torch
 from neurosleep.continual import SRC, Joint, Learner, Progress, Strategy, learn_tasks, matrix_metrics
 from neurosleep.data import RunningMean, Task, class_incremental, load_dataset
 from neurosleep.errors import RunFolderError, SettingsError, unknown_name
+from neurosleep.experiments._commit import own_commit
+from neurosleep.experiments._report import write_run_figures
 from neurosleep.experiments.run_folder import RunFolder, restore, tensors_of, write_whole
 from neurosleep.experiments.settings import backprop_settings, check_strategies, dump_toml, sleep_settings
 from neurosleep.functional import check_seed, torch_generator
@@ -86,6 +88,7 @@ def _environment(request: RunRequest) -> dict[str, Any]:
         "device": "cpu",
         "machine": platform.machine(),
         "threads": torch.get_num_threads(),
+        "commit": own_commit(),
         "command": command,
         "dt": 0.001,
     }
@@ -249,7 +252,9 @@ def run_one(request: RunRequest, report: Report = lambda text: None) -> dict[str
         folder.write_accuracy(progress)
         if progress.nights:
             folder.write_firing(progress)
+        write_run_figures(folder.path)
         metrics = _metrics(request, strategy, progress, tests)
+        # Last, since it is what says that the folder is complete.
         folder.write_json("metrics.json", metrics)
     return metrics
 

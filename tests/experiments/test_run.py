@@ -29,6 +29,7 @@ from neurosleep.experiments import (
     summarise,
     write_whole,
 )
+from neurosleep.experiments._commit import own_commit
 
 SMALL = [
     ("data.name", "mnist-mini"),
@@ -98,9 +99,21 @@ def test_the_same_seed_gives_the_same_metrics_and_another_seed_others(
 ) -> None:
     again = request(tmp_path)
     assert_as_whole(again, run_one(again), whole)
+    for name in ("accuracy.png", "rates.png"):
+        figure = Path("figures", name)
+        assert (again.folder.path / figure).read_bytes() == (whole[0].folder.path / figure).read_bytes()
     assert sum(sum(row) for row in whole[1]["sleep"]["spikes_per_step"]) > 0
     other = run_one(request(tmp_path, seed=1))
     assert other["accuracy_matrix"] != whole[1]["accuracy_matrix"]
+
+
+def test_the_environment_says_what_it_was_made_with(whole: tuple[RunRequest, dict[str, Any]]) -> None:
+    found = json.loads((whole[0].folder.path / "environment.json").read_text(encoding="utf-8"))
+    assert set(found) >= {"versions", "device", "threads", "commit", "command", "dt"}
+    assert found["command"] == "neurosleep run"
+    assert found["threads"] == 1
+    assert found["commit"] == own_commit()
+    assert found["versions"]["neurosleep"] and found["versions"]["torch"]
 
 
 def test_metrics_are_what_the_phases_gave(whole: tuple[RunRequest, dict[str, Any]]) -> None:
@@ -132,6 +145,7 @@ def test_strategies_without_sleep_run(tmp_path: Path, strategy: str) -> None:
     assert metrics["sleep"]["steps"] == []
     assert metrics["reads_old_data"] is (strategy == "joint")
     assert not (wanted.folder.path / "firing.csv").exists()
+    assert {path.name for path in (wanted.folder.path / "figures").iterdir()} == {"accuracy.png", "accuracy.csv"}
     # Joint training has one task, so nothing can be forgotten between tasks.
     assert (metrics["bwt"] is None) is (strategy == "joint")
     assert len(metrics["accuracy_per_task"]) == 5
@@ -152,6 +166,8 @@ def test_recorded_spikes_are_as_many_as_counted(tmp_path: Path, whole: tuple[Run
     metrics = run_one(wanted)
     assert same(metrics) == same(whole[1])
     sleep = metrics["sleep"]
+    drawn = {f"{name}.{kind}" for name in ("accuracy", "raster", "rates") for kind in ("png", "csv")}
+    assert {path.name for path in (wanted.folder.path / "figures").iterdir()} == drawn
     paths = sorted((wanted.folder.path / "spikes").iterdir())
     assert [path.name for path in paths] == [f"task{k}.npz" for k in range(1, 6)]
     for path, steps, per_step in zip(paths, sleep["steps"], sleep["spikes_per_step"], strict=True):
@@ -305,6 +321,18 @@ def test_a_held_lock_is_refused(tmp_path: Path) -> None:
         with pytest.raises(RunFolderError, match="Another process"):
             run_one(wanted)
     assert [path.name for path in wanted.folder.path.iterdir()] == ["lock"]
+
+
+def test_without_its_figures_a_run_is_not_finished_but_goes_on(tmp_path: Path) -> None:
+    wanted = request(tmp_path, ("data.tasks", [[0, 1], [2, 3]]), resume=True)
+    figures = wanted.folder.path / "figures"
+    write_whole(figures, "in the way")
+    with pytest.raises(RunFolderError, match=r"accuracy\.png"):
+        run_one(wanted)
+    assert not wanted.folder.finished
+    figures.unlink()
+    assert run_one(wanted)["status"] == "done"
+    assert (figures / "accuracy.png").is_file()
 
 
 def _full(patch: pytest.MonkeyPatch, how: str, names: str) -> None:
