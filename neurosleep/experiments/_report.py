@@ -99,7 +99,11 @@ class _Run:
     def results(self) -> dict[str, float | None]:
         """The run's named numbers."""
         given = self.metrics.get("results")
-        return {str(name): _number(value) for name, value in given.items()} if isinstance(given, dict) else {}
+        if not isinstance(given, dict):
+            return {}
+        # What stands in a column of its own is not said twice.
+        said = {"accuracy_all"} & self.metrics.keys()
+        return {str(name): _number(value) for name, value in given.items() if name not in said}
 
     @property
     def score(self) -> float | None:
@@ -421,7 +425,13 @@ def _figures_of(run: _Run) -> list[str]:
 
 
 def _draw(run: _Run, name: str, dpi: float) -> bytes:
-    fig = plot.figure(7.0, {"accuracy": 3.8, "raster": 4.2, "rates": 3.4}[name])
+    height, title = {
+        "accuracy": (3.6, "accuracy on each task after every phase"),
+        "raster": (4.0, f"spikes at the start of the sleep after task {run.spikes_after}"),
+        "rates": (3.2, "firing rates through the sleeps"),
+    }[name]
+    # Narrow enough for its text to be read on a phone too, where the width is what counts.
+    fig = plot.figure(6.0, height, title=f"{run.strategy}, seed {run.seed}: {title}")
     ax = fig.add_subplot()
     if name == "accuracy":
         plot.accuracy(run.accuracy, ax=ax)
@@ -452,7 +462,7 @@ def _draw_runs(groups: Iterable[_Group], budget: _Budget) -> None:
         for name in names:
             # Drawing takes far longer than finding that there is no room left for any figure.
             room = budget.left > SMALLEST_IMAGE
-            image = _image(_draw(run, name, dpi=90), *_words(run, name), budget) if room else None
+            image = _image(_draw(run, name, dpi=110), *_words(run, name), budget) if room else None
             if image is None:
                 run.notes.append(f"The figure {name} is left out to keep this file small.")
             else:
@@ -465,10 +475,11 @@ def _words(run: _Run, name: str) -> tuple[str, str]:
     if name == "accuracy":
         phases = len({(row["after_task"], row["phase"]) for row in run.accuracy})
         tasks = len({row["on_task"] for row in run.accuracy})
+        asleep = any(row["phase"] == "sleep" for row in run.accuracy)
         end = f"; it ends at {_percent(run.score)} over all classes" if run.score is not None else ""
         return (
             f"Line chart: accuracy of {who} on {tasks} tasks through {phases} phases{end}.",
-            "Accuracy on each task after every phase; shaded: after sleep.",
+            "Accuracy on each task after every phase" + ("; shaded: after sleep." if asleep else "."),
         )
     if name == "rates":
         populations = ", ".join(dict.fromkeys(str(row["population"]) for row in run.firing))
@@ -548,12 +559,11 @@ def _group(number: int, key: tuple[str, str, str], runs: list[_Run], images: _Bu
     ]
     image = None
     if any(scores.values()):
-        ax = plot.comparison(summary)
-        fig = ax.get_figure(root=True)
-        assert fig is not None
+        fig = plot.figure(max(4.0, 1.6 + 0.9 * len(summary)), 3.6, title="accuracy after the last task")
+        plot.comparison(summary, ax=fig.add_subplot())
         best = f"{ranked[0]} is highest with {_spread(scores[ranked[0]])}" if len(ranked) > 1 else ranked[0]
         image = _image(
-            plot.to_png_bytes(fig, dpi=90),
+            plot.to_png_bytes(fig, dpi=110),
             f"Bar chart: accuracy over all classes of {', '.join(ranked)}; {best}.",
             "Accuracy over all classes after the last task: mean, standard deviation and every seed.",
             images,

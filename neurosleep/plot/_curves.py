@@ -131,7 +131,8 @@ def rates(rows: Sequence[Row], *, dt: float = 0.001, ax: Axes | None = None) -> 
             color=PALETTE[k % len(PALETTE)],
             linestyle="-" if k < len(PALETTE) else "--",
             linewidth=1.4,
-            marker="." if few else "none",
+            marker=MARKERS[k % len(MARKERS)] if few else "none",
+            markersize=4,
             label=plain(name),
         )
     if not windows:
@@ -176,5 +177,5 @@ def _legend(ax: Axes, most: int = 14) -> None:
         bbox_to_anchor=(1.01, 1.0),
         borderaxespad=0,
         frameon=False,
-        fontsize="small",
+        fontsize=9,
     )

@@ -106,7 +106,8 @@ def raster(
     ax.set_yticks(ticks, labels)
     ax.tick_params(axis="y", length=0)
     ax.set_xlim(0, max(steps, 1) * dt)
-    ax.set_ylim(-1, max(base - gap, 1))
+    # As much room at the edges as between two populations, so that no dot is cut in half.
+    ax.set_ylim(-gap, max(base - 1, 1))
     ax.set_xlabel(time_label)
     ax.set_ylabel("neuron")
     return ax

@@ -38,17 +38,19 @@ def task_colours(n: int) -> list[str]:
     return [to_hex(scale(0.9 * k / (n - 1))) for k in range(n)]
 
 
-def figure(width: float = 6.4, height: float = 3.6) -> Figure:
-    """An empty figure of ``width`` x ``height`` inches, outside pyplot's bookkeeping.
+def figure(width: float = 6.4, height: float = 3.6, *, title: str = "") -> Figure:
+    """An empty figure of ``width`` x ``height`` inches, outside pyplot's bookkeeping, with a title above its axes.
 
     Raises
     ------
     SettingsError
         If a side is not a positive number.
     """
-    return Figure(
-        figsize=(positive(width, "figure width"), positive(height, "figure height")), dpi=100, layout="constrained"
-    )
+    sides = positive(width, "figure width"), positive(height, "figure height")
+    made = Figure(figsize=sides, dpi=100, layout="constrained")
+    if title:
+        made.suptitle(plain(title), fontsize="medium")
+    return made
 
 
 def to_png_bytes(fig: Figure, *, dpi: float = 100) -> bytes:

@@ -165,9 +165,11 @@ def test_the_page_needs_nothing_else_and_can_be_read_by_all(tmp_path: Path, make
 
 
 def test_a_run_is_told_in_full(tmp_path: Path, make_run: MakeRun) -> None:
-    run = make_run(results={"spikes": 1234.5, "undefined": None})
+    run = make_run(results={"spikes": 1234.5, "undefined": None, "accuracy_all": 0.5})
     page = Page(write_report(run))
     assert page.source == Page(write_report(run)).source
+    # It has a column of its own.
+    assert "accuracy_all" not in page.text
     assert len(page.images()) == 4
     for words in (
         "neurosleep run src2022/mnist --strategy src --seed 0",
@@ -183,6 +185,7 @@ def test_a_run_is_told_in_full(tmp_path: Path, make_run: MakeRun) -> None:
     ):
         assert words in page.text
     assert not page.all("b")
+    assert "Accuracy on each task after every phase; shaded: after sleep." in page.text
     alts = " ".join(image["alt"] or "" for image in page.all("img"))
     assert "2 tasks through 4 phases; it ends at 50.0 %" in alts and "4 spikes of input, hidden in 100 steps" in alts
 
@@ -335,6 +338,13 @@ def test_folders_without_a_run_are_refused(tmp_path: Path) -> None:
     with pytest.raises(RunFolderError, match="no run in"):
         write_report(tmp_path)
     assert [file.name for file in tmp_path.iterdir()] == ["config.toml"]
+
+
+def test_a_run_without_sleep_has_nothing_shaded(make_run: MakeRun) -> None:
+    run = make_run("sequential")
+    (run / "accuracy.csv").write_text("after_task,phase,on_task,accuracy\n1,wake,1,0.5\n")
+    text = Page(write_report(run)).text
+    assert "Accuracy on each task after every phase. " in text and "shaded" not in text
 
 
 def test_settings_above_the_runs_hide_none(tmp_path: Path, make_run: MakeRun) -> None:

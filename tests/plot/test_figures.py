@@ -165,8 +165,9 @@ def test_raster_draws_one_dot_per_spike_with_the_layers_stacked() -> None:
 def test_raster_stretches_a_small_population_beside_large_ones() -> None:
     small = SpikeEvents.from_dense(np.ones((1, 2)))
     ax = plot.raster({"large": SpikeEvents.empty(98, 1), "small": small})
-    # 98 rows and a gap of 2; then 2 neurons on 8 % of the height.
+    # 98 rows and a gap of 2; then 2 neurons on 8 % of the height, and as much room at either edge as between the two.
     assert sorted(y for _, y in dots(ax)) == pytest.approx([100, 104])
+    assert ax.get_ylim() == pytest.approx((-2, 106))
 
 
 def test_raster_takes_one_population_and_a_slice_of_a_longer_recording() -> None:
@@ -265,6 +266,11 @@ def test_save_that_fails_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest
     with pytest.raises(OSError, match="disk full"):
         plot.save(plot.figure(), tmp_path / "a.png")
     assert [(file.name, file.read_bytes()) for file in tmp_path.iterdir()] == [("a.png", b"old")]
+
+
+def test_a_figure_has_the_title_given() -> None:
+    assert plot.figure(title="costs $5 and $6").get_suptitle() == r"costs \$5 and \$6"
+    assert plot.figure().get_suptitle() == ""
 
 
 def test_figures_and_names_that_make_no_sense_are_refused(tmp_path: Path) -> None:
