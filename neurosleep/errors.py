@@ -12,6 +12,7 @@ from collections.abc import Iterable
 __all__ = [
     "ConversionError",
     "DataError",
+    "ExchangeError",
     "MissingExtraError",
     "NeurosleepError",
     "RunFolderError",
@@ -78,6 +79,10 @@ class UnsupportedError(NeurosleepError):
 
 class ConversionError(NeurosleepError):
     """A network cannot be turned into a spiking network, or back."""
+
+
+class ExchangeError(NeurosleepError):
+    """A file of a network, or another tool's network, cannot be read or written."""
 
 
 class RunFolderError(NeurosleepError):

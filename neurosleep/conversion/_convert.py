@@ -10,7 +10,7 @@ from typing import Literal, TypeVar, overload
 import torch
 from torch import Tensor, nn
 
-from neurosleep.conversion.scale import Scale, batches, largest_activities, layer_scales
+from neurosleep.conversion.scale import Recipe, batches, largest_activities, layer_scales
 from neurosleep.errors import ConversionError, DataError, SettingsError
 from neurosleep.functional import Compare
 from neurosleep.networks import MLP
@@ -73,7 +73,7 @@ def convert(
     model: nn.Module,
     calibration: Tensor,
     *,
-    scale: Scale = ...,
+    recipe: Recipe = ...,
     alpha_scale: float = ...,
     thresholds: Sequence[float] | None = ...,
     decay: float = ...,
@@ -88,7 +88,7 @@ def convert(
     model: nn.Module,
     calibration: Tensor,
     *,
-    scale: Scale = ...,
+    recipe: Recipe = ...,
     alpha_scale: float = ...,
     thresholds: Sequence[float] | None = ...,
     decay: float = ...,
@@ -103,7 +103,7 @@ def convert(
     model: nn.Module,
     calibration: Tensor,
     *,
-    scale: Scale = "recursive",
+    recipe: Recipe = "recursive",
     alpha_scale: float = 1.0,
     thresholds: Sequence[float] | None = None,
     decay: float = 0.999,
@@ -119,7 +119,7 @@ def convert(
         :class:`~neurosleep.networks.MLP` or a ``Sequential`` of bias-free ``Linear`` and ``ReLU``.
     calibration:
         Images ``[n, inputs]`` over which the largest activities are taken.
-    scale, alpha_scale:
+    recipe, alpha_scale:
         Recipe of the scale alpha and the factor on all of them (see :mod:`neurosleep.conversion.scale`).
     thresholds:
         One threshold per layer after the input, not negative; 1 where not given.
@@ -147,7 +147,7 @@ def convert(
     largest = largest_activities(
         (_activities(layers, factors, part) for part in batches(images)), [layer.weight for layer in layers]
     )
-    scales = layer_scales(largest, scale=scale, alpha_scale=alpha_scale)
+    scales = layer_scales(largest, recipe=recipe, alpha_scale=alpha_scale)
     names = ["input", *(f"hidden{k}" for k in range(1, len(layers))), "output"]
     populations = [Population("input", "input", (layers[0].in_features,))]
     populations += [

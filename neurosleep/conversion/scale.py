@@ -14,10 +14,10 @@ from torch import Tensor
 
 from neurosleep.errors import ConversionError, unknown_name
 
-__all__ = ["SCALES", "Scale", "largest_activities", "layer_scales"]
+__all__ = ["RECIPES", "Recipe", "largest_activities", "layer_scales"]
 
-Scale = Literal["recursive", "ratio"]
-SCALES: tuple[str, ...] = get_args(Scale)
+Recipe = Literal["recursive", "ratio"]
+RECIPES: tuple[str, ...] = get_args(Recipe)
 
 
 def largest_activities(activities: Iterable[Sequence[Tensor]], weights: Sequence[Tensor]) -> list[float]:
@@ -28,7 +28,7 @@ def largest_activities(activities: Iterable[Sequence[Tensor]], weights: Sequence
     return largest
 
 
-def layer_scales(largest: Sequence[float], *, scale: Scale = "recursive", alpha_scale: float = 1.0) -> list[float]:
+def layer_scales(largest: Sequence[float], *, recipe: Recipe = "recursive", alpha_scale: float = 1.0) -> list[float]:
     r""":math:`\alpha_l` of every layer from its :math:`\lambda_l`.
 
     Raises
@@ -36,8 +36,8 @@ def layer_scales(largest: Sequence[float], *, scale: Scale = "recursive", alpha_
     ConversionError
         If a layer's :math:`\lambda_l` is not a positive finite number (the layer is silent, or has diverged).
     """
-    if scale not in SCALES:
-        raise unknown_name("scale", scale, SCALES)
+    if recipe not in RECIPES:
+        raise unknown_name("recipe", recipe, RECIPES)
     for number, value in enumerate(largest, start=1):
         if not 0 < value < float("inf"):
             raise ConversionError(
@@ -47,7 +47,7 @@ def layer_scales(largest: Sequence[float], *, scale: Scale = "recursive", alpha_
             )
     factors: list[float] = []
     for number, value in enumerate(largest):
-        before = 1.0 if number == 0 else (factors[-1] if scale == "recursive" else largest[number - 1])
+        before = 1.0 if number == 0 else (factors[-1] if recipe == "recursive" else largest[number - 1])
         factors.append(value / before)
     return [alpha_scale / factor for factor in factors]
 

@@ -7,6 +7,7 @@ import json
 import math
 import tomllib
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -18,11 +19,15 @@ from neurosleep.learning import Backprop
 
 __all__ = [
     "STRATEGIES",
+    "Published",
     "apply_changes",
     "backprop_settings",
+    "change_text",
+    "changes_between",
     "check_strategies",
     "dump_toml",
     "experiment_names",
+    "load_published",
     "load_settings",
     "parse_change",
     "sleep_settings",
@@ -46,14 +51,13 @@ _DEFAULTS: dict[str, Any] = {
         "window": None,
         "process": "bernoulli",
         "thresholds": None,
-        "scale": "recursive",
+        "recipe": "recursive",
         "alpha_scale": 1.0,
         "scale_data": "seen",
         "decay": 0.999,
         "compare": ">=",
         "rule": {"name": "src"},
     },
-    "published": {},
 }
 _OPTIONAL = {
     "data.tasks": list,
@@ -62,8 +66,21 @@ _OPTIONAL = {
     "sleep.window": int,
     "sleep.thresholds": list,
 }
-# Tables whose keys are not fixed: parameters of a rule, published figures by strategy.
-_OPEN = ("sleep.rule", "published")
+# Tables whose keys are not fixed: parameters of a rule.
+_OPEN = ("sleep.rule",)
+
+
+@dataclass(frozen=True)
+class Published:
+    """What a publication reports of one strategy: accuracy over all classes in percent, as mean, sd and number of runs.
+
+    ``sd`` and ``n`` are None where it does not say.
+    """
+
+    mean: float
+    sd: float | None
+    n: int | None
+    source: str
 
 
 def experiment_names() -> tuple[str, ...]:
@@ -123,16 +140,8 @@ def _set(settings: dict[str, Any], path: str, value: Any) -> None:
     table[last] = _check_type(path, value, default[last])
 
 
-def load_settings(experiment: str) -> tuple[str, dict[str, Any]]:
-    """Name and complete settings of a packaged experiment (``src2022/mnist``) or of the user's own TOML file.
-
-    Raises
-    ------
-    UnknownNameError
-        If there is neither; or a key in the file does not exist (the nearest is named).
-    SettingsError
-        If the file is not TOML or a value has the wrong type.
-    """
+def _read(experiment: str) -> tuple[str, dict[str, Any], dict[str, Published]]:
+    """Name of an experiment, the settings that its file gives and the published figures in it."""
     if experiment.endswith(".toml"):
         path = Path(experiment)
         if not path.is_file():
@@ -149,6 +158,46 @@ def load_settings(experiment: str) -> tuple[str, dict[str, Any]]:
         given = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise SettingsError(f"The experiment file {experiment!r} is not TOML.", found=str(error)) from error
+    # What others found decides nothing about a run, so it is no setting.
+    return name, given, _published(given.pop("published", {}))
+
+
+def _published(table: Any) -> dict[str, Published]:
+    if not isinstance(table, dict):
+        raise SettingsError(f"published is {table!r}.", expected="a table of strategies and a source")
+    shared = table.get("source")
+    found = {}
+    for strategy, entry in table.items():
+        if strategy == "source":
+            continue
+        if not isinstance(entry, dict) or not {"mean"} <= entry.keys() <= {"mean", "sd", "n", "source"}:
+            raise SettingsError(f"published.{strategy} is {entry!r}.", expected="{mean = ..., sd = ..., n = ...}")
+        mean = _check_type(f"published.{strategy}.mean", entry["mean"], 0.0)
+        sd = _check_type(f"published.{strategy}.sd", entry["sd"], 0.0) if "sd" in entry else None
+        n = _check_type(f"published.{strategy}.n", entry["n"], 0) if "n" in entry else None
+        source = entry.get("source", shared)
+        if not isinstance(source, str) or not source:
+            raise SettingsError(f"published.{strategy} names no source.", expected='source = "..."')
+        found[strategy] = Published(mean, sd, n, source)
+    return found
+
+
+def load_published(experiment: str) -> dict[str, Published]:
+    """The published figures that the file of an experiment states, by strategy; raises as :func:`load_settings`."""
+    return _read(experiment)[2]
+
+
+def load_settings(experiment: str) -> tuple[str, dict[str, Any]]:
+    """Name and complete settings of a packaged experiment (``src2022/mnist``) or of the user's own TOML file.
+
+    Raises
+    ------
+    UnknownNameError
+        If there is neither; or a key in the file does not exist (the nearest is named).
+    SettingsError
+        If the file is not TOML or a value has the wrong type.
+    """
+    name, given, _ = _read(experiment)
     settings = copy.deepcopy(_DEFAULTS)
     for key, value in given.items():
         _set(settings, key, value)
@@ -172,6 +221,33 @@ def apply_changes(settings: Mapping[str, Any], changes: Sequence[tuple[str, Any]
     for key, value in changes:
         _set(changed, key, value)
     return changed
+
+
+def changes_between(settings: Mapping[str, Any], changed: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    """The dotted keys, sorted, that make ``changed`` of ``settings``: what :func:`apply_changes` takes."""
+    before, after = _flat(settings), _flat(changed)
+    found = {key: value for key, value in after.items() if key not in before or before[key] != value}
+    for table in _OPEN:
+        # A key can be set but not taken away, so the whole table has to be.
+        if any(key.startswith(f"{table}.") for key in before.keys() - after.keys()):
+            found = {key: value for key, value in found.items() if not key.startswith(f"{table}.")}
+            prefix = f"{table}."
+            found[table] = {key.removeprefix(prefix): value for key, value in after.items() if key.startswith(prefix)}
+    return sorted(found.items())
+
+
+def _flat(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in table.items():
+        found |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
+    return found
+
+
+def change_text(key: str, value: Any) -> str:
+    """One change as ``--set`` takes it."""
+    if value is None or (isinstance(value, str) and parse_change(f"{key}={value}") == (key, value)):
+        return f"{key}={'none' if value is None else value}"
+    return f"{key}={_toml_value(value)}"
 
 
 def variant_name(changes: Sequence[tuple[str, Any]]) -> str:
@@ -216,6 +292,8 @@ def check_strategies(names: Sequence[str]) -> None:
 def _toml_value(value: Any) -> str:
     if isinstance(value, (list, tuple)):
         return "[" + ", ".join(_toml_value(item) for item in value) + "]"
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key} = {_toml_value(item)}" for key, item in value.items()) + "}"
     # JSON's numbers, strings and booleans are TOML's.
     return json.dumps(value)
 

@@ -103,7 +103,7 @@ def test_list_for_people_is_a_table() -> None:
         (["src2022/mnist", "--set", "data.split=train"], "UnknownNameError", "train"),
         (["src2022/mnist", "--set", "sleep.window=0"], "SettingsError", "window"),
         (["src2022/mnist", "--set", "sleep.process=posson"], "SettingsError", "posson"),
-        (["src2022/mnist", "--set", "sleep.scale=rato"], "SettingsError", "rato"),
+        (["src2022/mnist", "--set", "sleep.recipe=rato"], "SettingsError", "rato"),
         (["src2022/mnist", "--set", "sleep.alpha_scale=0.0"], "SettingsError", "sleep.alpha_scale"),
         (["src2022/mnist", "--set", "sleep.decay=2.0"], "SettingsError", "decay"),
         (["src2022/mnist", "--set", "sleep.compare=<"], "SettingsError", "<"),

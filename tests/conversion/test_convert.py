@@ -36,9 +36,9 @@ def test_scales_by_hand() -> None:
     # f = 2, 3/2, 6/(3/2) = 4
     assert layer_scales([2.0, 3.0, 6.0]) == pytest.approx([1 / 2, 2 / 3, 1 / 4])
     # f = 2, 3/2, 6/3 = 2
-    assert layer_scales([2.0, 3.0, 6.0], scale="ratio", alpha_scale=10.0) == pytest.approx([5, 20 / 3, 5])
+    assert layer_scales([2.0, 3.0, 6.0], recipe="ratio", alpha_scale=10.0) == pytest.approx([5, 20 / 3, 5])
     with pytest.raises(UnknownNameError, match="rato"):
-        layer_scales([1.0], scale="rato")  # type: ignore[arg-type]
+        layer_scales([1.0], recipe="rato")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("wrong", [0.0, float("nan"), float("inf"), -1.0])

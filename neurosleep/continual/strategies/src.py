@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from neurosleep.continual.strategies.base import Learner, Strategy
-from neurosleep.conversion import Scale, convert, layer_scales, wake
+from neurosleep.conversion import Recipe, convert, layer_scales, wake
 from neurosleep.data import to_float
 from neurosleep.errors import SettingsError
 from neurosleep.functional import Compare, MeanDrive, PlasticityRule, Process
@@ -33,7 +33,7 @@ class SleepSettings:
         One per layer after the input.
     max_rate, window, process:
         The drive (:class:`~neurosleep.functional.MeanDrive`).
-    scale, alpha_scale, scale_data:
+    recipe, alpha_scale, scale_data:
         Recipe of the conversion; its maxima over the images of all tasks so far (``"seen"``, as published) or of the
         newest only (``"current"``).
     steps, growth:
@@ -45,7 +45,7 @@ class SleepSettings:
     max_rate: float
     window: int | None = 11
     process: Process = "bernoulli"
-    scale: Scale = "recursive"
+    recipe: Recipe = "recursive"
     alpha_scale: float = 1.0
     scale_data: Literal["seen", "current"] = "seen"
     decay: float = 0.999
@@ -71,7 +71,7 @@ class SleepSettings:
             raise SettingsError(f"sleep.alpha_scale is {self.alpha_scale!r}.", expected="a number > 0")
         # The rest is checked by the parts that use it: here already, not after the first task has been learnt.
         MeanDrive(np.ones(1), self.max_rate, process=self.process)
-        layer_scales([1.0], scale=self.scale)
+        layer_scales([1.0], recipe=self.recipe)
         Population("output", "lif", (1,), decay=self.decay, compare=self.compare)
 
     def steps_after(self, task: int) -> int:
@@ -111,7 +111,7 @@ class SRC(Strategy):
         network = convert(
             learner.network,
             torch.from_numpy(to_float(images)),
-            scale=s.scale,
+            recipe=s.recipe,
             alpha_scale=s.alpha_scale,
             thresholds=s.thresholds,
             decay=s.decay,

@@ -1,0 +1,209 @@
+"""Networks as safetensors files: tensors as they are, everything else as JSON in the file's metadata. No pickle."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeVar, overload
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save as to_bytes
+from torch import Tensor, nn
+
+from neurosleep.errors import ExchangeError
+from neurosleep.networks import MLP
+from neurosleep.spiking import Population, Projection, SpikingNetwork
+
+__all__ = ["load", "save"]
+
+Module = TypeVar("Module", bound=nn.Module)
+
+FORMAT = 1
+_PARAMETERS = ("threshold", "decay", "leak", "reset_value", "bias", "amount", "synaptic_decay")
+_PLAIN = ("name", "kind", "refractory", "compare", "reset", "while_refractory")
+
+
+def save(obj: SpikingNetwork | MLP, path: str | Path) -> Path:
+    """Write a network to a ``.safetensors`` file, whole or not at all; :func:`load` gives it back bit for bit.
+
+    Raises
+    ------
+    ExchangeError
+        If the object cannot be stored, or the file cannot be written.
+    """
+    path = Path(path)
+    if path.suffix != ".safetensors":
+        raise ExchangeError(f"{path.name!r} has an ending that says another format.", expected=".safetensors")
+    if isinstance(obj, SpikingNetwork):
+        tensors, header = _spiking_parts(obj)
+    elif isinstance(obj, MLP):
+        tensors = {f"layers.{k}.weight": w.detach() for k, w in enumerate(obj.weights)}
+        header = {"kind": "mlp", "sizes": list(obj.sizes), "dropout": obj.dropout}
+    else:
+        raise ExchangeError(
+            f"An object of type {type(obj).__name__} cannot be saved.",
+            expected="a SpikingNetwork or neurosleep's MLP",
+            hint="torch.save(model.state_dict(), path) keeps the weights of a module of your own",
+        )
+    content = to_bytes(
+        {name: tensor.cpu().contiguous() for name, tensor in tensors.items()},
+        {"neurosleep": json.dumps({"format": FORMAT, **header}, allow_nan=False)},
+    )
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        temporary.write_bytes(content)
+        temporary.replace(path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True) if path.parent.is_dir() else None
+        raise ExchangeError(f"{str(path)!r} cannot be written.", found=error.strerror or str(error)) from error
+    return path
+
+
+@overload
+def load(path: str | Path) -> SpikingNetwork | MLP: ...
+
+
+@overload
+def load(path: str | Path, module: Module) -> Module: ...
+
+
+def load(path: str | Path, module: Module | None = None) -> SpikingNetwork | MLP | Module:
+    """Read what :func:`save` wrote, or weights into ``module``.
+
+    The content decides, not the ending. A ``.pt`` file of weights (``torch.save(model.state_dict(), path)``) needs the
+    ``module`` they belong to, which is filled in place and returned; nothing in it is executed.
+
+    Raises
+    ------
+    ExchangeError
+        If the file is missing, damaged, of an unknown kind, or does not fit ``module``.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ExchangeError(f"There is no file {str(path)!r}.", expected="a .safetensors file, or .pt with module=")
+    if module is not None:
+        return _fill(module, _state(path), path)
+    try:
+        with safe_open(path, framework="pt") as file:  # type: ignore[no-untyped-call, unused-ignore]
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise ExchangeError(
+            f"{path.name!r} is no safetensors file, or a damaged one.",
+            found=str(error),
+            hint="a .pt file of weights is read with load(path, module=...)",
+        ) from error
+    try:
+        header = json.loads(metadata["neurosleep"])
+        if header["format"] > FORMAT:
+            raise ExchangeError(
+                f"{path.name!r} was written by a newer neurosleep.",
+                found=f"format {header['format']}",
+                expected=f"format {FORMAT} or below",
+            )
+        if header["kind"] == "spiking-network":
+            return _spiking_network(tensors, header)
+        if header["kind"] == "mlp":
+            model = MLP(header["sizes"], dropout=header["dropout"])
+            return _fill(model.to(tensors["layers.0.weight"].dtype), tensors, path)
+        raise KeyError(header["kind"])
+    except (KeyError, TypeError, ValueError) as error:
+        if isinstance(error, ExchangeError):
+            raise
+        raise ExchangeError(
+            f"{path.name!r} does not say which network it holds.",
+            found=str(error),
+            expected="a file written by neurosleep.save",
+            hint="weights alone are read with load(path, module=...)",
+        ) from error
+
+
+def _spiking_parts(network: SpikingNetwork) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    tensors: dict[str, Tensor] = {}
+    populations = []
+    for p in network.populations:
+        entry: dict[str, Any] = {key: getattr(p, key) for key in _PLAIN} | {"shape": list(p.shape)}
+        for key in _PARAMETERS:
+            value = getattr(p, key)
+            if isinstance(value, Tensor):
+                tensors[f"population/{p.name}/{key}"] = value.detach()
+            else:
+                entry[key] = value
+        populations.append(entry)
+    projections = []
+    for k, q in enumerate(network.projections):
+        if q.weight is not None:
+            tensors[f"projection/{k}/weight"] = q.weight.detach()
+        projections.append(
+            {key: getattr(q, key) for key in ("source", "target", "kind", "scale", "delay", "plastic")}
+            | {"options": [list(pair) for pair in q.options]}
+        )
+    header = {
+        "kind": "spiking-network",
+        "dt": network.dt,
+        "discretisation": network.discretisation,
+        "populations": populations,
+        "projections": projections,
+    }
+    return tensors, header
+
+
+def _spiking_network(tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> SpikingNetwork:
+    populations = []
+    for entry in header["populations"]:
+        found = {key: entry[key] for key in _PLAIN} | {"shape": tuple(entry["shape"])}
+        for key in _PARAMETERS:
+            found[key] = entry[key] if key in entry else tensors[f"population/{entry['name']}/{key}"]
+        populations.append(Population(**found))
+    projections = []
+    for k, entry in enumerate(header["projections"]):
+        options = tuple((key, _tuples(value)) for key, value in entry["options"])
+        projections.append(
+            Projection(**(dict(entry) | {"options": options, "weight": tensors.get(f"projection/{k}/weight")}))
+        )
+    return SpikingNetwork(
+        tuple(populations), tuple(projections), dt=header["dt"], discretisation=header["discretisation"]
+    )
+
+
+def _tuples(value: Any) -> Any:
+    return tuple(_tuples(v) for v in value) if isinstance(value, list) else value
+
+
+def _state(path: Path) -> Mapping[str, Tensor]:
+    try:
+        with safe_open(path, framework="pt") as file:  # type: ignore[no-untyped-call, unused-ignore]
+            return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except SafetensorError:
+        pass
+    try:
+        found = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
+        raise ExchangeError(
+            f"{path.name!r} cannot be read as weights.",
+            found=str(error).splitlines()[0],
+            expected="a state_dict of tensors; files that hold code or whole modules are refused",
+            hint="store it again with torch.save(model.state_dict(), path)",
+        ) from error
+    if not isinstance(found, Mapping) or not all(isinstance(value, Tensor) for value in found.values()):
+        raise ExchangeError(f"{path.name!r} holds no state_dict.", expected="names with tensors")
+    return found
+
+
+def _fill(module: Module, state: Mapping[str, Tensor], path: Path) -> Module:
+    own = module.state_dict()
+    found = {name: tuple(t.shape) for name, t in state.items()}
+    expected = {name: tuple(t.shape) for name, t in own.items()}
+    wrong = [name for name in {**expected, **found} if found.get(name) != expected.get(name)]
+    if wrong:
+        raise ExchangeError(
+            f"The weights in {path.name!r} do not fit the module.",
+            found="; ".join(f"{n} {found.get(n, 'missing')}" for n in wrong[:4]),
+            expected="; ".join(f"{n} {expected.get(n, 'nothing')}" for n in wrong[:4]),
+        )
+    module.load_state_dict(dict(state))
+    return module

@@ -1,0 +1,136 @@
+"""Networks survive a file bit for bit; broken or foreign files are refused with a reason."""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import neurosleep as ns
+from neurosleep.errors import ExchangeError
+from neurosleep.spiking import Population, Projection, SpikingNetwork
+
+
+def _random_network(seed: int) -> SpikingNetwork:
+    """A graph with numbers and tensors as parameters, delays, options, and one of two weight types."""
+    draw = random.Random(seed)
+    generator = torch.Generator().manual_seed(seed)
+    dtype = draw.choice([torch.float32, torch.float64])
+
+    def parameter(n: int) -> float | Tensor:
+        return draw.random() if draw.random() < 0.5 else torch.rand(n, generator=generator, dtype=dtype)
+
+    sizes = [draw.randint(1, 6) for _ in range(draw.randint(2, 4))]
+    populations = [Population("in", "input", (sizes[0],))]
+    populations += [
+        Population(
+            f"p{k}",
+            draw.choice(["lif", "li", "cuba_lif"]),
+            (n,),
+            threshold=parameter(n),
+            decay=parameter(n),
+            leak=parameter(n),
+            bias=parameter(n),
+            refractory=draw.randint(0, 3),
+            compare=draw.choice([">=", ">"]),
+            reset=draw.choice(["to_value", "subtract"]),
+            amount=draw.choice([None, 0.1]),
+        )
+        for k, n in enumerate(sizes[1:])
+    ]
+    names = [p.name for p in populations]
+    projections = [
+        Projection(
+            source,
+            target,
+            weight=torch.randn(m, n, generator=generator, dtype=dtype),
+            scale=draw.random(),
+            delay=draw.randint(0, 2),
+            options=(("stride", (1, 2)),) if draw.random() < 0.3 else (),
+        )
+        for source, target, n, m in zip(names, names[1:], sizes, sizes[1:], strict=False)
+    ]
+    return SpikingNetwork(tuple(populations), tuple(projections), dt=draw.random(), discretisation="euler")
+
+
+def _equal(a: object, b: object) -> bool:
+    if isinstance(a, Tensor) and isinstance(b, Tensor):
+        return a.dtype == b.dtype and torch.equal(a, b)
+    if dataclasses.is_dataclass(a) and type(a) is type(b):
+        return all(_equal(getattr(a, f.name), getattr(b, f.name)) for f in dataclasses.fields(a))
+    if isinstance(a, tuple) and isinstance(b, tuple):
+        return len(a) == len(b) and all(_equal(x, y) for x, y in zip(a, b, strict=True))
+    return type(a) is type(b) and a == b
+
+
+@pytest.mark.parametrize("seed", range(200))
+def test_spiking_network_round_trip(seed: int, tmp_path: Path) -> None:
+    network = _random_network(seed)
+    again = ns.load(ns.save(network, tmp_path / "net.safetensors"))
+    assert _equal(network, again)
+
+
+def test_mlp_round_trip(tmp_path: Path) -> None:
+    model = ns.MLP([5, 7, 3], dropout=0.25, generator=torch.Generator().manual_seed(0)).double()
+    again = ns.load(ns.save(model, tmp_path / "mlp.safetensors"))
+    assert isinstance(again, ns.MLP) and again.dropout == 0.25
+    x = torch.rand(4, 5, dtype=torch.float64)
+    assert torch.equal(again.eval()(x), model.eval()(x))
+
+
+def test_weights_of_a_users_module(tmp_path: Path) -> None:
+    model, other = nn.Linear(3, 2), nn.Linear(3, 2)
+    torch.save(model.state_dict(), tmp_path / "w.pt")
+    assert ns.load(tmp_path / "w.pt", other) is other
+    assert torch.equal(other.weight, model.weight) and torch.equal(other.bias, model.bias)
+
+
+class _Code:
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return print, ("executed",)
+
+
+def test_code_in_a_pt_file_is_not_executed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    torch.save({"weight": _Code()}, tmp_path / "w.pt")
+    with pytest.raises(ExchangeError, match="cannot be read as weights"):
+        ns.load(tmp_path / "w.pt", nn.Linear(3, 2))
+    assert "executed" not in capsys.readouterr().out
+
+
+def test_what_cannot_be_read(tmp_path: Path) -> None:
+    with pytest.raises(ExchangeError, match="no file"):
+        ns.load(tmp_path / "nothing.safetensors")
+    (tmp_path / "text.safetensors").write_text("hello")
+    with pytest.raises(ExchangeError, match="no safetensors file"):
+        ns.load(tmp_path / "text.safetensors")
+    whole = ns.save(_random_network(0), tmp_path / "net.safetensors").read_bytes()
+    (tmp_path / "half.safetensors").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(ExchangeError, match="damaged"):
+        ns.load(tmp_path / "half.safetensors")
+    with pytest.raises(ExchangeError, match="do not fit") as caught:
+        ns.load(tmp_path / "net.safetensors", nn.Linear(3, 2))
+    assert "weight" in str(caught.value)
+
+
+def test_foreign_safetensors(tmp_path: Path) -> None:
+    from safetensors.torch import save_file
+
+    save_file({"weight": torch.zeros(2, 3), "bias": torch.ones(2)}, tmp_path / "f.safetensors")
+    with pytest.raises(ExchangeError, match="does not say which network"):
+        ns.load(tmp_path / "f.safetensors")
+    assert torch.equal(ns.load(tmp_path / "f.safetensors", nn.Linear(3, 2)).bias, torch.ones(2))
+
+
+def test_what_cannot_be_written(tmp_path: Path) -> None:
+    network = _random_network(1)
+    with pytest.raises(ExchangeError, match="ending"):
+        ns.save(network, tmp_path / "net.onnx")
+    with pytest.raises(ExchangeError, match="Linear"):
+        ns.save(nn.Linear(2, 2), tmp_path / "net.safetensors")  # type: ignore[arg-type]
+    with pytest.raises(ExchangeError, match="cannot be written"):
+        ns.save(network, tmp_path / "missing" / "net.safetensors")
+    assert list(tmp_path.iterdir()) == []
