@@ -3,14 +3,37 @@
 from __future__ import annotations
 
 import json
+import shlex
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from neurosleep.errors import RunFolderError
+from neurosleep.errors import RunFolderError, SettingsError
 from neurosleep.experiments._run import summarise
-from neurosleep.experiments.settings import load_settings
+from neurosleep.experiments.settings import (
+    Published,
+    change_text,
+    changes_between,
+    experiment_names,
+    load_published,
+    load_settings,
+)
 
 __all__ = ["collect_metrics", "results_page"]
+
+COLUMNS = ("strategy", "published", "source", "ours", "n", "diverged", "verdict", "old data", "seconds a run")
+
+
+def _read(folder: Path) -> dict[Path, dict[str, Any]]:
+    found = {}
+    for path in sorted(folder.rglob("metrics.json")):
+        try:
+            found[path.parent] = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise RunFolderError(f"{str(path)!r} cannot be read.", found=str(error)) from error
+    if not found:
+        raise RunFolderError(f"There are no finished runs in {str(folder)!r}.", expected="metrics.json in run folders")
+    return found
 
 
 def collect_metrics(folder: Path) -> list[dict[str, Any]]:
@@ -21,65 +44,113 @@ def collect_metrics(folder: Path) -> list[dict[str, Any]]:
     RunFolderError
         If there is none, or one of them cannot be read.
     """
-    found = []
-    for path in sorted(folder.rglob("metrics.json")):
-        try:
-            found.append(json.loads(path.read_text(encoding="utf-8")))
-        except (OSError, ValueError) as error:
-            raise RunFolderError(f"{str(path)!r} cannot be read.", found=str(error)) from error
-    if not found:
-        raise RunFolderError(f"There are no finished runs in {str(folder)!r}.", expected="metrics.json in run folders")
-    return found
+    return list(_read(folder).values())
 
 
-def _percent(mean: float | None, sd: float | None = None) -> str:
+def _figure(mean: float | None, sd: float | None = None) -> str:
     if mean is None:
         return "-"
-    return f"{100 * mean:.2f}" + ("" if sd is None else f" ± {100 * sd:.2f}")
+    return f"{mean:.2f}" + ("" if sd is None else f" ± {sd:.2f}")
 
 
-def _verdict(ours: float | None, published: list[float]) -> str:
-    if ours is None or not published:
+def _verdict(ours: float | None, published: Published | None) -> str:
+    if ours is None or published is None:
         return "-"
-    short = published[0] - ours
-    if len(published) > 1 and abs(short) <= published[1]:
+    short = published.mean - ours
+    if published.sd is not None and abs(short) <= published.sd:
         return "within one published sd"
-    return f"short by {100 * short:.2f}" if short > 0 else f"above by {-100 * short:.2f}"
+    return f"short by {short:.2f}" if short > 0 else f"above by {-short:.2f}"
+
+
+def _published(experiment: str, variant: str) -> dict[str, Published]:
+    # On other data, or fewer images or tasks of it, a published figure says nothing about ours.
+    if "data." in variant or experiment not in experiment_names():
+        return {}
+    return load_published(experiment)
+
+
+def _changes(run: Path, experiment: str, variant: str) -> str:
+    """The ``--set`` options that a run was made with, found from its settings where they lie beside its metrics."""
+    try:
+        changes = changes_between(load_settings(experiment)[1], load_settings(str(run / "config.toml"))[1])
+    except SettingsError:
+        # The name of a variant cannot be turned back: odd characters were replaced in it, and the end may be cut.
+        return "" if variant == "default" else "  # and --set as the name of the variant says"
+    return "".join(f" --set {shlex.quote(change_text(key, value))}" for key, value in changes)
+
+
+def _seeds(numbers: Iterable[int]) -> tuple[str, ...]:
+    """The options that name these seeds, one for each row of successive ones."""
+    blocks: list[list[int]] = []
+    for number in sorted(set(numbers)):
+        if blocks and number == blocks[-1][-1] + 1:
+            blocks[-1].append(number)
+        else:
+            blocks.append([number])
+    return tuple((f"--seed {block[0]} " if block[0] else "") + f"--seeds {len(block)}" for block in blocks)
+
+
+def _commands(experiment: str, variant: str, runs: dict[Path, dict[str, Any]]) -> list[str]:
+    """The commands that make these runs, with strategies that had the same seeds and settings together."""
+    seeds: dict[tuple[str, str], list[int]] = {}
+    for path, run in runs.items():
+        seeds.setdefault((run["strategy"], _changes(path, experiment, variant)), []).append(run["seed"])
+    together: dict[tuple[str, str], list[str]] = {}
+    for (strategy, changes), numbers in seeds.items():
+        for option in _seeds(numbers):
+            together.setdefault((option, changes), []).append(strategy)
+    file = experiment if experiment in experiment_names() else f"{experiment}.toml"
+    return [
+        f"neurosleep run {file} --strategy {','.join(names)} {option} --data DIR --out OUT{changes}"
+        for (option, changes), names in together.items()
+    ]
+
+
+def _row(row: dict[str, Any], runs: Sequence[dict[str, Any]], published: Published | None) -> list[str]:
+    ours = {key: None if row["accuracy_all"][key] is None else 100 * row["accuracy_all"][key] for key in ("mean", "sd")}
+    theirs = source = "-"
+    if published is not None:
+        theirs = _figure(published.mean, published.sd) + (f" (n = {published.n})" if published.n else "")
+        source = published.source
+    return [
+        row["strategy"],
+        theirs,
+        source,
+        _figure(ours["mean"], ours["sd"]),
+        str(row["accuracy_all"]["n"]),
+        str(row["diverged"]),
+        _verdict(ours["mean"], published),
+        "yes" if any(run["reads_old_data"] for run in runs) else "no",
+        f"{sum(run['seconds']['total'] for run in runs) / len(runs):.0f}",
+    ]
 
 
 def results_page(folder: Path) -> tuple[str, int]:
-    """The page as Markdown, and its number of rows, from the metrics below ``folder``."""
-    runs = collect_metrics(folder)
+    """The page as Markdown, and its number of rows, from the metrics below ``folder``.
+
+    Raises
+    ------
+    RunFolderError
+        If there are none, or some cannot be read.
+    """
+    runs = _read(folder)
     lines = [
         "# Results",
         "",
         "Generated by `neurosleep results` from the metrics under `results/`. Accuracy over all classes after the last",
         "task, percent, mean ± sd (n seeds); *old data*: whether the method reads stored images of earlier tasks.",
+        "Below each table stand the commands that make its rows, with their seeds.",
     ]
     rows = 0
-    for experiment, variant in sorted({(run["experiment"], run["variant"]) for run in runs}):
-        members = [run for run in runs if (run["experiment"], run["variant"]) == (experiment, variant)]
-        try:
-            _, settings = load_settings(experiment)
-        except ValueError:
-            settings = {"published": {}}
-        split = "/".join(sorted({run["split"] for run in members}))
-        names = ",".join(sorted({run["strategy"] for run in members}))
-        seeds = len({run["seed"] for run in members})
+    for experiment, variant in sorted({(run["experiment"], run["variant"]) for run in runs.values()}):
+        members = {p: run for p, run in runs.items() if (run["experiment"], run["variant"]) == (experiment, variant)}
+        split = "/".join(sorted({run["split"] for run in members.values()}))
+        published = _published(experiment, variant)
         lines += ["", f"## {experiment} ({variant}), {split} split", ""]
-        lines.append("| strategy | published | ours | n | diverged | verdict | old data | seconds a run |")
-        lines.append("| --- | --- | --- | --- | --- | --- | --- | --- |")
-        for row in summarise(members):
-            own = [run for run in members if run["strategy"] == row["strategy"]]
-            published = settings["published"].get(row["strategy"], [])
-            ours = row["accuracy_all"]
-            seconds = sum(run["seconds"]["total"] for run in own) / len(own)
-            old = "yes" if any(run["reads_old_data"] for run in own) else "no"
-            lines.append(
-                f"| {row['strategy']} | {_percent(*published) if published else '-'} "
-                f"| {_percent(ours['mean'], ours['sd'])} | {ours['n']} | {row['diverged']} "
-                f"| {_verdict(ours['mean'], published)} | {old} | {seconds:.0f} |"
-            )
+        lines += [f"| {' | '.join(COLUMNS)} |", f"|{' --- |' * len(COLUMNS)}"]
+        for row in summarise(list(members.values())):
+            own = [run for run in members.values() if run["strategy"] == row["strategy"]]
+            lines.append(f"| {' | '.join(_row(row, own, published.get(row['strategy'])))} |")
             rows += 1
-        lines += ["", f"    neurosleep run {experiment} --strategy {names} --seeds {seeds} --data DIR --out OUT"]
+        lines += ["", *(f"    {command}" for command in _commands(experiment, variant, members))]
     return "\n".join(lines) + "\n", rows

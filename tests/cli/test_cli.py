@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -203,7 +204,11 @@ def test_run_report_and_results(tmp_path: Path) -> None:
     text = (tmp_path / "docs" / "results.md").read_text(encoding="utf-8")
     mean = found["summary"][1]["accuracy_all"]["mean"]
     assert f"{100 * mean:.2f}" in text
-    assert "48.47 ± 5.03" in text
+    seen = [line for line in text.splitlines() if line.startswith("    neurosleep run src2022/mnist --strategy")]
+    assert len(seen) == 1
+    again = shlex.split(seen[0].replace("--data DIR --out OUT", f"--out {tmp_path / 'again'}"))[1:]
+    code, redone, _ = call(*again)
+    assert (code, redone["summary"]) == (0, found["summary"])
 
 
 @pytest.mark.parametrize("command", ["report", "results"])

@@ -10,7 +10,16 @@ import pytest
 
 from neurosleep.errors import SettingsError, UnknownNameError
 from neurosleep.experiments import apply_changes, experiment_names, load_settings, parse_change, variant_name
-from neurosleep.experiments.settings import backprop_settings, check_strategies, dump_toml, sleep_settings
+from neurosleep.experiments.settings import (
+    Published,
+    backprop_settings,
+    change_text,
+    changes_between,
+    check_strategies,
+    dump_toml,
+    load_published,
+    sleep_settings,
+)
 
 
 @pytest.fixture
@@ -157,6 +166,65 @@ def test_settings_survive_being_written_as_toml(tmp_path: Path, name: str) -> No
     assert tomllib.loads(text) == without_none(settings)
     (tmp_path / "again.toml").write_text(text)
     assert load_settings(str(tmp_path / "again.toml"))[1] == settings
+
+
+def test_published_figures_are_no_settings() -> None:
+    name, settings = load_settings("src2022/mnist")
+    assert "published" not in settings
+    with pytest.raises(UnknownNameError):
+        apply_changes(settings, [("published.src", {"mean": 99.0})])
+    source = "Tadros et al. (2022), Table 1, doi:10.1038/s41467-022-34938-7"
+    assert load_published(name) == {
+        "sequential": Published(19.49, None, None, source),
+        "src": Published(48.47, 5.03, 5, source),
+        "joint": Published(98.02, None, None, source),
+    }
+    assert load_published("src2022/fashion")["src"] == Published(41.68, 5.04, 5, source)
+    assert load_published("demo/mnist-mini") == {}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "published = 3",
+        "[published]\nsrc = 0.5\nsource = 'x'",
+        "[published]\nsrc = {sd = 1.0}\nsource = 'x'",
+        "[published]\nsrc = {mean = 'half'}\nsource = 'x'",
+        "[published]\nsrc = {mean = 1.0, n = 2.5}\nsource = 'x'",
+        "[published]\nsrc = {mean = 1.0, sem = 0.1}\nsource = 'x'",
+        "[published]\nsrc = {mean = 1.0}",
+        "[published]\nsource = 3\nsrc = {mean = 1.0}",
+    ],
+)
+def test_published_figures_that_make_no_sense_are_refused(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(text)
+    with pytest.raises(SettingsError, match="published"):
+        load_settings(str(path))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        [],
+        [("engine", "reference"), ("sleep.steps", 20), ("sleep.window", None), ("data.tasks", [[0, 1], [2]])],
+        [("sleep.rule.inc", 1e-7), ("sleep.compare", ">"), ("wake.lr", 1.0)],
+        [("sleep.rule", {"name": "src", "inc": 0.5, "dec": 0.1})],
+    ],
+)
+def test_what_was_changed_is_found_again_and_can_be_given_to_set(
+    mnist: dict[str, Any], changes: list[tuple[str, Any]]
+) -> None:
+    changed = apply_changes(mnist, changes)
+    found = changes_between(mnist, changed)
+    assert found == sorted(changes)
+    assert apply_changes(mnist, [parse_change(change_text(key, value)) for key, value in found]) == changed
+
+
+def test_text_that_looks_like_a_number_stays_text() -> None:
+    assert change_text("engine", "3") == 'engine="3"'
+    assert change_text("engine", "none") == 'engine="none"'
+    assert change_text("engine", "event") == "engine=event"
 
 
 def test_the_name_of_a_variant_is_a_safe_folder_name() -> None:

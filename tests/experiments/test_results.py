@@ -1,0 +1,96 @@
+"""The results page: every row with its published figure and source, every command with the seeds of its rows."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from neurosleep.errors import RunFolderError
+from neurosleep.experiments import apply_changes, load_settings, results_page
+from neurosleep.experiments.settings import dump_toml
+
+SOURCE = "Tadros et al. (2022), Table 1, doi:10.1038/s41467-022-34938-7"
+
+
+def add(out: Path, strategy: str, seed: int, accuracy: float | None, **change: Any) -> Path:
+    metrics: dict[str, Any] = {
+        "experiment": "src2022/mnist",
+        "variant": "default",
+        "strategy": strategy,
+        "seed": seed,
+        "split": "test",
+        "status": "done",
+        "accuracy_all": accuracy,
+        "reads_old_data": strategy != "sequential",
+        "seconds": {"total": 2.0 + seed},
+    } | change
+    folder = out / metrics["experiment"] / metrics["variant"] / strategy / f"seed{seed}"
+    folder.mkdir(parents=True)
+    (folder / "metrics.json").write_text(json.dumps(metrics))
+    return folder
+
+
+def commands(page: str) -> list[str]:
+    return [line.strip() for line in page.splitlines() if line.startswith("    ")]
+
+
+def test_rows_say_what_is_published_where_and_how_ours_compares(tmp_path: Path) -> None:
+    for seed, (slept, alone) in enumerate([(0.40, 0.194), (0.44, 0.194)]):
+        add(tmp_path, "src", seed, slept)
+        add(tmp_path, "sequential", seed, alone)
+    add(tmp_path, "src", 2, None, status="diverged")
+    add(tmp_path, "joint", 0, 0.9902)
+    page, rows = results_page(tmp_path)
+    assert rows == 3
+    assert f"| joint | 98.02 | {SOURCE} | 99.02 | 1 | 0 | above by 1.00 | yes | 2 |" in page
+    assert f"| sequential | 19.49 | {SOURCE} | 19.40 ± 0.00 | 2 | 0 | short by 0.09 | no | 2 |" in page
+    assert f"| src | 48.47 ± 5.03 (n = 5) | {SOURCE} | 42.00 ± 2.83 | 2 | 1 | short by 6.47 | yes | 3 |" in page
+    add(tmp_path, "src", 3, 0.66)
+    assert "within one published sd" in results_page(tmp_path)[0]
+
+
+def test_commands_have_the_seeds_of_their_rows(tmp_path: Path) -> None:
+    for seed in range(4):
+        add(tmp_path, "sequential", seed, 0.19)
+        add(tmp_path, "src", seed, 0.4 if seed else None, status="done" if seed else "diverged")
+    for seed in (0, 5, 6, 9):
+        add(tmp_path, "joint", seed, 0.98)
+    assert commands(results_page(tmp_path)[0]) == [
+        "neurosleep run src2022/mnist --strategy joint --seeds 1 --data DIR --out OUT",
+        "neurosleep run src2022/mnist --strategy joint --seed 5 --seeds 2 --data DIR --out OUT",
+        "neurosleep run src2022/mnist --strategy joint --seed 9 --seeds 1 --data DIR --out OUT",
+        "neurosleep run src2022/mnist --strategy sequential,src --seeds 4 --data DIR --out OUT",
+    ]
+
+
+def test_commands_have_the_changes_of_a_variant(tmp_path: Path) -> None:
+    variant = "sleep.process=bernoulli,sleep.thresholds=_1.0_ 2.0_ 3.0_"
+    changes = [("sleep.thresholds", [1.0, 2.0, 3.0]), ("sleep.scale_data", "current")]
+    folder = add(tmp_path, "src", 0, 0.4, variant=variant)
+    begin = "neurosleep run src2022/mnist --strategy src --seeds 1 --data DIR --out OUT"
+    assert commands(results_page(tmp_path)[0]) == [f"{begin}  # and --set as the name of the variant says"]
+    (folder / "config.toml").write_text(dump_toml(apply_changes(load_settings("src2022/mnist")[1], changes)))
+    page = results_page(tmp_path)[0]
+    assert commands(page) == [f"{begin} --set sleep.scale_data=current --set 'sleep.thresholds=[1.0, 2.0, 3.0]'"]
+    assert "48.47" in page
+
+
+def test_other_data_and_experiments_of_ones_own_have_nothing_published_beside_them(tmp_path: Path) -> None:
+    add(tmp_path, "src", 0, 0.4, variant="data.split=validation", split="validation")
+    add(tmp_path, "src", 0, 0.4, experiment="mine")
+    page, rows = results_page(tmp_path)
+    assert rows == 2
+    assert page.count("| src | - | - | 40.00 | 1 | 0 | - | yes | 2 |") == 2
+    assert "## src2022/mnist (data.split=validation), validation split" in page
+    assert "neurosleep run mine.toml --strategy src --seeds 1" in page
+
+
+def test_what_cannot_be_read_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(RunFolderError, match="no finished runs"):
+        results_page(tmp_path)
+    (add(tmp_path, "src", 0, 0.4) / "metrics.json").write_text("{")
+    with pytest.raises(RunFolderError, match="cannot be read"):
+        results_page(tmp_path)
