@@ -1,0 +1,30 @@
+"""The demo as a visitor runs it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+
+@pytest.mark.full
+def test_the_demo_gains_at_least_15_points_in_the_mean_of_its_seeds(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "neurosleep", "demo", "--out", str(tmp_path), "--jobs", "1", "--json"]
+    result = subprocess.run(command, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    found = json.loads(result.stdout)
+    accuracy = {name: entry["accuracy_all"] for name, entry in found["strategies"].items()}
+    print(accuracy)
+    assert accuracy["src"]["n"] == accuracy["sequential"]["n"] == 3
+    assert accuracy["src"]["mean"] - accuracy["sequential"]["mean"] >= 0.15
+    # What it prints is what it measured.
+    for name in accuracy:
+        runs = [
+            json.loads(path.read_text()) for path in tmp_path.glob(f"demo/mnist-mini/default/{name}/*/metrics.json")
+        ]
+        assert accuracy[name]["mean"] == pytest.approx(sum(run["accuracy_all"] for run in runs) / 3)
+    assert Path(found["report"]).is_file()
+    assert len(list(tmp_path.rglob("raster.png"))) == 3

@@ -1,0 +1,71 @@
+"""The published settings on the embedded digits: the same twice, and the same after a kill in the third sleep."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from neurosleep.experiments import RunRequest, apply_changes, load_settings, parse_change, variant_name
+
+CHANGES = ("data.name=mnist-mini", "data.images_per_task=1000")
+
+# The run kills itself where it is sure to be asleep: a signal from outside would have to hit a fraction of a second.
+KILLED = """
+import json, os, signal, sys
+from neurosleep.experiments import RunRequest, run_one
+
+def report(text):
+    if text == "asleep, step 12000 of 25000":
+        os.kill(os.getpid(), signal.SIGKILL)
+
+run_one(RunRequest(**json.load(sys.stdin)), report)
+"""
+
+
+def command(out: Path, *more: str) -> dict[str, Any]:
+    """Metrics of the one run of ``neurosleep run``, in a process of its own."""
+    changes = [part for change in CHANGES for part in ("--set", change)]
+    program = [sys.executable, "-m", "neurosleep", "run", "src2022/mnist", *changes, "--out", str(out), "--json", *more]
+    result = subprocess.run(program, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    found: dict[str, Any] = json.loads(result.stdout)["runs"][0]
+    return found
+
+
+def metrics(out: Path) -> dict[str, Any]:
+    """metrics.json without the times."""
+    (path,) = out.rglob("metrics.json")
+    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    del found["seconds"]
+    return found
+
+
+@pytest.mark.full
+def test_the_same_seed_twice_and_killed_in_its_third_sleep_gives_the_same_metrics(tmp_path: Path) -> None:
+    once, again, killed = (tmp_path / name for name in ("once", "again", "killed"))
+    command(once)
+    command(again)
+    assert metrics(again) == metrics(once)
+    assert metrics(once)["sleep"]["steps"] == [15000, 20000, 25000, 30000, 35000]
+    assert metrics(once)["status"] == "done"
+
+    name, settings = load_settings("src2022/mnist")
+    parsed = [parse_change(change) for change in CHANGES]
+    request = RunRequest(name, variant_name(parsed), "src", 0, apply_changes(settings, parsed), None, str(killed))
+    result = subprocess.run(
+        [sys.executable, "-c", KILLED], input=json.dumps(vars(request)), capture_output=True, text=True
+    )
+    assert result.returncode == -9, result.stderr
+    assert not list(killed.rglob("metrics.json"))
+    _, stored = request.folder.load_bundle((request.folder.path / "config.toml").read_text(encoding="utf-8"))
+    assert (stored.task, stored.phase) == (2, "sleep")
+    command(killed, "--resume")
+    assert metrics(killed) == metrics(once)
+    for table in ("accuracy.csv", "firing.csv"):
+        first, resumed = (next(out.rglob(table)).read_bytes() for out in (once, killed))
+        assert resumed == first
