@@ -182,8 +182,14 @@ def _run_population(
                     acc[:] = 0
                 else:
                     _gather(w, indices, pointers[0, t], pointers[0, t + 1], acc)
-                for j in range(width):
-                    vb[j] = decay[j] * vb[j] + alpha * acc[j]
+                if strict:
+                    for j in range(width):
+                        vb[j] = decay[j] * vb[j] + alpha * acc[j]
+                        any_spike |= vb[j] > threshold[j]
+                else:
+                    for j in range(width):
+                        vb[j] = decay[j] * vb[j] + alpha * acc[j]
+                        any_spike |= vb[j] >= threshold[j]
             else:
                 for j in range(width):
                     total[j] = bias[j]
@@ -193,17 +199,16 @@ def _run_population(
                     _gather(w, indices, pointers[q, t], pointers[q, t + 1], acc)
                     for j in range(width):
                         total[j] += scale[q] * acc[j]
-                if refractory == 0:
-                    for j in range(width):
-                        vb[j] = leak[j] + decay[j] * (vb[j] - leak[j]) + total[j]
-            if refractory == 0:
+            if refractory == 0 and not (quiet and projections == 1):
+                for j in range(width):
+                    vb[j] = leak[j] + decay[j] * (vb[j] - leak[j]) + total[j]
                 if strict:
                     for j in range(width):
                         any_spike |= vb[j] > threshold[j]
                 else:
                     for j in range(width):
                         any_spike |= vb[j] >= threshold[j]
-            else:
+            elif refractory > 0:
                 for j in range(real):
                     if wait[low + j] <= 0 or not hold:
                         vb[j] = leak[j] + decay[j] * (vb[j] - leak[j]) + total[j]
