@@ -41,7 +41,7 @@ test: checks ## install what is missing, then lint, types, order of the rooms, t
 
 test-full: checks ## the same with every test, the long ones too
 	$(call heading,tests with branch coverage (every test))
-	$(BIN)/pytest $(COVERAGE) -m "" $(PYTEST_ARGS)
+	$(BIN)/pytest $(COVERAGE) -m "" --durations=20 $(PYTEST_ARGS)
 
 checks: lint types rooms
 
