@@ -30,6 +30,7 @@ __all__ = [
     "load_published",
     "load_settings",
     "parse_change",
+    "read_experiment",
     "sleep_settings",
     "variant_name",
 ]
@@ -89,7 +90,9 @@ def experiment_names() -> tuple[str, ...]:
     found = []
     for folder in root.iterdir():
         if folder.is_dir():
-            found += [f"{folder.name}/{file.name[:-5]}" for file in folder.iterdir() if file.name.endswith(".toml")]
+            files = [file.name for file in folder.iterdir() if file.name.endswith(".toml")]
+            # The search spaces that a group of experiments shares lie beside them.
+            found += [f"{folder.name}/{file[:-5]}" for file in files if file != "tune.toml"]
     return tuple(sorted(found))
 
 
@@ -140,8 +143,8 @@ def _set(settings: dict[str, Any], path: str, value: Any) -> None:
     table[last] = _check_type(path, value, default[last])
 
 
-def _read(experiment: str) -> tuple[str, dict[str, Any], dict[str, Published]]:
-    """Name of an experiment, the settings that its file gives and the published figures in it."""
+def read_experiment(experiment: str) -> tuple[str, dict[str, Any]]:
+    """Name of an experiment and all that its file holds, unchecked; raises as :func:`load_settings` for the file."""
     if experiment.endswith(".toml"):
         path = Path(experiment)
         if not path.is_file():
@@ -155,11 +158,19 @@ def _read(experiment: str) -> tuple[str, dict[str, Any], dict[str, Published]]:
         source = resources.files("neurosleep") / "experiments" / f"{experiment}.toml"
         text, name = source.read_text(encoding="utf-8"), experiment
     try:
-        given = tomllib.loads(text)
+        return name, tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise SettingsError(f"The experiment file {experiment!r} is not TOML.", found=str(error)) from error
-    # What others found decides nothing about a run, so it is no setting.
-    return name, given, _published(given.pop("published", {}))
+
+
+def _read(experiment: str) -> tuple[str, dict[str, Any], dict[str, Published]]:
+    """Name of an experiment, the settings that its file gives and the published figures in it."""
+    name, given = read_experiment(experiment)
+    published = _published(given.pop("published", {}))
+    # Nor are these settings: what a search may vary, and how settings were found, decide nothing about a run.
+    for table in ("tune", "tuned"):
+        given.pop(table, None)
+    return name, given, published
 
 
 def _published(table: Any) -> dict[str, Published]:
