@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-__all__ = ["default_cache", "download"]
+__all__ = ["default_cache", "download", "download_cifar10"]
 
 # Seconds without an answer after which a mirror counts as out of reach. torchvision itself sets no limit.
 TIMEOUT = 15.0
@@ -55,6 +55,30 @@ def download(kind: str, cache: Path) -> None:
             # The packed file is a fifth of the size and the one whose checksum is published.
             if not path.with_name(path.name + ".gz").exists():
                 path.replace(target / path.name)
+
+
+def download_cifar10(cache: Path) -> None:
+    """Fetch CIFAR-10 with torchvision into ``cache``/CIFAR10/cifar-10-batches-py, whole or not at all.
+
+    Parameters
+    ----------
+    cache:
+        The cache folder; made if it is missing.
+
+    Raises
+    ------
+    Exception
+        Whatever torchvision, the network or the disk raised.
+    """
+    folder = "cifar-10-batches-py"
+    cache.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".unfinished-", dir=cache) as temporary:
+        with _quiet_and_limited():
+            importlib.import_module("torchvision.datasets").CIFAR10(temporary, download=True)
+        target = cache / "CIFAR10" / folder
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if not target.exists():
+            (Path(temporary) / folder).replace(target)
 
 
 @contextlib.contextmanager

@@ -9,8 +9,9 @@ from neurosleep.data._published import sha256
 from neurosleep.data.dataset import Dataset
 from neurosleep.errors import DataError
 
-__all__ = ["FILE", "SHA256", "read_embedded"]
+__all__ = ["FILE", "NAME", "SHA256", "read_embedded"]
 
+NAME = "mnist-mini"
 FILE = "mnist_mini.npz"
 # Written by tools/make_mnist_mini.py, which prints it.
 SHA256 = "40c2769945a0029f3a4350346db046bc68a41508b84232e2f2cbc161dc776939"
@@ -35,7 +36,7 @@ def read_embedded() -> Dataset:
         raise DataError(f"{label} was changed.", found=f"SHA-256 {digest}", expected=SHA256, hint=hint)
     arrays = open_npz(raw, label)
     return Dataset(
-        name="mnist-mini",
+        name=NAME,
         images=arrays["x_train"],
         labels=arrays["y_train"],
         test_images=arrays["x_test"],

@@ -1,39 +1,29 @@
-"""The registry of data sets: where each may lie, and in which order the places are tried."""
+"""The registry of data sets: every name that ``load_dataset`` knows, and who reads it."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
 
-import numpy as np
-
-from neurosleep.data import _download
-from neurosleep.data._embedded import read_embedded
-from neurosleep.data._files import N_CLASSES, ForeignFileError, pair, read_member, read_single_npz
-from neurosleep.data._published import MEMBERS, SOURCES, Member, Source
-from neurosleep.data.dataset import Array, Dataset, describe
-from neurosleep.errors import DataError, unknown_name
+from neurosleep.data import _embedded
+from neurosleep.data._colour import COLOUR, load_colour
+from neurosleep.data._grey import GREY, load_grey
+from neurosleep.data._shelves import cache_folder, given_shelf
+from neurosleep.data.dataset import Dataset
+from neurosleep.data.extractors import FEATURE_SETS, make_extractor
+from neurosleep.data.feature_files import PREFIX, load_feature_file
+from neurosleep.data.features import extract_features
+from neurosleep.errors import unknown_name
 
 __all__ = ["dataset_names", "load_dataset"]
 
-ENVIRONMENT = "NEUROSLEEP_DATA"
-EMBEDDED = "mnist-mini"
-RESPLIT = "kmnist-resplit"
-# Images of each class in the two parts of kmnist-resplit, out of 1000 in the official test part.
-RESPLIT_TRAIN, RESPLIT_TEST = 800, 200
-
-_Parts = dict[Member, Array]
-
 
 def dataset_names() -> tuple[str, ...]:
-    """Names that :func:`load_dataset` knows, in alphabetical order.
+    """Names that :func:`load_dataset` knows, in alphabetical order (beside ``features:PATH``, a file of one's own).
 
-    >>> dataset_names()
-    ('fashion-mnist', 'kmnist', 'kmnist-resplit', 'mnist', 'mnist-mini')
+    >>> [name for name in dataset_names() if "mnist" in name]
+    ['fashion-mnist', 'kmnist', 'kmnist-resplit', 'mnist', 'mnist-mini']
     """
-    return tuple(sorted([*SOURCES, EMBEDDED, RESPLIT]))
+    return tuple(sorted([*GREY, *COLOUR, *FEATURE_SETS, _embedded.NAME]))
 
 
 def load_dataset(
@@ -50,18 +40,25 @@ def load_dataset(
     for training, the last 200 for testing; numbers on it cannot be compared with published ones. No name ever stands
     for another set. Nothing is written into the given folder.
 
+    ``cifar10`` and ``tiny-imagenet-100`` are colour images, uint8 ``[n, 32, 32, 3]`` and ``[n, 64, 64, 3]``. Names such
+    as ``cifar10-efficientnet`` are float32 features ``[n, d]`` of their images by a frozen network, unscaled
+    (:func:`~neurosleep.data.scale_by_maximum` scales them); the first use computes them, which takes many minutes and
+    can be interrupted, and keeps them in the cache. ``features:PATH`` reads features of one's own from a ``.npz`` or
+    ``.mat`` file (:func:`~neurosleep.data.load_feature_file` says which).
+
     Parameters
     ----------
     name:
-        One of :func:`dataset_names`.
+        One of :func:`dataset_names`, or ``features:PATH``.
     root:
         Folder that may hold the set: idx files, plain or gzipped, or npz files, in the folder itself or in one named
-        after the set (``MNIST/raw``, ``MNIST``, ``KMNIST``, ...). Left out: the environment variable
+        after the set (``MNIST/raw``, ``MNIST``, ``KMNIST``, ``cifar10``, ...). Left out: the environment variable
         ``NEUROSLEEP_DATA``, if it is set.
     download:
         Whether torchvision may download the set where neither folder nor cache has it.
     cache:
-        Folder for downloads. Left out: ``neurosleep/data`` in ``$XDG_CACHE_HOME`` or ``~/.cache``.
+        Folder for downloads, decoded images and features. Left out: ``neurosleep/data`` in ``$XDG_CACHE_HOME`` or
+        ``~/.cache``.
 
     Warns
     -----
@@ -75,227 +72,22 @@ def load_dataset(
     DataError
         If the folder does not exist, a file is broken or belongs to another set, or the set is nowhere to be had; the
         message says what was looked for and where.
+    MissingExtraError
+        If the network behind features, or the reader of a ``.mat`` file, is not installed.
     """
+    if isinstance(name, str) and name.startswith(PREFIX):
+        return load_feature_file(name.removeprefix(PREFIX), root)
     if name not in dataset_names():
         raise unknown_name("data set", str(name), dataset_names())
-    if name == EMBEDDED:
-        return read_embedded()
-
-    source_name = "kmnist" if name == RESPLIT else name
-    members = tuple(m for m in MEMBERS if name != RESPLIT or m.part == "test")
-    cache_folder = _folder(cache) if cache is not None else _download.default_cache()
-    given = root if root is not None else os.environ.get(ENVIRONMENT) or None
-    notes: list[str] = []
-    shelves = []
-    if given is not None:
-        folder = _folder(given)
-        if not os.path.isdir(folder):
-            raise DataError(
-                f"The {'given data folder' if root is not None else 'data folder in ' + ENVIRONMENT} does not exist.",
-                found=str(given),
-                expected="an existing folder",
-            )
-        shelves.append(_Shelf("DATA", folder, f"replace the file; DATA is the given folder {given}"))
-    cached = _Shelf("CACHE", cache_folder, f"delete the file to have it downloaded anew; CACHE is {cache_folder}")
-    shelves.append(cached)
-
-    for shelf in shelves:
-        found = _read_from(shelf, source_name, members, notes)
-        if found is not None:
-            return _assemble(name, source_name, *found)
-    if not download:
-        notes.append("downloading is switched off (download=False)")
-    else:
-        try:
-            _download.download(SOURCES[source_name].torchvision, cache_folder)
-        # No network, a full disk, a missing torchvision: the user is told all the same, and has the other way.
-        except Exception as error:
-            notes.append(f"the download failed ({type(error).__name__}: {_one_line(str(error))})")
-        else:
-            found = _read_from(cached, source_name, members, notes)
-            if found is not None:
-                return _assemble(name, source_name, *found)
-            notes.append("the download brought none of the files")
-    raise _not_found(name, source_name, members, shelves, notes)
-
-
-@dataclass(frozen=True)
-class _Shelf:
-    """A folder that is searched. ``label`` stands for its path in messages, ``hint`` tells how to mend a file in it."""
-
-    label: str
-    folder: Path
-    hint: str
-
-    def name_of(self, path: Path) -> str:
-        """How ``path`` is written in messages and origins: below the label, never absolute."""
-        return (Path(self.label) / path.relative_to(self.folder)).as_posix()
-
-
-def _folder(path: str | os.PathLike[str]) -> Path:
-    return Path(path).expanduser()
-
-
-def _places(source: Source) -> Iterator[tuple[str, bool]]:
-    """Folders to search, relative to a shelf, and whether the folder's own name says which set it holds."""
-    for folder in source.folders:
-        yield f"{folder}/raw", True
-        yield folder, True
-    yield "raw", False
-    yield ".", False
-
-
-def _read_from(
-    shelf: _Shelf, source_name: str, members: tuple[Member, ...], notes: list[str]
-) -> tuple[_Parts, str] | None:
-    """The members read from the first place of the shelf that holds them all, and that place; None if there is none.
-
-    What was seen on the way and is of use to the user is added to ``notes``.
-    """
-    source = SOURCES[source_name]
-    for relative, named in _places(source):
-        place = shelf.folder / relative
-        if not os.path.isdir(place):
-            continue
-        if not named and _named_after_another(place, source_name):
-            continue
-        try:
-            found = _read_place(shelf, place, source_name, members, notes)
-        except ForeignFileError as error:
-            # idx files have the same names in all sets: in a folder that is not named after this one they are
-            # simply those of another set, but in its own folder something is wrong.
-            if named:
-                raise _mended(error, shelf) from error
-            notes.append(f"{error.message.split(' is not what')[0]} is {error.found}")
-            continue
-        except DataError as error:
-            raise _mended(error, shelf) from error
-        if found is not None:
-            return found
-    return None
-
-
-def _read_place(
-    shelf: _Shelf, place: Path, source_name: str, members: tuple[Member, ...], notes: list[str]
-) -> tuple[_Parts, str] | None:
-    source = SOURCES[source_name]
-    for file_name in source.single_npz:
-        path = place / file_name
-        if os.path.isfile(path):
-            label = shelf.name_of(path)
-            arrays = dict(zip(members, read_single_npz(source_name, members, path, label), strict=True))
-            _check_parts(source_name, arrays, {m: f"{label}: {m.npz_array}" for m in members})
-            return arrays, label
-    paths: dict[Member, Path] = {}
-    for member in members:
-        for file_name in source.file_names(member):
-            if os.path.isfile(place / file_name):
-                paths[member] = place / file_name
-                break
-    if len(paths) < len(members):
-        if paths:
-            notes.append(_incomplete(shelf.name_of(place), source, members, paths))
-        return None
-    labels = {member: shelf.name_of(path) for member, path in paths.items()}
-    arrays = {member: read_member(source_name, member, path, labels[member]) for member, path in paths.items()}
-    _check_parts(source_name, arrays, labels)
-    return arrays, shelf.name_of(place)
-
-
-def _named_after_another(place: Path, source_name: str) -> bool:
-    """Whether the given folder itself bears the name of another set, as in ``root="data/FashionMNIST"``."""
-    resolved = place.resolve()
-    own = resolved.parent.name if resolved.name == "raw" else resolved.name
-    return any(own in source.folders for name, source in SOURCES.items() if name != source_name)
-
-
-def _incomplete(place: str, source: Source, members: tuple[Member, ...], paths: dict[Member, Path]) -> str:
-    names = ", ".join(path.name for path in paths.values())
-    for part, word in (("test", "test"), ("train", "training")):
-        if set(paths) == {m for m in members if m.part == part}:
-            return f"{place} holds only the {word} part ({names})"
-    lacking = ", ".join(source.file_names(m)[0] for m in members if m not in paths)
-    return f"{place} holds {names} but lacks {lacking}"
-
-
-def _check_parts(source_name: str, arrays: _Parts, labels: dict[Member, str]) -> None:
-    """Refuse members that do not fit together, naming the files."""
-    images_of: list[Member] = []
-    for member in arrays:
-        if member.kind == "images":
-            partner = Member(member.part, "labels")
-            pair(source_name, member.part, arrays[member], arrays[partner], labels[member], labels[partner])
-            images_of.append(member)
-    for other in images_of[1:]:
-        first = images_of[0]
-        if arrays[first].shape[1:] != arrays[other].shape[1:]:
-            raise DataError(
-                f"{labels[first]} and {labels[other]} do not belong together.",
-                found=f"images of {describe(arrays[first])} and of {describe(arrays[other])}",
-                expected="the same image shape in both parts",
-            )
-
-
-def _assemble(name: str, source_name: str, arrays: _Parts, origin: str) -> Dataset:
-    images, labels = arrays[Member("test", "images")], arrays[Member("test", "labels")]
-    if name != RESPLIT:
-        train_images, train_labels = arrays[Member("train", "images")], arrays[Member("train", "labels")]
-        return Dataset(name, train_images, train_labels, images, labels, N_CLASSES, origin)
-    train = np.zeros(len(labels), dtype=bool)
-    test = np.zeros(len(labels), dtype=bool)
-    for c in range(N_CLASSES):
-        rows = np.flatnonzero(labels == c)
-        if len(rows) < RESPLIT_TRAIN + RESPLIT_TEST:
-            raise DataError(
-                f"The test part in {origin} is too small for {RESPLIT!r}.",
-                found=f"{len(rows)} images of class {c}",
-                expected=f"at least {RESPLIT_TRAIN + RESPLIT_TEST} of each class, as in the published test part",
-            )
-        train[rows[:RESPLIT_TRAIN]] = True
-        test[rows[-RESPLIT_TEST:]] = True
-    return Dataset(
-        name,
-        images[train],
-        labels[train],
-        images[test],
-        labels[test],
-        N_CLASSES,
-        f"{origin}; official test part of {SOURCES[source_name].title} only, first {RESPLIT_TRAIN} of each class for "
-        f"training, last {RESPLIT_TEST} for testing",
-    )
-
-
-def _mended(error: DataError, shelf: _Shelf) -> DataError:
-    return DataError(error.message, found=error.found, expected=error.expected, hint=error.hint or shelf.hint)
-
-
-def _not_found(
-    name: str, source_name: str, members: tuple[Member, ...], shelves: list[_Shelf], notes: list[str]
-) -> DataError:
-    source = SOURCES[source_name]
-    files = ", ".join(source.file_names(m)[0] + "[.gz]" for m in members)
-    if source.npz_stem is not None:
-        files += f", the same as {source.npz_stem}-*.npz"
-    places = ", ".join(relative for relative, _ in _places(source))
-    looked = " and ".join(f"{shelf.label} = {shelf.folder}" for shelf in shelves)
-    hint = (
-        f"give the folder that holds it (root=, --data DIR or the environment variable {ENVIRONMENT}), or let "
-        "torchvision download it (download=True, with a network connection)"
-    )
-    if name == "kmnist" and any("only the test part" in note for note in notes):
-        hint = f"{RESPLIT!r} is made of the official test part alone; for the whole set, {hint}"
-    elif name == "mnist":
-        hint += f"; {EMBEDDED!r} is a part of it that needs neither"
-    train, test = source.counts
-    counts = f"{test} test images" if name == RESPLIT else f"{train} training and {test} test images"
-    return DataError(
-        f"The data set {name!r} ({source.title}, {counts}) is not at hand.",
-        found="; ".join(notes),
-        expected=f"{files}, or {source.single_npz[0]}, in one of the folders {places} of {looked}",
-        hint=hint,
-    )
-
-
-def _one_line(text: str, limit: int = 300) -> str:
-    line = " ".join(text.split())
-    return line if len(line) <= limit else line[: limit - 3] + "..."
+    if name == _embedded.NAME:
+        return _embedded.read_embedded()
+    given, kept = given_shelf(root), cache_folder(cache)
+    if name in GREY:
+        return load_grey(name, given, kept, download=download)
+    if name in COLOUR:
+        return load_colour(name, given, kept, download=download)
+    images, network = FEATURE_SETS[name]
+    # The network first: a missing one is found at once, decoding the images takes a while.
+    extractor = make_extractor(network, None if given is None else given.folder)
+    source = load_colour(images, given, kept, download=download)
+    return extract_features(source, extractor, cache_dir=kept / "features", name=name)

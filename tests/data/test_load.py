@@ -45,12 +45,25 @@ def snapshot(folder: Path) -> dict[str, tuple[int, int]]:
 
 
 def test_names() -> None:
-    assert dataset_names() == ("fashion-mnist", "kmnist", "kmnist-resplit", "mnist", "mnist-mini")
+    assert dataset_names() == (
+        "cifar10",
+        "cifar10-efficientnet",
+        "cifar10-resnet50",
+        "cifar10-vgg",
+        "fashion-mnist",
+        "kmnist",
+        "kmnist-resplit",
+        "mnist",
+        "mnist-mini",
+        "tiny-imagenet-100",
+        "tiny-imagenet-100-efficientnet",
+        "tiny-imagenet-100-resnet50",
+    )
 
 
 @pytest.mark.parametrize("name", ["minst", "MNIST", "", "kmnist-mini"])
 def test_an_unknown_name_is_met_with_the_nearest_one(name: str) -> None:
-    with pytest.raises(UnknownNameError, match=f"no data set named '{name}'.*\n.*one of: fashion-mnist, kmnist"):
+    with pytest.raises(UnknownNameError, match=f"no data set named '{name}'.*\n.*one of: cifar10, .*, fashion-mnist, kmnist"):
         load_dataset(name)
 
 
