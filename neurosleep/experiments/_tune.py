@@ -1,0 +1,280 @@
+"""Searching for the settings of a strategy on the validation split, with runs that are those of ``neurosleep run``."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import multiprocessing
+import shutil
+import statistics
+import time
+from collections.abc import Callable
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from neurosleep.errors import ConversionError, RunFolderError, SettingsError, missing_extra, unknown_name
+from neurosleep.experiments._commit import own_commit
+from neurosleep.experiments._run import RunRequest, _check_data, _start_worker, check_request, run_one
+from neurosleep.experiments._space import Space
+from neurosleep.experiments._tuned import command_with_data, tuned_file
+from neurosleep.experiments.run_folder import write_whole
+from neurosleep.experiments.settings import apply_changes, dump_toml
+from neurosleep.functional import check_seed
+
+if TYPE_CHECKING:
+    from neurosleep.experiments._study import Study
+
+__all__ = ["SAMPLERS", "TUNING_SEEDS", "TuneRequest", "tune"]
+
+SAMPLERS = ("tpe", "cma-es", "nsga2")
+# Never among the seeds that results are reported of (0 to 9).
+TUNING_SEEDS = tuple(range(100, 120))
+
+Report = Callable[[int, str], None]
+
+
+@dataclass(frozen=True)
+class TuneRequest:
+    """One search: around which run, over what, how long.
+
+    Parameters
+    ----------
+    run:
+        The run whose settings are searched; its seed and variant play no part.
+    space:
+        The search space.
+    trials:
+        Number of trials that shall be finished at the end, those of earlier calls included.
+    sampler, seed:
+        One of :data:`SAMPLERS`, and its seed.
+    seeds:
+        Number of tuning seeds, 100 and following, over which a trial is averaged.
+    prune:
+        Give a trial up when its mean so far is below the median of the earlier ones.
+    """
+
+    run: RunRequest
+    space: Space
+    trials: int
+    sampler: str = "tpe"
+    seed: int = 0
+    seeds: int = 3
+    prune: bool = False
+
+    @property
+    def tuning_seeds(self) -> tuple[int, ...]:
+        """The seeds every trial is run with."""
+        return TUNING_SEEDS[: self.seeds]
+
+    @property
+    def file(self) -> Path:
+        """The settings file that is written."""
+        return Path(self.run.out, self.run.experiment, f"{self.run.strategy}.toml")
+
+    @property
+    def folder(self) -> Path:
+        """Where the trials are kept."""
+        return self.file.with_suffix(".study")
+
+    def identity(self) -> str:
+        """What every part of one search must agree on, as JSON."""
+        return json.dumps(
+            {
+                "experiment": self.run.experiment,
+                "strategy": self.run.strategy,
+                "sampler": self.sampler,
+                "seed": self.seed,
+                "tuning_seeds": self.tuning_seeds,
+                "prune": self.prune,
+                "space": self.space.table,
+                "settings": dump_toml(self.space.base),
+            },
+            indent=2,
+        )
+
+    def trial_run(self, settings: dict[str, Any], number: int | str, seed: int) -> RunRequest:
+        """The run of one tuning seed; it goes on where a killed one stopped."""
+        settings = apply_changes(settings, [("data.split", "validation")])
+        out = str(self.folder / "runs")
+        return replace(self.run, variant=f"trial{number}", settings=settings, seed=seed, out=out, resume=True)
+
+
+def tune(request: TuneRequest, *, jobs: int = 1, report: Report = lambda number, text: None) -> dict[str, Any]:
+    """Search until ``request.trials`` are finished, ``jobs`` at a time, and write the settings file.
+
+    A trial counts the mean final accuracy (all classes) on the validation split; a run that diverged, or whose network
+    fell silent, counts 0. Several calls may share one search, also at the same time. Returns ``file``, ``best`` (the
+    settings found, by dotted key), ``validation`` (mean, sd, n of the best trial) and ``trials`` (finished ones). The
+    mean of the best of many trials is too good by chance: what counts is the test accuracy of reported seeds.
+
+    Raises
+    ------
+    MissingExtraError
+        If Optuna is not installed.
+    NeurosleepError
+        If the request makes no sense, or something in its search space cannot be run; before the first trial.
+    """
+    _check(request, jobs)
+    if not request.run.resume and request.folder.exists():
+        raise RunFolderError(
+            f"There is a search in {str(request.folder)!r} already.",
+            hint="--resume goes on with it; --out names another folder",
+        )
+    identity = request.folder / "search.json"
+    if not identity.is_file():
+        write_whole(identity, request.identity() + "\n")
+    elif identity.read_text(encoding="utf-8") != request.identity() + "\n":
+        raise RunFolderError(
+            f"The search in {str(request.folder)!r} was started with other settings.",
+            hint="give the same settings to --resume (--trials may differ), or choose another folder with --out",
+        )
+    study = _open(request)
+    for number in range(min(len(study.finished()), request.trials)):
+        report(number, "done")
+    if jobs == 1:
+        while len(study.finished()) < request.trials:
+            _one_trial(request, report)
+    else:
+        _side_by_side(request, study, jobs, report)
+    shutil.rmtree(request.folder / "runs", ignore_errors=True)
+    return _finish(request, study)
+
+
+def _check(request: TuneRequest, jobs: int) -> None:
+    """Find everything wrong with a request before anything is written or computed."""
+    check_seed(request.seed)
+    if request.sampler not in SAMPLERS:
+        raise unknown_name("sampler", request.sampler, SAMPLERS)
+    for name, value, most in (
+        ("trials", request.trials, None),
+        ("jobs", jobs, None),
+        ("seeds", request.seeds, len(TUNING_SEEDS)),
+    ):
+        if value < 1 or (most is not None and value > most):
+            raise SettingsError(
+                f"--{name} is {value!r}.", expected="at least 1" if most is None else f"1 to {most} (seeds 100 to 119)"
+            )
+    numbers = [parameter for parameter in request.space.parameters if not parameter.choices]
+    if request.sampler == "cma-es" and len(numbers) < 2:
+        raise SettingsError(
+            f"The sampler 'cma-es' has {len(numbers)} numbers to search.",
+            expected="at least 2",
+            hint="--sampler tpe takes any search space",
+        )
+    packages = {"optuna": "neurosleep tune"} | (
+        {"cmaes": "The sampler 'cma-es'"} if request.sampler == "cma-es" else {}
+    )
+    for package, purpose in packages.items():
+        try:
+            importlib.import_module(package)
+        except ImportError as error:
+            raise missing_extra(package, "tune", purpose) from error
+    points = [request.trial_run(request.space.settings(v), "-check", 100) for v in request.space.corners()]
+    for point in points:
+        check_request(point)
+    _check_data(points)
+
+
+def _open(request: TuneRequest) -> Study:
+    # Here, so that only a search needs Optuna.
+    from neurosleep.experiments._study import Study
+
+    return Study(request.folder, request.space, request.sampler, request.seed)
+
+
+def _one_trial(request: TuneRequest, report: Report = lambda number, text: None) -> int | None:
+    """Compute one trial that nobody else has; its number, or None after a moment if there is none at present."""
+    study = _open(request)
+    with study.reserve(request.trials) as trial:
+        if trial is None:
+            time.sleep(0.2)
+            return None
+        settings = request.space.settings(study.values(trial))
+        accuracies: list[float] = []
+        for step, seed in enumerate(request.tuning_seeds):
+            accuracies.append(
+                _accuracy(
+                    request.trial_run(settings, trial.number, seed),
+                    lambda text, seed=seed: report(trial.number, f"seed {seed}, {text}"),  # type: ignore[misc]
+                )
+            )
+            last = step + 1 == request.seeds
+            if request.prune and study.report(trial, statistics.fmean(accuracies), step) and not last:
+                study.tell(trial, None)
+                break
+        else:
+            trial.set_user_attr("accuracies", accuracies)
+            study.tell(trial, statistics.fmean(accuracies))
+        # Weights and figures of every trial would fill the disk; what a trial was and gave is in the journal.
+        shutil.rmtree(request.folder / "runs" / request.run.experiment / f"trial{trial.number}", ignore_errors=True)
+        report(trial.number, "done")
+        return trial.number
+
+
+def _accuracy(run: RunRequest, report: Callable[[str], None]) -> float:
+    try:
+        accuracy = run_one(run, report)["accuracy_all"]
+    except ConversionError:
+        # No spiking network can be made of one that fell silent in training: a point that is no good, not a mistake.
+        return 0.0
+    return 0.0 if accuracy is None else float(accuracy)
+
+
+def _side_by_side(request: TuneRequest, study: Study, jobs: int, report: Report) -> None:
+    context = multiprocessing.get_context("spawn")
+    others = set(multiprocessing.active_children())
+    running: set[Future[int | None]] = set()
+    with ProcessPoolExecutor(jobs, mp_context=context, initializer=_start_worker) as pool:
+        try:
+            while len(study.finished()) < request.trials:
+                running |= {pool.submit(_one_trial, request) for _ in range(jobs - len(running))}
+                done, running = wait(running, return_when=FIRST_COMPLETED)
+                for future in done:
+                    number = future.result()
+                    if number is not None:
+                        report(number, "done")
+        except BrokenProcessPool as error:
+            raise RunFolderError(
+                "A worker process was ended from outside.", hint="--resume goes on where the search stopped"
+            ) from error
+        except BaseException:
+            # A trial may take long, and whoever resumes takes it over where it is.
+            for child in set(multiprocessing.active_children()) - others:
+                child.terminate()
+            raise
+
+
+def _finish(request: TuneRequest, study: Study) -> dict[str, Any]:
+    finished = study.finished()
+    complete = [trial for trial in finished if "accuracies" in trial.user_attrs]
+    best = max(complete, key=lambda trial: (trial.value, -trial.number))
+    accuracies = best.user_attrs["accuracies"]
+    validation = {
+        "mean": statistics.fmean(accuracies),
+        "sd": statistics.stdev(accuracies) if len(accuracies) > 1 else None,
+        "n": len(accuracies),
+    }
+    values = study.values(best)
+    last = max(trial.datetime_complete for trial in finished if trial.datetime_complete is not None)
+    header = {
+        "experiment": request.run.experiment,
+        "strategy": request.run.strategy,
+        "date": last.date().isoformat(),
+        "commit": own_commit(),
+        "trials": len(finished),
+        "pruned": len(finished) - len(complete) if request.prune else None,
+        "best_trial": best.number,
+        "sampler": request.sampler,
+        "seed": request.seed,
+        "split": "validation",
+        "tuning_seeds": list(request.tuning_seeds),
+        "validation": {key: value for key, value in validation.items() if value is not None},
+        "command": command_with_data(request.run.command, request.run.data),
+    }
+    # A run of the settings file is for the test split again.
+    write_whole(request.file, tuned_file(request.space.settings(values), header, request.space.table))
+    best_settings = request.space.changes(values)
+    return {"file": str(request.file), "best": best_settings, "validation": validation, "trials": len(finished)}

@@ -1,0 +1,91 @@
+"""Settings that were found by a search: a complete experiment file with the search written down in it.
+
+The committed ones lie beside their experiment, ``tuned/mnist.src.toml`` beside ``mnist.toml``; a user's own likewise.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from neurosleep.errors import SettingsError
+from neurosleep.experiments._run import RunRequest
+from neurosleep.experiments.settings import _toml_value, apply_changes, dump_toml, experiment_names, load_settings
+
+__all__ = ["command_with_data", "load_tuned", "tuned_file", "tuned_names", "with_tuned"]
+
+
+def _folder(experiment: str) -> tuple[Path, str]:
+    """Folder of the tuned settings of an experiment, and what their names begin with."""
+    if experiment.endswith(".toml"):
+        return Path(experiment).parent / "tuned", Path(experiment).stem
+    group, _, name = experiment.rpartition("/")
+    return Path(str(resources.files("neurosleep") / "experiments"), group, "tuned"), name
+
+
+def tuned_names(experiment: str) -> tuple[str, ...]:
+    """The strategies that have tuned settings beside ``experiment``."""
+    folder, name = _folder(experiment)
+    found = (file.name for file in folder.glob("*.toml")) if folder.is_dir() else ()
+    return tuple(sorted(file[len(name) + 1 : -5] for file in found if file.startswith(f"{name}.")))
+
+
+def load_tuned(experiment: str, strategy: str) -> dict[str, Any]:
+    """The settings found for ``strategy``.
+
+    Raises
+    ------
+    SettingsError
+        If there are none, or the file that holds them cannot be read (see :func:`load_settings`).
+    """
+    if strategy not in tuned_names(experiment):
+        raise SettingsError(
+            f"There are no tuned settings for {strategy!r} beside {experiment!r}.",
+            expected="one of: " + (", ".join(tuned_names(experiment)) or "none so far"),
+            hint=f"neurosleep tune {experiment} --strategy {strategy} --trials N finds some",
+        )
+    folder, stem = _folder(experiment)
+    return load_settings(str(folder / f"{stem}.{strategy}.toml"))[1]
+
+
+def with_tuned(request: RunRequest, experiment: str, changes: Sequence[tuple[str, Any]]) -> RunRequest:
+    """``request`` with the tuned settings of its strategy, changed by ``changes``, in a variant of its own."""
+    settings = apply_changes(load_tuned(experiment, request.strategy), changes)
+    variant = "tuned" if request.variant == "default" else f"tuned,{request.variant}"
+    return replace(request, settings=settings, variant=variant)
+
+
+def tuned_file(settings: Mapping[str, Any], header: Mapping[str, Any], space: Mapping[str, Mapping[str, Any]]) -> str:
+    """An experiment file of ``settings``; ``header`` and the search ``space`` go into its table ``tuned``.
+
+    ``header`` holds plain values, lists and flat tables; a value None is left out.
+    """
+    rows = [f"{key} = {_toml_value(value)}" for key, value in header.items() if value is not None]
+    # The keys of the space are in quotes: each names one setting, not a table.
+    ranges = [f"{json.dumps(key)} = {_toml_value(entry)}" for key, entry in space.items()]
+    source = header["experiment"] if header["experiment"] in experiment_names() else f"{header['experiment']}.toml"
+    return "\n".join(
+        [
+            f"# Settings of {source} for the strategy {header['strategy']}, found by neurosleep tune; how: at the end.",
+            dump_toml(settings),
+            "[tuned]",
+            *rows,
+            "",
+            "[tuned.space]",
+            *ranges,
+            "",
+        ]
+    )
+
+
+def command_with_data(command: str, data: str | None) -> str:
+    """``command`` with the folder of the data written as DATA, wherever it stands as a word of its own."""
+    if not data:
+        return command
+    words = {data: "DATA", f"--data={data}": "--data=DATA"}
+    return shlex.join(words.get(word, word) for word in shlex.split(command))
