@@ -39,7 +39,7 @@ def _trained(data: str | None, seed: int) -> tuple[SpikingNetwork, MeanDrive, SR
     Strategy().before_training_exp(learner)
     count = 5000 if data else 2000
     images, labels = torch.from_numpy(to_float(task.train_images[:count])), torch.from_numpy(task.train_labels[:count])
-    training = backprop_settings(settings, "src")
+    (training,) = backprop_settings(settings, "src")
     for _ in training.fit(network, images, labels, learner.velocity, lambda n, e: torch_generator(seed, n, 0, e)):
         pass
     s = sleep_settings(settings)

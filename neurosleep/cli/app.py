@@ -145,20 +145,34 @@ def _requests(
     data: str | None,
     out: Path,
     resume: bool,
+    variants: list[str] | None = None,
 ) -> list[Any]:
     import os
 
-    from neurosleep.experiments import RunRequest, apply_changes, load_settings, parse_change, variant_name
+    from neurosleep.experiments import RunRequest, load_settings, parse_change, variant_name, variant_names
 
     name, settings = load_settings(experiment)
+    known = variant_names(experiment)
     parsed = [parse_change(text) for text in changes]
     if engine is not None and engine != settings["engine"]:
         parsed.append(("engine", engine))
     command = shlex.join(["neurosleep", *sys.argv[1:]])
     folder = data or os.environ.get("NEUROSLEEP_DATA")
-    complete = apply_changes(settings, parsed)
+    # A file's variants are the points of one figure or table: without a choice, all of them.
+    chosen: list[str | None] = [*(variants or known)] or [None]
     return [
-        RunRequest(name, variant_name(parsed), strategy, seed, complete, folder, str(out), resume, command)
+        RunRequest(
+            name,
+            variant_name(parsed, variant),
+            strategy,
+            seed,
+            load_settings(experiment, strategy=strategy, variant=variant, changes=parsed)[1],
+            folder,
+            str(out),
+            resume,
+            command,
+        )
+        for variant in chosen
         for seed in seeds
         for strategy in strategies
     ]
@@ -179,11 +193,15 @@ def run(
     seeds: Annotated[int, typer.Option(help="Number of seeds.")] = 1,
     seed: Seed = 0,
     changes: Annotated[list[str] | None, typer.Option("--set", help="key=value; may be given again.")] = None,
+    variant: Annotated[
+        str | None, typer.Option(help="Variants in the experiment's file, separated by commas; all if not given.")
+    ] = None,
     engine: Annotated[str | None, typer.Option(help="Engine that steps the sleeping network.")] = None,
     data: Data = None,
     out: Out = Path("runs"),
     jobs: Annotated[int, typer.Option(help="Runs side by side, one thread each.")] = 1,
     resume: Annotated[bool, typer.Option(help="Go on with runs that were stopped.")] = False,
+    tuned: Annotated[bool, typer.Option("--tuned", help="With the settings found by tune, as committed.")] = False,
     as_json: Json = False,
 ) -> None:
     """Run an experiment: strategies × seeds, each into a folder of its own."""
@@ -193,22 +211,83 @@ def run(
 
         names = [name.strip() for name in strategy.split(",") if name.strip()]
         check_strategies(names)
-        requests = _requests(experiment, names, _seeds(seed, seeds), changes or [], engine, data, out, resume)
-        with _progress([f"{r.strategy}, seed {r.seed}" for r in requests]) as report:
+        variants = [name.strip() for name in (variant or "").split(",") if name.strip()]
+        requests = _requests(experiment, names, _seeds(seed, seeds), changes or [], engine, data, out, resume, variants)
+        if tuned:
+            requests = _with_tuned(requests, experiment, changes or [], engine)
+        with _progress([f"{r.variant}, {r.strategy}, seed {r.seed}" for r in requests]) as report:
             runs = run_experiment(requests, jobs=jobs, report=report)
         result = {"out": str(out), "runs": runs, "summary": summarise(runs)}
         _emit(result, as_json, _show_summary)
 
 
+def _with_tuned(requests: list[Any], experiment: str, changes: list[str], engine: str | None) -> list[Any]:
+    from neurosleep.experiments import parse_change, with_tuned
+
+    parsed = [parse_change(text) for text in changes] + ([("engine", engine)] if engine is not None else [])
+    return [with_tuned(request, experiment, parsed) for request in requests]
+
+
 def _show_summary(result: dict[str, Any]) -> None:
-    rows = [
-        (r["strategy"], _percent(r["accuracy_all"]), str(r["accuracy_all"]["n"]), str(r["diverged"]))
-        for r in result["summary"]
-    ]
-    first = result["summary"][0]
-    title = f"{first['experiment']} ({first['variant']}): accuracy over all classes after the last task"
-    _table(title, ("strategy", "accuracy", "n", "diverged"), rows)
+    for variant in dict.fromkeys(r["variant"] for r in result["summary"]):
+        rows = [
+            (r["strategy"], _percent(r["accuracy_all"]), str(r["accuracy_all"]["n"]), str(r["diverged"]))
+            for r in result["summary"]
+            if r["variant"] == variant
+        ]
+        name = result["summary"][0]["experiment"]
+        title = f"{name} ({variant}): accuracy over all classes after the last task"
+        _table(title, ("strategy", "accuracy", "n", "diverged"), rows)
     print(f"Runs: {result['out']}   Report: neurosleep report {result['out']}")
+
+
+@app.command()
+def tune(
+    experiment: Annotated[str, typer.Argument(help="A packaged experiment, or your own TOML file.")],
+    strategy: Annotated[str, typer.Option(help="The strategy whose settings are searched.")] = "src",
+    trials: Annotated[int, typer.Option(help="Number of finished trials, those resumed included.")] = 20,
+    sampler: Annotated[str, typer.Option(help="tpe, cma-es or nsga2.")] = "tpe",
+    seeds: Annotated[int, typer.Option(help="Tuning seeds that a trial is averaged over: 100, 101, …")] = 3,
+    seed: Annotated[int, typer.Option(help="Seed of the sampler.")] = 0,
+    changes: Annotated[
+        list[str] | None, typer.Option("--set", help="key=value, which is then not varied; may be given again.")
+    ] = None,
+    prune: Annotated[bool, typer.Option("--prune", help="Give a trial up below the median of the others.")] = False,
+    engine: Annotated[str | None, typer.Option(help="Engine that steps the sleeping network.")] = None,
+    data: Data = None,
+    out: Out = Path("tuned"),
+    jobs: Annotated[int, typer.Option(help="Trials side by side, one thread each.")] = 1,
+    resume: Annotated[bool, typer.Option(help="Go on with a search, also with more trials.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Search for the settings of a strategy on the validation split, and write them as a settings file."""
+    with _user_errors(as_json):
+        from neurosleep.errors import SettingsError
+        from neurosleep.experiments import TuneRequest, parse_change, search_space
+        from neurosleep.experiments import tune as search
+        from neurosleep.experiments.settings import check_strategies
+
+        check_strategies([strategy])
+        runs = _requests(experiment, [strategy], range(1), changes or [], engine, data, out, resume)
+        if len(runs) > 1:
+            raise SettingsError(
+                f"The experiment {experiment!r} has {len(runs)} variants.", expected="a TOML file of one of them"
+            )
+        kept = [parse_change(text)[0] for text in changes or []]
+        if "data.split" in kept:
+            raise SettingsError("--set data.split has no place here.", expected="the validation split, always")
+        space = search_space(experiment, strategy, runs[0].settings, kept)
+        request = TuneRequest(runs[0], space, trials, sampler, seed, seeds, prune)
+        with _progress([f"trial {number}" for number in range(trials)]) as progress:
+            found = search(request, jobs=jobs, report=progress)
+
+        def show(result: dict[str, Any]) -> None:
+            rows = [(key, json.dumps(value)) for key, value in result["best"].items()]
+            _table(f"Found for {strategy} in {result['trials']} trials", ("setting", "value"), rows)
+            print(f"Validation: {_percent(result['validation'])} (n = {result['validation']['n']}), best of all trials")
+            print(f"Settings: {result['file']}   Run: neurosleep run {result['file']} --strategy {strategy}")
+
+        _emit({"out": str(out), **found}, as_json, show)
 
 
 @app.command()

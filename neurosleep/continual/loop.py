@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from time import perf_counter
 from typing import Any, Literal
@@ -24,7 +24,8 @@ Phase = Literal["wake", "sleep"]
 class Progress:
     """How far a sequence has got; plain numbers only, so that it can be stored between phases.
 
-    ``task`` and ``phase`` name the next phase. Accuracies are fractions, one row per finished phase.
+    ``task`` and ``phase`` name the next phase. Accuracies are fractions, one row per finished phase; ``read_outs`` has
+    those of a strategy's further classifiers, after each task.
     """
 
     task: int = 0
@@ -32,6 +33,7 @@ class Progress:
     status: Literal["done", "diverged"] = "done"
     before_sleep: list[list[float]] = field(default_factory=list)
     after: list[list[float]] = field(default_factory=list)
+    read_outs: dict[str, list[list[float]]] = field(default_factory=dict)
     nights: list[dict[str, Any]] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=lambda: {"train": 0.0, "sleep": 0.0, "evaluate": 0.0})
 
@@ -50,7 +52,7 @@ def _evaluate(
 def learn_tasks(
     learner: Learner,
     strategy: Strategy,
-    training: Backprop,
+    training: Backprop | Sequence[Backprop],
     tests: list[Task],
     progress: Progress,
     *,
@@ -61,6 +63,7 @@ def learn_tasks(
 
     ``tests`` are the tasks whose test images are evaluated after every phase. ``after_phase(phase, task)`` is called
     when a phase is complete and may store the state; the same call with the stored state goes on from there.
+    ``training`` is the wake training of all tasks, or of each.
     """
     held = [(torch.from_numpy(to_float(t.test_images)), torch.from_numpy(t.test_labels)) for t in tests]
     while progress.task < len(learner.tasks) and progress.status == "done":
@@ -69,16 +72,19 @@ def learn_tasks(
         if progress.phase == "wake":
             begin = perf_counter()
             strategy.before_training_exp(learner)
-            images, labels = torch.from_numpy(to_float(task.train_images)), torch.from_numpy(task.train_labels)
-            for epoch in training.fit(
+            images, targets = strategy.training_data(
+                learner, torch.from_numpy(to_float(task.train_images)), torch.from_numpy(task.train_labels)
+            )
+            present = training if isinstance(training, Backprop) else training[learner.task]
+            for epoch in present.fit(
                 learner.network,
                 images,
-                labels,
+                targets,
                 learner.velocity,
                 lambda name, epoch: torch_generator(learner.seed, name, learner.task, epoch),
-                loss_term=lambda: strategy.loss_term(learner),
-                after_backward=lambda: strategy.after_backward(learner),
-                after_step=lambda: strategy.after_step(learner),
+                loss_term=lambda batch: strategy.loss_term(learner, batch),
+                after_backward=lambda batch: strategy.after_backward(learner, batch),
+                after_step=lambda batch: strategy.after_step(learner, batch),
             ):
                 after_epoch(learner.task, epoch)
             learner.mean.update(task.pool_images)
@@ -92,15 +98,19 @@ def learn_tasks(
             learner.night = None
             strategy.after_training_exp(learner)
             progress.seconds["sleep"] += perf_counter() - begin
-            if strategy.sleeps:
+            if learner.night is not None:
                 progress.after.append(_evaluate(learner, strategy, held, progress))
             else:
                 progress.after.append(progress.before_sleep[-1])
+            for name, classify in strategy.read_outs(learner).items():
+                found = [float((classify(images) == labels).double().mean()) for images, labels in held]
+                progress.read_outs.setdefault(name, []).append(found)
             night = learner.night
             if night is not None:
                 recording = night.recording
                 progress.nights.append(
                     {
+                        "task": learner.task,
                         "steps": recording.steps,
                         "spikes_per_step": {name: recording.spikes_per_step(name) for name in recording.counts},
                         "divergence": None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeVar, overload
 
@@ -60,10 +60,13 @@ def _linear_layers(model: nn.Module) -> tuple[list[nn.Linear], list[float]]:
     return found, [1.0] * len(found)
 
 
-def _activities(layers: Sequence[nn.Linear], factors: Sequence[float], x: Tensor) -> list[Tensor]:
+def _activities(
+    layers: Sequence[nn.Linear], factors: Sequence[float], read_out: Callable[[Tensor], Tensor], x: Tensor
+) -> list[Tensor]:
     found = []
-    for layer, factor in zip(layers, factors, strict=True):
-        x = torch.relu(x @ layer.weight.T) * factor
+    for k, (layer, factor) in enumerate(zip(layers, factors, strict=True), start=1):
+        sums = x @ layer.weight.T
+        x = (torch.relu(sums) if k < len(layers) else read_out(sums)) * factor
         found.append(x)
     return found
 
@@ -144,8 +147,9 @@ def convert(
         thresholds = [1.0] * len(layers)
     if len(thresholds) != len(layers):
         raise SettingsError(f"{len(thresholds)} thresholds were given.", expected=f"{len(layers)}, one per layer")
+    read_out = model.read_out if isinstance(model, MLP) else torch.relu
     largest = largest_activities(
-        (_activities(layers, factors, part) for part in batches(images)), [layer.weight for layer in layers]
+        (_activities(layers, factors, read_out, part) for part in batches(images)), [layer.weight for layer in layers]
     )
     scales = layer_scales(largest, recipe=recipe, alpha_scale=alpha_scale)
     names = ["input", *(f"hidden{k}" for k in range(1, len(layers))), "output"]

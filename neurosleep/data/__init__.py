@@ -6,6 +6,7 @@ Importing this room needs no torch: what computes features imports it when it is
 from __future__ import annotations
 
 from neurosleep.data._load import dataset_names, load_dataset
+from neurosleep.data._patches import patches
 from neurosleep.data.dataset import Dataset, to_float
 from neurosleep.data.extractors import Extractor, extractor_names, make_extractor
 from neurosleep.data.feature_files import load_feature_file
@@ -28,6 +29,7 @@ __all__ = [
     "load_dataset",
     "load_feature_file",
     "make_extractor",
+    "patches",
     "permuted",
     "scale_by_maximum",
     "to_float",

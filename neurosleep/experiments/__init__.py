@@ -1,32 +1,42 @@
 """Published experiments as data files, the runner, run folders, the results table."""
 
+from neurosleep.continual import STRATEGIES
 from neurosleep.experiments._report import write_report, write_run_figures
 from neurosleep.experiments._run import RunRequest, run_experiment, run_one, summarise
+from neurosleep.experiments._space import search_space
+from neurosleep.experiments._tune import TuneRequest, tune
+from neurosleep.experiments._tuned import load_tuned, with_tuned
 from neurosleep.experiments.results import collect_metrics, results_page
 from neurosleep.experiments.run_folder import RunFolder, write_whole
 from neurosleep.experiments.settings import (
-    STRATEGIES,
     apply_changes,
     experiment_names,
     load_settings,
     parse_change,
     variant_name,
+    variant_names,
 )
 
 __all__ = [
     "STRATEGIES",
     "RunFolder",
     "RunRequest",
+    "TuneRequest",
     "apply_changes",
     "collect_metrics",
     "experiment_names",
     "load_settings",
+    "load_tuned",
     "parse_change",
     "results_page",
     "run_experiment",
     "run_one",
+    "search_space",
     "summarise",
+    "tune",
     "variant_name",
+    "variant_names",
+    "with_tuned",
     "write_report",
     "write_run_figures",
     "write_whole",

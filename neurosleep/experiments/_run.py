@@ -20,11 +20,21 @@ from typing import Any
 import numpy as np
 import torch
 
-from neurosleep.continual import SRC, Joint, Learner, Progress, Strategy, learn_tasks, matrix_metrics
-from neurosleep.data import RunningMean, Task, class_incremental, load_dataset
+from neurosleep.continual import (
+    SRC,
+    STRATEGIES,
+    Combination,
+    Learner,
+    Progress,
+    Strategy,
+    learn_tasks,
+    matrix_metrics,
+)
+from neurosleep.data import RunningMean, Task
 from neurosleep.errors import RunFolderError, SettingsError, unknown_name
 from neurosleep.experiments._commit import own_commit
 from neurosleep.experiments._report import write_run_figures
+from neurosleep.experiments._scenario import LastTaskOnly, kind_of, tasks_of
 from neurosleep.experiments.run_folder import RunFolder, restore, tensors_of, write_whole
 from neurosleep.experiments.settings import backprop_settings, check_strategies, dump_toml, sleep_settings
 from neurosleep.functional import check_seed, torch_generator
@@ -95,23 +105,28 @@ def _environment(request: RunRequest) -> dict[str, Any]:
 
 
 def _tasks(request: RunRequest) -> list[Task]:
-    data = request.settings["data"]
-    dataset = load_dataset(data["name"], request.data)
-    return class_incremental(dataset, data["tasks"], images_per_task=data["images_per_task"], split=data["split"])
+    return tasks_of(request.settings, request.data, request.seed)
 
 
-def _strategy(request: RunRequest, report: Report) -> Strategy:
-    if request.strategy == "joint":
-        return Joint()
-    if request.strategy == "sequential":
-        return Strategy()
-    record = request.settings["record"]
-    return SRC(
-        sleep_settings(request.settings),
-        engine=request.settings["engine"],
-        record=Record(spikes=record),
-        progress=lambda done, steps: report(f"asleep, step {done} of {steps}"),
-    )
+def _strategy(request: RunRequest, report: Report = lambda text: None) -> Strategy:
+    settings = request.settings
+    parts: list[Strategy] = []
+    for name in request.strategy.split("+"):
+        if name == "src":
+            parts.append(
+                SRC(
+                    sleep_settings(settings),
+                    engine=settings["engine"],
+                    record=Record(spikes=settings["record"]),
+                    progress=lambda done, steps: report(f"asleep, step {done} of {steps}"),
+                )
+            )
+        elif name == "sequential" and settings["data"]["control"] == "last":
+            parts.append(LastTaskOnly())
+        else:
+            options = settings.get(name, {}) if name != "joint" else {}
+            parts.append(STRATEGIES[name](**options))
+    return parts[0] if len(parts) == 1 else Combination(parts, settings["order"])
 
 
 def check_request(request: RunRequest) -> None:
@@ -131,14 +146,16 @@ def check_request(request: RunRequest) -> None:
     if request.settings["engine"] not in engine_names():
         raise unknown_name("engine", request.settings["engine"], engine_names())
     engine = get_engine(request.settings["engine"])
-    if request.strategy == "src":
+    strategy = _strategy(request)
+    if strategy.sleeps:
         # Two neurons are enough to find that an extra is missing, or that the engine does not know the rule.
         pair = (Population("input", "input", (1,)), Population("output", "lif", (1,), decay=sleeping.decay))
         link = Projection("input", "output", weight=torch.zeros(1, 1))
         engine.start(SpikingNetwork(pair, (link,)), sleeping.rule)
     Record(spikes=request.settings["record"])
-    if request.settings["data"]["split"] not in ("test", "validation"):
-        raise unknown_name("split", request.settings["data"]["split"], ("test", "validation"))
+    owm = request.settings["owm"]
+    if "owm" in request.strategy.split("+") and len(owm["alpha"]) != len(sizes) - 1:
+        raise SettingsError(f"owm.alpha has {len(owm['alpha'])} entries.", expected=f"{len(sizes) - 1}, one per layer")
     folder = request.folder
     if not request.resume and folder.path.exists():
         raise RunFolderError(
@@ -166,15 +183,22 @@ def _check_fit(request: RunRequest, tasks: list[Task]) -> None:
         raise SettingsError(
             f"network.sizes is {sizes!r}.", expected=f"{inputs} inputs and at least {classes} outputs for this data"
         )
-    if request.strategy == "src":
+    parts = request.strategy.split("+")
+    if "src" in parts:
         sleep_settings(request.settings).drive(np.zeros(inputs), shape)
+    if "icarl" in parts and request.settings["icarl"]["k"] < classes:
+        raise SettingsError(
+            f"icarl.k is {request.settings['icarl']['k']}.", expected=f"at least {classes}, one exemplar per class"
+        )
 
 
 def _check_data(requests: Sequence[RunRequest]) -> None:
     """Read the data of all requests once, so that a bad file or one that does not fit is found before the first run."""
     read = None
     for request in requests:
-        source = (request.settings["data"], request.data)
+        data = request.settings["data"]
+        # Only these depend on the seed.
+        source = (data, request.data, request.seed if data["order"] == "random" or data["name"] == "patches" else None)
         if source != read:
             tasks, read = _tasks(request), source
         _check_fit(request, tasks)
@@ -203,6 +227,7 @@ def run_one(request: RunRequest, report: Report = lambda text: None) -> dict[str
         sizes,
         dropout=settings["network"]["dropout"],
         init=settings["network"]["init"],
+        output="softmax" if settings["wake"]["loss"] == "cross-entropy" else "relu",
         generator=torch_generator(request.seed, "init"),
     )
     velocity = [torch.zeros_like(weight) for weight in network.weights]
@@ -214,7 +239,10 @@ def run_one(request: RunRequest, report: Report = lambda text: None) -> dict[str
         if stored is not None:
             tensors, progress = stored
             restore(tensors, network.weights, velocity)
-            if "mean.total" in tensors or any(key.startswith("mean.") for key in tensors):
+            strategy.load_state_dict(
+                {k.removeprefix("strategy."): v for k, v in tensors.items() if k.startswith("strategy.")}
+            )
+            if any(key.startswith("mean.") for key in tensors):
                 state = {k.removeprefix("mean."): v.numpy() for k, v in tensors.items() if k.startswith("mean.")}
                 learner.mean = RunningMean.from_state(state)
         else:
@@ -236,14 +264,15 @@ def run_one(request: RunRequest, report: Report = lambda text: None) -> dict[str
                         arrays[f"{name}:n"] = np.int64(events.n)
                     folder.write_spikes(task, arrays)
             mean = {f"mean.{k}": torch.from_numpy(np.array(v)) for k, v in learner.mean.state_dict().items()}
-            folder.save_bundle(tensors_of(network.weights, velocity) | mean, progress, config)
+            kept = {f"strategy.{k}": v for k, v in strategy.state_dict().items()}
+            folder.save_bundle(tensors_of(network.weights, velocity) | mean | kept, progress, config)
             done = progress.after[-1] if phase == "sleep" else progress.before_sleep[-1]
             report(f"task {task + 1} of {len(learner.tasks)}, {phase}: {100 * sum(done) / len(done):.1f} %")
 
         learn_tasks(
             learner,
             strategy,
-            backprop_settings(settings, request.strategy),
+            backprop_settings(settings, request.strategy, len(learner.tasks)),
             tests,
             progress,
             after_phase=keep,
@@ -262,23 +291,30 @@ def run_one(request: RunRequest, report: Report = lambda text: None) -> dict[str
 def _metrics(request: RunRequest, strategy: Strategy, progress: Progress, tests: list[Task]) -> dict[str, Any]:
     last = progress.after[-1] if progress.after else progress.before_sleep[-1]
     counts = [len(task.test_labels) for task in tests]
-    overall = sum(a * n for a, n in zip(last, counts, strict=True)) / sum(counts)
+
+    def over(accuracies: list[float]) -> float:
+        return sum(a * n for a, n in zip(accuracies, counts, strict=True)) / sum(counts)
+
+    overall = over(last)
     done = progress.status == "done"
     square = len(progress.after) == len(tests)
     seconds = {key: round(value, 3) for key, value in progress.seconds.items()}
     populations = list(progress.nights[0]["spikes_per_step"]) if progress.nights else []
+    further = {f"accuracy_all_{name}": over(rows[-1]) for name, rows in progress.read_outs.items() if done}
+    if strategy.sleeps and done:
+        further["accuracy_all_before_last_sleep"] = over(progress.before_sleep[-1])
     divergence = next((night["divergence"] for night in progress.nights if night["divergence"]), None)
     return {
         "experiment": request.experiment,
         "variant": request.variant,
         "strategy": request.strategy,
         "seed": request.seed,
-        "kind": "class-incremental",
+        "kind": kind_of(request.settings, len(tests)),
         "split": request.settings["data"]["split"],
         "status": progress.status,
-        "data": request.settings["data"]["name"],
+        "data": ", ".join(request.settings["data"]["sequence"] or [request.settings["data"]["name"]]),
         "reads_old_data": strategy.reads_old_data,
-        "results": {"accuracy_all": overall if done else None},
+        "results": {"accuracy_all": overall if done else None} | further,
         "accuracy_all": overall if done else None,
         "accuracy_per_task": last,
         "accuracy_matrix": progress.after,
@@ -286,6 +322,7 @@ def _metrics(request: RunRequest, strategy: Strategy, progress: Progress, tests:
         **(matrix_metrics(progress.after) if done and square else dict.fromkeys(matrix_metrics([[0.0]]))),
         "sleep": {
             "steps": [night["steps"] for night in progress.nights],
+            "after_task": [night["task"] + 1 for night in progress.nights],
             "spikes_per_step": [list(night["spikes_per_step"].values()) for night in progress.nights],
             "populations": populations,
             "divergence": divergence,

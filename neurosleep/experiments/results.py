@@ -17,6 +17,7 @@ from neurosleep.experiments.settings import (
     experiment_names,
     load_published,
     load_settings,
+    variant_names,
 )
 
 __all__ = ["collect_metrics", "results_page"]
@@ -66,13 +67,22 @@ def _published(experiment: str, variant: str) -> dict[str, Published]:
     # On other data, or fewer images or tasks of it, a published figure says nothing about ours.
     if "data." in variant or experiment not in experiment_names():
         return {}
-    return load_published(experiment)
+    name = variant.partition(",")[0]
+    base = name if name in variant_names(experiment) else "default"
+    return {strategy: found for strategy, found in load_published(experiment).items() if found.variant == base}
 
 
-def _changes(run: Path, experiment: str, variant: str) -> str:
+def _changes(run: Path, experiment: str, variant: str, strategy: str) -> str:
     """The ``--set`` options that a run was made with, found from its settings where they lie beside its metrics."""
     try:
-        changes = changes_between(load_settings(experiment)[1], load_settings(str(run / "config.toml"))[1])
+        name = variant.partition(",")[0]
+        known = name if name in variant_names(experiment) else None
+        _, before = load_settings(experiment, strategy=strategy, variant=known)
+        changes = changes_between(before, load_settings(str(run / "config.toml"))[1])
+        if known:
+            return f" --variant {known}" + "".join(
+                f" --set {shlex.quote(change_text(key, value))}" for key, value in changes
+            )
     except SettingsError:
         # The name of a variant cannot be turned back: odd characters were replaced in it, and the end may be cut.
         return "" if variant == "default" else "  # and --set as the name of the variant says"
@@ -94,7 +104,9 @@ def _commands(experiment: str, variant: str, runs: dict[Path, dict[str, Any]]) -
     """The commands that make these runs, with strategies that had the same seeds and settings together."""
     seeds: dict[tuple[str, str], list[int]] = {}
     for path, run in runs.items():
-        seeds.setdefault((run["strategy"], _changes(path, experiment, variant)), []).append(run["seed"])
+        seeds.setdefault((run["strategy"], _changes(path, experiment, variant, run["strategy"])), []).append(
+            run["seed"]
+        )
     together: dict[tuple[str, str], list[str]] = {}
     for (strategy, changes), numbers in seeds.items():
         for option in _seeds(numbers):

@@ -130,21 +130,22 @@ class RunFolder:
     def write_accuracy(self, progress: Progress) -> None:
         """accuracy.csv: one row per phase and task, tasks counted from 1."""
         rows = ["after_task,phase,on_task,accuracy"]
+        slept = {night["task"] for night in progress.nights}
         for k, before in enumerate(progress.before_sleep):
             rows += [f"{k + 1},wake,{j + 1},{value!r}" for j, value in enumerate(before)]
-            if k < len(progress.nights):
+            if k in slept:
                 rows += [f"{k + 1},sleep,{j + 1},{value!r}" for j, value in enumerate(progress.after[k])]
         write_whole(self.path / "accuracy.csv", "\n".join(rows) + "\n")
 
     def write_firing(self, progress: Progress) -> None:
         """firing.csv: spikes of each population in windows of the sleeps."""
         rows = ["after_task,population,neurons,start_step,steps,spikes"]
-        for k, night in enumerate(progress.nights):
+        for night in progress.nights:
             for name, counts in night["windows"].items():
                 for w, spikes in enumerate(counts):
                     start = w * night["window"]
                     length = min(night["window"], night["steps"] - start)
-                    rows.append(f"{k + 1},{name},{night['sizes'][name]},{start},{length},{spikes}")
+                    rows.append(f"{night['task'] + 1},{name},{night['sizes'][name]},{start},{length},{spikes}")
         write_whole(self.path / "firing.csv", "\n".join(rows) + "\n")
 
     def write_spikes(self, task: int, arrays: Mapping[str, Any]) -> None:

@@ -12,13 +12,12 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from neurosleep.continual import SleepSettings
+from neurosleep.continual import STRATEGIES, SleepSettings, check_combination
 from neurosleep.errors import SettingsError, unknown_name
 from neurosleep.functional import make_rule
 from neurosleep.learning import Backprop
 
 __all__ = [
-    "STRATEGIES",
     "Published",
     "apply_changes",
     "backprop_settings",
@@ -33,21 +32,51 @@ __all__ = [
     "read_experiment",
     "sleep_settings",
     "variant_name",
+    "variant_names",
 ]
-
-STRATEGIES = ("sequential", "joint", "src")
 
 # Every key that exists, with its default; a default None stands for "optional", with the type beside it below.
 _DEFAULTS: dict[str, Any] = {
     "engine": "event",
     "record": "counts",
-    "data": {"name": "mnist", "tasks": None, "images_per_task": None, "split": "test"},
+    "faithful": False,
+    "order": "sleep-first",
+    "data": {
+        "name": "mnist",
+        "sequence": None,
+        "tasks": None,
+        "classes_per_task": 2,
+        "order": "label",
+        "images_per_task": None,
+        "split": "test",
+        "evaluate": "test",
+        "control": "sequence",
+        "width": 10,
+        "overlap": 12,
+    },
     "network": {"sizes": [784, 1200, 1200, 10], "dropout": 0.25, "init": 0.01},
-    "wake": {"loss": "straight-through-mse", "lr": 0.1, "momentum": 0.5, "batch": 100, "epochs": 2},
+    "wake": {
+        "loss": "straight-through-mse",
+        "lr": 0.1,
+        "lr_per_task": None,
+        "momentum": 0.5,
+        "batch": 100,
+        "epochs": 2,
+        "epochs_per_task": None,
+    },
     "joint": {"epochs": None},
+    "ewc": {"strength": 100.0, "mode": "separate", "gamma": 1.0, "fisher": "expected"},
+    "si": {"strength": 5.0, "damping": 0.1},
+    "owm": {"alpha": [0.9, 1.0, 0.6], "decay": [0.001, 0.1, 1.0], "clip": 10.0},
+    "lwf": {"strength": 1.0, "temperature": 2.0},
+    "rehearsal": {"fraction": 0.0075, "multiple": 100},
+    "icarl": {"k": 100, "herding": True, "distillation": False, "faithful": False},
     "sleep": {
+        "after": None,
         "steps": 15000,
         "growth": 1 / 3,
+        "lengths": None,
+        "statistics": "seen",
         "max_rate": 239.515363,
         "window": None,
         "process": "bernoulli",
@@ -61,9 +90,14 @@ _DEFAULTS: dict[str, Any] = {
     },
 }
 _OPTIONAL = {
+    "data.sequence": list,
     "data.tasks": list,
     "data.images_per_task": int,
+    "wake.lr_per_task": list,
+    "wake.epochs_per_task": list,
     "joint.epochs": int,
+    "sleep.after": list,
+    "sleep.lengths": list,
     "sleep.window": int,
     "sleep.thresholds": list,
 }
@@ -75,13 +109,14 @@ _OPEN = ("sleep.rule",)
 class Published:
     """What a publication reports of one strategy: accuracy over all classes in percent, as mean, sd and number of runs.
 
-    ``sd`` and ``n`` are None where it does not say.
+    ``sd`` and ``n`` are None where it does not say; ``variant`` is the one of the experiment that it belongs to.
     """
 
     mean: float
     sd: float | None
     n: int | None
     source: str
+    variant: str = "default"
 
 
 def experiment_names() -> tuple[str, ...]:
@@ -163,14 +198,30 @@ def read_experiment(experiment: str) -> tuple[str, dict[str, Any]]:
         raise SettingsError(f"The experiment file {experiment!r} is not TOML.", found=str(error)) from error
 
 
-def _read(experiment: str) -> tuple[str, dict[str, Any], dict[str, Published]]:
-    """Name of an experiment, the settings that its file gives and the published figures in it."""
+# Tables of an experiment's file that are no settings: where it takes the others from, what strategies, variants and
+# the released code's faults change, what others found, what a search may vary and how settings were found.
+_OTHER = ("extends", "overrides", "variants", "faithful_settings", "published", "tune", "tuned")
+
+
+def _read(experiment: str) -> tuple[str, dict[str, Any], dict[str, Any]]:
+    """Name of an experiment, its settings with all defaults, and the tables that are no settings."""
     name, given = read_experiment(experiment)
-    published = _published(given.pop("published", {}))
-    # Nor are these settings: what a search may vary, and how settings were found, decide nothing about a run.
-    for table in ("tune", "tuned"):
-        given.pop(table, None)
-    return name, given, published
+    other = {key: given.pop(key) for key in _OTHER if key in given}
+    other["published"] = _published(other.get("published", {}))
+    settings = copy.deepcopy(_DEFAULTS)
+    if "extends" in other:
+        if other["extends"] == experiment:
+            raise SettingsError(f"The experiment {experiment!r} extends itself.", expected="another experiment")
+        _, settings, inherited = _read(str(other["extends"]))
+        for table in ("overrides", "faithful_settings"):
+            other[table] = {**inherited.get(table, {}), **other.get(table, {})}
+    for key, value in given.items():
+        _set(settings, key, value)
+    for table in ("overrides", "variants", "faithful_settings"):
+        found = other.get(table, {})
+        if not isinstance(found, dict) or not all(isinstance(entry, dict) for entry in found.values()):
+            raise SettingsError(f"{table} is {found!r}.", expected="tables of dotted keys and their values")
+    return name, settings, other
 
 
 def _published(table: Any) -> dict[str, Published]:
@@ -181,7 +232,7 @@ def _published(table: Any) -> dict[str, Published]:
     for strategy, entry in table.items():
         if strategy == "source":
             continue
-        if not isinstance(entry, dict) or not {"mean"} <= entry.keys() <= {"mean", "sd", "n", "source"}:
+        if not isinstance(entry, dict) or not {"mean"} <= entry.keys() <= {"mean", "sd", "n", "source", "variant"}:
             raise SettingsError(f"published.{strategy} is {entry!r}.", expected="{mean = ..., sd = ..., n = ...}")
         mean = _check_type(f"published.{strategy}.mean", entry["mean"], 0.0)
         sd = _check_type(f"published.{strategy}.sd", entry["sd"], 0.0) if "sd" in entry else None
@@ -189,17 +240,33 @@ def _published(table: Any) -> dict[str, Published]:
         source = entry.get("source", shared)
         if not isinstance(source, str) or not source:
             raise SettingsError(f"published.{strategy} names no source.", expected='source = "..."')
-        found[strategy] = Published(mean, sd, n, source)
+        found[strategy] = Published(mean, sd, n, source, str(entry.get("variant", "default")))
     return found
 
 
 def load_published(experiment: str) -> dict[str, Published]:
     """The published figures that the file of an experiment states, by strategy; raises as :func:`load_settings`."""
-    return _read(experiment)[2]
+    found: dict[str, Published] = _read(experiment)[2]["published"]
+    return found
 
 
-def load_settings(experiment: str) -> tuple[str, dict[str, Any]]:
+def variant_names(experiment: str) -> tuple[str, ...]:
+    """The variants that the file of an experiment names, such as the points of a sweep."""
+    return tuple(_read(experiment)[2].get("variants", {}))
+
+
+def load_settings(
+    experiment: str,
+    *,
+    strategy: str | None = None,
+    variant: str | None = None,
+    changes: Sequence[tuple[str, Any]] = (),
+) -> tuple[str, dict[str, Any]]:
     """Name and complete settings of a packaged experiment (``src2022/mnist``) or of the user's own TOML file.
+
+    Later ones win: the file's settings, those of its ``variant``, what its table ``overrides`` holds for the parts of
+    the ``strategy``, with ``faithful`` what its table ``faithful_settings`` holds for ``all`` and for those parts, and
+    last the user's ``changes``.
 
     Raises
     ------
@@ -208,11 +275,21 @@ def load_settings(experiment: str) -> tuple[str, dict[str, Any]]:
     SettingsError
         If the file is not TOML or a value has the wrong type.
     """
-    name, given, _ = _read(experiment)
-    settings = copy.deepcopy(_DEFAULTS)
-    for key, value in given.items():
-        _set(settings, key, value)
-    return name, settings
+    name, settings, other = _read(experiment)
+    variants = other.get("variants", {})
+    if variant is not None and variant not in variants:
+        raise unknown_name("variant", variant, variants)
+    parts = strategy.split("+") if strategy else []
+    layers = [variants.get(variant, {}), *(other.get("overrides", {}).get(part, {}) for part in parts)]
+    if strategy is not None and len(parts) > 1:
+        layers.append(other.get("overrides", {}).get(strategy, {}))
+    if dict(changes).get("faithful", settings["faithful"]):
+        table = other.get("faithful_settings", {})
+        layers += [table.get(part, {}) for part in ("all", *parts)]
+    for layer in layers:
+        for key, value in layer.items():
+            _set(settings, key, value)
+    return name, apply_changes(settings, changes)
 
 
 def parse_change(text: str) -> tuple[str, Any]:
@@ -261,20 +338,34 @@ def change_text(key: str, value: Any) -> str:
     return f"{key}={_toml_value(value)}"
 
 
-def variant_name(changes: Sequence[tuple[str, Any]]) -> str:
-    """Name of the folder of a variant: ``default``, or the changed keys and values."""
+def variant_name(changes: Sequence[tuple[str, Any]], variant: str | None = None) -> str:
+    """Name of the folder of a variant: ``default``, or its name in the file, the changed keys and their values."""
     if not changes:
-        return "default"
-    text = ",".join(f"{key}={json.dumps(value).strip(chr(34))}" for key, value in sorted(changes))
+        return variant or "default"
+    found = [f"{key}={json.dumps(value).strip(chr(34))}" for key, value in sorted(changes)]
+    text = ",".join([variant, *found] if variant else found)
     return "".join(c if c.isalnum() or c in "=,._-+" else "_" for c in text)[:150]
 
 
-def backprop_settings(settings: Mapping[str, Any], strategy: str) -> Backprop:
-    """The wake training of ``strategy``: joint training may have epochs of its own."""
+def backprop_settings(settings: Mapping[str, Any], strategy: str, tasks: int = 1) -> list[Backprop]:
+    """The wake training of each task; joint training may have epochs of its own.
+
+    Lists of values per task repeat their last entry where tasks are more.
+    """
     wake = dict(settings["wake"])
-    if strategy == "joint" and settings["joint"]["epochs"] is not None:
-        wake["epochs"] = settings["joint"]["epochs"]
-    return Backprop(**wake)
+    per_task = {"lr": wake.pop("lr_per_task"), "epochs": wake.pop("epochs_per_task")}
+    if "joint" in strategy.split("+") and settings["joint"]["epochs"] is not None:
+        wake["epochs"], per_task["epochs"] = settings["joint"]["epochs"], None
+    found = []
+    for task in range(tasks):
+        for key, values in per_task.items():
+            if values is not None:
+                kind = float if key == "lr" else int
+                if not values or not all(isinstance(v, (kind, int)) and not isinstance(v, bool) for v in values):
+                    raise SettingsError(f"wake.{key}_per_task is {values!r}.", expected="a list of numbers")
+                wake[key] = kind(values[min(task, len(values) - 1)])
+        found.append(Backprop(**wake))
+    return found
 
 
 def sleep_settings(settings: Mapping[str, Any]) -> SleepSettings:
@@ -290,12 +381,15 @@ def sleep_settings(settings: Mapping[str, Any]) -> SleepSettings:
 
 
 def check_strategies(names: Sequence[str]) -> None:
-    """Refuse the first name that is no strategy or comes twice, and no name at all."""
+    """Refuse the first name that is no strategy or comes twice, parts that cannot be combined, and no name at all."""
     if not names:
         raise SettingsError("No strategy was named.", expected="one or more of " + ", ".join(STRATEGIES))
     for name in names:
-        if name not in STRATEGIES:
-            raise unknown_name("strategy", name, STRATEGIES)
+        parts = name.split("+")
+        for part in parts:
+            if part not in STRATEGIES:
+                raise unknown_name("strategy", part, STRATEGIES)
+        check_combination([STRATEGIES[part] for part in parts])
         if names.count(name) > 1:
             raise SettingsError(f"The strategy {name!r} is named {names.count(name)} times.", hint="--seeds repeats it")
 

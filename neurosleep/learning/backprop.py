@@ -17,17 +17,48 @@ from torch import Tensor
 from neurosleep.errors import SettingsError, unknown_name
 from neurosleep.networks import MLP
 
-__all__ = ["LOSSES", "Backprop", "Loss", "accuracy", "predict", "task_loss"]
+__all__ = ["LOSSES", "Backprop", "Batch", "Loss", "accuracy", "predict", "task_loss"]
 
 Loss = Literal["straight-through-mse", "cross-entropy"]
 LOSSES: tuple[str, ...] = get_args(Loss)
 
 
-def task_loss(output: Tensor, labels: Tensor, loss: Loss) -> Tensor:
-    """Mean loss of a batch; ``output`` is the last layer before its ReLU, ``[batch, classes]``."""
+@dataclass(eq=False)
+class Batch:
+    """One mini-batch as the hooks of a strategy see it.
+
+    Attributes
+    ----------
+    images, targets:
+        ``[batch, inputs]``; labels int64 ``[batch]``, or soft targets ``[batch, classes]``.
+    activities:
+        Of every layer after the input, dropout included; the last one is the summed input of the output layer.
+    progress:
+        Part of the task's training that lies behind, from 0 to below 1.
+    deltas:
+        Gradient of the loss with respect to each layer's summed input, once it is known.
+    """
+
+    images: Tensor
+    targets: Tensor
+    activities: list[Tensor]
+    progress: float = 0.0
+    deltas: tuple[Tensor, ...] = ()
+
+    @property
+    def inputs(self) -> list[Tensor]:
+        """What each layer received, ``[batch, n]``, without gradient."""
+        return [self.images, *(activity.detach() for activity in self.activities[:-1])]
+
+
+def task_loss(output: Tensor, targets: Tensor, loss: Loss) -> Tensor:
+    """Mean loss of a batch; ``output`` is the last layer's summed input, ``[batch, classes]``.
+
+    ``targets`` are labels int64 ``[batch]`` or soft targets ``[batch, classes]``.
+    """
     if loss == "cross-entropy":
-        return F.cross_entropy(output, labels)
-    target = F.one_hot(labels, output.shape[1]).to(output.dtype)
+        return F.cross_entropy(output, targets)
+    target = (F.one_hot(targets, output.shape[1]) if targets.ndim == 1 else targets).to(output.dtype)
     delta = (torch.relu(output) - target).detach()
     # The gradient of this product is delta itself: the derivative of the output's ReLU is left out on purpose.
     return (delta * output).sum() / len(output)
@@ -66,50 +97,60 @@ class Backprop:
         self,
         network: MLP,
         images: Tensor,
-        labels: Tensor,
+        targets: Tensor,
         velocity: list[Tensor],
         streams: Callable[[str, int], torch.Generator],
         *,
-        loss_term: Callable[[], Tensor | None] = lambda: None,
-        after_backward: Callable[[], None] = lambda: None,
-        after_step: Callable[[], None] = lambda: None,
+        loss_term: Callable[[Batch], Tensor | None] = lambda batch: None,
+        after_backward: Callable[[Batch], None] = lambda batch: None,
+        after_step: Callable[[Batch], None] = lambda batch: None,
     ) -> Iterator[int]:
         """Train ``network`` in place, and ``velocity`` with it; yields after each epoch its number, from 1.
 
-        ``images`` float ``[n, inputs]``, ``labels`` int64 ``[n]``; ``streams(name, epoch)`` gives the generators
-        ``"order"`` and ``"dropout"``. The hooks are those of a strategy (design section 8).
+        ``images`` float ``[n, inputs]``, ``targets`` labels int64 ``[n]`` or soft targets ``[n, classes]``;
+        ``streams(name, epoch)`` gives the generators ``"order"`` and ``"dropout"``. A strategy may add to the loss
+        (``loss_term``), change the gradients, which stand in ``weight.grad`` (``after_backward``), and look at the
+        weights after each step (``after_step``).
         """
         weights = network.weights
+        layers = len(weights)
+        begins = range(0, len(images), self.batch)
         for epoch in range(self.epochs):
             network.train()
             order = torch.randperm(len(images), generator=streams("order", epoch))
             dropout = streams("dropout", epoch)
-            for start in range(0, len(images), self.batch):
+            for number, start in enumerate(begins):
                 chosen = order[start : start + self.batch]
-                loss = task_loss(network.activities(images[chosen], generator=dropout)[-1], labels[chosen], self.loss)
-                extra = loss_term()
+                sums, activities = network.trace(images[chosen], generator=dropout)
+                progress = (epoch * len(begins) + number) / (self.epochs * len(begins))
+                batch = Batch(images[chosen], targets[chosen], activities, progress)
+                loss = task_loss(sums[-1], batch.targets, self.loss)
+                extra = loss_term(batch)
                 if extra is not None:
                     loss = loss + extra
-                gradients = torch.autograd.grad(loss, weights)
-                for weight, gradient in zip(weights, gradients, strict=True):
+                gradients = torch.autograd.grad(loss, [*weights, *sums])
+                batch.deltas = gradients[layers:]
+                for weight, gradient in zip(weights, gradients[:layers], strict=True):
                     weight.grad = gradient
-                after_backward()
+                after_backward(batch)
                 with torch.no_grad():
                     for weight, v in zip(weights, velocity, strict=True):
                         assert weight.grad is not None
                         v.mul_(self.momentum).add_(weight.grad, alpha=self.lr)
                         weight.sub_(v)
-                after_step()
+                after_step(batch)
             yield epoch + 1
 
 
 @torch.no_grad()
 def predict(network: torch.nn.Module, images: Tensor, batch: int = 2000) -> Tensor:
-    """Class of each image, int64 ``[n]``: the largest ReLU output, the first one on ties (all silent: class 0)."""
+    """Class of each image, int64 ``[n]``: the largest output, the first one on ties (a silent ReLU output: class 0)."""
     network.eval()
-    return torch.cat(
-        [torch.relu(network(part)).argmax(1) for part in (images[k : k + batch] for k in range(0, len(images), batch))]
-    )
+    found = []
+    for start in range(0, len(images), batch):
+        output = network(images[start : start + batch])
+        found.append((network.read_out(output) if isinstance(network, MLP) else output).argmax(1))
+    return torch.cat(found)
 
 
 def accuracy(network: torch.nn.Module, images: Tensor, labels: Tensor) -> float:

@@ -1,5 +1,5 @@
 """Awake networks as torch modules."""
 
-from neurosleep.networks.mlp import MLP
+from neurosleep.networks.mlp import MLP, Output
 
-__all__ = ["MLP"]
+__all__ = ["MLP", "Output"]

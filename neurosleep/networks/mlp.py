@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
 
-from neurosleep.errors import SettingsError
+from neurosleep.errors import SettingsError, unknown_name
 
-__all__ = ["MLP"]
+__all__ = ["MLP", "Output"]
+
+Output = Literal["relu", "softmax"]
 
 
 class MLP(nn.Module):
@@ -27,6 +30,8 @@ class MLP(nn.Module):
         Chance that a hidden unit is silenced in training, from 0 to below 1.
     init:
         Initial weights are uniform on ``[-init, init]``.
+    output:
+        What the last layer's sums become when the network is read out: ``"relu"`` or ``"softmax"``.
     generator:
         Source of the initial weights.
 
@@ -41,6 +46,7 @@ class MLP(nn.Module):
         *,
         dropout: float = 0.0,
         init: float = 0.01,
+        output: Output = "relu",
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
@@ -50,7 +56,10 @@ class MLP(nn.Module):
             raise SettingsError(f"The dropout probability is {dropout!r}.", expected="from 0 to below 1")
         if not 0 < init < float("inf"):
             raise SettingsError(f"The range of the initial weights is {init!r}.", expected="a number > 0")
+        if output not in get_args(Output):
+            raise unknown_name("output", str(output), get_args(Output))
         self.sizes, self.dropout = tuple(sizes), dropout
+        self.output: Output = output
         self.layers = nn.ModuleList(nn.Linear(n_in, n_out, bias=False) for n_in, n_out in itertools.pairwise(sizes))
         for weight in self.weights:
             nn.init.uniform_(weight, -init, init, generator=generator)
@@ -60,15 +69,17 @@ class MLP(nn.Module):
         """The weights ``[post, pre]``, input side first."""
         return [layer.weight for layer in self.layers if isinstance(layer, nn.Linear)]
 
-    def activities(self, x: Tensor, *, generator: torch.Generator | None = None) -> list[Tensor]:
-        """Activity of every layer after the input for ``x`` ``[batch, n]``; the last one before the output's ReLU.
+    def trace(self, x: Tensor, *, generator: torch.Generator | None = None) -> tuple[list[Tensor], list[Tensor]]:
+        """Summed inputs and activities of every layer after the input for ``x`` ``[batch, n]``.
 
-        ``generator`` draws the dropout masks and is needed in training mode with dropout.
+        The last layer's activity is its summed input (:meth:`read_out` makes the output of it). ``generator`` draws the
+        dropout masks and is needed in training mode with dropout.
         """
-        found = []
+        sums, found = [], []
         last = len(self.weights) - 1
         for k, weight in enumerate(self.weights):
             x = x @ weight.T
+            sums.append(x)
             if k < last:
                 x = torch.relu(x)
                 if self.dropout:
@@ -77,8 +88,16 @@ class MLP(nn.Module):
                     else:
                         x = x * (1 - self.dropout)
             found.append(x)
-        return found
+        return sums, found
+
+    def activities(self, x: Tensor, *, generator: torch.Generator | None = None) -> list[Tensor]:
+        """Activity of every layer after the input, the second half of :meth:`trace`."""
+        return self.trace(x, generator=generator)[1]
+
+    def read_out(self, sums: Tensor) -> Tensor:
+        """The network's output from the last layer's summed input, ``[batch, classes]``."""
+        return torch.relu(sums) if self.output == "relu" else torch.softmax(sums, dim=-1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Output before its ReLU, ``[batch, classes]``, for ``x`` ``[batch, n]``."""
+        """Summed input of the last layer, ``[batch, classes]``, for ``x`` ``[batch, n]``."""
         return self.activities(x)[-1]

@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 
 from neurosleep.cli.app import app
 from neurosleep.errors import MissingExtraError
-from neurosleep.experiments import _run
+from neurosleep.experiments import _scenario
 from neurosleep.learning import Backprop
 from neurosleep.spiking.engines import norse_engine
 
@@ -83,14 +83,14 @@ def test_a_window_over_the_whole_image_is_none_too_large(tmp_path: Path, monkeyp
 
 
 def test_a_window_on_data_without_rows_and_columns_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    load = _run.load_dataset
+    load = _scenario.load_dataset
 
     def flat(*given: Any) -> Any:
         data = load(*given)
         images, tests = (x.reshape(len(x), -1) for x in (data.images, data.test_images))
         return type(data)("flat", images, data.labels, tests, data.test_labels, data.n_classes, data.origin)
 
-    monkeypatch.setattr(_run, "load_dataset", flat)
+    monkeypatch.setattr(_scenario, "load_dataset", flat)
     error = refused(*arguments(tmp_path / "out", "sleep.window=11"))
     assert "image's shape" in error["message"]
     assert not (tmp_path / "out").exists()

@@ -113,9 +113,9 @@ def test_the_hooks_are_called_at_every_step() -> None:
             labels,
             [torch.zeros_like(w) for w in net.weights],
             streams,
-            loss_term=lambda: called.append("loss"),
-            after_backward=lambda: called.append("backward"),
-            after_step=lambda: called.append("step"),
+            loss_term=lambda batch: called.append("loss"),
+            after_backward=lambda batch: called.append("backward"),
+            after_step=lambda batch: called.append("step"),
         )
     )
     assert term == [1, 2]
@@ -132,7 +132,7 @@ def test_a_loss_term_is_added() -> None:
             labels,
             [torch.zeros_like(w) for w in net.weights],
             streams,
-            loss_term=lambda net=net, factor=factor: factor * net.weights[0].sum(),  # type: ignore[misc]
+            loss_term=lambda batch, net=net, factor=factor: factor * net.weights[0].sum(),  # type: ignore[misc]
         )
         list(step)
     np.testing.assert_allclose((plain.weights[0] - decayed.weights[0]).detach().numpy(), 0.1, rtol=1e-10)

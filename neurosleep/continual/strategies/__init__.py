@@ -1,7 +1,37 @@
 """Strategies, one competitor per file."""
 
 from neurosleep.continual.strategies.base import Learner, Strategy
-from neurosleep.continual.strategies.joint import Joint
+from neurosleep.continual.strategies.combination import Combination, check_combination
+from neurosleep.continual.strategies.ewc import EWC, fisher_diagonal
+from neurosleep.continual.strategies.icarl import ICaRL, herding
+from neurosleep.continual.strategies.joint import Joint, JointMatched
+from neurosleep.continual.strategies.lwf import LwF
+from neurosleep.continual.strategies.owm import OWM
+from neurosleep.continual.strategies.rehearsal import Rehearsal
+from neurosleep.continual.strategies.si import SI
 from neurosleep.continual.strategies.src import SRC, SleepSettings
 
-__all__ = ["SRC", "Joint", "Learner", "SleepSettings", "Strategy"]
+__all__ = [
+    "EWC",
+    "OWM",
+    "SI",
+    "SRC",
+    "STRATEGIES",
+    "Combination",
+    "ICaRL",
+    "Joint",
+    "JointMatched",
+    "Learner",
+    "LwF",
+    "Rehearsal",
+    "SleepSettings",
+    "Strategy",
+    "check_combination",
+    "fisher_diagonal",
+    "herding",
+]
+
+#: Every strategy by name; names joined by ``+`` are combined.
+STRATEGIES: dict[str, type[Strategy]] = {
+    strategy.name: strategy for strategy in (Strategy, Joint, JointMatched, EWC, SI, OWM, LwF, Rehearsal, ICaRL, SRC)
+}

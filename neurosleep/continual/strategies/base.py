@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from torch import Tensor
 
 from neurosleep.data import RunningMean, Task
+from neurosleep.learning import Batch
 from neurosleep.networks import MLP
 from neurosleep.replay import Night
 
@@ -45,10 +47,12 @@ class Strategy:
     """Learning as it comes: the base of all strategies, with hooks named as in Avalanche."""
 
     name: ClassVar[str] = "sequential"
-    #: Whether after_training_exp changes the network, so that it is evaluated once more.
-    sleeps: ClassVar[bool] = False
-    #: Whether the strategy needs images of past tasks beyond the running mean.
+    #: Whether it makes the network sleep, so that it is evaluated before and after.
+    sleeps: bool = False
+    #: Whether it needs images of past tasks beyond the running mean.
     reads_old_data: bool = False
+    #: Whether it decides what is trained on; two of these cannot be combined.
+    chooses_data: ClassVar[bool] = False
 
     def tasks(self, tasks: list[Task]) -> list[Task]:
         """The tasks as this strategy gets to see them."""
@@ -56,6 +60,10 @@ class Strategy:
 
     def before_training_exp(self, learner: Learner) -> None:
         """Before a task is learnt."""
+
+    def training_data(self, learner: Learner, images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """What to train on in place of the task's own ``images`` ``[n, inputs]`` and labels ``[n]``."""
+        return images, targets
 
     def after_training_exp(self, learner: Learner) -> None:
         """After a task has been learnt: sleep sits here."""
@@ -66,19 +74,23 @@ class Strategy:
     def after_eval(self, learner: Learner) -> None:
         """After an evaluation."""
 
-    def loss_term(self, learner: Learner) -> Tensor | None:
-        """A term to add to the loss of each batch, or None."""
-        return None
-
-    def after_backward(self, learner: Learner) -> None:
-        """After the gradients of a batch are known."""
-
-    def after_step(self, learner: Learner) -> None:
-        """After the weights have changed."""
-
-    def state_dict(self) -> dict[str, Any]:
-        """What the strategy must keep across an interruption, as tensors and plain numbers."""
+    def read_outs(self, learner: Learner) -> dict[str, Callable[[Tensor], Tensor]]:
+        """Further classifiers beside the network's own output: name -> images ``[n, inputs]`` to classes ``[n]``."""
         return {}
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
+    def loss_term(self, learner: Learner, batch: Batch) -> Tensor | None:
+        """A term to add to the loss of a batch, or None."""
+        return None
+
+    def after_backward(self, learner: Learner, batch: Batch) -> None:
+        """After the gradients of a batch are known; they stand in ``weight.grad`` and may be changed."""
+
+    def after_step(self, learner: Learner, batch: Batch) -> None:
+        """After the weights have changed."""
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """What the strategy must keep from one phase to the next, as tensors."""
+        return {}
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
         """Take back what :meth:`state_dict` gave."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 import torch
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from neurosleep.continual.strategies.base import Learner, Strategy
 from neurosleep.conversion import Recipe, convert, layer_scales, wake
-from neurosleep.data import to_float
+from neurosleep.data import RunningMean, to_float
 from neurosleep.errors import SettingsError
 from neurosleep.functional import Compare, MeanDrive, PlasticityRule, Process
 from neurosleep.replay import sleep
@@ -36,8 +36,12 @@ class SleepSettings:
     recipe, alpha_scale, scale_data:
         Recipe of the conversion; its maxima over the images of all tasks so far (``"seen"``, as published) or of the
         newest only (``"current"``).
-    steps, growth:
-        Steps of the sleep after task k (from 1): ``steps * (1 + growth * (k - 1))``.
+    after:
+        Numbers, from 1, of the tasks that are followed by sleep; negative ones count from the last. None: each.
+    steps, growth, lengths:
+        Steps of the sleep after task k (from 1): ``steps * (1 + growth * (k - 1))``, or ``lengths[k - 1]`` if given.
+    statistics:
+        Whether mean input and maxima come from the tasks ``"seen"`` so far, or from the ``"first"`` only.
     """
 
     rule: PlasticityRule
@@ -50,10 +54,22 @@ class SleepSettings:
     scale_data: Literal["seen", "current"] = "seen"
     decay: float = 0.999
     compare: Compare = ">="
+    after: Sequence[int] | None = None
     steps: int = 15000
     growth: float = 1 / 3
+    lengths: Sequence[int] | None = None
+    statistics: Literal["seen", "first"] = "seen"
 
     def __post_init__(self) -> None:
+        if self.statistics not in ("seen", "first"):
+            raise SettingsError(f"sleep.statistics is {self.statistics!r}.", expected="'seen' or 'first'")
+        for key, low in (("after", None), ("lengths", 1)):
+            values = getattr(self, key)
+            for value in values or ():
+                if isinstance(value, bool) or not isinstance(value, int) or value == 0 or value < (low or value):
+                    raise SettingsError(f"sleep.{key} holds {value!r}.", expected="whole numbers, tasks counted from 1")
+            if values is not None and not values:
+                raise SettingsError(f"sleep.{key} is empty.", expected="at least one whole number")
         if self.scale_data not in ("seen", "current"):
             raise SettingsError(f"sleep.scale_data is {self.scale_data!r}.", expected="'seen' or 'current'")
         if not isinstance(self.steps, int) or isinstance(self.steps, bool) or self.steps < 1:
@@ -76,7 +92,13 @@ class SleepSettings:
 
     def steps_after(self, task: int) -> int:
         """Steps of the sleep after task number ``task`` (from 0)."""
+        if self.lengths is not None:
+            return self.lengths[min(task, len(self.lengths) - 1)]
         return round(self.steps * (1 + self.growth * task))
+
+    def sleeps_after(self, task: int, tasks: int) -> bool:
+        """Whether there is a sleep after task number ``task`` (from 0) of ``tasks``."""
+        return self.after is None or task + 1 in self.after or task - tasks in self.after
 
     def drive(self, mean: NDArray[np.float64], shape: tuple[int, ...], *, dt: float = 0.001) -> MeanDrive:
         """The drive of a sleep on images of ``shape``, whose mean is ``mean``; refuses a window that does not fit."""
@@ -88,7 +110,7 @@ class SRC(Strategy):
     """Sleep after each task (Tadros et al. 2022, doi:10.1038/s41467-022-34938-7)."""
 
     name: ClassVar[str] = "src"
-    sleeps: ClassVar[bool] = True
+    sleeps = True
 
     def __init__(
         self,
@@ -101,13 +123,20 @@ class SRC(Strategy):
         self.settings, self.engine = settings, engine
         self.record = record or Record()
         self.progress = progress
-        self.reads_old_data = settings.scale_data == "seen"
+        self.reads_old_data = settings.scale_data == "seen" or settings.statistics == "first"
 
     def after_training_exp(self, learner: Learner) -> None:
         """Convert, sleep, wake; a night that diverges leaves the awake weights as they are."""
         s = self.settings
+        if not s.sleeps_after(learner.task, len(learner.tasks)):
+            return
         first = 0 if s.scale_data == "seen" else learner.task
-        images = np.concatenate([task.pool_images for task in learner.tasks[first : learner.task + 1]])
+        seen = learner.tasks[:1] if s.statistics == "first" else learner.tasks[first : learner.task + 1]
+        images = np.concatenate([task.pool_images for task in seen])
+        mean = learner.mean
+        if s.statistics == "first":
+            mean = RunningMean()
+            mean.update(images)
         network = convert(
             learner.network,
             torch.from_numpy(to_float(images)),
@@ -120,7 +149,7 @@ class SRC(Strategy):
         steps = s.steps_after(learner.task)
         learner.night = sleep(
             network,
-            drive=s.drive(learner.mean.mean, images.shape[1:], dt=network.dt),
+            drive=s.drive(mean.mean, images.shape[1:], dt=network.dt),
             rule=s.rule,
             steps=steps,
             engine=self.engine,
@@ -134,7 +163,3 @@ class SRC(Strategy):
             with torch.no_grad():
                 for weight, slept in zip(learner.network.weights, woken.weights, strict=True):
                     weight.copy_(slept)
-
-    def state_dict(self) -> dict[str, Any]:
-        """Nothing: the drive is keyed by seed and task."""
-        return {}

@@ -1,0 +1,142 @@
+r"""iCaRL (Rebuffi et al. 2017, arXiv 1611.07725): K stored exemplars, chosen by herding; nearest-mean classifier.
+
+After task k, each class seen keeps its first ``round(K / classes)`` exemplars. Herding: the i-th exemplar is the image
+that brings the mean feature of the chosen ones nearest to the mean of the class, features being the activity of the
+last hidden layer. The exemplars are trained on with each new task, with their labels or, with distillation, with the
+outputs that the network gave before the task. Classification by the network itself, and by the nearest mean of the
+exemplars' features.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import ClassVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from neurosleep.continual.strategies.base import Learner, Strategy
+from neurosleep.data import to_float
+from neurosleep.errors import SettingsError
+from neurosleep.functional import torch_generator
+from neurosleep.networks import MLP
+
+__all__ = ["ICaRL", "herding"]
+
+
+def herding(features: Tensor, count: int, *, faithful: bool = False) -> Tensor:
+    r"""Numbers, in order, of the ``count`` rows of ``features`` ``[n, d]`` that together stay nearest to their mean.
+
+    The i-th minimises :math:`\lVert \mu - \frac{1}{i} (\phi + \sum_{chosen} \phi_j) \rVert`. ``faithful`` takes the row
+    with the smallest product with the mean first, as the released code of Tadros et al. (2022) does by mistake.
+    """
+    mean = features.mean(0)
+    square, along = features.square().sum(1), features @ mean
+    total = torch.zeros_like(mean)
+    chosen: list[int] = []
+    left = torch.ones(len(features), dtype=torch.bool)
+    for i in range(1, min(count, len(features)) + 1):
+        # The squared distance, less what is the same for all rows.
+        cost = (square + 2 * (features @ total)) / i**2 - 2 * along / i
+        if faithful and i == 1:
+            cost = along
+        best = int(torch.where(left, cost, torch.inf).argmin())
+        chosen.append(best)
+        left[best] = False
+        total = total + features[best]
+    return torch.tensor(chosen, dtype=torch.int64)
+
+
+class ICaRL(Strategy):
+    """Keep exemplars.
+
+    Parameters
+    ----------
+    k:
+        Exemplars of all classes together; at least one per class.
+    herding:
+        Whether herding chooses them, or chance.
+    distillation:
+        Whether exemplars are trained with the outputs from before the task.
+    faithful:
+        The first exemplar as in the released code (:func:`herding`).
+    """
+
+    name: ClassVar[str] = "icarl"
+    reads_old_data = True
+    chooses_data: ClassVar[bool] = True
+
+    def __init__(
+        self, k: int = 100, herding: bool = True, distillation: bool = False, *, faithful: bool = False
+    ) -> None:
+        if isinstance(k, bool) or not isinstance(k, int) or k < 1:
+            raise SettingsError(f"icarl.k is {k!r}.", expected="a whole number, at least one exemplar per class")
+        self.k, self.herding, self.distillation, self.faithful = k, herding, distillation, faithful
+        # Class -> (number of its task, row in that task's training images) of each exemplar, in order of choice.
+        self._chosen: dict[int, Tensor] = {}
+
+    def _images(self, learner: Learner, c: int) -> Tensor:
+        rows = self._chosen[c]
+        task = learner.tasks[int(rows[0, 0])]
+        return torch.from_numpy(to_float(task.train_images[rows[:, 1].numpy()]))
+
+    def training_data(self, learner: Learner, images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """The task's own images and the exemplars after them."""
+        if not self._chosen:
+            return images, targets
+        stored = torch.cat([self._images(learner, c) for c in self._chosen])
+        labels = torch.cat([torch.full((len(rows),), c) for c, rows in self._chosen.items()])
+        if not self.distillation:
+            return torch.cat([images, stored]), torch.cat([targets, labels])
+        with torch.no_grad():
+            soft = learner.network.eval().read_out(learner.network(stored))
+        hard = F.one_hot(targets, soft.shape[1]).to(soft.dtype)
+        return torch.cat([images, stored]), torch.cat([hard, soft])
+
+    @torch.no_grad()
+    def after_training_exp(self, learner: Learner) -> None:
+        """Choose exemplars of the new classes and let go of some of the old."""
+        task = learner.tasks[learner.task]
+        classes = len(self._chosen) + len(task.classes)
+        count = max(int(self.k / classes + 0.5), 1)
+        self._chosen = {c: rows[:count] for c, rows in self._chosen.items()}
+        labels = torch.from_numpy(task.train_labels)
+        network = learner.network.eval()
+        for c in task.classes:
+            rows = (labels == c).nonzero().squeeze(1)
+            if self.herding:
+                features = _features(network, torch.from_numpy(to_float(task.train_images[rows.numpy()])))
+                best = herding(features, count, faithful=self.faithful)
+            else:
+                best = torch.randperm(len(rows), generator=torch_generator(learner.seed, "exemplars", c))[:count]
+            self._chosen[c] = torch.stack([torch.full_like(best, learner.task), rows[best]], dim=1)
+
+    def read_outs(self, learner: Learner) -> dict[str, Callable[[Tensor], Tensor]]:
+        """Nearest mean of exemplars."""
+        if not self._chosen:
+            return {}
+        network = learner.network.eval()
+        with torch.no_grad():
+            means = torch.stack([_features(network, self._images(learner, c)).mean(0) for c in self._chosen])
+        classes = torch.tensor(list(self._chosen))
+
+        @torch.no_grad()
+        def nearest(images: Tensor) -> Tensor:
+            return classes[torch.cdist(_features(network, images), means).argmin(1)]
+
+        return {"nearest_mean": nearest}
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """The exemplars' numbers."""
+        return {f"class{c}": rows for c, rows in self._chosen.items()}
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        """Take them back, classes in the order they were learnt."""
+        found = {int(name.removeprefix("class")): rows for name, rows in state.items()}
+        self._chosen = dict(sorted(found.items(), key=lambda item: (int(item[1][0, 0]), item[0])))
+
+
+def _features(network: MLP, images: Tensor) -> Tensor:
+    activities = network.activities(images)
+    return activities[-2] if len(activities) > 1 else activities[-1]

@@ -1,0 +1,95 @@
+r"""Orthogonal Weights Modification (Zeng et al. 2019, doi:10.1038/s42256-019-0080-x): learn across old inputs.
+
+Each layer has a projector P onto the space that its inputs have not used so far; gradients are projected,
+:math:`W \leftarrow W - lr\,(\nabla W) P`. After each mini-batch with mean input r (a column), recursive least squares:
+:math:`k = P r,\; P \leftarrow P - k k^T / (\alpha + r^T k)`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from neurosleep.continual.strategies.base import Learner, Strategy
+from neurosleep.errors import SettingsError
+from neurosleep.learning import Batch
+
+__all__ = ["OWM"]
+
+
+class OWM(Strategy):
+    """Project gradients away from old inputs.
+
+    Parameters
+    ----------
+    alpha, decay:
+        Per layer, > 0: alpha at progress q through a task is ``alpha * decay ** q``.
+    clip:
+        Largest norm of the whole projected gradient, > 0.
+    """
+
+    name: ClassVar[str] = "owm"
+
+    def __init__(
+        self,
+        alpha: Sequence[float] = (0.9, 1.0, 0.6),
+        decay: Sequence[float] = (0.001, 0.1, 1.0),
+        clip: float = 10.0,
+    ) -> None:
+        for key, values in (("alpha", alpha), ("decay", decay)):
+            if not values or not all(
+                isinstance(v, (int, float)) and not isinstance(v, bool) and 0 < v < float("inf") for v in values
+            ):
+                raise SettingsError(f"owm.{key} is {list(values)!r}.", expected="numbers > 0, one per layer")
+        if len(alpha) != len(decay):
+            raise SettingsError(
+                f"owm.alpha has {len(alpha)} entries, owm.decay {len(decay)}.", expected="one per layer in both"
+            )
+        if not 0 < clip < float("inf"):
+            raise SettingsError(f"owm.clip is {clip!r}.", expected="a number > 0")
+        self.alpha, self.decay, self.clip = tuple(alpha), tuple(decay), clip
+        self._projectors: list[Tensor] = []
+
+    def before_training_exp(self, learner: Learner) -> None:
+        """Begin with the whole space, before the first task."""
+        weights = learner.network.weights
+        if len(weights) != len(self.alpha):
+            raise SettingsError(
+                f"owm.alpha has {len(self.alpha)} entries.", expected=f"{len(weights)}, one for each layer with weights"
+            )
+        if not self._projectors:
+            self._projectors = [torch.eye(weight.shape[1], dtype=weight.dtype) for weight in weights]
+
+    @torch.no_grad()
+    def after_backward(self, learner: Learner, batch: Batch) -> None:
+        """Project the gradients, and limit their norm."""
+        gradients = []
+        for weight, delta, inputs, projector in zip(
+            learner.network.weights, batch.deltas, batch.inputs, self._projectors, strict=True
+        ):
+            # (delta^T inputs) P = delta^T (inputs P): the batch is much smaller than the layer.
+            weight.grad = delta.T @ (inputs @ projector)
+            gradients.append(weight.grad)
+        norm = torch.sqrt(sum((g.square().sum() for g in gradients), torch.zeros(())))
+        if norm > self.clip:
+            for gradient in gradients:
+                gradient *= self.clip / norm
+
+    @torch.no_grad()
+    def after_step(self, learner: Learner, batch: Batch) -> None:
+        """Take the batch's mean inputs out of the space."""
+        for projector, inputs, alpha, decay in zip(self._projectors, batch.inputs, self.alpha, self.decay, strict=True):
+            mean = inputs.mean(0)
+            k = projector @ mean
+            projector.addr_(k, k, alpha=-1 / float(alpha * decay**batch.progress + mean @ k))
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """The projectors."""
+        return {f"projector{k}": projector for k, projector in enumerate(self._projectors)}
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        """Take them back."""
+        self._projectors = [state[f"projector{k}"] for k in range(len(state))]

@@ -1,0 +1,57 @@
+"""Rehearsal: a fraction of all old training images is trained on again, together with each new task."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from neurosleep.continual.strategies.base import Learner, Strategy
+from neurosleep.data import to_float
+from neurosleep.errors import SettingsError
+from neurosleep.functional import numpy_generator
+
+__all__ = ["Rehearsal"]
+
+
+class Rehearsal(Strategy):
+    """Replay stored images.
+
+    Parameters
+    ----------
+    fraction:
+        Part of ALL training images of the old tasks that is mixed into the new task, from 0 to 1; drawn anew, without
+        replacement, before each task, and rounded to whole batches as in the released code of Tadros et al. (2022).
+    multiple:
+        Size of such a batch; 1 rounds to whole images.
+    """
+
+    name: ClassVar[str] = "rehearsal"
+    reads_old_data = True
+    chooses_data: ClassVar[bool] = True
+
+    def __init__(self, fraction: float = 0.0075, multiple: int = 100) -> None:
+        if isinstance(fraction, bool) or not 0 <= fraction <= 1:
+            raise SettingsError(f"rehearsal.fraction is {fraction!r}.", expected="from 0 to 1")
+        if multiple < 1:
+            raise SettingsError(f"rehearsal.multiple is {multiple!r}.", expected="at least 1")
+        self.fraction, self.multiple = fraction, multiple
+
+    def training_data(self, learner: Learner, images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """The task's own images and the replayed ones after them."""
+        old = learner.tasks[: learner.task]
+        stored = sum(len(task.pool_labels) for task in old)
+        # Half rounds up, as MATLAB does it; Python would round it to even.
+        count = min(int(np.floor(self.fraction * stored / self.multiple + 0.5)) * self.multiple, stored)
+        if not count:
+            return images, targets
+        chosen = np.sort(numpy_generator(learner.seed, "rehearsal", learner.task).permutation(stored)[:count])
+        parts_x, parts_y, begin = [images], [targets], 0
+        for task in old:
+            own = chosen[(chosen >= begin) & (chosen < begin + len(task.pool_labels))] - begin
+            parts_x.append(torch.from_numpy(to_float(task.pool_images[own])))
+            parts_y.append(torch.from_numpy(task.pool_labels[own]))
+            begin += len(task.pool_labels)
+        return torch.cat(parts_x), torch.cat(parts_y)
