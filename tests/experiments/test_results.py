@@ -23,7 +23,9 @@ def add(out: Path, strategy: str, seed: int, accuracy: float | None, **change: A
         "seed": seed,
         "split": "test",
         "status": "done",
+        "data": "mnist",
         "accuracy_all": accuracy,
+        "results": {"accuracy_all": accuracy},
         "reads_old_data": strategy != "sequential",
         "seconds": {"total": 2.0 + seed},
     } | change
@@ -45,11 +47,24 @@ def test_rows_say_what_is_published_where_and_how_ours_compares(tmp_path: Path) 
     add(tmp_path, "joint", 0, 0.9902)
     page, rows = results_page(tmp_path)
     assert rows == 3
-    assert f"| joint | 98.02 | {SOURCE} | 99.02 | 1 | 0 | above by 1.00 | yes | 2 |" in page
-    assert f"| sequential | 19.49 | {SOURCE} | 19.40 ± 0.00 | 2 | 0 | short by 0.09 | no | 2 |" in page
-    assert f"| src | 48.47 ± 5.03 (n = 5) | {SOURCE} | 42.00 ± 2.83 | 2 | 1 | short by 6.47 | yes | 3 |" in page
+    assert f"| joint | mnist | 98.02 | {SOURCE} | 99.02 | 1 | - | 0 | above by 1.00 | yes | 2 |" in page
+    assert f"| sequential | mnist | 19.49 | {SOURCE} | 19.40 ± 0.00 | 2 | - | 0 | short by 0.09 | no | 2 |" in page
+    assert (
+        f"| src | mnist | 48.47 ± 5.03 (n = 5) | {SOURCE} | 42.00 ± 2.83 | 2 | - | 1 | short by 6.47 | yes | 3 |"
+        in page
+    )
     add(tmp_path, "src", 3, 0.66)
     assert "within one published sd" in results_page(tmp_path)[0]
+
+
+def test_further_seeds_and_read_outs_stand_beside_the_reported_figure(tmp_path: Path) -> None:
+    for seed, accuracy in ((0, 0.4), (9, 0.5), (10, 0.7), (11, 0.9)):
+        results = {"accuracy_all": accuracy, "accuracy_all_nearest_mean": accuracy / 2}
+        add(tmp_path, "icarl", seed, accuracy, results=results)
+    page, rows = results_page(tmp_path)
+    assert rows == 2
+    assert "| icarl | mnist | - | - | 45.00 ± 7.07 | 2 | 80.00 ± 14.14 (n = 2) |" in page
+    assert "| icarl, nearest mean | mnist | - | - | 22.50 ± 3.54 | 2 | 40.00 ± 7.07 (n = 2) |" in page
 
 
 def test_commands_have_the_seeds_of_their_rows(tmp_path: Path) -> None:
@@ -83,7 +98,7 @@ def test_other_data_and_experiments_of_ones_own_have_nothing_published_beside_th
     add(tmp_path, "src", 0, 0.4, experiment="mine")
     page, rows = results_page(tmp_path)
     assert rows == 2
-    assert page.count("| src | - | - | 40.00 | 1 | 0 | - | yes | 2 |") == 2
+    assert page.count("| src | mnist | - | - | 40.00 | 1 | - | 0 | - | yes | 2 |") == 2
     assert "## src2022/mnist (data.split=validation), validation split" in page
     assert "neurosleep run mine.toml --strategy src --seeds 1" in page
 
