@@ -2,11 +2,11 @@
 
     python tools/train_vgg_features.py --data DIR [--epochs 12] [--seed 0] [--out FILE]
 
-Seven 3x3 convolutions on 32x32 images, of 32, 32 | 64, 64 | 128, 128 | 512 channels, each with batch
-normalisation and ReLU, a 2x2 maximum at every bar and at the end, which leaves 512 x 2 x 2 = 2048 features; a linear layer
-to the 100 classes, dropped afterwards. SGD with momentum, one cycle of the learning rate, random shifts and mirroring.
-Budget: 12 epochs, about ten minutes of processor time on one core. Batch normalisation is folded into the convolutions and
-the weights are kept in float16 (under 2 MB). Prints the accuracy on the validation images and the seconds it took.
+Seven 3x3 convolutions on 32x32 images, of 32, 32 | 64, 64 | 128, 128 | 512 channels, each with batch normalisation and
+ReLU, a 2x2 maximum at every bar and at the end, which leaves 512 x 2 x 2 = 2048 features; a linear layer to the 100
+classes, dropped afterwards. SGD with momentum, one cycle of the learning rate, random shifts and mirroring. Budget: 12
+epochs, about ten minutes of processor time on one core. Batch normalisation is folded into the convolutions and the
+weights are kept in float16 (under 2 MB). Prints the accuracy on the validation images and the seconds it took.
 """
 
 from __future__ import annotations
@@ -107,7 +107,9 @@ def main() -> None:
     train(model, x, y, arguments.epochs, generator)
     model.eval()
     with torch.inference_mode():
-        right = sum(int((model(a).argmax(1) == b).sum()) for a, b in zip(test.split(250), labels.split(250), strict=True))
+        right = sum(
+            int((model(a).argmax(1) == b).sum()) for a, b in zip(test.split(250), labels.split(250), strict=True)
+        )
     accuracy = right / len(labels)
 
     about = {

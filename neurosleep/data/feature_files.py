@@ -90,21 +90,24 @@ def _find(given: str, root: str | os.PathLike[str] | None) -> list[Path]:
     tried = [expand(given)] if given else []
     if given and shelf is not None and not tried[0].is_absolute():
         tried.append(shelf.folder / given)
+    seen: list[str] = []
     for path in tried:
         if path.is_file():
             other = _other_part(path)
             return [path] if other is None else [path, other]
         if "*" in path.name:
-            found = [Path(name) for name in sorted(glob.glob(str(path)))]
-            train = [p for p in found if "train" in p.stem.lower()]
-            test = [p for p in found if "test" in p.stem.lower()]
+            matching = [Path(name) for name in sorted(glob.glob(str(path)))]
+            train = [p for p in matching if "train" in p.stem.lower()]
+            test = [p for p in matching if "test" in p.stem.lower()]
             if len(train) == len(test) == 1 and train != test:
                 return [train[0], test[0]]
-            raise DataError(
-                f"The pattern {given!r} does not stand for one training and one test file.",
-                found=", ".join(p.name for p in found) or "no file",
-                expected="one file with 'train' in its name and one with 'test'",
-            )
+            seen += [p.name for p in matching]
+    if "*" in given:
+        raise DataError(
+            f"The pattern {given!r} does not stand for one training and one test file.",
+            found=", ".join(seen) or "no file",
+            expected="one file with 'train' in its name and one with 'test'",
+        )
     raise DataError(
         f"There is no feature file {given!r}.",
         found="; ".join(f"{str(path)!r} is no file" for path in tried) or "no path",

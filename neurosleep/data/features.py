@@ -149,7 +149,7 @@ def _read_part(path: Path, shape: tuple[int, int]) -> Array | None:
     """The part in the cache, or None if it is not there or not whole."""
     try:
         part = np.load(path, allow_pickle=False)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, ValueError, EOFError):
         part = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import io
 import struct
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from neurosleep.data import Dataset
 
@@ -83,6 +85,47 @@ def numbered() -> Callable[..., Dataset]:
             np.array(test_labels, dtype=np.int64),
             n_classes,
             "made by the test",
+        )
+
+    return make
+
+
+def _jpegs(images: Array) -> list[bytes]:
+    files = []
+    for image in images:
+        buffer = io.BytesIO()
+        Image.fromarray(image).save(buffer, "JPEG", quality=95)
+        files.append(buffer.getvalue())
+    return files
+
+
+@pytest.fixture
+def write_pack() -> Callable[..., Array]:
+    """Write images (uint8 ``[n, h, w(, 3)]``) as a packed JPEG file; gives the labels 0, 1, ..., 9, 0, ... it has."""
+
+    def write(path: Path, images: Array, **changes: Any) -> Array:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        files = _jpegs(images)
+        arrays = {
+            "jpeg": np.frombuffer(b"".join(files), np.uint8),
+            "offsets": np.cumsum([0, *map(len, files)]).astype(np.int64),
+            "labels": (np.arange(len(images)) % 10).astype(np.uint8),
+            **changes,
+        }
+        np.savez(path, **{key: value for key, value in arrays.items() if value is not None})
+        return np.asarray(arrays["labels"])
+
+    return write
+
+
+@pytest.fixture
+def smooth() -> Callable[..., Array]:
+    """Smooth colour images uint8 ``[n, side, side, 3]``, which JPEG keeps almost as they are; no two alike."""
+
+    def make(n: int, side: int = 32, seed: int = 0) -> Array:
+        coarse = np.random.default_rng(seed).integers(0, 256, (n, 2, 2, 3), dtype=np.uint8)
+        return np.stack(
+            [np.asarray(Image.fromarray(c).resize((side, side), Image.Resampling.BILINEAR)) for c in coarse]
         )
 
     return make
