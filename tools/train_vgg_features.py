@@ -1,12 +1,13 @@
 """Train the small VGG-like network behind the features ``cifar10-vgg`` on the Tiny ImageNet subset.
 
-    python tools/train_vgg_features.py --data DIR [--epochs 12] [--seed 0] [--out FILE]
+    python tools/train_vgg_features.py --data DIR [--epochs 28] [--seed 0] [--out FILE]
 
 Seven 3x3 convolutions on 32x32 images, of 32, 32 | 64, 64 | 128, 128 | 512 channels, each with batch normalisation and
 ReLU, a 2x2 maximum at every bar and at the end, which leaves 512 x 2 x 2 = 2048 features; a linear layer to the 100
-classes, dropped afterwards. SGD with momentum, one cycle of the learning rate, random shifts and mirroring. Budget: 12
-epochs, about ten minutes of processor time on one core. Batch normalisation is folded into the convolutions and the
-weights are kept in float16 (under 2 MB). Prints the accuracy on the validation images and the seconds it took.
+classes, dropped afterwards. SGD with momentum, one cycle of the learning rate, random shifts and mirroring. Budget: 28
+epochs in bfloat16, about ten minutes on one core that computes in it. Batch normalisation is folded into the
+convolutions and the weights are kept in float16 (under 2 MB). Prints the accuracy on the validation images and the
+seconds it took.
 """
 
 from __future__ import annotations
@@ -66,7 +67,8 @@ def train(model: nn.Module, x: Tensor, y: Tensor, epochs: int, generator: torch.
         for k in range(steps):
             rows = order[k * BATCH : (k + 1) * BATCH]
             batch = varied(x[rows], generator).contiguous(memory_format=torch.channels_last)
-            loss = F.cross_entropy(model(batch), y[rows], label_smoothing=0.1)
+            with torch.autocast("cpu", torch.bfloat16):
+                loss = F.cross_entropy(model(batch), y[rows], label_smoothing=0.1)
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()
@@ -91,7 +93,7 @@ def folded(model: nn.Sequential) -> dict[str, Tensor]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", required=True, help="folder that holds tiny-imagenet-100")
-    parser.add_argument("--epochs", type=int, default=12)
+    parser.add_argument("--epochs", type=int, default=28)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=DEFAULT_OUT)
     arguments = parser.parse_args()

@@ -63,7 +63,9 @@ def test_names() -> None:
 
 @pytest.mark.parametrize("name", ["minst", "MNIST", "", "kmnist-mini"])
 def test_an_unknown_name_is_met_with_the_nearest_one(name: str) -> None:
-    with pytest.raises(UnknownNameError, match=f"no data set named '{name}'.*\n.*one of: cifar10, .*, fashion-mnist, kmnist"):
+    with pytest.raises(
+        UnknownNameError, match=f"no data set named '{name}'.*\n.*one of: cifar10, .*, fashion-mnist, kmnist"
+    ):
         load_dataset(name)
 
 
