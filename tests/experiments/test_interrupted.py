@@ -1,16 +1,18 @@
-"""The published settings on the embedded digits: the same twice, and the same after a kill in the third sleep."""
+"""Killed runs: the published settings give the same twice, and after a kill in the third sleep; no worker is left."""
 
 from __future__ import annotations
 
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from neurosleep.experiments import RunRequest, apply_changes, load_settings, parse_change, variant_name
+from neurosleep.errors import RunFolderError
+from neurosleep.experiments import RunFolder, RunRequest, apply_changes, load_settings, parse_change, variant_name
 
 CHANGES = ("data.name=mnist-mini", "data.images_per_task=1000")
 
@@ -69,3 +71,32 @@ def test_the_same_seed_twice_and_killed_in_its_third_sleep_gives_the_same_metric
     for table in ("accuracy.csv", "firing.csv"):
         first, resumed = (next(out.rglob(table)).read_bytes() for out in (once, killed))
         assert resumed == first
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the kernel ends the workers on Linux only")
+def test_workers_die_with_their_parent(tmp_path: Path) -> None:
+    changes = ["data.name=mnist-mini", "data.images_per_task=100", "network.sizes=[784, 20, 10]", "wake.epochs=1"]
+    changes += ["sleep.thresholds=[5.0, 5.0]", "sleep.steps=100000000"]
+    sets = [part for change in changes for part in ("--set", change)]
+    program = [sys.executable, "-m", "neurosleep", "run", "src2022/mnist", *sets, "--seeds", "2", "--jobs", "2"]
+    with subprocess.Popen([*program, "--out", str(tmp_path)], stdout=subprocess.DEVNULL) as parent:
+        try:
+            # Both are asleep, for hours, when their first phase is stored.
+            while len(stored := list(tmp_path.rglob("bundle.safetensors"))) < 2:
+                assert parent.poll() is None
+                time.sleep(0.05)
+            folders = [RunFolder(path.parents[1]) for path in stored]
+            for folder in folders:
+                with pytest.raises(RunFolderError, match="Another process"), folder.locked():
+                    pass
+        finally:
+            parent.kill()
+    for folder in folders:
+        deadline = time.monotonic() + 20
+        while True:
+            try:
+                with folder.locked():
+                    break
+            except RunFolderError:
+                assert time.monotonic() < deadline, "a worker goes on without its parent"
+                time.sleep(0.05)
