@@ -1,11 +1,42 @@
 """Functions that take data and axes and return axes: the only room that draws.
 
-None of them touches pyplot's state. Without ``ax`` each makes a figure of its own, reachable as ``ax.figure``.
+None of them touches pyplot's state. Without ``ax`` each makes a figure of its own, reachable as ``ax.figure``. A
+function with the name of an analysis draws the table of that analysis, or the rows of its CSV file.
 """
 
+from neurosleep.plot._before_after import input_drive, sparseness, stable_rank
+from neurosleep.plot._by_class import representation_change, sleep_wake_similarity, task_specific_firing
 from neurosleep.plot._comparison import comparison
+from neurosleep.plot._correlations import class_correlation, correlation_change
 from neurosleep.plot._curves import accuracy, rates
+from neurosleep.plot._patch_task import patch_drive, patch_weights
 from neurosleep.plot._raster import raster
+from neurosleep.plot._saved_epochs import epochs_saved
 from neurosleep.plot._style import PALETTE, figure, save, task_colours, to_png_bytes
+from neurosleep.plot._weight_counts import weight_histogram
+from neurosleep.plot._weight_space import weight_trajectory
 
-__all__ = ["PALETTE", "accuracy", "comparison", "figure", "raster", "rates", "save", "task_colours", "to_png_bytes"]
+__all__ = [
+    "PALETTE",
+    "accuracy",
+    "class_correlation",
+    "comparison",
+    "correlation_change",
+    "epochs_saved",
+    "figure",
+    "input_drive",
+    "patch_drive",
+    "patch_weights",
+    "raster",
+    "rates",
+    "representation_change",
+    "save",
+    "sleep_wake_similarity",
+    "sparseness",
+    "stable_rank",
+    "task_colours",
+    "task_specific_firing",
+    "to_png_bytes",
+    "weight_histogram",
+    "weight_trajectory",
+]

@@ -1,0 +1,47 @@
+"""What sleep saves in training."""
+
+from __future__ import annotations
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from neurosleep.plot._style import GREY, axes
+from neurosleep.plot._tables import BEFORE_AFTER, Data, numbers, read
+
+__all__ = ["epochs_saved"]
+
+
+def epochs_saved(data: Data, *, ax: Axes | None = None) -> Axes:
+    """Epochs needed to reach an accuracy with and without sleep, over the range that both reach; the gap is shaded.
+
+    Parameters
+    ----------
+    data:
+        The table of :func:`neurosleep.analysis.epochs_saved`.
+    ax:
+        Where to draw; by default on a new figure.
+
+    Raises
+    ------
+    SettingsError
+        If a column is missing.
+    """
+    rows = read(data)
+    ax = axes(ax, 5.6, 3.4)
+    columns = ("accuracy", "epochs_without", "epochs_with", "saved")
+    accuracy, without, asleep, saved = (np.array(numbers(rows, column)) for column in columns)
+    ax.fill_betweenx(100 * accuracy, asleep, without, color="#eceff4")
+    ax.plot(without, 100 * accuracy, color=BEFORE_AFTER["before"], linewidth=2, label="without sleep")
+    ax.plot(asleep, 100 * accuracy, color=BEFORE_AFTER["after"], linewidth=2, linestyle="--", label="with sleep")
+    middle = len(rows) // 2
+    ax.annotate(
+        "",
+        (asleep[middle], 100 * accuracy[middle]),
+        (without[middle], 100 * accuracy[middle]),
+        arrowprops={"arrowstyle": "->", "color": GREY},
+    )
+    ax.set_title(f"epochs saved, mean over accuracies: {saved.mean():.2g}", fontsize="medium")
+    ax.set_xlabel("epochs per task")
+    ax.set_ylabel("accuracy (%)")
+    ax.legend(frameon=False, fontsize=9, loc="lower right")
+    return ax

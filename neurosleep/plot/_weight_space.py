@@ -1,0 +1,77 @@
+"""The way of a network through the space of its weights."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+from matplotlib.axes import Axes
+
+from neurosleep.errors import SettingsError
+from neurosleep.plot._style import MARKERS, PALETTE, axes, field, plain
+from neurosleep.plot._tables import Data, distinct, numbers, read, text
+
+__all__ = ["weight_trajectory"]
+
+
+def weight_trajectory(data: Data, *, components: tuple[int, int] = (1, 2), ax: Axes | None = None) -> Axes:
+    """The runs as paths through two principal components of their weights, with the moments named along the first run.
+
+    Parameters
+    ----------
+    data:
+        The table of :func:`neurosleep.analysis.weight_trajectory`.
+    components:
+        Which two, from 1.
+    ax:
+        Where to draw; by default on a new figure.
+
+    Raises
+    ------
+    SettingsError
+        If a component is no column of the table, or a column is missing.
+    """
+    rows = read(data)
+    first, second = components
+    for k in components:
+        if f"pc{k}" not in rows[0]:
+            raise SettingsError(f"The table has no component {k}.", expected="a column pc1, pc2, …")
+    ax = axes(ax, 5.6, 4.2)
+    runs = distinct(rows, "run")
+    for number, run in enumerate(runs):
+        own = [row for row in rows if text(row, "run") == run]
+        x, y = numbers(own, f"pc{first}"), numbers(own, f"pc{second}")
+        colour = PALETTE[number % len(PALETTE)]
+        arrow = {"arrowstyle": "->", "color": colour, "linewidth": 1.3, "shrinkA": 4, "shrinkB": 4}
+        for start, end in itertools.pairwise(zip(x, y, strict=True)):
+            ax.annotate("", end, start, arrowprops=arrow)
+        marker = MARKERS[number % len(MARKERS)]
+        ax.plot(x, y, linestyle="none", marker=marker, markersize=6, color=colour, label=plain(run))
+        if number == 0:
+            _name_moments(ax, [text(row, "moment") for row in own], list(zip(x, y, strict=True)))
+    for k, name in ((first, ax.set_xlabel), (second, ax.set_ylabel)):
+        name(f"component {k} ({100 * field(rows[0], f'share{k}'):.0f} % of the variance)")
+    ax.margins(0.12)
+    if len(runs) > 1:
+        ax.legend(frameon=False, fontsize=9, loc="upper left", bbox_to_anchor=(1.01, 1.0), borderaxespad=0)
+    return ax
+
+
+def _name_moments(ax: Axes, moments: list[str], points: list[tuple[float, float]]) -> None:
+    """The name of each moment beside its point; points that all but coincide share a label."""
+    span = [max(values) - min(values) or 1.0 for values in zip(*points, strict=True)]
+    labels: list[tuple[tuple[float, float], str]] = []
+    for moment, point in zip(moments, points, strict=True):
+        near = [k for k, (at, _) in enumerate(labels) if math.hypot(*map(_relative, at, point, span)) < 0.05]
+        if near:
+            at, names = labels[near[0]]
+            labels[near[0]] = (at, f"{names}, {moment}")
+        else:
+            labels.append((point, moment))
+    for at, names in labels:
+        behind = {"facecolor": "white", "alpha": 0.75, "edgecolor": "none", "pad": 0.5}
+        ax.annotate(plain(names), at, xytext=(6, 5), textcoords="offset points", fontsize=8, bbox=behind)
+
+
+def _relative(a: float, b: float, span: float) -> float:
+    return (a - b) / span
