@@ -69,8 +69,7 @@ def _name_moments(ax: Axes, moments: list[str], points: list[tuple[float, float]
         else:
             labels.append((point, moment))
     for at, names in labels:
-        behind = {"facecolor": "white", "alpha": 0.75, "edgecolor": "none", "pad": 0.5}
-        ax.annotate(plain(names), at, xytext=(6, 5), textcoords="offset points", fontsize=8, bbox=behind)
+        ax.annotate(plain(names), at, xytext=(6, 5), textcoords="offset points", fontsize=8)
 
 
 def _relative(a: float, b: float, span: float) -> float:
