@@ -88,26 +88,27 @@ def _factors(x: Any, factor: int, width: float, g: Any, bits: Any) -> None:
 @numba.njit(cache=True)  # type: ignore[untyped-decorator, unused-ignore]
 def _gather(w: Any, indices: Any, first: int, last: int, acc: Any) -> None:
     """Sum of the rows of ``w`` that fired, into ``acc``; several rows at a time, for fewer passes over ``acc``."""
+    # Rows by number, not as views of their own: making a view costs as much as summing a good part of a row.
     width = len(acc)
-    r0 = w[indices[first]]
+    r0 = indices[first]
     for j in range(width):
-        acc[j] = r0[j]
+        acc[j] = w[r0, j]
     k = first + 1
     while k + 7 < last:
-        r0, r1, r2, r3 = w[indices[k]], w[indices[k + 1]], w[indices[k + 2]], w[indices[k + 3]]
-        r4, r5, r6, r7 = w[indices[k + 4]], w[indices[k + 5]], w[indices[k + 6]], w[indices[k + 7]]
+        r0, r1, r2, r3 = indices[k], indices[k + 1], indices[k + 2], indices[k + 3]
+        r4, r5, r6, r7 = indices[k + 4], indices[k + 5], indices[k + 6], indices[k + 7]
         for j in range(width):
-            acc[j] = acc[j] + r0[j] + r1[j] + r2[j] + r3[j] + r4[j] + r5[j] + r6[j] + r7[j]
+            acc[j] = acc[j] + w[r0, j] + w[r1, j] + w[r2, j] + w[r3, j] + w[r4, j] + w[r5, j] + w[r6, j] + w[r7, j]
         k += 8
     while k + 1 < last:
-        r0, r1 = w[indices[k]], w[indices[k + 1]]
+        r0, r1 = indices[k], indices[k + 1]
         for j in range(width):
-            acc[j] = acc[j] + r0[j] + r1[j]
+            acc[j] = acc[j] + w[r0, j] + w[r1, j]
         k += 2
     if k < last:
-        r0 = w[indices[k]]
+        r0 = indices[k]
         for j in range(width):
-            acc[j] += r0[j]
+            acc[j] += w[r0, j]
 
 
 @numba.njit(cache=True, boundscheck=False)  # type: ignore[untyped-decorator, unused-ignore]
