@@ -62,7 +62,7 @@ class CmaEs(optuna.samplers.BaseSampler):
             search.tell([self._outcome(finished[generation * size + k], names) for k in range(size)])
             generation += 1
         point = search.ask()
-        return {n: _from_unit(self._numbers[n], u) for n, u in zip(names, point, strict=True)}
+        return {n: _from_unit(self._numbers[n], float(u)) for n, u in zip(names, point, strict=True)}
 
     def sample_independent(
         self, study: optuna.Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution

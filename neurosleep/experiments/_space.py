@@ -28,7 +28,7 @@ from importlib import resources
 from typing import Any
 
 from neurosleep.errors import SettingsError
-from neurosleep.experiments.settings import apply_changes, check_strategies, read_experiment, sleep_settings
+from neurosleep.experiments.settings import apply_changes, check_strategies, read_experiment
 
 __all__ = ["Parameter", "Space", "search_space"]
 
@@ -302,7 +302,7 @@ def _value_at(settings: Mapping[str, Any], path: str) -> Any:
     for part in path.split("."):
         value = value.get(part) if isinstance(value, Mapping) else None
     if path == "sleep.thresholds" and value is None:
-        return list(sleep_settings(settings).thresholds)
+        return [1.0] * (len(settings["network"]["sizes"]) - 1)
     return value
 
 
@@ -318,7 +318,9 @@ def _fix(settings: Mapping[str, Any], key: str, value: Any) -> dict[str, Any]:
     fixed = apply_changes(settings, [(key, value)])
     if key != "sleep.alpha_scale":
         return fixed
-    sleep_settings(fixed)  # refuses a scale that is not positive
-    factor = fixed["sleep"]["alpha_scale"] / settings["sleep"]["alpha_scale"]
-    thresholds = [float(f"{factor * threshold:.{_DIGITS}g}") for threshold in sleep_settings(settings).thresholds]
+    scales = [table["sleep"]["alpha_scale"] for table in (settings, fixed)]
+    if min(scales) <= 0:
+        raise SettingsError(f"sleep.alpha_scale is {min(scales)!r}.", expected="a number > 0")
+    factor = scales[1] / scales[0]
+    thresholds = [float(f"{factor * threshold:.{_DIGITS}g}") for threshold in _list_at(settings, "sleep.thresholds")]
     return apply_changes(fixed, [("sleep.thresholds", thresholds)])

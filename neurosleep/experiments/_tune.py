@@ -98,8 +98,11 @@ class TuneRequest:
     def trial_run(self, settings: dict[str, Any], number: int | str, seed: int) -> RunRequest:
         """The run of one tuning seed; it goes on where a killed one stopped."""
         settings = apply_changes(settings, [("data.split", "validation")])
-        out = str(self.folder / "runs")
-        return replace(self.run, variant=f"trial{number}", settings=settings, seed=seed, out=out, resume=True)
+        return replace(self.run, settings=settings, seed=seed, out=str(self.runs(number)), resume=True)
+
+    def runs(self, number: int | str) -> Path:
+        """Folder of the runs of a trial."""
+        return self.folder / "runs" / f"trial{number}"
 
 
 def tune(request: TuneRequest, *, jobs: int = 1, report: Report = lambda number, text: None) -> dict[str, Any]:
@@ -132,14 +135,24 @@ def tune(request: TuneRequest, *, jobs: int = 1, report: Report = lambda number,
             hint="give the same settings to --resume (--trials may differ), or choose another folder with --out",
         )
     study = _open(request)
-    for number in range(min(len(study.finished()), request.trials)):
-        report(number, "done")
+    told: set[int] = set()
+
+    def unfinished() -> bool:
+        """Whether trials are left; tells of those that have ended since, here, elsewhere or in an earlier call."""
+        finished = {trial.number for trial in study.finished()}
+        for number in sorted(finished - told):
+            if number < request.trials:
+                report(number, "done")
+        told.update(finished)
+        return len(finished) < request.trials
+
     if jobs == 1:
-        while len(study.finished()) < request.trials:
+        while unfinished():
             _one_trial(request, report)
     else:
-        _side_by_side(request, study, jobs, report)
-    shutil.rmtree(request.folder / "runs", ignore_errors=True)
+        _side_by_side(request, unfinished, jobs)
+    for trial in study.finished():  # what processes left that were killed just before they would have removed it
+        shutil.rmtree(request.runs(trial.number), ignore_errors=True)
     return _finish(request, study)
 
 
@@ -185,13 +198,13 @@ def _open(request: TuneRequest) -> Study:
     return Study(request.folder, request.space, request.sampler, request.seed)
 
 
-def _one_trial(request: TuneRequest, report: Report = lambda number, text: None) -> int | None:
-    """Compute one trial that nobody else has; its number, or None after a moment if there is none at present."""
+def _one_trial(request: TuneRequest, report: Report = lambda number, text: None) -> None:
+    """Compute one trial that nobody else has; if there is none at present, wait a moment."""
     study = _open(request)
     with study.reserve(request.trials) as trial:
         if trial is None:
             time.sleep(0.2)
-            return None
+            return
         settings = request.space.settings(study.values(trial))
         accuracies: list[float] = []
         for step, seed in enumerate(request.tuning_seeds):
@@ -209,9 +222,7 @@ def _one_trial(request: TuneRequest, report: Report = lambda number, text: None)
             trial.set_user_attr("accuracies", accuracies)
             study.tell(trial, statistics.fmean(accuracies))
         # Weights and figures of every trial would fill the disk; what a trial was and gave is in the journal.
-        shutil.rmtree(request.folder / "runs" / request.run.experiment / f"trial{trial.number}", ignore_errors=True)
-        report(trial.number, "done")
-        return trial.number
+        shutil.rmtree(request.runs(trial.number), ignore_errors=True)
 
 
 def _accuracy(run: RunRequest, report: Callable[[str], None]) -> float:
@@ -223,19 +234,17 @@ def _accuracy(run: RunRequest, report: Callable[[str], None]) -> float:
     return 0.0 if accuracy is None else float(accuracy)
 
 
-def _side_by_side(request: TuneRequest, study: Study, jobs: int, report: Report) -> None:
+def _side_by_side(request: TuneRequest, unfinished: Callable[[], bool], jobs: int) -> None:
     context = multiprocessing.get_context("spawn")
     others = set(multiprocessing.active_children())
-    running: set[Future[int | None]] = set()
+    running: set[Future[None]] = set()
     with ProcessPoolExecutor(jobs, mp_context=context, initializer=_start_worker) as pool:
         try:
-            while len(study.finished()) < request.trials:
+            while unfinished():
                 running |= {pool.submit(_one_trial, request) for _ in range(jobs - len(running))}
                 done, running = wait(running, return_when=FIRST_COMPLETED)
                 for future in done:
-                    number = future.result()
-                    if number is not None:
-                        report(number, "done")
+                    future.result()
         except BrokenProcessPool as error:
             raise RunFolderError(
                 "A worker process was ended from outside.", hint="--resume goes on where the search stopped"

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from neurosleep.errors import RunFolderError, SettingsError
+from neurosleep.experiments._tuned import load_tuned
 from neurosleep.experiments.settings import (
     Published,
     change_text,
@@ -87,20 +88,20 @@ def _published(experiment: str, variant: str) -> dict[str, Published]:
 
 
 def _changes(run: Path, experiment: str, variant: str, strategy: str) -> str:
-    """The ``--set`` options that a run was made with, found from its settings where they lie beside its metrics."""
+    """The options that a run was made with, found from its settings where they lie beside its metrics."""
     try:
         name = variant.partition(",")[0]
         known = name if name in variant_names(experiment) else None
-        _, before = load_settings(experiment, strategy=strategy, variant=known)
+        option = f" --variant {known}" if known else ""
+        if name == "tuned" and not known:
+            option, before = " --tuned", load_tuned(experiment, strategy)
+        else:
+            _, before = load_settings(experiment, strategy=strategy, variant=known)
         changes = changes_between(before, load_settings(str(run / "config.toml"))[1])
-        if known:
-            return f" --variant {known}" + "".join(
-                f" --set {shlex.quote(change_text(key, value))}" for key, value in changes
-            )
     except SettingsError:
         # The name of a variant cannot be turned back: odd characters were replaced in it, and the end may be cut.
         return "" if variant == "default" else "  # and --set as the name of the variant says"
-    return "".join(f" --set {shlex.quote(change_text(key, value))}" for key, value in changes)
+    return option + "".join(f" --set {shlex.quote(change_text(key, value))}" for key, value in changes)
 
 
 def _seeds(numbers: Iterable[int]) -> tuple[str, ...]:

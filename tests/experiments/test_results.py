@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from neurosleep.errors import RunFolderError
-from neurosleep.experiments import apply_changes, load_settings, results_page
+from neurosleep.experiments import apply_changes, load_settings, results, results_page
 from neurosleep.experiments.settings import dump_toml
 
 SOURCE = "Tadros et al. (2022), Table 1, doi:10.1038/s41467-022-34938-7"
@@ -91,6 +91,17 @@ def test_commands_have_the_changes_of_a_variant(tmp_path: Path) -> None:
     page = results_page(tmp_path)[0]
     assert commands(page) == [f"{begin} --set sleep.scale_data=current --set 'sleep.thresholds=[1.0, 2.0, 3.0]'"]
     assert "48.47" in page
+
+
+def test_commands_name_the_tuned_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = apply_changes(load_settings("src2022/mnist")[1], [("sleep.steps", 9000), ("wake.lr", 0.07)])
+    monkeypatch.setattr(results, "load_tuned", lambda experiment, strategy: found)
+    begin = "neurosleep run src2022/mnist --strategy src --seeds 1 --data DIR --out OUT --tuned"
+    folder = add(tmp_path, "src", 0, 0.4, variant="tuned")
+    (folder / "config.toml").write_text(dump_toml(found))
+    assert commands(results_page(tmp_path)[0]) == [begin]
+    (folder / "config.toml").write_text(dump_toml(apply_changes(found, [("wake.lr", 0.08)])))
+    assert commands(results_page(tmp_path)[0]) == [f"{begin} --set wake.lr=0.08"]
 
 
 def test_other_data_and_experiments_of_ones_own_have_nothing_published_beside_them(tmp_path: Path) -> None:
