@@ -77,6 +77,7 @@ _DEFAULTS: dict[str, Any] = {
         "growth": 1 / 3,
         "lengths": None,
         "statistics": "seen",
+        "spike_limit": None,
         "max_rate": 239.515363,
         "window": None,
         "process": "bernoulli",
@@ -98,6 +99,7 @@ _OPTIONAL = {
     "joint.epochs": int,
     "sleep.after": list,
     "sleep.lengths": list,
+    "sleep.spike_limit": float,
     "sleep.window": int,
     "sleep.thresholds": list,
 }

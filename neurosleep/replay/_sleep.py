@@ -21,7 +21,7 @@ CHUNK = 1000
 
 @dataclass(frozen=True)
 class Divergence:
-    """Where a night left the bounds: after which step, and the projection whose weights did."""
+    """Where a night left the bounds: after which step, and the projection whose weights did, or the firing."""
 
     step: int
     projection: str
@@ -61,6 +61,7 @@ def sleep(
     seed: int = 0,
     task: int = 0,
     bound: float = 1e6,
+    spike_limit: float | None = None,
     device: str = "cpu",
     progress: Callable[[int], None] = lambda steps: None,
 ) -> Night:
@@ -80,6 +81,9 @@ def sleep(
         Key of the drive's random stream: chunk k of it is drawn from (seed, task, k).
     bound:
         A weight beyond this size, or one that is not finite, ends the night as diverged (looked at every 1000 steps).
+    spike_limit:
+        More spikes per step than this, of all populations but the inputs, in the mean of 1000 steps, end the night as
+        diverged too: a network in a seizure learns nothing, and slowly. None: no limit.
     progress:
         Called with the number of steps done so far.
 
@@ -96,6 +100,8 @@ def sleep(
             expected="one input population of that size",
             found=", ".join(f"{p.name}: {p.size}" for p in inputs) or "no input population",
         )
+    if spike_limit is not None and not spike_limit > 0:
+        raise SettingsError(f"The spike limit is {spike_limit!r}.", expected="a number of spikes per step > 0, or None")
     begin = perf_counter()
     session = get_engine(engine).start(network, rule, device=device)
     recorder = Recorder(record or Record(), {p.name: p.size for p in network.populations}, network.dt)
@@ -103,7 +109,12 @@ def sleep(
     for chunk, start in enumerate(range(0, steps, CHUNK)):
         # A whole chunk is always drawn, so that a shorter night is the beginning of a longer one.
         events = drive.draw(numpy_generator(seed, "drive", task, chunk), CHUNK).slice(0, min(CHUNK, steps - start))
-        recorder.add(session.run({inputs[0].name: events}))
+        spikes = session.run({inputs[0].name: events})
+        recorder.add(spikes)
+        fired = sum(train.count for name, train in spikes.items() if name != inputs[0].name)
+        if spike_limit is not None and fired > spike_limit * events.steps:
+            where = Divergence(start + events.steps, f"firing: {fired / events.steps:.0f} spikes per step")
+            return Night(network, recorder.recording(), "diverged", perf_counter() - begin, where)
         for projection, weight in zip(projections, session.weights(), strict=True):
             if not bool(torch.isfinite(weight).all()) or float(weight.abs().max()) > bound:
                 where = Divergence(start + events.steps, f"{projection.source} -> {projection.target}")

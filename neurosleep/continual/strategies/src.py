@@ -42,6 +42,8 @@ class SleepSettings:
         Steps of the sleep after task k (from 1): ``steps * (1 + growth * (k - 1))``, or ``lengths[k - 1]`` if given.
     statistics:
         Whether mean input and maxima come from the tasks ``"seen"`` so far, or from the ``"first"`` only.
+    spike_limit:
+        As in :func:`~neurosleep.replay.sleep`.
     """
 
     rule: PlasticityRule
@@ -59,6 +61,7 @@ class SleepSettings:
     growth: float = 1 / 3
     lengths: Sequence[int] | None = None
     statistics: Literal["seen", "first"] = "seen"
+    spike_limit: float | None = None
 
     def __post_init__(self) -> None:
         if self.statistics not in ("seen", "first"):
@@ -156,6 +159,7 @@ class SRC(Strategy):
             record=self.record,
             seed=learner.seed,
             task=learner.task,
+            spike_limit=s.spike_limit,
             progress=lambda done: self.progress(done, steps),
         )
         if learner.night.status == "done":

@@ -1,0 +1,35 @@
+"""A night in which the network fires without end is given up, and says so."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+import neurosleep as ns
+from neurosleep.errors import SettingsError
+from neurosleep.spiking import Population, Projection, SpikingNetwork
+
+
+def _network(threshold: float) -> SpikingNetwork:
+    return SpikingNetwork(
+        (Population("input", "input", (4,)), Population("out", "lif", (3,), threshold=threshold)),
+        (Projection("input", "out", weight=torch.ones(3, 4)),),
+    )
+
+
+def test_a_seizure_ends_the_night() -> None:
+    drive = ns.MeanDrive(np.ones(4), max_rate=500.0)
+    rule = ns.SRCRule(inc=0.0, dec=0.0)
+    night = ns.sleep(_network(1.0), drive=drive, rule=rule, steps=5000, spike_limit=2.0)
+    assert night.status == "diverged" and night.divergence is not None
+    assert night.divergence.step == 1000 and "3 spikes per step" in night.divergence.projection
+    assert night.recording.steps == 1000
+    assert torch.equal(night.network.weights[0], torch.ones(3, 4))
+    for quiet in (
+        ns.sleep(_network(1.0), drive=drive, rule=rule, steps=5000),
+        ns.sleep(_network(1e6), drive=drive, rule=rule, steps=5000, spike_limit=2.0),
+    ):
+        assert quiet.status == "done"
+    with pytest.raises(SettingsError, match="spike limit"):
+        ns.sleep(_network(1.0), drive=drive, rule=rule, steps=10, spike_limit=0.0)
