@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import ctypes
 import importlib.metadata
 import multiprocessing
@@ -32,6 +33,7 @@ from neurosleep.continual import (
 )
 from neurosleep.data import RunningMean, Task
 from neurosleep.errors import RunFolderError, SettingsError, unknown_name
+from neurosleep.experiments._analysis import write_analysis
 from neurosleep.experiments._commit import own_commit
 from neurosleep.experiments._report import write_run_figures
 from neurosleep.experiments._scenario import LastTaskOnly, kind_of, tasks_of
@@ -183,12 +185,14 @@ def _check_fit(request: RunRequest, tasks: list[Task]) -> None:
         raise SettingsError(
             f"network.sizes is {sizes!r}.", expected=f"{inputs} inputs and at least {classes} outputs for this data"
         )
+    backprop_settings(request.settings, request.strategy, len(tasks))
     parts = request.strategy.split("+")
     if "src" in parts:
         sleep_settings(request.settings).drive(np.zeros(inputs), shape)
-    if "icarl" in parts and request.settings["icarl"]["k"] < classes:
+    kept = sum(len(task.classes) for task in tasks)
+    if "icarl" in parts and request.settings["icarl"]["k"] < kept:
         raise SettingsError(
-            f"icarl.k is {request.settings['icarl']['k']}.", expected=f"at least {classes}, one exemplar per class"
+            f"icarl.k is {request.settings['icarl']['k']}.", expected=f"at least {kept}, one exemplar per class"
         )
 
 
@@ -249,7 +253,15 @@ def run_one(request: RunRequest, report: Report = lambda text: None) -> dict[str
             write_whole(folder.path / "config.toml", config)
             folder.write_json("environment.json", _environment(request))
 
+        awake = copy.deepcopy(network)
+
         def keep(phase: str, task: int) -> None:
+            if settings["analyse"] and phase == "wake":
+                awake.load_state_dict(network.state_dict())
+            last = phase == "sleep" and task + 1 == len(learner.tasks)
+            if settings["analyse"] and last and learner.night is not None and progress.status == "done":
+                report("analysing the last sleep")
+                write_analysis(folder.path, awake, network, learner.night.recording, tests, seed=request.seed)
             if learner.night is not None and phase == "sleep":
                 recording = learner.night.recording
                 progress.nights[-1] |= {
@@ -269,10 +281,11 @@ def run_one(request: RunRequest, report: Report = lambda text: None) -> dict[str
             done = progress.after[-1] if phase == "sleep" else progress.before_sleep[-1]
             report(f"task {task + 1} of {len(learner.tasks)}, {phase}: {100 * sum(done) / len(done):.1f} %")
 
+        training = backprop_settings(settings, request.strategy, len(tests))
         learn_tasks(
             learner,
             strategy,
-            backprop_settings(settings, request.strategy, len(learner.tasks)),
+            training[-1:] if isinstance(strategy, LastTaskOnly) else training,
             tests,
             progress,
             after_phase=keep,

@@ -39,6 +39,7 @@ __all__ = [
 _DEFAULTS: dict[str, Any] = {
     "engine": "event",
     "record": "counts",
+    "analyse": False,
     "faithful": False,
     "order": "sleep-first",
     "data": {

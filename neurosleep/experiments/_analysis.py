@@ -1,0 +1,75 @@
+"""The analyses of a run's last sleep, as tables and figures in its folder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from neurosleep import plot
+from neurosleep.analysis import Table, analyse_sleep, patch_drive, patch_weights
+from neurosleep.data import Task, to_float
+from neurosleep.experiments.run_folder import write_whole
+from neurosleep.networks import MLP
+from neurosleep.spiking import Recording
+
+__all__ = ["write_analysis"]
+
+
+def write_analysis(
+    folder: Path, before: MLP, after: MLP, recording: Recording, tasks: Sequence[Task], *, seed: int = 0
+) -> list[Path]:
+    """Analyse one sleep and write ``analysis/NAME.csv`` and ``figures/NAME.png`` below ``folder``.
+
+    ``before`` and ``after`` are the awake networks around the sleep, ``tasks`` those learnt so far.
+    """
+    images = np.concatenate([task.test_images.reshape(len(task.test_images), -1) for task in tasks])
+    labels = np.concatenate([task.test_labels for task in tasks])
+    x, y = torch.from_numpy(to_float(images)), torch.from_numpy(labels)
+    classes = [task.classes for task in tasks]
+    tables = analyse_sleep(before, after, recording, x, y, classes, seed=seed)
+    if len(before.weights) == 1 and len(tasks) > 1:
+        tables["patch_drive"] = patch_drive(before, after, x, y, classes)
+        tables["patch_weights"] = patch_weights(before, after, x, y, classes)
+    written = []
+    for name, table in tables.items():
+        path = folder / "analysis" / f"{name}.csv"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        table.to_csv(path)
+        written.append(path)
+        for label, draw in _drawings(name, table):
+            figure = plot.figure(7.0, 4.2)
+            draw(figure.subplots())
+            path = folder / "figures" / f"{label}.png"
+            write_whole(path, plot.to_png_bytes(figure, dpi=110))
+            written.append(path)
+    return written
+
+
+def _drawings(name: str, table: Table) -> list[tuple[str, Callable[[Any], None]]]:
+    """Name of each figure of a table, and the function that draws it."""
+    if name == "patch_weights":
+        return [(f"{name}_task{t}", partial(_draw, plot.patch_weights, table, task=t)) for t in (1, 2)]
+    function = getattr(plot, name, None)
+    if function is None:
+        return []
+    if name not in ("class_correlation", "task_specific_firing", "weight_histogram"):
+        return [(name, partial(_draw, function, table))]
+    layers = dict.fromkeys(str(row["layer"]) for row in table.rows())
+    found: list[tuple[str, Callable[[Any], None]]] = [
+        (f"{name}_{layer}", partial(_draw, function, table, layer=layer)) for layer in layers
+    ]
+    if name == "class_correlation":
+        found += [
+            (f"correlation_change_{layer}", partial(_draw, plot.correlation_change, table, layer=layer))
+            for layer in layers
+        ]
+    return found
+
+
+def _draw(function: Callable[..., Any], table: Table, ax: Any, **options: Any) -> None:
+    function(table, ax=ax, **options)

@@ -1,0 +1,46 @@
+"""A run with ``analyse`` leaves the analyses of its last sleep in its folder, as tables and as pictures."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from neurosleep.cli.app import app
+
+
+def _rows(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def _run(out: Path, *arguments: str) -> Path:
+    result = CliRunner().invoke(
+        app, ["run", *arguments, "--strategy", "src", "--set", "analyse=true", "--out", str(out)]
+    )
+    assert result.exit_code == 0, result.output
+    (folder,) = (path.parent for path in out.rglob("metrics.json"))
+    return folder
+
+
+def test_analyses_of_digits(tmp_path: Path) -> None:
+    sets = ["sleep.steps=400", "wake.epochs=1", "data.images_per_task=500", "network.sizes=[784,60,40,10]"]
+    folder = _run(tmp_path, "demo/mnist-mini", *(x for s in sets for x in ("--set", s)))
+    tables = {path.stem: _rows(path) for path in (folder / "analysis").glob("*.csv")}
+    assert {"class_correlation", "sparseness", "input_drive", "task_specific_firing", "weight_summary"} <= set(tables)
+    assert all(tables.values())
+    for name in ("sparseness", "input_drive", "class_correlation_hidden1", "weight_histogram_output"):
+        assert (folder / "figures" / f"{name}.png").stat().st_size > 2000
+    moved = [
+        float(row["after"]) - float(row["before"]) for row in tables["class_correlation"] if row["layer"] == "hidden1"
+    ]
+    assert any(abs(change) > 1e-6 for change in moved)
+
+
+@pytest.mark.parametrize("overlap", [12])
+def test_analyses_of_patches(tmp_path: Path, overlap: int) -> None:
+    folder = _run(tmp_path, "src2022/patches", "--variant", f"overlap-{overlap:02d}", "--set", "sleep.steps=500")
+    assert _rows(folder / "analysis" / "patch_drive.csv")
+    assert (folder / "figures" / "patch_weights_task1.png").stat().st_size > 2000
