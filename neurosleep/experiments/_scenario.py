@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from neurosleep.continual import Strategy
-from neurosleep.data import Task, class_incremental, cross_modal, load_dataset, patches
+from neurosleep.data import Task, class_incremental, cross_modal, load_dataset, patches, scale_by_maximum
 from neurosleep.errors import SettingsError, unknown_name
 from neurosleep.functional import numpy_generator
 
@@ -45,6 +45,7 @@ def tasks_of(settings: Mapping[str, Any], folder: str | None, seed: int) -> list
         ("evaluate", ("test", "train")),
         ("control", ("sequence", "last")),
         ("split", ("test", "validation")),
+        ("scale", ("none", "maximum", "maximum-of-each")),
     ):
         if data[key] not in known:
             raise unknown_name(key, str(data[key]), known)
@@ -63,6 +64,8 @@ def tasks_of(settings: Mapping[str, Any], folder: str | None, seed: int) -> list
             dataset = patches(width=data["width"], overlap=data["overlap"], seed=seed)
         else:
             dataset = load_dataset(data["name"], folder)
+            if data["scale"] != "none":
+                dataset = scale_by_maximum(dataset, faithful=data["scale"] == "maximum-of-each")
         classes, n = data["tasks"], data["classes_per_task"]
         if n < 1:
             raise SettingsError(f"data.classes_per_task is {n!r}.", expected="at least 1")

@@ -52,6 +52,7 @@ _DEFAULTS: dict[str, Any] = {
         "split": "test",
         "evaluate": "test",
         "control": "sequence",
+        "scale": "none",
         "width": 10,
         "overlap": 12,
     },
