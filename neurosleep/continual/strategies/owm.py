@@ -32,6 +32,7 @@ class OWM(Strategy):
     """
 
     name: ClassVar[str] = "owm"
+    changes_gradients: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -61,7 +62,8 @@ class OWM(Strategy):
                 f"owm.alpha has {len(self.alpha)} entries.", expected=f"{len(weights)}, one for each layer with weights"
             )
         if not self._projectors:
-            self._projectors = [torch.eye(weight.shape[1], dtype=weight.dtype) for weight in weights]
+            # In float64: in float32 rounding errors grow without bound for a small alpha (1e-4 on MNIST).
+            self._projectors = [torch.eye(weight.shape[1], dtype=torch.float64) for weight in weights]
 
     @torch.no_grad()
     def after_backward(self, learner: Learner, batch: Batch) -> None:
@@ -71,7 +73,7 @@ class OWM(Strategy):
             learner.network.weights, batch.deltas, batch.inputs, self._projectors, strict=True
         ):
             # (delta^T inputs) P = delta^T (inputs P): the batch is much smaller than the layer.
-            weight.grad = delta.T @ (inputs @ projector)
+            weight.grad = delta.T @ (inputs @ projector.to(inputs.dtype))
             gradients.append(weight.grad)
         norm = torch.sqrt(sum((g.square().sum() for g in gradients), torch.zeros(())))
         if norm > self.clip:
@@ -82,7 +84,7 @@ class OWM(Strategy):
     def after_step(self, learner: Learner, batch: Batch) -> None:
         """Take the batch's mean inputs out of the space."""
         for projector, inputs, alpha, decay in zip(self._projectors, batch.inputs, self.alpha, self.decay, strict=True):
-            mean = inputs.mean(0)
+            mean = inputs.mean(0).double()
             k = projector @ mean
             projector.addr_(k, k, alpha=-1 / float(alpha * decay**batch.progress + mean @ k))
 
