@@ -136,20 +136,20 @@ def check_request(request: RunRequest) -> None:
     check_strategies([request.strategy])
     check_seed(request.seed)
     backprop_settings(request.settings, request.strategy)
-    sleeping = sleep_settings(request.settings)
     sizes = request.settings["network"]["sizes"]
     MLP([2, 2], dropout=request.settings["network"]["dropout"], init=request.settings["network"]["init"])
     if not all(isinstance(size, int) and size >= 1 for size in sizes) or len(sizes) < 2:
         raise SettingsError(f"network.sizes is {sizes!r}.", expected="at least two whole numbers of at least 1")
-    if len(sleeping.thresholds) != len(sizes) - 1:
-        raise SettingsError(
-            f"sleep.thresholds has {len(sleeping.thresholds)} entries.", expected=f"{len(sizes) - 1}, one per layer"
-        )
     if request.settings["engine"] not in engine_names():
         raise unknown_name("engine", request.settings["engine"], engine_names())
     engine = get_engine(request.settings["engine"])
     strategy = _strategy(request)
     if strategy.sleeps:
+        sleeping = sleep_settings(request.settings)
+        if len(sleeping.thresholds) != len(sizes) - 1:
+            raise SettingsError(
+                f"sleep.thresholds has {len(sleeping.thresholds)} entries.", expected=f"{len(sizes) - 1}, one per layer"
+            )
         # Two neurons are enough to find that an extra is missing, or that the engine does not know the rule.
         pair = (Population("input", "input", (1,)), Population("output", "lif", (1,), decay=sleeping.decay))
         link = Projection("input", "output", weight=torch.zeros(1, 1))

@@ -62,8 +62,18 @@ def test_list_says_what_there_is() -> None:
     code, found, errors = call("list")
     assert code == 0
     assert errors == ""
-    assert {"src2022/mnist", "src2022/fashion"} <= set(found["experiments"])
-    assert found["strategies"] == ["sequential", "joint", "src"]
+    published = ("patches", "mnist", "fashion", "crossmodal", "cifar10", "cub200", "undertrained", "task2-length")
+    swept = (
+        "mnist-rehearsal",
+        "mnist-icarl",
+        "fashion-rehearsal",
+        "fashion-icarl",
+        "cifar10-rehearsal",
+        "cifar10-icarl",
+    )
+    assert {f"src2022/{name}" for name in published + swept} <= set(found["experiments"])
+    parts = {"sequential", "joint", "joint-matched", "ewc", "si", "owm", "lwf", "rehearsal", "icarl", "src"}
+    assert set(found["strategies"]) == parts
     assert {"event", "reference"} <= set(found["engines"])
     assert "src" in found["rules"]
     assert "mnist-mini" in found["datasets"]
