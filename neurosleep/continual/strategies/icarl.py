@@ -73,20 +73,22 @@ class ICaRL(Strategy):
         if isinstance(k, bool) or not isinstance(k, int) or k < 1:
             raise SettingsError(f"icarl.k is {k!r}.", expected="a whole number, at least one exemplar per class")
         self.k, self.herding, self.distillation, self.faithful = k, herding, distillation, faithful
-        # Class -> (number of its task, row in that task's training images) of each exemplar, in order of choice.
-        self._chosen: dict[int, Tensor] = {}
+        # (Number of a task, class) -> rows of its exemplars among the task's training images, in order of choice. Tasks
+        # may share classes (cross-modal); each then keeps exemplars of its own.
+        self._chosen: dict[tuple[int, int], Tensor] = {}
 
-    def _images(self, learner: Learner, c: int) -> Tensor:
-        rows = self._chosen[c]
-        task = learner.tasks[int(rows[0, 0])]
-        return torch.from_numpy(to_float(task.train_images[rows[:, 1].numpy()]))
+    def _images(self, learner: Learner) -> list[Tensor]:
+        return [
+            torch.from_numpy(to_float(learner.tasks[task].train_images[rows.numpy()]))
+            for (task, _), rows in self._chosen.items()
+        ]
 
     def training_data(self, learner: Learner, images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         """The task's own images and the exemplars after them."""
         if not self._chosen:
             return images, targets
-        stored = torch.cat([self._images(learner, c) for c in self._chosen])
-        labels = torch.cat([torch.full((len(rows),), c) for c, rows in self._chosen.items()])
+        stored = torch.cat(self._images(learner))
+        labels = torch.cat([torch.full((len(rows),), c) for (_, c), rows in self._chosen.items()])
         if not self.distillation:
             return torch.cat([images, stored]), torch.cat([targets, labels])
         with torch.no_grad():
@@ -100,17 +102,18 @@ class ICaRL(Strategy):
         task = learner.tasks[learner.task]
         classes = len(self._chosen) + len(task.classes)
         count = max(int(self.k / classes + 0.5), 1)
-        self._chosen = {c: rows[:count] for c, rows in self._chosen.items()}
+        self._chosen = {key: rows[:count] for key, rows in self._chosen.items()}
         labels = torch.from_numpy(task.train_labels)
         network = learner.network.eval()
-        for c in task.classes:
+        for c in sorted(task.classes):
             rows = (labels == c).nonzero().squeeze(1)
             if self.herding:
                 features = _features(network, torch.from_numpy(to_float(task.train_images[rows.numpy()])))
                 best = herding(features, count, faithful=self.faithful)
             else:
-                best = torch.randperm(len(rows), generator=torch_generator(learner.seed, "exemplars", c))[:count]
-            self._chosen[c] = torch.stack([torch.full_like(best, learner.task), rows[best]], dim=1)
+                stream = torch_generator(learner.seed, "exemplars", learner.task, c)
+                best = torch.randperm(len(rows), generator=stream)[:count]
+            self._chosen[learner.task, c] = rows[best]
 
     def read_outs(self, learner: Learner) -> dict[str, Callable[[Tensor], Tensor]]:
         """Nearest mean of exemplars."""
@@ -118,8 +121,8 @@ class ICaRL(Strategy):
             return {}
         network = learner.network.eval()
         with torch.no_grad():
-            means = torch.stack([_features(network, self._images(learner, c)).mean(0) for c in self._chosen])
-        classes = torch.tensor(list(self._chosen))
+            means = torch.stack([_features(network, images).mean(0) for images in self._images(learner)])
+        classes = torch.tensor([c for _, c in self._chosen])
 
         @torch.no_grad()
         def nearest(images: Tensor) -> Tensor:
@@ -129,12 +132,12 @@ class ICaRL(Strategy):
 
     def state_dict(self) -> dict[str, Tensor]:
         """The exemplars' numbers."""
-        return {f"class{c}": rows for c, rows in self._chosen.items()}
+        return {f"task{task}.class{c}": rows for (task, c), rows in self._chosen.items()}
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
-        """Take them back, classes in the order they were learnt."""
-        found = {int(name.removeprefix("class")): rows for name, rows in state.items()}
-        self._chosen = dict(sorted(found.items(), key=lambda item: (int(item[1][0, 0]), item[0])))
+        """Take them back, in the order they were chosen."""
+        names = [(name.removeprefix("task").split(".class"), rows) for name, rows in state.items()]
+        self._chosen = dict(sorted(((int(task), int(c)), rows) for (task, c), rows in names))
 
 
 def _features(network: MLP, images: Tensor) -> Tensor:
