@@ -53,6 +53,8 @@ class Strategy:
     reads_old_data: bool = False
     #: Whether it decides what is trained on; two of these cannot be combined.
     chooses_data: ClassVar[bool] = False
+    #: Whether it changes the gradients; two of these cannot be combined, since each needs those of the loss alone.
+    changes_gradients: ClassVar[bool] = False
 
     def tasks(self, tasks: list[Task]) -> list[Task]:
         """The tasks as this strategy gets to see them."""

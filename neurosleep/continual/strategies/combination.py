@@ -34,13 +34,17 @@ def check_combination(parts: Sequence[type[Strategy]]) -> None:
             f"The strategy {text!r} combines with sequential, which does nothing.",
             hint=f"{'+'.join(n for n in names if n != 'sequential')} is the same",
         )
-    choosing = [part.name for part in parts if part.chooses_data]
-    if len(choosing) > 1:
-        raise SettingsError(
-            f"The strategy {text!r} cannot be composed.",
-            found=f"{' and '.join(choosing)} each decide what is trained on",
-            expected="at most one of them",
-        )
+    for attribute, what in (
+        ("chooses_data", "decide what is trained on"),
+        ("changes_gradients", "change the gradients"),
+    ):
+        same = [part.name for part in parts if getattr(part, attribute)]
+        if len(same) > 1:
+            raise SettingsError(
+                f"The strategy {text!r} cannot be composed.",
+                found=f"{' and '.join(same)} each {what}",
+                expected="at most one of them",
+            )
     if len(parts) > 1 and any(name.startswith("joint") for name in names) and "src" not in names:
         raise SettingsError(
             f"The strategy {text!r} cannot be composed.",

@@ -78,6 +78,7 @@ class EWC(Strategy):
     """
 
     name: ClassVar[str] = "ewc"
+    changes_gradients: ClassVar[bool] = True
 
     def __init__(
         self, strength: float = 100.0, mode: Mode = "separate", gamma: float = 1.0, fisher: Labels = "expected"

@@ -31,6 +31,7 @@ class SI(Strategy):
     """
 
     name: ClassVar[str] = "si"
+    changes_gradients: ClassVar[bool] = True
 
     def __init__(self, strength: float = 5.0, damping: float = 0.1) -> None:
         if not 0 <= strength < float("inf"):
