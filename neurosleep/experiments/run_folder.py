@@ -105,7 +105,8 @@ class RunFolder:
         try:
             with safe_open(path, framework="pt") as file:  # type: ignore[no-untyped-call, unused-ignore]
                 metadata = file.metadata()
-                tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+                # Copies lie in memory as new tensors do; at another alignment matrix products round differently.
+                tensors = {key: file.get_tensor(key).clone() for key in file.keys()}  # noqa: SIM118
             progress = Progress(**json.loads(metadata["progress"]))
         except (SafetensorError, KeyError, TypeError, ValueError) as error:
             raise RunFolderError(
