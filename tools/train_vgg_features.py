@@ -73,7 +73,7 @@ def train(model: nn.Module, x: Tensor, y: Tensor, epochs: int, generator: torch.
             loss.backward()
             optimiser.step()
             schedule.step()
-            total += float(loss)
+            total += float(loss.detach())
         print(f"epoch {epoch + 1} of {epochs}: loss {total / steps:.3f}, {time.process_time():.0f} s", flush=True)
 
 

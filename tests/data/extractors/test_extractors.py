@@ -215,6 +215,13 @@ def test_vgg_refuses_other_networks(tmp_path: Path, channels: tuple[int, ...], p
         vgg_tiny_imagenet(tmp_path)
 
 
+def test_the_packaged_vgg_is_small_and_can_be_read(images: Array) -> None:
+    packaged = Path(vgg.__file__).parents[1] / "_vgg" / vgg.FILE
+    assert packaged.stat().st_size < 10_000_000
+    features = make_extractor("vgg-tiny-imagenet")(images)
+    assert features.shape == (3, 2048) and features.min() == 0 and features.max() > 0
+
+
 def test_vgg_without_weights_says_how_to_make_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(vgg, "FILE", "none.safetensors")
     with pytest.raises(DataError, match=r"not at hand.*\n.*\n.*\n.*tools/train_vgg_features.py"):
