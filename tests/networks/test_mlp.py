@@ -1,11 +1,13 @@
-"""The bias-free network: shapes, initial weights, the old dropout."""
+"""The bias-free network: shapes, initial weights, the old dropout, its two read-outs."""
 
 from __future__ import annotations
 
 import pytest
 import torch
 
-from neurosleep.errors import SettingsError
+from neurosleep.conversion import convert, wake
+from neurosleep.errors import SettingsError, UnknownNameError
+from neurosleep.learning import accuracy, predict
 from neurosleep.networks import MLP
 
 
@@ -42,3 +44,79 @@ def test_dropout_is_not_inverted() -> None:
 def test_wrong_settings_are_refused(sizes: list[int], wrong: dict[str, float]) -> None:
     with pytest.raises(SettingsError):
         MLP(sizes, **wrong)  # type: ignore[arg-type]
+
+
+# --- the read-out -----------------------------------------------------------------------------------------------------
+
+
+def softmax_pair() -> tuple[MLP, MLP]:
+    """Two networks with the same weights, read out in the two ways."""
+    return tuple(  # type: ignore[return-value]
+        MLP([5, 4, 3], dropout=0.25, init=0.5, output=output, generator=torch.Generator().manual_seed(0)).eval()
+        for output in ("relu", "softmax")
+    )
+
+
+def test_the_read_out_is_that_of_the_output() -> None:
+    relu, softmax = softmax_pair()
+    x = torch.rand(7, 5, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        sums = softmax(x)
+        # What is passed on and learnt from are the sums in both.
+        assert torch.equal(sums, relu(x))
+        assert float(sums.min()) < 0 < float(sums.max())
+        assert torch.equal(relu.read_out(sums), sums.clamp(min=0))
+        expected = sums.double().exp() / sums.double().exp().sum(1, keepdim=True)
+        torch.testing.assert_close(softmax.read_out(sums).double(), expected, rtol=1e-6, atol=1e-7)
+    assert relu.output == "relu"
+    # Sums beyond what exp can hold.
+    assert softmax.read_out(torch.tensor([[1e4, 0.0, -1e4]])).tolist() == [[1.0, 0.0, 0.0]]
+
+
+def test_a_prediction_is_clipped_at_zero_for_relu_only() -> None:
+    relu, softmax = softmax_pair()
+    for net in (relu, softmax):
+        with torch.no_grad():
+            net.weights[0].copy_(torch.eye(4, 5))
+            net.weights[1].copy_(torch.tensor([[-3.0, 0, 0, 0], [-1.0, 0, 0, 0], [-2.0, 0, 0, 0]]))
+    x = torch.tensor([[1.0, 0, 0, 0, 0]])
+    # All sums are negative: a silent ReLU output says class 0, a softmax the least negative.
+    assert predict(relu, x).tolist() == [0]
+    assert predict(softmax, x).tolist() == [1]
+    assert accuracy(softmax, x, torch.tensor([1])) == 1.0
+
+
+def test_the_scale_of_a_softmax_output_is_of_probabilities() -> None:
+    relu, softmax = softmax_pair()
+    for net in (relu, softmax):
+        with torch.no_grad():
+            net.weights[0].mul_(10)
+            net.weights[1].mul_(0.5).clamp_(max=0.2)
+    x = 4 * torch.rand(50, 5, generator=torch.Generator().manual_seed(2))
+    found = {}
+    for name, net in (("relu", relu), ("softmax", softmax)):
+        _, report = convert(net, x, report=True)
+        with torch.no_grad():
+            hidden, sums = net.activities(x)
+        largest = max(float(net.read_out(sums).max()), float(net.weights[1].detach().max()))
+        assert report.largest == pytest.approx(
+            (max(float(hidden.max()), float(net.weights[0].detach().max())), largest)
+        )
+        found[name] = report.largest[1]
+    assert 1 / 3 <= found["softmax"] <= 1
+    assert found["relu"] != pytest.approx(found["softmax"])
+    # Weights above 1 count more than any probability.
+    with torch.no_grad():
+        softmax.weights[1][0, 0] = 6.0
+    assert convert(softmax, x, report=True)[1].largest[1] == 6.0
+
+
+def test_both_outputs_wake_as_they_fell_asleep() -> None:
+    for net in softmax_pair():
+        woken = wake(convert(net, torch.rand(9, 5)), net)
+        assert woken.output == net.output
+
+
+def test_an_unknown_output_is_refused() -> None:
+    with pytest.raises(UnknownNameError, match="softmaks"):
+        MLP([3, 2], output="softmaks")  # type: ignore[arg-type]
