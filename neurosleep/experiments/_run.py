@@ -188,7 +188,12 @@ def _check_fit(request: RunRequest, tasks: list[Task]) -> None:
     backprop_settings(request.settings, request.strategy, len(tasks))
     parts = request.strategy.split("+")
     if "src" in parts:
-        sleep_settings(request.settings).drive(np.zeros(inputs), shape)
+        sleeping = sleep_settings(request.settings)
+        sleeping.drive(np.zeros(inputs), shape)
+        learnt = len(_strategy(request).tasks(tasks))
+        beyond = [number for number in sleeping.after or () if abs(number) > learnt]
+        if beyond:
+            raise SettingsError(f"sleep.after holds {beyond[0]}.", expected=f"numbers of the {learnt} tasks, from 1")
     kept = sum(len(task.classes) for task in tasks)
     if "icarl" in parts and request.settings["icarl"]["k"] < kept:
         raise SettingsError(

@@ -36,6 +36,8 @@ COLUMNS = (
     "old data",
     "seconds a run",
 )
+# What every row is made of.
+_KEYS = ("experiment", "variant", "strategy", "seed", "split", "status", "data", "results", "reads_old_data", "seconds")
 # Seeds of the reported figures, fixed before they were run (design section 8); any others are shown beside them.
 REPORTED = range(10)
 
@@ -47,6 +49,13 @@ def _read(folder: Path) -> dict[Path, dict[str, Any]]:
             found[path.parent] = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise RunFolderError(f"{str(path)!r} cannot be read.", found=str(error)) from error
+        missing = [key for key in _KEYS if key not in found[path.parent]]
+        if missing:
+            raise RunFolderError(
+                f"{str(path)!r} is not the metrics of a run of this version.",
+                found=f"no {', '.join(missing)}",
+                hint="run it again, or leave the folder out",
+            )
     if not found:
         raise RunFolderError(f"There are no finished runs in {str(folder)!r}.", expected="metrics.json in run folders")
     return found

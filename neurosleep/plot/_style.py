@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
-from neurosleep.errors import SettingsError
+from neurosleep.errors import RunFolderError, SettingsError
 
 __all__ = ["MARKERS", "PALETTE", "Row", "axes", "field", "figure", "plain", "positive", "save", "say", "task_colours"]
 __all__ += ["to_png_bytes"]
@@ -68,18 +68,23 @@ def save(fig: Figure, path: str | os.PathLike[str], *, dpi: float = 150) -> Path
     ------
     SettingsError
         If the file name ends in anything but ``.png``.
+    RunFolderError
+        If the file cannot be written.
     """
     target = Path(path)
     if target.suffix.lower() != ".png":
         raise SettingsError(f"The figure cannot be written as {target.name!r}.", expected="a name that ends in .png")
     content = to_png_bytes(fig, dpi=dpi)
-    target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     try:
+        target.parent.mkdir(parents=True, exist_ok=True)
         temporary.write_bytes(content)
         os.replace(temporary, target)
-    finally:
-        temporary.unlink(missing_ok=True)
+    except OSError as error:
+        temporary.unlink(missing_ok=True) if target.parent.is_dir() else None
+        raise RunFolderError(
+            f"The figure {str(target)!r} cannot be written.", found=error.strerror or str(error)
+        ) from error
     return target
 
 

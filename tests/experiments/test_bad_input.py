@@ -232,3 +232,8 @@ def test_a_disk_that_is_full(tmp_path: Path, size: str) -> None:
     assert json.loads(error)["error"]["type"] == "RunFolderError"
     assert "No space left on device" in json.loads(error)["error"]["message"]
     assert sorted(name.rpartition("/")[2] for name in files) == sorted(LEFT[size])
+
+
+def test_a_sleep_after_a_task_that_does_not_exist_is_refused(tmp_path: Path) -> None:
+    error = refused(*arguments(tmp_path / "out", "sleep.after=[9]"))
+    assert "sleep.after holds 9" in error["message"]

@@ -120,3 +120,6 @@ def test_what_cannot_be_read_is_refused(tmp_path: Path) -> None:
     (add(tmp_path, "src", 0, 0.4) / "metrics.json").write_text("{")
     with pytest.raises(RunFolderError, match="cannot be read"):
         results_page(tmp_path)
+    (tmp_path / "src2022" / "mnist" / "default" / "src" / "seed0" / "metrics.json").write_text('{"seed": 0}')
+    with pytest.raises(RunFolderError, match="no experiment"):
+        results_page(tmp_path)

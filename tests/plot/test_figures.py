@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.image import imread
 
 from neurosleep import plot
-from neurosleep.errors import SettingsError
+from neurosleep.errors import RunFolderError, SettingsError
 from neurosleep.functional import SpikeEvents
 
 Rows = list[dict[str, Any]]
@@ -263,7 +263,7 @@ def test_save_that_fails_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest
         raise OSError("disk full")
 
     monkeypatch.setattr("os.replace", fail)
-    with pytest.raises(OSError, match="disk full"):
+    with pytest.raises(RunFolderError, match="disk full"):
         plot.save(plot.figure(), tmp_path / "a.png")
     assert [(file.name, file.read_bytes()) for file in tmp_path.iterdir()] == [("a.png", b"old")]
 
