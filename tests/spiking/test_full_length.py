@@ -40,7 +40,7 @@ def nights(name: str, *changes: tuple[str, Any]) -> list[tuple[SpikingNetwork, d
 
     with mock.patch.object(src, "sleep", keep):
         # Without tests: nothing here asks how well it learns.
-        learn_tasks(learner, SRC(sleep_settings(settings)), backprop_settings(settings, "src"), [], Progress())
+        learn_tasks(learner, SRC(sleep_settings(settings)), backprop_settings(settings, "src", 5), [], Progress())
     return found
 
 
