@@ -177,6 +177,7 @@ def test_published_figures_are_no_settings() -> None:
     assert load_published(name) == {
         "sequential": Published(19.49, None, None, source),
         "src": Published(48.47, 5.03, 5, source),
+        "owm": Published(77.04, 2.91, None, source),
         "joint": Published(98.02, None, None, source),
     }
     assert load_published("src2022/fashion")["src"] == Published(41.68, 5.04, 5, source)
