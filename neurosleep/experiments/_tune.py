@@ -281,7 +281,7 @@ def _finish(request: TuneRequest, study: Study) -> dict[str, Any]:
         "split": "validation",
         "tuning_seeds": list(request.tuning_seeds),
         "validation": {key: value for key, value in validation.items() if value is not None},
-        "command": command_with_data(request.run.command, request.run.data),
+        "command": command_with_data(request.run.command, request.run.data, request.run.out),
     }
     # A run of the settings file is for the test split again.
     write_whole(request.file, tuned_file(request.space.settings(values), header, request.space.table))

@@ -83,9 +83,13 @@ def tuned_file(settings: Mapping[str, Any], header: Mapping[str, Any], space: Ma
     )
 
 
-def command_with_data(command: str, data: str | None) -> str:
-    """``command`` with the folder of the data written as DATA, wherever it stands as a word of its own."""
-    if not data:
-        return command
-    words = {data: "DATA", f"--data={data}": "--data=DATA"}
-    return shlex.join(words.get(word, word) for word in shlex.split(command))
+def command_with_data(command: str, data: str | None, out: str | None = None) -> str:
+    """``command`` with the folders of data and output written as DATA and OUT, where they are words of their own.
+
+    Such a command is committed with what it found, and somebody's folders are nobody else's business.
+    """
+    words = {}
+    for folder, name in ((out, "OUT"), (data, "DATA")):
+        if folder:
+            words |= {folder: name, f"--{name.lower()}={folder}": f"--{name.lower()}={name}"}
+    return shlex.join(words.get(word, word) for word in shlex.split(command)) if words else command

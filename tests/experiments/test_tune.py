@@ -599,3 +599,9 @@ def test_the_folder_of_the_data_is_no_part_of_the_record() -> None:
     assert command_with_data(command, "/home/me/d") == "neurosleep tune src2022/mnist --data DATA --out d"
     assert command_with_data("neurosleep tune x --data=d --out d2", "d") == "neurosleep tune x --data=DATA --out d2"
     assert command_with_data(command, None) == command
+
+
+def test_the_output_folder_is_not_written_down_either() -> None:
+    command = "neurosleep tune x --data /home/me/d --out /home/me/o"
+    assert command_with_data(command, "/home/me/d", "/home/me/o") == "neurosleep tune x --data DATA --out OUT"
+    assert command_with_data("neurosleep tune x --out=/home/me/o", None, "/home/me/o") == "neurosleep tune x --out=OUT"
