@@ -18,6 +18,8 @@ from neurosleep.experiments.settings import (
     experiment_names,
     load_published,
     load_settings,
+    parse_change,
+    variant_name,
     variant_names,
 )
 
@@ -97,20 +99,38 @@ def _published(experiment: str, variant: str) -> dict[str, Published]:
 
 
 def _changes(run: Path, experiment: str, variant: str, strategy: str) -> str:
-    """The options that a run was made with, found from its settings where they lie beside its metrics."""
+    """The options that a run was made with: from its settings where they lie beside its metrics, else its variant."""
+    name, _, rest = variant.partition(",")
     try:
-        name = variant.partition(",")[0]
         known = name if name in variant_names(experiment) else None
-        option = f" --variant {known}" if known else ""
-        if name == "tuned" and not known:
-            option, before = " --tuned", load_tuned(experiment, strategy)
-        else:
-            _, before = load_settings(experiment, strategy=strategy, variant=known)
-        changes = changes_between(before, load_settings(str(run / "config.toml"))[1])
+        tuned = name == "tuned" and not known
     except SettingsError:
-        # The name of a variant cannot be turned back: odd characters were replaced in it, and the end may be cut.
-        return "" if variant == "default" else "  # and --set as the name of the variant says"
+        known, tuned = None, False
+    option = f" --variant {known}" if known else " --tuned" if tuned else ""
+    if not (run / "config.toml").is_file():
+        text = rest if option else variant
+        changes = [] if text in ("", "default") else _from_name(text)
+        if changes is None:
+            return option + "  # and --set as the name of the variant says"
+    else:
+        try:
+            before = load_tuned(experiment, strategy) if tuned else None
+            if before is None:
+                _, before = load_settings(experiment, strategy=strategy, variant=known)
+            changes = changes_between(before, load_settings(str(run / "config.toml"))[1])
+        except SettingsError:
+            return option + "  # and --set as the name of the variant says"
     return option + "".join(f" --set {shlex.quote(change_text(key, value))}" for key, value in changes)
+
+
+def _from_name(text: str) -> list[tuple[str, Any]] | None:
+    """The changes that a variant was named after, if the name says them all: odd characters are replaced in names."""
+    try:
+        changes = [parse_change(part) for part in text.split(",")]
+    except SettingsError:
+        return None
+    whole = variant_name(changes) == text and not any("_" in str(value) for _, value in changes)
+    return changes if whole else None
 
 
 def _seeds(numbers: Iterable[int]) -> tuple[str, ...]:

@@ -104,6 +104,17 @@ def test_commands_name_the_tuned_settings(tmp_path: Path, monkeypatch: pytest.Mo
     assert commands(results_page(tmp_path)[0]) == [f"{begin} --set wake.lr=0.08"]
 
 
+def test_commands_of_a_variant_without_its_settings_come_from_its_name(tmp_path: Path) -> None:
+    begin = "neurosleep run src2022/mnist --strategy src --seeds 1 --data DIR --out OUT"
+    for variant, options in (
+        ("tuned", " --tuned"),
+        ("faithful=true,sleep.steps=300", " --set faithful=true --set sleep.steps=300"),
+        ("sleep.thresholds=_1.0_ 2.0_ 3.0_", "  # and --set as the name of the variant says"),
+    ):
+        add(tmp_path / variant, "src", 0, 0.4, variant=variant)
+        assert commands(results_page(tmp_path / variant)[0]) == [begin + options]
+
+
 def test_other_data_and_experiments_of_ones_own_have_nothing_published_beside_them(tmp_path: Path) -> None:
     add(tmp_path, "src", 0, 0.4, variant="data.split=validation", split="validation")
     add(tmp_path, "src", 0, 0.4, experiment="mine")
