@@ -88,7 +88,7 @@ def command_with_data(command: str, data: str | None, out: str | None = None) ->
 
     Such a command is committed with what it found, and somebody's folders are nobody else's business.
     """
-    words = {}
+    words: dict[str, str] = {}
     for folder, name in ((out, "OUT"), (data, "DATA")):
         if folder:
             words |= {folder: name, f"--{name.lower()}={folder}": f"--{name.lower()}={name}"}

@@ -109,9 +109,10 @@ def _changes(run: Path, experiment: str, variant: str, strategy: str) -> str:
     option = f" --variant {known}" if known else " --tuned" if tuned else ""
     if not (run / "config.toml").is_file():
         text = rest if option else variant
-        changes = [] if text in ("", "default") else _from_name(text)
-        if changes is None:
+        named = [] if text in ("", "default") else _from_name(text)
+        if named is None:
             return option + "  # and --set as the name of the variant says"
+        changes = named
     else:
         try:
             before = load_tuned(experiment, strategy) if tuned else None
