@@ -60,7 +60,8 @@ class ICaRL(Strategy):
     distillation:
         Whether exemplars are trained with the outputs from before the task.
     faithful:
-        The first exemplar as in the released code (:func:`herding`).
+        The faults of the released code: its first exemplar (:func:`herding`), and exemplars' features with dropout
+        active, so that those of test images have another scale.
     """
 
     name: ClassVar[str] = "icarl"
@@ -82,6 +83,10 @@ class ICaRL(Strategy):
             torch.from_numpy(to_float(learner.tasks[task].train_images[rows.numpy()]))
             for (task, _), rows in self._chosen.items()
         ]
+
+    def _masks(self, learner: Learner, use: str, c: int) -> torch.Generator | None:
+        # The released code takes these features in training mode, where dropout silences units and scales nothing.
+        return torch_generator(learner.seed, use, learner.task, c) if self.faithful else None
 
     def training_data(self, learner: Learner, images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         """The task's own images and the exemplars after them."""
@@ -108,7 +113,8 @@ class ICaRL(Strategy):
         for c in sorted(task.classes):
             rows = (labels == c).nonzero().squeeze(1)
             if self.herding:
-                features = _features(network, torch.from_numpy(to_float(task.train_images[rows.numpy()])))
+                images = torch.from_numpy(to_float(task.train_images[rows.numpy()]))
+                features = _features(network, images, self._masks(learner, "herding", c))
                 best = herding(features, count, faithful=self.faithful)
             else:
                 stream = torch_generator(learner.seed, "exemplars", learner.task, c)
@@ -121,7 +127,8 @@ class ICaRL(Strategy):
             return {}
         network = learner.network.eval()
         with torch.no_grad():
-            means = torch.stack([_features(network, images).mean(0) for images in self._images(learner)])
+            masks = self._masks(learner, "means", 0)
+            means = torch.stack([_features(network, images, masks).mean(0) for images in self._images(learner)])
         classes = torch.tensor([c for _, c in self._chosen])
 
         @torch.no_grad()
@@ -140,6 +147,8 @@ class ICaRL(Strategy):
         self._chosen = dict(sorted(((int(task), int(c)), rows) for (task, c), rows in names))
 
 
-def _features(network: MLP, images: Tensor) -> Tensor:
-    activities = network.activities(images)
+def _features(network: MLP, images: Tensor, masks: torch.Generator | None = None) -> Tensor:
+    """Activity of the last hidden layer, with dropout active if ``masks`` draws it."""
+    activities = network.train(masks is not None).activities(images, generator=masks)
+    network.eval()
     return activities[-2] if len(activities) > 1 else activities[-1]
