@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 import json
 import math
 import tomllib
@@ -348,7 +349,9 @@ def variant_name(changes: Sequence[tuple[str, Any]], variant: str | None = None)
         return variant or "default"
     found = [f"{key}={json.dumps(value).strip(chr(34))}" for key, value in sorted(changes)]
     text = ",".join([variant, *found] if variant else found)
-    return "".join(c if c.isalnum() or c in "=,._-+" else "_" for c in text)[:150]
+    name = "".join(c if c.isalnum() or c in "=,._-+" else "_" for c in text)
+    # A file system takes no longer names; what is cut off still tells two variants apart.
+    return name if len(name) <= 150 else f"{name[:140]}-{hashlib.sha256(text.encode()).hexdigest()[:9]}"
 
 
 def backprop_settings(settings: Mapping[str, Any], strategy: str, tasks: int = 1) -> list[Backprop]:

@@ -235,3 +235,11 @@ def test_the_name_of_a_variant_is_a_safe_folder_name() -> None:
     name = variant_name([("data.name", "../../x"), ("network.sizes", list(range(200)))])
     assert "/" not in name
     assert len(name) <= 150
+
+
+def test_long_names_of_variants_differ_where_their_settings_do() -> None:
+    keys = [(f"sleep.key{k}", 1.23456789) for k in range(12)]
+    names = [variant_name([*keys, ("wake.lr", lr)]) for lr in (0.05, 0.025)]
+    assert names[0] != names[1]
+    assert all(len(name) == 150 for name in names)
+    assert variant_name([*keys, ("wake.lr", 0.05)]) == names[0]
