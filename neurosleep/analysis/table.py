@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from neurosleep.errors import DataError, SettingsError, unknown_name
+from neurosleep.errors import DataError, RunFolderError, SettingsError, unknown_name
 
 __all__ = ["Table"]
 
@@ -98,6 +98,8 @@ class Table:
         ------
         SettingsError
             If the file name ends in anything but ``.csv``.
+        RunFolderError
+            If the file cannot be written.
         """
         target = Path(path)
         if target.suffix.lower() != ".csv":
@@ -107,13 +109,16 @@ class Table:
         writer.writerow(self.columns)
         for row in self.rows():
             writer.writerow("" if _undefined(value) else value for value in row.values())
-        target.parent.mkdir(parents=True, exist_ok=True)
         temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
         try:
+            target.parent.mkdir(parents=True, exist_ok=True)
             temporary.write_text(buffer.getvalue(), encoding="utf-8")
             os.replace(temporary, target)
-        finally:
-            temporary.unlink(missing_ok=True)
+        except OSError as error:
+            temporary.unlink(missing_ok=True) if target.parent.is_dir() else None
+            raise RunFolderError(
+                f"The table {str(target)!r} cannot be written.", found=error.strerror or str(error)
+            ) from error
         return target
 
     def __str__(self) -> str:

@@ -258,7 +258,7 @@ def run_one(request: RunRequest, report: Report = lambda text: None) -> dict[str
             write_whole(folder.path / "config.toml", config)
             folder.write_json("environment.json", _environment(request))
 
-        awake = copy.deepcopy(network)
+        awake = copy.deepcopy(network) if settings["analyse"] else network
 
         def keep(phase: str, task: int) -> None:
             if settings["analyse"] and phase == "wake":

@@ -203,7 +203,11 @@ exit $code
 
 
 def on_a_small_disk(size: str, out: Path, *command: str) -> subprocess.CompletedProcess[str]:
-    """Run a command where ``out`` is a disk of its own that nobody else sees; then list the files on it."""
+    """Run a command where ``out`` is a disk of its own that nobody else sees; then list the files on it.
+
+    Only the kernel can make a disk that is really full. Where it lets no ordinary user mount one (macOS, and containers
+    that forbid user namespaces) the test is skipped; those of test_run.py, with a write that fails, run everywhere.
+    """
     unshare = shutil.which("unshare")
     if unshare is None:
         pytest.skip("there is no unshare here to make a small disk with")
