@@ -1,8 +1,21 @@
 """Pure step maths: LIF units, plasticity rules and their specifications, drives, random streams, spike events."""
 
+from neurosleep.functional.activations import ACTIVATIONS, Activation, get_activation
 from neurosleep.functional.drives import PROCESSES, MeanDrive, Process
+from neurosleep.functional.equilibrium import (
+    DYNAMICS,
+    READ_OUTS,
+    Dynamics,
+    ReadOut,
+    layered_phi,
+    layered_settle,
+    layered_step,
+    output_force,
+    soft_targets,
+)
 from neurosleep.functional.events import SpikeEvents
 from neurosleep.functional.factors import FACTORS, Factor, weight_factor
+from neurosleep.functional.heterogeneous_steps import DISTRIBUTIONS, Distribution, HeterogeneousSteps
 from neurosleep.functional.lif import Compare, LIFParams, LIFState, Refractory, Reset, lif_step, reset_spiked
 from neurosleep.functional.pair_stdp import PairSTDP, pair_stdp_step
 from neurosleep.functional.plasticity import RULES, PlasticityRule, make_rule
@@ -10,27 +23,42 @@ from neurosleep.functional.random import check_seed, numpy_generator, torch_gene
 from neurosleep.functional.src_rule import SRCRule, src_rows, src_step
 
 __all__ = [
+    "ACTIVATIONS",
+    "DISTRIBUTIONS",
+    "DYNAMICS",
     "FACTORS",
     "PROCESSES",
+    "READ_OUTS",
     "RULES",
+    "Activation",
     "Compare",
+    "Distribution",
+    "Dynamics",
     "Factor",
+    "HeterogeneousSteps",
     "LIFParams",
     "LIFState",
     "MeanDrive",
     "PairSTDP",
     "PlasticityRule",
     "Process",
+    "ReadOut",
     "Refractory",
     "Reset",
     "SRCRule",
     "SpikeEvents",
     "check_seed",
+    "get_activation",
+    "layered_phi",
+    "layered_settle",
+    "layered_step",
     "lif_step",
     "make_rule",
     "numpy_generator",
+    "output_force",
     "pair_stdp_step",
     "reset_spiked",
+    "soft_targets",
     "src_rows",
     "src_step",
     "torch_generator",

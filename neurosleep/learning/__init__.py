@@ -1,5 +1,30 @@
 """How an awake network learns one task."""
 
+from neurosleep.learning._phases import EQUILIBRIUM_LOSSES, ConvergenceWarning, EquilibriumLoss, PhasedLearning
 from neurosleep.learning.backprop import LOSSES, Backprop, Batch, Loss, accuracy, predict, task_loss
+from neurosleep.learning.equilibrium_propagation import ESTIMATORS, EquilibriumPropagation, Estimator, adapt
+from neurosleep.learning.optimiser import OPTIMISERS, SGD, AdaGrad, Adam, Optimiser, make_optimiser
 
-__all__ = ["LOSSES", "Backprop", "Batch", "Loss", "accuracy", "predict", "task_loss"]
+__all__ = [
+    "EQUILIBRIUM_LOSSES",
+    "ESTIMATORS",
+    "LOSSES",
+    "OPTIMISERS",
+    "SGD",
+    "AdaGrad",
+    "Adam",
+    "Backprop",
+    "Batch",
+    "ConvergenceWarning",
+    "EquilibriumLoss",
+    "EquilibriumPropagation",
+    "Estimator",
+    "Loss",
+    "Optimiser",
+    "PhasedLearning",
+    "accuracy",
+    "adapt",
+    "make_optimiser",
+    "predict",
+    "task_loss",
+]

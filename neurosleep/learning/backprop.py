@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from neurosleep.errors import SettingsError, unknown_name
-from neurosleep.networks import MLP
+from neurosleep.networks import MLP, EquilibriumNetwork
 
 __all__ = ["LOSSES", "Backprop", "Batch", "Loss", "accuracy", "predict", "task_loss"]
 
@@ -37,6 +37,8 @@ class Batch:
         Part of the task's training that lies behind, from 0 to below 1.
     deltas:
         Gradient of the loss with respect to each layer's summed input, once it is known.
+    residual:
+        Of an equilibrium network: per layer the largest change of a state in the last step of the free phase.
     """
 
     images: Tensor
@@ -44,6 +46,7 @@ class Batch:
     activities: list[Tensor]
     progress: float = 0.0
     deltas: tuple[Tensor, ...] = ()
+    residual: Tensor | None = None
 
     @property
     def inputs(self) -> list[Tensor]:
@@ -149,7 +152,7 @@ def predict(network: torch.nn.Module, images: Tensor, batch: int = 2000) -> Tens
     found = []
     for start in range(0, len(images), batch):
         output = network(images[start : start + batch])
-        found.append((network.read_out(output) if isinstance(network, MLP) else output).argmax(1))
+        found.append((network.read_out(output) if isinstance(network, MLP | EquilibriumNetwork) else output).argmax(1))
     return torch.cat(found)
 
 

@@ -1,5 +1,7 @@
 """Awake networks as torch modules."""
 
+from neurosleep.networks.equilibrium import EquilibriumMLP
+from neurosleep.networks.equilibrium_base import Drive, EquilibriumNetwork, Settled
 from neurosleep.networks.mlp import MLP, Output
 
-__all__ = ["MLP", "Output"]
+__all__ = ["MLP", "Drive", "EquilibriumMLP", "EquilibriumNetwork", "Output", "Settled"]
