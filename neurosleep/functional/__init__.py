@@ -1,6 +1,7 @@
 """Pure step maths: LIF units, plasticity rules and their specifications, drives, random streams, spike events."""
 
 from neurosleep.functional.activations import ACTIVATIONS, Activation, get_activation
+from neurosleep.functional.dendritic import DendriticLayer, dendritic_phi, dendritic_settle, dendritic_step
 from neurosleep.functional.drives import PROCESSES, MeanDrive, Process
 from neurosleep.functional.equilibrium import (
     DYNAMICS,
@@ -32,6 +33,7 @@ __all__ = [
     "RULES",
     "Activation",
     "Compare",
+    "DendriticLayer",
     "Distribution",
     "Dynamics",
     "Factor",
@@ -48,6 +50,9 @@ __all__ = [
     "SRCRule",
     "SpikeEvents",
     "check_seed",
+    "dendritic_phi",
+    "dendritic_settle",
+    "dendritic_step",
     "get_activation",
     "layered_phi",
     "layered_settle",

@@ -1,7 +1,8 @@
 """Awake networks as torch modules."""
 
+from neurosleep.networks.dendritic import DendriticMLP
 from neurosleep.networks.equilibrium import EquilibriumMLP
 from neurosleep.networks.equilibrium_base import Drive, EquilibriumNetwork, Settled
 from neurosleep.networks.mlp import MLP, Output
 
-__all__ = ["MLP", "Drive", "EquilibriumMLP", "EquilibriumNetwork", "Output", "Settled"]
+__all__ = ["MLP", "DendriticMLP", "Drive", "EquilibriumMLP", "EquilibriumNetwork", "Output", "Settled"]
