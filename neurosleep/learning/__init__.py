@@ -2,10 +2,13 @@
 
 from neurosleep.learning._phases import EQUILIBRIUM_LOSSES, ConvergenceWarning, EquilibriumLoss, PhasedLearning
 from neurosleep.learning.backprop import LOSSES, Backprop, Batch, Loss, accuracy, predict, task_loss
+from neurosleep.learning.bptt import BPTT
+from neurosleep.learning.contrastive_hebbian import ContrastiveHebbian
 from neurosleep.learning.equilibrium_propagation import ESTIMATORS, EquilibriumPropagation, Estimator, adapt
 from neurosleep.learning.optimiser import OPTIMISERS, SGD, AdaGrad, Adam, Optimiser, make_optimiser
 
 __all__ = [
+    "BPTT",
     "EQUILIBRIUM_LOSSES",
     "ESTIMATORS",
     "LOSSES",
@@ -15,6 +18,7 @@ __all__ = [
     "Adam",
     "Backprop",
     "Batch",
+    "ContrastiveHebbian",
     "ConvergenceWarning",
     "EquilibriumLoss",
     "EquilibriumPropagation",

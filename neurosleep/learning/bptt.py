@@ -1,0 +1,79 @@
+r"""Backpropagation through time on the dynamics of an equilibrium network.
+
+The free phase runs :math:`T_1 - T_2` steps without gradient and :math:`T_2` steps with it; the loss is that of the last
+state, and nothing is nudged. At a fixed point the contribution of the weights t steps before the end is what the t-th
+step of a nudged phase adds to the update of Equilibrium Propagation (Ernoult et al. 2019, arXiv:1905.13633).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from neurosleep.errors import SettingsError
+from neurosleep.learning._phases import PhasedLearning
+from neurosleep.learning.backprop import Batch
+from neurosleep.networks import EquilibriumNetwork
+
+__all__ = ["BPTT"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class BPTT(PhasedLearning):
+    """Settings of backpropagation through time.
+
+    Parameters
+    ----------
+    gradient_steps:
+        Last steps of the free phase that are differentiated (T2), at most all of them.
+
+    See Also
+    --------
+    PhasedLearning : the other settings, and ``fit``. Terms that a strategy adds to the loss are followed.
+    """
+
+    gradient_steps: int = 12
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.gradient_steps < 1:
+            raise SettingsError(f"wake.gradient_steps is {self.gradient_steps!r}.", expected="at least 1")
+        if self.free_steps is not None:
+            self._check_steps(self.free_steps)
+
+    def _check_steps(self, free_steps: int) -> None:
+        if self.gradient_steps > free_steps:
+            raise SettingsError(
+                f"The gradient goes further back (T2, {self.gradient_steps}) than the free phase (T1, {free_steps}).",
+                expected="gradient_steps <= free_steps",
+            )
+
+    def _check_network(self, network: EquilibriumNetwork) -> None:
+        super()._check_network(network)
+        self._check_steps(self.steps(network))
+
+    def _gradients(
+        self,
+        network: EquilibriumNetwork,
+        batch: Batch,
+        streams: Callable[[str, int], torch.Generator],
+        epoch: int,
+        loss_term: Callable[[Batch], Tensor | None],
+    ) -> list[Tensor]:
+        with torch.enable_grad():
+            drive = network.start(batch.images)
+            states = network.zeros(batch.images)
+            without = self.steps(network) - self.gradient_steps
+            if without:
+                with torch.no_grad():
+                    states = network.settle(drive, states, without).states
+            batch.activities, batch.residual = network.settle(drive, states, self.gradient_steps)
+            loss = network.loss(batch.activities[-1], batch.targets)
+            extra = loss_term(batch)
+            if extra is not None:
+                loss = loss + extra
+            # With fewer steps than layers the first layers do not reach the loss yet: zeros.
+            return list(torch.autograd.grad(loss, network.trained, materialize_grads=True, allow_unused=True))

@@ -1,0 +1,166 @@
+"""BPTT on equilibrium dynamics, and its equality with Equilibrium Propagation step by step, in float64."""
+
+from __future__ import annotations
+
+import copy
+import itertools
+
+import pytest
+import torch
+from torch import Tensor
+
+from neurosleep.errors import SettingsError
+from neurosleep.functional import HeterogeneousSteps, torch_generator
+from neurosleep.learning import BPTT, Batch, EquilibriumPropagation
+from neurosleep.networks import EquilibriumMLP
+
+SIZES = (6, 8, 7, 4)
+
+
+def streams(name: str, epoch: int) -> torch.Generator:
+    return torch_generator(3, name, 0, epoch)
+
+
+def network(**settings: object) -> EquilibriumMLP:
+    made = {"activation": "mysig", "free_steps": 3000, "generator": torch.Generator().manual_seed(8)} | settings
+    return EquilibriumMLP(SIZES, **made).double()  # type: ignore[arg-type]
+
+
+def data(n: int = 5) -> tuple[Tensor, Tensor]:
+    g = torch.Generator().manual_seed(2)
+    return torch.rand(n, SIZES[0], generator=g, dtype=torch.float64), torch.randint(SIZES[-1], (n,), generator=g)
+
+
+def gradients(learning: EquilibriumPropagation | BPTT, net: EquilibriumMLP) -> list[Tensor]:
+    """What one step of training hands to the optimiser, as a hook sees it."""
+    found: list[Tensor] = []
+
+    def keep(batch: Batch) -> None:
+        found.extend(p.grad.clone() for p in net.trained if p.grad is not None)
+
+    list(learning.fit(net, *data(), learning.state(net), streams, after_backward=keep))
+    return found
+
+
+CASES = [
+    {},
+    {"activation": "tanh", "dt": 0.4},
+    {"activation": "hard_sigmoid"},
+    {"dt": HeterogeneousSteps("uniform")},
+    {"read_out": "cross-entropy"},
+    {"read_out": "softmax-read-out", "dt": HeterogeneousSteps("gamma")},
+]
+
+
+@pytest.mark.parametrize("settings", CASES, ids=str)
+def test_each_nudged_step_adds_what_bptt_finds_as_many_steps_before_the_end(settings: dict[str, object]) -> None:
+    """Gradient-descending updates (science C.7): contribution by contribution, not only their sum."""
+    net, (x, targets), steps, beta = network(**settings), data(), 9, 1e-4
+    inner = 2 * len(net.state_sizes)  # the weights of a read-out take no part in the dynamics
+    with torch.no_grad():
+        drive = net.start(x)
+        free, residual = net.settle(drive, net.zeros(x), net.free_steps)
+    assert float(residual.max()) < 1e-14
+
+    # BPTT with a copy of the network at each step: the gradient of each copy is that step's contribution.
+    copies = [copy.deepcopy(net) for _ in range(steps)]
+    states = free
+    for one in copies:
+        states = one.settle(one.start(x), states, 1).states
+    loss = copies[-1].loss(states[-1], targets)
+    parameters = [p for one in copies for p in one.trained[:inner]]
+    flat = torch.autograd.grad(loss, parameters, allow_unused=True, materialize_grads=True)
+    by_bptt = [flat[k * inner : (k + 1) * inner] for k in range(steps)]
+
+    paths = {}
+    for sign in (1, -1):
+        paths[sign] = [free]
+        net.evolve(
+            drive,
+            free,
+            steps,
+            lambda step, now, sign=sign: paths[sign].append([s.clone() for s in now]),  # type: ignore[misc]
+            targets=targets,
+            beta=sign * beta,
+        )
+    largest = 0.0
+    for t in range(steps):
+        updates = [
+            net.contrast(drive, x, paths[sign][t], paths[sign][t + 1], sign / (2 * beta), targets=targets)
+            for sign in (1, -1)
+        ]
+        for up, down, expected in zip(updates[0], updates[1], by_bptt[steps - 1 - t], strict=False):
+            torch.testing.assert_close(up + down, expected, rtol=1e-5, atol=1e-8)
+            largest = max(largest, float(expected.abs().max()))
+    assert largest > 1e-3
+    # The nudge reaches the first layer after as many steps as there are layers, and not before.
+    first = [float(step[0].abs().max()) for step in reversed(by_bptt)]
+    reached = len(net.state_sizes) - 1
+    assert not any(first[:reached]) and first[reached] > 0
+
+
+@pytest.mark.parametrize("settings", CASES, ids=str)
+@pytest.mark.parametrize("steps", [1, 4, 30])
+def test_the_gradients_of_ep_and_bptt_are_equal_for_a_small_nudge(settings: dict[str, object], steps: int) -> None:
+    by_ep = gradients(EquilibriumPropagation(beta=1e-4, nudged_steps=steps, lr=0.1), network(**settings))
+    by_bptt = gradients(BPTT(gradient_steps=steps, lr=0.1), network(**settings))
+    for one, other in zip(by_ep, by_bptt, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-8)
+    assert max(float(g.abs().max()) for g in by_bptt) > 1e-3
+
+
+def test_the_symmetric_estimator_errs_by_the_square_of_beta() -> None:
+    exact = gradients(BPTT(gradient_steps=60, lr=0.1), network())[0]
+    errors = {}
+    for estimator, beta in itertools.product(("one-sided", "symmetric"), (0.2, 0.1)):
+        learning = EquilibriumPropagation(estimator=estimator, beta=beta, nudged_steps=60, lr=0.1)  # type: ignore[arg-type]
+        errors[estimator, beta] = float((gradients(learning, network())[0] - exact).norm())
+    assert errors["one-sided", 0.2] / errors["one-sided", 0.1] == pytest.approx(2, rel=0.15)
+    assert errors["symmetric", 0.2] / errors["symmetric", 0.1] == pytest.approx(4, rel=0.15)
+    assert errors["symmetric", 0.1] < errors["one-sided", 0.1] / 5
+
+
+def test_only_the_last_steps_are_differentiated() -> None:
+    """Against autograd through the whole free phase from a detached state, written out here."""
+    net, (x, targets) = network(free_steps=9), data()
+    found = gradients(BPTT(gradient_steps=2, lr=0.1), network(free_steps=9))
+    with torch.no_grad():
+        states = net.settle(net.start(x), net.zeros(x), 7).states
+    loss = net.loss(net.settle(net.start(x), states, 2).states[-1], targets)
+    expected = torch.autograd.grad(loss, net.trained, allow_unused=True, materialize_grads=True)
+    for one, other in zip(found, expected, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-12, atol=1e-15)
+    whole = torch.autograd.grad(net.loss(net(x), targets), net.trained)
+    assert not torch.allclose(whole[0], found[0])
+
+
+def test_a_loss_term_is_followed() -> None:
+    net = network()
+    plain = gradients(BPTT(lr=0.1), network())
+    found: list[Tensor] = []
+    learning = BPTT(lr=0.1)
+    list(
+        learning.fit(
+            net,
+            *data(),
+            learning.state(net),
+            streams,
+            loss_term=lambda batch: 2 * net.weights[1].sum() + batch.activities[-1].sum(),
+            after_backward=lambda batch: found.extend(p.grad.clone() for p in net.trained if p.grad is not None),
+        )
+    )
+    # The first part acts on one weight matrix, the second through the dynamics on all.
+    assert float((found[2] - plain[2]).mean()) > 1
+    assert not torch.allclose(found[0], plain[0])
+
+
+@pytest.mark.parametrize("wrong", [{"gradient_steps": 0}, {"gradient_steps": 13, "free_steps": 12}])
+def test_wrong_settings_are_refused(wrong: dict[str, int]) -> None:
+    with pytest.raises(SettingsError, match=r"gradient_steps is 0|T2, 13"):
+        BPTT(**wrong)  # type: ignore[arg-type]
+
+
+def test_more_differentiated_steps_than_the_network_takes_are_refused() -> None:
+    net, learning = network(free_steps=5), BPTT(gradient_steps=6, lr=0.1)
+    with pytest.raises(SettingsError, match="T1, 5"):
+        list(learning.fit(net, *data(), learning.state(net), streams))
