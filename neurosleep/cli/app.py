@@ -149,17 +149,17 @@ def _requests(
 ) -> list[Any]:
     import os
 
-    from neurosleep.experiments import RunRequest, load_settings, parse_change, variant_name, variant_names
+    from neurosleep.experiments import RunRequest, load_settings, parse_change, variant_name
+    from neurosleep.experiments.settings import default_variants
 
     name, settings = load_settings(experiment)
-    known = variant_names(experiment)
     parsed = [parse_change(text) for text in changes]
     if engine is not None and engine != settings["engine"]:
         parsed.append(("engine", engine))
     command = shlex.join(["neurosleep", *sys.argv[1:]])
     folder = data or os.environ.get("NEUROSLEEP_DATA")
-    # A file's variants are the points of one figure or table: without a choice, all of them.
-    chosen: list[str | None] = [*(variants or known)] or [None]
+    # A file's variants are the points of one figure or table: without a choice, all that it does not keep back.
+    chosen = variants or default_variants(experiment)
     return [
         RunRequest(
             name,
@@ -189,12 +189,14 @@ def _seeds(first: int, number: int) -> range:
 @app.command()
 def run(
     experiment: Annotated[str, typer.Argument(help="A packaged experiment, or your own TOML file.")],
-    strategy: Annotated[str, typer.Option(help="Strategies, separated by commas.")] = "src",
+    strategy: Annotated[
+        str | None, typer.Option(help="Strategies, separated by commas; else the experiment's own, or src.")
+    ] = None,
     seeds: Annotated[int, typer.Option(help="Number of seeds.")] = 1,
     seed: Seed = 0,
     changes: Annotated[list[str] | None, typer.Option("--set", help="key=value; may be given again.")] = None,
     variant: Annotated[
-        str | None, typer.Option(help="Variants in the experiment's file, separated by commas; all if not given.")
+        str | None, typer.Option(help="Variants in the experiment's file, separated by commas; else its usual ones.")
     ] = None,
     engine: Annotated[str | None, typer.Option(help="Engine that steps the sleeping network.")] = None,
     data: Data = None,
@@ -207,9 +209,10 @@ def run(
     """Run an experiment: strategies × seeds, each into a folder of its own."""
     with _user_errors(as_json):
         from neurosleep.experiments import run_experiment, summarise
-        from neurosleep.experiments.settings import check_strategies
+        from neurosleep.experiments.settings import check_strategies, default_strategy
 
-        names = [name.strip() for name in strategy.split(",") if name.strip()]
+        text = default_strategy(experiment) if strategy is None else strategy
+        names = [name.strip() for name in text.split(",") if name.strip()]
         check_strategies(names)
         variants = [name.strip() for name in (variant or "").split(",") if name.strip()]
         requests = _requests(experiment, names, _seeds(seed, seeds), changes or [], engine, data, out, resume, variants)

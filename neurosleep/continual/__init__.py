@@ -1,6 +1,6 @@
 """Task sequences, strategies and metrics of continual learning."""
 
-from neurosleep.continual.loop import Progress, learn_tasks
+from neurosleep.continual.loop import Learning, Progress, learn_tasks
 from neurosleep.continual.metrics import (
     backward_transfer,
     forgetting_first_minus_last,
@@ -13,6 +13,7 @@ from neurosleep.continual.strategies import (
     SI,
     SRC,
     STRATEGIES,
+    AwakeNetwork,
     Combination,
     ICaRL,
     Joint,
@@ -23,6 +24,7 @@ from neurosleep.continual.strategies import (
     SleepSettings,
     Strategy,
     check_combination,
+    trained,
 )
 
 __all__ = [
@@ -31,11 +33,13 @@ __all__ = [
     "SI",
     "SRC",
     "STRATEGIES",
+    "AwakeNetwork",
     "Combination",
     "ICaRL",
     "Joint",
     "JointMatched",
     "Learner",
+    "Learning",
     "LwF",
     "Progress",
     "Rehearsal",
@@ -47,4 +51,5 @@ __all__ = [
     "forgetting_max_minus_last",
     "learn_tasks",
     "matrix_metrics",
+    "trained",
 ]

@@ -2,22 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from time import perf_counter
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import torch
 from torch import Tensor
 
-from neurosleep.continual.strategies import Learner, Strategy
+from neurosleep.continual.strategies import Learner, Strategy, trained
 from neurosleep.data import Task, to_float
 from neurosleep.functional import torch_generator
-from neurosleep.learning import Backprop, accuracy
+from neurosleep.learning import Batch, accuracy
 
-__all__ = ["Progress", "learn_tasks"]
+__all__ = ["Learning", "Progress", "learn_tasks"]
 
 Phase = Literal["wake", "sleep"]
+
+
+class Learning(Protocol):
+    """The wake training of one task, such as :class:`~neurosleep.learning.Backprop`, which says what is what."""
+
+    def fit(
+        self,
+        network: Any,
+        images: Tensor,
+        targets: Tensor,
+        velocity: list[Tensor],
+        streams: Callable[[str, int], torch.Generator],
+        *,
+        loss_term: Callable[[Batch], Tensor | None] = ...,
+        after_backward: Callable[[Batch], None] = ...,
+        after_step: Callable[[Batch], None] = ...,
+    ) -> Iterator[int]:
+        """Train ``network`` and ``velocity`` in place; yields after each epoch its number, from 1."""
 
 
 @dataclass
@@ -52,7 +70,7 @@ def _evaluate(
 def learn_tasks(
     learner: Learner,
     strategy: Strategy,
-    training: Backprop | Sequence[Backprop],
+    training: Learning | Sequence[Learning],
     tests: list[Task],
     progress: Progress,
     *,
@@ -75,7 +93,7 @@ def learn_tasks(
             images, targets = strategy.training_data(
                 learner, torch.from_numpy(to_float(task.train_images)), torch.from_numpy(task.train_labels)
             )
-            present = training if isinstance(training, Backprop) else training[learner.task]
+            present = training[learner.task] if isinstance(training, Sequence) else training
             for epoch in present.fit(
                 learner.network,
                 images,
@@ -90,7 +108,7 @@ def learn_tasks(
             learner.mean.update(task.pool_images)
             progress.seconds["train"] += perf_counter() - begin
             progress.before_sleep.append(_evaluate(learner, strategy, held, progress))
-            if not all(bool(torch.isfinite(weight).all()) for weight in learner.network.weights):
+            if not all(bool(torch.isfinite(weight).all()) for weight in trained(learner.network)):
                 progress.status = "diverged"
             progress.phase = "sleep"
         else:

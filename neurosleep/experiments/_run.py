@@ -24,23 +24,28 @@ import torch
 from neurosleep.continual import (
     SRC,
     STRATEGIES,
+    AwakeNetwork,
     Combination,
     Learner,
+    Learning,
     Progress,
     Strategy,
     learn_tasks,
     matrix_metrics,
+    trained,
 )
 from neurosleep.data import RunningMean, Task
 from neurosleep.errors import RunFolderError, SettingsError, unknown_name
 from neurosleep.experiments._analysis import write_analysis
 from neurosleep.experiments._commit import own_commit
+from neurosleep.experiments._kinds import CAN_SLEEP, kinds_of, make_network
 from neurosleep.experiments._report import write_run_figures
 from neurosleep.experiments._scenario import LastTaskOnly, kind_of, tasks_of
 from neurosleep.experiments.run_folder import RunFolder, restore, tensors_of, write_whole
-from neurosleep.experiments.settings import backprop_settings, check_strategies, dump_toml, sleep_settings
+from neurosleep.experiments.settings import check_strategies, dump_toml, learning_settings, sleep_settings
 from neurosleep.functional import check_seed, torch_generator
-from neurosleep.networks import MLP
+from neurosleep.learning import PhasedLearning
+from neurosleep.networks import MLP, EquilibriumNetwork
 from neurosleep.spiking import Population, Projection, Record, SpikingNetwork, engine_names, get_engine
 
 __all__ = ["RunRequest", "run_experiment", "run_one", "summarise"]
@@ -135,11 +140,11 @@ def check_request(request: RunRequest) -> None:
     """Find everything wrong with a request before anything is written or computed."""
     check_strategies([request.strategy])
     check_seed(request.seed)
-    backprop_settings(request.settings, request.strategy)
+    (training,) = learning_settings(request.settings, request.strategy)
     sizes = request.settings["network"]["sizes"]
-    MLP([2, 2], dropout=request.settings["network"]["dropout"], init=request.settings["network"]["init"])
     if not all(isinstance(size, int) and size >= 1 for size in sizes) or len(sizes) < 2:
         raise SettingsError(f"network.sizes is {sizes!r}.", expected="at least two whole numbers of at least 1")
+    _check_kinds(request, training)
     if request.settings["engine"] not in engine_names():
         raise unknown_name("engine", request.settings["engine"], engine_names())
     engine = get_engine(request.settings["engine"])
@@ -149,6 +154,10 @@ def check_request(request: RunRequest) -> None:
         if len(sleeping.thresholds) != len(sizes) - 1:
             raise SettingsError(
                 f"sleep.thresholds has {len(sleeping.thresholds)} entries.", expected=f"{len(sizes) - 1}, one per layer"
+            )
+        if sleeping.rates is not None and len(sleeping.rates) != len(sizes) - 1:
+            raise SettingsError(
+                f"sleep.rates has {len(sleeping.rates)} entries.", expected=f"{len(sizes) - 1}, one per layer"
             )
         # Two neurons are enough to find that an extra is missing, or that the engine does not know the rule.
         pair = (Population("input", "input", (1,)), Population("output", "lif", (1,), decay=sleeping.decay))
@@ -175,6 +184,34 @@ def check_request(request: RunRequest) -> None:
             break
 
 
+def _check_kinds(request: RunRequest, training: Learning) -> None:
+    """Find what this network, this learning and this strategy cannot do together."""
+    settings = request.settings
+    kind, learning = kinds_of(settings)
+    # Small layers are enough to find an option that makes no sense.
+    small = settings["network"] | {"sizes": [2] * len(settings["network"]["sizes"])}
+    network = make_network({**settings, "network": small})
+    if isinstance(training, PhasedLearning) and isinstance(network, EquilibriumNetwork):
+        training.rates(network)
+    for part in request.strategy.split("+"):
+        works = STRATEGIES[part].works_with
+        if works is not None and learning not in works:
+            raise SettingsError(
+                f"The strategy {part!r} does not work with wake.kind {learning!r}.", expected=" or ".join(works)
+            )
+    if "src" in request.strategy.split("+") and kind not in CAN_SLEEP:
+        raise SettingsError(
+            f"A network of kind {kind!r} cannot sleep: it has no spiking counterpart here.",
+            expected=f"network.kind {' or '.join(CAN_SLEEP)}, or a strategy without src",
+        )
+    if settings["analyse"] and kind != "mlp":
+        raise SettingsError(
+            "analyse is true, but its tables are of feed-forward networks.", expected="network.kind mlp"
+        )
+    if "icarl" in request.strategy.split("+") and settings["icarl"]["faithful"] and kind != "mlp":
+        raise SettingsError("icarl.faithful is a fault with dropout, which this network has not.", expected="false")
+
+
 def _check_fit(request: RunRequest, tasks: list[Task]) -> None:
     """Find what is wrong with a request only on this data, also before anything is written or computed."""
     sizes = request.settings["network"]["sizes"]
@@ -185,7 +222,7 @@ def _check_fit(request: RunRequest, tasks: list[Task]) -> None:
         raise SettingsError(
             f"network.sizes is {sizes!r}.", expected=f"{inputs} inputs and at least {classes} outputs for this data"
         )
-    backprop_settings(request.settings, request.strategy, len(tasks))
+    learning_settings(request.settings, request.strategy, len(tasks))
     parts = request.strategy.split("+")
     if "src" in parts:
         sleeping = sleep_settings(request.settings)
@@ -230,16 +267,10 @@ def run_one(request: RunRequest, report: Report = lambda text: None) -> dict[str
     tests = _tasks(request)
     settings = request.settings
     _check_fit(request, tests)
-    sizes = settings["network"]["sizes"]
     config = dump_toml(settings)
-    network = MLP(
-        sizes,
-        dropout=settings["network"]["dropout"],
-        init=settings["network"]["init"],
-        output="softmax" if settings["wake"]["loss"] == "cross-entropy" else "relu",
-        generator=torch_generator(request.seed, "init"),
-    )
-    velocity = [torch.zeros_like(weight) for weight in network.weights]
+    network = make_network(settings, torch_generator(request.seed, "init"))
+    training = learning_settings(settings, request.strategy, len(tests))
+    velocity = _optimiser_state(training[0], network)
     strategy = _strategy(request, report)
     learner = Learner(network, velocity, strategy.tasks(tests), request.seed)
     with folder.locked():
@@ -247,7 +278,7 @@ def run_one(request: RunRequest, report: Report = lambda text: None) -> dict[str
         progress = Progress()
         if stored is not None:
             tensors, progress = stored
-            restore(tensors, network.weights, velocity)
+            restore(tensors, trained(network), velocity)
             strategy.load_state_dict(
                 {k.removeprefix("strategy."): v for k, v in tensors.items() if k.startswith("strategy.")}
             )
@@ -266,6 +297,7 @@ def run_one(request: RunRequest, report: Report = lambda text: None) -> dict[str
             last = phase == "sleep" and task + 1 == len(learner.tasks)
             if settings["analyse"] and last and learner.night is not None and progress.status == "done":
                 report("analysing the last sleep")
+                assert isinstance(awake, MLP) and isinstance(network, MLP)  # as _check_kinds has seen to
                 write_analysis(folder.path, awake, network, learner.night.recording, tests, seed=request.seed)
             if learner.night is not None and phase == "sleep":
                 recording = learner.night.recording
@@ -282,11 +314,10 @@ def run_one(request: RunRequest, report: Report = lambda text: None) -> dict[str
                     folder.write_spikes(task, arrays)
             mean = {f"mean.{k}": torch.from_numpy(np.array(v)) for k, v in learner.mean.state_dict().items()}
             kept = {f"strategy.{k}": v for k, v in strategy.state_dict().items()}
-            folder.save_bundle(tensors_of(network.weights, velocity) | mean | kept, progress, config)
+            folder.save_bundle(tensors_of(trained(network), velocity) | mean | kept, progress, config)
             done = progress.after[-1] if phase == "sleep" else progress.before_sleep[-1]
             report(f"task {task + 1} of {len(learner.tasks)}, {phase}: {100 * sum(done) / len(done):.1f} %")
 
-        training = backprop_settings(settings, request.strategy, len(tests))
         learn_tasks(
             learner,
             strategy,
@@ -304,6 +335,13 @@ def run_one(request: RunRequest, report: Report = lambda text: None) -> dict[str
         # Last, since it is what says that the folder is complete.
         folder.write_json("metrics.json", metrics)
     return metrics
+
+
+def _optimiser_state(training: Learning, network: AwakeNetwork) -> list[torch.Tensor]:
+    """State of the optimiser before the first task."""
+    if isinstance(training, PhasedLearning) and isinstance(network, EquilibriumNetwork):
+        return training.state(network)
+    return [torch.zeros_like(weight) for weight in trained(network)]
 
 
 def _metrics(request: RunRequest, strategy: Strategy, progress: Progress, tests: list[Task]) -> dict[str, Any]:
@@ -332,6 +370,7 @@ def _metrics(request: RunRequest, strategy: Strategy, progress: Progress, tests:
         "status": progress.status,
         "data": ", ".join(request.settings["data"]["sequence"] or [request.settings["data"]["name"]]),
         "reads_old_data": strategy.reads_old_data,
+        **({"note": request.settings["note"]} if request.settings["note"] is not None else {}),
         "results": {"accuracy_all": overall if done else None} | further,
         "accuracy_all": overall if done else None,
         "accuracy_per_task": last,

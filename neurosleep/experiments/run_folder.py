@@ -167,6 +167,6 @@ def tensors_of(weights: list[Tensor], velocity: list[Tensor]) -> dict[str, Tenso
 def restore(tensors: Mapping[str, Tensor], weights: list[Tensor], velocity: list[Tensor]) -> None:
     """Put stored weights and momentum back in place."""
     with torch.no_grad():
-        for k, (w, v) in enumerate(zip(weights, velocity, strict=True)):
-            w.copy_(tensors[f"weight{k}"])
-            v.copy_(tensors[f"velocity{k}"])
+        for name, places in (("weight", weights), ("velocity", velocity)):
+            for k, place in enumerate(places):
+                place.copy_(tensors[f"{name}{k}"])

@@ -7,14 +7,23 @@ import hashlib
 import json
 import math
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from neurosleep.continual import STRATEGIES, SleepSettings, check_combination
+from neurosleep.continual import STRATEGIES, Learning, SleepSettings, check_combination
 from neurosleep.errors import SettingsError, unknown_name
+from neurosleep.experiments._kinds import (
+    KIND_SETTINGS,
+    PLAIN,
+    check_kinds,
+    kinds_of,
+    kinds_with,
+    make_learning,
+    settings_of_kinds,
+)
 from neurosleep.functional import make_rule
 from neurosleep.learning import Backprop
 
@@ -25,8 +34,11 @@ __all__ = [
     "change_text",
     "changes_between",
     "check_strategies",
+    "default_strategy",
+    "default_variants",
     "dump_toml",
     "experiment_names",
+    "learning_settings",
     "load_published",
     "load_settings",
     "parse_change",
@@ -43,6 +55,7 @@ _DEFAULTS: dict[str, Any] = {
     "analyse": False,
     "faithful": False,
     "order": "sleep-first",
+    "note": None,
     "data": {
         "name": "mnist",
         "sequence": None,
@@ -57,8 +70,15 @@ _DEFAULTS: dict[str, Any] = {
         "width": 10,
         "overlap": 12,
     },
-    "network": {"sizes": [784, 1200, 1200, 10], "dropout": 0.25, "init": 0.01},
+    "network": {
+        "kind": None,
+        "sizes": [784, 1200, 1200, 10],
+        "dropout": 0.25,
+        "init": 0.01,
+        **dict.fromkeys(KIND_SETTINGS["network"]),
+    },
     "wake": {
+        "kind": None,
         "loss": "straight-through-mse",
         "lr": 0.1,
         "lr_per_task": None,
@@ -66,6 +86,7 @@ _DEFAULTS: dict[str, Any] = {
         "batch": 100,
         "epochs": 2,
         "epochs_per_task": None,
+        **dict.fromkeys(KIND_SETTINGS["wake"]),
     },
     "joint": {"epochs": None},
     "ewc": {"strength": 100.0, "mode": "separate", "gamma": 1.0, "fisher": "expected"},
@@ -85,15 +106,22 @@ _DEFAULTS: dict[str, Any] = {
         "window": None,
         "process": "bernoulli",
         "thresholds": None,
+        "rates": None,
         "recipe": "recursive",
         "alpha_scale": 1.0,
         "scale_data": "seen",
         "decay": 0.999,
         "compare": ">=",
         "rule": {"name": "src"},
+        **dict.fromkeys(KIND_SETTINGS["sleep"]),
     },
 }
-_OPTIONAL = {
+_OPTIONAL: dict[str, type] = {
+    "note": str,
+    "network.kind": str,
+    "wake.kind": str,
+    "sleep.rates": list,
+    **{f"{table}.{key}": kind for table, keys in KIND_SETTINGS.items() for key, kind in keys.items()},
     "data.sequence": list,
     "data.tasks": list,
     "data.images_per_task": int,
@@ -108,6 +136,8 @@ _OPTIONAL = {
 }
 # Tables whose keys are not fixed: parameters of a rule.
 _OPEN = ("sleep.rule",)
+# Short for a setting that is often given on the command line.
+_ALIASES = {"epochs": "wake.epochs"}
 
 
 @dataclass(frozen=True)
@@ -157,7 +187,36 @@ def _check_type(path: str, value: Any, default: Any) -> Any:
     return value
 
 
+def _become(settings: dict[str, Any], network: str, learning: str) -> None:
+    """Make ``settings`` those of other kinds: what stood at its default takes the new one, what they lack goes."""
+    before, after = settings_of_kinds(*kinds_of(settings)), settings_of_kinds(network, learning)
+    for path in before.keys() | after.keys():
+        table, _, key = path.partition(".")
+        if path not in after or path not in before or settings[table][key] == before[path]:
+            settings[table][key] = copy.deepcopy(after.get(path))
+    # The kinds there were from the beginning are not written down.
+    settings["network"]["kind"] = None if network == PLAIN[0] else network
+    settings["wake"]["kind"] = None if learning == PLAIN[1] else learning
+
+
+def _set_all(settings: dict[str, Any], changes: Iterable[tuple[str, Any]]) -> None:
+    """Set dotted keys (or whole tables), the kinds first, since these decide which others there are."""
+    changes = list(changes)
+    given: dict[str, Any] = {}
+    for key, value in changes:
+        if key in ("network", "wake") and isinstance(value, dict) and "kind" in value:
+            given[f"{key}.kind"] = value["kind"]
+        elif key in ("network.kind", "wake.kind"):
+            given[key] = value
+    if given:
+        _become(settings, *check_kinds(kinds_of(settings), given))
+    for key, value in changes:
+        _set(settings, key, value)
+
+
 def _set(settings: dict[str, Any], path: str, value: Any) -> None:
+    if path in ("network.kind", "wake.kind"):
+        return  # done by _set_all
     table, default = settings, _DEFAULTS
     *parents, last = path.split(".")
     walked = ""
@@ -180,7 +239,19 @@ def _set(settings: dict[str, Any], path: str, value: Any) -> None:
         for key, inner in value.items():
             _set(settings, f"{path}.{key}", inner)
         return
-    table[last] = _check_type(path, value, default[last])
+    kinds = kinds_of(settings)
+    known = settings_of_kinds(*kinds)
+    if path not in known and kinds_with(path):
+        if value is None:
+            return
+        raise SettingsError(
+            f"{path} is {value!r}, but network.kind {kinds[0]} with wake.kind {kinds[1]} has no such setting.",
+            expected=f"one of the kinds {', '.join(kinds_with(path))}",
+        )
+    value = _check_type(path, value, default[last])
+    if value is None and known.get(path) is not None:
+        raise SettingsError(f"{path} is not given.", expected=f"a value such as {known[path]!r}")
+    table[last] = value
 
 
 def read_experiment(experiment: str) -> tuple[str, dict[str, Any]]:
@@ -205,7 +276,17 @@ def read_experiment(experiment: str) -> tuple[str, dict[str, Any]]:
 
 # Tables of an experiment's file that are no settings: where it takes the others from, what strategies, variants and
 # the released code's faults change, what others found, what a search may vary and how settings were found.
-_OTHER = ("extends", "overrides", "variants", "faithful_settings", "published", "tune", "tuned")
+_OTHER = (
+    "extends",
+    "strategy",
+    "default_variants",
+    "overrides",
+    "variants",
+    "faithful_settings",
+    "published",
+    "tune",
+    "tuned",
+)
 
 
 def _read(experiment: str) -> tuple[str, dict[str, Any], dict[str, Any]]:
@@ -220,12 +301,19 @@ def _read(experiment: str) -> tuple[str, dict[str, Any], dict[str, Any]]:
         _, settings, inherited = _read(str(other["extends"]))
         for table in ("overrides", "faithful_settings"):
             other[table] = {**inherited.get(table, {}), **other.get(table, {})}
-    for key, value in given.items():
-        _set(settings, key, value)
+        if "strategy" in inherited:
+            other.setdefault("strategy", inherited["strategy"])
+    _set_all(settings, given.items())
     for table in ("overrides", "variants", "faithful_settings"):
         found = other.get(table, {})
         if not isinstance(found, dict) or not all(isinstance(entry, dict) for entry in found.values()):
             raise SettingsError(f"{table} is {found!r}.", expected="tables of dotted keys and their values")
+    chosen = other.get("default_variants", [])
+    variants = ("default", *other.get("variants", {}))
+    if not isinstance(chosen, list) or not all(entry in variants for entry in chosen):
+        raise SettingsError(f"default_variants is {chosen!r}.", expected="a list of names of variants of this file")
+    if not isinstance(other.get("strategy", ""), str):
+        raise SettingsError(f"strategy is {other['strategy']!r}.", expected="names of strategies, separated by commas")
     return name, settings, other
 
 
@@ -260,6 +348,20 @@ def variant_names(experiment: str) -> tuple[str, ...]:
     return tuple(_read(experiment)[2].get("variants", {}))
 
 
+def default_variants(experiment: str) -> tuple[str, ...]:
+    """The variants that are run where none is chosen: those the file names for it, else all it has.
+
+    ``default`` is the experiment without a variant.
+    """
+    other = _read(experiment)[2]
+    return tuple(other.get("default_variants", other.get("variants", {}))) or ("default",)
+
+
+def default_strategy(experiment: str) -> str:
+    """The strategies that are run where none is named, separated by commas."""
+    return str(_read(experiment)[2].get("strategy", "src"))
+
+
 def load_settings(
     experiment: str,
     *,
@@ -269,9 +371,10 @@ def load_settings(
 ) -> tuple[str, dict[str, Any]]:
     """Name and complete settings of a packaged experiment (``src2022/mnist``) or of the user's own TOML file.
 
-    Later ones win: the file's settings, those of its ``variant``, what its table ``overrides`` holds for the parts of
-    the ``strategy``, with ``faithful`` what its table ``faithful_settings`` holds for ``all`` and for those parts, and
-    last the user's ``changes``.
+    Later ones win: the file's settings, those of its ``variant`` (None or ``default`` is none), what its table
+    ``overrides`` holds for the parts of the ``strategy``, with ``faithful`` what its table ``faithful_settings`` holds
+    for ``all`` and for those parts, and last the user's ``changes``. Where one of them changes ``network.kind`` or
+    ``wake.kind``, what the new kind does not have is dropped, and what stood at a default takes the new one's.
 
     Raises
     ------
@@ -282,37 +385,39 @@ def load_settings(
     """
     name, settings, other = _read(experiment)
     variants = other.get("variants", {})
-    if variant is not None and variant not in variants:
-        raise unknown_name("variant", variant, variants)
+    if variant not in (None, "default") and variant not in variants:
+        raise unknown_name("variant", str(variant), variants)
     parts = strategy.split("+") if strategy else []
-    layers = [variants.get(variant, {}), *(other.get("overrides", {}).get(part, {}) for part in parts)]
+    layers = [variants.get(str(variant), {}), *(other.get("overrides", {}).get(part, {}) for part in parts)]
     if strategy is not None and len(parts) > 1:
         layers.append(other.get("overrides", {}).get(strategy, {}))
     if dict(changes).get("faithful", settings["faithful"]):
         table = other.get("faithful_settings", {})
         layers += [table.get(part, {}) for part in ("all", *parts)]
     for layer in layers:
-        for key, value in layer.items():
-            _set(settings, key, value)
+        _set_all(settings, layer.items())
     return name, apply_changes(settings, changes)
 
 
 def parse_change(text: str) -> tuple[str, Any]:
-    """The dotted key and the value of ``key=value``; the value is TOML, or a bare word taken as text."""
+    """The dotted key and the value of ``key=value``; the value is TOML, or a bare word taken as text.
+
+    ``epochs`` is short for ``wake.epochs``.
+    """
     key, equals, value = text.partition("=")
     if not equals or not key.strip():
         raise SettingsError(f"--set {text!r} cannot be read.", expected="key=value, such as sleep.steps=300")
+    key = _ALIASES.get(key.strip(), key.strip())
     try:
-        return key.strip(), tomllib.loads(f"x = {value}")["x"]
+        return key, tomllib.loads(f"x = {value}")["x"]
     except tomllib.TOMLDecodeError:
-        return key.strip(), None if value.strip() == "none" else value.strip()
+        return key, None if value.strip() == "none" else value.strip()
 
 
 def apply_changes(settings: Mapping[str, Any], changes: Sequence[tuple[str, Any]]) -> dict[str, Any]:
     """A copy of ``settings`` with the dotted keys in ``changes`` set."""
     changed = copy.deepcopy(dict(settings))
-    for key, value in changes:
-        _set(changed, key, value)
+    _set_all(changed, changes)
     return changed
 
 
@@ -345,6 +450,7 @@ def change_text(key: str, value: Any) -> str:
 
 def variant_name(changes: Sequence[tuple[str, Any]], variant: str | None = None) -> str:
     """Name of the folder of a variant: ``default``, or its name in the file, the changed keys and their values."""
+    variant = None if variant == "default" else variant
     if not changes:
         return variant or "default"
     found = [f"{key}={json.dumps(value).strip(chr(34))}" for key, value in sorted(changes)]
@@ -354,7 +460,7 @@ def variant_name(changes: Sequence[tuple[str, Any]], variant: str | None = None)
     return name if len(name) <= 150 else f"{name[:140]}-{hashlib.sha256(text.encode()).hexdigest()[:9]}"
 
 
-def backprop_settings(settings: Mapping[str, Any], strategy: str, tasks: int = 1) -> list[Backprop]:
+def learning_settings(settings: Mapping[str, Any], strategy: str, tasks: int = 1) -> list[Learning]:
     """The wake training of each task; joint training may have epochs of its own.
 
     Lists of values per task repeat their last entry where tasks are more.
@@ -363,7 +469,9 @@ def backprop_settings(settings: Mapping[str, Any], strategy: str, tasks: int = 1
     per_task = {"lr": wake.pop("lr_per_task"), "epochs": wake.pop("epochs_per_task")}
     if "joint" in strategy.split("+") and settings["joint"]["epochs"] is not None:
         wake["epochs"], per_task["epochs"] = settings["joint"]["epochs"], None
-    found = []
+    if settings["wake"]["lr_per_layer"] is not None and per_task["lr"] is not None:
+        raise SettingsError("wake.lr_per_layer and wake.lr_per_task are both given.", expected="one of them")
+    found: list[Learning] = []
     for task in range(tasks):
         for key, values in per_task.items():
             if values is not None:
@@ -371,7 +479,15 @@ def backprop_settings(settings: Mapping[str, Any], strategy: str, tasks: int = 1
                 if not values or not all(isinstance(v, (kind, int)) and not isinstance(v, bool) for v in values):
                     raise SettingsError(f"wake.{key}_per_task is {values!r}.", expected="a list of numbers")
                 wake[key] = kind(values[min(task, len(values) - 1)])
-        found.append(Backprop(**wake))
+        found.append(make_learning(kinds_of(settings)[1], wake))
+    return found
+
+
+def backprop_settings(settings: Mapping[str, Any], strategy: str, tasks: int = 1) -> list[Backprop]:
+    """As :func:`learning_settings`, where the learning is backpropagation; refuses any other."""
+    found = [learning for learning in learning_settings(settings, strategy, tasks) if isinstance(learning, Backprop)]
+    if len(found) < tasks:
+        raise SettingsError(f"wake.kind is {settings['wake']['kind']!r}.", expected="backprop here")
     return found
 
 
@@ -379,6 +495,9 @@ def sleep_settings(settings: Mapping[str, Any]) -> SleepSettings:
     """The sleep of an experiment as the strategy takes it."""
     sleep = dict(settings["sleep"])
     sleep["rule"] = make_rule(**sleep["rule"])
+    for key in KIND_SETTINGS["sleep"]:
+        if sleep[key] is None:  # a kind of network that has none
+            del sleep[key]
     if sleep["thresholds"] is None:
         sleep["thresholds"] = [1.0] * (len(settings["network"]["sizes"]) - 1)
     for value in sleep["thresholds"]:

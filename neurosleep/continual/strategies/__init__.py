@@ -1,6 +1,6 @@
 """Strategies, one competitor per file."""
 
-from neurosleep.continual.strategies.base import Learner, Strategy
+from neurosleep.continual.strategies.base import AwakeNetwork, Learner, Strategy, trained
 from neurosleep.continual.strategies.combination import Combination, check_combination
 from neurosleep.continual.strategies.ewc import EWC, fisher_diagonal
 from neurosleep.continual.strategies.icarl import ICaRL, herding
@@ -17,6 +17,7 @@ __all__ = [
     "SI",
     "SRC",
     "STRATEGIES",
+    "AwakeNetwork",
     "Combination",
     "ICaRL",
     "Joint",
@@ -29,6 +30,7 @@ __all__ = [
     "check_combination",
     "fisher_diagonal",
     "herding",
+    "trained",
 ]
 
 #: Every strategy by name; names joined by ``+`` are combined.

@@ -11,9 +11,18 @@ from torch import Tensor
 from neurosleep.data import RunningMean, Task
 from neurosleep.learning import Batch
 from neurosleep.networks import MLP
+from neurosleep.networks.equilibrium_base import EquilibriumNetwork
 from neurosleep.replay import Night
 
-__all__ = ["Learner", "Strategy"]
+__all__ = ["AwakeNetwork", "Learner", "Strategy", "trained"]
+
+#: A network that can learn awake and be read out: both have ``weights``, ``read_out``, ``forward`` and ``activities``.
+AwakeNetwork = MLP | EquilibriumNetwork
+
+
+def trained(network: AwakeNetwork) -> list[Tensor]:
+    """Everything that learning changes, in a fixed order: weights and, where there are some, biases."""
+    return network.weights if isinstance(network, MLP) else [*network.trained]
 
 
 @dataclass(eq=False)
@@ -23,7 +32,7 @@ class Learner:
     Attributes
     ----------
     network, velocity:
-        The awake network and its momentum.
+        The awake network and its optimiser's state (momentum).
     tasks, task:
         The sequence, and the number of the present task from 0.
     mean:
@@ -34,7 +43,7 @@ class Learner:
         The last sleep, if any.
     """
 
-    network: MLP
+    network: AwakeNetwork
     velocity: list[Tensor]
     tasks: list[Task]
     seed: int
@@ -55,6 +64,8 @@ class Strategy:
     chooses_data: ClassVar[bool] = False
     #: Whether it changes the gradients; two of these cannot be combined, since each needs those of the loss alone.
     changes_gradients: ClassVar[bool] = False
+    #: The ways of learning (``wake.kind``) that it works with; None: all of them.
+    works_with: ClassVar[tuple[str, ...] | None] = None
 
     def tasks(self, tasks: list[Task]) -> list[Task]:
         """The tasks as this strategy gets to see them."""

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from neurosleep.continual.strategies.base import Learner, Strategy
 from neurosleep.data import to_float
-from neurosleep.errors import SettingsError, unknown_name
+from neurosleep.errors import SettingsError, UnsupportedError, unknown_name
 from neurosleep.learning import Batch
 from neurosleep.networks import MLP
 
@@ -79,6 +79,7 @@ class EWC(Strategy):
 
     name: ClassVar[str] = "ewc"
     changes_gradients: ClassVar[bool] = True
+    works_with: ClassVar[tuple[str, ...] | None] = ("backprop",)  # the Fisher information in closed form
 
     def __init__(
         self, strength: float = 100.0, mode: Mode = "separate", gamma: float = 1.0, fisher: Labels = "expected"
@@ -107,8 +108,11 @@ class EWC(Strategy):
         """Measure what mattered for the task just learnt."""
         task = learner.tasks[learner.task]
         images, labels = torch.from_numpy(to_float(task.train_images)), torch.from_numpy(task.train_labels)
-        found = fisher_diagonal(learner.network, images, labels, kind=self.fisher)
-        weights = [weight.detach() for weight in learner.network.weights]
+        network = learner.network
+        if not isinstance(network, MLP):
+            raise UnsupportedError(f"EWC cannot measure a {type(network).__name__}.", expected="an MLP")
+        found = fisher_diagonal(network, images, labels, kind=self.fisher)
+        weights = [weight.detach() for weight in network.weights]
         if not self._importance:
             self._importance = found
             self._anchored = [f * w for f, w in zip(found, weights, strict=True)]

@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from neurosleep.continual.strategies.base import Learner, Strategy
+from neurosleep.continual.strategies.base import AwakeNetwork, Learner, Strategy
 from neurosleep.data import to_float
 from neurosleep.errors import SettingsError
 from neurosleep.functional import torch_generator
@@ -147,8 +147,11 @@ class ICaRL(Strategy):
         self._chosen = dict(sorted(((int(task), int(c)), rows) for (task, c), rows in names))
 
 
-def _features(network: MLP, images: Tensor, masks: torch.Generator | None = None) -> Tensor:
+def _features(network: AwakeNetwork, images: Tensor, masks: torch.Generator | None = None) -> Tensor:
     """Activity of the last hidden layer, with dropout active if ``masks`` draws it."""
-    activities = network.train(masks is not None).activities(images, generator=masks)
-    network.eval()
+    if isinstance(network, MLP):
+        activities = network.train(masks is not None).activities(images, generator=masks)
+        network.eval()
+    else:
+        activities = network.activities(images)
     return activities[-2] if len(activities) > 1 else activities[-1]

@@ -12,10 +12,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from neurosleep.continual.strategies.base import Learner, Strategy
+from neurosleep.continual.strategies.base import AwakeNetwork, Learner, Strategy
 from neurosleep.errors import SettingsError
 from neurosleep.learning import Batch
-from neurosleep.networks import MLP
 
 __all__ = ["LwF"]
 
@@ -32,6 +31,7 @@ class LwF(Strategy):
     """
 
     name: ClassVar[str] = "lwf"
+    works_with: ClassVar[tuple[str, ...] | None] = ("backprop", "bptt")  # a further term of a loss that is derived
 
     def __init__(self, strength: float = 1.0, temperature: float = 2.0) -> None:
         if not 0 <= strength < float("inf"):
@@ -39,7 +39,7 @@ class LwF(Strategy):
         if not 0 < temperature < float("inf"):
             raise SettingsError(f"lwf.temperature is {temperature!r}.", expected="a number > 0")
         self.strength, self.temperature = strength, temperature
-        self._previous: MLP | None = None
+        self._previous: AwakeNetwork | None = None
         self._classes: list[int] = []
 
     def before_training_exp(self, learner: Learner) -> None:

@@ -33,6 +33,7 @@ class OWM(Strategy):
 
     name: ClassVar[str] = "owm"
     changes_gradients: ClassVar[bool] = True
+    works_with: ClassVar[tuple[str, ...] | None] = ("backprop",)  # each layer's errors and inputs of a batch
 
     def __init__(
         self,

@@ -12,9 +12,10 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from neurosleep.continual.strategies.base import Learner, Strategy
+from neurosleep.continual.strategies.base import Learner, Strategy, trained
 from neurosleep.errors import SettingsError
 from neurosleep.learning import Batch
+from neurosleep.networks import MLP
 
 __all__ = ["SI"]
 
@@ -44,28 +45,34 @@ class SI(Strategy):
         self._start: list[Tensor] = []
         self._path: list[Tensor] = []
         self._gradient: list[Tensor] = []
+        self._before: list[Tensor] = []  # weights before the present step, where the momentum does not tell the step
 
     def before_training_exp(self, learner: Learner) -> None:
         """Begin a new path."""
-        self._start = [weight.detach().clone() for weight in learner.network.weights]
+        self._start = [weight.detach().clone() for weight in trained(learner.network)]
         self._path = [torch.zeros_like(weight) for weight in self._start]
 
     def after_backward(self, learner: Learner, batch: Batch) -> None:
         """Keep the task's own gradient, then add the penalty's."""
-        weights = learner.network.weights
+        weights = trained(learner.network)
+        if not isinstance(learner.network, MLP):
+            self._before = [weight.detach().clone() for weight in weights]
         self._gradient = [weight.grad.clone() for weight in weights if weight.grad is not None]
         for weight, importance, previous in zip(weights, self._importance, self._previous, strict=False):
             assert weight.grad is not None
             weight.grad += 2 * self.strength * importance * (weight.detach() - previous)
 
     def after_step(self, learner: Learner, batch: Batch) -> None:
-        """Extend the path; the step taken is the negative of the momentum."""
-        for path, gradient, velocity in zip(self._path, self._gradient, learner.velocity, strict=True):
-            path += gradient * velocity
+        """Extend the path; the step of backpropagation is the negative of its momentum."""
+        steps = learner.velocity
+        if not isinstance(learner.network, MLP):
+            steps = [b - w.detach() for b, w in zip(self._before, trained(learner.network), strict=True)]
+        for path, gradient, step in zip(self._path, self._gradient, steps, strict=True):
+            path += gradient * step
 
     def after_training_exp(self, learner: Learner) -> None:
         """Turn the path into importance."""
-        weights = [weight.detach().clone() for weight in learner.network.weights]
+        weights = [weight.detach().clone() for weight in trained(learner.network)]
         found = [
             path / ((weight - start) ** 2 + self.damping)
             for path, weight, start in zip(self._path, weights, self._start, strict=True)

@@ -15,7 +15,7 @@ from neurosleep.conversion import Recipe, convert, layer_scales, wake
 from neurosleep.data import RunningMean, to_float
 from neurosleep.errors import SettingsError
 from neurosleep.functional import Compare, MeanDrive, PlasticityRule, Process
-from neurosleep.replay import sleep
+from neurosleep.replay import sleep, thresholds_for_rates
 from neurosleep.spiking import Population, Record
 
 __all__ = ["SRC", "SleepSettings"]
@@ -33,6 +33,9 @@ class SleepSettings:
         One per layer after the input.
     max_rate, window, process:
         The drive (:class:`~neurosleep.functional.MeanDrive`).
+    rates:
+        Target chance to fire per neuron and step, one per layer; thresholds are then found anew before each sleep,
+        whatever the given ones (:func:`~neurosleep.replay.thresholds_for_rates`).
     recipe, alpha_scale, scale_data:
         Recipe of the conversion; its maxima over the images of all tasks so far (``"seen"``, as published) or of the
         newest only (``"current"``).
@@ -62,6 +65,7 @@ class SleepSettings:
     lengths: Sequence[int] | None = None
     statistics: Literal["seen", "first"] = "seen"
     spike_limit: float | None = None
+    rates: Sequence[float] | None = None
 
     def __post_init__(self) -> None:
         if self.statistics not in ("seen", "first"):
@@ -82,6 +86,9 @@ class SleepSettings:
         for threshold in self.thresholds:
             if not 0 <= threshold < float("inf"):
                 raise SettingsError(f"sleep.thresholds holds {threshold!r}.", expected="finite numbers >= 0")
+        for rate in self.rates if self.rates is not None else ():
+            if isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 < rate < 1:
+                raise SettingsError(f"sleep.rates holds {rate!r}.", expected="chances between 0 and 1, one per layer")
         if not 0 <= self.max_rate < float("inf"):
             raise SettingsError(f"sleep.max_rate is {self.max_rate!r}.", expected="a rate in Hz, >= 0")
         if self.window is not None and self.window < 1:
@@ -150,9 +157,12 @@ class SRC(Strategy):
             compare=s.compare,
         )
         steps = s.steps_after(learner.task)
+        drive = s.drive(mean.mean, images.shape[1:], dt=network.dt)
+        if s.rates is not None:
+            network = thresholds_for_rates(network, drive, s.rates, seed=learner.seed)
         learner.night = sleep(
             network,
-            drive=s.drive(mean.mean, images.shape[1:], dt=network.dt),
+            drive=drive,
             rule=s.rule,
             steps=steps,
             engine=self.engine,

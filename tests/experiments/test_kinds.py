@@ -1,0 +1,211 @@
+"""Kinds of networks and learning in the settings: what belongs to which, what changes with them, what is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from neurosleep.errors import SettingsError, UnknownNameError
+from neurosleep.experiments import (
+    RunRequest,
+    apply_changes,
+    load_settings,
+    parse_change,
+    run_experiment,
+    run_one,
+    variant_names,
+)
+from neurosleep.experiments.settings import (
+    backprop_settings,
+    change_text,
+    changes_between,
+    default_strategy,
+    default_variants,
+    dump_toml,
+    learning_settings,
+)
+from neurosleep.learning import Backprop, EquilibriumPropagation, PhasedLearning
+
+Change = tuple[str, Any]
+EP: list[Change] = [("network.kind", "equilibrium")]
+SMALL: list[Change] = [
+    ("data.name", "mnist-mini"),
+    ("data.tasks", [[1, 0], [7, 3]]),
+    ("data.images_per_task", 60),
+    *EP,
+    ("network.sizes", [784, 12, 10]),
+    ("wake.batch", 20),
+    ("wake.free_steps", 15),
+    ("wake.nudged_steps", 4),
+    ("wake.residual_limit", 10.0),
+    ("wake.epochs", 1),
+    ("joint.epochs", 1),
+]
+
+
+@pytest.fixture
+def mnist() -> dict[str, Any]:
+    return load_settings("src2022/mnist")[1]
+
+
+def request(out: Path, strategy: str, *changes: Change) -> RunRequest:
+    settings = apply_changes(apply_changes(load_settings("src2022/mnist")[1], SMALL), changes)
+    return RunRequest("src2022/mnist", "ep", strategy, 3, settings, None, str(out))
+
+
+def test_the_plain_kinds_leave_no_trace_in_a_resolved_file(mnist: dict[str, Any]) -> None:
+    named = apply_changes(mnist, [("network.kind", "mlp"), ("wake.kind", "backprop")])
+    assert named == mnist
+    for word in ("kind", "beta", "activation", "feedback", "rates", "note"):
+        assert f"\n{word} =" not in dump_toml(mnist)
+
+
+def test_another_kind_brings_its_own_settings_and_drops_those_it_lacks(mnist: dict[str, Any]) -> None:
+    found = apply_changes(mnist, EP)
+    assert (found["network"]["kind"], found["wake"]["kind"]) == ("equilibrium", "ep")
+    assert (found["network"]["init"], found["network"]["dropout"]) == (1.0, None)
+    assert (found["wake"]["beta"], found["wake"]["loss"]) == (0.1, None)
+    assert found["sleep"]["feedback"] == "none"
+    # What was not at its default is the user's: momentum 0.5 was, the number of images was not.
+    assert found["wake"]["momentum"] == 0.9
+    assert found["data"]["images_per_task"] == 5000
+    assert apply_changes(found, [("network.kind", "mlp")]) == mnist
+    kept = apply_changes(apply_changes(mnist, [("wake.batch", 7)]), EP)
+    assert kept["wake"]["batch"] == 7
+
+
+def test_settings_of_another_kind_are_refused_by_name(mnist: dict[str, Any]) -> None:
+    with pytest.raises(SettingsError, match=r"wake\.beta") as caught:
+        apply_changes(mnist, [("wake.beta", 0.2)])
+    assert "ep" in str(caught.value.expected)
+    with pytest.raises(SettingsError, match=r"network\.dropout"):
+        apply_changes(mnist, [*EP, ("network.dropout", 0.5)])
+    with pytest.raises(SettingsError, match=r"wake\.beta is not given"):
+        apply_changes(mnist, [*EP, ("wake.beta", None)])
+    with pytest.raises(UnknownNameError, match=r"wake\.betta"):
+        apply_changes(mnist, [*EP, ("wake.betta", 0.2)])
+    # The kinds come first, wherever they stand.
+    assert apply_changes(mnist, [("wake.beta", 0.2), *EP])["wake"]["beta"] == 0.2
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ([("network.kind", "equilibrum")], r"equilibrum"),
+        ([*EP, ("wake.kind", "hebb")], r"hebb"),
+        ([("wake.kind", "ep")], r"cannot learn"),
+        ([*EP, ("wake.kind", "backprop")], r"cannot learn"),
+    ],
+)
+def test_kinds_that_do_not_exist_or_do_not_fit(mnist: dict[str, Any], changes: list[Change], said: str) -> None:
+    with pytest.raises(SettingsError, match=said):
+        apply_changes(mnist, changes)
+
+
+def test_a_file_may_set_the_kind_and_a_variant_another(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(
+        'strategy = "sequential"\ndefault_variants = ["default"]\n'
+        '[wake]\nbeta = 0.3\nbatch = 32\n[network]\nkind = "equilibrium"\nsizes = [784, 8, 10]\nbias = false\n'
+        '[variants.ff]\n"network.kind" = "mlp"\n"wake.lr" = 0.05\n'
+    )
+    found = load_settings(str(path))[1]
+    assert (found["wake"]["beta"], found["network"]["bias"]) == (0.3, False)
+    assert load_settings(str(path), variant="default")[1] == found
+    plain = load_settings(str(path), variant="ff")[1]
+    assert (plain["network"]["kind"], plain["network"]["dropout"], plain["wake"]["beta"]) == (None, 0.25, None)
+    assert (plain["wake"]["batch"], plain["wake"]["lr"]) == (32, 0.05)
+    assert isinstance(backprop_settings(plain, "sequential")[0], Backprop)
+    with pytest.raises(SettingsError, match=r"wake\.kind is 'ep'"):
+        backprop_settings(found, "sequential")
+    assert (default_strategy(str(path)), default_variants(str(path))) == ("sequential", ("default",))
+    assert variant_names(str(path)) == ("ff",)
+    # Without these two keys every variant is run, or the experiment itself.
+    assert default_variants("src2022/task2-length") == variant_names("src2022/task2-length")
+    assert (default_variants("src2022/mnist"), default_strategy("src2022/mnist")) == (("default",), "src")
+
+
+@pytest.mark.parametrize("row", ["strategy = 3", 'default_variants = ["none"]', "default_variants = 3"])
+def test_wrong_defaults_of_a_file_are_refused(tmp_path: Path, row: str) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(row + "\n")
+    with pytest.raises(SettingsError, match=row.split(" ", maxsplit=1)[0]):
+        load_settings(str(path))
+
+
+def test_settings_of_other_kinds_survive_being_written(tmp_path: Path, mnist: dict[str, Any]) -> None:
+    settings = apply_changes(
+        mnist, [*EP, ("wake.beta", 0.25), ("wake.lr_per_layer", [0.1, 0.01]), ("network.dt", 0.5), ("note", "ours")]
+    )
+    path = tmp_path / "again.toml"
+    path.write_text(dump_toml(settings))
+    assert load_settings(str(path))[1] == settings
+    changes = changes_between(mnist, settings)
+    assert apply_changes(mnist, [parse_change(change_text(key, value)) for key, value in changes]) == settings
+    back = changes_between(settings, mnist)
+    assert apply_changes(settings, [parse_change(change_text(key, value)) for key, value in back]) == mnist
+
+
+def test_epochs_is_short_for_the_epochs_of_the_wake_training() -> None:
+    assert parse_change("epochs=2") == ("wake.epochs", 2)
+
+
+def test_the_learning_is_what_the_settings_say(mnist: dict[str, Any]) -> None:
+    changes: list[Change] = [
+        *EP,
+        ("wake.beta", 0.3),
+        ("wake.estimator", "one-sided"),
+        ("wake.free_steps", 20),
+        ("wake.nudged_steps", 5),
+        ("wake.lr_per_layer", [0.1, 1]),
+        ("wake.optimiser", "adam"),
+        ("wake.epochs_per_task", [1, 3]),
+    ]
+    first, second = learning_settings(apply_changes(mnist, changes), "sequential", 2)
+    assert isinstance(first, EquilibriumPropagation) and isinstance(second, EquilibriumPropagation)
+    assert (first.beta, first.estimator, first.free_steps, first.nudged_steps) == (0.3, "one-sided", 20, 5)
+    assert (first.lr, first.optimiser, first.epochs, second.epochs) == ((0.1, 1.0), "adam", 1, 3)
+
+
+@pytest.mark.parametrize(
+    ("strategy", "changes", "said"),
+    [
+        ("sequential", [("wake.beta", 0.0)], "beta"),
+        ("sequential", [("wake.nudged_steps", 16)], r"T2, 16"),
+        ("sequential", [("network.dt", 0.0)], "time step"),
+        ("sequential", [("network.dt", 1.5)], "time step"),
+        ("sequential", [("network.dt_spread", 0.5)], "dt_spread"),
+        ("sequential", [("network.dt_control", True)], "dt_control"),
+        ("sequential", [("network.dt", 0.5), ("network.dt_distribution", "gamma")], r"network\.dt "),
+        ("sequential", [("network.dt_distribution", "poisson")], "poisson"),
+        ("sequential", [("network.activation", "mysigg")], "mysigg"),
+        ("sequential", [("network.read_out", "mse")], "mse"),
+        ("sequential", [("network.dynamics", "hopfield"), ("network.read_out", "cross-entropy")], "Hopfield"),
+        ("sequential", [("wake.lr_per_layer", [0.1])], "1 learning rates"),
+        ("sequential", [("wake.lr_per_layer", ["fast", 0.1])], "lr_per_layer"),
+        ("sequential", [("wake.lr_per_layer", [0.1, 0.1]), ("wake.lr_per_task", [0.1])], "lr_per_task"),
+        ("sequential", [("analyse", True)], "analyse"),
+        ("sequential", [("network.sizes", [783, 12, 10])], "784 inputs"),
+        ("ewc", [], "'ewc' does not work with wake.kind 'ep'"),
+        ("owm", [], "'owm' does not work"),
+        ("lwf", [], "'lwf' does not work"),
+        ("icarl", [("icarl.faithful", True)], r"icarl\.faithful"),
+        ("src", [("network.kind", "mlp"), ("sleep.thresholds", None), ("sleep.rates", [0.1])], r"sleep\.rates has 1"),
+        ("src", [("network.kind", "mlp"), ("sleep.rates", [0.1, 1.5])], r"sleep\.rates holds 1\.5"),
+    ],
+)
+def test_bad_values_are_refused_before_any_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, strategy: str, changes: list[Change], said: str
+) -> None:
+    monkeypatch.setattr(PhasedLearning, "fit", lambda *arguments, **more: pytest.fail("training began"))
+    with pytest.raises(SettingsError, match=said):
+        run_experiment([request(tmp_path / "out", strategy, *changes)])
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_note_of_the_experiment_stands_in_its_metrics(tmp_path: Path) -> None:
+    metrics = run_one(request(tmp_path, "sequential", ("note", "defaults are ours")))
+    assert metrics["note"] == "defaults are ours"
+    assert (metrics["status"], metrics["kind"], metrics["reads_old_data"]) == ("done", "class-incremental", False)
