@@ -11,6 +11,7 @@
     "sleep.thresholds.*" = { low = 0.05, high = 5.0, log = true }      # each entry of a list for itself; .0 the first
     "sleep.rule.factor" = { choices = ["steep", "constant"] }
     "sleep.alpha_scale" = { value = 1.0 }                              # fixed, whatever the experiment has
+    "network.init" = { low = 0.01, high = 0.1, start = 0.04 }          # the first trial has 0.04, not the experiment's
 
 ``int = true`` asks for whole numbers where the setting itself does not say so. A pair such as ``rehearsal+src`` without
 a table of its own takes those of its parts. The own file is asked first, then one it extends, then ``tune.toml`` of the
@@ -53,6 +54,8 @@ class Parameter:
         Range, both ends included; or
     choices:
         the values there are, else empty.
+    start:
+        What the first trial has; None: what the experiment has, if it lies inside.
     """
 
     name: str
@@ -63,6 +66,7 @@ class Parameter:
     log: bool = False
     whole: bool = False
     choices: tuple[Any, ...] = ()
+    start: Any = None
 
     def round(self, value: Any) -> Any:
         """``value`` as it is run and written down."""
@@ -117,12 +121,14 @@ class Space:
         return apply_changes(self.base, list(self.changes(values).items()))
 
     def start(self) -> dict[str, Any]:
-        """The values of the experiment itself, where they lie in the search space."""
+        """What the first trial has: the stated start, else the experiment's own value where it lies inside."""
         found = {}
         for parameter in self.parameters:
             value = _value_at(self.base, parameter.path)
             if parameter.entries is not None:
                 value = _list_at(self.base, parameter.path)[parameter.entries[0]]
+            if parameter.start is not None:
+                value = parameter.start
             if value is not None and value in parameter:
                 found[parameter.name] = value
         return found
@@ -222,13 +228,15 @@ def _flat(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def _check_entry(key: str, entry: Any) -> None:
-    expected = "{ low = ..., high = ... } with log or int, { choices = [...] } or { value = ... }"
+    expected = "{ low = ..., high = ... } with log or int, { choices = [...] }, both with start, or { value = ... }"
     if key.split(".")[0] == "data":
         raise SettingsError(f"The search space varies {key!r}.", expected="settings of the method, not of its data")
     if not isinstance(entry, dict):
         raise SettingsError(f"The search space of {key!r} is {entry!r}.", expected=expected)
-    keys = entry.keys()
+    keys = entry.keys() - {"start"}
     if keys not in ({"value"}, {"choices"}) and not {"low", "high"} <= keys <= {"low", "high", "log", "int"}:
+        raise SettingsError(f"The search space of {key!r} is {entry!r}.", expected=expected)
+    if "value" in keys and "start" in entry:
         raise SettingsError(f"The search space of {key!r} is {entry!r}.", expected=expected)
     if "choices" in keys and (not isinstance(entry["choices"], list) or not entry["choices"]):
         raise SettingsError(f"The choices of {key!r} are {entry['choices']!r}.", expected="a list of values")
@@ -268,8 +276,20 @@ def _parameters(key: str, entry: Mapping[str, Any], settings: Mapping[str, Any])
         }
     )
     named = [(key, None)] if groups is None else groups
-    found = [Parameter(name, path, entries, **options) for name, entries in named]
+    starts = entry.get("start")
+    # Where each entry of a list is varied for itself, each may have a start of its own.
+    each = starts if groups is not None and isinstance(starts, list) else [starts] * len(named)
+    if len(each) != len(named):
+        raise SettingsError(f"The search space of {key!r} starts at {starts!r}.", expected=f"{len(named)} values")
+    found = [
+        Parameter(name, path, entries, start=start, **options)
+        for (name, entries), start in zip(named, each, strict=True)
+    ]
     for parameter in found:
+        if parameter.start is not None and parameter.start not in parameter:
+            raise SettingsError(
+                f"The search space of {key!r} starts at {parameter.start!r}.", expected="a value inside the space"
+            )
         for value in parameter.choices or (parameter.low, parameter.high):
             Space(dict(settings), (parameter,), {}, {}).settings({parameter.name: value})
     return found
