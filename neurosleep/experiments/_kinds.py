@@ -7,6 +7,7 @@ files stay what they were before there were others.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,8 +16,8 @@ import torch
 from neurosleep.continual import AwakeNetwork, Learning
 from neurosleep.errors import SettingsError, unknown_name
 from neurosleep.functional.heterogeneous_steps import HeterogeneousSteps
-from neurosleep.learning import Backprop, EquilibriumPropagation
-from neurosleep.networks import MLP, EquilibriumMLP
+from neurosleep.learning import BPTT, Backprop, ContrastiveHebbian, EquilibriumPropagation, PhasedLearning
+from neurosleep.networks import MLP, DendriticMLP, EquilibriumConv, EquilibriumMLP
 
 __all__ = [
     "CAN_SLEEP",
@@ -44,10 +45,25 @@ KIND_SETTINGS: dict[str, dict[str, type]] = {
         "dt_distribution": str,
         "dt_spread": float,
         "dt_control": bool,
+        "image": list,
+        "channels": list,
+        "kernel": list,
+        "padding": list,
+        "pool": list,
+        "pooling": str,
+        "full": list,
+        "basal_branches": int,
+        "apical_branches": int,
+        "branch_sparsity": float,
+        "apical_scale": float,
+        "apical_dense": bool,
     },
     "wake": {
         "free_steps": int,
         "nudged_steps": int,
+        "gradient_steps": int,
+        "clamped_steps": int,
+        "delay": int,
         "estimator": str,
         "beta": float,
         "lr_per_layer": list,
@@ -87,6 +103,29 @@ _NETWORKS: dict[str, dict[str, Any]] = {
         "network.dt_spread": None,
         "network.dt_control": False,
     },
+    "equilibrium-conv": {
+        "network.activation": "my_hard_sig",
+        "network.read_out": "softmax-read-out",
+        "network.bias": True,
+        "network.init": 1.0,
+        "network.image": [32, 32, 3],
+        "network.channels": [32, 64],
+        "network.kernel": [3, 3],
+        "network.padding": [1, 1],
+        "network.pool": [2, 2],
+        "network.pooling": "max",
+        "network.full": [],
+    },
+    "dendritic": {
+        "network.activation": "hard_sigmoid",
+        "network.read_out": "squared-error",
+        "network.init": 1.0,
+        "network.basal_branches": 8,
+        "network.apical_branches": 2,
+        "network.branch_sparsity": 0.5,
+        "network.apical_scale": 0.2,
+        "network.apical_dense": False,
+    },
 }
 # Training in phases: what Equilibrium Propagation, BPTT and contrastive Hebbian learning share.
 _PHASES: dict[str, Any] = {
@@ -119,11 +158,31 @@ _LEARNING: dict[str, dict[str, Any]] = {
         "wake.adaptation_nudged": False,
         "wake.predictive": False,
     },
+    "bptt": _PHASES | {"wake.gradient_steps": 12},
+    "chl": _PHASES
+    | {
+        "wake.free_steps": 120,
+        "wake.optimiser": "adagrad",
+        "wake.lr": 0.1,
+        "wake.batch": 10,
+        "wake.clamped_steps": 120,
+        "wake.delay": 13,
+        "wake.predictive": True,
+        "wake.adaptation_steps": 0,
+        "wake.adaptation_rate": 0.1,
+    },
+}
+_CLASSES: dict[str, type[PhasedLearning]] = {
+    "ep": EquilibriumPropagation,
+    "bptt": BPTT,
+    "chl": ContrastiveHebbian,
 }
 #: Ways of learning that a kind of network can take, the usual one first.
 _LEARNS_BY: dict[str, tuple[str, ...]] = {
     "mlp": ("backprop",),
-    "equilibrium": ("ep",),
+    "equilibrium": ("ep", "bptt", "chl"),
+    "equilibrium-conv": ("ep", "bptt"),
+    "dendritic": ("ep", "bptt"),
 }
 
 #: Kinds of networks that have a spiking counterpart.
@@ -178,10 +237,33 @@ def make_network(settings: Mapping[str, Any], generator: torch.Generator | None 
             generator=generator,
         )
     common: dict[str, Any] = {"free_steps": wake["free_steps"], "init": network["init"], "generator": generator}
-    common |= {key: network[key] for key in ("activation", "read_out")}
+    common |= _picked(network, "activation", "read_out")
+    if kind == "equilibrium-conv":
+        image, (inputs, *_, classes) = network["image"], network["sizes"]
+        if len(network["sizes"]) != 2 or len(image) != 3 or math.prod(image) != inputs:
+            raise SettingsError(
+                f"network.sizes is {network['sizes']!r}, network.image {image!r}.",
+                expected="sizes of the image and the classes, such as [3072, 10] for an image [32, 32, 3]",
+                hint="the layers between stand in network.channels and network.full",
+            )
+        return EquilibriumConv(
+            tuple(image),
+            fc=[*network["full"], classes],
+            **common,
+            **_picked(network, "channels", "kernel", "padding", "pool", "pooling", "bias"),
+        )
+    if kind == "dendritic":
+        branches = _picked(
+            network, "basal_branches", "apical_branches", "branch_sparsity", "apical_scale", "apical_dense"
+        )
+        return DendriticMLP(network["sizes"], **common, **branches)
     return EquilibriumMLP(
         network["sizes"], bias=network["bias"], dt=_time_steps(network), dynamics=network["dynamics"], **common
     )
+
+
+def _picked(table: Mapping[str, Any], *keys: str) -> dict[str, Any]:
+    return {key: table[key] for key in keys}
 
 
 def _time_steps(network: Mapping[str, Any]) -> float | HeterogeneousSteps:
@@ -202,11 +284,11 @@ def _time_steps(network: Mapping[str, Any]) -> float | HeterogeneousSteps:
 def make_learning(kind: str, wake: Mapping[str, Any]) -> Learning:
     """The wake training, from the settings of ``wake`` without those per task."""
     if kind == "backprop":
-        return Backprop(**{key: wake[key] for key in ("loss", "lr", "momentum", "batch", "epochs")})
+        return Backprop(**_picked(wake, "loss", "lr", "momentum", "batch", "epochs"))
     options = {path.removeprefix("wake."): wake[path.removeprefix("wake.")] for path in _LEARNING[kind]}
     rates = options.pop("lr_per_layer")
     if rates is not None:
         if not rates or not all(isinstance(rate, int | float) and not isinstance(rate, bool) for rate in rates):
             raise SettingsError(f"wake.lr_per_layer is {rates!r}.", expected="numbers, one per layer")
         options["lr"] = tuple(float(rate) for rate in rates)
-    return EquilibriumPropagation(**options, epochs=wake["epochs"])
+    return _CLASSES[kind](**options, epochs=wake["epochs"])

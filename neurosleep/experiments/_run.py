@@ -189,8 +189,9 @@ def _check_kinds(request: RunRequest, training: Learning) -> None:
     settings = request.settings
     kind, learning = kinds_of(settings)
     # Small layers are enough to find an option that makes no sense.
-    small = settings["network"] | {"sizes": [2] * len(settings["network"]["sizes"])}
-    network = make_network({**settings, "network": small})
+    sizes = settings["network"]["sizes"]
+    small = sizes if kind == "equilibrium-conv" else [2] * len(sizes)
+    network = make_network({**settings, "network": settings["network"] | {"sizes": small}})
     if isinstance(training, PhasedLearning) and isinstance(network, EquilibriumNetwork):
         training.rates(network)
     for part in request.strategy.split("+"):

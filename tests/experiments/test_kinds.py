@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from neurosleep.errors import SettingsError, UnknownNameError
 from neurosleep.experiments import (
+    RunFolder,
     RunRequest,
+    _run,
     apply_changes,
     load_settings,
     parse_change,
@@ -48,6 +53,15 @@ SMALL: list[Change] = [
 @pytest.fixture
 def mnist() -> dict[str, Any]:
     return load_settings("src2022/mnist")[1]
+
+
+class StopError(Exception):
+    """Stands for whatever ends a run from outside."""
+
+
+def stop(text: str) -> None:
+    if re.search(r"^task \d of \d", text):
+        raise StopError
 
 
 def request(out: Path, strategy: str, *changes: Change) -> RunRequest:
@@ -169,6 +183,63 @@ def test_the_learning_is_what_the_settings_say(mnist: dict[str, Any]) -> None:
     assert (first.lr, first.optimiser, first.epochs, second.epochs) == ((0.1, 1.0), "adam", 1, 3)
 
 
+KINDS: list[list[Change]] = [
+    [],
+    [
+        ("wake.optimiser", "adam"),
+        ("wake.lr", 0.001),
+        ("wake.estimator", "random-sign"),
+        ("network.read_out", "cross-entropy"),
+    ],
+    [("network.dt_distribution", "log-normal"), ("network.dt_spread", 0.3), ("network.sizes", [784, 9, 8, 10])],
+    [("wake.adaptation_steps", 2), ("wake.predictive", True), ("wake.cosine_epochs", 3)],
+    [("wake.kind", "bptt"), ("wake.gradient_steps", 5)],
+    [("wake.kind", "chl"), ("wake.clamped_steps", 15), ("wake.delay", 3), ("network.activation", "sigmoid")],
+    [("network.kind", "dendritic"), ("network.basal_branches", 3), ("network.sizes", [784, 9, 8, 10])],
+    [
+        ("network.kind", "equilibrium-conv"),
+        ("network.sizes", [784, 10]),
+        ("network.image", [28, 28, 1]),
+        ("network.channels", [3]),
+        ("network.kernel", [5]),
+        ("network.padding", [0]),
+        ("network.pool", [4]),
+        ("network.full", [7]),
+    ],
+]
+
+
+@pytest.mark.filterwarnings("ignore::neurosleep.learning.ConvergenceWarning")
+@pytest.mark.parametrize("changes", KINDS)
+def test_every_kind_runs_and_resumes_after_every_phase_as_if_unbroken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes: list[Change]
+) -> None:
+    monkeypatch.setattr(_run, "write_run_figures", lambda folder: None)
+    whole = run_one(request(tmp_path / "whole", "rehearsal", ("rehearsal.fraction", 0.1), *changes))
+    assert (whole["status"], whole["kind"]) == ("done", "class-incremental")
+    wanted = request(tmp_path / "stopped", "rehearsal", ("rehearsal.fraction", 0.1), *changes)
+    stops = 0
+    while True:
+        try:
+            found = run_one(wanted, stop)
+        except StopError:
+            stops += 1
+            wanted = replace(wanted, resume=True)
+        else:
+            break
+    assert stops == 4
+    assert {**found, "seconds": None} == {**whole, "seconds": None}
+    bundles = [
+        folder.load_bundle((folder.path / "config.toml").read_text(encoding="utf-8"))
+        for folder in (RunFolder(tmp_path / name / "src2022/mnist/ep/rehearsal/seed3") for name in ("whole", "stopped"))
+    ]
+    assert bundles[0] is not None and bundles[1] is not None
+    one, other = bundles[0][0], bundles[1][0]
+    assert one.keys() == other.keys()
+    assert all(torch.equal(one[key], other[key]) for key in one)
+    assert any(float(one[key].abs().max()) > 0 for key in one if key.startswith("velocity"))
+
+
 @pytest.mark.parametrize(
     ("strategy", "changes", "said"),
     [
@@ -187,6 +258,12 @@ def test_the_learning_is_what_the_settings_say(mnist: dict[str, Any]) -> None:
         ("sequential", [("wake.lr_per_layer", ["fast", 0.1])], "lr_per_layer"),
         ("sequential", [("wake.lr_per_layer", [0.1, 0.1]), ("wake.lr_per_task", [0.1])], "lr_per_task"),
         ("sequential", [("analyse", True)], "analyse"),
+        ("sequential", [("wake.kind", "bptt"), ("wake.gradient_steps", 16)], r"T2, 16"),
+        ("sequential", [("wake.kind", "chl"), ("wake.delay", 120)], r"clamped from step 120"),
+        ("sequential", [("network.kind", "dendritic"), ("network.branch_sparsity", 0.0)], "sparsity"),
+        ("sequential", [("network.kind", "equilibrium-conv")], r"network\.image"),
+        ("src", [("network.kind", "dendritic")], "cannot sleep"),
+        ("ewc", [("wake.kind", "bptt")], "'ewc' does not work with wake.kind 'bptt'"),
         ("sequential", [("network.sizes", [783, 12, 10])], "784 inputs"),
         ("ewc", [], "'ewc' does not work with wake.kind 'ep'"),
         ("owm", [], "'owm' does not work"),
