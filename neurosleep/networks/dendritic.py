@@ -34,8 +34,10 @@ class DendriticMLP(EquilibriumNetwork):
     Every unit has ``basal_branches`` branches on the layer below, every hidden unit also ``apical_branches`` branches
     on the layer above. A branch sees only its own fixed random part of that layer and is rectified; a unit's drive is
     the mean of its basal branches plus ``apical_scale`` times the mean of its apical ones. Apical weights are trained
-    parameters of their own, so the network is a vector field without an energy, and what :meth:`contrast` estimates is
-    the published learning rule, close to the gradient of the loss in the first layer's weights at best.
+    parameters of their own, so the network is a vector field without an energy. What :meth:`contrast` estimates is the
+    published learning rule, not the gradient of the loss: it comes close to it in the output layer's weights (equal
+    without apical drive, or where apical weights are transposes of basal ones and no branch is silent), points roughly
+    the same way in hidden layers once the network has learnt, and has little to do with it in apical weights.
 
     Attributes
     ----------
