@@ -35,9 +35,9 @@ class DendriticMLP(EquilibriumNetwork):
     on the layer above. A branch sees only its own fixed random part of that layer and is rectified; a unit's drive is
     the mean of its basal branches plus ``apical_scale`` times the mean of its apical ones. Apical weights are trained
     parameters of their own, so the network is a vector field without an energy. What :meth:`contrast` estimates is the
-    published learning rule, not the gradient of the loss: it comes close to it in the output layer's weights (equal
-    without apical drive, or where apical weights are transposes of basal ones and no branch is silent), points roughly
-    the same way in hidden layers once the network has learnt, and has little to do with it in apical weights.
+    published learning rule, not the gradient of the loss: it comes close to it in the output layer's weights (the same,
+    for small beta, without apical drive), points roughly the same way in hidden layers' basal weights once the network
+    has learnt, and has little to do with it in apical weights.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""Dendritic networks learn by Equilibrium Propagation and by BPTT; where their EP rule is the gradient, and where not."""
+"""Dendritic networks learn by Equilibrium Propagation and by BPTT; where their rule is the gradient and where not."""
 
 from __future__ import annotations
 
