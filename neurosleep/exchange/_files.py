@@ -22,7 +22,8 @@ __all__ = ["load", "save"]
 
 Module = TypeVar("Module", bound=nn.Module)
 
-FORMAT = 1
+# A network without transposed weights is still written as format 1, which an older neurosleep reads too.
+FORMAT = 2
 _PARAMETERS = ("threshold", "decay", "leak", "reset_value", "bias", "amount", "synaptic_decay")
 _PLAIN = ("name", "kind", "refractory", "compare", "reset", "while_refractory")
 
@@ -51,7 +52,7 @@ def save(obj: SpikingNetwork | MLP, path: str | Path) -> Path:
         )
     content = to_bytes(
         {name: tensor.cpu().contiguous() for name, tensor in tensors.items()},
-        {"neurosleep": json.dumps({"format": FORMAT, **header}, allow_nan=False)},
+        {"neurosleep": json.dumps({"format": 1, **header}, allow_nan=False)},
     )
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
@@ -141,9 +142,12 @@ def _spiking_parts(network: SpikingNetwork) -> tuple[dict[str, Tensor], dict[str
         projections.append(
             {key: getattr(q, key) for key in ("source", "target", "kind", "scale", "delay", "plastic")}
             | {"options": [list(pair) for pair in q.options]}
+            | ({} if q.transpose_of is None else {"transpose_of": list(q.transpose_of)})
+            | ({"symmetric_rule": True} if q.symmetric_rule else {})
         )
     header = {
         "kind": "spiking-network",
+        "format": 1 if all(q.transpose_of is None for q in network.projections) else 2,
         "dt": network.dt,
         "discretisation": network.discretisation,
         "populations": populations,
@@ -161,10 +165,10 @@ def _spiking_network(tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -
         populations.append(Population(**found))
     projections = []
     for k, entry in enumerate(header["projections"]):
-        options = tuple((key, _tuples(value)) for key, value in entry["options"])
-        projections.append(
-            Projection(**(dict(entry) | {"options": options, "weight": tensors.get(f"projection/{k}/weight")}))
-        )
+        found = dict(entry) | {"weight": tensors.get(f"projection/{k}/weight")}
+        found["options"] = tuple((key, _tuples(value)) for key, value in entry["options"])
+        found["transpose_of"] = _tuples(entry.get("transpose_of"))
+        projections.append(Projection(**found))
     return SpikingNetwork(
         tuple(populations), tuple(projections), dt=header["dt"], discretisation=header["discretisation"]
     )

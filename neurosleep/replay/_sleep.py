@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from time import perf_counter
 from typing import Literal
 
-import torch
-
 from neurosleep.errors import SettingsError
 from neurosleep.functional import MeanDrive, PlasticityRule, numpy_generator
 from neurosleep.spiking import Record, Recorder, Recording, SpikingNetwork, get_engine
@@ -115,10 +113,10 @@ def sleep(
         if spike_limit is not None and fired > spike_limit * events.steps:
             where = Divergence(start + events.steps, f"firing: {fired / events.steps:.0f} spikes per step")
             return Night(network, recorder.recording(), "diverged", perf_counter() - begin, where)
-        for projection, weight in zip(projections, session.weights(), strict=True):
-            if not bool(torch.isfinite(weight).all()) or float(weight.abs().max()) > bound:
-                where = Divergence(start + events.steps, f"{projection.source} -> {projection.target}")
-                return Night(network, recorder.recording(), "diverged", perf_counter() - begin, where)
+        for number in session.outliers(bound)[:1]:
+            projection = projections[number]
+            where = Divergence(start + events.steps, f"{projection.source} -> {projection.target}")
+            return Night(network, recorder.recording(), "diverged", perf_counter() - begin, where)
         progress(start + events.steps)
     slept = network.with_weights(session.weights())
     return Night(slept, recorder.recording(), "done", perf_counter() - begin)

@@ -133,7 +133,24 @@ class Projection:
     delay:
         Steps; 0 means the same step.
     plastic:
-        Whether a plasticity rule may change the weight.
+        Whether a plasticity rule may change the weight through this projection; with ``transpose_of`` it always equals
+        ``symmetric_rule``.
+    transpose_of:
+        Source and target of another dense projection of the network. This one then has no weight of its own: in every
+        step it uses the other's, transposed, as the step before left it. For the feedback of symmetric networks, in
+        which one weight serves both directions; needs a delay of at least 1.
+    symmetric_rule:
+        With ``transpose_of``: whether the plasticity rule is applied to the shared weight from this side as well.
+
+    Notes
+    -----
+    What a symmetric rule reads: at the end of step t, first every projection with a weight of its own is updated, in
+    the order in which the network lists them, from the weight that step t-1 left. Then come the projections with a
+    symmetric rule, in the order of the list, and each reads the shared weight as the updates before it in this same
+    step left it. Its presynaptic side is its own source at t - delay, its postsynaptic side its own target at t. With
+    the rule of Sleep Replay Consolidation and a weight W from layer l to l+1: where unit i of layer l fires, W[j, i]
+    gains ``inc g(W[j, i])`` if unit j of layer l+1 fired ``delay`` steps ago, and loses ``dec g(W[j, i])`` if not. All
+    of it is felt at step t+1.
     """
 
     source: str
@@ -144,6 +161,8 @@ class Projection:
     delay: int = 0
     plastic: bool = True
     options: tuple[tuple[str, Any], ...] = ()
+    transpose_of: tuple[str, str] | None = None
+    symmetric_rule: bool = False
 
     def __post_init__(self) -> None:
         where = f"Projection {self.source!r} -> {self.target!r}"
@@ -155,6 +174,27 @@ class Projection:
             raise SettingsError(f"{where}: delay is {self.delay!r}.", expected="a number of steps >= 0")
         if self.weight is not None and not torch.isfinite(self.weight).all():
             raise SettingsError(f"{where}: the weight holds NaN or infinite values.", expected="finite numbers")
+        if self.transpose_of is None:
+            if self.symmetric_rule:
+                raise SettingsError(
+                    f"{where}: a symmetric rule needs a weight that is shared.",
+                    expected="transpose_of=(source, target) of the projection whose weight it is",
+                )
+            return
+        if self.kind != "dense" or self.weight is not None:
+            raise SettingsError(
+                f"{where}: it uses a transposed weight, and has kind {self.kind!r} "
+                f"and {'no' if self.weight is None else 'a'} weight of its own.",
+                expected="kind 'dense' and weight=None",
+            )
+        if self.delay < 1:
+            raise SettingsError(
+                f"{where}: it uses a transposed weight with delay {self.delay!r}.",
+                expected="a delay of at least 1 step",
+                hint="delay=1 uses the spikes of the step before",
+            )
+        object.__setattr__(self, "transpose_of", tuple(self.transpose_of))
+        object.__setattr__(self, "plastic", self.symmetric_rule)
 
 
 @dataclass(frozen=True, eq=False)
@@ -182,11 +222,13 @@ class SpikingNetwork:
             raise SettingsError(f"Two populations share a name: {', '.join(names)}.", expected="names that differ")
         if not self.dt > 0 or not math.isfinite(self.dt):
             raise SettingsError(f"dt is {self.dt!r}.", expected="a number of seconds > 0")
-        for projection in self.projections:
+        for number, projection in enumerate(self.projections):
             for name in (projection.source, projection.target):
                 if name not in names:
                     raise unknown_name("population", name, names)
-            if projection.kind in ("dense", "recurrent"):
+            if projection.transpose_of is not None:
+                self._check_transpose(number)
+            elif projection.kind in ("dense", "recurrent"):
                 expected = (self.population(projection.target).size, self.population(projection.source).size)
                 found = None if projection.weight is None else tuple(projection.weight.shape)
                 if found != expected:
@@ -195,6 +237,51 @@ class SpikingNetwork:
                         expected=f"[post, pre] = {expected}",
                     )
         _ = self.order
+
+    def _check_transpose(self, number: int) -> None:
+        """Refuse a projection whose shared weight is missing, ambiguous, itself a transpose, or of another shape."""
+        projection = self.projections[number]
+        assert projection.transpose_of is not None
+        where = f"Projection {projection.source!r} -> {projection.target!r}"
+        source, target = projection.transpose_of
+        known = [p.name for p in self.populations]
+        for name in (source, target):
+            if name not in known:
+                raise unknown_name("population", name, known)
+        found = [
+            q for q in self.projections if (q.source, q.target) == (source, target) and q.kind in ("dense", "recurrent")
+        ]
+        if len(found) != 1 or found[0].transpose_of is not None or found[0].kind != "dense":
+            what = [f"{q.kind}{' transpose' if q.transpose_of else ''}" for q in found]
+            raise SettingsError(
+                f"{where}: it cannot use the transposed weight of {source!r} -> {target!r}.",
+                found=", ".join(what) or "no such projection with a weight",
+                expected="exactly one dense projection between these two, with a weight of its own",
+            )
+        sizes = (self.population(projection.source).size, self.population(projection.target).size)
+        shared = (self.population(target).size, self.population(source).size)
+        if sizes != shared:
+            raise SettingsError(
+                f"{where}: the weight of {source!r} -> {target!r}, [post, pre] = {shared}, does not fit transposed.",
+                expected=f"a source of {shared[0]} and a target of {shared[1]} neurons",
+                found=f"{sizes[0]} and {sizes[1]}",
+            )
+        if projection.symmetric_rule and not found[0].plastic:
+            raise SettingsError(
+                f"{where}: its rule is symmetric, and {source!r} -> {target!r}, whose weight it uses, is not plastic.",
+                expected="symmetric_rule=False, or a plastic weight",
+            )
+
+    def owner(self, number: int) -> int:
+        """Number of the projection whose weight projection ``number`` uses: its own, or with ``transpose_of`` that."""
+        pair = self.projections[number].transpose_of
+        if pair is None:
+            return number
+        return next(
+            k
+            for k, q in enumerate(self.projections)
+            if (q.source, q.target) == pair and q.kind == "dense" and q.transpose_of is None
+        )
 
     def population(self, name: str) -> Population:
         """The population with this name."""
@@ -297,6 +384,8 @@ class SpikingNetwork:
         rows.append(("projection", "kind", "weight", "scale", "delay", "plastic", ""))
         for q in self.projections:
             size = "-" if q.weight is None else "x".join(map(str, q.weight.shape))
+            if q.transpose_of is not None:
+                size = "transpose of " + " -> ".join(q.transpose_of)
             rows.append(
                 (f"{q.source} -> {q.target}", q.kind, size, f"{q.scale:g}", str(q.delay), str(q.plastic).lower(), "")
             )

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import random
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from safetensors import safe_open
+from safetensors.torch import save as to_bytes
 from torch import Tensor, nn
 
 import neurosleep as ns
@@ -57,6 +61,11 @@ def _random_network(seed: int) -> SpikingNetwork:
     return SpikingNetwork(tuple(populations), tuple(projections), dt=draw.random(), discretisation="euler")
 
 
+def _header(path: Path) -> dict[str, Any]:
+    with safe_open(path, framework="pt") as file:
+        return json.loads(file.metadata()["neurosleep"])  # type: ignore[no-any-return]
+
+
 def _equal(a: object, b: object) -> bool:
     if isinstance(a, Tensor) and isinstance(b, Tensor):
         return a.dtype == b.dtype and torch.equal(a, b)
@@ -72,6 +81,39 @@ def test_spiking_network_round_trip(seed: int, tmp_path: Path) -> None:
     network = _random_network(seed)
     again = ns.load(ns.save(network, tmp_path / "net.safetensors"))
     assert _equal(network, again)
+
+
+@pytest.mark.parametrize("symmetric", [False, True])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_shared_weight_round_trip(symmetric: bool, dtype: torch.dtype, tmp_path: Path) -> None:
+    populations = (Population("in", "input", (4,)), Population("a", "lif", (3,)), Population("b", "lif", (2,)))
+    forward = (
+        Projection("in", "a", weight=torch.rand(3, 4, dtype=dtype)),
+        Projection("a", "b", weight=torch.rand(2, 3, dtype=dtype)),
+    )
+    back = Projection("b", "a", transpose_of=("a", "b"), scale=0.3, delay=2, symmetric_rule=symmetric)
+    network = SpikingNetwork(populations, (*forward, back))
+    path = ns.save(network, tmp_path / "net.safetensors")
+    again = ns.load(path)
+    assert isinstance(again, SpikingNetwork)
+    assert _equal(network, again)
+    assert again.projections[2].transpose_of == ("a", "b")
+    assert again.projections[2].symmetric_rule is symmetric
+    # One copy of the shared weight; and what has none is a file that an older neurosleep reads.
+    assert _header(path)["format"] == 2
+    with safe_open(path, framework="pt") as file:
+        assert sorted(file.keys()) == ["projection/0/weight", "projection/1/weight"]
+    plain = ns.save(SpikingNetwork(populations, forward), tmp_path / "plain.safetensors")
+    assert _header(plain)["format"] == 1
+    assert "transpose_of" not in plain.read_bytes().decode("latin-1")
+
+
+def test_a_file_of_a_newer_format_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "net.safetensors"
+    path.write_bytes(to_bytes({"a": torch.zeros(1)}, {"neurosleep": json.dumps({"format": 3, "kind": "x"})}))
+    with pytest.raises(ExchangeError, match="newer neurosleep") as refused:
+        ns.load(path)
+    assert refused.value.found == "format 3"
 
 
 def test_mlp_round_trip(tmp_path: Path) -> None:

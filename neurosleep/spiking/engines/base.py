@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import ClassVar
@@ -27,6 +28,21 @@ class Session(ABC):
     def weights(self) -> list[Tensor]:
         """The present weights ``[post, pre]``, in the order of the network's own."""
 
+    def outliers(self, bound: float) -> list[int]:
+        """Numbers, in the order of :meth:`weights`, of those that hold a value beyond ``bound``, or not a finite one.
+
+        What has not changed since it was last asked with the same bound, and was fine, need not be looked at again.
+        """
+        found = []
+        for number, weight in enumerate(self.weights()):
+            if weight.numel() == 0:
+                continue
+            # One pass, which passes NaN on.
+            low, high = (float(value) for value in torch.aminmax(weight))
+            if not (math.isfinite(low) and math.isfinite(high) and max(-low, high) <= bound):
+                found.append(number)
+        return found
+
     @abstractmethod
     def membranes(self) -> dict[str, Tensor]:
         """The present membrane potentials ``[n]``, by population."""
@@ -39,6 +55,9 @@ class Engine(ABC):
     population_kinds: ClassVar[frozenset[str]]
     projection_kinds: ClassVar[frozenset[str]]
     rules: ClassVar[frozenset[str]]
+    #: Whether a projection may use the transposed weight of another, and the rules that may then be symmetric.
+    transposes: ClassVar[bool] = False
+    symmetric_rules: ClassVar[frozenset[str]] = frozenset()
 
     def start(self, network: SpikingNetwork, rule: PlasticityRule | None = None, *, device: str = "cpu") -> Session:
         """A session that begins at rest; ``rule`` None simulates without plasticity.
@@ -77,6 +96,20 @@ def check_supported(engine: Engine, network: SpikingNetwork, rule: PlasticityRul
                 f"The engine {engine.name!r} cannot compute {where} of kind {projection.kind!r}.",
                 expected="one of: " + ", ".join(sorted(engine.projection_kinds)),
                 hint=others("projection_kinds", projection.kind),
+            )
+        if projection.transpose_of is not None and not engine.transposes:
+            able = [name for name, other in sorted(_ENGINES.items()) if other.transposes]
+            raise UnsupportedError(
+                f"The engine {engine.name!r} cannot compute {where}, which uses a transposed weight (transpose_of).",
+                expected="projections with weights of their own",
+                hint=f"engines that can: {', '.join(able)}",
+            )
+        symmetric = engine.symmetric_rules
+        if projection.symmetric_rule and rule is not None and rule.name not in symmetric and "*" not in symmetric:
+            raise UnsupportedError(
+                f"The engine {engine.name!r} does not offer the rule {rule.name!r} as symmetric_rule of {where}.",
+                expected="one of: " + ", ".join(sorted(symmetric)) if symmetric else "symmetric_rule=False",
+                hint="--engine reference applies any rule from both sides",
             )
     if rule is not None and rule.name not in engine.rules and "*" not in engine.rules:
         raise UnsupportedError(

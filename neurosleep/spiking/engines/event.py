@@ -2,7 +2,9 @@
 
 A unit's future depends on the spikes of its sources and on its own weights only. So the steps of a chunk may be run
 block of units by block of units instead of step by step: the weights of a block then stay in the processor's cache.
-With feedback, a chunk is cut to the shortest delay of a loop, within which the same is true.
+With feedback, a unit's sources depend on the unit itself, and all populations are stepped together, one step at a time.
+A shared weight that is used transposed is read where it lies: for every unit that fired, one column of its block is
+walked, which is the walk that the plasticity of the same spike makes, without its exponentials.
 """
 
 from __future__ import annotations
@@ -135,8 +137,10 @@ def _run_population(
     trace_pre: Any,  # [rows]: presynaptic traces at the chunk's begin
     trace_post: Any,  # [projections, blocks * width]
     bits: Any,  # int32 or int64 [rows], as wide as the weights
+    fed_back: bool,  # whether ``extra`` holds anything
+    extra: Any,  # [blocks * width]: input through transposed weights, the same in every step
 ) -> Any:
-    """Step one population through a chunk; returns its spikes as (times, neurons, count), block by block."""
+    """Step one population through a chunk; returns its spikes as (times, neurons), block by block."""
     blocks = weights.shape[0]
     rows = weights.shape[1]
     width = weights.shape[2]
@@ -167,7 +171,7 @@ def _run_population(
         if rule == _STDP:
             x[:] = trace_pre
         for t in range(steps):
-            silent = quiet
+            silent = quiet and not fed_back
             for q in range(projections):
                 if pointers[q, t] != pointers[q, t + 1]:
                     silent = False
@@ -176,7 +180,8 @@ def _run_population(
                     vb[j] *= decay[j]
                 continue
             any_spike = False
-            if quiet and projections == 1:
+            one_pass = quiet and projections == 1 and not fed_back
+            if one_pass:
                 # The common case in one pass; the same sums, the terms that are 0 left out.
                 alpha = scale[0]
                 if pointers[0, t] == pointers[0, t + 1]:
@@ -200,7 +205,10 @@ def _run_population(
                     _gather(w, indices, pointers[q, t], pointers[q, t + 1], acc)
                     for j in range(width):
                         total[j] += scale[q] * acc[j]
-            if refractory == 0 and not (quiet and projections == 1):
+                if fed_back:
+                    for j in range(width):
+                        total[j] += extra[low + j]
+            if refractory == 0 and not one_pass:
                 for j in range(width):
                     vb[j] = leak[j] + decay[j] * (vb[j] - leak[j]) + total[j]
                 if strict:
@@ -297,6 +305,243 @@ def _run_population(
     return times[:found], neurons[:found]
 
 
+# What the compiled loop over steps knows of each population and of each use of a transposed weight: numbers, by column.
+_N, _BLOCKS, _ROWS, _WIDTH, _PROJECTIONS, _REFRACTORY = 0, 1, 2, 3, 4, 5
+_STRICT, _SUBTRACT, _HOLD, _QUIET = 6, 7, 8, 9
+# Where its part begins in the arrays that hold those of all: weights, units, rows, projections, first rows, and the
+# traces of units, one for each projection.
+_W0, _U0, _R0, _Q0, _F0, _T0 = 10, 11, 12, 13, 14, 15
+_POPULATION_COLUMNS = 16
+_SOURCE, _TARGET, _OWNER, _OWNER_Q, _DELAY, _SYMMETRIC = 0, 1, 2, 3, 4, 5
+_TRANSPOSE_COLUMNS = 6
+
+
+@numba.njit(cache=True, boundscheck=False)  # type: ignore[untyped-decorator, unused-ignore]
+def _gather_transposed(w: Any, first: int, real: int, fired: Any, scale: Any, acc: Any, extra: Any) -> None:
+    """Add ``scale`` times the transposed weight's sum over ``fired`` to ``extra``, one entry per row of the projection.
+
+    ``w`` is ``[blocks, rows, width]``, ``first`` the projection's first row, ``real`` its number of rows, ``fired`` the
+    units that fired, ascending, and ``acc`` room for ``real`` numbers.
+    """
+    width = w.shape[2]
+    acc[:real] = 0
+    k = 0
+    while k < len(fired):
+        b = fired[k] // width
+        last = k
+        while last < len(fired) and fired[last] // width == b:
+            last += 1
+        block = w[b]
+        # Several columns of a block in one walk: its rows lie far apart, and several columns share a page of memory.
+        while k < last:
+            c0 = fired[k] - b * width
+            if k + 3 < last:
+                c1, c2, c3 = fired[k + 1] - b * width, fired[k + 2] - b * width, fired[k + 3] - b * width
+                for i in range(real):
+                    r = first + i
+                    acc[i] = acc[i] + block[r, c0] + block[r, c1] + block[r, c2] + block[r, c3]
+                k += 4
+            else:
+                for i in range(real):
+                    acc[i] += block[first + i, c0]
+                k += 1
+    for i in range(real):
+        extra[i] += scale * acc[i]
+
+
+@numba.njit(cache=True, boundscheck=False)  # type: ignore[untyped-decorator, unused-ignore]
+def _update_transposed(
+    w: Any, n: int, first: int, post: Any, pre: Any, numbers: Any, factor: int, change: Any, g: Any, bits: Any
+) -> None:
+    """The symmetric rule: rows ``first + post`` of ``w`` ``[blocks, rows, width]`` after a step where ``post`` fired.
+
+    ``pre`` are the units, of the ``n`` whose weights these are, that had fired; the last three are room, ``[n]`` each.
+    """
+    width = w.shape[2]
+    change[:n] = -numbers[1]
+    for k in range(len(pre)):
+        change[pre[k]] = numbers[0]
+    for k in range(len(post)):
+        r = first + post[k]
+        for b in range(w.shape[0]):
+            low = b * width
+            real = min(width, n - low)
+            row = w[b, r, :real]
+            _factors(row, factor, numbers[2], g[:real], bits[:real])
+            for j in range(real):
+                row[j] += change[low + j] * g[j]
+
+
+@numba.njit(cache=True, boundscheck=False)  # type: ignore[untyped-decorator, unused-ignore]
+def _run_network(
+    memory: int,  # steps of the past that delays can reach
+    steps: int,
+    given_offsets: Any,  # int64 [populations, memory + steps + 1] into given: the past of all, the present of inputs
+    given: Any,  # int32: neurons
+    is_input: Any,  # bool [populations], in topological order
+    table: Any,  # int64 [populations, columns]
+    source: Any,  # int64 [all projections]: number of the source population
+    delay: Any,  # int64 [all projections]
+    transposes: Any,  # int64 [transposes, columns]
+    transpose_scale: Any,  # [transposes]
+    weights: Any,
+    first_row: Any,
+    scale: Any,
+    plastic: Any,
+    params: Any,
+    v: Any,
+    wait: Any,
+    rule: int,
+    numbers: Any,
+    factor: int,
+    trace_pre: Any,
+    trace_post: Any,
+    bits: Any,
+) -> Any:
+    """Step all populations together; returns the spikes of the present steps as (offsets, neurons), by population."""
+    populations = len(is_input)
+    total = memory + steps
+    begin = np.zeros((populations, total), dtype=np.int64)  # of each population and step, in the log
+    end = np.zeros((populations, total), dtype=np.int64)
+    log = np.empty(4096 + len(given), dtype=np.int32)
+    used = 0
+    units = len(v)
+    extra = np.zeros(units, dtype=weights.dtype)
+    fed_back = np.zeros(populations, dtype=np.bool_)
+    rows_of = np.empty(len(trace_pre) + 1, dtype=np.int32)
+    longest = max(units, len(trace_pre)) + 1
+    acc = np.empty(longest, dtype=weights.dtype)
+    g = np.empty(longest, dtype=weights.dtype)
+    room = np.empty(longest, dtype=bits.dtype)
+    for t in range(total):
+        if t >= memory:
+            # Weights as the last step left them: before any population of this step changes its own.
+            for p in range(populations):
+                if fed_back[p]:
+                    extra[table[p, _U0] : table[p, _U0] + table[p, _BLOCKS] * table[p, _WIDTH]] = 0
+                    fed_back[p] = False
+            for z in range(len(transposes)):
+                s, then = transposes[z, _SOURCE], t - transposes[z, _DELAY]
+                if begin[s, then] == end[s, then]:
+                    continue
+                p, o = transposes[z, _TARGET], transposes[z, _OWNER]
+                w0, size = table[o, _W0], table[o, _BLOCKS] * table[o, _ROWS] * table[o, _WIDTH]
+                w = weights[w0 : w0 + size].reshape(table[o, _BLOCKS], table[o, _ROWS], table[o, _WIDTH])
+                first = first_row[table[o, _F0] + transposes[z, _OWNER_Q]]
+                u0 = table[p, _U0]
+                fired = log[begin[s, then] : end[s, then]]
+                _gather_transposed(w, first, table[p, _N], fired, transpose_scale[z], acc, extra[u0:])
+                fed_back[p] = True
+        for p in range(populations):
+            if t < memory or is_input[p]:
+                count = given_offsets[p, t + 1] - given_offsets[p, t]
+                if used + count > len(log):
+                    more = np.empty(2 * (used + count), dtype=np.int32)
+                    more[:used] = log[:used]
+                    log = more
+                log[used : used + count] = given[given_offsets[p, t] : given_offsets[p, t + 1]]
+                begin[p, t], end[p, t] = used, used + count
+                used += count
+                continue
+            projections, blocks, rows, width = (
+                table[p, _PROJECTIONS],
+                table[p, _BLOCKS],
+                table[p, _ROWS],
+                table[p, _WIDTH],
+            )
+            w0, u0, r0, q0, f0, t0 = (
+                table[p, _W0],
+                table[p, _U0],
+                table[p, _R0],
+                table[p, _Q0],
+                table[p, _F0],
+                table[p, _T0],
+            )
+            pointers = np.zeros((projections, 2), dtype=np.int64)
+            here = 0
+            for q in range(projections):
+                s, then = source[q0 + q], t - delay[q0 + q]
+                pointers[q, 0] = here
+                for k in range(begin[s, then], end[s, then]):
+                    rows_of[here] = log[k] + first_row[f0 + q]
+                    here += 1
+                pointers[q, 1] = here
+            n_units = blocks * width
+            _, neurons = _run_population(
+                table[p, _N],
+                1,
+                weights[w0 : w0 + rows * n_units].reshape(blocks, rows, width),
+                pointers,
+                rows_of[:here],
+                first_row[f0 : f0 + projections + 1],
+                scale[q0 : q0 + projections],
+                plastic[q0 : q0 + projections],
+                params[6 * u0 : 6 * (u0 + n_units)].reshape(6, n_units),
+                table[p, _STRICT] == 1,
+                table[p, _SUBTRACT] == 1,
+                table[p, _REFRACTORY],
+                table[p, _HOLD] == 1,
+                table[p, _QUIET] == 1,
+                v[u0 : u0 + n_units],
+                wait[u0 : u0 + n_units],
+                rule,
+                numbers,
+                factor,
+                trace_pre[r0 : r0 + rows],
+                trace_post[t0 : t0 + projections * n_units].reshape(projections, n_units),
+                bits[r0 : r0 + rows],
+                fed_back[p],
+                extra[u0 : u0 + n_units],
+            )
+            count = len(neurons)
+            if used + count > len(log):
+                more = np.empty(2 * (used + count), dtype=np.int32)
+                more[:used] = log[:used]
+                log = more
+            for k in range(count):
+                log[used + k] = neurons[k]
+            begin[p, t], end[p, t] = used, used + count
+            used += count
+        if t >= memory and rule == _SRC:
+            for z in range(len(transposes)):
+                if transposes[z, _SYMMETRIC] == 0:
+                    continue
+                p, o, s = transposes[z, _TARGET], transposes[z, _OWNER], transposes[z, _SOURCE]
+                if begin[p, t] == end[p, t]:
+                    continue
+                then = t - transposes[z, _DELAY]
+                w0, size = table[o, _W0], table[o, _BLOCKS] * table[o, _ROWS] * table[o, _WIDTH]
+                w = weights[w0 : w0 + size].reshape(table[o, _BLOCKS], table[o, _ROWS], table[o, _WIDTH])
+                first = first_row[table[o, _F0] + transposes[z, _OWNER_Q]]
+                post, pre = log[begin[p, t] : end[p, t]], log[begin[s, then] : end[s, then]]
+                _update_transposed(w, table[o, _N], first, post, pre, numbers, factor, acc, g, room)
+    offsets = np.zeros((populations, steps + 1), dtype=np.int64)
+    fired = np.empty(used, dtype=np.int32)
+    here = 0
+    for p in range(populations):
+        offsets[p, 0] = here
+        for t in range(steps):
+            for k in range(begin[p, memory + t], end[p, memory + t]):
+                fired[here] = log[k]
+                here += 1
+            offsets[p, t + 1] = here
+    return offsets, fired
+
+
+@numba.njit(cache=True)  # type: ignore[untyped-decorator, unused-ignore]
+def _outside(w: Any, first: int, last: int, limit: Any) -> bool:
+    """Whether some rows of ``w`` ``[blocks, rows, width]`` hold NaN, or a value beyond ``limit``."""
+    found = False
+    for b in range(w.shape[0]):
+        block = w[b]
+        for r in range(first, last):
+            for j in range(w.shape[2]):
+                found |= not abs(block[r, j]) <= limit
+        if found:
+            return True
+    return False
+
+
 class _Population:
     """The compiled kernel's view of one population: blocked weights, parameters, state."""
 
@@ -304,7 +549,8 @@ class _Population:
         population = network.population(name)
         dtype = torch.empty(0, dtype=network.dtype).numpy().dtype
         self.name, self.n = name, population.size
-        self.numbers = network.incoming(name)
+        # Through transposed weights comes what the loop over steps adds; they have no rows here.
+        self.numbers = [k for k in network.incoming(name) if network.projections[k].transpose_of is None]
         incoming = [network.projections[k] for k in self.numbers]
         self.projections = incoming
         block_width = min(BLOCK, -(-self.n // 16) * 16)
@@ -378,6 +624,8 @@ class _Population:
             self.trace_pre,
             self.trace_post,
             self.bits,
+            False,
+            self.v,
         )
         return SpikeEvents.from_times(times, neurons, steps=steps, n=self.n)
 
@@ -387,6 +635,113 @@ class _Population:
         return torch.from_numpy(np.ascontiguousarray(dense))
 
 
+class _Loop:
+    """The compiled loop over steps: everything of all populations in one array each, of which theirs become views."""
+
+    def __init__(self, network: SpikingNetwork, populations: Mapping[str, _Population], memory: int) -> None:
+        self._names, self._memory = list(network.order), memory
+        number = {name: k for k, name in enumerate(self._names)}
+        self._is_input = np.array([name not in populations for name in self._names], dtype=np.bool_)
+        self._table = np.zeros((len(self._names), _POPULATION_COLUMNS), dtype=np.int64)
+        own = [populations[name] for name in self._names if name in populations]
+        for p in own:
+            blocks, rows, width = p.weights.shape
+            row = self._table[number[p.name]]
+            row[[_N, _BLOCKS, _ROWS, _WIDTH]] = p.n, blocks, rows, width
+            row[[_PROJECTIONS, _REFRACTORY]] = len(p.projections), p.refractory
+            row[[_STRICT, _SUBTRACT, _HOLD, _QUIET]] = p.strict, p.subtract, p.hold, p.quiet
+
+        dtype = torch.empty(0, dtype=network.dtype).numpy().dtype
+
+        def joined(key: str, column: int | None, kind: Any, *, share: bool = True) -> npt.NDArray[Any]:
+            """One array of all populations' ``key``; says in ``column`` where each one's part begins."""
+            parts = [getattr(p, key) for p in own]
+            whole = np.concatenate([part.reshape(-1) for part in parts] or [np.zeros(0)]).astype(kind)
+            begin = 0
+            for p, part in zip(own, parts, strict=True):
+                if column is not None:
+                    self._table[number[p.name], column] = begin
+                if share:
+                    setattr(p, key, whole[begin : begin + part.size].reshape(part.shape))
+                begin += part.size
+            return whole
+
+        bits = np.int32 if dtype.itemsize == 4 else np.int64
+        self._weights = joined("weights", _W0, dtype)
+        self._v = joined("v", _U0, dtype)
+        self._wait = joined("wait", None, np.int64)
+        self._params = joined("params", None, dtype)
+        self._trace_pre = joined("trace_pre", _R0, dtype)
+        self._trace_post = joined("trace_post", _T0, dtype)
+        self._bits = joined("bits", None, bits)
+        self._first_row = joined("first_row", _F0, np.int64, share=False)
+        self._scale = joined("scale", _Q0, dtype)
+        self._plastic = joined("plastic", None, np.bool_)
+        self._source = np.array([number[q.source] for p in own for q in p.projections], dtype=np.int64)
+        self._delay = np.array([q.delay for p in own for q in p.projections], dtype=np.int64)
+        shared = [(k, q) for k, q in enumerate(network.projections) if q.transpose_of is not None]
+        self._transposes = np.zeros((len(shared), _TRANSPOSE_COLUMNS), dtype=np.int64)
+        for z, (k, q) in enumerate(shared):
+            owner = network.owner(k)
+            whose = populations[network.projections[owner].target]
+            self._transposes[z] = (
+                number[q.source],
+                number[q.target],
+                number[whose.name],
+                whose.numbers.index(owner),
+                q.delay,
+                q.symmetric_rule,
+            )
+        self._transpose_scale = np.array([q.scale for _, q in shared], dtype=dtype)
+        first = own[0] if own else None
+        self._rule = _NONE if first is None else first.rule
+        self._factor = 0 if first is None else first.factor
+        self._numbers = np.zeros(1, dtype=dtype) if first is None else first.rule_numbers
+
+    def run(self, past: Mapping[str, SpikeEvents], inputs: Mapping[str, SpikeEvents], steps: int) -> dict[str, Any]:
+        """Advance by ``steps``; spikes of every population, ``past`` and present of all of them taken together."""
+        total = self._memory + steps
+        offsets = np.zeros((len(self._names), total + 1), dtype=np.int64)
+        parts, base = [], 0
+        for k, name in enumerate(self._names):
+            present = inputs.get(name, SpikeEvents.empty(past[name].n, steps))
+            seen = SpikeEvents.concatenate((past[name], present), present.n)
+            offsets[k] = seen.offsets + base
+            base += seen.count
+            parts.append(seen.indices)
+        found, neurons = _run_network(
+            self._memory,
+            steps,
+            offsets,
+            np.concatenate(parts),
+            self._is_input,
+            self._table,
+            self._source,
+            self._delay,
+            self._transposes,
+            self._transpose_scale,
+            self._weights,
+            self._first_row,
+            self._scale,
+            self._plastic,
+            self._params,
+            self._v,
+            self._wait,
+            self._rule,
+            self._numbers,
+            self._factor,
+            self._trace_pre,
+            self._trace_post,
+            self._bits,
+        )
+        return {
+            name: inputs[name]
+            if name in inputs
+            else SpikeEvents(past[name].n, found[k] - found[k, 0], neurons[found[k, 0] : found[k, -1]])
+            for k, name in enumerate(self._names)
+        }
+
+
 class _EventSession(Session):
     def __init__(self, network: SpikingNetwork, rule: PlasticityRule | None) -> None:
         self._network = network
@@ -394,25 +749,35 @@ class _EventSession(Session):
         self._memory = max([p.delay for p in network.projections], default=0)
         self._past = {p.name: SpikeEvents.empty(p.size, self._memory) for p in network.populations}
         order = list(network.order)
-        loops = [p.delay for p in network.projections if order.index(p.source) >= order.index(p.target)]
-        self._stride = min(loops) if loops else None
+        loops = any(
+            p.transpose_of is not None or order.index(p.source) >= order.index(p.target) for p in network.projections
+        )
+        self._loop = _Loop(network, self._populations, self._memory) if loops else None
+        self._weighted = [k for k, p in enumerate(network.projections) if p.weight is not None]
+        # Which weights may have changed since they were last looked at, and the bound that they were held against.
+        self._unseen, self._bound = set(self._weighted), math.nan
+        # With traces a unit's weights change after its spike too; the rule of sleep changes those of units that fire.
+        self._gated = rule is None or isinstance(rule, SRCRule)
 
     def run(self, inputs: Mapping[str, SpikeEvents]) -> dict[str, SpikeEvents]:
         steps = next(iter(inputs.values())).steps
-        stride = self._stride or steps
-        parts: dict[str, list[SpikeEvents]] = {p.name: [] for p in self._network.layers}
-        for start in range(0, steps, max(stride, 1)):
-            stop = min(start + stride, steps)
-            for name, events in self._advance({k: e.slice(start, stop) for k, e in inputs.items()}).items():
-                parts[name].append(events)
-        fired = {name: SpikeEvents.concatenate(chunks, self._populations[name].n) for name, chunks in parts.items()}
-        return {**{name: events for name, events in inputs.items()}, **fired}
+        if self._loop is None:
+            fired = self._advance(inputs)
+        else:
+            fired = self._loop.run(self._past, inputs, steps)
+            if self._memory:
+                seen = {n: SpikeEvents.concatenate((self._past[n], e), e.n) for n, e in fired.items()}
+                self._past = {n: e.slice(e.steps - self._memory, e.steps) for n, e in seen.items()}
+        for k, projection in enumerate(self._network.projections):
+            if projection.plastic and (not self._gated or fired[projection.target].count):
+                self._unseen.add(self._network.owner(k))
+        return fired
 
     def _advance(self, inputs: Mapping[str, SpikeEvents]) -> dict[str, SpikeEvents]:
         steps = next(iter(inputs.values())).steps
-        # Past and present of every population; what has not been stepped yet in this chunk is only read through delays.
+        # Past and present of every population, those in topological order that have been stepped.
         seen = {n: SpikeEvents.concatenate((self._past[n], e), e.n) for n, e in inputs.items()}
-        fired: dict[str, SpikeEvents] = {}
+        fired: dict[str, SpikeEvents] = dict(inputs)
         for name in self._network.order:
             if name in inputs:
                 continue
@@ -421,9 +786,8 @@ class _EventSession(Session):
             rows: list[npt.NDArray[np.int32]] = []
             base = 0
             for q, projection in enumerate(population.projections):
-                source = seen.get(projection.source, self._past[projection.source])
                 begin = self._memory - projection.delay
-                window = source.slice(begin, begin + steps)
+                window = seen[projection.source].slice(begin, begin + steps)
                 pointers[q] = window.offsets + base
                 base += window.count
                 rows.append(window.indices + np.int32(population.first_row[q]))
@@ -441,6 +805,23 @@ class _EventSession(Session):
                 found[number] = population.weight(q)
         return [found[number] for number in sorted(found)]
 
+    def outliers(self, bound: float) -> list[int]:
+        if bound != self._bound:
+            self._unseen, self._bound = set(self._weighted), bound
+        found = set()
+        for population in self._populations.values():
+            real = population.weights.dtype.type
+            # The largest number of the weights' type within the bound: finite, whatever the bound.
+            limit = real(min(bound, np.finfo(real).max))
+            if limit > bound:
+                limit = np.nextafter(limit, real(-np.inf))
+            for q, number in enumerate(population.numbers):
+                first, last = population.first_row[q], population.first_row[q + 1]
+                if number in self._unseen and _outside(population.weights, first, last, limit):
+                    found.add(number)
+        self._unseen = found
+        return [k for k, number in enumerate(self._weighted) if number in found]
+
     def membranes(self) -> dict[str, Tensor]:
         return {name: torch.from_numpy(p.v[: p.n].copy()) for name, p in self._populations.items()}
 
@@ -453,6 +834,8 @@ class EventEngine(Engine):
     population_kinds: ClassVar[frozenset[str]] = frozenset({"input", "lif"})
     projection_kinds: ClassVar[frozenset[str]] = frozenset({"dense", "recurrent"})
     rules: ClassVar[frozenset[str]] = frozenset({SRCRule.name, PairSTDP.name})
+    transposes: ClassVar[bool] = True
+    symmetric_rules: ClassVar[frozenset[str]] = frozenset({SRCRule.name})
 
     def _start(self, network: SpikingNetwork, rule: PlasticityRule | None, device: str) -> Session:
         return _EventSession(network, rule)

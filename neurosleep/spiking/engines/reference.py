@@ -54,11 +54,20 @@ class TorchSession(Session):
         self._weights = [
             None if p.weight is None else p.weight.detach().clone().to(device) for p in network.projections
         ]
+        for k, projection in enumerate(network.projections):
+            if projection.transpose_of is not None:
+                shared = self._weights[network.owner(k)]
+                assert shared is not None  # the network checks it
+                # A view: whatever changes the one is seen by the other.
+                self._weights[k] = shared.T
         self._dtype = network.dtype
         self._traces = [
             rule.initial_traces(w) if rule is not None and p.plastic and w is not None else ()
             for p, w in zip(network.projections, self._weights, strict=True)
         ]
+        # Weights of a projection's own first, then those that it shares: the order that Projection states.
+        own = [k for k, p in enumerate(network.projections) if p.transpose_of is None]
+        self._own, self._update_order = own, own + [k for k in range(len(network.projections)) if k not in own]
         self._steppers = {
             p.name: stepper(p, self._dtype, device, batch) for p in network.populations if p.kind == "lif"
         }
@@ -91,8 +100,8 @@ class TorchSession(Session):
             now[name] = stepper.step(current.expand_as(stepper.state.v))
         if self._rule is not None:
             # Rows and columns of one projection only; the contract lets updates wait for the end of the step.
-            for k, projection in enumerate(network.projections):
-                weight = self._weights[k]
+            for k in self._update_order:
+                projection, weight = network.projections[k], self._weights[k]
                 if projection.plastic and weight is not None:
                     pre, post = self._past[projection.delay][projection.source][0], now[projection.target][0]
                     self._traces[k] = self._rule.step_(weight, pre, post, self._traces[k])
@@ -122,7 +131,7 @@ class TorchSession(Session):
 
     def weights(self) -> list[Tensor]:
         """The present weights."""
-        return [w.detach().cpu().clone() for w in self._weights if w is not None]
+        return [w.detach().cpu().clone() for k in self._own if (w := self._weights[k]) is not None]
 
     def membranes(self) -> dict[str, Tensor]:
         """The present membrane potentials."""
@@ -137,6 +146,8 @@ class ReferenceEngine(Engine):
     population_kinds: ClassVar[frozenset[str]] = frozenset({"input", "relay", "lif"})
     projection_kinds: ClassVar[frozenset[str]] = frozenset({"dense", "recurrent", "identity"})
     rules: ClassVar[frozenset[str]] = frozenset({"*"})
+    transposes: ClassVar[bool] = True
+    symmetric_rules: ClassVar[frozenset[str]] = frozenset({"*"})
 
     def start_batch(self, network: SpikingNetwork, batch: int, *, device: str = "cpu") -> TorchSession:
         """A session without plasticity that steps ``batch`` independent inputs at once."""

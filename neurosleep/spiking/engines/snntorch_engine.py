@@ -55,6 +55,8 @@ class SnnTorchEngine(Engine):
     population_kinds: ClassVar[frozenset[str]] = frozenset({"input", "relay", "lif"})
     projection_kinds: ClassVar[frozenset[str]] = frozenset({"dense", "recurrent", "identity"})
     rules: ClassVar[frozenset[str]] = frozenset({"*"})
+    transposes: ClassVar[bool] = True
+    symmetric_rules: ClassVar[frozenset[str]] = frozenset({"*"})
 
     def _start(self, network: SpikingNetwork, rule: PlasticityRule | None, device: str) -> Session:
         return TorchSession(network, rule, device, _SnnTorchStepper)
