@@ -98,7 +98,7 @@ _NETWORKS: dict[str, dict[str, Any]] = {
         "network.bias": True,
         "network.init": 1.0,
         "network.dynamics": "discrete",
-        "network.dt": 1.0,
+        "network.dt": None,
         "network.dt_distribution": None,
         "network.dt_spread": None,
         "network.dt_control": False,
@@ -267,17 +267,14 @@ def _picked(table: Mapping[str, Any], *keys: str) -> dict[str, Any]:
 
 
 def _time_steps(network: Mapping[str, Any]) -> float | HeterogeneousSteps:
+    """One step for all units, or the distribution they are drawn from, whose centre is ``dt``."""
     distribution = network["dt_distribution"]
     if distribution is None:
         for key, unused in (("dt_spread", None), ("dt_control", False)):
             if network[key] is not unused:
                 raise SettingsError(f"network.{key} is {network[key]!r}.", expected="network.dt_distribution with it")
-        return float(network["dt"])
-    if network["dt"] != 1.0:
-        raise SettingsError(
-            f"network.dt is {network['dt']!r} and network.dt_distribution {distribution!r}.", expected="one of them"
-        )
-    steps = HeterogeneousSteps(distribution, spread=network["dt_spread"])
+        return 1.0 if network["dt"] is None else float(network["dt"])
+    steps = HeterogeneousSteps(distribution, network["dt"], network["dt_spread"])
     return steps.control() if network["dt_control"] else steps
 
 

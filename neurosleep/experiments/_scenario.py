@@ -6,12 +6,23 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from neurosleep.continual import Strategy
-from neurosleep.data import Task, class_incremental, cross_modal, load_dataset, patches, scale_by_maximum
+from neurosleep.data import (
+    Dataset,
+    Task,
+    class_incremental,
+    cross_modal,
+    load_dataset,
+    patches,
+    scale_by_maximum,
+    to_float,
+)
 from neurosleep.errors import SettingsError, unknown_name
 from neurosleep.functional import numpy_generator
 
-__all__ = ["LastTaskOnly", "kind_of", "tasks_of"]
+__all__ = ["LastTaskOnly", "kind_of", "standardise", "tasks_of"]
 
 
 class LastTaskOnly(Strategy):
@@ -27,6 +38,32 @@ def kind_of(settings: Mapping[str, Any], tasks: int) -> str:
     if settings["data"]["sequence"] is not None:
         return "cross-modal"
     return "class-incremental" if tasks > 1 else "single"
+
+
+def standardise(dataset: Dataset, deviations: float = 1.0) -> Dataset:
+    """The data set less its mean, divided by ``deviations`` times its standard deviation, as float32.
+
+    Mean and deviation are those of the training images as network inputs (bytes are scaled to 0..1), of each channel
+    where there are several (``[n, height, width, channels]``), else of all pixels together.
+
+    Raises
+    ------
+    SettingsError
+        If ``deviations`` is not positive, or the images are all alike.
+    """
+    if not 0 < deviations < float("inf"):
+        raise SettingsError(f"data.deviations is {deviations!r}.", expected="a number > 0")
+    shape = dataset.images.shape[1:]
+    channels = shape[-1] if len(shape) == 3 else 1
+    train, test = (to_float(images).reshape(-1, channels) for images in (dataset.images, dataset.test_images))
+    mean = train.mean(axis=0, dtype=np.float64).astype(np.float32)
+    sd = train.std(axis=0, dtype=np.float64).astype(np.float32)
+    if not (sd > 0).all():
+        raise SettingsError(f"The images of {dataset.name!r} have no spread.", expected="images that differ")
+    for images in (train, test):
+        images -= mean
+        images /= np.float32(deviations) * sd
+    return dataclasses.replace(dataset, images=train.reshape(-1, *shape), test_images=test.reshape(-1, *shape))
 
 
 def tasks_of(settings: Mapping[str, Any], folder: str | None, seed: int) -> list[Task]:
@@ -45,10 +82,12 @@ def tasks_of(settings: Mapping[str, Any], folder: str | None, seed: int) -> list
         ("evaluate", ("test", "train")),
         ("control", ("sequence", "last")),
         ("split", ("test", "validation")),
-        ("scale", ("none", "maximum", "maximum-of-each")),
+        ("scale", ("none", "maximum", "maximum-of-each", "standard")),
     ):
         if data[key] not in known:
             raise unknown_name(key, str(data[key]), known)
+    if data["deviations"] is not None and data["scale"] != "standard":
+        raise SettingsError(f"data.deviations is {data['deviations']!r}.", expected="data.scale standard with it")
     if data["sequence"] is not None:
         tasks = cross_modal(
             [load_dataset(name, folder) for name in data["sequence"]],
@@ -64,7 +103,9 @@ def tasks_of(settings: Mapping[str, Any], folder: str | None, seed: int) -> list
             dataset = patches(width=data["width"], overlap=data["overlap"], seed=seed)
         else:
             dataset = load_dataset(data["name"], folder)
-            if data["scale"] != "none":
+            if data["scale"] == "standard":
+                dataset = standardise(dataset, 1.0 if data["deviations"] is None else data["deviations"])
+            elif data["scale"] != "none":
                 dataset = scale_by_maximum(dataset, faithful=data["scale"] == "maximum-of-each")
         classes, n = data["tasks"], data["classes_per_task"]
         if n < 1:

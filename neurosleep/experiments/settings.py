@@ -67,6 +67,7 @@ _DEFAULTS: dict[str, Any] = {
         "evaluate": "test",
         "control": "sequence",
         "scale": "none",
+        "deviations": None,
         "width": 10,
         "overlap": 12,
     },
@@ -125,6 +126,7 @@ _OPTIONAL: dict[str, type] = {
     "data.sequence": list,
     "data.tasks": list,
     "data.images_per_task": int,
+    "data.deviations": float,
     "wake.lr_per_task": list,
     "wake.epochs_per_task": list,
     "joint.epochs": int,
@@ -177,6 +179,9 @@ def _paths(table: Mapping[str, Any], prefix: str = "") -> list[str]:
 def _check_type(path: str, value: Any, default: Any) -> Any:
     expected = _OPTIONAL.get(path, type(default))
     if value is None and path in _OPTIONAL:
+        return None
+    if value == "none" and _OPTIONAL.get(path, str) is not str:
+        # TOML has no null: so a file can take back what the one it extends has set.
         return None
     if expected is float and isinstance(value, int) and not isinstance(value, bool):
         value = float(value)

@@ -141,6 +141,15 @@ def test_a_file_may_set_the_kind_and_a_variant_another(tmp_path: Path) -> None:
     assert (default_variants("src2022/mnist"), default_strategy("src2022/mnist")) == (("default",), "src")
 
 
+def test_a_file_can_take_back_an_option_of_the_one_it_extends(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text('extends = "src2022/mnist"\n[data]\nimages_per_task = "none"\n[sleep]\nwindow = "none"\n')
+    found = load_settings(str(path))[1]
+    assert (found["data"]["images_per_task"], found["sleep"]["window"]) == (None, None)
+    with pytest.raises(SettingsError, match=r"network\.sizes"):
+        apply_changes(found, [("network.sizes", "none")])
+
+
 @pytest.mark.parametrize("row", ["strategy = 3", 'default_variants = ["none"]', "default_variants = 3"])
 def test_wrong_defaults_of_a_file_are_refused(tmp_path: Path, row: str) -> None:
     path = tmp_path / "mine.toml"
@@ -249,7 +258,7 @@ def test_every_kind_runs_and_resumes_after_every_phase_as_if_unbroken(
         ("sequential", [("network.dt", 1.5)], "time step"),
         ("sequential", [("network.dt_spread", 0.5)], "dt_spread"),
         ("sequential", [("network.dt_control", True)], "dt_control"),
-        ("sequential", [("network.dt", 0.5), ("network.dt_distribution", "gamma")], r"network\.dt "),
+        ("sequential", [("network.dt", 1.5), ("network.dt_distribution", "gamma")], r"centre of the time steps"),
         ("sequential", [("network.dt_distribution", "poisson")], "poisson"),
         ("sequential", [("network.activation", "mysigg")], "mysigg"),
         ("sequential", [("network.read_out", "mse")], "mse"),
@@ -258,6 +267,8 @@ def test_every_kind_runs_and_resumes_after_every_phase_as_if_unbroken(
         ("sequential", [("wake.lr_per_layer", ["fast", 0.1])], "lr_per_layer"),
         ("sequential", [("wake.lr_per_layer", [0.1, 0.1]), ("wake.lr_per_task", [0.1])], "lr_per_task"),
         ("sequential", [("analyse", True)], "analyse"),
+        ("sequential", [("data.deviations", 3.0)], r"data\.deviations"),
+        ("sequential", [("data.scale", "standard"), ("data.deviations", 0.0)], r"data\.deviations"),
         ("sequential", [("wake.kind", "bptt"), ("wake.gradient_steps", 16)], r"T2, 16"),
         ("sequential", [("wake.kind", "chl"), ("wake.delay", 120)], r"clamped from step 120"),
         ("sequential", [("network.kind", "dendritic"), ("network.branch_sparsity", 0.0)], "sparsity"),

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from neurosleep.continual import STRATEGIES
-from neurosleep.data import Dataset, Task, joint
+from neurosleep.data import Dataset, Task, joint, load_dataset
 from neurosleep.errors import NeurosleepError, SettingsError, UnknownNameError
 from neurosleep.experiments import (
     RunRequest,
@@ -21,8 +21,8 @@ from neurosleep.experiments import (
     load_settings,
     run_one,
 )
-from neurosleep.experiments._scenario import LastTaskOnly, kind_of, tasks_of
-from neurosleep.experiments.settings import backprop_settings, sleep_settings, variant_names
+from neurosleep.experiments._scenario import LastTaskOnly, kind_of, standardise, tasks_of
+from neurosleep.experiments.settings import learning_settings, sleep_settings, variant_names
 from neurosleep.functional import torch_generator
 
 Change = tuple[str, Any]
@@ -260,7 +260,7 @@ def test_faithful_changes_what_the_released_scripts_do_otherwise(experiment: str
         for part in ("all", *strategy.split("+")):
             expected |= table.get(part, {})
         assert {k: v for k, v in flat(changed).items() if plain.get(k, ...) != v} == expected, strategy
-        backprop_settings(changed, strategy, 5)
+        learning_settings(changed, strategy, 5)
         sleep_settings(changed)
 
 
@@ -274,10 +274,10 @@ def test_every_variant_loads_and_the_user_has_the_last_word(experiment: str) -> 
                 variant=variant,
                 changes=[("faithful", faithful), ("sleep.lengths", [7]), ("wake.lr", 0.123)],
             )[1]
-            backprop_settings(found, "icarl+src", 5)
+            learning_settings(found, "icarl+src", 5)
             assert sleep_settings(found).steps_after(3) == 7
             assert found["wake"]["lr"] == 0.123
-            assert len(found["sleep"]["thresholds"]) == len(found["network"]["sizes"]) - 1
+            assert len(sleep_settings(found).thresholds) == len(found["network"]["sizes"]) - 1
 
 
 # --- the toy task -----------------------------------------------------------------------------------------------------
@@ -365,3 +365,28 @@ def test_identical_patches_cannot_be_told_apart(tmp_path: Path) -> None:
     found = load_settings("src2022/patches", strategy="src", variant="overlap-25")[1]
     metrics = run_one(RunRequest("src2022/patches", "overlap-25", "src", 0, found, None, str(tmp_path)))
     assert metrics["accuracy_all"] == 0.25
+
+
+# --- images less their mean -------------------------------------------------------------------------------------------
+
+
+def test_standardised_images_have_mean_0_and_the_deviation_that_was_asked_for() -> None:
+    whole = standardise(load_dataset("mnist-mini"), 3.0)
+    images = whole.images.astype(np.float64)
+    assert whole.images.dtype == np.float32 and whole.images.shape == (10000, 28, 28)
+    assert (abs(images.mean()) < 1e-5, abs(images.std() - 1 / 3) < 1e-5) == (True, True)
+    plain = load_dataset("mnist-mini")
+    scaled = plain.test_images[3].astype(np.float64) / 255
+    train = plain.images.astype(np.float64) / 255
+    np.testing.assert_allclose(whole.test_images[3], (scaled - train.mean()) / (3 * train.std()), atol=1e-5)
+
+
+def test_each_channel_is_standardised_for_itself() -> None:
+    rng = np.random.default_rng(0)
+    colours = (rng.random((40, 6, 6, 3)) * [20, 100, 200]).astype(np.uint8)
+    labels = np.arange(40) % 2
+    data = standardise(Dataset("c", colours, labels, colours[:4], labels[:4], 2, "test"))
+    np.testing.assert_allclose(data.images.mean(axis=(0, 1, 2)), 0, atol=1e-5)
+    np.testing.assert_allclose(data.images.std(axis=(0, 1, 2)), 1, atol=1e-5)
+    with pytest.raises(SettingsError, match="no spread"):
+        standardise(Dataset("c", colours * 0, labels, colours[:4], labels[:4], 2, "test"))

@@ -17,6 +17,7 @@ from neurosleep.experiments.settings import (
     changes_between,
     check_strategies,
     dump_toml,
+    learning_settings,
     load_published,
     sleep_settings,
 )
@@ -31,7 +32,7 @@ def mnist() -> dict[str, Any]:
 def test_every_packaged_experiment_can_be_loaded_and_made(name: str) -> None:
     found, settings = load_settings(name)
     assert found == name
-    backprop_settings(settings, "joint")
+    learning_settings(settings, "joint")
     assert len(sleep_settings(settings).thresholds) == len(settings["network"]["sizes"]) - 1
 
 

@@ -36,6 +36,10 @@ class SleepSettings:
     rates:
         Target chance to fire per neuron and step, one per layer; thresholds are then found anew before each sleep,
         whatever the given ones (:func:`~neurosleep.replay.thresholds_for_rates`).
+    feedback, gamma, symmetric_rule, bias_drive:
+        Of networks whose weights serve both directions: whether layers feed back (``"delayed"``, by a step, through
+        the transposed weight times gamma) or not (``"none"``), whether the rule also acts on the shared weight from
+        above, and whether biases drive units in sleep (:func:`~neurosleep.conversion.convert`).
     recipe, alpha_scale, scale_data:
         Recipe of the conversion; its maxima over the images of all tasks so far (``"seen"``, as published) or of the
         newest only (``"current"``).
@@ -66,6 +70,10 @@ class SleepSettings:
     statistics: Literal["seen", "first"] = "seen"
     spike_limit: float | None = None
     rates: Sequence[float] | None = None
+    feedback: Literal["none", "delayed"] = "none"
+    gamma: float = 1.0
+    symmetric_rule: bool = False
+    bias_drive: bool = False
 
     def __post_init__(self) -> None:
         if self.statistics not in ("seen", "first"):
@@ -77,6 +85,14 @@ class SleepSettings:
                     raise SettingsError(f"sleep.{key} holds {value!r}.", expected="whole numbers, tasks counted from 1")
             if values is not None and not values:
                 raise SettingsError(f"sleep.{key} is empty.", expected="at least one whole number")
+        if self.feedback not in ("none", "delayed"):
+            raise SettingsError(f"sleep.feedback is {self.feedback!r}.", expected="'none' or 'delayed'")
+        if not 0 <= self.gamma <= 1:
+            raise SettingsError(f"sleep.gamma is {self.gamma!r}.", expected="from 0 to 1")
+        if self.symmetric_rule and self.feedback == "none":
+            raise SettingsError(
+                "sleep.symmetric_rule is true, and nothing feeds back.", expected="sleep.feedback delayed"
+            )
         if self.scale_data not in ("seen", "current"):
             raise SettingsError(f"sleep.scale_data is {self.scale_data!r}.", expected="'seen' or 'current'")
         if not isinstance(self.steps, int) or isinstance(self.steps, bool) or self.steps < 1:
