@@ -1,7 +1,8 @@
 """Benchmarks behind ``neurosleep bench``: ratios to peers, taken in one process."""
 
+from neurosleep.bench._ep import bench_ep
 from neurosleep.bench._sleep import bench_sleep
 
-BENCHMARKS = {"sleep": bench_sleep}
+BENCHMARKS = {"ep": bench_ep, "sleep": bench_sleep}
 
-__all__ = ["BENCHMARKS", "bench_sleep"]
+__all__ = ["BENCHMARKS", "bench_ep", "bench_sleep"]

@@ -344,9 +344,9 @@ def results(
 
 @app.command()
 def bench(
-    name: Annotated[str, typer.Argument(help="The benchmark: sleep.")], data: Data = None, as_json: Json = False
+    name: Annotated[str, typer.Argument(help="The benchmark: ep, sleep.")], data: Data = None, as_json: Json = False
 ) -> None:
-    """Time the engines against their peers in one run, on one thread."""
+    """Time sleep, or learning by Equilibrium Propagation (ep), against its peers in one run, on one thread."""
     with _user_errors(as_json):
         from neurosleep.bench import BENCHMARKS
         from neurosleep.errors import unknown_name

@@ -38,6 +38,8 @@ ReadOut = Literal["squared-error", "cross-entropy", "softmax-read-out"]
 READ_OUTS: tuple[str, ...] = get_args(ReadOut)
 Dynamics = Literal["discrete", "hopfield"]
 DYNAMICS: tuple[str, ...] = get_args(Dynamics)
+# The fast form looks every so many steps whether its states repeat.
+_LOOK = 8
 
 
 def soft_targets(targets: Tensor, like: Tensor, classes: int | None = None) -> Tensor:
@@ -45,9 +47,9 @@ def soft_targets(targets: Tensor, like: Tensor, classes: int | None = None) -> T
 
     ``classes`` is the width of ``like`` if left out.
     """
-    if targets.ndim == 1:
-        targets = F.one_hot(targets, like.shape[1] if classes is None else classes)
-    return targets.to(like.dtype)
+    if targets.ndim > 1:
+        return targets.to(like.dtype)
+    return like.new_zeros(len(targets), like.shape[1] if classes is None else classes).scatter_(1, targets[:, None], 1)
 
 
 def output_force(
@@ -141,48 +143,61 @@ def layered_settle(
     activations: Sequence[Activation],
     steps: int,
     dt: float | Sequence[Tensor] = 1.0,
-    force: Callable[[Tensor], Tensor] | None = None,
-    beta: float = 0.0,
+    push_: Callable[[Tensor, Tensor], object] | None = None,
     after: Callable[[int, list[Tensor]], None] | None = None,
 ) -> tuple[list[Tensor], list[Tensor]]:
     """States after ``steps`` of the discrete :func:`layered_step`, and those before the last: the fast form.
 
-    It moves between two sets of buffers, allocates nothing per step and records no graph. ``force`` gives the pull on
-    the last state from that state, and ``after(step, states)`` may change the states in place. The given ones are
-    left as they are.
+    It moves between two sets of buffers, allocates nothing per step and records no graph. ``push_(total, state)`` adds
+    beta times the force on the last ``state`` to its input ``total``, in place; ``after(step, states)`` may change the
+    states in place. The given ones are left as they are. A phase whose states repeat exactly is cut short: the rest of
+    its steps would return the same numbers.
     """
     check_steps(steps)
     last = len(states) - 1
-    # Made once: transposed views, and rows to add.
     forward = [w.t() for w in weights]
-    rows = [None if b is None else b.expand(len(s), -1) for b, s in zip(biases, states[1:], strict=True)]
-    kept: Sequence[float | Tensor] | None
+    zeros = [torch.zeros((), dtype=s.dtype, device=s.device) for s in states]
+    rows = [
+        (zero if b is None else b).expand(s.shape) for b, s, zero in zip(biases, states[1:], zeros[1:], strict=True)
+    ]
     kept = (None if dt == 1.0 else [1 - dt] * len(states)) if isinstance(dt, float) else [1 - d for d in dt]
-    old = list(states)
-    new, spare = ([torch.empty_like(s) for s in states] for _ in range(2))
-    for step in range(steps):
-        for k in range(last + 1):
-            total = new[k]
-            if k == 0:
-                if last:
-                    torch.addmm(first, old[1], weights[0], out=total)
-                else:
-                    total.copy_(first)
-            else:
-                row = rows[k - 1]
-                if row is None:
-                    torch.mm(old[k - 1], forward[k - 1], out=total)
-                else:
-                    torch.addmm(row, old[k - 1], forward[k - 1], out=total)
+    sets = [[torch.empty_like(s, memory_format=torch.contiguous_format) for s in states] for _ in range(2)]
+    batch, narrow = states[last].shape
+    if last and narrow <= batch:
+        # A product with few columns is up to twice as quick where its result has the batch innermost.
+        for buffers in sets:
+            buffers[last] = states[last].new_empty(narrow, batch).t()
+    addmm, settled = torch.addmm, [a.value_ for a in activations]
+
+    def step_(old: list[Tensor], new: list[Tensor]) -> None:
+        for k, total in enumerate(new):
+            if k:
+                addmm(rows[k - 1], old[k - 1], forward[k - 1], out=total)
                 if k < last:
                     total.addmm_(old[k + 1], weights[k])
-            if k == last and force is not None:
-                total.add_(force(old[k]), alpha=beta)
-            activations[k].value_(total)
+            elif last:
+                addmm(first, old[1], weights[0], out=total)
+            else:
+                total.copy_(first)
+            if k == last and push_ is not None:
+                push_(total, old[k])
+            settled[k](total)
             if kept is not None:
                 # The convex combination with the state of before: new + (1 - dt) (old - new).
                 total.lerp_(old[k], kept[k])
+
+    old, new = list(states), sets[0]
+    seen: list[Tensor] = []
+    for step in range(steps):
+        step_(old, new)
         if after is not None:
             after(step, new)
-        old, new = new, (spare if step == 0 else old)
+        old, new = new, sets[1 - step % 2]
+        if after is None and step % _LOOK == _LOOK - 3:
+            seen = [s.clone() for s in old]
+        elif after is None and step % _LOOK == _LOOK - 1 and all(map(torch.equal, reversed(old), reversed(seen))):
+            # The state of two steps ago, bit for bit and in the same memory: from here on the two sets only repeat.
+            if (steps - 1 - step) % 2:
+                old, new = new, old
+            break
     return old, (list(states) if steps == 1 else new)

@@ -196,17 +196,24 @@ class EquilibriumMLP(EquilibriumNetwork):
         return F.linear(output, last.weight, last.bias)
 
     def _force(self, targets: Tensor | None, beta: float, like: Tensor) -> Callable[[Tensor], Tensor] | None:
-        """Pull of the loss on the last state, or None where nothing is nudged."""
+        """``beta`` times the pull of the loss on the last state, or None where nothing is nudged."""
         if not beta:
             return None
         if targets is None:
             raise SettingsError(f"A nudged phase (beta {beta!r}) needs targets.", expected="labels or soft targets")
-        target = soft_targets(targets, like, self.sizes[-1])
-        kind = self.read_out_kind
+        target, kind = soft_targets(targets, like, self.sizes[-1]), self.read_out_kind
+        weight, bias = None, None
         if kind == "softmax-read-out":
-            last = self._linear[-1]
-            return lambda output: output_force(output, target, kind, last.weight, last.bias)
-        return lambda output: output_force(output, target, kind)
+            weight, bias = self._linear[-1].weight, self._linear[-1].bias
+        return lambda output: beta * output_force(output, target, kind, weight, bias)
+
+    def _push_(self, targets: Tensor | None, beta: float, like: Tensor) -> Callable[[Tensor, Tensor], object] | None:
+        """The same, added to what the last state receives, in place."""
+        if self.read_out_kind == "squared-error" and targets is not None and beta:
+            aim = beta * soft_targets(targets, like)
+            return lambda total, output: total.add_(aim).sub_(output, alpha=beta)
+        force = self._force(targets, beta, like)
+        return None if force is None else lambda total, output: total.add_(force(output))
 
     def _pace(self) -> float | list[Tensor]:
         return float(self.dt) if not self.dt.ndim else list(torch.split(self.dt, list(self.state_sizes)))
@@ -220,22 +227,23 @@ class EquilibriumMLP(EquilibriumNetwork):
         self, drive: Drive, states: list[Tensor], steps: int, *, targets: Tensor | None = None, beta: float = 0.0
     ) -> Settled:
         """States after ``steps``; see :meth:`EquilibriumNetwork.settle`."""
-        force = self._force(targets, beta, states[-1])
         (first,), (weights, biases), pace = drive.sums, self._inner(), self._pace()
         activations = self.activations
         if self.dynamics == "discrete" and not torch.is_grad_enabled():
-            last, before = layered_settle(states, first, weights, biases, activations, steps, pace, force, beta)
+            push_ = self._push_(targets, beta, states[-1])
+            last, before = layered_settle(states, first, weights, biases, activations, steps, pace, push_)
         else:
             check_steps(steps)
+            force = self._force(targets, beta, states[-1])
             before = last = list(states)
             for _ in range(steps):
-                pull = None if force is None else beta * force(last[-1])
+                pull = None if force is None else force(last[-1])
                 before, last = (
                     last,
                     layered_step(last, first, weights, biases, activations, pace, pull, self.dynamics),
                 )
         with torch.no_grad():
-            residual = torch.stack([(s - b).abs().amax() for s, b in zip(last, before, strict=True)])
+            residual = torch.stack([(s - b).abs_().amax() for s, b in zip(last, before, strict=True)])
         return Settled(last, residual)
 
     @torch.no_grad()
@@ -253,10 +261,8 @@ class EquilibriumMLP(EquilibriumNetwork):
         if self.dynamics != "discrete":
             return super().evolve(drive, states, steps, after, targets=targets, beta=beta)
         (first,), (weights, biases) = drive.sums, self._inner()
-        force = self._force(targets, beta, states[-1])
-        return layered_settle(
-            states, first, weights, biases, self.activations, steps, self._pace(), force, beta, after
-        )[0]
+        push_ = self._push_(targets, beta, states[-1])
+        return layered_settle(states, first, weights, biases, self.activations, steps, self._pace(), push_, after)[0]
 
     # --- learning -------------------------------------------------------------------------------------------------
 
