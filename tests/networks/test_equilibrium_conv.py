@@ -10,8 +10,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from neurosleep.data import load_dataset, to_float
 from neurosleep.errors import SettingsError, UnknownNameError
+from neurosleep.functional import torch_generator
 from neurosleep.functional.equilibrium import soft_targets
+from neurosleep.learning import EquilibriumPropagation, accuracy
 from neurosleep.networks.equilibrium import EquilibriumMLP
 from neurosleep.networks.equilibrium_conv import EquilibriumConv
 
@@ -269,6 +272,40 @@ def test_parts_and_initial_weights() -> None:
             n.contrast(n.start(x), x, *phases, 1.0, targets=labels, betas=(-0.5, 0.5)) for n in (bare, full)
         )
         assert all(torch.equal(a, b) for a, b in zip(found, expected[::2], strict=True))
+
+
+LEARNINGS: dict[str, dict[str, Any]] = {
+    "symmetric": {},
+    "one-sided": {"estimator": "one-sided"},
+    "adaptation": {
+        "estimator": "one-sided",
+        "predictive": True,
+        "second_start": 18,
+        "adaptation_steps": 3,
+        "adaptation_nudged": True,
+    },
+}
+
+
+@pytest.mark.parametrize("read_out", READ_OUTS)
+@pytest.mark.parametrize("name", LEARNINGS)
+def test_it_learns_digits(name: str, read_out: Any) -> None:
+    d = load_dataset("mnist-mini")
+    images, tests = (torch.from_numpy(to_float(a)).flatten(1) for a in (d.images[::5], d.test_images[::4]))
+    labels, test_labels = torch.from_numpy(d.labels[::5]), torch.from_numpy(d.test_labels[::4])
+    net = EquilibriumConv(
+        (28, 28, 1), [8], kernel=5, padding=0, pool=4, read_out=read_out, free_steps=20, generator=seeded()
+    )
+    # An output without bounds wants smaller steps.
+    lr = (0.2, 0.003) if read_out == "cross-entropy" else (0.4, 0.1)
+    learning = EquilibriumPropagation(beta=0.3, nudged_steps=5, lr=lr, batch=20, **LEARNINGS[name])
+    before = [p.detach().clone() for p in net.trained]
+    epochs = learning.fit(
+        net, images, labels, learning.state(net), lambda stream, epoch: torch_generator(3, stream, 0, epoch)
+    )
+    assert list(epochs) == [1]
+    assert all(not torch.equal(p, old) for p, old in zip(net.trained, before, strict=True))
+    assert accuracy(net, tests, test_labels) > 0.65
 
 
 # --- bad input --------------------------------------------------------------------------------------------------------
