@@ -1,6 +1,16 @@
 """Awake networks to spiking networks, and back."""
 
-from neurosleep.conversion._convert import ConversionReport, convert, wake
+from neurosleep.conversion._convert import FEEDBACKS, ConversionReport, Feedback, convert, wake
 from neurosleep.conversion.scale import RECIPES, Recipe, largest_activities, layer_scales
 
-__all__ = ["RECIPES", "ConversionReport", "Recipe", "convert", "largest_activities", "layer_scales", "wake"]
+__all__ = [
+    "FEEDBACKS",
+    "RECIPES",
+    "ConversionReport",
+    "Feedback",
+    "Recipe",
+    "convert",
+    "largest_activities",
+    "layer_scales",
+    "wake",
+]
