@@ -186,7 +186,7 @@ _LEARNS_BY: dict[str, tuple[str, ...]] = {
 }
 
 #: Kinds of networks that have a spiking counterpart.
-CAN_SLEEP = ("mlp",)
+CAN_SLEEP = ("mlp", "equilibrium")
 
 
 def kinds_of(settings: Mapping[str, Any]) -> tuple[str, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import ctypes
 import importlib.metadata
+import itertools
 import multiprocessing
 import os
 import platform
@@ -29,6 +30,7 @@ from neurosleep.continual import (
     Learner,
     Learning,
     Progress,
+    SleepSettings,
     Strategy,
     learn_tasks,
     matrix_metrics,
@@ -159,10 +161,8 @@ def check_request(request: RunRequest) -> None:
             raise SettingsError(
                 f"sleep.rates has {len(sleeping.rates)} entries.", expected=f"{len(sizes) - 1}, one per layer"
             )
-        # Two neurons are enough to find that an extra is missing, or that the engine does not know the rule.
-        pair = (Population("input", "input", (1,)), Population("output", "lif", (1,), decay=sleeping.decay))
-        link = Projection("input", "output", weight=torch.zeros(1, 1))
-        engine.start(SpikingNetwork(pair, (link,)), sleeping.rule)
+        # A few neurons are enough to find that an extra is missing, or that the engine does not know the rule.
+        engine.start(_smallest_asleep(sleeping), sleeping.rule)
     Record(spikes=request.settings["record"])
     owm = request.settings["owm"]
     if "owm" in request.strategy.split("+") and len(owm["alpha"]) != len(sizes) - 1:
@@ -182,6 +182,19 @@ def check_request(request: RunRequest) -> None:
             if not os.access(parent, os.W_OK):
                 raise RunFolderError(f"The folder {str(parent)!r} cannot be written.", hint="choose another --out")
             break
+
+
+def _smallest_asleep(sleeping: SleepSettings) -> SpikingNetwork:
+    """One neuron in each layer, joined as in the networks that sleep so."""
+    names = ("input", "output") if sleeping.feedback == "none" else ("input", "hidden1", "output")
+    populations = [Population(name, "lif", (1,), decay=sleeping.decay) for name in names[1:]]
+    links = [Projection(a, b, weight=torch.zeros(1, 1)) for a, b in itertools.pairwise(names)]
+    if sleeping.feedback == "delayed":
+        shared = ("hidden1", "output")
+        links.append(
+            Projection("output", "hidden1", delay=1, transpose_of=shared, symmetric_rule=sleeping.symmetric_rule)
+        )
+    return SpikingNetwork((Population("input", "input", (1,)), *populations), tuple(links))
 
 
 def _check_kinds(request: RunRequest, training: Learning) -> None:

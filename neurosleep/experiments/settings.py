@@ -257,6 +257,9 @@ def _set(settings: dict[str, Any], path: str, value: Any) -> None:
     if value is None and known.get(path) is not None:
         raise SettingsError(f"{path} is not given.", expected=f"a value such as {known[path]!r}")
     table[last] = value
+    if path == "wake.lr":
+        # One for all layers, so that it has an effect where each had its own; in a file it stands before them.
+        table["lr_per_layer"] = None
 
 
 def read_experiment(experiment: str) -> tuple[str, dict[str, Any]]:

@@ -16,12 +16,14 @@ from neurosleep.experiments import (
     RunRequest,
     _run,
     apply_changes,
+    experiment_names,
     load_settings,
     parse_change,
     run_experiment,
     run_one,
     variant_names,
 )
+from neurosleep.experiments._run import check_request
 from neurosleep.experiments.settings import (
     backprop_settings,
     change_text,
@@ -47,6 +49,10 @@ SMALL: list[Change] = [
     ("wake.residual_limit", 10.0),
     ("wake.epochs", 1),
     ("joint.epochs", 1),
+    ("sleep.steps", 60),
+    ("sleep.rates", [0.02, 0.02]),
+    ("sleep.alpha_scale", 1.0),
+    ("sleep.scale_data", "current"),
 ]
 
 
@@ -171,6 +177,32 @@ def test_settings_of_other_kinds_survive_being_written(tmp_path: Path, mnist: di
     assert apply_changes(settings, [parse_change(change_text(key, value)) for key, value in back]) == mnist
 
 
+def test_a_learning_rate_for_all_layers_takes_the_place_of_those_of_each(mnist: dict[str, Any]) -> None:
+    each = apply_changes(mnist, [*EP, ("wake.lr_per_layer", [0.1, 0.01])])
+    both = apply_changes(each, [("wake.lr", 0.2)])
+    assert (
+        learning_settings(both, "sequential")[0]
+        == learning_settings(apply_changes(mnist, [*EP, ("wake.lr", 0.2)]), "x")[0]
+    )
+    assert changes_between(each, both) == [("wake.lr", 0.2), ("wake.lr_per_layer", None)]
+
+
+NEW = [name for name in experiment_names() if name.split("/")[0] not in ("src2022", "demo")]
+
+
+@pytest.mark.parametrize("name", NEW)
+def test_every_variant_of_the_new_experiments_passes_all_checks(name: str, tmp_path: Path) -> None:
+    for variant in ("default", *variant_names(name)):
+        names = default_strategy(name).split(",")
+        for strategy in [*names, "sequential", *(["src", "rehearsal+src"] if name.startswith("ep2025") else [])]:
+            settings = load_settings(name, strategy=strategy, variant=variant)[1]
+            check_request(RunRequest(name, variant, strategy, 0, settings, None, str(tmp_path / "out")))
+            # Whatever could not be read is said in every output.
+            assert settings["note"]
+    assert all(variant in ("default", *variant_names(name)) for variant in default_variants(name))
+    assert not any(variant.startswith("full") for variant in default_variants(name))
+
+
 def test_epochs_is_short_for_the_epochs_of_the_wake_training() -> None:
     assert parse_change("epochs=2") == ("wake.epochs", 2)
 
@@ -200,7 +232,14 @@ KINDS: list[list[Change]] = [
         ("wake.estimator", "random-sign"),
         ("network.read_out", "cross-entropy"),
     ],
-    [("network.dt_distribution", "log-normal"), ("network.dt_spread", 0.3), ("network.sizes", [784, 9, 8, 10])],
+    [("network.dt_distribution", "log-normal"), ("network.dt_spread", 0.3)],
+    [
+        ("network.sizes", [784, 9, 8, 10]),
+        ("sleep.rates", [0.02] * 3),
+        ("sleep.feedback", "delayed"),
+        ("sleep.gamma", 0.5),
+    ],
+    [("sleep.feedback", "delayed"), ("sleep.symmetric_rule", True), ("sleep.bias_drive", True)],
     [("wake.adaptation_steps", 2), ("wake.predictive", True), ("wake.cosine_epochs", 3)],
     [("wake.kind", "bptt"), ("wake.gradient_steps", 5)],
     [("wake.kind", "chl"), ("wake.clamped_steps", 15), ("wake.delay", 3), ("network.activation", "sigmoid")],
@@ -224,9 +263,13 @@ def test_every_kind_runs_and_resumes_after_every_phase_as_if_unbroken(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes: list[Change]
 ) -> None:
     monkeypatch.setattr(_run, "write_run_figures", lambda folder: None)
-    whole = run_one(request(tmp_path / "whole", "rehearsal", ("rehearsal.fraction", 0.1), *changes))
+    # Those that can sleep do.
+    strategy = "rehearsal" if any(key == "network.kind" for key, _ in changes) else "rehearsal+src"
+    changes = [*changes, ("rehearsal.fraction", 0.1), ("sleep.thresholds", None)]
+    whole = run_one(request(tmp_path / "whole", strategy, *changes))
     assert (whole["status"], whole["kind"]) == ("done", "class-incremental")
-    wanted = request(tmp_path / "stopped", "rehearsal", ("rehearsal.fraction", 0.1), *changes)
+    assert [rates[0] > 0 for rates in whole["sleep"]["spikes_per_step"]] == ([True] * 2 if "src" in strategy else [])
+    wanted = request(tmp_path / "stopped", strategy, *changes)
     stops = 0
     while True:
         try:
@@ -240,7 +283,9 @@ def test_every_kind_runs_and_resumes_after_every_phase_as_if_unbroken(
     assert {**found, "seconds": None} == {**whole, "seconds": None}
     bundles = [
         folder.load_bundle((folder.path / "config.toml").read_text(encoding="utf-8"))
-        for folder in (RunFolder(tmp_path / name / "src2022/mnist/ep/rehearsal/seed3") for name in ("whole", "stopped"))
+        for folder in (
+            RunFolder(tmp_path / name / "src2022/mnist/ep" / strategy / "seed3") for name in ("whole", "stopped")
+        )
     ]
     assert bundles[0] is not None and bundles[1] is not None
     one, other = bundles[0][0], bundles[1][0]
@@ -274,6 +319,9 @@ def test_every_kind_runs_and_resumes_after_every_phase_as_if_unbroken(
         ("sequential", [("network.kind", "dendritic"), ("network.branch_sparsity", 0.0)], "sparsity"),
         ("sequential", [("network.kind", "equilibrium-conv")], r"network\.image"),
         ("src", [("network.kind", "dendritic")], "cannot sleep"),
+        ("src", [("sleep.thresholds", None), ("sleep.feedback", "instant")], r"sleep\.feedback"),
+        ("src", [("sleep.thresholds", None), ("sleep.gamma", 1.5)], r"sleep\.gamma"),
+        ("src", [("sleep.thresholds", None), ("sleep.symmetric_rule", True)], r"sleep\.symmetric_rule"),
         ("ewc", [("wake.kind", "bptt")], "'ewc' does not work with wake.kind 'bptt'"),
         ("sequential", [("network.sizes", [783, 12, 10])], "784 inputs"),
         ("ewc", [], "'ewc' does not work with wake.kind 'ep'"),

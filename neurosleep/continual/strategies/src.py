@@ -171,6 +171,10 @@ class SRC(Strategy):
             thresholds=s.thresholds,
             decay=s.decay,
             compare=s.compare,
+            feedback=s.feedback,
+            gamma=s.gamma,
+            symmetric_rule=s.symmetric_rule,
+            bias_drive=s.bias_drive,
         )
         steps = s.steps_after(learner.task)
         drive = s.drive(mean.mean, images.shape[1:], dt=network.dt)
