@@ -154,13 +154,12 @@ class EquilibriumPropagation(PhasedLearning):
         x, targets = batch.images, batch.targets
         drive = network.start(x)
         steps = self.steps(network)
-        start = states = network.zeros(x)
-        if self.second_start is not None and self.second_start < steps:
-            start = states = network.settle(drive, states, self.second_start).states
-            steps -= self.second_start
-        free, batch.residual = network.settle(drive, states, steps)
-        if self.second_start is None or self.second_start == self.steps(network):
+        if self.second_start is None or self.second_start == steps:
+            free, batch.residual = network.settle(drive, network.zeros(x), steps)
             start = free
+        else:
+            start = network.settle(drive, network.zeros(x), self.second_start).states
+            free, batch.residual = network.settle(drive, start, steps - self.second_start)
         batch.activities = free
         check_no_loss_term(loss_term(batch), "Equilibrium Propagation")
 
