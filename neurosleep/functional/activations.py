@@ -36,6 +36,12 @@ class Activation:
     value_: Callable[[Tensor], Tensor]
     derivative: Callable[[Tensor], Tensor] | None = None
 
+    def __reduce__(self) -> tuple[object, ...]:
+        # A registered one travels (and is copied) as its name: its functions cannot be pickled.
+        if ACTIVATIONS.get(self.name) is self:
+            return get_activation, (self.name,)
+        return Activation, (self.name, self.value, self.value_, self.derivative)
+
     def slope(self, x: Tensor) -> Tensor:
         """Derivative at ``x``.
 

@@ -50,7 +50,7 @@ class ContrastiveHebbian(PhasedLearning):
 
     References
     ----------
-    Movellan (1991), doi:10.1016/B978-1-4832-1448-1.50007-X; Kubo, Chalmers & Luczak (2023), arXiv:2204.14008.
+    Movellan (1991), in: Connectionist Models, pp. 10-17; Kubo, Chalmers & Luczak (2023), arXiv:2204.14008.
     """
 
     free_steps: int | None = 120

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import itertools
+import pickle
 
 import pytest
 import torch
@@ -145,6 +147,19 @@ def test_weights_and_their_layers() -> None:
     assert plain.layer_of == [0, 1, 2] and plain.biases == [None] * 3
     again = network(init=3.0)
     assert all(torch.equal(a, b) for a, b in zip(net.trained, again.trained, strict=True))
+
+
+def test_an_equilibrium_network_is_copied_and_pickled_whole() -> None:
+    net = network(dt=torch.linspace(0.1, 1, 15), read_out="cross-entropy")
+    x, _ = data()
+    for other in (copy.deepcopy(net), pickle.loads(pickle.dumps(net))):
+        assert other.activation is net.activation
+        with torch.no_grad():
+            assert torch.equal(other(x), net(x))
+            other.weights[0].zero_()
+            assert not torch.equal(other(x), net(x))
+    own = Activation("own", torch.square, torch.square_)
+    assert pickle.loads(pickle.dumps(own)) == own
 
 
 @pytest.mark.parametrize("dynamics", ["discrete", "hopfield"])
