@@ -2,6 +2,7 @@
 
 from neurosleep.analysis._correlation import class_correlation, correlation_summary
 from neurosleep.analysis._drive import input_drive
+from neurosleep.analysis._equilibrium import activation_spread, settling, stability, state_trajectories
 from neurosleep.analysis._every import analyse_sleep
 from neurosleep.analysis._patches import patch_drive, patch_weights
 from neurosleep.analysis._representation import representation_change
@@ -17,6 +18,7 @@ from neurosleep.analysis.table import Table
 __all__ = [
     "TTest",
     "Table",
+    "activation_spread",
     "analyse_sleep",
     "class_correlation",
     "correlation_summary",
@@ -26,9 +28,12 @@ __all__ = [
     "patch_drive",
     "patch_weights",
     "representation_change",
+    "settling",
     "sleep_wake_similarity",
     "sparseness",
+    "stability",
     "stable_rank",
+    "state_trajectories",
     "task_specific_firing",
     "treves_rolls",
     "weight_histogram",

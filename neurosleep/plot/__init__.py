@@ -9,6 +9,7 @@ from neurosleep.plot._by_class import representation_change, sleep_wake_similari
 from neurosleep.plot._comparison import comparison
 from neurosleep.plot._correlations import class_correlation, correlation_change
 from neurosleep.plot._curves import accuracy, rates
+from neurosleep.plot._equilibrium import activation_spread, settling, stability, state_trajectories
 from neurosleep.plot._patch_task import patch_drive, patch_weights
 from neurosleep.plot._raster import raster
 from neurosleep.plot._saved_epochs import epochs_saved
@@ -19,6 +20,7 @@ from neurosleep.plot._weight_space import weight_trajectory
 __all__ = [
     "PALETTE",
     "accuracy",
+    "activation_spread",
     "class_correlation",
     "comparison",
     "correlation_change",
@@ -31,9 +33,12 @@ __all__ = [
     "rates",
     "representation_change",
     "save",
+    "settling",
     "sleep_wake_similarity",
     "sparseness",
+    "stability",
     "stable_rank",
+    "state_trajectories",
     "task_colours",
     "task_specific_firing",
     "to_png_bytes",

@@ -1,0 +1,224 @@
+"""How equilibrium networks settle, how strongly and how evenly their units are active, and how often training fails."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from neurosleep.analysis.table import Table
+from neurosleep.errors import DataError, SettingsError
+from neurosleep.networks import EquilibriumNetwork
+
+__all__ = ["activation_spread", "settling", "stability", "state_trajectories"]
+
+
+def _names(network: EquilibriumNetwork, states: int) -> list[str]:
+    """Names of the layers that have states; the last is the output, unless a soft-max read-out is above it."""
+    hidden = states if network.read_out_kind == "softmax-read-out" else states - 1
+    return [f"hidden{k}" for k in range(1, hidden + 1)] + ["output"] * (states - hidden)
+
+
+def _check(images: Tensor, steps: int | None = None) -> None:
+    if images.ndim < 2 or len(images) == 0 or not bool(torch.isfinite(images).all()):
+        raise DataError(
+            f"Images of shape {list(images.shape)} cannot be used.", expected="at least one row of finite values"
+        )
+    if steps is not None and (isinstance(steps, bool) or steps < 1):
+        raise SettingsError(f"The number of steps is {steps!r}.", expected="at least 1")
+
+
+@torch.no_grad()
+def settling(network: EquilibriumNetwork, images: Tensor, *, steps: int | None = None) -> Table:
+    """The free phase step by step: how far the states still move, and how large they are.
+
+    Parameters
+    ----------
+    network:
+        An equilibrium network; it is not changed.
+    images:
+        Float ``[n, inputs]``; the free phase starts from zero states.
+    steps:
+        Steps to follow; the network's own free phase if not given.
+
+    Returns
+    -------
+    A row per step and layer: ``step`` (from 1), ``layer``, ``residual`` (largest ``|s(t) - s(t-1)|`` over images and
+    units), ``mean_residual`` (the mean of it), ``mean`` and ``sd`` of the states over images and units.
+    """
+    steps = network.free_steps if steps is None else steps
+    _check(images, steps)
+    rows: list[dict[str, Any]] = []
+    before = network.zeros(images)
+    names = _names(network, len(before))
+
+    def note(step: int, states: list[Tensor]) -> None:
+        for k, (name, state) in enumerate(zip(names, states, strict=True)):
+            moved = (state - before[k]).abs()
+            rows.append(
+                {
+                    "step": step + 1,
+                    "layer": name,
+                    "residual": float(moved.max()),
+                    "mean_residual": float(moved.double().mean()),
+                    "mean": float(state.double().mean()),
+                    "sd": float(state.double().std(correction=0)),
+                }
+            )
+            before[k] = state.clone()
+
+    network.evolve(network.start(images), network.zeros(images), steps, note)
+    return Table.from_rows(rows)
+
+
+@torch.no_grad()
+def state_trajectories(
+    network: EquilibriumNetwork, images: Tensor, *, units: int = 8, steps: int | None = None, seed: int = 0
+) -> Table:
+    """States of single hidden and output units through the free phase of the first of ``images``.
+
+    Parameters
+    ----------
+    network, images, steps:
+        As in :func:`settling`.
+    units:
+        How many units of each layer are followed, chosen by ``seed``; all of a smaller layer.
+
+    Returns
+    -------
+    A row per step, layer and unit: ``step`` (from 0, the zero states), ``layer``, ``unit``, ``state``.
+    """
+    steps = network.free_steps if steps is None else steps
+    _check(images, steps)
+    if isinstance(units, bool) or units < 1:
+        raise SettingsError(f"The number of units is {units!r}.", expected="at least 1")
+    image = images[:1]
+    zero = network.zeros(image)
+    names = _names(network, len(zero))
+    rng = np.random.default_rng(seed)
+    chosen = [np.sort(rng.permutation(state.shape[1])[:units]) for state in zero]
+    rows: list[dict[str, Any]] = []
+
+    def note(step: int, states: list[Tensor]) -> None:
+        for name, state, numbers in zip(names, states, chosen, strict=True):
+            found = state[0, torch.from_numpy(numbers)].double().tolist()
+            rows.extend(
+                {"step": step + 1, "layer": name, "unit": int(unit), "state": value}
+                for unit, value in zip(numbers, found, strict=True)
+            )
+
+    note(-1, zero)
+    network.evolve(network.start(image), zero, steps, note)
+    return Table.from_rows(rows)
+
+
+@torch.no_grad()
+def activation_spread(network: EquilibriumNetwork, images: Tensor, *, batch: int = 1000) -> Table:
+    r"""How strongly the units of each layer are active after the free phase, and how evenly it is spread over them.
+
+    Parameters
+    ----------
+    network, images:
+        As in :func:`settling`.
+    batch:
+        Images that settle together.
+
+    Returns
+    -------
+    A row per layer: ``layer``, ``units``, ``mean`` (of the states over images and units), ``sd_over_units`` (of the
+    units' mean states), ``active`` and ``saturated`` (share of states above 0, and of those at or above 1),
+    ``silent_units`` (share of units that no image activates) and ``participation``,
+    :math:`(\sum_i m_i)^2 / (n \sum_i m_i^2)` of the units' mean magnitudes m: 1 where all take the same part, 1/n where
+    one does it all; undefined where nothing is active.
+    """
+    _check(images)
+    if isinstance(batch, bool) or batch < 1:
+        raise SettingsError(f"The batch is {batch!r}.", expected="at least 1")
+    sums: list[dict[str, Any]] = []
+    for begin in range(0, len(images), batch):
+        states = network.activities(images[begin : begin + batch])
+        for k, state in enumerate(states):
+            values = state.double()
+            parts = {
+                "state": values.sum(0),
+                "magnitude": values.abs().sum(0),
+                "active": (values > 0).double().sum(0),
+                "saturated": (values >= 1).double().sum(0),
+            }
+            if len(sums) <= k:
+                sums.append(parts)
+            else:
+                sums[k] = {name: sums[k][name] + part for name, part in parts.items()}
+    rows = []
+    for name, parts in zip(_names(network, len(sums)), sums, strict=True):
+        mean, active, saturated = (parts[key] / len(images) for key in ("state", "active", "saturated"))
+        magnitude = parts["magnitude"]
+        square = float(magnitude.square().sum())
+        rows.append(
+            {
+                "layer": name,
+                "units": len(mean),
+                "mean": float(mean.mean()),
+                "sd_over_units": float(mean.std(correction=0)),
+                "active": float(active.mean()),
+                "saturated": float(saturated.mean()),
+                "silent_units": float((active == 0).double().mean()),
+                "participation": float(magnitude.sum()) ** 2 / (len(mean) * square) if square else math.nan,
+            }
+        )
+    return Table.from_rows(rows)
+
+
+def stability(runs: Sequence[Mapping[str, Any]], *, chance: float | None = None) -> Table:
+    """How often training fails at each step size, and how much the others differ between seeds.
+
+    Parameters
+    ----------
+    runs:
+        One mapping per run with ``kind`` (what is compared, such as the name of a variant), ``step_size`` and
+        ``accuracy`` (a fraction; None or NaN where the run diverged).
+    chance:
+        Accuracy that guessing would reach: runs at or below it count as diverged too.
+
+    Returns
+    -------
+    A row per kind and step size, in the order of the kinds and of rising step sizes: ``kind``, ``step_size``, ``runs``,
+    ``diverged`` (share of the runs), ``accuracy`` and ``sd`` (mean and standard deviation, with n - 1, over the seeds
+    that did not diverge; undefined where there are too few).
+
+    Raises
+    ------
+    DataError
+        If there is no run, or one lacks a value.
+    """
+    groups: dict[tuple[str, float], list[float]] = {}
+    for run in runs:
+        missing = [key for key in ("kind", "step_size", "accuracy") if key not in run]
+        if missing:
+            raise DataError(f"A run has no {missing[0]!r}.", found=", ".join(run), expected="kind, step_size, accuracy")
+        accuracy = math.nan if run["accuracy"] is None else float(run["accuracy"])
+        if chance is not None and accuracy <= chance:
+            accuracy = math.nan
+        groups.setdefault((str(run["kind"]), float(run["step_size"])), []).append(accuracy)
+    if not groups:
+        raise DataError("There are no runs.", expected="at least one")
+    kinds = list(dict.fromkeys(kind for kind, _ in groups))
+    rows = []
+    for kind, size in sorted(groups, key=lambda key: (kinds.index(key[0]), key[1])):
+        values = groups[kind, size]
+        left = [value for value in values if not math.isnan(value)]
+        rows.append(
+            {
+                "kind": kind,
+                "step_size": size,
+                "runs": len(values),
+                "diverged": 1 - len(left) / len(values),
+                "accuracy": float(np.mean(left)) if left else math.nan,
+                "sd": float(np.std(left, ddof=1)) if len(left) > 1 else math.nan,
+            }
+        )
+    return Table.from_rows(rows)
