@@ -9,13 +9,18 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor, nn
 
-from neurosleep.conversion import convert, wake
+from neurosleep.conversion import Feedback, convert, wake
 from neurosleep.errors import ConversionError
 from neurosleep.functional import MeanDrive, PlasticityRule, SRCRule, numpy_generator
+from neurosleep.networks import EquilibriumNetwork
 from neurosleep.replay._sleep import CHUNK, sleep
 from neurosleep.spiking import SpikingNetwork, get_engine
 
 __all__ = ["consolidate", "thresholds_for_rates"]
+
+
+# With feedback, each layer's threshold is found this many times: what is fed back at the rates aimed at is little.
+_TURNS = 2
 
 
 def thresholds_for_rates(
@@ -35,7 +40,8 @@ def thresholds_for_rates(
     Notes
     -----
     Bisection on the logarithm of the threshold, layer by layer: the rate falls with the threshold, given the layers
-    below.
+    below. With feedback the layers above count too: the first turn finds thresholds while they are silent, and further
+    turns start from what the one before found.
     """
     begin = numpy_generator(seed, "calibration")
     events = drive.draw(begin, steps)
@@ -48,7 +54,9 @@ def thresholds_for_rates(
         )
     # A population whose turn has not come yet must stay silent, or it would cost time.
     found = network.with_thresholds({p.name: 1e30 for p in layers})
-    for population, rate in zip(layers, rates, strict=True):
+    order = list(network.order)
+    feedback = any(order.index(p.source) > order.index(p.target) for p in network.projections)
+    for population, rate in [*zip(layers, rates, strict=True)] * (_TURNS if feedback else 1):
         low, high = -12.0, 12.0
         for _ in range(24):
             middle = (low + high) / 2
@@ -74,13 +82,17 @@ def consolidate(
     image_shape: tuple[int, int] | None = None,
     steps: int = 5000,
     seed: int = 0,
+    feedback: Feedback = "none",
+    gamma: float = 1.0,
+    symmetric_rule: bool = False,
+    bias_drive: bool = False,
 ) -> Module:
     """Let a trained classifier sleep: a copy of ``model`` comes back with the slept weights.
 
     Parameters
     ----------
     model:
-        Bias-free ReLU network (:func:`~neurosleep.conversion.convert` says which).
+        Bias-free ReLU network or equilibrium network (:func:`~neurosleep.conversion.convert` says which).
     input_mean:
         Mean input over everything ever learnt, ``[n]``: the only thing needed from old tasks.
     calibration:
@@ -89,19 +101,31 @@ def consolidate(
         Firing targets for the thresholds, one per layer; 2e-5 a unit and step for hidden layers if not given, as in the
         published network, and 2e-5 for the output.
     rule, max_rate, window, image_shape, steps, seed:
-        As in :func:`~neurosleep.replay.sleep` and :class:`~neurosleep.functional.MeanDrive`.
+        As in :func:`~neurosleep.replay.sleep` and :class:`~neurosleep.functional.MeanDrive`. The rule is the published
+        one if not given, for equilibrium networks, for which none is published, a weaker one of ours.
+    feedback, gamma, symmetric_rule, bias_drive:
+        Of equilibrium networks, as in :func:`~neurosleep.conversion.convert`.
 
     Raises
     ------
     ConversionError
         If the network cannot be converted, or the night diverges.
     """
-    network = convert(model, calibration)
+    network = convert(
+        model,
+        calibration,
+        feedback=feedback,
+        gamma=gamma,
+        symmetric_rule=symmetric_rule,
+        bias_drive=bias_drive,
+    )
     mean = input_mean.detach().cpu().numpy() if isinstance(input_mean, Tensor) else np.asarray(input_mean)
     drive = MeanDrive(mean.astype(np.float64), max_rate, window=window, image_shape=image_shape)
     targets = [2e-5] * len(network.layers) if rates is None else rates
     asleep = thresholds_for_rates(network, drive, targets, steps=2 * CHUNK, seed=seed)
-    night = sleep(asleep, drive=drive, rule=rule or SRCRule(0.032, 0.0033), steps=steps, seed=seed)
+    if rule is None:
+        rule = SRCRule(0.01, 0.001) if isinstance(model, EquilibriumNetwork) else SRCRule(0.032, 0.0033)
+    night = sleep(asleep, drive=drive, rule=rule, steps=steps, seed=seed)
     if night.status == "diverged":
         raise ConversionError(
             f"The sleep diverged at {night.divergence}.", hint="use a smaller inc and dec, fewer steps, or a window"

@@ -55,7 +55,7 @@ def assert_flat(hidden: int, short: int, long: int) -> None:
     print(few, many, kept)
     assert few["spikes"]["hidden1"] > 0
     size = 4 * sum(many["spikes"].values())
-    # Weights copied for the look at divergence leave gaps in the heap, a few MB at random, but no more with more steps.
+    # What a thousand steps take for a while leaves gaps in the heap, a few MB at random, but no more with more steps.
     assert many["peak"] - few["peak"] < size / 4
     # When the spikes are kept, the peak rises by their size at least: what it measures is not blind to them.
     assert kept["peak"] - many["peak"] > size

@@ -97,3 +97,47 @@ def test_a_diverged_night_says_where_and_wakes_with_the_old_weights(inc: float) 
     assert found.divergence.projection == "input -> hidden1"
     assert found.recording.steps == 1000
     assert all(torch.equal(one, other) for one, other in zip(found.network.weights, network().weights, strict=True))
+
+
+def with_feedback(*, symmetric: bool) -> SpikingNetwork:
+    given = network()
+    back = Projection(
+        "output", "hidden1", transpose_of=("hidden1", "output"), scale=0.5, delay=1, symmetric_rule=symmetric
+    )
+    return SpikingNetwork(given.populations, (*given.projections, back)).to(torch.float64)
+
+
+@pytest.mark.parametrize("symmetric", [False, True])
+def test_a_night_with_feedback_is_the_same_in_both_engines(symmetric: bool) -> None:
+    given = {"drive": drive(), "rule": SRCRule(0.01, 0.001), "steps": 1200, "record": Record(spikes="all")}
+    event, reference = (
+        sleep(with_feedback(symmetric=symmetric), engine=name, **given)  # type: ignore[arg-type]
+        for name in ("event", "reference")
+    )
+    for name, spikes in reference.recording.spikes.items():
+        assert event.recording.spikes[name].equals(spikes)
+        assert spikes.count > 0
+    for one, other in zip(event.network.weights, reference.network.weights, strict=True):
+        assert torch.allclose(one, other, rtol=1e-6, atol=1e-12)
+    assert [q.transpose_of for q in event.network.projections] == [None, None, ("hidden1", "output")]
+
+
+@pytest.mark.parametrize("engine", ["event", "reference"])
+def test_a_shared_weight_that_diverges_through_feedback_is_named(engine: str) -> None:
+    # Only the symmetric rule can change it: the output, held by its threshold, never fires.
+    given = with_feedback(symmetric=True).with_thresholds({"output": 1e30})
+    rule = SRCRule(inc=0.0, dec=1e4, factor="constant")
+    frozen = Projection("input", "hidden1", weight=given.weights[0], plastic=False)
+    given = SpikingNetwork(given.populations, (frozen, *given.projections[1:]))
+    found = sleep(given, drive=drive(), rule=rule, steps=2000, engine=engine, bound=1e5)
+    assert found.divergence is not None
+    assert (found.divergence.step, found.divergence.projection) == (1000, "hidden1 -> output")
+
+
+@pytest.mark.parametrize("engine", ["event", "reference"])
+def test_weights_beyond_the_bound_from_the_start_are_found(engine: str) -> None:
+    given = network()
+    given = given.with_weights([given.weights[0], given.weights[1] - 3e6]).with_thresholds({"output": 1e30})
+    found = sleep(given, drive=drive(), rule=RULE, steps=10, engine=engine)
+    assert found.divergence is not None
+    assert (found.divergence.step, found.divergence.projection) == (10, "hidden1 -> output")
