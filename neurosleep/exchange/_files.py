@@ -15,20 +15,22 @@ from safetensors.torch import save as to_bytes
 from torch import Tensor, nn
 
 from neurosleep.errors import ExchangeError
-from neurosleep.networks import MLP
+from neurosleep.functional.activations import ACTIVATIONS
+from neurosleep.networks import MLP, EquilibriumMLP
 from neurosleep.spiking import Population, Projection, SpikingNetwork
 
 __all__ = ["load", "save"]
 
 Module = TypeVar("Module", bound=nn.Module)
 
-# A network without transposed weights is still written as format 1, which an older neurosleep reads too.
+# Format 2 knows transposed weights and equilibrium networks; the rest is still written as format 1, which an older
+# neurosleep reads too.
 FORMAT = 2
 _PARAMETERS = ("threshold", "decay", "leak", "reset_value", "bias", "amount", "synaptic_decay")
 _PLAIN = ("name", "kind", "refractory", "compare", "reset", "while_refractory")
 
 
-def save(obj: SpikingNetwork | MLP, path: str | Path) -> Path:
+def save(obj: SpikingNetwork | MLP | EquilibriumMLP, path: str | Path) -> Path:
     """Write a network to a ``.safetensors`` file, whole or not at all; :func:`load` gives it back bit for bit.
 
     Raises
@@ -44,10 +46,28 @@ def save(obj: SpikingNetwork | MLP, path: str | Path) -> Path:
     elif isinstance(obj, MLP):
         tensors = {f"layers.{k}.weight": w.detach() for k, w in enumerate(obj.weights)}
         header = {"kind": "mlp", "sizes": list(obj.sizes), "dropout": obj.dropout}
+    elif type(obj) is EquilibriumMLP:
+        if ACTIVATIONS.get(obj.activation.name) is not obj.activation:
+            raise ExchangeError(
+                f"The activation {obj.activation.name!r} is code of your own, which no file holds.",
+                expected="one of: " + ", ".join(sorted(ACTIVATIONS)),
+                hint="torch.save(model.state_dict(), path) keeps the weights, biases and time steps",
+            )
+        tensors = {name: tensor.detach() for name, tensor in obj.state_dict().items()}
+        header = {
+            "kind": "equilibrium-mlp",
+            "format": 2,
+            "sizes": list(obj.sizes),
+            "activation": obj.activation.name,
+            "read_out": obj.read_out_kind,
+            "bias": obj.biases[0] is not None,
+            "free_steps": obj.free_steps,
+            "dynamics": obj.dynamics,
+        }
     else:
         raise ExchangeError(
             f"An object of type {type(obj).__name__} cannot be saved.",
-            expected="a SpikingNetwork or neurosleep's MLP",
+            expected="a SpikingNetwork, or neurosleep's MLP or EquilibriumMLP",
             hint="torch.save(model.state_dict(), path) keeps the weights of a module of your own",
         )
     content = to_bytes(
@@ -65,14 +85,14 @@ def save(obj: SpikingNetwork | MLP, path: str | Path) -> Path:
 
 
 @overload
-def load(path: str | Path) -> SpikingNetwork | MLP: ...
+def load(path: str | Path) -> SpikingNetwork | MLP | EquilibriumMLP: ...
 
 
 @overload
 def load(path: str | Path, module: Module) -> Module: ...
 
 
-def load(path: str | Path, module: Module | None = None) -> SpikingNetwork | MLP | Module:
+def load(path: str | Path, module: Module | None = None) -> SpikingNetwork | MLP | EquilibriumMLP | Module:
     """Read what :func:`save` wrote, or weights into ``module``.
 
     The content decides, not the ending. A ``.pt`` file of weights (``torch.save(model.state_dict(), path)``) needs the
@@ -111,6 +131,10 @@ def load(path: str | Path, module: Module | None = None) -> SpikingNetwork | MLP
         if header["kind"] == "mlp":
             model = MLP(header["sizes"], dropout=header["dropout"])
             return _fill(model.to(tensors["layers.0.weight"].dtype), tensors, path)
+        if header["kind"] == "equilibrium-mlp":
+            keys = ("activation", "read_out", "bias", "free_steps", "dynamics")
+            settled = EquilibriumMLP(header["sizes"], dt=tensors["dt"], **{key: header[key] for key in keys})
+            return _fill(settled.to(tensors["layers.0.weight"].dtype), tensors, path)
         raise KeyError(header["kind"])
     except (KeyError, TypeError, ValueError) as error:
         if isinstance(error, ExchangeError):

@@ -16,6 +16,8 @@ from torch import Tensor, nn
 
 import neurosleep as ns
 from neurosleep.errors import ExchangeError
+from neurosleep.functional.activations import Activation
+from neurosleep.networks import DendriticMLP, EquilibriumMLP
 from neurosleep.spiking import Population, Projection, SpikingNetwork
 
 
@@ -122,6 +124,38 @@ def test_mlp_round_trip(tmp_path: Path) -> None:
     assert isinstance(again, ns.MLP) and again.dropout == 0.25
     x = torch.rand(4, 5, dtype=torch.float64)
     assert torch.equal(again.eval()(x), model.eval()(x))
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {},
+        {"bias": False, "activation": "my_hard_sig", "free_steps": 7},
+        {"read_out": "softmax-read-out", "dt": torch.linspace(0.2, 1.0, 7)},
+        {"dynamics": "hopfield", "dt": 0.3},
+    ],
+)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_equilibrium_network_round_trip(fields: dict[str, Any], dtype: torch.dtype, tmp_path: Path) -> None:
+    model = EquilibriumMLP((5, 7, 3), generator=torch.Generator().manual_seed(0), **fields).to(dtype)
+    again = ns.load(ns.save(model, tmp_path / "ep.safetensors"))
+    assert isinstance(again, EquilibriumMLP)
+    for key in ("sizes", "free_steps", "read_out_kind", "dynamics", "activation"):
+        assert getattr(again, key) == getattr(model, key)
+    ours, theirs = again.state_dict(), model.state_dict()
+    assert ours.keys() == theirs.keys()
+    assert all(ours[key].dtype == theirs[key].dtype and torch.equal(ours[key], theirs[key]) for key in ours)
+    x = torch.rand(4, 5, dtype=dtype)
+    assert torch.equal(again(x), model(x))
+
+
+def test_what_an_equilibrium_network_file_cannot_hold(tmp_path: Path) -> None:
+    double = Activation("double", lambda x: 2 * x, lambda x: x.mul_(2))
+    with pytest.raises(ExchangeError, match="'double' is code of your own"):
+        ns.save(EquilibriumMLP((3, 2), activation=double), tmp_path / "ep.safetensors")
+    with pytest.raises(ExchangeError, match="DendriticMLP"):
+        ns.save(DendriticMLP((3, 2)), tmp_path / "d.safetensors")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_weights_of_a_users_module(tmp_path: Path) -> None:
