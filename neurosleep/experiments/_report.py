@@ -49,6 +49,23 @@ COLUMNS = {
     "raster": ("population", "time_s", "neuron"),
 }
 
+# The figures that a run's analyses left beside their tables, in the order in which they are shown.
+ANALYSES = {
+    "class_correlation": "Correlation of the activities that two classes cause, before and after the last sleep",
+    "correlation_change": "What the last sleep changed in the correlations within and between classes",
+    "sparseness": "Sparseness of the activities before and after the last sleep",
+    "representation_change": "How far the last sleep moved the activities of each class",
+    "task_specific_firing": "Firing in sleep of the neurons that a class prefers, against random ones",
+    "sleep_wake_similarity": "Likeness of the firing in sleep to the activity that each class causes awake",
+    "input_drive": "Input to the neurons of old and new tasks before and after the last sleep",
+    "weight_histogram": "Weights before and after the last sleep",
+    "stable_rank": "Stable rank of the weights before and after the last sleep",
+    "patch_drive": "Input from each image to the outputs of its own and of the other task",
+    "patch_weights": "Weights from the pixels of one image, of several and of none",
+}
+# A variant that is one point of a sweep, and what was changed beside it: fraction-0.01, k-100, overlap-12,analyse=true.
+SWEEP = re.compile(r"(?P<label>[A-Za-z][A-Za-z_-]*)-(?P<value>\d+(\.\d+)?)(?P<rest>,.*)?")
+
 Rows = list[dict[str, Any]]
 
 
@@ -80,6 +97,7 @@ class _Run:
     spikes: dict[str, SpikeEvents] | None = None
     spikes_after: int = 0
     images: list[_Image] = field(default_factory=list)
+    analyses: list[_Image] = field(default_factory=list)
     matrix: list[tuple[str, list[str]]] = field(default_factory=list)
     facts: list[tuple[str, str]] = field(default_factory=list)
     versions: list[tuple[str, str]] = field(default_factory=list)
@@ -175,6 +193,7 @@ def write_report(folder: Path) -> Path:
     for run in sorted(runs, key=_order):
         parts.setdefault((run.experiment, run.variant, _split_of(run, runs)), []).append(run)
     groups = [_group(number, key, members, images) for number, (key, members) in enumerate(parts.items(), start=1)]
+    sweeps = _sweeps(runs, images)
     _draw_runs(groups, images)
     for group in groups:
         for run in group.runs:
@@ -190,6 +209,7 @@ def write_report(folder: Path) -> Path:
     html = environment.get_template("report.html.j2").render(
         name=folder.resolve().name,
         groups=groups,
+        sweeps=sweeps,
         counts=", ".join(f"{count} {state}" for state, count in sorted(states.items())),
         run_count=len(runs),
         problems=[(run.where, note) for group in groups for run in group.runs for note in run.notes],
@@ -467,6 +487,85 @@ def _draw_runs(groups: Iterable[_Group], budget: _Budget) -> None:
                 run.notes.append(f"The figure {name} is left out to keep this file small.")
             else:
                 run.images.append(image)
+    for run, _ in first:
+        _show_analyses(run, budget)
+
+
+def _show_analyses(run: _Run, budget: _Budget) -> None:
+    """Give a run the figures that its analyses left, as far as there is room."""
+    found = [
+        (path, name)
+        for name in ANALYSES
+        for path in sorted((run.folder / "figures").glob(f"{name}*.png"))
+        if re.fullmatch(rf"{name}(_[a-z]+\d*)?", path.stem)
+    ]
+    for path, name in found:
+        part = path.stem.removeprefix(name).strip("_")
+        who = f"{run.strategy}, seed {run.seed}" + (f", {part}" if part else "")
+        try:
+            png = path.read_bytes()
+        except OSError as error:
+            run.notes.append(f"{path.name} cannot be read: {error.strerror}.")
+            continue
+        image = _image(png, f"{ANALYSES[name]}: {who}.", f"{ANALYSES[name]} ({part or 'all layers'}).", budget)
+        if image is not None:
+            run.analyses.append(image)
+    if len(run.analyses) < len(found):
+        missing = f"{len(found) - len(run.analyses)} of {len(found)} figures of analyses"
+        run.notes.append(f"{missing} are left out to keep this file small; they are in figures/.")
+
+
+def _sweeps(runs: Sequence[_Run], budget: _Budget) -> list[tuple[str, list[_Image]]]:
+    """Title and figures of every experiment whose variants are the points of a sweep, at least three of them."""
+    points: dict[tuple[str, str, str], dict[float, list[_Run]]] = {}
+    for run in runs:
+        match = SWEEP.fullmatch(run.variant)
+        if match and run.status == "done":
+            values = points.setdefault((run.experiment, match["label"], (match["rest"] or "").strip(",")), {})
+            values.setdefault(float(match["value"]), []).append(run)
+    found = []
+    for (experiment, label, rest), values in sorted(points.items()):
+        if len(values) < 3:
+            continue
+        title = f"{experiment}: sweep over {label}" + (f" ({rest})" if rest else "")
+        images = []
+        for what, lines in _sweep_lines(values).items():
+            fig = plot.figure(6.0, 3.6, title=f"{experiment}: {what}")
+            plot.sweep(lines, label=label.replace("-", " "), ax=fig.add_subplot())
+            names = ", ".join(dict.fromkeys(str(row["line"]) for row in lines))
+            alt = f"Line chart: {what} against {label} from {min(values):g} to {max(values):g}: {names}."
+            image = _image(
+                plot.to_png_bytes(fig, dpi=110), alt, f"{what[0].upper()}{what[1:]} against {label}.", budget
+            )
+            if image is not None:
+                images.append(image)
+        found.append((title, images))
+    return found
+
+
+def _sweep_lines(values: dict[float, list[_Run]]) -> dict[str, Rows]:
+    """The lines of each figure of a sweep: all classes by strategy; with two tasks, also each task around the sleep."""
+    rows: dict[str, Rows] = {"accuracy, all classes": []}
+
+    def add(what: str, line: str, value: float, accuracies: Iterable[object]) -> None:
+        numbers = _defined(accuracies)
+        if numbers:
+            point = {"line": line, "value": value, "mean": _mean(numbers), "sd": _sd(numbers)}
+            rows.setdefault(what, []).append(point)
+
+    for value, members in sorted(values.items()):
+        for strategy in dict.fromkeys(run.strategy for run in members):
+            own = [run for run in members if run.strategy == strategy]
+            add("accuracy, all classes", strategy, value, (run.score for run in own))
+            before = [matrix[-1] for run in own if (matrix := _matrix(run, "accuracy_before_sleep"))]
+            after = [matrix[-1] for run in own if (matrix := _matrix(run, "accuracy_matrix"))]
+            if not before or any(len(row) != 2 for row in before + after):
+                continue
+            for task in (0, 1):
+                what = f"{strategy}: each task before and after the last sleep"
+                add(what, f"task {task + 1} before", value, (row[task] for row in before))
+                add(what, f"task {task + 1} after", value, (row[task] for row in after))
+    return rows
 
 
 def _words(run: _Run, name: str) -> tuple[str, str]:

@@ -15,7 +15,8 @@
 
 ``int = true`` asks for whole numbers where the setting itself does not say so. A pair such as ``rehearsal+src`` without
 a table of its own takes those of its parts. The own file is asked first, then one it extends, then ``tune.toml`` of the
-group, then that of ``src2022``; the first that has the strategy gives the whole search space.
+group, then, for a feed-forward network, that of ``src2022``; the first that has the strategy gives the whole search
+space.
 """
 
 from __future__ import annotations
@@ -152,7 +153,7 @@ def search_space(experiment: str, strategy: str, settings: Mapping[str, Any], ke
     """
     table = {
         key: entry
-        for key, entry in _find_table(experiment, strategy).items()
+        for key, entry in _find_table(experiment, strategy, settings["network"]["kind"]).items()
         if not any(f"{key}.".startswith(f"{path}.") or path.startswith(f"{key}.") for path in kept)
     }
     base = apply_changes(settings, [])
@@ -176,8 +177,8 @@ def search_space(experiment: str, strategy: str, settings: Mapping[str, Any], ke
     return Space(base, tuple(parameters), fixed, table)
 
 
-def _find_table(experiment: str, strategy: str) -> dict[str, Any]:
-    for file, content in _sources(experiment):
+def _find_table(experiment: str, strategy: str, kind: str) -> dict[str, Any]:
+    for file, content in _sources(experiment, kind):
         spaces = content.get("tune", {})
         if not isinstance(spaces, dict) or not all(isinstance(space, dict) for space in spaces.values()):
             raise SettingsError(f"tune in {file!r} is no table of strategies.", expected="[tune.STRATEGY]")
@@ -197,7 +198,7 @@ def _find_table(experiment: str, strategy: str) -> dict[str, Any]:
     )
 
 
-def _sources(experiment: str) -> Iterator[tuple[str, dict[str, Any]]]:
+def _sources(experiment: str, kind: str) -> Iterator[tuple[str, dict[str, Any]]]:
     """The files that may hold the search space and what is in them, nearest first."""
     groups: list[str] = []
     seen: set[str] = set()
@@ -209,7 +210,8 @@ def _sources(experiment: str) -> Iterator[tuple[str, dict[str, Any]]]:
             groups.append(file.split("/")[0])
         yield file, content
         file = content.get("extends")
-    for group in dict.fromkeys([*groups, _DEFAULT_GROUP]):
+    # What is varied there are settings of the feed-forward network.
+    for group in dict.fromkeys([*groups, *([_DEFAULT_GROUP] if kind == "mlp" else [])]):
         yield f"{group}/tune.toml", _group_file(group)
 
 

@@ -14,6 +14,7 @@ from neurosleep.plot._patch_task import patch_drive, patch_weights
 from neurosleep.plot._raster import raster
 from neurosleep.plot._saved_epochs import epochs_saved
 from neurosleep.plot._style import PALETTE, figure, save, task_colours, to_png_bytes
+from neurosleep.plot._sweep import sweep
 from neurosleep.plot._weight_counts import weight_histogram
 from neurosleep.plot._weight_space import weight_trajectory
 
@@ -39,6 +40,7 @@ __all__ = [
     "stability",
     "stable_rank",
     "state_trajectories",
+    "sweep",
     "task_colours",
     "task_specific_firing",
     "to_png_bytes",

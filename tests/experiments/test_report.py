@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from matplotlib.image import imread
 
+from neurosleep import plot
 from neurosleep.errors import RunFolderError
 from neurosleep.experiments import _report
 from neurosleep.experiments._report import write_report, write_run_figures
@@ -324,6 +325,47 @@ def test_many_runs_stay_below_the_limit_and_say_what_is_left_out(
     page = Page(path)
     assert 0 < len(page.images()) < 8 and path.stat().st_size < 250_000
     assert "is left out to keep this file small" in page.text and "settings are left out" in page.text
+
+
+def test_a_sweep_has_a_figure_of_all_its_points_and_of_each_task(tmp_path: Path, make_run: MakeRun) -> None:
+    for value in ("0.01", "0.1", "1"):
+        for seed in (0, 1):
+            make_run("src", seed, 0.3 + seed / 10, variant=f"fraction-{value},analyse=true")
+            make_run("ewc", seed, 0.2, variant=f"fraction-{value},analyse=true", accuracy_before_sleep=None, sleep=None)
+    make_run(variant="k-5")
+    make_run(variant="k-6")  # two points are no sweep
+    page = Page(write_report(tmp_path / "out"))
+    assert "src2022/mnist: sweep over fraction (analyse=true)" in page.text and "sweep over k" not in page.text
+    alts = [str(image["alt"]) for image in page.all("img")]
+    assert "Line chart: accuracy, all classes against fraction from 0.01 to 1: ewc, src." in alts
+    assert any("src: each task before and after the last sleep against fraction" in alt for alt in alts)
+    assert not any("ewc: each task" in alt for alt in alts)
+
+
+def test_the_figures_of_analyses_are_shown_with_their_run(tmp_path: Path, make_run: MakeRun) -> None:
+    folder = make_run()
+    for name in ("sparseness", "class_correlation_hidden1", "weight_histogram_output", "patch_weights_task2"):
+        ax = plot.accuracy([])
+        plot.save(ax.figure, folder / "figures" / f"{name}.png")
+    (folder / "figures" / "sparseness_of_my_own_notes.png").write_bytes(b"not ours")
+    page = Page(write_report(tmp_path / "out"))
+    assert "What the last sleep changed (4 figures)" in page.text
+    captions = page.text
+    assert "Sparseness of the activities before and after the last sleep (all layers)." in captions
+    assert "before and after the last sleep (hidden1)." in captions and "(task2)." in captions
+    assert len(page.images()) == len(page.all("img"))
+
+
+def test_figures_of_analyses_without_room_are_counted(
+    tmp_path: Path, make_run: MakeRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = make_run()
+    (folder / "figures").mkdir()
+    for name in ("sparseness", "stable_rank"):
+        (folder / "figures" / f"{name}.png").write_bytes(bytes(200_000))
+    monkeypatch.setattr(_report, "IMAGE_BYTES", 450_000)
+    text = Page(write_report(tmp_path / "out")).text
+    assert "1 of 2 figures of analyses are left out to keep this file small; they are in figures/." in text
 
 
 def test_folders_without_a_run_are_refused(tmp_path: Path) -> None:

@@ -439,6 +439,30 @@ def test_entries_of_lists_are_varied_each_together_or_alone() -> None:
     ]
 
 
+def test_a_search_begins_where_its_space_says() -> None:
+    _, settings = load_settings("src2022/mnist")
+    ends = {"low": 0.1, "high": 3.0}
+    space = _space(
+        settings,
+        {
+            "sleep.thresholds.*": ends | {"start": [0.5, 1.0, 2.0]},
+            "network.sizes.1:-1": {"low": 10, "high": 2000, "start": 50},
+            "wake.loss": {"choices": ["straight-through-mse", "cross-entropy"], "start": "cross-entropy"},
+            "wake.lr": {"low": 0.01, "high": 1.0},
+        },
+    )
+    assert space.start() == {
+        "sleep.thresholds.0": 0.5,
+        "sleep.thresholds.1": 1.0,
+        "sleep.thresholds.2": 2.0,
+        "network.sizes.1:-1": 50,
+        "wake.loss": "cross-entropy",
+        "wake.lr": 0.1,
+    }
+    one_for_all = _space(settings, {"sleep.thresholds.*": ends | {"start": 0.7}})
+    assert set(one_for_all.start().values()) == {0.7}
+
+
 def test_without_hidden_layers_there_is_no_width_to_vary() -> None:
     settings = apply_changes(load_settings("src2022/mnist")[1], [("network.sizes", [784, 10])])
     space = _space(settings, {"network.sizes.1:-1": {"low": 1, "high": 9}, "wake.lr": {"low": 0.1, "high": 1.0}})
@@ -483,12 +507,23 @@ def test_pairs_take_the_spaces_of_their_parts() -> None:
         assert {p.name for p in search_space("src2022/mnist", part, settings).parameters} <= pair
 
 
+def _has_space(experiment: str, strategy: str, settings: dict[str, Any]) -> bool:
+    try:
+        search_space(experiment, strategy, settings)
+    except SettingsError as error:
+        assert f"no search space for the strategy {strategy!r}" in str(error)
+        return False
+    return True
+
+
 @pytest.mark.parametrize("experiment", experiment_names())
 def test_the_packaged_spaces_fit_every_experiment_and_hold_its_settings(experiment: str) -> None:
     for strategy in STRATEGIES:
         if strategy.startswith("joint"):  # a bound, not a competitor
             continue
         _, settings = load_settings(experiment)
+        if settings["network"]["kind"] != "mlp" and not _has_space(experiment, strategy, settings):
+            continue  # its group offers no search for this strategy, and says so
         space = search_space(experiment, strategy, settings)
         start = space.start()
         for corner in space.corners():
@@ -520,6 +555,10 @@ def test_the_packaged_spaces_fit_every_experiment_and_hold_its_settings(experime
         ('"wake.lr" = { low = true, high = 2.0 }', SettingsError, "True"),
         ('"sleep.alpha_scale" = { value = 0.0 }\n"wake.lr" = { low = 0.1, high = 0.2 }', SettingsError, "alpha_scale"),
         ('"sleep.alpha_scale" = { value = 1.0 }', SettingsError, "Nothing is left"),
+        ('"wake.lr" = { low = 0.1, high = 0.2, start = 0.3 }', SettingsError, "starts at 0.3"),
+        ('"wake.lr" = { choices = [0.1, 0.2], start = 0.3 }', SettingsError, "starts at 0.3"),
+        ('"wake.lr" = { value = 0.1, start = 0.1 }', SettingsError, "start"),
+        ('"sleep.thresholds.*" = { low = 0.1, high = 2.0, start = [1.0] }', SettingsError, "starts at [1.0]"),
         ('[tune.scr]\n"wake.lr" = { low = 0.1, high = 0.2 }', UnknownNameError, "'scr'"),
     ],
 )

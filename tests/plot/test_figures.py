@@ -283,3 +283,32 @@ def test_figures_and_names_that_make_no_sense_are_refused(tmp_path: Path) -> Non
 def test_pyplot_is_never_loaded() -> None:
     code = "import sys, neurosleep.plot as p; p.to_png_bytes(p.figure()); sys.exit('matplotlib.pyplot' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+# --- sweep ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_sweep_draws_a_line_per_strategy_in_order_of_the_value() -> None:
+    points = [
+        {"line": "src", "value": 3, "mean": 0.5, "sd": 0.1},
+        {"line": "src", "value": 1, "mean": 0.7, "sd": None},
+        {"line": "ewc", "value": 2, "mean": 0.2, "sd": 0.0},
+        {"line": "ewc", "value": 3, "mean": None, "sd": None},
+    ]
+    ax = plot.sweep(points, label="overlap")
+    drawn = {str(bar.get_label()): np.column_stack(bar.lines[0].get_data()) for bar in ax.containers}
+    assert drawn["src"] == pytest.approx(np.array([[1, 70], [3, 50]])) and drawn["ewc"] == pytest.approx(
+        np.array([[2, 20]])
+    )
+    assert ax.get_xlabel() == "overlap" and png(ax).any()
+
+
+def test_points_far_apart_are_ranked_so_that_small_ones_can_be_told_apart() -> None:
+    points = [{"line": "src", "value": value, "mean": 0.5, "sd": 0.1} for value in (0.01, 0.1, 1)]
+    ax = plot.sweep(points, label="fraction")
+    assert list(ax.containers[0].lines[0].get_xdata()) == [0, 1, 2]
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["0.01", "0.1", "1"]
+
+
+def test_an_empty_sweep_says_so() -> None:
+    assert "no result" in words(plot.sweep([], label="k"))
