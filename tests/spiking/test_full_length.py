@@ -13,12 +13,14 @@ import torch
 
 from neurosleep.continual import SRC, Learner, Progress, learn_tasks
 from neurosleep.continual.strategies import src
-from neurosleep.data import class_incremental, load_dataset
+from neurosleep.conversion import convert
+from neurosleep.data import class_incremental, load_dataset, to_float
 from neurosleep.experiments import apply_changes, load_settings
+from neurosleep.experiments._kinds import make_network
 from neurosleep.experiments.settings import backprop_settings, sleep_settings
-from neurosleep.functional import torch_generator
-from neurosleep.networks import MLP
-from neurosleep.replay import Night, sleep
+from neurosleep.functional import MeanDrive, SRCRule, torch_generator
+from neurosleep.networks import EquilibriumMLP
+from neurosleep.replay import Night, sleep, thresholds_for_rates
 from neurosleep.spiking import Record, SpikingNetwork
 
 ENGINES = ("event", "snntorch", "norse")
@@ -29,7 +31,7 @@ def nights(name: str, *changes: tuple[str, Any]) -> list[tuple[SpikingNetwork, d
     """Network (in float64) and arguments of each sleep of ``src2022/mnist``, seed 0, as the strategy gives them."""
     settings = apply_changes(load_settings("src2022/mnist")[1], changes)
     tasks = class_incremental(load_dataset(name), images_per_task=settings["data"]["images_per_task"])
-    network = MLP(**settings["network"], generator=torch_generator(0, "init"))
+    network = make_network(settings, torch_generator(0, "init"))
     learner = Learner(network, [torch.zeros_like(w) for w in network.weights], tasks, seed=0)
     found = []
 
@@ -108,3 +110,38 @@ def test_every_step_of_each_sleep(whole: Asleep, engine: str, task: int) -> None
     assert expected.recording.steps == 15000 + 5000 * task
     # For pytest -rP.
     print(f"weights within {worst:.1e};", {name: int(n.sum()) for name, n in expected.recording.counts.items()})
+
+
+# --- a network with feedback ------------------------------------------------------------------------------------------
+
+
+@cache
+def settled_night(symmetric: bool, engine: str, steps: int) -> tuple[SpikingNetwork, Night]:
+    """A sleep of an equilibrium network with delayed feedback, driven by real images' mean, in float64."""
+    images = torch.from_numpy(to_float(load_dataset("mnist-mini").images)).reshape(-1, 784)
+    model = EquilibriumMLP((784, 300, 200, 10), init=2.0, generator=torch_generator(0, "init"))
+    network = convert(model, images[:500], feedback="delayed", symmetric_rule=symmetric)
+    drive = MeanDrive(images.double().mean(0).numpy(), 240.0, window=11, image_shape=(28, 28))
+    network = thresholds_for_rates(network, drive, [1e-3, 1e-3, 1e-2], steps=500).to(torch.float64)
+    rule = SRCRule(0.01, 0.001)
+    return network, sleep(network, drive=drive, rule=rule, steps=steps, engine=engine, record=Record(spikes="all"))
+
+
+def assert_equal_with_feedback(engine: str, symmetric: bool, steps: int) -> None:
+    found: Asleep = lambda task, engine: settled_night(symmetric, engine, steps)  # noqa: E731
+    expected, worst = assert_equal(found, 0, engine)
+    assert expected.recording.counts["output"].sum() > 0
+    print(f"weights within {worst:.1e};", {name: int(n.sum()) for name, n in expected.recording.counts.items()})
+
+
+@pytest.mark.parametrize("symmetric", [False, True])
+@pytest.mark.parametrize("engine", ["event", "snntorch"])
+def test_500_steps_with_feedback(engine: str, symmetric: bool) -> None:
+    assert_equal_with_feedback(engine, symmetric, 500)
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("symmetric", [False, True])
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_whole_sleep_with_feedback(engine: str, symmetric: bool) -> None:
+    assert_equal_with_feedback(engine, symmetric, 15000)
