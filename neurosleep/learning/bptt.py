@@ -29,6 +29,10 @@ class BPTT(PhasedLearning):
     ----------
     gradient_steps:
         Last steps of the free phase that are differentiated (T2), at most all of them.
+    straight_through:
+        Whether the error of an output unit reaches its summed input also where its activation clips it. Without, a
+        unit that is clipped for all images gets no gradient ever again; the nudge of Equilibrium Propagation, being
+        finite, frees it. Ours, as in this package's training of feed-forward networks; in the last step only.
 
     See Also
     --------
@@ -36,6 +40,7 @@ class BPTT(PhasedLearning):
     """
 
     gradient_steps: int = 12
+    straight_through: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -70,7 +75,13 @@ class BPTT(PhasedLearning):
             if without:
                 with torch.no_grad():
                     states = network.settle(drive, states, without).states
-            batch.activities, batch.residual = network.settle(drive, states, self.gradient_steps)
+            if self.straight_through:
+                if self.gradient_steps > 1:
+                    states = network.settle(drive, states, self.gradient_steps - 1).states
+                last, batch.residual = network.settle(drive, states, 1)
+                batch.activities = [*last[:-1], network.straight_through(drive, states, last)]
+            else:
+                batch.activities, batch.residual = network.settle(drive, states, self.gradient_steps)
             loss = network.loss(batch.activities[-1], batch.targets)
             extra = loss_term(batch)
             if extra is not None:

@@ -246,6 +246,17 @@ class EquilibriumMLP(EquilibriumNetwork):
             residual = torch.stack([(s - b).abs_().amax() for s, b in zip(last, before, strict=True)])
         return Settled(last, residual)
 
+    def straight_through(self, drive: Drive, before: list[Tensor], after: list[Tensor]) -> Tensor:
+        """See :meth:`EquilibriumNetwork.straight_through`; of the discrete dynamics."""
+        if self.dynamics != "discrete":
+            return super().straight_through(drive, before, after)
+        weights, biases = self._inner()
+        total = F.linear(before[-2], weights[-1], biases[-1]) if weights else drive.sums[0]
+        flat = self.activations[-1].slope(total.detach()) == 0
+        pace = self._pace()
+        step = pace if isinstance(pace, float) else pace[-1]
+        return after[-1] + step * flat * (total - total.detach())
+
     @torch.no_grad()
     def evolve(
         self,

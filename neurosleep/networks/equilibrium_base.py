@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from neurosleep.errors import UnsupportedError
 from neurosleep.functional.equilibrium import ReadOut, soft_targets
 
 __all__ = ["Drive", "EquilibriumNetwork", "Settled"]
@@ -130,6 +131,16 @@ class EquilibriumNetwork(nn.Module, ABC):
     def logits(self, output: Tensor) -> Tensor:
         """What a soft-max is taken of, ``[batch, classes]``; where there is a read-out matrix it acts here."""
         return output
+
+    def straight_through(self, drive: Drive, before: list[Tensor], after: list[Tensor]) -> Tensor:
+        """Return the last state of ``after``, one step on from ``before``, with a gradient where it is clipped too.
+
+        Where the output's activation is flat, the gradient goes to its summed input as if it were the identity.
+        """
+        raise UnsupportedError(
+            f"A {type(self).__name__} hands no gradient through a clipped output.",
+            hint="take straight_through=False, or a read-out whose output is not clipped",
+        )
 
     def read_out(self, output: Tensor) -> Tensor:
         """Prediction ``[batch, classes]`` from the last state: itself, or the probabilities of its soft-max."""

@@ -9,9 +9,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from neurosleep.errors import SettingsError
+from neurosleep.data import load_dataset, to_float
+from neurosleep.errors import SettingsError, UnsupportedError
 from neurosleep.functional import HeterogeneousSteps, torch_generator
-from neurosleep.learning import BPTT, Batch, EquilibriumPropagation
+from neurosleep.learning import BPTT, Batch, EquilibriumPropagation, accuracy
 from neurosleep.networks import EquilibriumMLP
 
 SIZES = (6, 8, 7, 4)
@@ -164,3 +165,53 @@ def test_more_differentiated_steps_than_the_network_takes_are_refused() -> None:
     net, learning = network(free_steps=5), BPTT(gradient_steps=6, lr=0.1)
     with pytest.raises(SettingsError, match="T1, 5"):
         list(learning.fit(net, *data(), learning.state(net), streams))
+
+
+@pytest.mark.parametrize("settings", [{}, {"dt": 0.4}, {"dt": HeterogeneousSteps("uniform")}], ids=str)
+def test_straight_through_the_error_of_a_clipped_output_reaches_its_sum(settings: dict[str, object]) -> None:
+    def made() -> EquilibriumMLP:
+        net = network(activation="hard_sigmoid", **settings)
+        with torch.no_grad():
+            net.trained[-1].copy_(torch.tensor([-5.0, 5.0, 0.5, 0.5]))  # two outputs clipped, at 0 and 1
+        return net
+
+    plain = gradients(BPTT(gradient_steps=1, lr=0.1), made())
+    through = gradients(BPTT(gradient_steps=1, lr=0.1, straight_through=True), made())
+    net, (x, targets) = made(), data()
+    with torch.no_grad():
+        hidden, output = net.activities(x)[-2:]
+    assert bool((output[:, 0] == 0).all()) and bool((output[:, 1] > 1 - 1e-9).all())
+    error = (output - torch.nn.functional.one_hot(targets, 4)) / len(x)
+    pace = net.dt[-4:] if net.dt.ndim else net.dt
+    expected = (pace * error).T @ hidden
+    assert not plain[-2][:2].any()
+    torch.testing.assert_close(through[-2][:2], expected[:2], rtol=1e-9, atol=1e-12)
+    # The weights of the others are moved as before.
+    torch.testing.assert_close(through[-2][2:], plain[-2][2:], rtol=1e-9, atol=1e-12)
+    # With more steps it goes on to the layers below.
+    for steps in (1, 5):
+        both = [gradients(BPTT(gradient_steps=steps, lr=0.1, straight_through=way), made())[2] for way in (False, True)]
+        assert torch.equal(*both) == (steps == 1)
+
+
+def test_straight_through_changes_nothing_where_no_output_is_clipped() -> None:
+    for settings in ({}, {"read_out": "cross-entropy", "activation": "hard_sigmoid"}):
+        plain = gradients(BPTT(lr=0.1), network(**settings))
+        through = gradients(BPTT(lr=0.1, straight_through=True), network(**settings))
+        for one, other in zip(plain, through, strict=True):
+            torch.testing.assert_close(one, other, rtol=1e-12, atol=1e-14)
+
+
+def test_dynamics_without_a_way_straight_through_are_refused() -> None:
+    with pytest.raises(UnsupportedError, match="straight_through=False"):
+        gradients(BPTT(lr=0.1, straight_through=True), network(dynamics="hopfield"))
+
+
+def test_bptt_learns_digits() -> None:
+    d = load_dataset("mnist-mini")
+    images, labels = torch.from_numpy(to_float(d.images)).flatten(1), torch.from_numpy(d.labels)
+    test_images, test_labels = torch.from_numpy(to_float(d.test_images)).flatten(1), torch.from_numpy(d.test_labels)
+    net = EquilibriumMLP([784, 64, 10], free_steps=25, generator=torch_generator(0, "init"))
+    learning = BPTT(gradient_steps=6, straight_through=True, residual_limit=0.1)
+    assert list(learning.fit(net, images, labels, learning.state(net), streams)) == [1]
+    assert accuracy(net, test_images, test_labels) > 0.85
