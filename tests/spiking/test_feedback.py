@@ -443,6 +443,15 @@ def test_outliers_finds_a_single_one_wherever_it_is(engine: str, value: float, s
         assert session.outliers(3e6) == ([k] if abs(value) != 2e6 else [])
 
 
+def test_the_compiled_look_at_weights_does_the_same_uncompiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(event, "_outside", event._outside.py_func)
+    session = get_engine("event").start(network(9))
+    bounds = (0.3, 0.5, 0.6, 0.625)
+    found = [session.outliers(bound) for bound in bounds]
+    assert found == [[k for k, w in enumerate(network(9).weights) if float(w.abs().max()) > b] for b in bounds]
+    assert found[0] == [0, 1, 2] and found[-1] == []
+
+
 def test_a_bound_that_float32_does_not_have_is_not_rounded_up() -> None:
     big = torch.tensor([[1.0 + 2.0**-23]])
     net = SpikingNetwork(
