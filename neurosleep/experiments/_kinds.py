@@ -62,6 +62,7 @@ KIND_SETTINGS: dict[str, dict[str, type]] = {
         "free_steps": int,
         "nudged_steps": int,
         "gradient_steps": int,
+        "straight_through": bool,
         "clamped_steps": int,
         "delay": int,
         "estimator": str,
@@ -158,7 +159,7 @@ _LEARNING: dict[str, dict[str, Any]] = {
         "wake.adaptation_nudged": False,
         "wake.predictive": False,
     },
-    "bptt": _PHASES | {"wake.gradient_steps": 12},
+    "bptt": _PHASES | {"wake.gradient_steps": 12, "wake.straight_through": False},
     "chl": _PHASES
     | {
         "wake.free_steps": 120,

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 
+from neurosleep.continual import SI, Learner
 from neurosleep.errors import SettingsError, UnknownNameError
 from neurosleep.experiments import (
     RunFolder,
@@ -23,6 +24,7 @@ from neurosleep.experiments import (
     run_one,
     variant_names,
 )
+from neurosleep.experiments._kinds import make_network
 from neurosleep.experiments._run import check_request
 from neurosleep.experiments.settings import (
     backprop_settings,
@@ -33,7 +35,8 @@ from neurosleep.experiments.settings import (
     dump_toml,
     learning_settings,
 )
-from neurosleep.learning import Backprop, EquilibriumPropagation, PhasedLearning
+from neurosleep.learning import Backprop, Batch, EquilibriumPropagation, PhasedLearning
+from neurosleep.networks import EquilibriumMLP
 
 Change = tuple[str, Any]
 EP: list[Change] = [("network.kind", "equilibrium")]
@@ -241,7 +244,7 @@ KINDS: list[list[Change]] = [
     ],
     [("sleep.feedback", "delayed"), ("sleep.symmetric_rule", True), ("sleep.bias_drive", True)],
     [("wake.adaptation_steps", 2), ("wake.predictive", True), ("wake.cosine_epochs", 3)],
-    [("wake.kind", "bptt"), ("wake.gradient_steps", 5)],
+    [("wake.kind", "bptt"), ("wake.gradient_steps", 5), ("wake.straight_through", True)],
     [("wake.kind", "chl"), ("wake.clamped_steps", 15), ("wake.delay", 3), ("network.activation", "sigmoid")],
     [("network.kind", "dendritic"), ("network.basal_branches", 3), ("network.sizes", [784, 9, 8, 10])],
     [
@@ -339,6 +342,74 @@ def test_bad_values_are_refused_before_any_training(
     with pytest.raises(SettingsError, match=said):
         run_experiment([request(tmp_path / "out", strategy, *changes)])
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.filterwarnings("ignore::neurosleep.learning.ConvergenceWarning")
+@pytest.mark.parametrize(
+    ("kind", "strategy"),
+    [
+        ("ep", "joint"),
+        ("ep", "joint-matched+src"),
+        ("ep", "si+src"),
+        ("ep", "icarl"),
+        ("bptt", "si"),
+        ("bptt", "lwf"),
+        ("bptt", "icarl+src"),
+        ("chl", "si"),
+    ],
+)
+def test_the_other_strategies_work_where_they_are_not_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, strategy: str
+) -> None:
+    monkeypatch.setattr(_run, "write_run_figures", lambda folder: None)
+    own: list[Change] = [("wake.kind", kind), ("sleep.thresholds", None), ("icarl.k", 20), ("icarl.distillation", True)]
+    own += [("wake.gradient_steps", 5)] if kind == "bptt" else []
+    own += [("wake.clamped_steps", 15), ("wake.delay", 3)] if kind == "chl" else []
+    metrics = run_one(request(tmp_path, strategy, *own))
+    assert metrics["status"] == "done"
+    assert metrics["reads_old_data"] is (strategy[:2] in ("jo", "ic"))
+    assert ("accuracy_all_nearest_mean" in metrics["results"]) is ("icarl" in strategy)
+
+
+def test_si_measures_the_step_that_was_taken() -> None:
+    settings = apply_changes(load_settings("src2022/mnist")[1], [*SMALL, ("wake.optimiser", "adam"), ("wake.lr", 0.01)])
+    network = make_network(settings, torch.Generator().manual_seed(0))
+    (learning,) = learning_settings(settings, "si")
+    assert isinstance(learning, PhasedLearning) and isinstance(network, EquilibriumMLP)
+    learner = Learner(network, learning.state(network), [], 0)
+    strategy = SI(strength=0.0)
+    path = [torch.zeros_like(p) for p in network.trained]
+    start = [p.detach().clone() for p in network.trained]
+    before: list[torch.Tensor] = []
+
+    def after_backward(batch: Batch) -> None:
+        before[:] = [p.detach().clone() for p in network.trained]
+        strategy.after_backward(learner, batch)
+
+    def after_step(batch: Batch) -> None:
+        strategy.after_step(learner, batch)
+        for total, p, old in zip(path, network.trained, before, strict=True):
+            assert p.grad is not None
+            total += p.grad * (old - p.detach())
+
+    strategy.before_training_exp(learner)
+    images = torch.rand(40, 784, generator=torch.Generator().manual_seed(1))
+    for _ in learning.fit(
+        network,
+        images,
+        torch.arange(40) % 10,
+        learner.velocity,
+        lambda name, epoch: torch.Generator().manual_seed(epoch),
+        after_backward=after_backward,
+        after_step=after_step,
+    ):
+        pass
+    strategy.after_training_exp(learner)
+    stored = strategy.state_dict()
+    for k, (total, p, old) in enumerate(zip(path, network.trained, start, strict=True)):
+        expected = total / ((p.detach() - old) ** 2 + 0.1)
+        torch.testing.assert_close(stored[f"importance{k}"], expected)
+        assert float(expected.abs().max()) > 0
 
 
 def test_a_note_of_the_experiment_stands_in_its_metrics(tmp_path: Path) -> None:
