@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import re
+import tomllib
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from typer.testing import CliRunner
 
+from neurosleep.cli.app import app
 from neurosleep.continual import SI, Learner
 from neurosleep.errors import SettingsError, UnknownNameError
 from neurosleep.experiments import (
@@ -369,6 +373,32 @@ def test_the_other_strategies_work_where_they_are_not_refused(
     assert metrics["status"] == "done"
     assert metrics["reads_old_data"] is (strategy[:2] in ("jo", "ic"))
     assert ("accuracy_all_nearest_mean" in metrics["results"]) is ("icarl" in strategy)
+
+
+def test_the_command_line_takes_the_usual_strategy_and_variants_of_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(
+        'strategy = "sequential"\ndefault_variants = ["a", "default"]\n[data]\nname = "mnist-mini"\n'
+        "classes_per_task = 10\nimages_per_task = 100\n"
+        '[network]\nkind = "equilibrium"\nsizes = [784, 8, 10]\n'
+        '[variants.a]\n"network.kind" = "dendritic"\n"network.basal_branches" = 2\n'
+        '[variants.full]\n"wake.epochs" = 999\n'
+    )
+    arguments = ["run", str(path), "--set", "epochs=1", "--out", str(tmp_path / "out"), "--json"]
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 0, result.output
+    runs = json.loads(result.stdout)["runs"]
+    assert [(r["variant"], r["strategy"], r["kind"]) for r in runs] == [
+        ("a,wake.epochs=1", "sequential", "single"),
+        ("wake.epochs=1", "sequential", "single"),
+    ]
+    assert not any(r["reads_old_data"] for r in runs)
+    config = tomllib.loads((tmp_path / "out/mine/a,wake.epochs=1/sequential/seed0/config.toml").read_text())
+    assert (config["network"]["kind"], config["network"]["basal_branches"]) == ("dendritic", 2)
+    assert (config["wake"]["kind"], config["wake"]["epochs"]) == ("ep", 1)
+    refused = CliRunner().invoke(app, [*arguments, "--strategy", "ewc", "--variant", "a"])
+    assert refused.exit_code == 2
+    assert "'ewc' does not work with wake.kind 'ep'" in json.loads(refused.stdout)["error"]["message"]
 
 
 def test_si_measures_the_step_that_was_taken() -> None:
