@@ -15,9 +15,16 @@ from typing import Any
 
 from neurosleep.errors import SettingsError
 from neurosleep.experiments._run import RunRequest
-from neurosleep.experiments.settings import _toml_value, apply_changes, dump_toml, experiment_names, load_settings
+from neurosleep.experiments.settings import (
+    _toml_value,
+    apply_changes,
+    dump_toml,
+    experiment_names,
+    load_settings,
+    read_experiment,
+)
 
-__all__ = ["command_with_data", "load_tuned", "tuned_file", "tuned_names", "with_tuned"]
+__all__ = ["command_with_data", "load_tuned", "tuned_file", "tuned_names", "tuned_record", "with_tuned"]
 
 
 def _folder(experiment: str) -> tuple[Path, str]:
@@ -51,6 +58,14 @@ def load_tuned(experiment: str, strategy: str) -> dict[str, Any]:
         )
     folder, stem = _folder(experiment)
     return load_settings(str(folder / f"{stem}.{strategy}.toml"))[1]
+
+
+def tuned_record(experiment: str, strategy: str) -> dict[str, Any]:
+    """How the settings for ``strategy`` were found: the table ``tuned`` of their file; raises as :func:`load_tuned`."""
+    load_tuned(experiment, strategy)
+    folder, stem = _folder(experiment)
+    found: dict[str, Any] = read_experiment(str(folder / f"{stem}.{strategy}.toml"))[1].get("tuned", {})
+    return found
 
 
 def with_tuned(request: RunRequest, experiment: str, changes: Sequence[tuple[str, Any]]) -> RunRequest:

@@ -39,6 +39,7 @@ __all__ = [
     "dump_toml",
     "experiment_names",
     "learning_settings",
+    "load_notes",
     "load_published",
     "load_settings",
     "parse_change",
@@ -283,7 +284,8 @@ def read_experiment(experiment: str) -> tuple[str, dict[str, Any]]:
 
 
 # Tables of an experiment's file that are no settings: where it takes the others from, what strategies, variants and
-# the released code's faults change, what others found, what a search may vary and how settings were found.
+# the released code's faults change, what others found, what is to be said of our figures, what a search may vary and
+# how settings were found.
 _OTHER = (
     "extends",
     "strategy",
@@ -292,6 +294,7 @@ _OTHER = (
     "variants",
     "faithful_settings",
     "published",
+    "notes",
     "tune",
     "tuned",
 )
@@ -349,6 +352,16 @@ def load_published(experiment: str) -> dict[str, Published]:
     """The published figures that the file of an experiment states, by strategy; raises as :func:`load_settings`."""
     found: dict[str, Published] = _read(experiment)[2]["published"]
     return found
+
+
+def load_notes(experiment: str) -> dict[str, dict[str, str]]:
+    """What the file of an experiment says of its figures, such as what was tried: variant -> strategy -> sentences."""
+    table = _read(experiment)[2].get("notes", {})
+    if not isinstance(table, dict) or not all(
+        isinstance(entry, dict) and all(isinstance(text, str) for text in entry.values()) for entry in table.values()
+    ):
+        raise SettingsError(f"notes is {table!r}.", expected='[notes.VARIANT] with STRATEGY = "sentences"')
+    return table
 
 
 def variant_names(experiment: str) -> tuple[str, ...]:
