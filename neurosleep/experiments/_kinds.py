@@ -145,6 +145,7 @@ _LEARNING: dict[str, dict[str, Any]] = {
     "backprop": {
         "wake.loss": "straight-through-mse",
         "wake.lr": 0.1,
+        "wake.lr_per_layer": None,
         "wake.momentum": 0.5,
         "wake.batch": 100,
     },
@@ -281,8 +282,6 @@ def _time_steps(network: Mapping[str, Any]) -> float | HeterogeneousSteps:
 
 def make_learning(kind: str, wake: Mapping[str, Any]) -> Learning:
     """The wake training, from the settings of ``wake`` without those per task."""
-    if kind == "backprop":
-        return Backprop(**_picked(wake, "loss", "lr", "momentum", "batch", "epochs"))
     options = {path.removeprefix("wake."): wake[path.removeprefix("wake.")] for path in _LEARNING[kind]}
     rates = options.pop("lr_per_layer")
     if rates is not None:

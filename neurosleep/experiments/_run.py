@@ -46,7 +46,7 @@ from neurosleep.experiments._scenario import LastTaskOnly, kind_of, tasks_of
 from neurosleep.experiments.run_folder import RunFolder, restore, tensors_of, write_whole
 from neurosleep.experiments.settings import check_strategies, dump_toml, learning_settings, sleep_settings
 from neurosleep.functional import check_seed, torch_generator
-from neurosleep.learning import PhasedLearning
+from neurosleep.learning import Backprop, PhasedLearning
 from neurosleep.networks import MLP, EquilibriumNetwork
 from neurosleep.spiking import Population, Projection, Record, SpikingNetwork, engine_names, get_engine
 
@@ -206,6 +206,8 @@ def _check_kinds(request: RunRequest, training: Learning) -> None:
     small = sizes if kind == "equilibrium-conv" else [2] * len(sizes)
     network = make_network({**settings, "network": settings["network"] | {"sizes": small}})
     if isinstance(training, PhasedLearning) and isinstance(network, EquilibriumNetwork):
+        training.rates(network)
+    elif isinstance(training, Backprop) and isinstance(network, MLP):
         training.rates(network)
     for part in request.strategy.split("+"):
         works = STRATEGIES[part].works_with

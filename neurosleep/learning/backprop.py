@@ -76,11 +76,11 @@ class Backprop:
     loss:
         ``"straight-through-mse"`` (published) or ``"cross-entropy"``.
     lr, momentum, batch, epochs:
-        Step size, momentum (kept across tasks by the caller's ``velocity``), images per step, passes over the data.
+        Step size (one, or one per layer, input side first), momentum (kept across tasks by the caller's ``velocity``), images per step, passes over the data.
     """
 
     loss: Loss = "straight-through-mse"
-    lr: float = 0.1
+    lr: float | tuple[float, ...] = 0.1
     momentum: float = 0.5
     batch: int = 100
     epochs: int = 2
@@ -88,13 +88,31 @@ class Backprop:
     def __post_init__(self) -> None:
         if self.loss not in LOSSES:
             raise unknown_name("loss", self.loss, LOSSES)
-        if not 0 < self.lr < float("inf"):
-            raise SettingsError(f"The learning rate is {self.lr!r}.", expected="a number > 0")
+        for rate in self.lr if isinstance(self.lr, tuple) else (self.lr,):
+            if not 0 < rate < float("inf"):
+                raise SettingsError(f"The learning rate is {self.lr!r}.", expected="a number > 0, or one per layer")
         if not 0 <= self.momentum < 1:
             raise SettingsError(f"The momentum is {self.momentum!r}.", expected="from 0 to below 1")
         for key in ("batch", "epochs"):
             if getattr(self, key) < 1:
                 raise SettingsError(f"wake.{key} is {getattr(self, key)!r}.", expected="at least 1")
+
+    def rates(self, network: MLP) -> tuple[float, ...]:
+        """The step size of each layer.
+
+        Raises
+        ------
+        SettingsError
+            If there is another number of them than of layers with weights.
+        """
+        layers = len(network.weights)
+        rates = self.lr if isinstance(self.lr, tuple) else (self.lr,) * layers
+        if len(rates) != layers:
+            raise SettingsError(
+                f"{len(rates)} learning rates were given (lr_per_layer).",
+                expected=f"{layers}, one for each layer with weights",
+            )
+        return rates
 
     def fit(
         self,
@@ -117,6 +135,7 @@ class Backprop:
         """
         weights = network.weights
         layers = len(weights)
+        rates = self.rates(network)
         begins = range(0, len(images), self.batch)
         for epoch in range(self.epochs):
             network.train()
@@ -137,9 +156,9 @@ class Backprop:
                     weight.grad = gradient
                 after_backward(batch)
                 with torch.no_grad():
-                    for weight, v in zip(weights, velocity, strict=True):
+                    for weight, v, rate in zip(weights, velocity, rates, strict=True):
                         assert weight.grad is not None
-                        v.mul_(self.momentum).add_(weight.grad, alpha=self.lr)
+                        v.mul_(self.momentum).add_(weight.grad, alpha=rate)
                         weight.sub_(v)
                 after_step(batch)
             yield epoch + 1

@@ -139,6 +139,19 @@ def test_a_loss_term_is_added() -> None:
     assert torch.equal(plain.weights[1], decayed.weights[1])
 
 
+def test_each_layer_may_have_a_step_size_of_its_own() -> None:
+    x, labels = data()
+    mixed = (0.1, 0.1, 0.0001)
+    nets = {rates: network() for rates in (mixed, 0.1, 0.0001)}
+    for rates, net in nets.items():
+        zeros = [torch.zeros_like(w) for w in net.weights]
+        list(Backprop(epochs=1, batch=20, lr=rates).fit(net, x, labels, zeros, streams))  # one step
+    for layer, same in enumerate(mixed):
+        assert torch.equal(nets[mixed].weights[layer], nets[same].weights[layer])
+    with pytest.raises(SettingsError, match="2 learning rates"):
+        list(Backprop(lr=(0.1, 0.1)).fit(network(), x, labels, [], streams))
+
+
 def test_the_first_of_equal_outputs_is_predicted() -> None:
     net = MLP([2, 3])
     with torch.no_grad():
@@ -155,7 +168,7 @@ def test_the_first_of_equal_outputs_is_predicted() -> None:
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"loss": "mse"}, {"lr": 0.0}, {"lr": float("nan")}, {"momentum": 1.0}, {"batch": 0}, {"epochs": 0}],
+    [{"loss": "mse"}, {"lr": 0.0}, {"lr": float("nan")}, {"lr": (0.1, -0.1)}, {"momentum": 1.0}, {"batch": 0}, {"epochs": 0}],
 )
 def test_wrong_settings_are_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(SettingsError):
