@@ -288,4 +288,5 @@ def make_learning(kind: str, wake: Mapping[str, Any]) -> Learning:
         if not rates or not all(isinstance(rate, int | float) and not isinstance(rate, bool) for rate in rates):
             raise SettingsError(f"wake.lr_per_layer is {rates!r}.", expected="numbers, one per layer")
         options["lr"] = tuple(float(rate) for rate in rates)
-    return _CLASSES[kind](**options, epochs=wake["epochs"])
+    make = Backprop if kind == "backprop" else _CLASSES[kind]
+    return make(**options, epochs=wake["epochs"])

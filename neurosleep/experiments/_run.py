@@ -205,8 +205,10 @@ def _check_kinds(request: RunRequest, training: Learning) -> None:
     sizes = settings["network"]["sizes"]
     small = sizes if kind == "equilibrium-conv" else [2] * len(sizes)
     network = make_network({**settings, "network": settings["network"] | {"sizes": small}})
-    if isinstance(training, PhasedLearning) and isinstance(network, EquilibriumNetwork):
-        training.rates(network)
+    # One step size per layer, or one for all.
+    if isinstance(training, PhasedLearning):
+        if isinstance(network, EquilibriumNetwork):
+            training.rates(network)
     elif isinstance(training, Backprop) and isinstance(network, MLP):
         training.rates(network)
     for part in request.strategy.split("+"):

@@ -76,7 +76,8 @@ class Backprop:
     loss:
         ``"straight-through-mse"`` (published) or ``"cross-entropy"``.
     lr, momentum, batch, epochs:
-        Step size (one, or one per layer, input side first), momentum (kept across tasks by the caller's ``velocity``), images per step, passes over the data.
+        Step size (one, or one per layer, input side first), momentum (kept across tasks by the caller's ``velocity``),
+        images per step, passes over the data.
     """
 
     loss: Loss = "straight-through-mse"

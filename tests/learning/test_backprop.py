@@ -168,7 +168,15 @@ def test_the_first_of_equal_outputs_is_predicted() -> None:
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"loss": "mse"}, {"lr": 0.0}, {"lr": float("nan")}, {"lr": (0.1, -0.1)}, {"momentum": 1.0}, {"batch": 0}, {"epochs": 0}],
+    [
+        {"loss": "mse"},
+        {"lr": 0.0},
+        {"lr": float("nan")},
+        {"lr": (0.1, -0.1)},
+        {"momentum": 1.0},
+        {"batch": 0},
+        {"epochs": 0},
+    ],
 )
 def test_wrong_settings_are_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(SettingsError):
