@@ -8,6 +8,7 @@ from neurosleep.analysis._patches import patch_drive, patch_weights
 from neurosleep.analysis._representation import representation_change
 from neurosleep.analysis._savings import epochs_saved
 from neurosleep.analysis._similarity import sleep_wake_similarity
+from neurosleep.analysis._solutions import solution_distance
 from neurosleep.analysis._sparse import sparseness, treves_rolls
 from neurosleep.analysis._student import TTest, incomplete_beta, welch_test
 from neurosleep.analysis._task_firing import task_specific_firing
@@ -30,6 +31,7 @@ __all__ = [
     "representation_change",
     "settling",
     "sleep_wake_similarity",
+    "solution_distance",
     "sparseness",
     "stability",
     "stable_rank",

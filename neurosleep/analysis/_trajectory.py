@@ -12,7 +12,7 @@ from torch import Tensor
 from neurosleep.analysis.table import Table
 from neurosleep.errors import DataError, SettingsError
 
-__all__ = ["weight_trajectory"]
+__all__ = ["check_points", "products", "weight_trajectory"]
 
 
 def weight_trajectory(
@@ -51,21 +51,12 @@ def weight_trajectory(
             found=f"{n} points, {len(runs)} runs, {len(moments)} moments",
             expected="a run and a moment for each of at least two points",
         )
-    shapes = [[tuple(weight.shape) for weight in point] for point in weights]
-    other = next((k for k in range(n) if shapes[k] != shapes[0] or not shapes[0]), None)
-    if other is not None:
-        raise DataError(
-            "The points have weights of different shapes.",
-            found=f"{shapes[0]} and {shapes[other]}",
-            expected="the same network at all points",
-        )
+    check_points(weights)
     if isinstance(components, bool) or not isinstance(components, int) or not 1 <= components < n:
         raise SettingsError(
             f"The number of components is {components!r}.", expected=f"a whole number from 1 to {n - 1}"
         )
-    gram = _products(weights)
-    if not np.isfinite(gram).all():
-        raise DataError("The weights are not all finite.", hint="leave out runs that diverged")
+    gram = products(weights)
     values, vectors = np.linalg.eigh(gram)
     values, vectors = np.maximum(values[::-1], 0), vectors[:, ::-1]
     total = float(np.trace(gram))
@@ -81,13 +72,34 @@ def weight_trajectory(
     return Table(columns)
 
 
-def _products(weights: Sequence[Sequence[Tensor]], size: int = 2**17) -> NDArray[np.float64]:
-    """Products of every two points as seen from their mean, ``[points, points]``, from ``size`` weights at a time."""
-    products = torch.zeros(len(weights), len(weights), dtype=torch.float64)
+def check_points(weights: Sequence[Sequence[Tensor]]) -> None:
+    """Refuse points that are not weights of one network."""
+    shapes = [[tuple(weight.shape) for weight in point] for point in weights]
+    other = next((found for found in shapes if found != shapes[0] or not found), None)
+    if other is not None:
+        raise DataError(
+            "The points have weights of different shapes.",
+            found=f"{shapes[0]} and {other}",
+            expected="the same network at all points",
+        )
+
+
+def products(weights: Sequence[Sequence[Tensor]], size: int = 2**17) -> NDArray[np.float64]:
+    """Products of every two points as seen from their mean, ``[points, points]``, from ``size`` weights at a time.
+
+    Raises
+    ------
+    DataError
+        If a weight is not finite.
+    """
+    total = torch.zeros(len(weights), len(weights), dtype=torch.float64)
     for layer in range(len(weights[0])):
         flat = [point[layer].detach().reshape(-1) for point in weights]
         for start in range(0, len(flat[0]), size):
             part = torch.stack([values[start : start + size].double().cpu() for values in flat])
             part -= part.mean(dim=0)
-            products += part @ part.T
-    return np.asarray(products.numpy())
+            total += part @ part.T
+    gram = np.asarray(total.numpy())
+    if not np.isfinite(gram).all():
+        raise DataError("The weights are not all finite.", hint="leave out runs that diverged")
+    return gram

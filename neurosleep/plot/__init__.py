@@ -16,7 +16,7 @@ from neurosleep.plot._saved_epochs import epochs_saved
 from neurosleep.plot._style import PALETTE, figure, save, task_colours, to_png_bytes
 from neurosleep.plot._sweep import sweep
 from neurosleep.plot._weight_counts import weight_histogram
-from neurosleep.plot._weight_space import weight_trajectory
+from neurosleep.plot._weight_space import solution_distance, weight_trajectory
 
 __all__ = [
     "PALETTE",
@@ -36,6 +36,7 @@ __all__ = [
     "save",
     "settling",
     "sleep_wake_similarity",
+    "solution_distance",
     "sparseness",
     "stability",
     "stable_rank",

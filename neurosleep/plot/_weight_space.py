@@ -11,7 +11,7 @@ from neurosleep.errors import SettingsError
 from neurosleep.plot._style import MARKERS, PALETTE, axes, field, plain
 from neurosleep.plot._tables import Data, distinct, numbers, read, text
 
-__all__ = ["weight_trajectory"]
+__all__ = ["solution_distance", "weight_trajectory"]
 
 
 def weight_trajectory(data: Data, *, components: tuple[int, int] = (1, 2), ax: Axes | None = None) -> Axes:
@@ -54,6 +54,41 @@ def weight_trajectory(data: Data, *, components: tuple[int, int] = (1, 2), ax: A
     ax.margins(0.12)
     if len(runs) > 1:
         ax.legend(frameon=False, fontsize=9, loc="upper left", bbox_to_anchor=(1.01, 1.0), borderaxespad=0)
+    return ax
+
+
+def solution_distance(data: Data, *, run: str | None = None, ax: Axes | None = None) -> Axes:
+    """Distance of a network to the solutions of each task through wake and sleep: to the nearest (full line) and flat.
+
+    Parameters
+    ----------
+    data:
+        The table of :func:`neurosleep.analysis.solution_distance`.
+    run:
+        Which run; the first if not given.
+    ax:
+        Where to draw; by default on a new figure.
+
+    Raises
+    ------
+    SettingsError
+        If a column is missing.
+    """
+    rows = read(data)
+    ax = axes(ax, 5.6, 3.6)
+    chosen = distinct(rows, "run")[0] if run is None else run
+    own = [row for row in rows if text(row, "run") == chosen]
+    moments = distinct(own, "moment")
+    for number, task in enumerate(distinct(own, "task")):
+        points = [row for row in own if text(row, "task") == task]
+        colour = PALETTE[number % len(PALETTE)]
+        marker = MARKERS[number % len(MARKERS)]
+        ax.plot(numbers(points, "nearest"), color=colour, marker=marker, label=f"{plain(task)}: nearest solution")
+        ax.plot(numbers(points, "flat"), color=colour, marker=marker, linestyle=":", label=f"{plain(task)}: flat")
+    ax.set_xticks(range(len(moments)), [plain(moment) for moment in moments])
+    ax.set_ylim(bottom=0)
+    ax.set_ylabel("distance (units of the weights)")
+    ax.legend(frameon=False, fontsize=9)
     return ax
 
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from neurosleep.analysis import Table, weight_trajectory
-from neurosleep.analysis._trajectory import _products
+from neurosleep.analysis._trajectory import products
 from neurosleep.errors import DataError, SettingsError
 
 SHAPES = ((7, 5), (3, 7))
@@ -56,7 +56,7 @@ def test_a_straight_way_is_one_component() -> None:
 
 def test_parts_do_not_matter() -> None:
     weights = points(3)
-    np.testing.assert_allclose(_products(weights, 4), _products(weights), atol=1e-10)
+    np.testing.assert_allclose(products(weights, 4), products(weights), atol=1e-10)
 
 
 def test_points_that_are_all_the_same() -> None:
