@@ -1,0 +1,50 @@
+"""The README's Python blocks do what they say, one after another as a reader would run them, on the embedded data."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from neurosleep.data import load_dataset, to_float
+
+README = Path(__file__).parents[2] / "README.md"
+
+
+def blocks() -> list[str]:
+    return re.findall(r"^```python\n(.*?)^```", README.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
+
+
+@pytest.mark.slow
+def test_the_python_blocks_run_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)  # one of them writes a file
+    dataset = load_dataset("mnist-mini")
+    x = torch.from_numpy(to_float(dataset.images[:200]))
+    labels = torch.from_numpy(dataset.labels[:200])
+    torch.manual_seed(0)
+    model = torch.nn.Sequential(
+        torch.nn.Linear(784, 64, bias=False),
+        torch.nn.ReLU(),
+        torch.nn.Linear(64, 64, bias=False),
+        torch.nn.ReLU(),
+        torch.nn.Linear(64, 10, bias=False),
+    )
+    optimiser = torch.optim.SGD(model.parameters(), lr=0.5)
+    for _ in range(60):
+        optimiser.zero_grad()
+        torch.nn.functional.cross_entropy(model(x), labels).backward()
+        optimiser.step()
+    names: dict[str, Any] = {"model": model, "x": x, "labels": labels, "mean": x.mean(0).double().numpy()}
+    found = blocks()
+    assert len(found) == 3
+    before = [parameter.detach().clone() for parameter in model.parameters()]
+    for block in found:
+        exec(compile(block, str(README), "exec"), names)
+    # A copy came back each time: the model is the one it was.
+    assert all(torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True))
+    assert names["night"].status == "done" and (tmp_path / "asleep.safetensors").is_file()
+    assert names["accuracy"](names["network"], x, labels) > 0.5
+    assert names["asleep"].projections[-1].transpose_of is not None
