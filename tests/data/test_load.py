@@ -48,6 +48,7 @@ def test_names() -> None:
     assert dataset_names() == (
         "cifar10",
         "cifar10-efficientnet",
+        "cifar10-efficientnet-128",
         "cifar10-resnet50",
         "cifar10-vgg",
         "fashion-mnist",
@@ -57,6 +58,7 @@ def test_names() -> None:
         "mnist-mini",
         "tiny-imagenet-100",
         "tiny-imagenet-100-efficientnet",
+        "tiny-imagenet-100-efficientnet-128",
         "tiny-imagenet-100-resnet50",
     )
 
