@@ -30,6 +30,7 @@ from importlib import resources
 from typing import Any
 
 from neurosleep.errors import SettingsError
+from neurosleep.experiments._kinds import PLAIN, kinds_of
 from neurosleep.experiments.settings import apply_changes, check_strategies, read_experiment
 
 __all__ = ["Parameter", "Space", "search_space"]
@@ -153,7 +154,7 @@ def search_space(experiment: str, strategy: str, settings: Mapping[str, Any], ke
     """
     table = {
         key: entry
-        for key, entry in _find_table(experiment, strategy, settings["network"]["kind"]).items()
+        for key, entry in _find_table(experiment, strategy, kinds_of(settings)[0]).items()
         if not any(f"{key}.".startswith(f"{path}.") or path.startswith(f"{key}.") for path in kept)
     }
     base = apply_changes(settings, [])
@@ -211,7 +212,7 @@ def _sources(experiment: str, kind: str) -> Iterator[tuple[str, dict[str, Any]]]
         yield file, content
         file = content.get("extends")
     # What is varied there are settings of the feed-forward network.
-    for group in dict.fromkeys([*groups, *([_DEFAULT_GROUP] if kind == "mlp" else [])]):
+    for group in dict.fromkeys([*groups, *([_DEFAULT_GROUP] if kind == PLAIN[0] else [])]):
         yield f"{group}/tune.toml", _group_file(group)
 
 
@@ -323,8 +324,10 @@ def _value_at(settings: Mapping[str, Any], path: str) -> Any:
     value: Any = settings
     for part in path.split("."):
         value = value.get(part) if isinstance(value, Mapping) else None
-    if path == "sleep.thresholds" and value is None:
-        return [1.0] * (len(settings["network"]["sizes"]) - 1)
+    # Where nothing is said, every layer has the same.
+    same = {"sleep.thresholds": 1.0, "wake.lr_per_layer": settings["wake"].get("lr")}
+    if value is None and same.get(path) is not None:
+        return [same[path]] * (len(settings["network"]["sizes"]) - 1)
     return value
 
 

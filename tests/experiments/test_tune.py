@@ -31,6 +31,7 @@ from neurosleep.experiments import (
     tune,
     with_tuned,
 )
+from neurosleep.experiments._kinds import kinds_of
 from neurosleep.experiments._space import Space
 from neurosleep.experiments._tune import SAMPLERS
 from neurosleep.experiments._tuned import command_with_data, tuned_names
@@ -88,12 +89,24 @@ def test_the_best_trial_is_what_a_run_with_its_settings_gives(
     assert apply_changes(wanted.space.base, list(found["best"].items())) == settings
 
 
-def test_the_first_trial_is_the_experiment_itself(whole: tuple[TuneRequest, dict[str, Any]]) -> None:
+def test_the_first_trial_is_the_start_of_the_space(whole: tuple[TuneRequest, dict[str, Any]]) -> None:
     wanted, _ = whole
     first, _ = points(wanted)[0]
-    assert first["wake.lr"] == 0.1
-    assert first["sleep.rule.inc"] == 0.032064
-    assert json.loads(first["sleep.rule.factor"]) == "steep"
+    assert first["sleep.rule.inc"] == 0.0128
+    # The output layer has a rate of its own, whatever the number of layers.
+    assert (first["wake.lr_per_layer.:-1"], first["wake.lr_per_layer.-1"]) == (0.1, 0.01)
+
+
+def test_without_a_start_the_first_trial_is_the_experiment_itself(tmp_path: Path) -> None:
+    settings = apply_changes(load_settings("src2022/mnist")[1], SMALL)
+    table = {
+        "wake.lr": {"low": 0.01, "high": 0.3, "log": True},
+        "sleep.rule.factor": {"choices": ["constant", "steep"]},
+    }
+    wanted = request(tmp_path, trials=1, space=_space(settings, table))
+    tune(wanted)
+    ((first, _),) = points(wanted)
+    assert first["wake.lr"] == 0.1 and json.loads(first["sleep.rule.factor"]) == "steep"
 
 
 def test_the_file_says_how_its_settings_were_found(whole: tuple[TuneRequest, dict[str, Any]]) -> None:
@@ -104,7 +117,7 @@ def test_the_file_says_how_its_settings_were_found(whole: tuple[TuneRequest, dic
     assert (header["strategy"], header["sampler"], header["trials"]) == ("src", "tpe", 5)
     assert (header["split"], header["tuning_seeds"]) == ("validation", [100])
     assert header["validation"] == {"mean": found["validation"]["mean"], "n": 1}
-    assert header["space"]["wake.lr"] == {"low": 0.01, "high": 0.3, "log": True}
+    assert header["space"]["sleep.rule.inc"] == {"low": 0.004, "high": 0.06, "log": True, "start": 0.0128}
     # What --set fixed was not searched, so it is not in the search space.
     assert not [key for key in header["space"] if key.startswith(("sleep.thresholds", "wake.epochs", "network"))]
     assert header["command"] == "neurosleep"
@@ -501,10 +514,10 @@ def test_choices_may_be_lists(tmp_path: Path) -> None:
 
 
 def test_pairs_take_the_spaces_of_their_parts() -> None:
-    _, settings = load_settings("src2022/mnist")
-    pair = {p.name for p in search_space("src2022/mnist", "ewc+src", settings).parameters}
+    _, settings = load_settings("src2022/cifar10")
+    pair = {p.name for p in search_space("src2022/cifar10", "ewc+src", settings).parameters}
     for part in ("ewc", "src"):
-        assert {p.name for p in search_space("src2022/mnist", part, settings).parameters} <= pair
+        assert {p.name for p in search_space("src2022/cifar10", part, settings).parameters} <= pair
 
 
 def _has_space(experiment: str, strategy: str, settings: dict[str, Any]) -> bool:
@@ -522,7 +535,7 @@ def test_the_packaged_spaces_fit_every_experiment_and_hold_its_settings(experime
         if strategy.startswith("joint"):  # a bound, not a competitor
             continue
         _, settings = load_settings(experiment)
-        if settings["network"]["kind"] != "mlp" and not _has_space(experiment, strategy, settings):
+        if kinds_of(settings)[0] != "mlp" and not _has_space(experiment, strategy, settings):
             continue  # its group offers no search for this strategy, and says so
         space = search_space(experiment, strategy, settings)
         start = space.start()
