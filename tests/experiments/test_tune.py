@@ -119,7 +119,7 @@ def test_the_file_says_how_its_settings_were_found(whole: tuple[TuneRequest, dic
     assert header["validation"] == {"mean": found["validation"]["mean"], "n": 1}
     assert header["space"]["sleep.rule.inc"] == {"low": 0.004, "high": 0.06, "log": True, "start": 0.0128}
     # What --set fixed was not searched, so it is not in the search space.
-    assert not [key for key in header["space"] if key.startswith(("sleep.thresholds", "wake.epochs", "network"))]
+    assert not [key for key in header["space"] if key.startswith(("sleep.thresholds", "wake.epochs", "network.sizes"))]
     assert header["command"] == "neurosleep"
 
 
