@@ -241,6 +241,15 @@ class DendriticMLP(EquilibriumNetwork):
         """Settle without gradient, calling ``after(step, states)`` after each; it may change the states in place."""
         return self._fast(drive, states, steps, targets, beta, after)[0]
 
+    def straight_through(self, drive: Drive, before: list[Tensor], after: list[Tensor]) -> Tensor:
+        """See :meth:`EquilibriumNetwork.straight_through`; a branch rectified to zero still gets no gradient."""
+        last = self._layers(drive)[-1]
+        total = drive.sums[1]
+        if len(before) > 1:
+            total = branch_mean(branch_inputs(before[-2], last.basal, last.bias), self.branches[0])
+        flat = self._activations[-1].slope(total.detach()) == 0
+        return after[-1] + flat * (total - total.detach())
+
     def _aim(self, states: list[Tensor], targets: Tensor | None, beta: float) -> Tensor | None:
         if not beta:
             return None

@@ -296,6 +296,15 @@ class EquilibriumConv(EquilibriumNetwork):
             residual = torch.stack([(s - b).abs().amax() for s, b in zip(last, before, strict=True)])
         return Settled(last, residual)
 
+    def straight_through(self, drive: Drive, before: list[Tensor], after: list[Tensor]) -> Tensor:
+        """See :meth:`EquilibriumNetwork.straight_through`; a soft-max read-out is never clipped."""
+        if self.read_out_kind == "softmax-read-out":
+            return after[-1]
+        last = self._full[-1]
+        total = F.linear(before[-2], last.weight, last.bias)
+        flat = self.activations[-1].slope(total.detach()) == 0
+        return after[-1] + flat * (total - total.detach())
+
     # --- learning -------------------------------------------------------------------------------------------------
 
     @torch.no_grad()

@@ -13,7 +13,7 @@ from neurosleep.data import load_dataset, to_float
 from neurosleep.errors import SettingsError, UnsupportedError
 from neurosleep.functional import HeterogeneousSteps, torch_generator
 from neurosleep.learning import BPTT, Batch, EquilibriumPropagation, accuracy
-from neurosleep.networks import EquilibriumMLP
+from neurosleep.networks import DendriticMLP, EquilibriumConv, EquilibriumMLP, EquilibriumNetwork
 
 SIZES = (6, 8, 7, 4)
 
@@ -32,15 +32,19 @@ def data(n: int = 5) -> tuple[Tensor, Tensor]:
     return torch.rand(n, SIZES[0], generator=g, dtype=torch.float64), torch.randint(SIZES[-1], (n,), generator=g)
 
 
-def gradients(learning: EquilibriumPropagation | BPTT, net: EquilibriumMLP) -> list[Tensor]:
+def learn(learning: EquilibriumPropagation | BPTT, net: EquilibriumNetwork, x: Tensor, targets: Tensor) -> list[Tensor]:
     """What one step of training hands to the optimiser, as a hook sees it."""
     found: list[Tensor] = []
 
     def keep(batch: Batch) -> None:
         found.extend(p.grad.clone() for p in net.trained if p.grad is not None)
 
-    list(learning.fit(net, *data(), learning.state(net), streams, after_backward=keep))
+    list(learning.fit(net, x, targets, learning.state(net), streams, after_backward=keep))
     return found
+
+
+def gradients(learning: EquilibriumPropagation | BPTT, net: EquilibriumMLP) -> list[Tensor]:
+    return learn(learning, net, *data())
 
 
 CASES = [
@@ -192,6 +196,55 @@ def test_straight_through_the_error_of_a_clipped_output_reaches_its_sum(settings
     for steps in (1, 5):
         both = [gradients(BPTT(gradient_steps=steps, lr=0.1, straight_through=way), made())[2] for way in (False, True)]
         assert torch.equal(*both) == (steps == 1)
+
+
+@pytest.mark.parametrize("kind", ["dendritic", "conv"])
+def test_straight_through_works_in_networks_with_dendrites_and_convolutions(kind: str) -> None:
+    """A clipped output unit gets the gradient of its summed input; the others are as before."""
+    generator = torch_generator(3, "init")
+    x, targets = torch.rand(5, 16, generator=generator), torch.tensor([0, 1, 2, 3, 0])
+    made: list[EquilibriumNetwork] = []
+    for _ in range(2):
+        if kind == "conv":
+            source = torch_generator(1, "init")
+            net: EquilibriumNetwork = EquilibriumConv(
+                (4, 4, 1), (3,), fc=(4,), read_out="squared-error", activation="hard_sigmoid", generator=source
+            )
+        else:
+            net = DendriticMLP([16, 6, 4], generator=torch_generator(1, "init"))
+        with torch.no_grad():
+            bias = net.trained[-1].view(-1, 4)  # per branch, where there are branches
+            bias[:, 0], bias[:, 1:] = 5.0, 0.3
+        made.append(net.double())
+    x = x.double()
+    with torch.no_grad():
+        output = made[0].activities(x)[-1]
+        hidden = made[0].settle(made[0].start(x), made[0].zeros(x), made[0].free_steps - 1).states[-2]
+    plain, through = (
+        learn(BPTT(gradient_steps=1, lr=0.1, straight_through=way), net, x, targets)
+        for way, net in zip((False, True), made, strict=True)
+    )
+    assert bool((output[:, 0] == 1).all()) and not bool((output[:, 1:] == 1).any())
+    error = (output[:, 0] - (targets == 0).double()) / len(x)
+    rows = plain[-2].view(-1, 4, hidden.shape[1]), through[-2].view(-1, 4, hidden.shape[1])
+    assert not rows[0][:, 0].any()
+    expected = error @ hidden / len(rows[0])
+    mask = made[0].masks[-2] if isinstance(made[0], DendriticMLP) else None
+    for branch, found in enumerate(rows[1][:, 0]):
+        kept = 1.0 if mask is None else mask.view(-1, 4, hidden.shape[1])[branch, 0]
+        torch.testing.assert_close(found, expected * kept, rtol=1e-9, atol=1e-12)
+    torch.testing.assert_close(rows[1][:, 1:], rows[0][:, 1:], rtol=1e-9, atol=1e-12)
+
+
+def test_a_soft_max_read_out_on_convolutions_needs_no_way_straight_through() -> None:
+    source = torch_generator(1, "init")
+    x, targets = torch.rand(5, 16, generator=source), torch.tensor([0, 1, 2, 3, 0])
+    ways = []
+    for way in (False, True):
+        net = EquilibriumConv((4, 4, 1), (3,), fc=(4,), generator=torch_generator(1, "init"))
+        ways.append(learn(BPTT(gradient_steps=4, lr=0.1, straight_through=way), net, x, targets))
+    for one, other in zip(*ways, strict=True):
+        assert torch.equal(one, other)
 
 
 def test_straight_through_changes_nothing_where_no_output_is_clipped() -> None:
