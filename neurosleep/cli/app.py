@@ -255,6 +255,9 @@ def tune(
     changes: Annotated[
         list[str] | None, typer.Option("--set", help="key=value, which is then not varied; may be given again.")
     ] = None,
+    variant: Annotated[
+        str | None, typer.Option(help="Variant in the experiment's file; else what it begins with.")
+    ] = None,
     prune: Annotated[bool, typer.Option("--prune", help="Give a trial up below the median of the others.")] = False,
     engine: Annotated[str | None, typer.Option(help="Engine that steps the sleeping network.")] = None,
     data: Data = None,
@@ -268,19 +271,21 @@ def tune(
         from neurosleep.errors import SettingsError
         from neurosleep.experiments import TuneRequest, parse_change, search_space
         from neurosleep.experiments import tune as search
-        from neurosleep.experiments.settings import check_strategies
+        from neurosleep.experiments.settings import check_strategies, default_variants, variant_names
 
         check_strategies([strategy])
-        runs = _requests(experiment, [strategy], range(1), changes or [], engine, data, out, resume)
-        if len(runs) > 1:
+        names = [variant] if variant else list(default_variants(experiment))
+        if len(names) > 1:
             raise SettingsError(
-                f"The experiment {experiment!r} has {len(runs)} variants.", expected="a TOML file of one of them"
+                f"The experiment {experiment!r} has {len(names)} usual variants.",
+                expected="--variant with one of: " + ", ".join(["default", *variant_names(experiment)]),
             )
+        runs = _requests(experiment, [strategy], range(1), changes or [], engine, data, out, resume, names)
         kept = [parse_change(text)[0] for text in changes or []]
         if "data.split" in kept:
             raise SettingsError("--set data.split has no place here.", expected="the validation split, always")
         space = search_space(experiment, strategy, runs[0].settings, kept)
-        request = TuneRequest(runs[0], space, trials, sampler, seed, seeds, prune)
+        request = TuneRequest(runs[0], space, trials, sampler, seed, seeds, prune, names[0])
         with _progress([f"trial {number}" for number in range(trials)]) as progress:
             found = search(request, jobs=jobs, report=progress)
 

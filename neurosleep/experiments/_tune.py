@@ -54,6 +54,8 @@ class TuneRequest:
         Number of tuning seeds, 100 and following, over which a trial is averaged.
     prune:
         Give a trial up when its mean so far is below the median of the earlier ones.
+    variant:
+        The variant of the experiment's file whose settings are searched.
     """
 
     run: RunRequest
@@ -63,6 +65,7 @@ class TuneRequest:
     seed: int = 0
     seeds: int = 3
     prune: bool = False
+    variant: str = "default"
 
     @property
     def tuning_seeds(self) -> tuple[int, ...]:
@@ -72,7 +75,8 @@ class TuneRequest:
     @property
     def file(self) -> Path:
         """The settings file that is written."""
-        return Path(self.run.out, self.run.experiment, f"{self.run.strategy}.toml")
+        name = f"{self.run.strategy}.toml" if self.variant == "default" else f"{self.variant}.{self.run.strategy}.toml"
+        return Path(self.run.out, self.run.experiment, name)
 
     @property
     def folder(self) -> Path:
@@ -270,6 +274,7 @@ def _finish(request: TuneRequest, study: Study) -> dict[str, Any]:
     last = max(trial.datetime_complete for trial in finished if trial.datetime_complete is not None)
     header = {
         "experiment": request.run.experiment,
+        "variant": None if request.variant == "default" else request.variant,
         "strategy": request.run.strategy,
         "date": last.date().isoformat(),
         "commit": own_commit(),

@@ -22,9 +22,18 @@ from neurosleep.experiments.settings import (
     experiment_names,
     load_settings,
     read_experiment,
+    variant_names,
 )
 
-__all__ = ["command_with_data", "load_tuned", "tuned_file", "tuned_names", "tuned_record", "with_tuned"]
+__all__ = [
+    "command_with_data",
+    "load_tuned",
+    "tuned_file",
+    "tuned_names",
+    "tuned_record",
+    "tuned_variant",
+    "with_tuned",
+]
 
 
 def _folder(experiment: str) -> tuple[Path, str]:
@@ -35,42 +44,57 @@ def _folder(experiment: str) -> tuple[Path, str]:
     return Path(str(resources.files("neurosleep") / "experiments"), group, "tuned"), name
 
 
-def tuned_names(experiment: str) -> tuple[str, ...]:
-    """The strategies that have tuned settings beside ``experiment``."""
+def _file(experiment: str, strategy: str, variant: str) -> Path:
+    folder, name = _folder(experiment)
+    return folder / ".".join([name, *([] if variant == "default" else [variant]), strategy, "toml"])
+
+
+def tuned_variant(experiment: str, name: str) -> str:
+    """The variant of the experiment's file that ``name`` begins with, before any changes; else ``default``."""
+    first = name.partition(",")[0]
+    return first if first in variant_names(experiment) else "default"
+
+
+def tuned_names(experiment: str, variant: str = "default") -> tuple[str, ...]:
+    """The strategies that have tuned settings beside ``experiment``, in this ``variant`` of it."""
     folder, name = _folder(experiment)
     found = (file.name for file in folder.glob("*.toml")) if folder.is_dir() else ()
-    return tuple(sorted(file[len(name) + 1 : -5] for file in found if file.startswith(f"{name}.")))
+    # A strategy has no dot in its name, a variant may have.
+    parts = (file.removesuffix(".toml").rpartition(".") for file in found)
+    own = name if variant == "default" else f"{name}.{variant}"
+    return tuple(sorted(strategy for before, _, strategy in parts if before == own))
 
 
-def load_tuned(experiment: str, strategy: str) -> dict[str, Any]:
-    """The settings found for ``strategy``.
+def load_tuned(experiment: str, strategy: str, variant: str = "default") -> dict[str, Any]:
+    """The settings found for ``strategy`` in a ``variant`` of the experiment's file.
 
     Raises
     ------
     SettingsError
         If there are none, or the file that holds them cannot be read (see :func:`load_settings`).
     """
-    if strategy not in tuned_names(experiment):
+    names = tuned_names(experiment, variant)
+    if strategy not in names:
+        what, option = ("", "") if variant == "default" else (f" in the variant {variant!r}", f" --variant {variant}")
         raise SettingsError(
-            f"There are no tuned settings for {strategy!r} beside {experiment!r}.",
-            expected="one of: " + (", ".join(tuned_names(experiment)) or "none so far"),
-            hint=f"neurosleep tune {experiment} --strategy {strategy} --trials N finds some",
+            f"There are no tuned settings for {strategy!r} beside {experiment!r}{what}.",
+            expected="one of: " + (", ".join(names) or "none so far"),
+            hint=f"neurosleep tune {experiment}{option} --strategy {strategy} --trials N finds some",
         )
-    folder, stem = _folder(experiment)
-    return load_settings(str(folder / f"{stem}.{strategy}.toml"))[1]
+    return load_settings(str(_file(experiment, strategy, variant)))[1]
 
 
-def tuned_record(experiment: str, strategy: str) -> dict[str, Any]:
+def tuned_record(experiment: str, strategy: str, variant: str = "default") -> dict[str, Any]:
     """How the settings for ``strategy`` were found: the table ``tuned`` of their file; raises as :func:`load_tuned`."""
-    load_tuned(experiment, strategy)
-    folder, stem = _folder(experiment)
-    found: dict[str, Any] = read_experiment(str(folder / f"{stem}.{strategy}.toml"))[1].get("tuned", {})
+    load_tuned(experiment, strategy, variant)
+    found: dict[str, Any] = read_experiment(str(_file(experiment, strategy, variant)))[1].get("tuned", {})
     return found
 
 
 def with_tuned(request: RunRequest, experiment: str, changes: Sequence[tuple[str, Any]]) -> RunRequest:
     """``request`` with the tuned settings of its strategy, changed by ``changes``, in a variant of its own."""
-    settings = apply_changes(load_tuned(experiment, request.strategy), changes)
+    base = tuned_variant(experiment, request.variant)
+    settings = apply_changes(load_tuned(experiment, request.strategy, base), changes)
     variant = "tuned" if request.variant == "default" else f"tuned,{request.variant}"
     return replace(request, settings=settings, variant=variant)
 
@@ -84,6 +108,8 @@ def tuned_file(settings: Mapping[str, Any], header: Mapping[str, Any], space: Ma
     # The keys of the space are in quotes: each names one setting, not a table.
     ranges = [f"{json.dumps(key)} = {_toml_value(entry)}" for key, entry in space.items()]
     source = header["experiment"] if header["experiment"] in experiment_names() else f"{header['experiment']}.toml"
+    if header.get("variant"):
+        source += f" ({header['variant']})"
     return "\n".join(
         [
             f"# Settings of {source} for the strategy {header['strategy']}, found by neurosleep tune; how: at the end.",

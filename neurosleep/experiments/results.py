@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from neurosleep.errors import RunFolderError, SettingsError
-from neurosleep.experiments._tuned import load_tuned, tuned_record
+from neurosleep.experiments._tuned import load_tuned, tuned_record, tuned_variant
 from neurosleep.experiments.settings import (
     Published,
     change_text,
@@ -104,12 +104,16 @@ def _published(experiment: str, variant: str) -> dict[str, Published]:
 def _changes(run: Path, experiment: str, variant: str, strategy: str) -> str:
     """The options that a run was made with: from its settings where they lie beside its metrics, else its variant."""
     name, _, rest = variant.partition(",")
+    known: str | None = None
+    tuned = False
     try:
         known = name if name in variant_names(experiment) else None
         tuned = name == "tuned" and not known
+        if tuned and tuned_variant(experiment, rest) != "default":
+            known, _, rest = rest.partition(",")
     except SettingsError:
-        known, tuned = None, False
-    option = f" --variant {known}" if known else " --tuned" if tuned else ""
+        pass
+    option = (" --tuned" if tuned else "") + (f" --variant {known}" if known else "")
     if not (run / "config.toml").is_file():
         text = rest if option else variant
         named = [] if text in ("", "default") else _from_name(text)
@@ -118,7 +122,7 @@ def _changes(run: Path, experiment: str, variant: str, strategy: str) -> str:
         changes = named
     else:
         try:
-            before = load_tuned(experiment, strategy) if tuned else None
+            before = load_tuned(experiment, strategy, known or "default") if tuned else None
             if before is None:
                 _, before = load_settings(experiment, strategy=strategy, variant=known)
             changes = changes_between(before, load_settings(str(run / "config.toml"))[1])
@@ -191,10 +195,11 @@ def _bounds(runs: Iterable[dict[str, Any]], experiment: str, variant: str) -> st
 
 def _settings_of(experiment: str, variant: str, strategy: str) -> str:
     """Where the settings come from: the experiment's file, one of its variants, changes of it, or a search."""
-    if variant.partition(",")[0] != "tuned":
+    name, _, rest = variant.partition(",")
+    if name != "tuned":
         return "of the experiment" if variant == "default" else "of the variant"
     try:
-        record = tuned_record(experiment, strategy)
+        record = tuned_record(experiment, strategy, tuned_variant(experiment, rest))
     except SettingsError:
         return "tuned"
     validation = record.get("validation", {}).get("mean")
@@ -243,6 +248,16 @@ def _rows(
     return rows
 
 
+def _notes(experiment: str, variant: str) -> dict[str, str]:
+    """What the experiment's file says of the figures of a variant, or of the same with settings from a search."""
+    if experiment not in experiment_names():
+        return {}
+    name, _, rest = variant.partition(",")
+    if name == "tuned" and tuned_variant(experiment, rest) != "default":
+        name = f"tuned,{tuned_variant(experiment, rest)}"
+    return load_notes(experiment).get(name, {})
+
+
 def results_page(folder: Path) -> tuple[str, int]:
     """The page as Markdown, and its number of rows, from the metrics below ``folder``.
 
@@ -276,8 +291,7 @@ def results_page(folder: Path) -> tuple[str, int]:
                 lines.append(f"| {' | '.join(row)} |")
                 rows += 1
         lines += ["", *(f"    {command}" for command in _commands(experiment, variant, members))]
-        name = variant if variant in ("default", "tuned") else variant.partition(",")[0]
-        notes = load_notes(experiment).get(name, {}) if experiment in experiment_names() else {}
+        notes = _notes(experiment, variant)
         for strategy in dict.fromkeys(run["strategy"] for run in members.values()):
             if strategy in notes:
                 lines += ["", f"*{strategy}*: {notes[strategy]}"]

@@ -104,7 +104,7 @@ def test_commands_have_the_changes_of_a_variant(tmp_path: Path) -> None:
 
 def test_commands_name_the_tuned_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     found = apply_changes(load_settings("src2022/mnist")[1], [("sleep.steps", 9000), ("wake.lr", 0.07)])
-    monkeypatch.setattr(results, "load_tuned", lambda experiment, strategy: found)
+    monkeypatch.setattr(results, "load_tuned", lambda experiment, strategy, variant: found)
     begin = "neurosleep run src2022/mnist --strategy src --seeds 1 --data DIR --out OUT --tuned"
     folder = add(tmp_path, "src", 0, 0.4, variant="tuned")
     (folder / "config.toml").write_text(dump_toml(found))
@@ -117,11 +117,18 @@ def test_commands_of_a_variant_without_its_settings_come_from_its_name(tmp_path:
     begin = "neurosleep run src2022/mnist --strategy src --seeds 1 --data DIR --out OUT"
     for variant, options in (
         ("tuned", " --tuned"),
+        ("tuned,wake.lr=0.08", " --tuned --set wake.lr=0.08"),
         ("faithful=true,sleep.steps=300", " --set faithful=true --set sleep.steps=300"),
         ("sleep.thresholds=_1.0_ 2.0_ 3.0_", "  # and --set as the name of the variant says"),
     ):
         add(tmp_path / variant, "src", 0, 0.4, variant=variant)
         assert commands(results_page(tmp_path / variant)[0]) == [begin + options]
+
+
+def test_tuned_settings_of_a_variant_are_named_as_such(tmp_path: Path) -> None:
+    begin = "neurosleep run src2022/mnist-rehearsal --strategy src --seeds 1 --data DIR --out OUT --tuned"
+    add(tmp_path, "src", 0, 0.4, experiment="src2022/mnist-rehearsal", variant="tuned,fraction-0.05,wake.lr=0.08")
+    assert commands(results_page(tmp_path)[0]) == [f"{begin} --variant fraction-0.05 --set wake.lr=0.08"]
 
 
 def test_other_data_and_experiments_of_ones_own_have_nothing_published_beside_them(tmp_path: Path) -> None:
@@ -148,7 +155,7 @@ def test_tuned_rows_say_how_long_was_searched_and_what_was_found(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     record = {"trials": 26, "validation": {"mean": 0.6629}}
-    monkeypatch.setattr(results, "tuned_record", lambda experiment, strategy: record)
+    monkeypatch.setattr(results, "tuned_record", lambda experiment, strategy, variant: record)
     add(tmp_path, "src", 0, 0.6, variant="tuned")
     assert "| tuned, 26 trials, validation 66.29 |" in results_page(tmp_path)[0]
 

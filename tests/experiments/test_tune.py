@@ -16,7 +16,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
+from neurosleep.cli.app import app
 from neurosleep.errors import ConversionError, NeurosleepError, RunFolderError, SettingsError, UnknownNameError
 from neurosleep.experiments import (
     RunRequest,
@@ -34,8 +36,8 @@ from neurosleep.experiments import (
 from neurosleep.experiments._kinds import kinds_of
 from neurosleep.experiments._space import Space
 from neurosleep.experiments._tune import SAMPLERS
-from neurosleep.experiments._tuned import command_with_data, tuned_names
-from neurosleep.experiments.settings import STRATEGIES, sleep_settings
+from neurosleep.experiments._tuned import command_with_data, tuned_names, tuned_record
+from neurosleep.experiments.settings import STRATEGIES, sleep_settings, variant_names
 
 SMALL: list[tuple[str, Any]] = [
     ("data.name", "mnist-mini"),
@@ -633,15 +635,61 @@ def test_tuned_settings_beside_an_experiment_are_picked_up(
         load_tuned(str(own), "sequential")
 
 
+def test_a_variant_has_tuned_settings_of_its_own(tmp_path: Path) -> None:
+    """Named on the command line, kept apart from those of the experiment and run with ``--tuned --variant``."""
+    own = tmp_path / "mine.toml"
+    small = "\n".join(f'"{key}" = {json.dumps(value)}' for key, value in SMALL if key != "data.name")
+    own.write_text(
+        f'default_variants = ["v-0.5", "w"]\n[data]\nname = "mnist-mini"\n[variants."v-0.5"]\n{small}\n[variants.w]\n'
+        '[tune.sequential]\n"wake.lr" = { low = 0.01, high = 0.02 }\n'
+    )
+    search = [
+        "tune",
+        str(own),
+        "--strategy",
+        "sequential",
+        "--trials",
+        "2",
+        "--seeds",
+        "1",
+        "--out",
+        str(tmp_path / "o"),
+    ]
+    refused = CliRunner().invoke(app, search)
+    assert refused.exit_code == 2 and "v-0.5" in refused.output
+    done = CliRunner().invoke(app, [*search, "--variant", "v-0.5", "--json"])
+    assert done.exit_code == 0, done.output
+    file = Path(json.loads(done.stdout)["file"])
+    assert file.name == "v-0.5.sequential.toml"
+    (tmp_path / "tuned").mkdir()
+    (tmp_path / "tuned" / "mine.v-0.5.sequential.toml").write_bytes(file.read_bytes())
+    assert (tuned_names(str(own)), tuned_names(str(own), "v-0.5")) == ((), ("sequential",))
+    assert tuned_record(str(own), "sequential", "v-0.5")["variant"] == "v-0.5"
+
+    run = ["run", str(own), "--strategy", "sequential", "--tuned", "--out", str(tmp_path / "r"), "--json"]
+    missing = CliRunner().invoke(app, run)
+    assert missing.exit_code == 2 and "--variant w" in missing.output
+    done = CliRunner().invoke(app, [*run, "--variant", "v-0.5", "--set", "wake.epochs=1"])
+    assert done.exit_code == 0, done.output
+    (summary,) = json.loads(done.stdout)["summary"]
+    assert summary["variant"].startswith("tuned,v-0.5")
+    assert load_settings(str(next((tmp_path / "r").rglob("config.toml"))))[1]["wake"]["lr"] == pytest.approx(
+        load_tuned(str(own), "sequential", "v-0.5")["wake"]["lr"]
+    )
+
+
 @pytest.mark.parametrize("experiment", experiment_names())
 def test_the_committed_tuned_settings_say_what_they_are_for(experiment: str) -> None:
-    for strategy in tuned_names(experiment):
-        settings = load_tuned(experiment, strategy)
+    found = [(v, s) for v in ("default", *variant_names(experiment)) for s in tuned_names(experiment, v)]
+    for variant, strategy in found:
+        settings = load_tuned(experiment, strategy, variant)
         assert settings["data"]["split"] == "test"
         group, _, name = experiment.rpartition("/")
-        file = Path(_tune.__file__).parent / group / "tuned" / f"{name}.{strategy}.toml"
+        middle = "" if variant == "default" else f".{variant}"
+        file = Path(_tune.__file__).parent / group / "tuned" / f"{name}{middle}.{strategy}.toml"
         header = tomllib.loads(file.read_text(encoding="utf-8"))["tuned"]
         assert (header["experiment"], header["strategy"]) == (experiment, strategy)
+        assert header.get("variant", "default") == variant
         assert header["split"] == "validation"
         assert min(header["tuning_seeds"]) >= 100
 
