@@ -377,6 +377,7 @@ def _metrics(request: RunRequest, strategy: Strategy, progress: Progress, tests:
     further = {f"accuracy_all_{name}": over(rows[-1]) for name, rows in progress.read_outs.items() if done}
     if strategy.sleeps and done:
         further["accuracy_all_before_last_sleep"] = over(progress.before_sleep[-1])
+    labels = torch.cat([torch.as_tensor(task.test_labels) for task in tests]).long()
     divergence = next((night["divergence"] for night in progress.nights if night["divergence"]), None)
     return {
         "experiment": request.experiment,
@@ -391,6 +392,8 @@ def _metrics(request: RunRequest, strategy: Strategy, progress: Progress, tests:
         **({"note": request.settings["note"]} if request.settings["note"] is not None else {}),
         "results": {"accuracy_all": overall if done else None} | further,
         "accuracy_all": overall if done else None,
+        # What naming the most frequent class every time would reach.
+        "accuracy_of_a_guess": int(torch.bincount(labels).max()) / len(labels),
         "accuracy_per_task": last,
         "accuracy_matrix": progress.after,
         "accuracy_before_sleep": progress.before_sleep if strategy.sleeps else None,

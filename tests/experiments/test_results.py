@@ -60,6 +60,15 @@ def test_rows_say_what_is_published_where_and_how_ours_compares(tmp_path: Path) 
     assert "within one published sd" in results_page(tmp_path)[0]
 
 
+def test_runs_no_better_than_a_guess_are_counted(tmp_path: Path) -> None:
+    for seed, accuracy in enumerate((0.1135, 0.097, 0.5, None)):
+        add(tmp_path, "si", seed, accuracy, accuracy_of_a_guess=0.1135, status="done" if accuracy else "diverged")
+    add(tmp_path, "ewc", 0, 0.05)  # metrics of an earlier version: not known
+    page = results_page(tmp_path)[0]
+    assert "| 23.68 ± 22.80 | 3 | - | 1, 2 at chance |" in page
+    assert "| 5.00 | 1 | - | 0 |" in page
+
+
 def test_further_seeds_and_read_outs_stand_beside_the_reported_figure(tmp_path: Path) -> None:
     for seed, accuracy in ((0, 0.4), (9, 0.5), (10, 0.7), (11, 0.9)):
         results = {"accuracy_all": accuracy, "accuracy_all_nearest_mean": accuracy / 2}

@@ -126,6 +126,7 @@ def test_metrics_are_what_the_phases_gave(whole: tuple[RunRequest, dict[str, Any
     # Every task has as many test images, so the whole is the plain mean of the last row.
     assert metrics["accuracy_all"] == pytest.approx(np.mean(metrics["accuracy_matrix"][-1]))
     assert metrics["accuracy_per_task"] == metrics["accuracy_matrix"][-1]
+    assert 0 < metrics["accuracy_of_a_guess"] <= 1
     with (wanted.folder.path / "accuracy.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == 5 * 2 * 5
