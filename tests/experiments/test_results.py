@@ -65,7 +65,7 @@ def test_runs_no_better_than_a_guess_are_counted(tmp_path: Path) -> None:
         add(tmp_path, "si", seed, accuracy, accuracy_of_a_guess=0.1135, status="done" if accuracy else "diverged")
     add(tmp_path, "ewc", 0, 0.05)  # metrics of an earlier version: not known
     page = results_page(tmp_path)[0]
-    assert "| 23.68 ± 22.80 | 3 | - | 1, 2 at chance |" in page
+    assert "| 23.68 ± 22.81 | 3 | - | 1, 2 at chance |" in page
     assert "| 5.00 | 1 | - | 0 |" in page
 
 
