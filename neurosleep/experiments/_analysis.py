@@ -1,4 +1,4 @@
-"""The analyses of a run's last sleep, as tables and figures in its folder."""
+"""The analyses of a run, as tables and figures in its folder: of its last sleep, or of a network that settles."""
 
 from __future__ import annotations
 
@@ -11,13 +11,24 @@ import numpy as np
 import torch
 
 from neurosleep import plot
-from neurosleep.analysis import Table, analyse_sleep, patch_drive, patch_weights
+from neurosleep.analysis import (
+    Table,
+    activation_spread,
+    analyse_sleep,
+    patch_drive,
+    patch_weights,
+    settling,
+    state_trajectories,
+)
 from neurosleep.data import Task, to_float
 from neurosleep.experiments.run_folder import write_whole
-from neurosleep.networks import MLP
+from neurosleep.networks import MLP, EquilibriumNetwork
 from neurosleep.spiking import Recording
 
-__all__ = ["write_analysis"]
+__all__ = ["write_analysis", "write_settling"]
+
+# Test images that settle for the tables of an equilibrium network.
+_SETTLING_IMAGES = 500
 
 
 def write_analysis(
@@ -35,6 +46,36 @@ def write_analysis(
     if len(before.weights) == 1 and len(tasks) > 1:
         tables["patch_drive"] = patch_drive(before, after, x, y, classes)
         tables["patch_weights"] = patch_weights(before, after, x, y, classes)
+    return _write(folder, tables)
+
+
+def write_settling(
+    folder: Path,
+    network: EquilibriumNetwork,
+    tasks: Sequence[Task],
+    *,
+    before: EquilibriumNetwork | None = None,
+    seed: int = 0,
+) -> list[Path]:
+    """Write how ``network`` settles, and how active its units are then, in the files of :func:`write_analysis`.
+
+    ``before`` is the same before its last sleep, if it slept: its tables are called ``..._before``. The images are the
+    first ones of each task's test images, some 500 in all.
+    """
+    each = max(1, _SETTLING_IMAGES // len(tasks))
+    images = np.concatenate([task.test_images[:each].reshape(len(task.test_images[:each]), -1) for task in tasks])
+    x = torch.from_numpy(to_float(images))
+    tables = {
+        "settling": settling(network, x),
+        "state_trajectories": state_trajectories(network, x, seed=seed),
+        "activation_spread": activation_spread(network, x),
+    }
+    if before is not None:
+        tables |= {"settling_before": settling(before, x), "activation_spread_before": activation_spread(before, x)}
+    return _write(folder, tables)
+
+
+def _write(folder: Path, tables: dict[str, Table]) -> list[Path]:
     written = []
     for name, table in tables.items():
         path = folder / "analysis" / f"{name}.csv"
@@ -54,10 +95,10 @@ def _drawings(name: str, table: Table) -> list[tuple[str, Callable[[Any], None]]
     """Name of each figure of a table, and the function that draws it."""
     if name == "patch_weights":
         return [(f"{name}_task{t}", partial(_draw, plot.patch_weights, table, task=t)) for t in (1, 2)]
-    function = getattr(plot, name, None)
+    function = getattr(plot, name.removesuffix("_before"), None)
     if function is None:
         return []
-    if name not in ("class_correlation", "task_specific_firing", "weight_histogram"):
+    if name not in ("class_correlation", "task_specific_firing", "weight_histogram", "state_trajectories"):
         return [(name, partial(_draw, function, table))]
     layers = dict.fromkeys(str(row["layer"]) for row in table.rows())
     found: list[tuple[str, Callable[[Any], None]]] = [

@@ -62,6 +62,9 @@ ANALYSES = {
     "stable_rank": "Stable rank of the weights before and after the last sleep",
     "patch_drive": "Input from each image to the outputs of its own and of the other task",
     "patch_weights": "Weights from the pixels of one image, of several and of none",
+    "settling": "How far the states still move in each step of the free phase",
+    "state_trajectories": "States of single units through the free phase of one image",
+    "activation_spread": "How active the units are after the free phase",
 }
 # A variant that is one point of a sweep, and what was changed beside it: fraction-0.01, k-100, overlap-12,analyse=true.
 SWEEP = re.compile(r"(?P<label>[A-Za-z][A-Za-z_-]*)-(?P<value>\d+(\.\d+)?)(?P<rest>,.*)?")

@@ -38,7 +38,7 @@ from neurosleep.continual import (
 )
 from neurosleep.data import RunningMean, Task
 from neurosleep.errors import RunFolderError, SettingsError, unknown_name
-from neurosleep.experiments._analysis import write_analysis
+from neurosleep.experiments._analysis import write_analysis, write_settling
 from neurosleep.experiments._commit import own_commit
 from neurosleep.experiments._kinds import CAN_SLEEP, kinds_of, make_network
 from neurosleep.experiments._report import write_run_figures
@@ -222,10 +222,6 @@ def _check_kinds(request: RunRequest, training: Learning) -> None:
             f"A network of kind {kind!r} cannot sleep: it has no spiking counterpart here.",
             expected=f"network.kind {' or '.join(CAN_SLEEP)}, or a strategy without src",
         )
-    if settings["analyse"] and kind != "mlp":
-        raise SettingsError(
-            "analyse is true, but its tables are of feed-forward networks.", expected="network.kind mlp"
-        )
     if "icarl" in request.strategy.split("+") and settings["icarl"]["faithful"] and kind != "mlp":
         raise SettingsError("icarl.faithful is a fault with dropout, which this network has not.", expected="false")
 
@@ -312,10 +308,14 @@ def run_one(request: RunRequest, report: Report = lambda text: None) -> dict[str
         def keep(phase: str, task: int) -> None:
             if settings["analyse"] and phase == "wake":
                 awake.load_state_dict(network.state_dict())
-            last = phase == "sleep" and task + 1 == len(learner.tasks)
-            if settings["analyse"] and last and learner.night is not None and progress.status == "done":
+            last = task + 1 == len(learner.tasks) and settings["analyse"] and progress.status == "done"
+            if last and isinstance(awake, EquilibriumNetwork) and isinstance(network, EquilibriumNetwork):
+                report("analysing the free phase")
+                before = awake if phase == "sleep" and learner.night is not None else None
+                write_settling(folder.path, network, tests, before=before, seed=request.seed)
+            elif last and phase == "sleep" and learner.night is not None:
                 report("analysing the last sleep")
-                assert isinstance(awake, MLP) and isinstance(network, MLP)  # as _check_kinds has seen to
+                assert isinstance(awake, MLP) and isinstance(network, MLP)
                 write_analysis(folder.path, awake, network, learner.night.recording, tests, seed=request.seed)
             if learner.night is not None and phase == "sleep":
                 recording = learner.night.recording

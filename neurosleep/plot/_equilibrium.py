@@ -28,8 +28,10 @@ def settling(data: Data, *, ax: Axes | None = None) -> Axes:
     for name, colour in zip(layers, task_colours(len(layers)), strict=True):
         own = chosen(rows, "layer", name)
         step, residual = np.array(numbers(own, "step")), np.array(numbers(own, "residual"))
-        # Where nothing moves any more there is nothing on a logarithmic scale.
-        ax.plot(step, np.where(residual > 0, residual, np.nan), color=colour, linewidth=1.8, label=plain(name))
+        # A logarithmic scale has no zero. Layers may take turns, every other step without a change: join what is left.
+        moves = residual > 0
+        ax.plot(step[moves], residual[moves], color=colour, linewidth=1.4, marker="o", markersize=3, label=plain(name))
+    ax.set_xlim(0, max(numbers(rows, "step")) + 0.5)
     ax.set_yscale("log")
     ax.set_xlabel("step of the free phase")
     ax.set_ylabel("largest change of a state")

@@ -1,4 +1,4 @@
-"""A run with ``analyse`` leaves the analyses of its last sleep in its folder, as tables and as pictures."""
+"""A run with ``analyse`` leaves analyses of its last sleep, or of how its network settles: tables and pictures."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ def _rows(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def _run(out: Path, *arguments: str) -> Path:
+def _run(out: Path, *arguments: str, strategy: str = "src") -> Path:
     result = CliRunner().invoke(
-        app, ["run", *arguments, "--strategy", "src", "--set", "analyse=true", "--out", str(out)]
+        app, ["run", *arguments, "--strategy", strategy, "--set", "analyse=true", "--out", str(out)]
     )
     assert result.exit_code == 0, result.output
     (folder,) = (path.parent for path in out.rglob("metrics.json"))
@@ -44,3 +44,30 @@ def test_analyses_of_patches(tmp_path: Path, overlap: int) -> None:
     folder = _run(tmp_path, "src2022/patches", "--variant", f"overlap-{overlap:02d}", "--set", "sleep.steps=500")
     assert _rows(folder / "analysis" / "patch_drive.csv")
     assert (folder / "figures" / "patch_weights_task1.png").stat().st_size > 2000
+
+
+@pytest.mark.parametrize("strategy", ["src", "sequential"])
+def test_analyses_of_networks_that_settle(tmp_path: Path, strategy: str) -> None:
+    """Its tables are of the network at the end, and where it slept also of the one before."""
+    sets = [
+        'data.name="mnist-mini"',
+        "data.images_per_task=200",
+        "network.sizes=[784,40,10]",
+        "sleep.steps=200",
+        "wake.epochs=1",
+    ]
+    folder = _run(tmp_path, "ep2025/mnist", *(x for s in sets for x in ("--set", s)), strategy=strategy)
+    tables = {path.stem: _rows(path) for path in (folder / "analysis").glob("*.csv")}
+    slept = {"settling_before", "activation_spread_before"} if strategy == "src" else set()
+    assert set(tables) == {"settling", "state_trajectories", "activation_spread"} | slept
+    assert [row["layer"] for row in tables["activation_spread"]] == ["hidden1", "output"]
+    steps = [int(row["step"]) for row in tables["settling"] if row["layer"] == "hidden1"]
+    assert steps == list(range(1, 31))
+    if slept:
+        assert tables["activation_spread"] != tables["activation_spread_before"]
+    for name in ("settling", "activation_spread", "state_trajectories_hidden1", *slept):
+        assert (folder / "figures" / f"{name}.png").stat().st_size > 2000
+    page = CliRunner().invoke(app, ["report", str(tmp_path), "--json"])
+    assert page.exit_code == 0, page.output
+    (report,) = tmp_path.rglob("report.html")
+    assert report.read_text(encoding="utf-8").count("the free phase") >= 2

@@ -318,7 +318,6 @@ def test_every_kind_runs_and_resumes_after_every_phase_as_if_unbroken(
         ("sequential", [("wake.lr_per_layer", [0.1])], "1 learning rates"),
         ("sequential", [("wake.lr_per_layer", ["fast", 0.1])], "lr_per_layer"),
         ("sequential", [("wake.lr_per_layer", [0.1, 0.1]), ("wake.lr_per_task", [0.1])], "lr_per_task"),
-        ("sequential", [("analyse", True)], "analyse"),
         ("sequential", [("data.deviations", 3.0)], r"data\.deviations"),
         ("sequential", [("data.scale", "standard"), ("data.deviations", 0.0)], r"data\.deviations"),
         ("sequential", [("wake.kind", "bptt"), ("wake.gradient_steps", 16)], r"T2, 16"),

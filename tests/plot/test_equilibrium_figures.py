@@ -69,8 +69,19 @@ def test_the_residual_is_drawn_per_layer_on_a_logarithmic_scale() -> None:
     assert ax.get_yscale() == "log"
     hidden, output = ax.get_lines()
     np.testing.assert_allclose(hidden.get_ydata(), [0.5, 0.05])
-    np.testing.assert_allclose(output.get_ydata(), [0.25, NAN])
+    np.testing.assert_allclose(output.get_ydata(), [0.25])
     assert [text.get_text() for text in ax.get_legend().get_texts()] == ["hidden1", "output"]
+
+
+def test_layers_that_move_every_other_step_are_drawn_as_joined_lines() -> None:
+    rows = [
+        {"step": t, "layer": name, "residual": 0.5**t * ((t + k) % 2), "mean_residual": 0.0, "mean": 0.0, "sd": 0.0}
+        for t in range(1, 7)
+        for k, name in enumerate(("hidden1", "output"))
+    ]
+    hidden, output = plot.settling(Table.from_rows(rows)).get_lines()
+    np.testing.assert_allclose(hidden.get_xdata(), [1, 3, 5])
+    np.testing.assert_allclose(output.get_ydata(), [0.5**2, 0.5**4, 0.5**6])
 
 
 def test_states_are_drawn_unit_by_unit_of_one_layer() -> None:
