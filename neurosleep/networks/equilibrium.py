@@ -20,7 +20,6 @@ from neurosleep.functional.equilibrium import (
     check_steps,
     layered_settle,
     layered_step,
-    output_force,
     soft_targets,
 )
 from neurosleep.functional.heterogeneous_steps import HeterogeneousSteps
@@ -188,24 +187,9 @@ class EquilibriumMLP(EquilibriumNetwork):
         weight = self._linear[0].weight
         return [torch.zeros(len(x), n, dtype=weight.dtype, device=weight.device) for n in self.state_sizes]
 
-    def logits(self, output: Tensor) -> Tensor:
-        """What a soft-max is taken of, ``[batch, classes]``."""
-        if self.read_out_kind != "softmax-read-out":
-            return output
-        last = self._linear[-1]
-        return F.linear(output, last.weight, last.bias)
-
-    def _force(self, targets: Tensor | None, beta: float, like: Tensor) -> Callable[[Tensor], Tensor] | None:
-        """``beta`` times the pull of the loss on the last state, or None where nothing is nudged."""
-        if not beta:
-            return None
-        if targets is None:
-            raise SettingsError(f"A nudged phase (beta {beta!r}) needs targets.", expected="labels or soft targets")
-        target, kind = soft_targets(targets, like, self.sizes[-1]), self.read_out_kind
-        weight, bias = None, None
-        if kind == "softmax-read-out":
-            weight, bias = self._linear[-1].weight, self._linear[-1].bias
-        return lambda output: beta * output_force(output, target, kind, weight, bias)
+    @property
+    def _read_out_layer(self) -> nn.Linear | None:
+        return self._linear[-1] if self.read_out_kind == "softmax-read-out" else None
 
     def _push_(self, targets: Tensor | None, beta: float, like: Tensor) -> Callable[[Tensor, Tensor], object] | None:
         """The same, added to what the last state receives, in place."""
@@ -306,17 +290,4 @@ class EquilibriumMLP(EquilibriumNetwork):
                 found.append(torch.addmm(product, plus[k].t(), plus[k - 1], beta=scale, alpha=-scale, out=product))
             if layer.bias is not None:
                 found.append(moved.sum(0))
-        if self.read_out_kind == "softmax-read-out":
-            if targets is None:
-                raise SettingsError("The weights of a soft-max read-out learn from targets, and none were given.")
-            last = self._linear[-1]
-            target = soft_targets(targets, minus[-1], self.sizes[-1])
-            # -beta L is a part of Phi, and beta_+ - beta_- is 1 / factor.
-            errors = [
-                (torch.softmax(F.linear(s[-1], last.weight, last.bias), dim=1) - target) * (sign * beta * scale)
-                for s, beta, sign in zip((plus, minus), betas[::-1], (1, -1), strict=True)
-            ]
-            found.append(errors[0].t() @ plus[-1] + errors[1].t() @ minus[-1])
-            if last.bias is not None:
-                found.append(errors[0].sum(0) + errors[1].sum(0))
-        return found
+        return found + self._read_out_gradients(minus[-1], plus[-1], targets, betas, scale)

@@ -15,8 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from neurosleep.errors import UnsupportedError
-from neurosleep.functional.equilibrium import ReadOut, soft_targets
+from neurosleep.errors import SettingsError, UnsupportedError
+from neurosleep.functional.equilibrium import ReadOut, output_force, soft_targets
 
 __all__ = ["Drive", "EquilibriumNetwork", "Settled"]
 
@@ -128,9 +128,46 @@ class EquilibriumNetwork(nn.Module, ABC):
             one (AdpNet's form).
         """
 
+    @property
+    def _read_out_layer(self) -> nn.Linear | None:
+        """The layer outside of the dynamics of a soft-max read-out, else None."""
+        return None
+
     def logits(self, output: Tensor) -> Tensor:
         """What a soft-max is taken of, ``[batch, classes]``; where there is a read-out matrix it acts here."""
-        return output
+        last = self._read_out_layer
+        return output if last is None else F.linear(output, last.weight, last.bias)
+
+    def _force(self, targets: Tensor | None, beta: float, like: Tensor) -> Callable[[Tensor], Tensor] | None:
+        """``beta`` times the pull of the loss on the last state, a function of it; None where nothing is nudged."""
+        if not beta:
+            return None
+        if targets is None:
+            raise SettingsError(f"A nudged phase (beta {beta!r}) needs targets.", expected="labels or soft targets")
+        target, kind, last = soft_targets(targets, like, self.sizes[-1]), self.read_out_kind, self._read_out_layer
+        weight, bias = (None, None) if last is None else (last.weight, last.bias)
+        return lambda output: beta * output_force(output, target, kind, weight, bias)
+
+    def _read_out_gradients(
+        self, minus: Tensor, plus: Tensor, targets: Tensor | None, betas: tuple[float, float], scale: float
+    ) -> list[Tensor]:
+        """The part of :meth:`contrast` that is of a soft-max read-out's weight and bias; nothing where there is none.
+
+        ``minus`` and ``plus`` are the last states of the two phases, ``scale`` is the factor over the batch.
+        """
+        last = self._read_out_layer
+        if last is None:
+            return []
+        if targets is None:
+            raise SettingsError("The weights of a soft-max read-out learn from targets, and none were given.")
+        target = soft_targets(targets, minus, self.sizes[-1])
+        # -beta L is a part of Phi, and beta_+ - beta_- is 1 / factor.
+        up, down = (
+            (torch.softmax(self.logits(state), dim=1) - target) * (beta * scale)
+            for state, beta in ((plus, betas[1]), (minus, -betas[0]))
+        )
+        found = [up.t() @ plus + down.t() @ minus]
+        return found if last.bias is None else [*found, up.sum(0) + down.sum(0)]
 
     def straight_through(self, drive: Drive, before: list[Tensor], after: list[Tensor]) -> Tensor:
         """Return the last state of ``after``, one step on from ``before``, with a gradient where it is clipped too.

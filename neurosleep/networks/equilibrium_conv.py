@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Literal, get_args
 
 import torch
@@ -13,7 +13,7 @@ from torch.nn.grad import conv2d_weight
 
 from neurosleep.errors import SettingsError, unknown_name
 from neurosleep.functional.activations import ACTIVATIONS, Activation, get_activation
-from neurosleep.functional.equilibrium import READ_OUTS, ReadOut, check_steps, output_force, soft_targets
+from neurosleep.functional.equilibrium import READ_OUTS, ReadOut, check_steps
 from neurosleep.networks.equilibrium_base import Drive, EquilibriumNetwork, Settled
 
 __all__ = ["EquilibriumConv", "Pooling"]
@@ -247,25 +247,9 @@ class EquilibriumConv(EquilibriumNetwork):
         like = self._convolutions[0].weight
         return [torch.zeros(len(x), n, dtype=like.dtype, device=like.device) for n in self.state_sizes]
 
-    def logits(self, output: Tensor) -> Tensor:
-        """What a soft-max is taken of, ``[batch, classes]``."""
-        if self.read_out_kind != "softmax-read-out":
-            return output
-        last = self._full[-1]
-        return F.linear(output, last.weight, last.bias)
-
-    def _force(self, targets: Tensor | None, beta: float, like: Tensor) -> Callable[[Tensor], Tensor] | None:
-        """Pull of the loss on the last state, or None where nothing is nudged."""
-        if not beta:
-            return None
-        if targets is None:
-            raise SettingsError(f"A nudged phase (beta {beta!r}) needs targets.", expected="labels or soft targets")
-        target = soft_targets(targets, like, self.sizes[-1])
-        kind = self.read_out_kind
-        if kind == "softmax-read-out":
-            last = self._full[-1]
-            return lambda output: output_force(output, target, kind, last.weight, last.bias)
-        return lambda output: output_force(output, target, kind)
+    @property
+    def _read_out_layer(self) -> nn.Linear | None:
+        return self._full[-1] if self.read_out_kind == "softmax-read-out" else None
 
     def _step(self, first: Tensor, states: Sequence[Tensor], pull: Tensor | None) -> list[Tensor]:
         """One parallel step of all layers."""
@@ -290,7 +274,7 @@ class EquilibriumConv(EquilibriumNetwork):
         force = self._force(targets, beta, states[-1])
         before = last = list(states)
         for _ in range(steps):
-            pull = None if force is None else beta * force(last[-1])
+            pull = None if force is None else force(last[-1])
             before, last = last, self._step(drive.sums[0], last, pull)
         with torch.no_grad():
             residual = torch.stack([(s - b).abs().amax() for s, b in zip(last, before, strict=True)])
@@ -347,20 +331,7 @@ class EquilibriumConv(EquilibriumNetwork):
                     found[-1].addmm_(minus[k].t(), plus[k - 1] - minus[k - 1], alpha=scale)
                 if layer.bias is not None:
                     found.append(moved.sum(0))
-        if self.read_out_kind == "softmax-read-out":
-            if targets is None:
-                raise SettingsError("The weights of a soft-max read-out learn from targets, and none were given.")
-            last = self._full[-1]
-            target = soft_targets(targets, plus[-1], self.sizes[-1])
-            # -beta L is a part of Phi, and beta_+ - beta_- is 1 / factor.
-            up, down = (
-                (target - torch.softmax(self.logits(s[-1]), dim=1)) * (beta * scale)
-                for s, beta in ((plus, betas[1]), (minus, -betas[0]))
-            )
-            found.append(up.t() @ plus[-1] + down.t() @ minus[-1])
-            if last.bias is not None:
-                found.append(up.sum(0) + down.sum(0))
-        return found
+        return found + self._read_out_gradients(minus[-1], plus[-1], targets, betas, -scale)
 
 
 def _each(name: str, given: int | Sequence[int], layers: int, least: int) -> list[int]:
