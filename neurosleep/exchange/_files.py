@@ -23,9 +23,9 @@ __all__ = ["load", "save"]
 
 Module = TypeVar("Module", bound=nn.Module)
 
-# Format 2 knows transposed weights and equilibrium networks; the rest is still written as format 1, which an older
-# neurosleep reads too.
-FORMAT = 2
+# Format 2 knows transposed weights and equilibrium networks, format 3 resets at another time than a spike's own step;
+# the rest is still written as format 1, which an older neurosleep reads too.
+FORMAT = 3
 _PARAMETERS = ("threshold", "decay", "leak", "reset_value", "bias", "amount", "synaptic_decay")
 _PLAIN = ("name", "kind", "refractory", "compare", "reset", "while_refractory")
 
@@ -158,6 +158,8 @@ def _spiking_parts(network: SpikingNetwork) -> tuple[dict[str, Tensor], dict[str
                 tensors[f"population/{p.name}/{key}"] = value.detach()
             else:
                 entry[key] = value
+        if p.reset_time != "same":
+            entry["reset_time"] = p.reset_time
         populations.append(entry)
     projections = []
     for k, q in enumerate(network.projections):
@@ -169,9 +171,11 @@ def _spiking_parts(network: SpikingNetwork) -> tuple[dict[str, Tensor], dict[str
             | ({} if q.transpose_of is None else {"transpose_of": list(q.transpose_of)})
             | ({"symmetric_rule": True} if q.symmetric_rule else {})
         )
+    transposed = any(q.transpose_of is not None for q in network.projections)
+    delayed = any(p.reset_time != "same" for p in network.populations)
     header = {
         "kind": "spiking-network",
-        "format": 1 if all(q.transpose_of is None for q in network.projections) else 2,
+        "format": 3 if delayed else 2 if transposed else 1,
         "dt": network.dt,
         "discretisation": network.discretisation,
         "populations": populations,
@@ -186,6 +190,7 @@ def _spiking_network(tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -
         found = {key: entry[key] for key in _PLAIN} | {"shape": tuple(entry["shape"])}
         for key in _PARAMETERS:
             found[key] = entry[key] if key in entry else tensors[f"population/{entry['name']}/{key}"]
+        found["reset_time"] = entry.get("reset_time", "same")
         populations.append(Population(**found))
     projections = []
     for k, entry in enumerate(header["projections"]):

@@ -1,6 +1,7 @@
 """Pure step maths: LIF units, plasticity rules and their specifications, drives, random streams, spike events."""
 
 from neurosleep.functional.activations import ACTIVATIONS, Activation, get_activation
+from neurosleep.functional.cuba_lif import CubaLIFState, cuba_lif_step
 from neurosleep.functional.dendritic import DendriticLayer, dendritic_phi, dendritic_settle, dendritic_step
 from neurosleep.functional.drives import PROCESSES, MeanDrive, Process
 from neurosleep.functional.equilibrium import (
@@ -17,7 +18,17 @@ from neurosleep.functional.equilibrium import (
 from neurosleep.functional.events import SpikeEvents
 from neurosleep.functional.factors import FACTORS, Factor, weight_factor
 from neurosleep.functional.heterogeneous_steps import DISTRIBUTIONS, Distribution, HeterogeneousSteps
-from neurosleep.functional.lif import Compare, LIFParams, LIFState, Refractory, Reset, lif_step, reset_spiked
+from neurosleep.functional.li import li_step
+from neurosleep.functional.lif import (
+    Compare,
+    LIFParams,
+    LIFState,
+    Refractory,
+    Reset,
+    ResetTime,
+    lif_step,
+    reset_spiked,
+)
 from neurosleep.functional.pair_stdp import PairSTDP, pair_stdp_step
 from neurosleep.functional.plasticity import RULES, PlasticityRule, make_rule
 from neurosleep.functional.random import check_seed, numpy_generator, torch_generator
@@ -33,6 +44,7 @@ __all__ = [
     "RULES",
     "Activation",
     "Compare",
+    "CubaLIFState",
     "DendriticLayer",
     "Distribution",
     "Dynamics",
@@ -47,9 +59,11 @@ __all__ = [
     "ReadOut",
     "Refractory",
     "Reset",
+    "ResetTime",
     "SRCRule",
     "SpikeEvents",
     "check_seed",
+    "cuba_lif_step",
     "dendritic_phi",
     "dendritic_settle",
     "dendritic_step",
@@ -57,6 +71,7 @@ __all__ = [
     "layered_phi",
     "layered_settle",
     "layered_step",
+    "li_step",
     "lif_step",
     "make_rule",
     "numpy_generator",

@@ -1,8 +1,8 @@
 r"""One time step of leaky integrate-and-fire units.
 
 The four choices on which spiking libraries disagree are made here once, and are parameters: ``>=`` or ``>`` at the
-threshold, reset to a value or by subtraction, reset in the same step (always, here), and the membrane potential that
-is returned is the one after the reset.
+threshold, reset to a value or by subtraction, reset in the same step or (by subtraction only) in the next, and the
+membrane potential that is returned is the one after the reset of the step.
 """
 
 from __future__ import annotations
@@ -12,11 +12,12 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
-__all__ = ["Compare", "LIFParams", "LIFState", "Refractory", "Reset", "lif_step", "reset_spiked"]
+__all__ = ["Compare", "LIFParams", "LIFState", "Refractory", "Reset", "ResetTime", "lif_step", "reset_spiked"]
 
 Compare = Literal[">=", ">"]
 Reset = Literal["to_value", "subtract"]
 Refractory = Literal["hold", "integrate"]
+ResetTime = Literal["same", "next", "guarded"]
 
 
 class LIFParams(NamedTuple):
@@ -24,7 +25,10 @@ class LIFParams(NamedTuple):
 
     ``decay`` is the factor per step (``exp(-dt/tau)``), ``amount`` what a soft reset takes away, ``refractory`` a
     number of steps. While refractory the potential keeps its value (``while_refractory="hold"``) or goes on integrating
-    without firing (``"integrate"``).
+    without firing (``"integrate"``). When a soft reset happens is ``reset_time``: in the ``"same"`` step, in the
+    ``"next"`` one after its decay and input, or ``"guarded"``: in the same step, but a potential that its reset left
+    beyond the threshold must exceed it by ``amount`` more to fire in the next step (what snnTorch does if its reset is
+    not to be delayed).
     """
 
     threshold: Tensor
@@ -36,6 +40,7 @@ class LIFParams(NamedTuple):
     compare: Compare = ">="
     reset: Reset = "to_value"
     while_refractory: Refractory = "hold"
+    reset_time: ResetTime = "same"
 
 
 class LIFState(NamedTuple):
@@ -49,6 +54,10 @@ def reset_spiked(v: Tensor, spiked: Tensor, p: LIFParams) -> Tensor:
     """``v`` after the reset of the units that spiked (``spiked`` is boolean)."""
     target = p.reset_value.expand_as(v) if p.reset == "to_value" else v - p.amount
     return torch.where(spiked, target, v)
+
+
+def _beyond(v: Tensor, p: LIFParams) -> Tensor:
+    return v >= p.threshold if p.compare == ">=" else v > p.threshold
 
 
 def lif_step(current: Tensor, state: LIFState, p: LIFParams) -> tuple[Tensor, LIFState]:
@@ -69,6 +78,11 @@ def lif_step(current: Tensor, state: LIFState, p: LIFParams) -> tuple[Tensor, LI
     spikes, state
         Boolean ``[batch, n]`` and the state after the reset.
 
+    Notes
+    -----
+    With ``reset_time`` ``"next"`` or ``"guarded"`` there is no refractoriness, and whether a reset is still owed is
+    read from the potential itself: it is beyond the threshold.
+
     References
     ----------
     Section A.5 of Tadros et al. (2022, doi:10.1038/s41467-022-34938-7) is the case ``a = 0.999``, leak and reset
@@ -78,7 +92,14 @@ def lif_step(current: Tensor, state: LIFState, p: LIFParams) -> tuple[Tensor, LI
     v = p.leak + p.decay * (state.v - p.leak) + current
     if p.while_refractory == "hold":
         v = torch.where(ready, v, state.v)
-    over = v >= p.threshold if p.compare == ">=" else v > p.threshold
-    spiked = over & ready
+    if p.reset_time != "same":
+        owed = _beyond(state.v, p)
+        v = torch.where(owed, v - p.amount, v)
+        spiked = _beyond(v, p)
+        if p.reset_time == "guarded":
+            # Nothing is taken away twice, and what was taken before the comparison without a spike is given back.
+            v = v - (spiked.to(v.dtype) - owed.to(v.dtype)) * p.amount
+        return spiked, LIFState(v, state.wait)
+    spiked = _beyond(v, p) & ready
     wait = torch.where(spiked, p.refractory.expand_as(state.wait), (state.wait - 1).clamp_min(0))
     return spiked, LIFState(reset_spiked(v, spiked, p), wait)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from neurosleep.errors import SettingsError, unknown_name
-from neurosleep.functional import Compare, LIFParams, Refractory, Reset
+from neurosleep.functional import Compare, LIFParams, Refractory, Reset, ResetTime
 
 __all__ = ["Population", "PopulationKind", "Projection", "ProjectionKind", "SpikingNetwork"]
 
@@ -54,6 +54,9 @@ class Population:
         Steps without firing after a spike; meanwhile the potential is held or goes on integrating.
     compare, reset, amount:
         ``>=`` or ``>``; reset ``to_value`` or by ``subtract`` of ``amount`` (None: the threshold).
+    reset_time:
+        With ``subtract``, and no refractoriness: in the ``same`` step, in the ``next`` one, or ``guarded``
+        (:class:`~neurosleep.functional.LIFParams`); other libraries' conventions.
     """
 
     name: str
@@ -70,6 +73,7 @@ class Population:
     amount: Parameter | None = None
     while_refractory: Refractory = "hold"
     synaptic_decay: Parameter = 0.0
+    reset_time: ResetTime = "same"
 
     def __post_init__(self) -> None:
         for key, kinds in (
@@ -77,6 +81,7 @@ class Population:
             ("compare", Compare),
             ("reset", Reset),
             ("while_refractory", Refractory),
+            ("reset_time", ResetTime),
         ):
             if getattr(self, key) not in get_args(kinds):
                 raise unknown_name(f"population {key}", str(getattr(self, key)), get_args(kinds))
@@ -91,6 +96,13 @@ class Population:
         if self.refractory < 0:
             raise SettingsError(
                 f"Population {self.name!r}: refractory is {self.refractory!r}.", expected="a number of steps >= 0"
+            )
+        if self.reset_time != "same" and (self.reset != "subtract" or self.refractory != 0):
+            raise SettingsError(
+                f"Population {self.name!r}: reset_time is {self.reset_time!r}, with reset {self.reset!r} and "
+                f"{self.refractory!r} refractory steps.",
+                expected="reset 'subtract' and no refractory steps, or reset_time 'same'",
+                hint="a later reset to a value gives the spike trains of one in the same step",
             )
 
     @property
@@ -114,6 +126,7 @@ class Population:
             compare=self.compare,
             reset=self.reset,
             while_refractory=self.while_refractory,
+            reset_time=self.reset_time,
         )
 
 

@@ -110,12 +110,23 @@ def test_a_shared_weight_round_trip(symmetric: bool, dtype: torch.dtype, tmp_pat
     assert "transpose_of" not in plain.read_bytes().decode("latin-1")
 
 
+@pytest.mark.parametrize("time", ["next", "guarded"])
+def test_a_later_reset_round_trip(time: str, tmp_path: Path) -> None:
+    populations = (
+        Population("in", "input", (2,)),
+        Population("a", "lif", (3,), reset="subtract", reset_time=time),  # type: ignore[arg-type]
+    )
+    network = SpikingNetwork(populations, (Projection("in", "a", weight=torch.rand(3, 2)),))
+    path = ns.save(network, tmp_path / "net.safetensors")
+    assert _equal(network, ns.load(path)) and _header(path)["format"] == 3
+
+
 def test_a_file_of_a_newer_format_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "net.safetensors"
-    path.write_bytes(to_bytes({"a": torch.zeros(1)}, {"neurosleep": json.dumps({"format": 3, "kind": "x"})}))
+    path.write_bytes(to_bytes({"a": torch.zeros(1)}, {"neurosleep": json.dumps({"format": 4, "kind": "x"})}))
     with pytest.raises(ExchangeError, match="newer neurosleep") as refused:
         ns.load(path)
-    assert refused.value.found == "format 3"
+    assert refused.value.found == "format 4"
 
 
 def test_mlp_round_trip(tmp_path: Path) -> None:

@@ -85,3 +85,25 @@ def test_reset_spiked_leaves_silent_units_alone():
     spiked = torch.tensor([True, False])
     assert reset_spiked(v, spiked, params(reset_value=-1.0)).tolist() == [-1.0, 1.5]
     assert reset_spiked(v, spiked, params(reset="subtract", amount=0.5)).tolist() == [1.0, 1.5]
+
+
+def test_a_reset_in_the_next_step_comes_after_decay_and_input():
+    # v = 3 fires; 1.5 - 1 = 0.5; 0.25. The same step would give 2, then 1 which fires again.
+    p = params(decay=0.5, reset="subtract", reset_time="next")
+    assert run([3.0, 0.0, 0.0], p) == ([1, 0, 0], [3.0, 0.5, 0.25])
+    same = params(decay=0.5, reset="subtract")
+    assert run([3.0, 0.0, 0.0], same) == ([1, 1, 0], [2.0, 0.0, 0.0])
+    # It is the reset of the same step by amount/decay, seen from the other side of the reset.
+    scaled = params(decay=0.5, reset="subtract", amount=2.0)
+    currents = [0.25, 1.75, 0.5, 2.5, 0.0, 4.0, 1.0, 0.75]
+    assert run(currents, p)[0] == run(currents, scaled)[0]
+
+
+def test_a_guarded_reset_counts_a_potential_left_beyond_the_threshold_less_the_amount():
+    # v = 3 - 1 = 2, still beyond 1: compared as 2 - 1 = 1 in the next step, which is not above 1; it stays 2. Again
+    # beyond: 2.5 - 1 = 1.5 fires, and 1 is taken away once: 1.5; then 1.5 - 1 = 0.5 does not fire.
+    p = params(reset="subtract", reset_time="guarded", compare=">")
+    assert run([3.0, 0.0, 0.5, 0.0], p) == ([1, 0, 1, 0], [2.0, 2.0, 1.5, 1.5])
+    # Nothing differs from the same step as long as no potential is beyond the threshold after its reset.
+    currents = [0.5, 0.75, 1.0, 0.25, 0.875]
+    assert run(currents, p) == run(currents, params(reset="subtract", compare=">"))

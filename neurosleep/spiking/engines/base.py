@@ -58,6 +58,8 @@ class Engine(ABC):
     #: Whether a projection may use the transposed weight of another, and the rules that may then be symmetric.
     transposes: ClassVar[bool] = False
     symmetric_rules: ClassVar[frozenset[str]] = frozenset()
+    #: When a soft reset may happen (:attr:`~neurosleep.spiking.Population.reset_time`).
+    reset_times: ClassVar[frozenset[str]] = frozenset({"same"})
 
     def start(self, network: SpikingNetwork, rule: PlasticityRule | None = None, *, device: str = "cpu") -> Session:
         """A session that begins at rest; ``rule`` None simulates without plasticity.
@@ -88,6 +90,13 @@ def check_supported(engine: Engine, network: SpikingNetwork, rule: PlasticityRul
                 f"The engine {engine.name!r} cannot step population {population.name!r} of kind {population.kind!r}.",
                 expected="one of: " + ", ".join(sorted(engine.population_kinds)),
                 hint=others("population_kinds", population.kind),
+            )
+        if population.reset_time not in engine.reset_times:
+            raise UnsupportedError(
+                f"The engine {engine.name!r} cannot step population {population.name!r} with reset_time "
+                f"{population.reset_time!r}.",
+                expected="one of: " + ", ".join(sorted(engine.reset_times)),
+                hint=others("reset_times", population.reset_time),
             )
     for projection in network.projections:
         where = f"projection {projection.source!r} -> {projection.target!r}"

@@ -93,4 +93,4 @@ class NorseEngine(Engine):
     symmetric_rules: ClassVar[frozenset[str]] = frozenset({"*"})
 
     def _start(self, network: SpikingNetwork, rule: PlasticityRule | None, device: str) -> Session:
-        return TorchSession(network, rule, device, _NorseStepper)
+        return TorchSession(network, rule, device, {"lif": _NorseStepper})

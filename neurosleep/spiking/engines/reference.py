@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 
 from neurosleep.errors import SettingsError
-from neurosleep.functional import LIFState, PlasticityRule, SpikeEvents, lif_step
+from neurosleep.functional import CubaLIFState, LIFState, PlasticityRule, SpikeEvents, cuba_lif_step, li_step, lif_step
 from neurosleep.spiking.engines.base import Engine, Session, register_engine
 from neurosleep.spiking.network import Population, SpikingNetwork
 
-__all__ = ["LIFStepper", "ReferenceEngine", "Stepper", "TorchSession"]
+__all__ = ["CubaLIFStepper", "LIFStepper", "LIStepper", "ReferenceEngine", "Stepper", "TorchSession"]
 
 
 class Stepper:
@@ -39,6 +39,32 @@ class LIFStepper(Stepper):
         return spiked
 
 
+class CubaLIFStepper(Stepper):
+    """LIF units with synaptic currents, by :func:`~neurosleep.functional.cuba_lif_step`."""
+
+    def __init__(self, population: Population, dtype: torch.dtype, device: str, batch: int) -> None:
+        super().__init__(population, dtype, device, batch)
+        self.synaptic_decay = torch.as_tensor(population.synaptic_decay, dtype=dtype, device=device)
+        self.i = torch.zeros_like(self.state.v)
+
+    def step(self, current: Tensor) -> Tensor:
+        """Advance by one step."""
+        state = CubaLIFState(*self.state, self.i)
+        spiked, (v, wait, self.i) = cuba_lif_step(current, state, self.p, self.synaptic_decay)
+        self.state = LIFState(v, wait)
+        return spiked
+
+
+class LIStepper(Stepper):
+    """Leaky integrators by :func:`~neurosleep.functional.li_step`: no spikes, a potential to read."""
+
+    def step(self, current: Tensor) -> Tensor:
+        """Advance by one step."""
+        v = li_step(current, self.state.v, self.p.decay, self.p.leak)
+        self.state = LIFState(v, self.state.wait)
+        return torch.zeros_like(v, dtype=torch.bool)
+
+
 class TorchSession(Session):
     """Steps a network population by population; only the neurons' own step differs between the torch engines."""
 
@@ -47,7 +73,7 @@ class TorchSession(Session):
         network: SpikingNetwork,
         rule: PlasticityRule | None,
         device: str,
-        stepper: type[Stepper],
+        steppers: Mapping[str, type[Stepper]],
         batch: int = 1,
     ) -> None:
         self._network, self._rule, self._device = network, rule, device
@@ -69,7 +95,7 @@ class TorchSession(Session):
         own = [k for k, p in enumerate(network.projections) if p.transpose_of is None]
         self._own, self._update_order = own, own + [k for k in range(len(network.projections)) if k not in own]
         self._steppers = {
-            p.name: stepper(p, self._dtype, device, batch) for p in network.populations if p.kind == "lif"
+            p.name: steppers[p.kind](p, self._dtype, device, batch) for p in network.populations if p.kind in steppers
         }
         self._bias = {p.name: torch.as_tensor(p.bias, dtype=self._dtype, device=device) for p in network.populations}
         longest = max([projection.delay for projection in network.projections], default=0)
@@ -138,22 +164,26 @@ class TorchSession(Session):
         return {name: stepper.state.v[0].detach().cpu().clone() for name, stepper in self._steppers.items()}
 
 
+_STEPPERS: Mapping[str, type[Stepper]] = {"lif": LIFStepper, "cuba_lif": CubaLIFStepper, "li": LIStepper}
+
+
 @register_engine
 class ReferenceEngine(Engine):
     """Plain torch, dense input sums, row-sparse plasticity."""
 
     name: ClassVar[str] = "reference"
-    population_kinds: ClassVar[frozenset[str]] = frozenset({"input", "relay", "lif"})
+    population_kinds: ClassVar[frozenset[str]] = frozenset({"input", "relay", *_STEPPERS})
     projection_kinds: ClassVar[frozenset[str]] = frozenset({"dense", "recurrent", "identity"})
     rules: ClassVar[frozenset[str]] = frozenset({"*"})
     transposes: ClassVar[bool] = True
     symmetric_rules: ClassVar[frozenset[str]] = frozenset({"*"})
+    reset_times: ClassVar[frozenset[str]] = frozenset({"same", "next", "guarded"})
 
     def start_batch(self, network: SpikingNetwork, batch: int, *, device: str = "cpu") -> TorchSession:
         """A session without plasticity that steps ``batch`` independent inputs at once."""
         if batch < 1:
             raise SettingsError(f"The batch size is {batch!r}.", expected="at least 1")
-        return TorchSession(network, None, device, LIFStepper, batch)
+        return TorchSession(network, None, device, _STEPPERS, batch)
 
     def _start(self, network: SpikingNetwork, rule: PlasticityRule | None, device: str) -> Session:
-        return TorchSession(network, rule, device, LIFStepper)
+        return TorchSession(network, rule, device, _STEPPERS)

@@ -35,9 +35,13 @@ class _SnnTorchStepper(Stepper):
 
     def step(self, current: Tensor) -> Tensor:
         p, state = self.p, self.state
-        ready = state.wait <= 0
         spikes, v = self._neuron(current + (1 - p.decay) * p.leak, state.v)
-        spiked: Tensor = spikes.bool()
+        return self._after(spikes.bool(), v)
+
+    def _after(self, spiked: Tensor, v: Tensor) -> Tensor:
+        """Refractoriness and reset, which the neuron itself leaves out."""
+        p, state = self.p, self.state
+        ready = state.wait <= 0
         if p.refractory > 0:
             spiked &= ready
             if p.while_refractory == "hold":
@@ -47,16 +51,36 @@ class _SnnTorchStepper(Stepper):
         return spiked
 
 
+class _SynapticStepper(_SnnTorchStepper):
+    def __init__(self, population: Population, dtype: torch.dtype, device: str, batch: int) -> None:
+        super().__init__(population, dtype, device, batch)
+        import snntorch
+
+        # What is added to the input would stay in the synaptic current: the potential is counted from the leak value.
+        self._neuron = snntorch.Synaptic(
+            alpha=torch.as_tensor(population.synaptic_decay, dtype=dtype),
+            beta=self.p.decay,
+            threshold=strictly_above(self.p.threshold - self.p.leak, self.p.compare),
+            reset_mechanism="none",
+        ).to(device)
+        snntorch.SpikingNeuron.instances.remove(self._neuron)
+        self._i = torch.zeros_like(self.state.v)
+
+    def step(self, current: Tensor) -> Tensor:
+        spikes, self._i, v = self._neuron(current, self._i, self.state.v - self.p.leak)
+        return self._after(spikes.bool(), v + self.p.leak)
+
+
 @register_engine
 class SnnTorchEngine(Engine):
-    """snnTorch ``Leaky`` neurons; plasticity and wiring are those of the reference engine."""
+    """snnTorch ``Leaky`` and ``Synaptic`` neurons; plasticity and wiring are those of the reference engine."""
 
     name: ClassVar[str] = "snntorch"
-    population_kinds: ClassVar[frozenset[str]] = frozenset({"input", "relay", "lif"})
+    population_kinds: ClassVar[frozenset[str]] = frozenset({"input", "relay", "lif", "cuba_lif"})
     projection_kinds: ClassVar[frozenset[str]] = frozenset({"dense", "recurrent", "identity"})
     rules: ClassVar[frozenset[str]] = frozenset({"*"})
     transposes: ClassVar[bool] = True
     symmetric_rules: ClassVar[frozenset[str]] = frozenset({"*"})
 
     def _start(self, network: SpikingNetwork, rule: PlasticityRule | None, device: str) -> Session:
-        return TorchSession(network, rule, device, _SnnTorchStepper)
+        return TorchSession(network, rule, device, {"lif": _SnnTorchStepper, "cuba_lif": _SynapticStepper})
