@@ -13,6 +13,7 @@ from torch import Tensor
 
 from neurosleep.errors import SettingsError, unknown_name
 from neurosleep.functional import Compare, LIFParams, Refractory, Reset, ResetTime
+from neurosleep.spiking.geometry import check_geometry
 
 __all__ = ["Population", "PopulationKind", "Projection", "ProjectionKind", "SpikingNetwork"]
 
@@ -46,8 +47,9 @@ class Population:
     Parameters
     ----------
     name, kind, shape:
-        ``kind`` is ``input``, ``relay`` (passes on what it receives), ``lif``, ``cuba_lif`` (with a synaptic current
-        that decays by ``synaptic_decay``) or ``li`` (integrates, never fires); ``shape`` without time and batch.
+        ``kind`` is ``input``, ``relay`` (passes on the summed input it receives, a graded value, in the same step;
+        recordings show where it is not zero), ``lif``, ``cuba_lif`` (with a synaptic current that decays by
+        ``synaptic_decay``) or ``li`` (integrates, never fires); ``shape`` without time and batch.
     threshold, decay, leak, reset_value, bias:
         ``decay`` is the factor per step; ``bias`` is added to the input every step.
     refractory, while_refractory:
@@ -139,8 +141,11 @@ class Projection:
     source, target:
         Names of the populations.
     kind:
-        ``dense`` and ``recurrent`` carry a weight ``[post, pre]``, ``identity`` none; ``conv``, ``pool`` and
-        ``flatten`` take their geometry from ``options``.
+        ``dense`` and ``recurrent`` carry a weight ``[post, pre]``, ``identity`` and ``flatten`` none. ``conv`` carries
+        ``[out, in / groups, kernel...]`` and takes stride, padding, dilation and groups from ``options``. ``pool`` has
+        no weight and the options mode (``average``, which counts padded zeros, or ``sum``), kernel, stride (left out:
+        the kernel) and padding. Populations are then of shape (channels, length) or (channels, height, width), and
+        options other than groups and mode hold one number per axis.
     scale:
         Factor alpha on the summed input.
     delay:
@@ -249,6 +254,8 @@ class SpikingNetwork:
                         f"Projection {projection.source!r} -> {projection.target!r}: the weight has shape {found}.",
                         expected=f"[post, pre] = {expected}",
                     )
+            else:
+                check_geometry(projection, self.population(projection.source), self.population(projection.target))
         _ = self.order
 
     def _check_transpose(self, number: int) -> None:

@@ -113,6 +113,12 @@ def check_supported(engine: Engine, network: SpikingNetwork, rule: PlasticityRul
                 expected="projections with weights of their own",
                 hint=f"engines that can: {', '.join(able)}",
             )
+        if rule is not None and projection.plastic and projection.kind == "conv":
+            raise UnsupportedError(
+                f"The weight of {where} is shared by many synapses, for which no plasticity rule is defined.",
+                found="a plastic projection of kind 'conv'",
+                expected="plastic=False for it; dense projections may be plastic",
+            )
         symmetric = engine.symmetric_rules
         if projection.symmetric_rule and rule is not None and rule.name not in symmetric and "*" not in symmetric:
             raise UnsupportedError(

@@ -12,6 +12,7 @@ from neurosleep.functional import LIFState, PlasticityRule, reset_spiked
 from neurosleep.spiking.engines.base import Engine, Session, register_engine
 from neurosleep.spiking.engines.reference import Stepper, TorchSession
 from neurosleep.spiking.engines.snntorch_engine import strictly_above
+from neurosleep.spiking.geometry import GEOMETRIES
 from neurosleep.spiking.network import Population, SpikingNetwork
 
 __all__ = ["NorseEngine"]
@@ -87,7 +88,7 @@ class NorseEngine(Engine):
 
     name: ClassVar[str] = "norse"
     population_kinds: ClassVar[frozenset[str]] = frozenset({"input", "relay", "lif"})
-    projection_kinds: ClassVar[frozenset[str]] = frozenset({"dense", "recurrent", "identity"})
+    projection_kinds: ClassVar[frozenset[str]] = frozenset({"dense", "recurrent", *GEOMETRIES})
     rules: ClassVar[frozenset[str]] = frozenset({"*"})
     transposes: ClassVar[bool] = True
     symmetric_rules: ClassVar[frozenset[str]] = frozenset({"*"})

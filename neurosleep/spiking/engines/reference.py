@@ -12,6 +12,7 @@ from torch import Tensor
 from neurosleep.errors import SettingsError
 from neurosleep.functional import CubaLIFState, LIFState, PlasticityRule, SpikeEvents, cuba_lif_step, li_step, lif_step
 from neurosleep.spiking.engines.base import Engine, Session, register_engine
+from neurosleep.spiking.geometry import GEOMETRIES, propagate
 from neurosleep.spiking.network import Population, SpikingNetwork
 
 __all__ = ["CubaLIFStepper", "LIFStepper", "LIStepper", "ReferenceEngine", "Stepper", "TorchSession"]
@@ -86,7 +87,7 @@ class TorchSession(Session):
                 assert shared is not None  # the network checks it
                 # A view: whatever changes the one is seen by the other.
                 self._weights[k] = shared.T
-        self._dtype = network.dtype
+        self._dtype, self._batch = network.dtype, batch
         self._traces = [
             rule.initial_traces(w) if rule is not None and p.plastic and w is not None else ()
             for p, w in zip(network.projections, self._weights, strict=True)
@@ -104,7 +105,11 @@ class TorchSession(Session):
         self._past: deque[dict[str, Tensor]] = deque([dict(silent) for _ in range(longest + 1)], maxlen=longest + 1)
 
     def step(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """One step of the contract: boolean input spikes ``[batch, n]`` by input population; all spikes come back."""
+        """One step of the contract: boolean input spikes ``[batch, n]`` by input population; all spikes come back.
+
+        An input of floating point is a graded one: its values take the place of the spikes' ones. What a relay sends is
+        graded too.
+        """
         network, now = self._network, dict(inputs)
         self._past.appendleft(now)
         for name in network.order:
@@ -115,12 +120,15 @@ class TorchSession(Session):
             for k in network.incoming(name):
                 projection, weight = network.projections[k], self._weights[k]
                 source = self._past[projection.delay][projection.source]
-                if weight is None:
-                    current = current + projection.scale * source.to(self._dtype)
-                elif source.any():
+                if projection.kind not in ("dense", "recurrent"):
+                    if source.any():
+                        shape = network.population(projection.source).shape
+                        arriving = propagate(projection, weight, source.to(self._dtype), shape)
+                        current = current + projection.scale * arriving
+                elif weight is not None and source.any():
                     current = current + projection.scale * (source.to(self._dtype) @ weight.T)
             if population.kind == "relay":
-                now[name] = current != 0
+                now[name] = current.expand(self._batch, population.size)
                 continue
             stepper = self._steppers[name]
             now[name] = stepper.step(current.expand_as(stepper.state.v))
@@ -130,7 +138,7 @@ class TorchSession(Session):
                 projection, weight = network.projections[k], self._weights[k]
                 if projection.plastic and weight is not None:
                     pre, post = self._past[projection.delay][projection.source][0], now[projection.target][0]
-                    self._traces[k] = self._rule.step_(weight, pre, post, self._traces[k])
+                    self._traces[k] = self._rule.step_(weight, pre != 0, post != 0, self._traces[k])
         return now
 
     @torch.no_grad()
@@ -161,7 +169,11 @@ class TorchSession(Session):
 
     def membranes(self) -> dict[str, Tensor]:
         """The present membrane potentials."""
-        return {name: stepper.state.v[0].detach().cpu().clone() for name, stepper in self._steppers.items()}
+        return {name: v[0].clone() for name, v in self.batch_membranes().items()}
+
+    def batch_membranes(self) -> dict[str, Tensor]:
+        """The present membrane potentials ``[batch, n]``, by population."""
+        return {name: stepper.state.v.detach().cpu().clone() for name, stepper in self._steppers.items()}
 
 
 _STEPPERS: Mapping[str, type[Stepper]] = {"lif": LIFStepper, "cuba_lif": CubaLIFStepper, "li": LIStepper}
@@ -173,7 +185,7 @@ class ReferenceEngine(Engine):
 
     name: ClassVar[str] = "reference"
     population_kinds: ClassVar[frozenset[str]] = frozenset({"input", "relay", *_STEPPERS})
-    projection_kinds: ClassVar[frozenset[str]] = frozenset({"dense", "recurrent", "identity"})
+    projection_kinds: ClassVar[frozenset[str]] = frozenset({"dense", "recurrent", *GEOMETRIES})
     rules: ClassVar[frozenset[str]] = frozenset({"*"})
     transposes: ClassVar[bool] = True
     symmetric_rules: ClassVar[frozenset[str]] = frozenset({"*"})

@@ -11,6 +11,7 @@ from torch import Tensor
 from neurosleep.functional import LIFState, PlasticityRule, reset_spiked
 from neurosleep.spiking.engines.base import Engine, Session, register_engine
 from neurosleep.spiking.engines.reference import Stepper, TorchSession
+from neurosleep.spiking.geometry import GEOMETRIES
 from neurosleep.spiking.network import Population, SpikingNetwork
 
 __all__ = ["SnnTorchEngine", "strictly_above"]
@@ -77,7 +78,7 @@ class SnnTorchEngine(Engine):
 
     name: ClassVar[str] = "snntorch"
     population_kinds: ClassVar[frozenset[str]] = frozenset({"input", "relay", "lif", "cuba_lif"})
-    projection_kinds: ClassVar[frozenset[str]] = frozenset({"dense", "recurrent", "identity"})
+    projection_kinds: ClassVar[frozenset[str]] = frozenset({"dense", "recurrent", *GEOMETRIES})
     rules: ClassVar[frozenset[str]] = frozenset({"*"})
     transposes: ClassVar[bool] = True
     symmetric_rules: ClassVar[frozenset[str]] = frozenset({"*"})
