@@ -1,11 +1,11 @@
-"""Networks as safetensors files: tensors as they are, everything else as JSON in the file's metadata. No pickle."""
+"""Networks in files, by content and ending. Safetensors: tensors as they are, the rest as JSON in the metadata."""
 
 from __future__ import annotations
 
 import json
 import os
 import pickle
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, overload
 
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from neurosleep.errors import ExchangeError
 from neurosleep.functional.activations import ACTIVATIONS
-from neurosleep.networks import MLP, EquilibriumMLP
+from neurosleep.networks import MLP, EquilibriumMLP, EquilibriumNetwork
 from neurosleep.spiking import Population, Projection, SpikingNetwork
 
 __all__ = ["load", "save"]
@@ -30,8 +30,18 @@ _PARAMETERS = ("threshold", "decay", "leak", "reset_value", "bias", "amount", "s
 _PLAIN = ("name", "kind", "refractory", "compare", "reset", "while_refractory")
 
 
-def save(obj: SpikingNetwork | MLP | EquilibriumMLP, path: str | Path) -> Path:
-    """Write a network to a ``.safetensors`` file, whole or not at all; :func:`load` gives it back bit for bit.
+def save(obj: SpikingNetwork | nn.Module, path: str | Path, *, input_shape: Sequence[int] | None = None) -> Path:
+    """Write a network to a file, whole or not at all; :func:`load` gives it back bit for bit.
+
+    Parameters
+    ----------
+    obj:
+        For ``.safetensors``: a SpikingNetwork, or neurosleep's MLP or EquilibriumMLP. For ``.onnx``: an awake network
+        of ordinary layers.
+    path:
+        The file; its ending says the format.
+    input_shape:
+        For ``.onnx``: shape of an image without the batch, where the network does not say it.
 
     Raises
     ------
@@ -39,8 +49,10 @@ def save(obj: SpikingNetwork | MLP | EquilibriumMLP, path: str | Path) -> Path:
         If the object cannot be stored, or the file cannot be written.
     """
     path = Path(path)
+    if path.suffix == ".onnx":
+        return _write_whole(path, _as_onnx(obj, input_shape))
     if path.suffix != ".safetensors":
-        raise ExchangeError(f"{path.name!r} has an ending that says another format.", expected=".safetensors")
+        raise ExchangeError(f"{path.name!r} has an ending that says another format.", expected=".safetensors or .onnx")
     if isinstance(obj, SpikingNetwork):
         tensors, header = _spiking_parts(obj)
     elif isinstance(obj, MLP):
@@ -74,6 +86,10 @@ def save(obj: SpikingNetwork | MLP | EquilibriumMLP, path: str | Path) -> Path:
         {name: tensor.cpu().contiguous() for name, tensor in tensors.items()},
         {"neurosleep": json.dumps({"format": 1, **header}, allow_nan=False)},
     )
+    return _write_whole(path, content)
+
+
+def _write_whole(path: Path, content: bytes) -> Path:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         temporary.write_bytes(content)
@@ -84,19 +100,51 @@ def save(obj: SpikingNetwork | MLP | EquilibriumMLP, path: str | Path) -> Path:
     return path
 
 
+def _as_onnx(obj: object, input_shape: Sequence[int] | None) -> bytes:
+    if not isinstance(obj, nn.Module) or isinstance(obj, EquilibriumNetwork):
+        raise ExchangeError(
+            f"An object of type {type(obj).__name__} cannot be saved as an ONNX file.",
+            expected="a feed-forward awake network",
+            hint="spiking and equilibrium networks: a .safetensors file",
+        )
+    from neurosleep.exchange._onnx_write import onnx_bytes
+
+    return onnx_bytes(obj, input_shape)
+
+
+def _is_onnx(path: Path) -> bool:
+    """Whether a file is to be read as ONNX: by its first bytes, and by its ending where they do not say."""
+    with path.open("rb") as file:
+        head = file.read(9)
+    if head[8:] == b"{" and path.suffix != ".onnx":
+        return False  # a safetensors file: eight bytes of length, then JSON
+    known = head.startswith((b"PK", b"\x89HDF", b"\x80"))
+    return not known and (path.suffix == ".onnx" or head[:1] == b"\x08")
+
+
 @overload
-def load(path: str | Path) -> SpikingNetwork | MLP | EquilibriumMLP: ...
+def load(
+    path: str | Path, *, input_shape: tuple[int, ...] | None = ..., external_data: str | Path | None = ...
+) -> SpikingNetwork | nn.Module: ...
 
 
 @overload
 def load(path: str | Path, module: Module) -> Module: ...
 
 
-def load(path: str | Path, module: Module | None = None) -> SpikingNetwork | MLP | EquilibriumMLP | Module:
-    """Read what :func:`save` wrote, or weights into ``module``.
+def load(
+    path: str | Path,
+    module: Module | None = None,
+    *,
+    input_shape: tuple[int, ...] | None = None,
+    external_data: str | Path | None = None,
+) -> SpikingNetwork | nn.Module | Module:
+    """Read what :func:`save` wrote, an ONNX file, or weights into ``module``.
 
     The content decides, not the ending. A ``.pt`` file of weights (``torch.save(model.state_dict(), path)``) needs the
-    ``module`` they belong to, which is filled in place and returned; nothing in it is executed.
+    ``module`` they belong to, which is filled in place and returned; nothing in it is executed. An ONNX file becomes a
+    module of ordinary torch layers; ``input_shape`` and ``external_data`` are for files that leave the shape of an
+    image open, or keep their weights in a second file (``model.onnx.data``), which is opened only if it is given here.
 
     Raises
     ------
@@ -105,9 +153,15 @@ def load(path: str | Path, module: Module | None = None) -> SpikingNetwork | MLP
     """
     path = Path(path)
     if not path.is_file():
-        raise ExchangeError(f"There is no file {str(path)!r}.", expected="a .safetensors file, or .pt with module=")
+        raise ExchangeError(
+            f"There is no file {str(path)!r}.", expected="a .safetensors or .onnx file, or .pt with module="
+        )
     if module is not None:
         return _fill(module, _state(path), path)
+    if _is_onnx(path):
+        from neurosleep.exchange._onnx_read import read_onnx
+
+        return read_onnx(path, input_shape=input_shape, external_data=external_data)
     try:
         with safe_open(path, framework="pt") as file:  # type: ignore[no-untyped-call, unused-ignore]
             metadata = file.metadata() or {}

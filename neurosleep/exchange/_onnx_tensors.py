@@ -1,0 +1,143 @@
+"""Tensors of ONNX files, checked before they are made: type, declared sizes against bytes there, finite values."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from neurosleep.errors import ExchangeError
+
+if TYPE_CHECKING:
+    from onnx import TensorProto
+
+__all__ = ["External", "read_tensor", "short"]
+
+# ONNX's number of a type -> numpy's type in the file's byte order, and the field that holds it if raw_data does not.
+_TYPES = {
+    1: ("<f4", "float_data"),
+    11: ("<f8", "double_data"),
+    7: ("<i8", "int64_data"),
+    6: ("<i4", "int32_data"),
+    9: ("|u1", "int32_data"),  # a truth value: 0 or not
+}
+MAX_RANK = 8
+
+
+def short(name: str) -> str:
+    """A name out of a file, quoted and cut to a length that fits a message."""
+    return repr(name if len(name) <= 80 else f"{name[:77]}...")
+
+
+class External:
+    """The one file of weights, given by the user, that a network's file may point to.
+
+    Where a file wants its weights read from is only compared with the name of what was given; the path opened is the
+    user's.
+
+    Parameters
+    ----------
+    path:
+        That file, or None for none.
+    model:
+        The network's file, for messages.
+    """
+
+    def __init__(self, path: Path | None, model: Path) -> None:
+        self.path, self.model = path, model
+        self.size = 0
+        if path is not None:
+            if not path.is_file():
+                raise ExchangeError(f"There is no file {str(path)!r}.", expected="the weights of the .onnx file")
+            self.size = path.stat().st_size
+
+    def read(self, tensor: TensorProto, length: int) -> bytes:
+        """The bytes of a tensor that lies outside its file."""
+        entries = {entry.key: entry.value for entry in tensor.external_data}
+        location = entries.get("location", "")
+        if self.path is None:
+            raise ExchangeError(
+                f"{self.model.name!r} keeps the weights {short(tensor.name)} in another file: {short(location)}.",
+                expected="all weights in the .onnx file itself; no other file is opened unless you give it",
+                hint=f"load({self.model.name!r}, external_data=PATH of that file), or write it again with "
+                "torch.onnx.export(..., external_data=False)",
+            )
+        if location != self.path.name:
+            raise ExchangeError(
+                f"The weights {short(tensor.name)} lie in a file that was not given.",
+                found=short(location),
+                expected=f"{self.path.name!r}, the name of the file given as external_data, without a folder",
+            )
+        try:
+            offset, stated = int(entries.get("offset", "0")), int(entries.get("length", str(length)))
+        except ValueError:
+            offset = stated = -1
+        if offset < 0 or stated != length or offset + length > self.size:
+            raise ExchangeError(
+                f"The weights {short(tensor.name)} do not lie within {self.path.name!r}.",
+                found=f"offset {short(entries.get('offset', '0'))}, length {short(entries.get('length', ''))}",
+                expected=f"{length} bytes of the file's {self.size}",
+            )
+        with self.path.open("rb") as file:
+            file.seek(offset)
+            return file.read(length)
+
+
+def read_tensor(tensor: TensorProto, external: External) -> Tensor:
+    """The tensor, with the values of the file bit for bit.
+
+    Raises
+    ------
+    ExchangeError
+        If its type is none of float32, float64, int32, int64 and bool, its sizes do not fit its data, it has NaN or
+        infinite values, or lies in a file that was not given.
+    """
+    name = short(tensor.name)
+    if tensor.data_type not in _TYPES:
+        from onnx import TensorProto as Proto
+
+        known = {number: label for label, number in Proto.DataType.items()}
+        raise ExchangeError(
+            f"The tensor {name} has the type {known.get(tensor.data_type, str(tensor.data_type)).lower()}.",
+            expected="float32, float64, int32, int64 or bool",
+            hint="quantised and half-precision networks: export the network before it was quantised",
+        )
+    dtype_name, field = _TYPES[tensor.data_type]
+    dtype = np.dtype(dtype_name)
+    dims = tuple(tensor.dims)
+    if len(dims) > MAX_RANK or any(size < 0 for size in dims):
+        raise ExchangeError(f"The tensor {name} has the shape {dims[:12]}.", expected=f"up to {MAX_RANK} sizes >= 0")
+    length = math.prod(dims) * dtype.itemsize
+    if tensor.HasField("segment"):
+        raise ExchangeError(f"The tensor {name} is cut into segments.", expected="whole tensors")
+    array: NDArray[np.generic]
+    if tensor.data_location == tensor.EXTERNAL:
+        array = np.frombuffer(external.read(tensor, length), dtype)
+    elif tensor.HasField("raw_data"):
+        if len(tensor.raw_data) != length:
+            raise _sizes(name, dims, len(tensor.raw_data) // dtype.itemsize)
+        array = np.frombuffer(tensor.raw_data, dtype)
+    else:
+        values = getattr(tensor, field)
+        if len(values) != math.prod(dims):
+            raise _sizes(name, dims, len(values))
+        array = np.asarray(values).astype(dtype)
+    found = torch.from_numpy(array.reshape(dims).astype(dtype.newbyteorder("="), copy=True))
+    if found.is_floating_point() and not torch.isfinite(found).all():
+        raise ExchangeError(
+            f"The tensor {name} holds NaN or infinite values.", expected="finite numbers", hint="train it again"
+        )
+    return found
+
+
+def _sizes(name: str, dims: tuple[int, ...], count: int) -> ExchangeError:
+    return ExchangeError(
+        f"The tensor {name} has another size than its data.",
+        found=f"{count} values",
+        expected=f"{math.prod(dims)} values for the shape {dims}",
+    )
