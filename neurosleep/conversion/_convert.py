@@ -7,14 +7,17 @@ import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal, TypeVar, get_args, overload
+from typing import Literal, TypeVar, cast, get_args, overload
 
 import torch
 from torch import Tensor, nn
 
-from neurosleep.conversion.scale import Recipe, batches, largest_activities, layer_scales
+from neurosleep.conversion._build import READ_OUTS, Neurons, ReadOut, build, spiking
+from neurosleep.conversion._trace import MaxPool, activations, folded, trace
+from neurosleep.conversion.recipes import balanced, maxima, percentiles
+from neurosleep.conversion.scale import RECIPES, Recipe, batches, largest_activities, layer_scales
 from neurosleep.errors import ConversionError, DataError, SettingsError, unknown_name
-from neurosleep.functional import Compare
+from neurosleep.functional import Compare, Reset
 from neurosleep.networks import MLP, EquilibriumMLP, EquilibriumNetwork
 from neurosleep.spiking import Population, Projection, SpikingNetwork
 
@@ -28,11 +31,49 @@ Module = TypeVar("Module", bound=nn.Module)
 
 @dataclass(frozen=True)
 class ConversionReport:
-    """What a conversion found: largest value lambda and scale alpha of each layer, and how many images it read."""
+    """What a conversion found and did.
+
+    Attributes
+    ----------
+    largest, scales:
+        Per spiking layer: largest value lambda, and the scale alpha (with the recipes ``max``, ``percentile`` and
+        ``balance`` what one spike stands for, and its inverse).
+    images:
+        How many images it read.
+    recipe:
+        The recipe.
+    populations:
+        Names of the spiking layers, in the order of ``largest``.
+    became:
+        What became of each layer of a traced model: pairs of its name and a few words.
+    notes:
+        What else the reader should know, such as an approximation that was asked for.
+    """
 
     largest: tuple[float, ...]
     scales: tuple[float, ...]
     images: int
+    recipe: str = "recursive"
+    populations: tuple[str, ...] = ()
+    became: tuple[tuple[str, str], ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def rows(self) -> list[dict[str, object]]:
+        """One row per spiking layer: population, largest activity and scale."""
+        return [
+            {"population": name, "largest": largest, "scale": scale}
+            for name, largest, scale in zip(self.populations, self.largest, self.scales, strict=True)
+        ]
+
+    def to_json(self) -> dict[str, object]:
+        """Everything, of plain lists, names and numbers."""
+        return {
+            "recipe": self.recipe,
+            "images": self.images,
+            "layers": self.rows(),
+            "became": [{"layer": layer, "became": what} for layer, what in self.became],
+            "notes": list(self.notes),
+        }
 
 
 def _linear_layers(model: nn.Module) -> list[nn.Linear]:
@@ -115,13 +156,17 @@ def convert(
     recipe: Recipe = ...,
     alpha_scale: float = ...,
     thresholds: Sequence[float] | None = ...,
-    decay: float = ...,
+    decay: float | None = ...,
     compare: Compare = ...,
     dt: float = ...,
     feedback: Feedback = ...,
     gamma: float = ...,
     symmetric_rule: bool = ...,
     bias_drive: bool = ...,
+    reset: Reset | None = ...,
+    percentile: float = ...,
+    maxpool: MaxPool = ...,
+    read_out: ReadOut = ...,
     report: Literal[False] = ...,
 ) -> SpikingNetwork: ...
 
@@ -134,13 +179,17 @@ def convert(
     recipe: Recipe = ...,
     alpha_scale: float = ...,
     thresholds: Sequence[float] | None = ...,
-    decay: float = ...,
+    decay: float | None = ...,
     compare: Compare = ...,
     dt: float = ...,
     feedback: Feedback = ...,
     gamma: float = ...,
     symmetric_rule: bool = ...,
     bias_drive: bool = ...,
+    reset: Reset | None = ...,
+    percentile: float = ...,
+    maxpool: MaxPool = ...,
+    read_out: ReadOut = ...,
     report: Literal[True],
 ) -> tuple[SpikingNetwork, ConversionReport]: ...
 
@@ -153,18 +202,27 @@ def convert(
     recipe: Recipe = "recursive",
     alpha_scale: float = 1.0,
     thresholds: Sequence[float] | None = None,
-    decay: float = 0.999,
+    decay: float | None = None,
     compare: Compare = ">=",
     dt: float = 0.001,
     feedback: Feedback = "none",
     gamma: float = 1.0,
     symmetric_rule: bool = False,
     bias_drive: bool = False,
+    reset: Reset | None = None,
+    percentile: float = 99.9,
+    maxpool: MaxPool = "refuse",
+    read_out: ReadOut = "membrane",
     report: bool = False,
 ) -> SpikingNetwork | tuple[SpikingNetwork, ConversionReport]:
     r"""Turn a network into LIF populations with the same weights, one unit for each of its own; ``model`` stays as is.
 
-    The input of layer l is :math:`\alpha_l W_l s_{l-1}(t)`; with ``feedback="delayed"``
+    With the recipes ``max``, ``percentile`` and ``balance`` the model is any module that torch.fx traces: Linear,
+    Conv1d and Conv2d, ReLU, average and adaptive average pooling, BatchNorm after a layer, reshaping, Dropout, sums of
+    branches; as modules, functions or methods. Its biases are carried, and spike rates stand for its activities
+    (Rueckauer et al. 2017, doi:10.3389/fnins.2017.00682). With ``recursive`` and ``ratio``, made for sleep, it is a
+    chain of bias-free layers or an equilibrium network, and the input of layer l is
+    :math:`\alpha_l W_l s_{l-1}(t)`; with ``feedback="delayed"``
 
     .. math::  I_l(t) = \alpha_l \left( W_l s_{l-1}(t) + \gamma W_{l+1}^T s_{l+1}(t-1) \right)
 
@@ -172,17 +230,20 @@ def convert(
     ----------
     model:
         :class:`~neurosleep.networks.MLP`, a ``Sequential`` of bias-free ``Linear`` and ``ReLU``, or
-        :class:`~neurosleep.networks.EquilibriumMLP`. The biases of the last stay with it: sleep neither changes nor, if
-        not asked to, uses them.
+        :class:`~neurosleep.networks.EquilibriumMLP`; for the other recipes any traceable module. The biases
+        of an equilibrium network stay with it: sleep neither changes nor, if not asked to, uses them.
     calibration:
         Images ``[n, inputs]`` over which the largest activities are taken; of an equilibrium network those after its
         free phase.
     recipe, alpha_scale:
-        Recipe of the scale alpha and the factor on all of them (see :mod:`neurosleep.conversion.scale`).
+        Recipe of the scale alpha and the factor on all of them (see :mod:`neurosleep.conversion.scale`); or ``max``,
+        ``percentile`` or ``balance`` (see :mod:`neurosleep.conversion.recipes`), which have no such factor.
     thresholds:
-        One threshold per layer after the input, not negative; 1 where not given.
+        One threshold per layer after the input, not negative; 1 where not given. The other recipes keep 1: there a
+        threshold and the scale of the layer's input are one and the same freedom.
     decay, compare, dt:
-        Factor of the potential per step, comparison at the threshold, length of a step in seconds.
+        Factor of the potential per step (None: 0.999 with ``recursive`` and ``ratio``, else 1), comparison at the
+        threshold, length of a step in seconds.
     feedback, gamma:
         Of equilibrium networks: whether a layer also gets the spikes that the layer above had one step before, through
         the transposed weight and times gamma, 0 to 1. A soft-max read-out, which is outside the dynamics, gives none.
@@ -191,6 +252,17 @@ def convert(
         (:class:`~neurosleep.spiking.Projection` says how).
     bias_drive:
         Of equilibrium networks: whether :math:`\alpha_l b_l` is added to a layer's input in every step.
+    reset:
+        Of spiking units: ``to_value`` (None with ``recursive`` and ``ratio``, which know no other) or ``subtract``
+        (None with the other recipes), which keeps what exceeds the threshold.
+    percentile:
+        Of the positive activities of a layer, 0 to 100: what one spike stands for with the recipe ``percentile``.
+    maxpool:
+        ``refuse``, or ``approximate``: average pooling takes the place of max-pooling, and the report says so.
+    read_out:
+        Of a last layer without ReLU, with ``max``, ``percentile`` and ``balance``: ``membrane`` makes it sum its input
+        without firing (kind ``li``, decay 1: its potential over the steps is the model's output), ``spikes`` makes it
+        fire, which leaves out negative outputs.
     report:
         Whether to return a :class:`ConversionReport` too.
 
@@ -204,6 +276,28 @@ def convert(
     The published account of how equilibrium networks sleep (arXiv:2508.14081) leaves feedback, biases and scale open:
     these options and their defaults are ours.
     """
+    if recipe not in RECIPES:
+        raise unknown_name("recipe", recipe, RECIPES)
+    if recipe in ("max", "percentile", "balance"):
+        if alpha_scale != 1 or thresholds is not None or feedback != "none" or symmetric_rule or bias_drive:
+            raise SettingsError(
+                f"The recipe {recipe!r} has no alpha_scale, thresholds, feedback, symmetric_rule or bias_drive.",
+                expected="these left out",
+                hint="recipe='recursive' has them",
+            )
+        if not 0 < percentile <= 100:
+            raise SettingsError(f"The percentile is {percentile!r}.", expected="above 0, at most 100")
+        if read_out not in READ_OUTS:
+            raise unknown_name("read_out", str(read_out), READ_OUTS)
+        neurons = Neurons(1.0, 1.0 if decay is None else decay, compare, reset or "subtract", read_out)
+        made = _normalised(model, calibration, recipe, neurons, dt, percentile, maxpool)
+        return made if report else made[0]
+    if reset not in (None, "to_value"):
+        raise SettingsError(
+            f"The recipe {recipe!r} resets to a value, and reset is {reset!r}.",
+            expected="reset='to_value', or a recipe max, percentile or balance",
+        )
+    decay = 0.999 if decay is None else decay
     layers = _linear_layers(model)
     _check_feedback(model, feedback, gamma, symmetric_rule, bias_drive)
     images = calibration.reshape(len(calibration), calibration.shape[1:].numel())
@@ -256,7 +350,48 @@ def convert(
             for (below, above), alpha in zip(itertools.pairwise(with_states), scales, strict=False)
         ]
     network = SpikingNetwork(tuple(populations), tuple(projections), dt=dt)
-    return (network, ConversionReport(tuple(largest), tuple(scales), len(images))) if report else network
+    found = ConversionReport(tuple(largest), tuple(scales), len(images), recipe, tuple(names[1:]))
+    return (network, found) if report else network
+
+
+def _normalised(
+    model: nn.Module,
+    images: Tensor,
+    recipe: Recipe,
+    neurons: Neurons,
+    dt: float,
+    percentile: float,
+    maxpool: MaxPool,
+) -> tuple[SpikingNetwork, ConversionReport]:
+    """Conversion of any traced model by a recipe that normalises activities."""
+    if images.ndim < 2 or images.numel() == 0 or not _finite(images):
+        raise DataError(
+            f"Calibration images of shape {tuple(images.shape)} cannot be used.",
+            expected="at least one image, [n, ...], of finite values",
+        )
+    plan = trace(model, images, maxpool)
+    names = [p.name for p in plan.populations if spiking(p, neurons)]
+    if recipe == "balance":
+        largest = balanced(plan, images, neurons, dt)
+    else:
+        wanted = ({name: batch[name] for name in names} for batch in activations(plan, images))
+        largest = maxima(wanted) if recipe == "max" else percentiles(wanted, percentile)
+    notes = list(plan.notes)
+    for name in names:
+        if not math.isfinite(largest[name]):
+            raise ConversionError(
+                f"Layer {name!r} cannot be scaled: its largest activity is {largest[name]!r}.",
+                expected="a finite number",
+                hint="check the model for NaN weights",
+            )
+        if largest[name] <= 0:
+            largest[name] = 1.0
+            notes.append(f"{name}: silent over all calibration images, its scale is 1")
+    network = build(plan, largest, neurons, dt)
+    values = tuple(largest[name] for name in names)
+    return network, ConversionReport(
+        values, tuple(1 / v for v in values), len(images), recipe, tuple(names), plan.became, tuple(notes)
+    )
 
 
 def _finite(images: Tensor) -> bool:
@@ -286,21 +421,52 @@ def _check_feedback(model: nn.Module, feedback: Feedback, gamma: float, symmetri
 def wake(network: SpikingNetwork, model: Module) -> Module:
     """A copy of ``model`` with the weights of the slept ``network``; ``model`` itself is untouched.
 
-    Biases are those of ``model``.
+    Biases are those of ``model``, and so are its BatchNorm layers: what these were folded into is divided by their
+    factors again, except weights that sleep left as they were, which are those of ``model`` bit for bit.
 
     Raises
     ------
     ConversionError
-        If the two do not have the same layers.
+        If the two do not have the same layers, or the network holds two different versions of one shared layer.
     """
     woken = copy.deepcopy(model)
-    layers = _linear_layers(woken)
+    if isinstance(model, EquilibriumNetwork) or _is_chain(model):
+        layers: list[tuple[nn.Module, Tensor | None]] = [(layer, None) for layer in _linear_layers(woken)]
+    else:
+        # As a max-pool has no weight, it does not matter here what it becomes.
+        example = torch.zeros(2, *network.inputs[0].shape, dtype=next(woken.parameters()).dtype)
+        plan = trace(woken, example, "approximate")
+        layers = [(woken.get_submodule(str(term.module)), term.fold) for term in plan.weighted()]
     found = [tuple(weight.shape) for weight in network.weights]
-    expected = [tuple(layer.weight.shape) for layer in layers]
+    expected = [tuple(cast(Tensor, layer.weight).shape) for layer, _ in layers]
     if found != expected:
         raise ConversionError(
             "The slept network has other layers than the model.", found=f"{found}", expected=f"{expected}"
         )
-    for layer, weight in zip(layers, network.weights, strict=True):
-        layer.weight.copy_(weight)
+    given: dict[nn.Module, Tensor] = {}
+    originals = {layer: cast(Tensor, layer.weight).detach().clone() for layer, fold in layers if fold is not None}
+    for (layer, fold), weight in zip(layers, network.weights, strict=True):
+        own = cast(Tensor, layer.weight)
+        new = weight
+        if fold is not None:
+            before = originals[layer]
+            spread = folded(torch.ones_like(before), fold)
+            # A channel that BatchNorm multiplies by 0 tells nothing of its weights.
+            new = torch.where((weight == folded(before, fold)) | (spread == 0), before, weight / spread)
+        if layer in given and not torch.equal(given[layer], new):
+            raise ConversionError(
+                "A layer that the model uses more than once has different weights at its places in the network.",
+                expected="the same weights at all of them",
+            )
+        given[layer] = new
+        own.copy_(new)
     return woken
+
+
+def _is_chain(model: nn.Module) -> bool:
+    """Whether the model is one that the recipes of sleep take, so that its layers need not be traced."""
+    try:
+        _linear_layers(model)
+    except ConversionError:
+        return False
+    return True

@@ -16,7 +16,9 @@ from neurosleep.errors import ConversionError, unknown_name
 
 __all__ = ["RECIPES", "Recipe", "largest_activities", "layer_scales"]
 
-Recipe = Literal["recursive", "ratio"]
+Recipe = Literal["recursive", "ratio", "max", "percentile", "balance"]
+#: Those that scale layer by layer, as sleep has them; the others normalise activities of any traced model.
+_LAYERWISE = ("recursive", "ratio")
 RECIPES: tuple[str, ...] = get_args(Recipe)
 
 
@@ -36,8 +38,8 @@ def layer_scales(largest: Sequence[float], *, recipe: Recipe = "recursive", alph
     ConversionError
         If a layer's :math:`\lambda_l` is not a positive finite number (the layer is silent, or has diverged).
     """
-    if recipe not in RECIPES:
-        raise unknown_name("recipe", recipe, RECIPES)
+    if recipe not in _LAYERWISE:
+        raise unknown_name("recipe", recipe, _LAYERWISE)
     for number, value in enumerate(largest, start=1):
         if not 0 < value < float("inf"):
             raise ConversionError(

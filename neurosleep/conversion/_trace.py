@@ -1,0 +1,535 @@
+"""What a PyTorch module computes, as populations and linear terms between them: the plan of a conversion."""
+
+from __future__ import annotations
+
+import copy
+import math
+import operator
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, Literal, get_args
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, fx, nn
+
+from neurosleep.errors import ConversionError, NeurosleepError, unknown_name
+from neurosleep.spiking import Projection
+from neurosleep.spiking.geometry import output_shape
+
+__all__ = ["MAXPOOLS", "MaxPool", "Plan", "PlannedPopulation", "Term", "activations", "trace"]
+
+MaxPool = Literal["refuse", "approximate"]
+MAXPOOLS: tuple[str, ...] = get_args(MaxPool)
+
+
+@dataclass(frozen=True, eq=False)
+class Term:
+    """One linear term of a population's input.
+
+    ``factor`` is a number that the model multiplies by; ``module`` the layer whose weight this is, ``fold`` what
+    BatchNorm multiplies its output channels by (it is in ``weight`` already).
+    """
+
+    source: str
+    kind: Literal["dense", "conv", "pool", "flatten", "identity"]
+    factor: float = 1.0
+    weight: Tensor | None = None
+    options: tuple[tuple[str, Any], ...] = ()
+    module: str | None = None
+    fold: Tensor | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class PlannedPopulation:
+    """A population to be: ``lif`` where the model rectifies, ``relay`` or ``output`` elsewhere (place: ``node``)."""
+
+    name: str
+    kind: Literal["lif", "relay", "output"]
+    shape: tuple[int, ...]
+    terms: tuple[Term, ...]
+    bias: Tensor | None
+    node: str
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """Everything that a model computes, in order, and the traced module with what was put in the place of max-pools."""
+
+    module: fx.GraphModule
+    input_shape: tuple[int, ...]
+    populations: tuple[PlannedPopulation, ...]
+    output: str
+    became: tuple[tuple[str, str], ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def weighted(self) -> list[Term]:
+        """The terms with a weight, in the order in which the spiking network lists its weights."""
+        return [term for p in self.populations for term in p.terms if term.weight is not None]
+
+
+@dataclass
+class _Value:
+    """A tensor of the model: ``factor`` times what ``population`` sends."""
+
+    population: str
+    factor: float = 1.0
+
+
+@dataclass
+class _Sum:
+    """A tensor of the model that no population sends yet."""
+
+    shape: tuple[int, ...]
+    name: str
+    terms: list[Term] = field(default_factory=list)
+    bias: Tensor | None = None
+
+
+_ADD = (operator.add, operator.iadd, torch.add)
+_MULTIPLY = (operator.mul, operator.imul, torch.mul)
+_FLATTEN = (torch.flatten, torch.reshape)
+_RELU = (F.relu, F.relu_, torch.relu, torch.relu_)
+_DROPOUT = (F.dropout, F.dropout1d, F.dropout2d, F.dropout3d)
+_AVERAGE: tuple[Any, ...] = (F.avg_pool1d, F.avg_pool2d)
+_ADAPTIVE: tuple[Any, ...] = (F.adaptive_avg_pool1d, F.adaptive_avg_pool2d)
+_MAX_OPTIONS = ("kernel_size", "stride", "padding", "dilation", "ceil_mode")
+_DROPOUT_MODULES = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.Identity)
+_MAX_MODULES = (nn.MaxPool1d, nn.MaxPool2d)
+_EXPECTED = (
+    "Linear, Conv1d, Conv2d, ReLU, AvgPool, AdaptiveAvgPool, BatchNorm after Linear or Conv, Flatten, reshape, view, "
+    "Dropout, Identity, sums of two branches, products with a number"
+)
+
+
+def _is_maximum(target: Any) -> bool:
+    return getattr(target, "__name__", "") in ("max_pool1d", "max_pool2d")
+
+
+class _Shapes(fx.Interpreter):
+    """Runs the traced module and keeps the shape of every tensor, and whether it is the same batch still."""
+
+    def __init__(self, module: fx.GraphModule) -> None:
+        super().__init__(module)
+        self.shapes: dict[str, tuple[int, ...]] = {}
+
+    def run_node(self, n: fx.Node) -> Any:
+        found = super().run_node(n)
+        if isinstance(found, Tensor):
+            self.shapes[n.name] = tuple(found.shape)
+        return found
+
+
+class _Activations(fx.Interpreter):
+    """Runs the traced module and keeps the tensors of some nodes."""
+
+    def __init__(self, module: fx.GraphModule, names: set[str]) -> None:
+        super().__init__(module)
+        self._names = names
+        self.found: dict[str, Tensor] = {}
+
+    def run_node(self, n: fx.Node) -> Any:
+        found = super().run_node(n)
+        if n.name in self._names:
+            self.found[n.name] = found.clone()  # something later may work in place
+        return found
+
+
+def activations(plan: Plan, images: Tensor, size: int = 250) -> Iterator[dict[str, Tensor]]:
+    """What the model computes at each population of ``plan``, ``[batch, n]`` by its name, part by part."""
+    wanted = {p.name: p.node for p in plan.populations}
+    for start in range(0, len(images), size):
+        interpreter = _Activations(plan.module, set(wanted.values()))
+        interpreter.run(images[start : start + size])
+        yield {name: interpreter.found[node].flatten(1) for name, node in wanted.items()}
+
+
+def _pair(value: Any, axes: int) -> tuple[int, ...]:
+    return tuple(int(v) for v in value) if isinstance(value, tuple | list) else (int(value),) * axes
+
+
+class _Tracer:
+    def __init__(self, module: fx.GraphModule, shapes: dict[str, tuple[int, ...]], maxpool: MaxPool) -> None:
+        self._module, self._shapes, self._maxpool = module, shapes, maxpool
+        self._modules = dict(module.named_modules())
+        self._values: dict[fx.Node, _Value | _Sum] = {}
+        self._names = {"input", "output"}
+        self.populations: list[PlannedPopulation] = []
+        self.became: list[tuple[str, str]] = []
+        self.notes: list[str] = []
+        self._shape_of: dict[str, tuple[int, ...]] = {}
+        self.output = ""
+
+    def _place(self, node: fx.Node) -> str:
+        if node.op == "call_module":
+            return f"Layer {str(node.target)!r} ({type(self._modules[str(node.target)]).__name__})"
+        name = node.target if isinstance(node.target, str) else getattr(node.target, "__name__", str(node.target))
+        return f"The operation {name!r} at {node.name!r}"
+
+    def _refuse(self, node: fx.Node, why: str, expected: str = _EXPECTED, hint: str | None = None) -> ConversionError:
+        return ConversionError(f"{self._place(node)} {why}", expected=expected, hint=hint)
+
+    def _unique(self, name: str) -> str:
+        found, number = name, 2
+        while found in self._names:
+            found, number = f"{name}_{number}", number + 1
+        self._names.add(found)
+        return found
+
+    def _add(self, kind: Literal["lif", "relay", "output"], total: _Sum, node: fx.Node) -> _Value:
+        name = "output" if kind == "output" else self._unique(total.name)
+        self.populations.append(PlannedPopulation(name, kind, total.shape, tuple(total.terms), total.bias, node.name))
+        self._shape_of[name] = total.shape
+        return _Value(name)
+
+    def _get(self, node: Any, user: fx.Node) -> _Value | _Sum:
+        if not isinstance(node, fx.Node) or node not in self._values:
+            raise self._refuse(user, "works on something other than what the layers before it compute.")
+        return self._values[node]
+
+    def _value(self, node: Any, user: fx.Node) -> _Value:
+        """The tensor of ``node`` as something that a population sends; a relay is made where none does."""
+        found = self._get(node, user)
+        if isinstance(found, _Sum):
+            found = self._values[node] = self._add("relay", found, node)
+        return found
+
+    def _grid(self, node: Any, user: fx.Node) -> _Value:
+        """The same, from a population whose shape is that of the tensor."""
+        found, shape = self._value(node, user), self._shapes[node.name][1:]
+        if self._shape_of[found.population] == shape:
+            return found
+        total = _Sum(shape, user.name + "_grid", [Term(found.population, "flatten", found.factor)])
+        return self._add("relay", total, node)
+
+    def _as_sum(self, node: Any, user: fx.Node) -> _Sum:
+        found = self._get(node, user)
+        if isinstance(found, _Value):
+            shape = self._shapes[node.name][1:]
+            kind: Literal["flatten", "identity"] = (
+                "identity" if shape == self._shape_of[found.population] else "flatten"
+            )
+            return _Sum(shape, user.name, [Term(found.population, kind, found.factor)])
+        return found
+
+    def run(self) -> None:
+        for node in self._module.graph.nodes:
+            if node.op == "placeholder":
+                if self._values:
+                    raise ConversionError(
+                        f"The model takes a second input, {node.name!r}.", expected="a model of one input"
+                    )
+                self._values[node] = _Value("input")
+                self._shape_of["input"] = self._shapes[node.name][1:]
+            elif node.op == "output":
+                self._finish(node)
+            elif node.op == "get_attr" or (node.name not in self._shapes):
+                continue  # sizes and constants; who uses them as a tensor is refused
+            else:
+                found = self._operation(node)
+                if isinstance(found, _Sum) and len(node.users) > 1:
+                    found = self._add("relay", found, node)
+                self._values[node] = found
+
+    def _finish(self, node: fx.Node) -> None:
+        result = node.args[0]
+        if not isinstance(result, fx.Node):
+            raise ConversionError("The model returns more than one tensor.", expected="one tensor [batch, ...]")
+        found = self._get(result, node)
+        spiking = {p.name for p in self.populations if p.kind == "lif"}
+        if isinstance(found, _Value) and found.population in spiking:
+            self.output = found.population
+            return
+        self._add("output", self._as_sum(result, node), result)
+        self.output = "output"
+
+    def _operation(self, node: fx.Node) -> _Value | _Sum:
+        if node.op == "call_module":
+            return self._layer(node, self._modules[str(node.target)])
+        target, x = node.target, node.args[0] if node.args else node.kwargs.get("input")
+        is_method = node.op == "call_method"
+        if target in _RELU or (is_method and target in ("relu", "relu_")):
+            inplace = target in (F.relu_, torch.relu_, "relu_") or bool(node.kwargs.get("inplace", False))
+            return self._relu(node, x, inplace)
+        if target in _ADD or (is_method and target in ("add", "add_")):
+            return self._sum(node)
+        if target in _MULTIPLY or target is operator.truediv or (is_method and target in ("mul", "div")):
+            return self._product(node)
+        if target in _DROPOUT:
+            return self._get(x, node)
+        if target in _FLATTEN or (is_method and target in ("flatten", "reshape", "view")):
+            return self._reshape(node, x)
+        if is_method and target == "contiguous":
+            return self._get(x, node)
+        names: tuple[str, ...] = (
+            "kernel_size",
+            "stride",
+            "padding",
+            "ceil_mode",
+            "count_include_pad",
+            "divisor_override",
+        )
+        if target in _AVERAGE:
+            return self._average(node, x, dict(zip(names, node.args[1:], strict=False)) | dict(node.kwargs))
+        if target in _ADAPTIVE:
+            return self._adaptive(node, x)
+        if _is_maximum(target):
+            return self._maximum(node, x, dict(zip(_MAX_OPTIONS, node.args[1:], strict=False)) | dict(node.kwargs))
+        raise self._refuse(node, "has no spiking counterpart.")
+
+    def _layer(self, node: fx.Node, layer: nn.Module) -> _Value | _Sum:
+        x = node.args[0]
+        if isinstance(layer, nn.Linear | nn.Conv1d | nn.Conv2d) and type(layer).__module__.startswith("torch.nn"):
+            return self._weighted(node, x, layer)
+        if isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d):
+            return self._batch_norm(node, x, layer)
+        if type(layer) is nn.ReLU:
+            return self._relu(node, x, layer.inplace)
+        if isinstance(layer, _DROPOUT_MODULES):
+            self.became.append((str(node.target), "nothing: while a network is evaluated, it has no effect"))
+            return self._get(x, node)
+        if isinstance(layer, nn.Flatten):
+            return self._reshape(node, x)
+        if isinstance(layer, nn.AvgPool1d | nn.AvgPool2d):
+            keys = ("kernel_size", "stride", "padding", "ceil_mode", "count_include_pad", "divisor_override")
+            return self._average(node, x, {key: getattr(layer, key) for key in keys if hasattr(layer, key)})
+        if isinstance(layer, nn.AdaptiveAvgPool1d | nn.AdaptiveAvgPool2d):
+            return self._adaptive(node, x)
+        if isinstance(layer, _MAX_MODULES):
+            return self._maximum(node, x, {key: getattr(layer, key) for key in _MAX_OPTIONS})
+        raise self._refuse(node, "has no spiking counterpart.")
+
+    def _weighted(self, node: fx.Node, x: Any, layer: nn.Linear | nn.Conv1d | nn.Conv2d) -> _Sum:
+        weight, shape = layer.weight.detach(), self._shapes[node.name][1:]
+        options: tuple[tuple[str, Any], ...] = ()
+        if isinstance(layer, nn.Linear):
+            if len(shape) != 1:
+                raise self._refuse(node, f"makes tensors of shape [batch, {', '.join(map(str, shape))}].", "[batch, n]")
+            source, kind = self._value(x, node), "dense"
+        else:
+            if layer.padding_mode != "zeros" or isinstance(layer.padding, str):
+                raise self._refuse(
+                    node,
+                    f"pads with {layer.padding_mode!r} and padding={layer.padding!r}.",
+                    "padding_mode='zeros' and padding in numbers",
+                )
+            source, kind = self._grid(x, node), "conv"
+            options = (
+                ("stride", tuple(layer.stride)),
+                ("padding", tuple(layer.padding)),
+                ("dilation", tuple(layer.dilation)),
+                ("groups", layer.groups),
+            )
+        term = Term(source.population, kind, source.factor, weight, options, str(node.target))  # type: ignore[arg-type]
+        self.became.append((str(node.target), f"projection of kind {kind}"))
+        bias = None if layer.bias is None else self._spread(layer.bias.detach(), shape)
+        return _Sum(shape, node.name, [term], bias)
+
+    @staticmethod
+    def _spread(values: Tensor, shape: tuple[int, ...]) -> Tensor:
+        """One value per channel to one per neuron, in C order."""
+        return values.repeat_interleave(math.prod(shape[1:]))
+
+    def _batch_norm(self, node: fx.Node, x: Any, layer: nn.BatchNorm1d | nn.BatchNorm2d) -> _Sum:
+        found = self._get(x, node)
+        if not isinstance(found, _Sum) or len(found.terms) != 1 or found.terms[0].module is None:
+            raise self._refuse(
+                node, "does not follow a Linear or Conv layer directly.", "BatchNorm after a layer that it folds into"
+            )
+        if layer.running_mean is None or layer.running_var is None:
+            raise self._refuse(node, "keeps no running statistics.", "track_running_stats=True")
+        (term,) = found.terms
+        if term.fold is not None:
+            raise self._refuse(node, "follows another BatchNorm.", "one BatchNorm after a layer")
+        assert term.weight is not None
+        fold, shift = batch_norm(layer)
+        weight = folded(term.weight, fold)
+        spread = self._spread(fold, found.shape)
+        bias = self._spread(shift, found.shape)
+        if found.bias is not None:
+            bias = bias + found.bias * spread
+        self.became.append((str(node.target), f"folded into {term.module}"))
+        new = Term(term.source, term.kind, term.factor, weight, term.options, term.module, fold)
+        return _Sum(found.shape, found.name, [new], bias)
+
+    def _relu(self, node: fx.Node, x: Any, inplace: bool) -> _Value:
+        found = self._get(x, node)
+        spiking = {p.name for p in self.populations if p.kind == "lif"}
+        if isinstance(found, _Value) and found.population in spiking and found.factor >= 0:
+            return found
+        value = self._add("lif", self._as_sum(x, node), node)
+        what = str(node.target) if node.op == "call_module" else node.name
+        self.became.append((what, f"spiking population {value.population!r}"))
+        if inplace:
+            self._values[x] = value
+        return value
+
+    def _sum(self, node: fx.Node) -> _Sum:
+        arguments = [*node.args, *(v for k, v in node.kwargs.items() if k in ("other", "input"))]
+        if len(arguments) != 2 or node.kwargs.get("alpha", 1) != 1:
+            raise self._refuse(node, "is not the sum of two tensors.")
+        parts = [self._as_sum(a, node) for a in arguments]
+        if parts[0].shape != parts[1].shape:
+            raise self._refuse(node, f"adds tensors of shapes {parts[0].shape} and {parts[1].shape}.", "equal shapes")
+        biases = [p.bias for p in parts if p.bias is not None]
+        bias = None if not biases else sum(biases[1:], biases[0])
+        return _Sum(parts[0].shape, node.name, [*parts[0].terms, *parts[1].terms], bias)
+
+    def _product(self, node: fx.Node) -> _Value | _Sum:
+        x, factor = (node.args[0], node.args[1]) if len(node.args) == 2 else (None, None)
+        divides = node.target is operator.truediv or node.target == "div"
+        if isinstance(factor, fx.Node) and not divides:
+            x, factor = factor, x
+        if isinstance(factor, bool) or not isinstance(factor, int | float) or not math.isfinite(factor) or factor == 0:
+            raise self._refuse(node, "is not a product with a fixed number.")
+        c = 1 / factor if divides else float(factor)
+        found = self._get(x, node)
+        if isinstance(found, _Value):
+            return _Value(found.population, found.factor * c)
+        terms = [Term(t.source, t.kind, t.factor * c, t.weight, t.options, t.module, t.fold) for t in found.terms]
+        return _Sum(found.shape, found.name, terms, None if found.bias is None else found.bias * c)
+
+    def _reshape(self, node: fx.Node, x: Any) -> _Value | _Sum:
+        before, after = self._shapes[x.name], self._shapes[node.name]
+        if before[0] != after[0]:
+            raise self._refuse(node, f"mixes images: {before} becomes {after}.", "a first axis, the batch, that stays")
+        if node.op == "call_module":
+            self.became.append((str(node.target), "nothing: neurons are numbered in the same order"))
+        return self._get(x, node)
+
+    def _pool(self, node: fx.Node, x: Any, kernel: Any, stride: Any, padding: Any, factor: float = 1.0) -> _Sum:
+        source, shape = self._grid(x, node), self._shapes[node.name][1:]
+        axes = len(shape) - 1
+        options = (
+            ("mode", "average"),
+            ("kernel", _pair(kernel, axes)),
+            ("stride", _pair(kernel if stride is None or stride == [] else stride, axes)),
+            ("padding", _pair(padding, axes)),
+        )
+        term = Term(source.population, "pool", source.factor * factor, options=options)
+        try:
+            made = output_shape(
+                Projection(source.population, "pool", "pool", options=options), self._shape_of[source.population]
+            )
+        except NeurosleepError as error:
+            raise self._refuse(node, f"cannot be computed: {error}") from error
+        if made != shape:
+            raise self._refuse(node, f"rounds sizes up: {shape}.", f"ceil_mode=False, which makes {made}")
+        self.became.append((str(node.target) if node.op == "call_module" else node.name, "projection of kind pool"))
+        return _Sum(shape, node.name, [term])
+
+    def _average(self, node: fx.Node, x: Any, given: dict[str, Any]) -> _Sum:
+        axes = len(self._shapes[node.name]) - 2
+        kernel, padding = _pair(given["kernel_size"], axes), _pair(given.get("padding", 0), axes)
+        if any(padding) and not given.get("count_include_pad", True):
+            raise self._refuse(node, "does not count the zeros it pads.", "count_include_pad=True, or no padding")
+        divisor = given.get("divisor_override")
+        return self._pool(
+            node, x, kernel, given.get("stride"), padding, 1.0 if divisor is None else math.prod(kernel) / divisor
+        )
+
+    def _adaptive(self, node: fx.Node, x: Any) -> _Value | _Sum:
+        before, after = self._shapes[x.name][2:], self._shapes[node.name][2:]
+        if any(b % a for b, a in zip(before, after, strict=True)):
+            raise self._refuse(node, f"makes {after} of {before}.", "sizes that divide those before")
+        if before == after:
+            return self._get(x, node)
+        kernel = tuple(b // a for b, a in zip(before, after, strict=True))
+        return self._pool(node, x, kernel, kernel, 0)
+
+    def _maximum(self, node: fx.Node, x: Any, given: dict[str, Any]) -> _Sum:
+        if self._maxpool == "refuse":
+            raise self._refuse(
+                node,
+                "takes a maximum, which spikes of one step do not tell.",
+                "average pooling",
+                "train with AvgPool, or convert(..., maxpool='approximate') averages in its place",
+            )
+        axes = len(self._shapes[node.name]) - 2
+        if any(d != 1 for d in _pair(given.get("dilation", 1), axes)):
+            raise self._refuse(node, "has a dilation.", "dilation=1")
+        found = self._pool(node, x, given["kernel_size"], given.get("stride"), given.get("padding", 0))
+        what = str(node.target) if node.op == "call_module" else node.name
+        self.became[-1] = (what, "projection of kind pool: the average in place of the maximum")
+        self.notes.append(f"{what}: max-pooling became average pooling (maxpool='approximate'), which changes results")
+        return found
+
+
+def batch_norm(layer: nn.Module) -> tuple[Tensor, Tensor]:
+    """What a BatchNorm layer in evaluation multiplies each channel by, and what it then adds."""
+    assert isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d)
+    mean, var = layer.running_mean, layer.running_var
+    assert mean is not None and var is not None
+    fold = torch.rsqrt(var.detach() + layer.eps)
+    if layer.affine:
+        fold = fold * layer.weight.detach()
+    shift = -mean.detach() * fold
+    return fold, shift + layer.bias.detach() if layer.affine else shift
+
+
+def folded(weight: Tensor, fold: Tensor) -> Tensor:
+    """``weight`` with its output channels multiplied by ``fold``."""
+    return weight * fold.reshape(-1, *(1,) * (weight.ndim - 1))
+
+
+def _average_in_place(module: fx.GraphModule) -> None:
+    """Max-pools of the traced copy become averages of the same geometry, so that activations are those converted."""
+    for node in module.graph.nodes:
+        if node.op == "call_module":
+            layer = module.get_submodule(str(node.target))
+            if isinstance(layer, nn.MaxPool1d | nn.MaxPool2d):
+                kind: Any = nn.AvgPool1d if isinstance(layer, nn.MaxPool1d) else nn.AvgPool2d
+                parent, _, name = str(node.target).rpartition(".")
+                average = kind(layer.kernel_size, layer.stride, layer.padding, layer.ceil_mode)
+                setattr(module.get_submodule(parent), name, average)
+        elif node.op == "call_function" and _is_maximum(node.target):
+            given = dict(zip(("input", *_MAX_OPTIONS), node.args, strict=False)) | dict(node.kwargs)
+            node.target = F.avg_pool1d if "1d" in node.target.__name__ else F.avg_pool2d
+            node.args = (given["input"], given["kernel_size"], given.get("stride"), given.get("padding", 0))
+            node.kwargs = {}
+    module.recompile()
+
+
+@torch.no_grad()
+def trace(model: nn.Module, example: Tensor, maxpool: MaxPool = "refuse") -> Plan:
+    """The plan of ``model``, which stays as it is; ``example`` is a batch of its inputs ``[n, ...]``.
+
+    Raises
+    ------
+    ConversionError
+        If the model cannot be traced, or computes what has no spiking counterpart: by name and place.
+    """
+    if maxpool not in MAXPOOLS:
+        raise unknown_name("maxpool", str(maxpool), MAXPOOLS)
+    copied = copy.deepcopy(model).eval()
+    try:
+        module = fx.symbolic_trace(copied)
+    except Exception as error:  # whatever the model's own code raises when a proxy goes through it
+        raise ConversionError(
+            f"A network of type {type(model).__name__} cannot be traced: {error}",
+            expected="a module that torch.fx.symbolic_trace follows: no control flow that depends on values",
+        ) from error
+    runner = _Shapes(module)
+    try:
+        runner.run(example[:2])
+    except NeurosleepError:
+        raise
+    except Exception as error:  # shapes that do not fit the model's own layers
+        raise ConversionError(
+            f"The model does not accept calibration images of shape {tuple(example.shape)}: {error}",
+            expected="images [n, ...] of the shape that the model takes",
+        ) from error
+    tracer = _Tracer(module, runner.shapes, maxpool)
+    tracer.run()
+    if not any(term.weight is not None for p in tracer.populations for term in p.terms):
+        raise ConversionError("The network has no layer with weights.", expected="at least one Linear or Conv layer")
+    if maxpool == "approximate":
+        _average_in_place(module)
+    return Plan(
+        module,
+        tuple(example.shape[1:]),
+        tuple(tracer.populations),
+        tracer.output,
+        tuple(tracer.became),
+        tuple(tracer.notes),
+    )
