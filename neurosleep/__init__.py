@@ -29,6 +29,7 @@ _PUBLIC = {
     "load_dataset": "neurosleep.data",
     "save": "neurosleep.exchange",
     "simulate": "neurosleep.spiking",
+    "simulate_batch": "neurosleep.spiking",
     "sleep": "neurosleep.replay",
     "thresholds_for_rates": "neurosleep.replay",
     "wake": "neurosleep.conversion",

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from neurosleep.errors import SettingsError
 from neurosleep.functional import CubaLIFState, LIFState, PlasticityRule, SpikeEvents, cuba_lif_step, li_step, lif_step
-from neurosleep.spiking.engines.base import Engine, Session, register_engine
+from neurosleep.spiking.engines.base import Engine, Session, check_supported, register_engine
 from neurosleep.spiking.geometry import GEOMETRIES, propagate
 from neurosleep.spiking.network import Population, SpikingNetwork
 
@@ -195,6 +195,7 @@ class ReferenceEngine(Engine):
         """A session without plasticity that steps ``batch`` independent inputs at once."""
         if batch < 1:
             raise SettingsError(f"The batch size is {batch!r}.", expected="at least 1")
+        check_supported(self, network, None)
         return TorchSession(network, None, device, _STEPPERS, batch)
 
     def _start(self, network: SpikingNetwork, rule: PlasticityRule | None, device: str) -> Session:
