@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import json
+import math
 import os
-import pickle
+import warnings
+import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, overload
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.torch import save as to_bytes
 from torch import Tensor, nn
 
-from neurosleep.errors import ExchangeError
+from neurosleep.errors import ExchangeError, NeurosleepError
 from neurosleep.functional.activations import ACTIVATIONS
 from neurosleep.networks import MLP, EquilibriumMLP, EquilibriumNetwork
 from neurosleep.spiking import Population, Projection, SpikingNetwork
@@ -166,10 +168,10 @@ def load(
         with safe_open(path, framework="pt") as file:  # type: ignore[no-untyped-call, unused-ignore]
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError) as error:
+    except Exception as error:  # a damaged header also makes torch's side of the library fail, in ways of its own
         raise ExchangeError(
             f"{path.name!r} is no safetensors file, or a damaged one.",
-            found=str(error),
+            found=str(error)[:300],
             hint="a .pt file of weights is read with load(path, module=...)",
         ) from error
     try:
@@ -180,6 +182,7 @@ def load(
                 found=f"format {header['format']}",
                 expected=f"format {FORMAT} or below",
             )
+        _check_tensors(header, tensors, path)
         if header["kind"] == "spiking-network":
             return _spiking_network(tensors, header)
         if header["kind"] == "mlp":
@@ -190,15 +193,43 @@ def load(
             settled = EquilibriumMLP(header["sizes"], dt=tensors["dt"], **{key: header[key] for key in keys})
             return _fill(settled.to(tensors["layers.0.weight"].dtype), tensors, path)
         raise KeyError(header["kind"])
-    except (KeyError, TypeError, ValueError) as error:
-        if isinstance(error, ExchangeError):
-            raise
+    except ExchangeError:
+        raise
+    except NeurosleepError as error:
+        raise ExchangeError(
+            f"{path.name!r} holds a network that cannot be: {error.message}", found=error.found, expected=error.expected
+        ) from error
+    except Exception as error:  # whatever a made-up header leads to
         raise ExchangeError(
             f"{path.name!r} does not say which network it holds.",
-            found=str(error),
+            found=str(error)[:300],
             expected="a file written by neurosleep.save",
             hint="weights alone are read with load(path, module=...)",
         ) from error
+
+
+def _check_tensors(header: Mapping[str, Any], tensors: Mapping[str, Tensor], path: Path) -> None:
+    """Refuse values that are no finite numbers, and sizes that the tensors do not bear out, before they cost memory."""
+    for name, tensor in tensors.items():
+        if tensor.is_floating_point() and not torch.isfinite(tensor).all():
+            raise ExchangeError(f"{name!r} in {path.name!r} holds NaN or infinite values.", expected="finite numbers")
+    if header["kind"] in ("mlp", "equilibrium-mlp"):
+        expected = [list(pair) for pair in zip(header["sizes"][1:], header["sizes"], strict=False)]
+        count = sum(name.startswith("layers.") and name.endswith(".weight") for name in tensors)
+        found = [list(tensors[f"layers.{k}.weight"].shape) for k in range(count)]
+        if found != expected:
+            raise ExchangeError(
+                f"The weights in {path.name!r} have other sizes than it says.",
+                found=str(found)[:200],
+                expected=str(expected)[:200],
+            )
+    elif header["kind"] == "spiking-network":
+        for entry in header["populations"]:
+            if any(type(size) is not int or size < 1 for size in entry["shape"]) or math.prod(entry["shape"]) > 2**28:
+                raise ExchangeError(
+                    f"A population in {path.name!r} has the shape {str(entry['shape'])[:80]}.",
+                    expected=f"sizes of at least 1, and no more than {2**28} neurons",
+                )
 
 
 def _spiking_parts(network: SpikingNetwork) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -265,20 +296,46 @@ def _state(path: Path) -> Mapping[str, Tensor]:
     try:
         with safe_open(path, framework="pt") as file:  # type: ignore[no-untyped-call, unused-ignore]
             return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except SafetensorError:
+    except Exception:  # no such file, or a damaged one: then torch says the same below
         pass
+    _check_archive(path)
     try:
-        found = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            found = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # a hostile pickle makes torch's reader fail in many ways; it executes none of it
         raise ExchangeError(
             f"{path.name!r} cannot be read as weights.",
-            found=str(error).splitlines()[0],
+            found=(str(error).splitlines() or [type(error).__name__])[0][:300],
             expected="a state_dict of tensors; files that hold code or whole modules are refused",
             hint="store it again with torch.save(model.state_dict(), path)",
         ) from error
-    if not isinstance(found, Mapping) or not all(isinstance(value, Tensor) for value in found.values()):
+    plain = isinstance(found, Mapping) and all(
+        isinstance(value, Tensor) and value.layout == torch.strided and value.device.type == "cpu"
+        for value in found.values()
+    )
+    if not plain:
         raise ExchangeError(f"{path.name!r} holds no state_dict.", expected="names with tensors")
-    return found
+    state: Mapping[str, Tensor] = found
+    return state
+
+
+def _check_archive(path: Path) -> None:
+    """Refuse a .pt file whose parts would unpack to more than the file itself: torch stores them uncompressed."""
+    if not zipfile.is_zipfile(path):
+        return
+    try:
+        with zipfile.ZipFile(path) as archive:
+            parts = archive.infolist()
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
+        raise ExchangeError(f"{path.name!r} is damaged.", found=str(error)[:300]) from error
+    packed = [part.filename for part in parts if part.compress_type != zipfile.ZIP_STORED]
+    if packed or sum(part.file_size for part in parts) > path.stat().st_size:
+        raise ExchangeError(
+            f"{path.name!r} would unpack to more than its own size.",
+            found=f"{sum(part.file_size for part in parts)} bytes from {path.stat().st_size}",
+            expected="a file as torch.save writes it, without compression",
+        )
 
 
 def _fill(module: Module, state: Mapping[str, Tensor], path: Path) -> Module:
@@ -292,5 +349,8 @@ def _fill(module: Module, state: Mapping[str, Tensor], path: Path) -> Module:
             found="; ".join(f"{n} {found.get(n, 'missing')}" for n in wrong[:4]),
             expected="; ".join(f"{n} {expected.get(n, 'nothing')}" for n in wrong[:4]),
         )
+    for name, tensor in state.items():
+        if tensor.is_floating_point() and torch.isnan(tensor).any():
+            raise ExchangeError(f"{name!r} in {path.name!r} holds NaN values.", expected="numbers")
     module.load_state_dict(dict(state))
     return module

@@ -65,6 +65,11 @@ def _walk(content: memoryview, at: int, end: int, kind: Any, name: str, depth: i
             field = fields.get(number)
             if field is not None and field.message_type is not None:
                 _walk(content, at, at + length, field.message_type, name, depth + 1, left)
+            elif field is not None and field.type == field.TYPE_STRING:
+                try:  # text that is none comes out of the library as bytes, where every reader expects text
+                    str(content[at : at + length], "utf-8")
+                except UnicodeDecodeError as error:
+                    raise _damaged(name) from error
             at += length
         else:
             # Groups (3 and 4) are a form that no network's file uses.
