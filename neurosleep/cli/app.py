@@ -348,6 +348,36 @@ def results(
 
 
 @app.command()
+def convert(
+    model: Annotated[Path, typer.Argument(help="File of a network: .onnx, .safetensors.")],
+    to: Annotated[str, typer.Option(help="What to make of it: snn, onnx.")],
+    out: Annotated[Path, typer.Option(help="File to write.")],
+    calibration: Annotated[Path | None, typer.Option(help="Images (.npy, .npz) for an awake network's scale.")] = None,
+    recipe: Annotated[str | None, typer.Option(help="How an awake network is scaled.")] = None,
+    external_data: Annotated[Path | None, typer.Option(help="Second file that holds an ONNX file's weights.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Turn a network's file into another format, and an awake network into a spiking one."""
+    with _user_errors(as_json):
+        from neurosleep.exchange import convert_file
+
+        given = {"calibration": calibration, "recipe": recipe, "external_data": external_data}
+        found = convert_file(model, to=to, out=out, **given)  # type: ignore[arg-type]
+
+        def show(result: dict[str, Any]) -> None:
+            rows = [(layer["name"], layer["kind"], _layer_size(layer)) for layer in result["layers"]]
+            _table(f"Layers of {result['out']}", ("layer", "kind", "size"), rows)
+            for key, value in result["report"].items():
+                print(f"{key}: {json.dumps(value)}")
+
+        _emit(found, as_json, show)
+
+
+def _layer_size(layer: dict[str, Any]) -> str:
+    return " x ".join(map(str, layer.get("shape") or layer.get("weight") or [])) or "-"
+
+
+@app.command()
 def bench(
     name: Annotated[str, typer.Argument(help="The benchmark: ep, sleep.")], data: Data = None, as_json: Json = False
 ) -> None:

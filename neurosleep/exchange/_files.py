@@ -322,9 +322,9 @@ def _state(path: Path) -> Mapping[str, Tensor]:
 
 def _check_archive(path: Path) -> None:
     """Refuse a .pt file whose parts would unpack to more than the file itself: torch stores them uncompressed."""
-    if not zipfile.is_zipfile(path):
-        return
     try:
+        if not zipfile.is_zipfile(path):
+            return
         with zipfile.ZipFile(path) as archive:
             parts = archive.infolist()
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:

@@ -1,0 +1,160 @@
+"""A network's file into another format: what ``neurosleep convert`` does."""
+
+from __future__ import annotations
+
+import dataclasses
+import zipfile
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from neurosleep.conversion import Recipe, convert
+from neurosleep.errors import DataError, ExchangeError, SettingsError, unknown_name
+from neurosleep.exchange._files import load, save
+from neurosleep.spiking import SpikingNetwork
+
+__all__ = ["TARGETS", "convert_file", "read_calibration"]
+
+# What can be written, and the ending of its file.
+TARGETS = {"snn": ".safetensors", "onnx": ".onnx"}
+MAX_UNPACKED = 2**32
+
+
+def convert_file(
+    model: str | Path,
+    *,
+    to: str,
+    out: str | Path,
+    calibration: str | Path | None = None,
+    recipe: str | None = None,
+    external_data: str | Path | None = None,
+) -> dict[str, Any]:
+    """Read a network, convert it where the format asked for holds another kind of network, and write it.
+
+    Parameters
+    ----------
+    model:
+        File of the network, as :func:`~neurosleep.load` reads it.
+    to, out:
+        One of :data:`TARGETS`, and the file to write.
+    calibration, recipe:
+        For an awake network that becomes a spiking one: its images (``.npy`` or ``.npz``), and how it is scaled.
+    external_data:
+        Second file that holds the weights of an ONNX file.
+
+    Returns
+    -------
+    dict
+        ``out``, ``layers`` and ``report``, as the command line prints them; ``report`` is empty where nothing was
+        converted.
+
+    Raises
+    ------
+    NeurosleepError
+        If a file cannot be read or written, or the network cannot be converted.
+    """
+    if to not in TARGETS:
+        raise unknown_name("format", to, TARGETS)
+    out = Path(out)
+    if out.suffix != TARGETS[to]:
+        raise SettingsError(
+            f"--out {out.name!r} has another ending than the format.", expected=f"a name that ends in {TARGETS[to]}"
+        )
+    found = load(model, external_data=external_data)
+    if to == "onnx":
+        if isinstance(found, SpikingNetwork):
+            raise ExchangeError(
+                f"{Path(model).name!r} holds a spiking network, which no ONNX file can hold.",
+                expected="an awake network",
+            )
+        _unused(calibration, recipe, "an ONNX file holds the awake network as it is")
+        save(found, out)
+        return {"out": str(out), "layers": _awake_layers(found), "report": {}}
+    report: dict[str, Any] = {}
+    if isinstance(found, SpikingNetwork):
+        _unused(calibration, recipe, f"{Path(model).name!r} holds a spiking network already")
+        network = found
+    else:
+        if calibration is None:
+            raise SettingsError(
+                f"{Path(model).name!r} holds an awake network, whose layers are scaled by its activities.",
+                expected="--calibration with a file of images (.npy or .npz), e.g. a hundred training images",
+            )
+        images = read_calibration(calibration).to(next(found.parameters(), torch.zeros(1)).dtype)
+        network, made = convert(found, images, recipe=cast(Recipe, recipe or "recursive"), report=True)
+        report = dataclasses.asdict(made)
+    save(network, out)
+    return {"out": str(out), "layers": _spiking_layers(network), "report": report}
+
+
+def _unused(calibration: str | Path | None, recipe: str | None, why: str) -> None:
+    for name, value in (("--calibration", calibration), ("--recipe", recipe)):
+        if value is not None:
+            raise SettingsError(f"{name} has no place here: {why}.", expected=f"no {name}")
+
+
+def read_calibration(path: str | Path) -> Tensor:
+    """Images ``[n, ...]`` of a ``.npy`` file, or of an ``.npz`` file with one array; nothing in it is executed.
+
+    Raises
+    ------
+    DataError
+        If it is no such file, holds other things than numbers, or would unpack to more than 4 GiB.
+    """
+    path = Path(path)
+    wrong = "a .npy file of numbers [images, ...], or an .npz file with one such array"
+    if not path.is_file():
+        raise DataError(f"There is no file {str(path)!r}.", expected=wrong)
+    try:
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:
+                size = sum(part.file_size for part in archive.infolist())
+            if size > MAX_UNPACKED:
+                raise ValueError(f"it would unpack to {size} bytes")
+            with np.load(path, allow_pickle=False) as arrays:
+                if len(arrays.files) != 1:
+                    raise ValueError(f"it holds {len(arrays.files)} arrays: {', '.join(arrays.files)[:200]}")
+                array = arrays[arrays.files[0]]
+        else:
+            # Mapped, so that a size that the file does not bear out is found before it takes memory.
+            array = np.load(path, mmap_mode="r", allow_pickle=False)
+        if array.dtype.kind not in "fiub" or array.ndim < 2 or not array.size:
+            raise ValueError(f"an array of type {array.dtype} and shape {array.shape}")
+        return torch.from_numpy(np.array(array, dtype=np.float64 if array.dtype == np.float64 else np.float32))
+    except Exception as error:  # numpy's reader fails on damaged files in many ways
+        raise DataError(
+            f"The calibration file {path.name!r} cannot be read.", found=str(error)[:300], expected=wrong
+        ) from error
+
+
+def _spiking_layers(network: SpikingNetwork) -> list[dict[str, Any]]:
+    return [
+        {
+            "name": population.name,
+            "kind": population.kind,
+            "shape": list(population.shape),
+            "from": [
+                {
+                    "source": q.source,
+                    "kind": q.kind,
+                    "weight": None if q.weight is None else list(q.weight.shape),
+                    "scale": q.scale,
+                }
+                for q in (network.projections[k] for k in network.incoming(population.name))
+            ],
+        }
+        for population in network.layers
+    ]
+
+
+def _awake_layers(model: nn.Module) -> list[dict[str, Any]]:
+    found = []
+    for name, layer in model.named_modules():
+        if name and not any(layer.children()):
+            weight = getattr(layer, "weight", None)
+            shape = list(weight.shape) if isinstance(weight, Tensor) else None
+            found.append({"name": name, "kind": type(layer).__name__, "weight": shape})
+    return found

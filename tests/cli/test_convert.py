@@ -1,0 +1,110 @@
+"""neurosleep convert: one JSON object, clear errors."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from typer.testing import CliRunner
+
+import neurosleep as ns
+from neurosleep.cli.app import app
+
+
+def call(*arguments: object) -> tuple[int, dict[str, Any]]:
+    result = CliRunner().invoke(app, ["convert", *map(str, arguments), "--json"])
+    assert result.exit_code == 2 or result.exception is None, result.exception
+    (line,) = result.stdout.splitlines()
+    return result.exit_code, json.loads(line, parse_constant=lambda name: pytest.fail(name))
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Path:
+    torch.manual_seed(0)
+    sizes = [(6, 5), (5, 4), (4, 3)]
+    layers = [part for a, b in sizes for part in (nn.Linear(a, b, bias=False), nn.ReLU())]
+    model = nn.Sequential(*layers[:-1])
+    for layer in layers[::2]:
+        nn.init.uniform_(layer.weight, -0.2, 1.0)
+    pytest.importorskip("onnx")
+    ns.save(model, tmp_path / "model.onnx")
+    ns.save(ns.MLP([6, 5, 3]), tmp_path / "mlp.safetensors")
+    np.save(tmp_path / "x.npy", np.random.default_rng(0).random((20, 6), dtype=np.float32))
+    return tmp_path
+
+
+def test_an_onnx_file_becomes_a_spiking_network(files: Path) -> None:
+    out = files / "snn.safetensors"
+    code, found = call(files / "model.onnx", "--to", "snn", "--calibration", files / "x.npy", "--out", out)
+    assert code == 0 and set(found) == {"out", "layers", "report"} and found["out"] == str(out)
+    assert [(layer["kind"], layer["shape"]) for layer in found["layers"]] == [("lif", [5]), ("lif", [4]), ("lif", [3])]
+    assert found["layers"][0]["from"][0]["weight"] == [5, 6]
+    assert found["report"]["images"] == 20
+    network = ns.load(out)
+    assert isinstance(network, ns.SpikingNetwork)
+    model = ns.load(files / "model.onnx")
+    assert isinstance(model, nn.Module)
+    expected = ns.convert(model, torch.from_numpy(np.load(files / "x.npy")))
+    assert all(torch.equal(a, b) for a, b in zip(network.weights, expected.weights, strict=True))
+    assert [q.scale for q in network.projections] == [q.scale for q in expected.projections]
+    # A spiking network is written as it is, and the other recipe gives other scales.
+    code, again = call(out, "--to", "snn", "--out", files / "again.safetensors")
+    assert code == 0 and again["layers"] == found["layers"] and again["report"] == {}
+    given = ("--calibration", files / "x.npy", "--recipe", "ratio")
+    code, ratio = call(files / "model.onnx", "--to", "snn", *given, "--out", out)
+    assert code == 0 and ratio["report"]["scales"] != found["report"]["scales"]
+
+
+def test_an_awake_network_becomes_an_onnx_file(files: Path) -> None:
+    code, found = call(files / "mlp.safetensors", "--to", "onnx", "--out", files / "mlp.onnx")
+    assert code == 0 and [layer["weight"] for layer in found["layers"]] == [[5, 6], [3, 5]]
+    assert isinstance(ns.load(files / "mlp.onnx"), ns.MLP)
+
+
+def test_a_table_without_json(files: Path) -> None:
+    arguments = ["convert", str(files / "mlp.safetensors"), "--to", "onnx", "--out", str(files / "m.onnx")]
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 0 and "layers.0" in result.stdout
+
+
+def test_mistakes_are_named(files: Path) -> None:
+    onnx, out = files / "model.onnx", files / "o.safetensors"
+    cases: list[tuple[list[object], str]] = [
+        ([files / "none.onnx", "--to", "snn", "--out", out], "no file"),
+        ([onnx, "--to", "tflite", "--out", out], "no format named 'tflite'"),
+        ([onnx, "--to", "snn", "--out", files / "o.onnx"], "another ending"),
+        ([onnx, "--to", "snn", "--out", out], "--calibration"),
+        ([onnx, "--to", "onnx", "--out", files / "o.onnx", "--recipe", "ratio"], "--recipe has no place"),
+        ([onnx, "--to", "snn", "--out", out, "--calibration", files / "x.npy", "--recipe", "max?"], "max?"),
+        ([onnx, "--to", "snn", "--out", out, "--calibration", onnx], "cannot be read"),
+        ([onnx, "--to", "snn"], "--out"),
+    ]
+    for arguments, message in cases:
+        code, found = call(*arguments)
+        assert code == 2 and message in found["error"]["message"], found
+    assert not out.exists()
+
+
+def test_hostile_calibration(files: Path) -> None:
+    given = [files / "model.onnx", "--to", "snn", "--out", files / "o.safetensors", "--calibration"]
+    huge = files / "huge.npy"
+    whole = (files / "x.npy").read_bytes()
+    huge.write_bytes(whole.replace(b"(20, 6), }", b"(20000000000, 6), }")[: len(whole)])
+    (files / "code.npy").write_bytes(pickle.dumps(print))
+    np.save(files / "objects.npy", np.array([[{}]], dtype=object), allow_pickle=True)
+    np.savez(files / "two.npz", a=np.ones((2, 6)), b=np.ones((2, 6)))
+    np.save(files / "flat.npy", np.ones(6))
+    with zipfile.ZipFile(files / "text.npz", "w") as archive:
+        archive.writestr("x.npy", "hello")
+    for name in ("huge.npy", "code.npy", "objects.npy", "two.npz", "flat.npy", "text.npz"):
+        code, found = call(*given, files / name)
+        assert code == 2 and "cannot be read" in found["error"]["message"], name
+    np.savez(files / "one.npz", x=np.ones((2, 6), dtype=np.uint8))
+    assert call(*given, files / "one.npz")[0] == 0
