@@ -19,7 +19,7 @@ from neurosleep.networks import MLP
 if TYPE_CHECKING:
     from onnx import NodeProto, TensorProto
 
-__all__ = ["IR", "OPSET", "onnx_bytes"]
+__all__ = ["IR", "OPSET", "onnx_bytes", "written_functions", "written_layers"]
 
 # Old enough for tools of 2022, new enough for every operator used here.
 OPSET = 17
@@ -432,3 +432,14 @@ _FUNCTIONS: dict[Any, str] = {
     torch.reshape: "reshape",
     nn.functional.dropout: "dropout",
 }
+
+
+def written_layers() -> list[str]:
+    """Names of the torch layers that can be written."""
+    kinds = [kind for entry, _ in _LAYERS for kind in (entry if isinstance(entry, tuple) else (entry,))]
+    return sorted(kind.__name__ for kind in [*kinds, nn.ReLU6])
+
+
+def written_functions() -> list[str]:
+    """Names of the functions and methods that a module's ``forward`` may call beside its layers."""
+    return sorted({*_FUNCTIONS.values(), "view"})
