@@ -1,4 +1,4 @@
-"""Write docs/supported.md: what can be read and written, from the code's own registries, so that the page cannot lie."""
+"""Write docs/supported.md: what can be read and written, from the code's own registries."""
 
 from __future__ import annotations
 

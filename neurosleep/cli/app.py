@@ -353,7 +353,8 @@ def convert(
     to: Annotated[str, typer.Option(help="What to make of it: snn, onnx.")],
     out: Annotated[Path, typer.Option(help="File to write.")],
     calibration: Annotated[Path | None, typer.Option(help="Images (.npy, .npz) for an awake network's scale.")] = None,
-    recipe: Annotated[str | None, typer.Option(help="How an awake network is scaled.")] = None,
+    recipe: Annotated[str | None, typer.Option(help="How an awake network is scaled; else percentile.")] = None,
+    approximate: Annotated[bool, typer.Option("--approximate", help="Average in place of max-pooling.")] = False,
     external_data: Annotated[Path | None, typer.Option(help="Second file that holds an ONNX file's weights.")] = None,
     as_json: Json = False,
 ) -> None:
@@ -362,7 +363,7 @@ def convert(
         from neurosleep.exchange import convert_file
 
         given = {"calibration": calibration, "recipe": recipe, "external_data": external_data}
-        found = convert_file(model, to=to, out=out, **given)  # type: ignore[arg-type]
+        found = convert_file(model, to=to, out=out, approximate=approximate, **given)  # type: ignore[arg-type]
 
         def show(result: dict[str, Any]) -> None:
             rows = [(layer["name"], layer["kind"], _layer_size(layer)) for layer in result["layers"]]

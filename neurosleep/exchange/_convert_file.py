@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import zipfile
 from pathlib import Path
 from typing import Any, cast
@@ -14,6 +13,7 @@ from torch import Tensor, nn
 from neurosleep.conversion import Recipe, convert
 from neurosleep.errors import DataError, ExchangeError, SettingsError, unknown_name
 from neurosleep.exchange._files import load, save
+from neurosleep.networks import EquilibriumNetwork
 from neurosleep.spiking import SpikingNetwork
 
 __all__ = ["TARGETS", "convert_file", "read_calibration"]
@@ -31,6 +31,7 @@ def convert_file(
     calibration: str | Path | None = None,
     recipe: str | None = None,
     external_data: str | Path | None = None,
+    approximate: bool = False,
 ) -> dict[str, Any]:
     """Read a network, convert it where the format asked for holds another kind of network, and write it.
 
@@ -41,9 +42,12 @@ def convert_file(
     to, out:
         One of :data:`TARGETS`, and the file to write.
     calibration, recipe:
-        For an awake network that becomes a spiking one: its images (``.npy`` or ``.npz``), and how it is scaled.
+        For an awake network that becomes a spiking one: its images (``.npy`` or ``.npz``), and how it is scaled
+        (``percentile`` where not given; equilibrium networks ``recursive``).
     external_data:
         Second file that holds the weights of an ONNX file.
+    approximate:
+        Whether average pooling may take the place of max-pooling, which is refused otherwise.
 
     Returns
     -------
@@ -84,8 +88,13 @@ def convert_file(
                 expected="--calibration with a file of images (.npy or .npz), e.g. a hundred training images",
             )
         images = read_calibration(calibration).to(next(found.parameters(), torch.zeros(1)).dtype)
-        network, made = convert(found, images, recipe=cast(Recipe, recipe or "recursive"), report=True)
-        report = dataclasses.asdict(made)
+        if recipe is None:
+            # The published recipe of sleep knows neither biases nor convolutions; only equilibrium networks need it.
+            recipe = "recursive" if isinstance(found, EquilibriumNetwork) else "percentile"
+        network, made = convert(
+            found, images, recipe=cast(Recipe, recipe), maxpool="approximate" if approximate else "refuse", report=True
+        )
+        report = made.to_json()
     save(network, out)
     return {"out": str(out), "layers": _spiking_layers(network), "report": report}
 

@@ -42,7 +42,9 @@ def files(tmp_path: Path) -> Path:
 
 def test_an_onnx_file_becomes_a_spiking_network(files: Path) -> None:
     out = files / "snn.safetensors"
-    code, found = call(files / "model.onnx", "--to", "snn", "--calibration", files / "x.npy", "--out", out)
+    code, found = call(
+        files / "model.onnx", "--to", "snn", "--calibration", files / "x.npy", "--recipe", "recursive", "--out", out
+    )
     assert code == 0 and set(found) == {"out", "layers", "report"} and found["out"] == str(out)
     assert [(layer["kind"], layer["shape"]) for layer in found["layers"]] == [("lif", [5]), ("lif", [4]), ("lif", [3])]
     assert found["layers"][0]["from"][0]["weight"] == [5, 6]
@@ -59,13 +61,31 @@ def test_an_onnx_file_becomes_a_spiking_network(files: Path) -> None:
     assert code == 0 and again["layers"] == found["layers"] and again["report"] == {}
     given = ("--calibration", files / "x.npy", "--recipe", "ratio")
     code, ratio = call(files / "model.onnx", "--to", "snn", *given, "--out", out)
-    assert code == 0 and ratio["report"]["scales"] != found["report"]["scales"]
+    assert code == 0 and ratio["report"]["layers"] != found["report"]["layers"]
 
 
 def test_an_awake_network_becomes_an_onnx_file(files: Path) -> None:
     code, found = call(files / "mlp.safetensors", "--to", "onnx", "--out", files / "mlp.onnx")
     assert code == 0 and [layer["weight"] for layer in found["layers"]] == [[5, 6], [3, 5]]
     assert isinstance(ns.load(files / "mlp.onnx"), ns.MLP)
+
+
+@pytest.mark.parametrize("pool", [nn.AvgPool2d, nn.MaxPool2d])
+def test_a_convolutional_onnx_file_with_biases(pool: type[nn.Module], files: Path) -> None:
+    torch.manual_seed(1)
+    layers = (nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.ReLU(), pool(2), nn.Flatten(), nn.Linear(18, 4))
+    ns.save(nn.Sequential(*layers).eval(), files / "conv.onnx", input_shape=(1, 8, 8))
+    np.save(files / "images.npy", np.random.default_rng(0).random((5, 1, 8, 8), dtype=np.float32))
+    out = files / "conv.safetensors"
+    given = [files / "conv.onnx", "--to", "snn", "--calibration", files / "images.npy", "--out", out]
+    code, found = call(*given)
+    if pool is nn.MaxPool2d:
+        assert code == 2 and "max" in found["error"]["message"].lower()
+        code, found = call(*given, "--approximate")
+    assert code == 0 and found["report"]["recipe"] == "percentile"
+    network = ns.load(out)
+    assert isinstance(network, ns.SpikingNetwork)
+    assert {q.kind for q in network.projections} >= {"conv", "pool", "dense"}
 
 
 def test_a_table_without_json(files: Path) -> None:
