@@ -60,6 +60,8 @@ def save(obj: SpikingNetwork | nn.Module, path: str | Path, *, input_shape: Sequ
     elif isinstance(obj, MLP):
         tensors = {f"layers.{k}.weight": w.detach() for k, w in enumerate(obj.weights)}
         header = {"kind": "mlp", "sizes": list(obj.sizes), "dropout": obj.dropout}
+        if obj.output != "relu":
+            header |= {"format": 3, "output": obj.output}
     elif type(obj) is EquilibriumMLP:
         if ACTIVATIONS.get(obj.activation.name) is not obj.activation:
             raise ExchangeError(
@@ -186,7 +188,7 @@ def load(
         if header["kind"] == "spiking-network":
             return _spiking_network(tensors, header)
         if header["kind"] == "mlp":
-            model = MLP(header["sizes"], dropout=header["dropout"])
+            model = MLP(header["sizes"], dropout=header["dropout"], output=header.get("output", "relu"))
             return _fill(model.to(tensors["layers.0.weight"].dtype), tensors, path)
         if header["kind"] == "equilibrium-mlp":
             keys = ("activation", "read_out", "bias", "free_steps", "dynamics")

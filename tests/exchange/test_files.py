@@ -129,10 +129,11 @@ def test_a_file_of_a_newer_format_is_refused(tmp_path: Path) -> None:
     assert refused.value.found == "format 4"
 
 
-def test_mlp_round_trip(tmp_path: Path) -> None:
-    model = ns.MLP([5, 7, 3], dropout=0.25, generator=torch.Generator().manual_seed(0)).double()
+@pytest.mark.parametrize("output", ["relu", "softmax"])
+def test_mlp_round_trip(output: Any, tmp_path: Path) -> None:
+    model = ns.MLP([5, 7, 3], dropout=0.25, output=output, generator=torch.Generator().manual_seed(0)).double()
     again = ns.load(ns.save(model, tmp_path / "mlp.safetensors"))
-    assert isinstance(again, ns.MLP) and again.dropout == 0.25
+    assert isinstance(again, ns.MLP) and again.dropout == 0.25 and again.output == output
     x = torch.rand(4, 5, dtype=torch.float64)
     assert torch.equal(again.eval()(x), model.eval()(x))
 
