@@ -1,14 +1,18 @@
 """Awake networks to spiking networks, and back."""
 
+from neurosleep.conversion._compare import ConversionCheck, LayerCheck, compare
 from neurosleep.conversion._convert import FEEDBACKS, ConversionReport, Feedback, convert, wake
 from neurosleep.conversion.scale import RECIPES, Recipe, largest_activities, layer_scales
 
 __all__ = [
     "FEEDBACKS",
     "RECIPES",
+    "ConversionCheck",
     "ConversionReport",
     "Feedback",
+    "LayerCheck",
     "Recipe",
+    "compare",
     "convert",
     "largest_activities",
     "layer_scales",

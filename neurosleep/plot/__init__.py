@@ -7,6 +7,7 @@ function with the name of an analysis draws the table of that analysis, or the r
 from neurosleep.plot._before_after import input_drive, sparseness, stable_rank
 from neurosleep.plot._by_class import representation_change, sleep_wake_similarity, task_specific_firing
 from neurosleep.plot._comparison import comparison
+from neurosleep.plot._conversion import conversion
 from neurosleep.plot._correlations import class_correlation, correlation_change
 from neurosleep.plot._curves import accuracy, rates
 from neurosleep.plot._equilibrium import activation_spread, settling, stability, state_trajectories
@@ -24,6 +25,7 @@ __all__ = [
     "activation_spread",
     "class_correlation",
     "comparison",
+    "conversion",
     "correlation_change",
     "epochs_saved",
     "figure",

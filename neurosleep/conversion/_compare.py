@@ -1,0 +1,204 @@
+"""A converted network against its model, layer by layer and step by step: where a conversion loses what."""
+
+from __future__ import annotations
+
+import copy
+import itertools
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from neurosleep.conversion._convert import ConversionReport
+from neurosleep.conversion._trace import activations, trace
+from neurosleep.errors import ConversionError, SettingsError
+from neurosleep.spiking import BatchCoding, SpikingNetwork, simulate_batch
+
+__all__ = ["ConversionCheck", "LayerCheck", "compare"]
+
+# A unit that fires in so large a part of the steps can hardly fire more.
+_SATURATED = 0.99
+
+
+@dataclass(frozen=True)
+class LayerCheck:
+    """One layer: activations of the model against spike rates times what a spike stands for.
+
+    Attributes
+    ----------
+    population:
+        Its name in the spiking network.
+    error:
+        Mean absolute difference over the mean absolute activation (None where the model's layer is silent).
+    correlation:
+        Pearson's, over all units and images (None where one side does not vary).
+    saturated:
+        Fraction of units and images that fire in at least 99 of 100 steps.
+    silent:
+        Fraction of those active in the model that never fire.
+    """
+
+    population: str
+    error: float | None
+    correlation: float | None
+    saturated: float
+    silent: float
+
+
+@dataclass(frozen=True)
+class ConversionCheck:
+    """What :func:`compare` found.
+
+    Attributes
+    ----------
+    report, steps, images:
+        The conversion's own report, the number of steps and of images.
+    layers:
+        One :class:`LayerCheck` per layer that fires, and for the last one, from first to last.
+    accuracy_model, accuracy:
+        Fraction right of the model, and of the spiking network after every step (None and empty without labels).
+    advice:
+        Where the loss arises and what to try, in sentences.
+    """
+
+    report: ConversionReport
+    steps: int
+    images: int
+    layers: tuple[LayerCheck, ...]
+    accuracy_model: float | None
+    accuracy: tuple[float, ...]
+    advice: tuple[str, ...]
+
+    def rows(self) -> list[dict[str, object]]:
+        """One row per layer."""
+        return [dict(vars(layer)) for layer in self.layers]
+
+    def to_json(self) -> dict[str, object]:
+        """Everything, of plain lists, names and numbers."""
+        return {
+            **self.report.to_json(),
+            "steps": self.steps,
+            "compared_images": self.images,
+            "compared": self.rows(),
+            "accuracy_model": self.accuracy_model,
+            "accuracy": list(self.accuracy),
+            "advice": list(self.advice),
+        }
+
+
+@torch.no_grad()
+def compare(
+    model: nn.Module,
+    network: SpikingNetwork,
+    report: ConversionReport,
+    images: Tensor,
+    labels: Tensor | None = None,
+    *,
+    steps: int = 100,
+    coding: BatchCoding = "constant",
+    seed: int = 0,
+) -> ConversionCheck:
+    """Run both on ``images`` ``[n, ...]`` and compare every layer.
+
+    Parameters
+    ----------
+    model, network, report:
+        What was converted, and what :func:`~neurosleep.convert` made of it with ``report=True`` and the recipe ``max``,
+        ``percentile`` or ``balance``. Max-pools are compared as the averages that they became.
+    images, labels:
+        All are shown at once: a few hundred are enough. With ``labels`` ``[n]`` accuracies are compared too.
+    steps, coding, seed:
+        As for :func:`~neurosleep.simulate_batch`.
+
+    Raises
+    ------
+    ConversionError
+        If the report is that of another recipe or network.
+    """
+    if report.recipe not in ("max", "percentile", "balance") or not report.populations:
+        raise ConversionError(
+            f"A conversion with the recipe {report.recipe!r} cannot be compared: its rates stand for no activities.",
+            expected="the recipe max, percentile or balance",
+        )
+    if len(images) == 0:
+        raise SettingsError("There are no images to compare on.", expected="at least one")
+    plan = trace(model, images, "approximate")
+    known = {p.name for p in network.populations}
+    missing = [name for name in (*report.populations, plan.output) if name not in known]
+    if missing:
+        raise ConversionError(
+            f"The network has no population {missing[0]!r}.", expected="the network that this report is of"
+        )
+    recording = simulate_batch(network, images, steps, coding=coding, seed=seed)
+    spikes_for = dict(zip(report.populations, report.largest, strict=True))
+    sums: dict[str, list[Tensor]] = {}
+    for batch in activations(plan, images):
+        for name, values in batch.items():
+            sums.setdefault(name, []).append(values)
+    layers = []
+    for planned in plan.populations:
+        name, ours = planned.name, None
+        if name in spikes_for:
+            rate = recording.rate(name)
+            ours = rate * spikes_for[name]
+        elif name == plan.output:
+            rate, ours = None, recording.read_out[-1] / steps
+        if ours is not None:
+            layers.append(_layer(name, torch.cat(sums[name]), ours, rate))
+    accuracy: tuple[float, ...] = ()
+    accuracy_model = None
+    if labels is not None:
+        accuracy = tuple(float(a) for a in recording.accuracy(labels))
+        # The model as it is, its max-pools included.
+        accuracy_model = float((copy.deepcopy(model).eval()(images).argmax(1) == labels).double().mean())
+    advice = _advice(report, layers, accuracy_model, accuracy)
+    return ConversionCheck(report, steps, len(images), tuple(layers), accuracy_model, accuracy, advice)
+
+
+def _layer(name: str, theirs: Tensor, ours: Tensor, rate: Tensor | None) -> LayerCheck:
+    a, b = theirs.double().flatten(), ours.double().flatten()
+    size = float(a.abs().mean())
+    x, y = a - a.mean(), b - b.mean()
+    norm = math.sqrt(float((x * x).sum()) * float((y * y).sum()))
+    active = theirs > 0
+    return LayerCheck(
+        name,
+        float((a - b).abs().mean()) / size if size > 0 else None,
+        float((x * y).sum()) / norm if norm > 0 else None,
+        0.0 if rate is None else float((rate >= _SATURATED).double().mean()),
+        0.0 if rate is None or not active.any() else float((rate[active] == 0).double().mean()),
+    )
+
+
+def _advice(
+    report: ConversionReport, layers: list[LayerCheck], model: float | None, accuracy: tuple[float, ...]
+) -> tuple[str, ...]:
+    found = [f"Note: {note}." for note in report.notes]
+    errors = [0.0, *(layer.error or 0.0 for layer in layers)]
+    if layers:
+        gains = [after - before for before, after in itertools.pairwise(errors)]
+        worst = gains.index(max(gains))
+        found.append(
+            f"The error grows most at {layers[worst].population!r}, "
+            f"from {errors[worst]:.3g} to {errors[worst + 1]:.3g}."
+        )
+    for layer in layers:
+        if layer.saturated > 0.01:
+            found.append(
+                f"{layer.population!r}: {layer.saturated:.1%} of its units fire in every step; a higher percentile, or "
+                "the recipe max, gives them room."
+            )
+        if layer.silent > 0.2:
+            found.append(
+                f"{layer.population!r}: {layer.silent:.1%} of its active units never fire; more steps, or a lower "
+                "percentile, lets them."
+            )
+    if model is not None and accuracy and accuracy[-1] < model:
+        last = len(accuracy)
+        rising = accuracy[-1] > accuracy[last * 3 // 4 - 1] if last >= 4 else True
+        found.append(
+            f"Accuracy is {model - accuracy[-1]:.4f} below the model's after {last} steps"
+            + (", and still rising: more steps help." if rising else ", and no longer rising.")
+        )
+    return tuple(found)

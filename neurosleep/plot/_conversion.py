@@ -1,0 +1,39 @@
+"""How well a spiking network stands in for the model that it was converted from."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from matplotlib.axes import Axes
+
+from neurosleep.conversion import ConversionCheck
+from neurosleep.errors import SettingsError
+from neurosleep.plot._style import PALETTE, figure
+
+__all__ = ["conversion"]
+
+
+def conversion(check: ConversionCheck, ax: Axes | None = None, **kwargs: Any) -> Axes:
+    """Draw accuracy against time steps, with the model's as a line; without labels the error of each layer as bars.
+
+    Parameters
+    ----------
+    check:
+        What :func:`~neurosleep.conversion.compare` found.
+    ax, kwargs:
+        Axes to draw into, and settings of matplotlib's line or bars.
+    """
+    if not check.layers:
+        raise SettingsError("The comparison holds no layer.", expected="what neurosleep.conversion.compare returns")
+    ax = ax if ax is not None else figure().subplots()
+    if check.accuracy and check.accuracy_model is not None:
+        steps = range(1, len(check.accuracy) + 1)
+        ax.plot(steps, check.accuracy, **({"color": PALETTE[0], "label": "spiking network"} | kwargs))
+        ax.axhline(check.accuracy_model, color=PALETTE[1], linestyle="--", label="model")
+        ax.set(xlabel="time steps", ylabel="accuracy")
+        ax.legend()
+        return ax
+    names = [layer.population for layer in check.layers]
+    ax.bar(names, [layer.error or 0.0 for layer in check.layers], **({"color": PALETTE[0]} | kwargs))
+    ax.set(xlabel="layer", ylabel="mean error / mean activation")
+    return ax
