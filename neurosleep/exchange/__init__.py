@@ -2,5 +2,19 @@
 
 from neurosleep.exchange._convert_file import TARGETS, convert_file
 from neurosleep.exchange._files import load, save
+from neurosleep.exchange._from_nir import from_nir
+from neurosleep.exchange._nir_files import read_nir, write_nir
+from neurosleep.exchange._to_nir import to_nir
+from neurosleep.exchange._warnings import ExchangeWarning
 
-__all__ = ["TARGETS", "convert_file", "load", "save"]
+__all__ = [
+    "TARGETS",
+    "ExchangeWarning",
+    "convert_file",
+    "from_nir",
+    "load",
+    "read_nir",
+    "save",
+    "to_nir",
+    "write_nir",
+]

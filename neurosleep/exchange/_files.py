@@ -28,6 +28,8 @@ Module = TypeVar("Module", bound=nn.Module)
 # Format 2 knows transposed weights and equilibrium networks, format 3 resets at another time than a spike's own step;
 # the rest is still written as format 1, which an older neurosleep reads too.
 FORMAT = 3
+# What every HDF5 file begins with (NIR files are such).
+_HDF5 = b"\x89HDF\r\n\x1a\n"
 _PARAMETERS = ("threshold", "decay", "leak", "reset_value", "bias", "amount", "synaptic_decay")
 _PLAIN = ("name", "kind", "refractory", "compare", "reset", "while_refractory")
 
@@ -39,7 +41,7 @@ def save(obj: SpikingNetwork | nn.Module, path: str | Path, *, input_shape: Sequ
     ----------
     obj:
         For ``.safetensors``: a SpikingNetwork, or neurosleep's MLP or EquilibriumMLP. For ``.onnx``: an awake network
-        of ordinary layers.
+        of ordinary layers. For ``.nir``: a SpikingNetwork (:func:`~neurosleep.exchange.write_nir`).
     path:
         The file; its ending says the format.
     input_shape:
@@ -53,8 +55,14 @@ def save(obj: SpikingNetwork | nn.Module, path: str | Path, *, input_shape: Sequ
     path = Path(path)
     if path.suffix == ".onnx":
         return _write_whole(path, _as_onnx(obj, input_shape))
+    if path.suffix == ".nir" and isinstance(obj, SpikingNetwork):
+        from neurosleep.exchange._nir_files import write_nir
+
+        return write_nir(obj, path)
     if path.suffix != ".safetensors":
-        raise ExchangeError(f"{path.name!r} has an ending that says another format.", expected=".safetensors or .onnx")
+        raise ExchangeError(
+            f"{path.name!r} has an ending that says another format.", expected=".safetensors, .onnx, or .nir for a spiking network"
+        )
     if isinstance(obj, SpikingNetwork):
         tensors, header = _spiking_parts(obj)
     elif isinstance(obj, MLP):
@@ -128,7 +136,11 @@ def _is_onnx(path: Path) -> bool:
 
 @overload
 def load(
-    path: str | Path, *, input_shape: tuple[int, ...] | None = ..., external_data: str | Path | None = ...
+    path: str | Path,
+    *,
+    input_shape: tuple[int, ...] | None = ...,
+    external_data: str | Path | None = ...,
+    dt: float | None = ...,
 ) -> SpikingNetwork | nn.Module: ...
 
 
@@ -142,6 +154,7 @@ def load(
     *,
     input_shape: tuple[int, ...] | None = None,
     external_data: str | Path | None = None,
+    dt: float | None = None,
 ) -> SpikingNetwork | nn.Module | Module:
     """Read what :func:`save` wrote, an ONNX file, or weights into ``module``.
 
@@ -149,6 +162,8 @@ def load(
     ``module`` they belong to, which is filled in place and returned; nothing in it is executed. An ONNX file becomes a
     module of ordinary torch layers; ``input_shape`` and ``external_data`` are for files that leave the shape of an
     image open, or keep their weights in a second file (``model.onnx.data``), which is opened only if it is given here.
+    A NIR file of another tool needs ``dt``, the length of a step in seconds; more is chosen with
+    :func:`~neurosleep.exchange.read_nir`.
 
     Raises
     ------
@@ -162,6 +177,11 @@ def load(
         )
     if module is not None:
         return _fill(module, _state(path), path)
+    with path.open("rb") as start:
+        if start.read(8) == _HDF5:
+            from neurosleep.exchange._nir_files import read_nir
+
+            return read_nir(path, dt=dt)
     if _is_onnx(path):
         from neurosleep.exchange._onnx_read import read_onnx
 

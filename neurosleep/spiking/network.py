@@ -317,21 +317,30 @@ class SpikingNetwork:
     @property
     def order(self) -> tuple[str, ...]:
         """Names in topological order of the projections without delay."""
-        waiting = {
-            population.name: {p.source for p in self.projections if p.target == population.name and p.delay == 0}
-            for population in self.populations
-        }
+        waiting = {population.name: 0 for population in self.populations}
+        ahead: dict[str, list[str]] = {name: [] for name in waiting}
+        for projection in self.projections:
+            if projection.delay == 0:
+                waiting[projection.target] += 1
+                ahead[projection.source].append(projection.target)
+        place = {name: k for k, name in enumerate(waiting)}
         order: list[str] = []
-        while waiting:
-            ready = [name for name, sources in waiting.items() if not sources - set(order)]
-            if not ready:
-                raise SettingsError(
-                    f"The populations {', '.join(waiting)} form a loop without delay.",
-                    expected="a delay of at least one step on every feedback projection",
-                )
+        ready = [name for name, count in waiting.items() if count == 0]
+        while ready:
             order += ready
+            following = []
             for name in ready:
-                del waiting[name]
+                for target in ahead[name]:
+                    waiting[target] -= 1
+                    if waiting[target] == 0:
+                        following.append(target)
+            ready = sorted(following, key=place.__getitem__)
+        if len(order) < len(waiting):
+            raise SettingsError(
+                f"The populations {', '.join(name for name in waiting if name not in set(order))} form a loop without "
+                "delay.",
+                expected="a delay of at least one step on every feedback projection",
+            )
         return tuple(order)
 
     @property

@@ -1,0 +1,160 @@
+"""HDF5 files as nested dictionaries of plain values, read with a budget: files come from strangers.
+
+Nothing outside the file is opened: external and soft links, external storage and virtual data sets are refused before
+any data is read, and so is every filter that HDF5 would load a plugin for. What a file declares is checked against its
+size before memory is asked for.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from neurosleep.errors import ExchangeError, missing_extra
+
+__all__ = ["read_hdf5"]
+
+#: Groups and data sets that a file may hold.
+_MAX_OBJECTS = 50_000
+#: Groups within groups.
+_MAX_DEPTH = 40
+#: Entries of an array of strings, and the characters of all strings of a file.
+_MAX_STRINGS, _MAX_CHARACTERS = 100_000, 2**26
+#: Bytes that a small file's data may unpack to; a larger one: a multiple of its size.
+_FREE, _RATIO = 2**28, 8
+#: deflate, shuffle, fletcher32, szip, nbit, scaleoffset, lzf: what HDF5 and h5py bring along.
+_FILTERS = frozenset({1, 2, 3, 4, 5, 6, 32000})
+
+
+def read_hdf5(path: Path, group: str) -> dict[str, Any]:
+    """The group named ``group`` of an HDF5 file: dictionaries for groups, arrays, numbers and strings for data sets.
+
+    Raises
+    ------
+    ExchangeError
+        If the file is damaged or refers to anything outside itself, or holds more than it may.
+    """
+    try:
+        import h5py
+    except ImportError as error:
+        raise missing_extra("h5py", "nir", "Reading HDF5 files") from error
+    try:
+        with h5py.File(path, "r") as file:
+            return _Walk(h5py, path).start(file, group)
+    except ExchangeError:
+        raise
+    except (OSError, RuntimeError, KeyError, ValueError, TypeError, MemoryError, OverflowError, IndexError) as error:
+        text = str(error).splitlines()
+        raise ExchangeError(
+            f"{path.name!r} is no HDF5 file, or a damaged one.", found=text[0] if text else type(error).__name__
+        ) from error
+
+
+class _Walk:
+    def __init__(self, h5py: Any, path: Path) -> None:
+        self.h5py, self.path = h5py, path
+        self.objects = self.characters = 0
+        self.seen: set[Any] = set()
+        self.bytes_left = max(_FREE, _RATIO * path.stat().st_size)
+
+    def _refuse(self, where: str, what: str, expected: str | None = None) -> ExchangeError:
+        return ExchangeError(f"{self.path.name!r} {what} at {where!r}.", expected=expected)
+
+    def start(self, file: Any, group: str) -> dict[str, Any]:
+        if group not in file or not isinstance(self._open(file, group, group), self.h5py.Group):
+            raise ExchangeError(f"{self.path.name!r} has no group {group!r}.", expected="a file of NIR")
+        self.seen.clear()
+        self.objects = 0
+        found: dict[str, Any] = self._read(file, group, group, 0)
+        return found
+
+    def _open(self, parent: Any, key: str, where: str) -> Any:
+        """A member of a group, if it lies in this file and was not met before."""
+        if not isinstance(parent.get(key, getlink=True), self.h5py.HardLink):
+            raise self._refuse(where, "has a link", "groups and data sets in the file itself")
+        self.objects += 1
+        if self.objects > _MAX_OBJECTS:
+            raise self._refuse(where, f"holds more than {_MAX_OBJECTS} groups and data sets")
+        info = self.h5py.h5o.get_info(parent.id, key.encode())
+        identity = (info.fileno, info.addr)
+        if identity in self.seen:
+            raise self._refuse(where, "has the same group or data set twice", "a tree")
+        self.seen.add(identity)
+        return parent[key]
+
+    def _read(self, parent: Any, key: str, where: str, depth: int) -> Any:
+        item = self._open(parent, key, where)
+        if isinstance(item, self.h5py.Dataset):
+            return self._value(item, where)
+        if not isinstance(item, self.h5py.Group):
+            raise self._refuse(where, "has something that is neither a group nor data")
+        if depth > _MAX_DEPTH:
+            raise self._refuse(where, f"has more than {_MAX_DEPTH} groups within groups")
+        if len(item) + self.objects > _MAX_OBJECTS:
+            raise self._refuse(where, f"holds more than {_MAX_OBJECTS} groups and data sets")
+        return {str(name): self._read(item, name, f"{where}/{name}", depth + 1) for name in item.keys()}  # noqa: SIM118
+
+    def _value(self, data: Any, where: str) -> Any:
+        h5py, plan = self.h5py, data.id.get_create_plist()
+        if plan.get_external_count() > 0:
+            raise self._refuse(where, "keeps its data in another file", "data in the file itself")
+        if data.is_virtual:
+            raise self._refuse(where, "has a virtual data set", "data in the file itself")
+        for k in range(plan.get_nfilters()):
+            if plan.get_filter(k)[0] not in _FILTERS:
+                raise self._refuse(where, f"needs the filter {plan.get_filter(k)[0]}", "gzip, lzf or no compression")
+        if data.shape is None:
+            raise self._refuse(where, "has empty data")
+        if h5py.check_string_dtype(data.dtype) is not None:
+            return self._strings(data, where)
+        if data.dtype.kind not in "fiub" or data.dtype.subdtype is not None or data.dtype.itemsize > 16:
+            raise self._refuse(where, f"has data of type {data.dtype}", "numbers or text")
+        self._budget(data, where, data.dtype.itemsize)
+        return data[()]
+
+    def _budget(self, data: Any, where: str, itemsize: int) -> None:
+        size = itemsize
+        for length in data.shape:
+            size *= int(length)
+        stored = data.id.get_storage_size()
+        # A chunk is unpacked whole, whatever of it belongs to the data.
+        chunk = itemsize
+        for length in data.chunks or ():
+            chunk *= int(length)
+        if data.chunks is not None and chunk > max(2 * size, 2**22):
+            raise self._refuse(where, f"has chunks of {chunk} bytes for data of {size} bytes")
+        # deflate packs at best 1032 to 1, and bytes that are nowhere in the file are none that anybody wrote.
+        if size > 1100 * stored + 4096 and size > 2**16:
+            raise self._refuse(where, f"declares {size} bytes and holds {stored}", "data that is in the file")
+        self.bytes_left -= size
+        if self.bytes_left < 0:
+            raise self._refuse(where, "unpacks to too many bytes", f"at most {_FREE} bytes, or {_RATIO} times the file")
+
+    def _strings(self, data: Any, where: str) -> Any:
+        count = 1
+        for length in data.shape:
+            count *= int(length)
+        if count > _MAX_STRINGS or len(data.shape) > 2:
+            raise self._refuse(where, f"has {count} strings", f"at most {_MAX_STRINGS}")
+        if data.dtype.kind == "S":
+            self._budget(data, where, data.dtype.itemsize)
+        if not data.shape:
+            return self._text(data[()], where)
+        flat: list[Any] = []
+        # Row by row: many references may point to one long text, which h5py would copy for each.
+        for row in range(int(data.shape[0])):
+            if len(data.shape) == 1:
+                flat.append(self._text(data[row], where))
+            else:
+                flat.append([self._text(value, where) for value in data[row]])
+        return flat
+
+    def _text(self, value: Any, where: str) -> str:
+        raw = value if isinstance(value, bytes) else str(value).encode()
+        self.characters += len(raw)
+        if self.characters > _MAX_CHARACTERS:
+            raise self._refuse(where, f"has more than {_MAX_CHARACTERS} characters of text")
+        try:
+            return raw.decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise self._refuse(where, "has text that is not UTF-8") from error
