@@ -7,8 +7,11 @@ size before memory is asked for.
 
 from __future__ import annotations
 
+import struct
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from neurosleep.errors import ExchangeError, missing_extra
 
@@ -55,7 +58,10 @@ class _Walk:
         self.h5py, self.path = h5py, path
         self.objects = self.characters = 0
         self.seen: set[Any] = set()
-        self.bytes_left = max(_FREE, _RATIO * path.stat().st_size)
+        self.size = path.stat().st_size
+        self.bytes_left = max(_FREE, _RATIO * self.size)
+        self.heaps: dict[int, dict[int, bytes]] = {}
+        self.heap_bytes = 0
 
     def _refuse(self, where: str, what: str, expected: str | None = None) -> ExchangeError:
         return ExchangeError(f"{self.path.name!r} {what} at {where!r}.", expected=expected)
@@ -138,23 +144,68 @@ class _Walk:
             raise self._refuse(where, f"has {count} strings", f"at most {_MAX_STRINGS}")
         if data.dtype.kind == "S":
             self._budget(data, where, data.dtype.itemsize)
+            values = [self._text(bytes(value), where) for value in np.asarray(data[()]).reshape(-1)]
+        else:
+            values = self._variable(data, count, where)
         if not data.shape:
-            return self._text(data[()], where)
-        flat: list[Any] = []
-        # Row by row: many references may point to one long text, which h5py would copy for each.
-        for row in range(int(data.shape[0])):
-            if len(data.shape) == 1:
-                flat.append(self._text(data[row], where))
-            else:
-                flat.append([self._text(value, where) for value in data[row]])
-        return flat
+            return values[0]
+        if len(data.shape) == 1:
+            return values
+        width = int(data.shape[1])
+        return [values[k : k + width] for k in range(0, count, width)] if width else []
 
-    def _text(self, value: Any, where: str) -> str:
-        raw = value if isinstance(value, bytes) else str(value).encode()
+    def _variable(self, data: Any, count: int, where: str) -> list[str]:
+        """Texts of any length. HDF5's own reader of them can be sent into an endless loop, so they are read here.
+
+        Each element is a length, the address of a global heap collection, and the number of an object in it (HDF5 file
+        format specification, sections III.E and IV.A.2.d, version 3).
+        """
+        if count == 0:
+            return []
+        offset, sizes = data.id.get_offset(), data.file.id.get_create_plist().get_sizes()
+        if offset is None or sizes[0] != 8 or sizes[1] != 8 or data.id.get_storage_size() < 16 * count:
+            raise self._refuse(where, "keeps text in a layout that is not read", "contiguous text")
+        elements = self._bytes(offset, 16 * count, where)
+        found = []
+        for k in range(count):
+            length, address, index = struct.unpack_from("<IQI", elements, 16 * k)
+            found.append(self._text(self._heap_object(address, index, where)[:length] if length else b"", where))
+        return found
+
+    def _bytes(self, offset: int, length: int, where: str) -> bytes:
+        if offset < 0 or offset + length > self.size:
+            raise self._refuse(where, "refers to bytes beyond its end")
+        with self.path.open("rb") as file:
+            file.seek(offset)
+            return file.read(length)
+
+    def _heap_object(self, address: int, index: int, where: str) -> bytes:
+        if address not in self.heaps:
+            signature, version, size = struct.unpack("<4sB3xQ", self._bytes(address, 16, where))
+            if signature != b"GCOL" or version != 1 or not 16 <= size <= self.size:
+                raise self._refuse(where, "has a damaged heap")
+            self.heap_bytes += size
+            if self.heap_bytes > 2 * self.size:
+                raise self._refuse(where, "has heaps that overlap")
+            content, objects, at = self._bytes(address, size, where), {}, 16
+            while at + 16 <= size:
+                number, length = struct.unpack_from("<H6xQ", content, at)
+                if number == 0:
+                    break
+                if length > size - at - 16:
+                    raise self._refuse(where, "has a damaged heap")
+                objects[number] = content[at + 16 : at + 16 + length]
+                at += 16 + (length + 7) // 8 * 8
+            self.heaps[address] = objects
+        if index not in self.heaps[address]:
+            raise self._refuse(where, "has a damaged heap")
+        return self.heaps[address][index]
+
+    def _text(self, raw: bytes, where: str) -> str:
         self.characters += len(raw)
         if self.characters > _MAX_CHARACTERS:
             raise self._refuse(where, f"has more than {_MAX_CHARACTERS} characters of text")
         try:
-            return raw.decode("utf-8")
+            return raw.rstrip(b"\0").decode("utf-8")
         except UnicodeDecodeError as error:
             raise self._refuse(where, "has text that is not UTF-8") from error
