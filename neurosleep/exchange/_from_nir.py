@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import json
 import math
@@ -212,6 +213,15 @@ def _same(a: Any, b: Any) -> bool:
 # --- everybody else's -----------------------------------------------------------------------------------------------
 
 
+def _plain(node: Any) -> Any:
+    """A copy with arrays in place of tensors, which Norse leaves in its nodes."""
+    tensors = {key: value.detach().cpu().numpy() for key, value in vars(node).items() if torch.is_tensor(value)}
+    if tensors:
+        node = copy.copy(node)
+        vars(node).update(tensors)
+    return node
+
+
 class _Reader:
     def __init__(
         self,
@@ -267,7 +277,7 @@ class _Reader:
                     if keys:
                         where[str(key)] = f"{name}.{keys[0]}"
             else:
-                self.nodes[name] = node
+                self.nodes[name] = _plain(node)
                 if depth and kind in ("Input", "Output"):
                     self.junctions.add(name)
             if len(self.nodes) > MAX_NODES:
@@ -723,7 +733,17 @@ class _Reader:
         waiting = [name for name, p in self.populations.items() if p.kind == "relay"]
         while waiting:
             name = waiting.pop()
-            if name not in self.populations or not into[name] or not out[name] or set(into[name]) & set(out[name]):
+            if name not in self.populations or not into[name] or set(into[name]) & set(out[name]):
+                continue
+            if not out[name]:
+                only = projections[into[name][0]]
+                if (len(into[name]), only.kind, only.scale, only.delay) == (1, "identity", 1, 0) and (
+                    name not in self.biases and self.populations[only.source].kind != "input"
+                ):
+                    (gone,) = into[name]
+                    out[only.source].remove(gone)
+                    del projections[gone], self.populations[name], into[name], out[name]
+                    waiting += [only.source] * (self.populations[only.source].kind == "relay")
                 continue
             first, last = projections[into[name][0]], projections[out[name][0]]
             if len(into[name]) == 1 and first.kind == "identity" and name not in self.biases:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,7 @@ from torch import Tensor
 
 import neurosleep as ns
 from neurosleep.errors import ExchangeError, SettingsError, UnsupportedError
-from neurosleep.exchange import ExchangeWarning, from_nir, read_nir, to_nir, write_nir
+from neurosleep.exchange import ExchangeWarning, from_nir, to_nir
 from neurosleep.functional import SpikeEvents
 from neurosleep.spiking import Population, Projection, SpikingNetwork, get_engine
 
@@ -123,3 +125,323 @@ def test_random_networks_fire() -> None:
     rates = [trains(random_network(seed)) for seed in range(10)]
     shares = [spikes.mean() for found in rates for name, spikes in found.items() if name != "in"]
     assert sum(0.01 < share < 0.99 for share in shares) > len(shares) / 2
+
+
+def test_every_convention_is_in_the_metadata_and_in_nirs_own_terms(tmp_path: Path) -> None:
+    network = SpikingNetwork(
+        (
+            Population("in", "input", (2,)),
+            Population("out", "lif", (3,), threshold=1.5, decay=0.75, bias=0.25, reset="subtract", refractory=1),
+        ),
+        (Projection("in", "out", weight=torch.ones(3, 2), scale=0.5, delay=2),),
+        dt=0.001,
+        discretisation="euler",
+    )
+    graph = nir.read(str(ns.save(network, tmp_path / "net.nir")))  # the library's own reader, with its type check
+    node = graph.nodes["out"]
+    # dt/(1 - 0.75) = 4 ms; the threshold in units of the input, 1.5/0.5; R makes the gain 1; the bias in the Affine.
+    assert type(node).__name__ == "LIF" and node.tau == pytest.approx([0.004] * 3)
+    assert node.v_threshold.tolist() == [3.0] * 3 and node.r == pytest.approx([4.0] * 3)
+    assert {k: node.metadata[k] for k in ("dt", "decay", "alpha", "reset", "compare", "refractory")} == {
+        "dt": 0.001,
+        "decay": 0.75,
+        "alpha": 0.5,
+        "reset": "subtract",
+        "compare": ">=",
+        "refractory": 1,
+    }
+    kinds = {key: type(found).__name__ for key, found in graph.nodes.items()}
+    assert sorted(kinds.values()) == ["Affine", "Delay", "Input", "LIF", "Output"]
+    affine = next(found for found in graph.nodes.values() if type(found).__name__ == "Affine")
+    assert affine.bias.tolist() == [0.5] * 3 and affine.weight.tolist() == [[1.0, 1.0]] * 3
+
+
+def test_a_changed_graph_is_read_by_nirs_own_meaning() -> None:
+    network = SpikingNetwork(
+        (Population("in", "input", (2,)), Population("out", "lif", (3,), decay=0.75)),
+        (Projection("in", "out", weight=torch.ones(3, 2)),),
+        discretisation="euler",
+    )
+    graph = to_nir(network)
+    graph.nodes["out"].tau = graph.nodes["out"].tau * 2
+    with pytest.warns(ExchangeWarning, match="changed since neurosleep wrote it"):
+        again = from_nir(graph)
+    # dt/tau = 0.25/2, from the dt in the metadata; R is that of the old tau: a gain of 1/2.
+    assert again.population("out").decay == pytest.approx(0.875) and again.population("out").compare == ">"
+    assert again.projections[0].scale == pytest.approx(0.5)
+    with pytest.raises(SettingsError, match="says its own time step"):
+        from_nir(to_nir(network), dt=0.5)
+
+
+# --- other tools' graphs, by hand -------------------------------------------------------------------------------------
+
+
+def vector(*values: float) -> np.ndarray:
+    return np.array(values)
+
+
+def graph_of(nodes: dict[str, Any], edges: list[tuple[str, str]]) -> Any:
+    return nir.NIRGraph(nodes=nodes, edges=edges, type_check=False)
+
+
+def chain(*nodes: Any, shape: tuple[int, ...] = (2,)) -> Any:
+    named = {"input": nir.Input(np.array(shape))}
+    named |= {f"n{k}": node for k, node in enumerate(nodes)}
+    named["output"] = nir.Output(np.array([1]))
+    keys = list(named)
+    return graph_of(named, list(itertools.pairwise(keys)))
+
+
+W = np.array([[0.7, -0.3], [0.4, 0.9], [1.1, 0.2]])
+B = np.array([0.05, -0.1, 0.2])
+
+
+def euler(kind: str, p: dict[str, np.ndarray], spikes: np.ndarray, dt: float) -> np.ndarray:
+    """The differential equations of NIR's neurons by forward Euler, the current first: spikes or potentials."""
+    v, i, rows = np.array(p.get("v_leak", np.zeros(3))), np.zeros(3), []
+    for s in spikes.astype(float):
+        current = W @ s + B
+        if kind == "CubaLIF":
+            i = i + dt / p["tau_syn"] * (p["w_in"] * current - i)
+            current = i
+        if kind in ("IF", "I"):
+            v = v + dt * p["r"] * current
+        else:
+            v = v + dt / p.get("tau", p.get("tau_mem")) * (p["v_leak"] - v + p["r"] * current)
+        if kind in ("LI", "I"):
+            rows.append(v)
+            continue
+        fired = v > p["v_threshold"]
+        v = np.where(fired, p["v_reset"], v)
+        rows.append(fired)
+    return np.array(rows)
+
+
+NODES: dict[str, dict[str, np.ndarray]] = {
+    "LIF": {
+        "tau": vector(0.004, 0.01, 0.02),
+        "r": vector(4.0, 4.0, 4.0),
+        "v_leak": vector(0.1, 0.0, -0.1),
+        "v_threshold": vector(0.9, 1.0, 1.1),
+        "v_reset": vector(0.0, -0.2, 0.1),
+    },
+    "CubaLIF": {
+        "tau_syn": vector(0.003, 0.002, 0.004),
+        "tau_mem": vector(0.004, 0.01, 0.02),
+        "r": vector(2.0, 3.0, 4.0),
+        "v_leak": vector(0.1, 0.0, -0.1),
+        "v_threshold": vector(0.9, 1.0, 0.5),
+        "v_reset": vector(0.0, -0.2, 0.1),
+        "w_in": vector(2.0, 3.0, 4.0),
+    },
+    "IF": {"r": vector(300.0, 300.0, 300.0), "v_threshold": vector(0.9, 1.0, 1.1), "v_reset": vector(0, -0.2, 0.1)},
+    "LI": {"tau": vector(0.004, 0.01, 0.02), "r": vector(4.0, 10.0, 20.0), "v_leak": vector(0.1, 0.0, -0.1)},
+    "I": {"r": vector(7.0, 7.0, 7.0)},
+}
+
+
+@pytest.mark.parametrize("kind", NODES)
+def test_neurons_by_forward_euler(kind: str) -> None:
+    parameters, spikes = NODES[kind], np.random.default_rng(1).random((STEPS, 2)) < 0.4
+    expected = euler(kind, parameters, spikes, 0.001)
+    network = from_nir(chain(nir.Affine(W, B), getattr(nir, kind)(**parameters)), dt=0.001)
+    session = get_engine("reference").start(network.to(torch.float64))
+    out = session.run({"input": SpikeEvents.from_dense(torch.from_numpy(spikes))})
+    if kind in ("LI", "I"):
+        np.testing.assert_allclose(session.membranes()["n1"].numpy(), expected[-1], rtol=1e-9)
+    else:
+        assert 0.02 < expected.mean() < 0.98
+        np.testing.assert_array_equal(out["n1"].to_dense(torch.bool).numpy(), expected)
+
+
+def test_exact_steps_for_constant_input() -> None:
+    tau, r, dt = 0.004, 3.0, 0.001
+    node = nir.LI(tau=vector(tau), r=vector(r), v_leak=vector(0.0))
+    network = from_nir(chain(nir.Linear(np.array([[0.5, 0.5]])), node), dt=dt, discretisation="exponential")
+    session = get_engine("reference").start(network.to(torch.float64))
+    session.run({"input": SpikeEvents.from_dense(torch.ones(7, 2, dtype=torch.bool))})
+    # The closed form of tau v' = -v + R I from 0, after 7 steps of I = 1.
+    assert session.membranes()["n1"].item() == pytest.approx(r * (1 - np.exp(-7 * dt / tau)), rel=1e-12)
+
+
+def test_threshold_delay_and_scale() -> None:
+    nodes = [
+        nir.Delay(vector(0.003, 0.003)),
+        nir.Linear(W),
+        nir.Scale(vector(2.0, 2.0, 2.0)),
+        nir.Threshold(vector(1, 1, 1)),
+    ]
+    network = from_nir(chain(*nodes), dt=0.001)
+    spikes = np.random.default_rng(2).random((50, 2)) < 0.5
+    out = get_engine("reference").start(network).run({"input": SpikeEvents.from_dense(torch.from_numpy(spikes))})
+    late = np.concatenate([np.zeros((3, 2)), spikes[:-3]])
+    np.testing.assert_array_equal(out["n3"].to_dense(torch.bool).numpy(), 2 * (late @ W.T) > 1)
+    (only,) = network.projections
+    assert (only.kind, only.delay, only.scale) == ("dense", 3, 2.0)
+
+
+def recurrent_by_hand(spikes: np.ndarray, loop: np.ndarray) -> np.ndarray:
+    v, fired, rows = np.zeros(3), np.zeros(3), []
+    for s in spikes.astype(float):
+        v = 0.75 * v + W @ s + loop @ fired
+        fired = (v > 1.0).astype(float)
+        v = np.where(fired > 0, 0.0, v)
+        rows.append(fired)
+    return np.array(rows)
+
+
+@pytest.mark.parametrize("nested", [False, True])
+def test_a_recurrent_edge_takes_one_step(nested: bool) -> None:
+    three = np.ones(3)
+    lif = nir.LIF(tau=0.004 * three, r=4 * three, v_leak=0 * three, v_threshold=three, v_reset=0 * three)
+    loop = np.array([[0.0, -0.5, 0.3], [0.2, 0.1, -0.4], [0.6, -0.2, 0.0]])
+    inner = [("lif", "rec"), ("rec", "lif")]
+    if nested:
+        part = graph_of(
+            {"in": nir.Input(np.array([3])), "lif": lif, "rec": nir.Linear(loop), "out": nir.Output(np.array([3]))},
+            [("in", "lif"), *inner, ("lif", "out")],
+        )
+        nodes = {
+            "input": nir.Input(np.array([2])),
+            "w": nir.Linear(W),
+            "part": part,
+            "output": nir.Output(np.array([3])),
+        }
+        graph = graph_of(nodes, [("input", "w"), ("w", "part"), ("part", "output")])
+    else:
+        nodes = {"input": nir.Input(np.array([2])), "w": nir.Linear(W), "lif": lif, "rec": nir.Linear(loop)}
+        nodes["output"] = nir.Output(np.array([3]))
+        graph = graph_of(nodes, [("input", "w"), ("w", "lif"), *inner, ("lif", "output")])
+    network = from_nir(graph, dt=0.001)
+    assert len(network.populations) == 2 and len(network.projections) == 2
+    spikes = np.random.default_rng(3).random((STEPS, 2)) < 0.4
+    out = get_engine("reference").start(network.to(torch.float64))
+    events = out.run({"input": SpikeEvents.from_dense(torch.from_numpy(spikes))})
+    expected = recurrent_by_hand(spikes, loop)
+    assert 0.05 < expected.mean() < 0.95
+    np.testing.assert_array_equal(events["part.lif" if nested else "lif"].to_dense().numpy(), expected)
+
+
+# --- what the other tools write ---------------------------------------------------------------------------------------
+
+
+def warned(read: Callable[[], Any]) -> tuple[Any, str]:
+    """What a reader gives or raises, and its warnings."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
+            found = read()
+        except ExchangeError as error:
+            found = error
+    assert all(issubclass(w.category, ExchangeWarning) for w in caught)
+    return found, " ".join(str(w.message) for w in caught)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_what_snntorch_writes_is_warned_of_and_put_right() -> None:
+    pytest.importorskip("nirtorch")
+    import snntorch
+    from snntorch.export_nir import export_to_nir
+
+    torch.manual_seed(0)
+    lif = snntorch.Leaky(beta=torch.full((3,), 0.875), threshold=torch.full((3,), 0.5), init_hidden=True)
+    net = torch.nn.Sequential(torch.nn.Linear(2, 3), lif)
+    graph = export_to_nir(net, torch.zeros(2))
+    by_letter, texts = warned(lambda: from_nir(graph, dt=1e-4))
+    assert "looks like snnTorch's" in texts and by_letter.layers[0].reset == "to_value"
+    meant, texts = warned(lambda: from_nir(graph, writer="snntorch"))
+    assert not texts and meant.dt == 1e-4 and meant.layers[0].reset_time == "next"
+    spikes = torch.rand(STEPS, 1, 2, generator=torch.Generator().manual_seed(1)) < 0.6
+    with torch.no_grad():
+        snntorch.Leaky.reset_hidden()
+        expected = torch.stack([net(s.float()) for s in spikes])[:, 0] > 0
+    out = get_engine("reference").start(meant).run({meant.inputs[0].name: SpikeEvents.from_dense(spikes[:, 0])})
+    assert expected.any() and torch.equal(out[meant.layers[0].name].to_dense(torch.bool), expected)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_what_norse_writes_is_warned_of_and_put_right() -> None:
+    pytest.importorskip("nirtorch")
+    norse = pytest.importorskip("norse.torch")
+    torch.manual_seed(1)
+    net = norse.SequentialState(torch.nn.Linear(2, 3), norse.LIFCell())
+    with torch.no_grad():
+        net[0].weight.mul_(8)
+    graph = norse.to_nir(net, torch.zeros(1, 2))
+    refused, texts = warned(lambda: from_nir(graph, dt=0.001))
+    assert isinstance(refused, ExchangeError) and "writer='norse'" in str(refused)
+    assert "Norse 1.1.0 writes dt/tau_mem_inv" in texts and "batch dimension" in texts and "are numbers" in texts
+    meant, texts = warned(lambda: from_nir(graph, dt=0.001, writer="norse"))
+    assert "does not write v_reset" in texts
+    lif = meant.layers[0]
+    assert lif.decay == pytest.approx(0.9) and lif.synaptic_decay == pytest.approx(0.8)
+    spikes = torch.rand(STEPS, 1, 2, generator=torch.Generator().manual_seed(1)) < 0.6
+    state, expected = None, []
+    with torch.no_grad():
+        for s in spikes:
+            z, state = net(s.float(), state)
+            expected.append(z[0] > 0)
+    out = get_engine("reference").start(meant).run({meant.inputs[0].name: SpikeEvents.from_dense(spikes[:, 0])})
+    assert torch.stack(expected).any()
+    assert torch.equal(out[lif.name].to_dense(torch.bool), torch.stack(expected))
+
+
+# --- what is refused --------------------------------------------------------------------------------------------------
+
+
+def broken(kind: str) -> Any:
+    three = np.ones(3)
+    lif = nir.LIF(tau=0.004 * three, r=4 * three, v_leak=0 * three, v_threshold=three, v_reset=0 * three)
+    if kind == "nan":
+        return chain(nir.Linear(W * np.nan), lif)
+    if kind == "shapes":
+        return chain(nir.Linear(W.T), lif)
+    if kind == "delays":
+        return chain(nir.Delay(vector(0.001, 0.002)), nir.Linear(W), lif)
+    if kind == "edge":
+        return graph_of({"input": nir.Input(np.array([2]))}, [("input", "nowhere")])
+    if kind == "no input":
+        return graph_of({"lif": lif}, [])
+    if kind == "huge":
+        return chain(nir.Flatten(None), lif, shape=(2**40,))
+    if kind == "unknown":
+        return chain(nir.Linear(W), nir.CubaLI(three, three, three, three))
+    if kind == "threshold":
+        lif.v_threshold = -three
+        return chain(nir.Linear(W), lif)
+    return chain(nir.Linear(W), nir.LIF(tau=1e-5 * three, r=3 * three, v_leak=0 * three, v_threshold=three))
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        ("nan", "'n0': weight holds NaN"),
+        ("shapes", r"'n0' has a weight of shape \(2, 3\)"),
+        ("delays", "'n0' has delays from"),
+        ("edge", "no node: 'nowhere'"),
+        ("no input", "no input"),
+        ("huge", "too many units"),
+        ("unknown", "'n1' is of kind 'CubaLI'"),
+        ("threshold", "'n1'.*threshold"),
+        ("tau", "'n1': tau of 1e-05 s is shorter than the step"),
+    ],
+)
+def test_broken_graphs_are_refused_by_name(kind: str, words: str) -> None:
+    with pytest.raises(ExchangeError, match=words):
+        from_nir(broken(kind), dt=0.001)
+
+
+def test_a_graph_without_a_time_step_needs_one() -> None:
+    three = np.ones(3)
+    lif = nir.LIF(tau=0.004 * three, r=3 * three, v_leak=0 * three, v_threshold=three, v_reset=0 * three)
+    with pytest.raises(SettingsError, match="no time step, and the node 'n1' needs one"):
+        from_nir(chain(nir.Linear(W), lif))
+    for wrong in ({"dt": -1.0}, {"dt": 0.1, "writer": "lava"}, {"dt": 0.1, "reset": "hard"}, {"discretisation": "x"}):
+        with pytest.raises(SettingsError):
+            from_nir(chain(nir.Linear(W), lif), **wrong)  # type: ignore[arg-type]
+
+
+def test_what_nir_has_no_place_for() -> None:
+    populations = (Population("in", "input", (2,)), Population("a", "lif", (2,), bias=0.5))
+    with pytest.raises(UnsupportedError, match="no place for the bias of population 'a'"):
+        to_nir(SpikingNetwork(populations, (Projection("in", "a", "identity"),)))
