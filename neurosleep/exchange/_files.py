@@ -61,7 +61,8 @@ def save(obj: SpikingNetwork | nn.Module, path: str | Path, *, input_shape: Sequ
         return write_nir(obj, path)
     if path.suffix != ".safetensors":
         raise ExchangeError(
-            f"{path.name!r} has an ending that says another format.", expected=".safetensors, .onnx, or .nir for a spiking network"
+            f"{path.name!r} has an ending that says another format.",
+            expected=".safetensors, .onnx, or .nir for a spiking network",
         )
     if isinstance(obj, SpikingNetwork):
         tensors, header = _spiking_parts(obj)
