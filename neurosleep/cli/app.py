@@ -349,8 +349,8 @@ def results(
 
 @app.command()
 def convert(
-    model: Annotated[Path, typer.Argument(help="File of a network: .onnx, .safetensors.")],
-    to: Annotated[str, typer.Option(help="What to make of it: snn, onnx.")],
+    model: Annotated[Path, typer.Argument(help="File of a network: .onnx, .nir, .safetensors.")],
+    to: Annotated[str, typer.Option(help="What to make of it: snn, nir, onnx.")],
     out: Annotated[Path, typer.Option(help="File to write.")],
     calibration: Annotated[Path | None, typer.Option(help="Images (.npy, .npz) for an awake network's scale.")] = None,
     recipe: Annotated[str | None, typer.Option(help="How an awake network is scaled; else percentile.")] = None,

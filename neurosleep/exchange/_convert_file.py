@@ -19,7 +19,7 @@ from neurosleep.spiking import SpikingNetwork
 __all__ = ["TARGETS", "convert_file", "read_calibration"]
 
 # What can be written, and the ending of its file.
-TARGETS = {"snn": ".safetensors", "onnx": ".onnx"}
+TARGETS = {"snn": ".safetensors", "nir": ".nir", "onnx": ".onnx"}
 MAX_UNPACKED = 2**32
 
 

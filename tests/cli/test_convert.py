@@ -64,6 +64,25 @@ def test_an_onnx_file_becomes_a_spiking_network(files: Path) -> None:
     assert code == 0 and ratio["report"]["layers"] != found["report"]["layers"]
 
 
+def test_an_onnx_file_becomes_a_nir_file_and_comes_back_bit_for_bit(files: Path) -> None:
+    pytest.importorskip("nir")
+    out, given = files / "model.nir", ("--calibration", files / "x.npy")
+    code, found = call(files / "model.onnx", "--to", "nir", *given, "--out", out)
+    assert code == 0 and found["out"] == str(out) and found["layers"]
+    images = torch.from_numpy(np.load(files / "x.npy"))
+    model = ns.load(files / "model.onnx")
+    assert isinstance(model, nn.Module)
+    expected = ns.convert(model, images, recipe="percentile")
+    network = ns.load(out)
+    assert isinstance(network, ns.SpikingNetwork)
+    assert all(torch.equal(a, b) for a, b in zip(network.weights, expected.weights, strict=True))
+    fired = [ns.simulate_batch(n, images, 30, coding="poisson", seed=1) for n in (network, expected)]
+    assert torch.equal(fired[0].read_out, fired[1].read_out) and float(fired[0].read_out.abs().max()) > 0
+    # NIR to a spiking network in a file of ours.
+    code, again = call(out, "--to", "snn", "--out", files / "back.safetensors")
+    assert code == 0 and again["layers"] == found["layers"]
+
+
 def test_an_awake_network_becomes_an_onnx_file(files: Path) -> None:
     code, found = call(files / "mlp.safetensors", "--to", "onnx", "--out", files / "mlp.onnx")
     assert code == 0 and [layer["weight"] for layer in found["layers"]] == [[5, 6], [3, 5]]
