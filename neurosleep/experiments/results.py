@@ -268,6 +268,47 @@ def _notes(experiment: str, variant: str) -> dict[str, str]:
     return load_notes(experiment).get(name, {})
 
 
+def _sections(experiment: str, variants: Iterable[str]) -> list[tuple[str, list[str]]]:
+    """Title and variants of each table: the variants that the experiment's file names stand in one, in its order."""
+    try:
+        named = variant_names(experiment)
+    except SettingsError:
+        named = ()
+    found: dict[str, list[str]] = {}
+    for variant in sorted(variants):
+        tuned = variant.startswith("tuned,")
+        if variant.removeprefix("tuned,") in named:
+            found.setdefault("tuned variants" if tuned else "variants", []).append(variant)
+        else:
+            found[variant] = [variant]
+    order = {name: place for place, name in enumerate(named)}
+    for members in found.values():
+        members.sort(key=lambda name: order.get(name.removeprefix("tuned,"), 0))
+    return [(title if len(members) > 1 else members[0], members) for title, members in found.items()]
+
+
+def _variant_rows(
+    experiment: str, variant: str, runs: Sequence[dict[str, Any]], all_runs: Iterable[dict[str, Any]]
+) -> list[list[str]]:
+    """The rows of one variant, strategy by strategy."""
+    published, bounds = _published(experiment, variant), _bounds(all_runs, experiment, variant)
+    found = []
+    for strategy in dict.fromkeys(run["strategy"] for run in runs):
+        own = [run for run in runs if run["strategy"] == strategy]
+        found += _rows(strategy, own, published, bounds, _settings_of(experiment, variant, strategy))
+    return found
+
+
+def _together(commands: Iterable[str]) -> list[str]:
+    """The commands, with those that differ only in the variant, their last option, as one."""
+    found: dict[str, list[str]] = {}
+    for command in commands:
+        begin, _, variant = command.partition(" --variant ")
+        plain = bool(variant) and " " not in variant
+        found.setdefault(begin if plain else command, []).extend([variant] if plain else [])
+    return [f"{begin} --variant {','.join(names)}" if names else begin for begin, names in found.items()]
+
+
 def results_page(folder: Path) -> tuple[str, int]:
     """The page as Markdown, and its number of rows, from the metrics below ``folder``.
 
@@ -288,22 +329,27 @@ def results_page(folder: Path) -> tuple[str, int]:
         "rows, with their seeds, and what is to be known of figures that were not reached.",
     ]
     rows = 0
-    for experiment, variant in sorted({(run["experiment"], run["variant"]) for run in runs.values()}):
-        members = {p: run for p, run in runs.items() if (run["experiment"], run["variant"]) == (experiment, variant)}
-        split = "/".join(sorted({run["split"] for run in members.values()}))
-        published = _published(experiment, variant)
-        lines += ["", f"## {experiment} ({variant}), {split} split", ""]
-        lines += [f"| {' | '.join(COLUMNS)} |", f"|{' --- |' * len(COLUMNS)}"]
-        for strategy in dict.fromkeys(run["strategy"] for run in members.values()):
-            own = [run for run in members.values() if run["strategy"] == strategy]
-            bounds = _bounds(runs.values(), experiment, variant)
-            settings = _settings_of(experiment, variant, strategy)
-            for row in _rows(strategy, own, published, bounds, settings):
-                lines.append(f"| {' | '.join(row)} |")
-                rows += 1
-        lines += ["", *(f"    {command}" for command in _commands(experiment, variant, members))]
-        notes = _notes(experiment, variant)
-        for strategy in dict.fromkeys(run["strategy"] for run in members.values()):
-            if strategy in notes:
-                lines += ["", f"*{strategy}*: {notes[strategy]}"]
+    for experiment in sorted({run["experiment"] for run in runs.values()}):
+        own = {path: run for path, run in runs.items() if run["experiment"] == experiment}
+        for title, variants in _sections(experiment, {run["variant"] for run in own.values()}):
+            members = {path: run for path, run in own.items() if run["variant"] in variants}
+            split = "/".join(sorted({run["split"] for run in members.values()}))
+            several = len(variants) > 1
+            columns = ("variant", *COLUMNS) if several else COLUMNS
+            lines += ["", f"## {experiment} ({title}), {split} split", ""]
+            lines += [f"| {' | '.join(columns)} |", f"|{' --- |' * len(columns)}"]
+            commands: list[str] = []
+            notes: list[str] = []
+            for variant in variants:
+                part = {path: run for path, run in members.items() if run["variant"] == variant}
+                for row in _variant_rows(experiment, variant, list(part.values()), runs.values()):
+                    lines.append(f"| {' | '.join([variant, *row] if several else row)} |")
+                    rows += 1
+                commands += _commands(experiment, variant, part)
+                said = _notes(experiment, variant)
+                for strategy in dict.fromkeys(run["strategy"] for run in part.values()):
+                    if strategy in said:
+                        name = f"{variant}, {strategy}" if several else strategy
+                        notes += ["", f"*{name}*: {said[strategy]}"]
+            lines += ["", *(f"    {command}" for command in _together(commands)), *notes]
     return "\n".join(lines) + "\n", rows

@@ -150,6 +150,27 @@ def test_other_data_and_experiments_of_ones_own_have_nothing_published_beside_th
     assert "neurosleep run mine.toml --strategy src --seeds 1" in page
 
 
+def test_the_variants_of_a_file_stand_in_one_table_in_its_order(tmp_path: Path) -> None:
+    for number, name in enumerate(("gamma-x4", "gamma-x1", "log-normal-x1", "tuned,gamma-x4", "wake.epochs=2")):
+        for seed in range(2):
+            add(tmp_path, "sequential", seed, 0.1 * (number + 1), experiment="hts2026/step-sizes", variant=name)
+    page, rows = results_page(tmp_path)
+    assert rows == 5 and page.count("## hts2026/step-sizes") == 3
+    assert "## hts2026/step-sizes (variants), test split" in page
+    assert "| variant | strategy | data |" in page
+    places = [
+        page.index(f"| {name} | sequential | mnist | - | - | {ours} ± 0.00 |")
+        for name, ours in (("log-normal-x1", "30.00"), ("gamma-x1", "20.00"), ("gamma-x4", "10.00"))
+    ]
+    assert places == sorted(places)
+    begin = "neurosleep run hts2026/step-sizes --strategy sequential --seeds 2 --data DIR --out OUT"
+    assert set(commands(page)) == {
+        f"{begin} --variant log-normal-x1,gamma-x1,gamma-x4",
+        f"{begin} --tuned --variant gamma-x4",
+        f"{begin} --set wake.epochs=2",
+    }
+
+
 def test_bounds_are_those_of_the_variant_or_of_the_experiment(tmp_path: Path) -> None:
     add(tmp_path, "src", 0, 0.6, variant="tuned")
     add(tmp_path, "sequential", 0, 0.2)
