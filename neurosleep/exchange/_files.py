@@ -174,7 +174,7 @@ def load(
     path = Path(path)
     if not path.is_file():
         raise ExchangeError(
-            f"There is no file {str(path)!r}.", expected="a .safetensors or .onnx file, or .pt with module="
+            f"There is no file {str(path)!r}.", expected="a .safetensors, .onnx or .nir file, or .pt with module="
         )
     if module is not None:
         return _fill(module, _state(path), path)
@@ -351,6 +351,7 @@ def _check_archive(path: Path) -> None:
         with zipfile.ZipFile(path) as archive:
             parts = archive.infolist()
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
+        # NotImplementedError: what zipfile raises for an archive of a version that it does not know.
         raise ExchangeError(f"{path.name!r} is damaged.", found=str(error)[:300]) from error
     packed = [part.filename for part in parts if part.compress_type != zipfile.ZIP_STORED]
     if packed or sum(part.file_size for part in parts) > path.stat().st_size:
