@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Literal, get_args
 
@@ -59,8 +60,8 @@ def simulate(
     Returns
     -------
     Recording
-        Counts are ``[n]`` by population for a single train, ``[batch, n]`` for a batch. Single spikes and rates over
-        time are recorded of a single train only.
+        Counts are ``[n]`` by population for a single train, ``[batch, n]`` for a batch; likewise ``potentials``, of
+        leaky integrators. Single spikes and rates over time are recorded of a single train only.
 
     Raises
     ------
@@ -69,6 +70,12 @@ def simulate(
     UnsupportedError
         If single spikes of a batch are to be recorded.
     """
+    if str(coding) == "constant":
+        raise SettingsError(
+            "coding is 'constant', which sends graded values and no spikes.",
+            expected="one of: " + ", ".join(CODINGS),
+            hint="neurosleep.simulate_batch shows images that way",
+        )
     if coding not in CODINGS:
         raise unknown_name("coding", coding, CODINGS)
     if not 0 <= max_rate < float("inf"):
@@ -191,7 +198,9 @@ def _run(
     recorder = Recorder(record, {p.name: p.size for p in network.populations}, network.dt)
     for start in range(0, steps, _CHUNK):
         recorder.add(session.run(source.chunk(start, min(start + _CHUNK, steps))))
-    return recorder.recording()
+    read = [p.name for p in network.layers if p.kind == "li"]
+    membranes = session.membranes() if read else {}
+    return dataclasses.replace(recorder.recording(), potentials={name: membranes[name].numpy() for name in read})
 
 
 def _batch(recordings: list[Recording]) -> Recording:
@@ -199,4 +208,5 @@ def _batch(recordings: list[Recording]) -> Recording:
         raise SettingsError("The batch is empty.", expected="at least one sample")
     first = recordings[0]
     counts = {name: np.stack([r.counts[name] for r in recordings]) for name in first.counts}
-    return Recording(steps=first.steps, dt=first.dt, counts=counts, window=first.window)
+    potentials = {name: np.stack([r.potentials[name] for r in recordings]) for name in first.potentials}
+    return Recording(steps=first.steps, dt=first.dt, counts=counts, window=first.window, potentials=potentials)

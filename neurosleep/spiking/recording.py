@@ -52,6 +52,9 @@ class Recording:
         Spikes of the whole population in consecutive windows of ``window`` steps, int64 ``[windows]``, by population.
     spikes:
         The spikes themselves, by population, where they were recorded.
+    potentials:
+        Membrane potentials after the last step, ``[n]`` (``[batch, n]``), of the populations that never fire (kind
+        ``li``): what a network says whose last layer is read and not counted.
     """
 
     steps: int
@@ -60,6 +63,7 @@ class Recording:
     window: int = 500
     windows: dict[str, npt.NDArray[np.int64]] = field(default_factory=dict)
     spikes: dict[str, SpikeEvents] = field(default_factory=dict)
+    potentials: dict[str, npt.NDArray[np.floating]] = field(default_factory=dict)
 
     def spikes_per_step(self, population: str) -> float:
         """Mean number of spikes of the whole population in a step."""

@@ -518,8 +518,7 @@ def test_event_engine_keeps_more_spikes_than_its_first_buffer_holds():
 
 @pytest.mark.parametrize(
     ("engine", "kind"),
-    [("event", "relay"), ("event", "cuba_lif"), ("norse", "cuba_lif")]
-    + [(e, "li") for e in ENGINES if e != "reference"],
+    [("event", "relay"), ("event", "cuba_lif"), ("norse", "cuba_lif")],
 )
 def test_engines_refuse_population_kinds_by_name(engine, kind):
     net = SpikingNetwork((Population("in", "input", (2,)), Population("odd", kind, (2,))), ())

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 import torch
 
+import neurosleep as ns
 from neurosleep.errors import SettingsError, UnsupportedError
-from neurosleep.functional import SpikeEvents
-from neurosleep.spiking import Population, Projection, SpikingNetwork, get_engine
+from neurosleep.functional import SpikeEvents, SRCRule
+from neurosleep.spiking import Population, Projection, SpikingNetwork, engine_names, get_engine
 
 STEPS = 60
 
@@ -70,17 +71,46 @@ def test_cuba_lif_and_li_as_by_hand(case: str, engine: str, dyadic: bool) -> Non
     spikes = np.random.default_rng(0).random((STEPS, 7)) < 0.4
     fired, v, read_out = _by_hand(network, spikes)
     assert 0 < fired.mean() < 1
-    if engine == "snntorch":
-        with pytest.raises(UnsupportedError, match="'b' of kind 'li'"):
-            get_engine(engine).start(network)
-        network = SpikingNetwork(network.populations[:2], network.projections[:1])
     session = get_engine(engine).start(network)
     out = session.run({"in": SpikeEvents.from_dense(torch.from_numpy(spikes))})
     np.testing.assert_array_equal(out["a"].to_dense(torch.bool).numpy(), fired)
     np.testing.assert_allclose(session.membranes()["a"].numpy(), v, rtol=0, atol=1e-12)
-    if engine == "reference":
-        assert out["b"].to_dense().sum() == 0
-        np.testing.assert_allclose(session.membranes()["b"].numpy(), read_out, rtol=0, atol=1e-12)
+    assert out["b"].to_dense().sum() == 0
+    np.testing.assert_allclose(session.membranes()["b"].numpy(), read_out, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("engine", engine_names())
+@pytest.mark.parametrize("leak", [0.0, 0.25])
+def test_integrators_at_the_end_in_every_engine(engine: str, leak: float) -> None:
+    if engine == "norse":
+        pytest.importorskip("norse")
+    chain = _network(True, "lif", decay=0.5)
+    bias = torch.tensor([0.0, 0.5, -0.25], dtype=torch.float64)
+    last = Population("b", "li", (3,), decay=0.5, leak=leak, bias=bias)
+    network = SpikingNetwork((*chain.populations[:2], last), chain.projections)
+    spikes = np.random.default_rng(0).random((STEPS, 7)) < 0.4
+    fired, _, _ = _by_hand(chain, spikes)
+    v = np.full(3, leak)
+    for before in [np.zeros(5), *fired[:-1]]:
+        v = leak + 0.5 * (v - leak) + bias.numpy() + network.weights[1].numpy() @ before
+    recording = ns.simulate(network, torch.from_numpy(spikes), engine=engine)
+    np.testing.assert_array_equal(recording.potentials["b"], v)
+    assert recording.counts["b"].sum() == 0 < recording.counts["a"].sum()
+    assert set(recording.potentials) == {"b"}
+
+
+def test_sleep_lets_an_integrator_alone() -> None:
+    network = _network(True, "lif", decay=0.5)
+    spikes = {"in": SpikeEvents.from_dense(np.random.default_rng(0).random((STEPS, 7)) < 0.4)}
+    found = []
+    for engine in ("reference", "event"):
+        session = get_engine(engine).start(network, SRCRule(inc=0.1, dec=0.01, factor="constant"))
+        session.run(spikes)
+        found.append(session.weights())
+    for w, other in zip(*found, strict=True):
+        torch.testing.assert_close(w, other, rtol=1e-9, atol=1e-12)
+    assert not torch.equal(found[0][0], network.weights[0])
+    assert torch.equal(found[0][1], network.weights[1])
 
 
 def test_a_reset_in_the_next_step_by_the_engine() -> None:
@@ -100,7 +130,9 @@ def test_what_an_engine_lacks_is_refused_by_name(engine: str) -> None:
     with pytest.raises(UnsupportedError, match="reset_time 'next'") as refused:
         get_engine(engine).start(later)
     assert "reference" in str(refused.value)
-    kind = "li" if engine == "snntorch" else "cuba_lif"
+    if engine == "snntorch":
+        return
+    kind = "cuba_lif"
     with pytest.raises(UnsupportedError, match=f"of kind '{kind}'") as refused:
         get_engine(engine).start(SpikingNetwork((Population("a", kind, (2,)),), ()))  # type: ignore[arg-type]
     assert "reference" in str(refused.value)

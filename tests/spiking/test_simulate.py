@@ -87,3 +87,18 @@ def test_bad_inputs(network: SpikingNetwork) -> None:
         ns.simulate(network, images, 10, record=ns.Record(spikes="all"))
     with pytest.raises(SettingsError, match="poison"):
         ns.simulate(network, images, 10, coding="poison")  # type: ignore[arg-type]
+
+
+def test_constant_coding_names_the_function_that_has_it(network: SpikingNetwork) -> None:
+    with pytest.raises(SettingsError, match="simulate_batch"):
+        ns.simulate(network, torch.zeros(1, 6), 3, coding="constant")  # type: ignore[arg-type]
+
+
+def test_a_batch_says_the_potentials_of_its_integrators(network: SpikingNetwork) -> None:
+    read = SpikingNetwork(
+        (*network.populations, Population("read", "li", (2,), decay=1.0)),
+        (*network.projections, Projection("out", "read", weight=torch.ones(2, 4, dtype=torch.float64))),
+    )
+    recording = ns.simulate(read, _spikes(50, 3, 6))
+    assert recording.potentials["read"].shape == (3, 2)
+    assert recording.potentials["read"][:, 0].tolist() == recording.counts["out"].sum(1).tolist()

@@ -570,7 +570,8 @@ class _Population:
         self.params = np.zeros((6, width), dtype=dtype)
         for k, value in enumerate((p.threshold, p.decay, p.leak, p.reset_value, p.amount, bias)):
             self.params[k, : self.n] = value.numpy()
-        self.params[0, self.n :] = np.inf  # units that only fill the last block never fire
+        # Leaky integrators never fire, nor do units that only fill the last block.
+        self.params[0, 0 if population.kind == "li" else self.n :] = np.inf
         self.v = self.params[2].copy()
         self.wait = np.zeros(width, dtype=np.int64)
         self.scale = np.array([q.scale for q in incoming], dtype=dtype)
@@ -831,7 +832,7 @@ class EventEngine(Engine):
     """Compiled and event-driven; the default for sleep. CPU only, float32 or float64 after the network's weights."""
 
     name: ClassVar[str] = "event"
-    population_kinds: ClassVar[frozenset[str]] = frozenset({"input", "lif"})
+    population_kinds: ClassVar[frozenset[str]] = frozenset({"input", "lif", "li"})
     projection_kinds: ClassVar[frozenset[str]] = frozenset({"dense", "recurrent"})
     rules: ClassVar[frozenset[str]] = frozenset({SRCRule.name, PairSTDP.name})
     transposes: ClassVar[bool] = True

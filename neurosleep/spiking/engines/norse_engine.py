@@ -10,7 +10,7 @@ from torch import Tensor
 from neurosleep.errors import UnsupportedError, missing_extra
 from neurosleep.functional import LIFState, PlasticityRule, reset_spiked
 from neurosleep.spiking.engines.base import Engine, Session, register_engine
-from neurosleep.spiking.engines.reference import Stepper, TorchSession
+from neurosleep.spiking.engines.reference import LIStepper, Stepper, TorchSession
 from neurosleep.spiking.engines.snntorch_engine import strictly_above
 from neurosleep.spiking.geometry import GEOMETRIES
 from neurosleep.spiking.network import Population, SpikingNetwork
@@ -84,14 +84,14 @@ class _NorseStepper(Stepper):
 
 @register_engine
 class NorseEngine(Engine):
-    """Norse ``LIFBoxCell`` (``IAFCell`` where nothing leaks); plasticity and wiring as in the reference engine."""
+    """Norse ``LIFBoxCell`` (``IAFCell`` where nothing leaks); everything else as in the reference engine."""
 
     name: ClassVar[str] = "norse"
-    population_kinds: ClassVar[frozenset[str]] = frozenset({"input", "relay", "lif"})
+    population_kinds: ClassVar[frozenset[str]] = frozenset({"input", "relay", "lif", "li"})
     projection_kinds: ClassVar[frozenset[str]] = frozenset({"dense", "recurrent", *GEOMETRIES})
     rules: ClassVar[frozenset[str]] = frozenset({"*"})
     transposes: ClassVar[bool] = True
     symmetric_rules: ClassVar[frozenset[str]] = frozenset({"*"})
 
     def _start(self, network: SpikingNetwork, rule: PlasticityRule | None, device: str) -> Session:
-        return TorchSession(network, rule, device, {"lif": _NorseStepper})
+        return TorchSession(network, rule, device, {"lif": _NorseStepper, "li": LIStepper})

@@ -52,6 +52,14 @@ class _SnnTorchStepper(Stepper):
         return spiked
 
 
+class _IntegratorStepper(_SnnTorchStepper):
+    """A ``Leaky`` that can never fire."""
+
+    def __init__(self, population: Population, dtype: torch.dtype, device: str, batch: int) -> None:
+        super().__init__(population, dtype, device, batch)
+        self._neuron.threshold.fill_(math.inf)
+
+
 class _SynapticStepper(_SnnTorchStepper):
     def __init__(self, population: Population, dtype: torch.dtype, device: str, batch: int) -> None:
         super().__init__(population, dtype, device, batch)
@@ -72,16 +80,19 @@ class _SynapticStepper(_SnnTorchStepper):
         return self._after(spikes.bool(), v + self.p.leak)
 
 
+_STEPPERS = {"lif": _SnnTorchStepper, "cuba_lif": _SynapticStepper, "li": _IntegratorStepper}
+
+
 @register_engine
 class SnnTorchEngine(Engine):
     """snnTorch ``Leaky`` and ``Synaptic`` neurons; plasticity and wiring are those of the reference engine."""
 
     name: ClassVar[str] = "snntorch"
-    population_kinds: ClassVar[frozenset[str]] = frozenset({"input", "relay", "lif", "cuba_lif"})
+    population_kinds: ClassVar[frozenset[str]] = frozenset({"input", "relay", "lif", "cuba_lif", "li"})
     projection_kinds: ClassVar[frozenset[str]] = frozenset({"dense", "recurrent", *GEOMETRIES})
     rules: ClassVar[frozenset[str]] = frozenset({"*"})
     transposes: ClassVar[bool] = True
     symmetric_rules: ClassVar[frozenset[str]] = frozenset({"*"})
 
     def _start(self, network: SpikingNetwork, rule: PlasticityRule | None, device: str) -> Session:
-        return TorchSession(network, rule, device, {"lif": _SnnTorchStepper, "cuba_lif": _SynapticStepper})
+        return TorchSession(network, rule, device, _STEPPERS)
