@@ -25,9 +25,9 @@ __all__ = ["load", "save"]
 
 Module = TypeVar("Module", bound=nn.Module)
 
-# Format 2 knows transposed weights and equilibrium networks, format 3 resets at another time than a spike's own step;
-# the rest is still written as format 1, which an older neurosleep reads too.
-FORMAT = 3
+# Format 2 knows transposed weights and equilibrium networks, format 3 resets at another time than a spike's own step,
+# format 4 integrators with a synaptic current; the rest is still written as format 1, which an older neurosleep reads.
+FORMAT = 4
 # What every HDF5 file begins with (NIR files are such).
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 _PARAMETERS = ("threshold", "decay", "leak", "reset_value", "bias", "amount", "synaptic_decay")
@@ -281,9 +281,10 @@ def _spiking_parts(network: SpikingNetwork) -> tuple[dict[str, Tensor], dict[str
         )
     transposed = any(q.transpose_of is not None for q in network.projections)
     delayed = any(p.reset_time != "same" for p in network.populations)
+    synaptic = any(p.kind == "li" and bool(torch.as_tensor(p.synaptic_decay).any()) for p in network.populations)
     header = {
         "kind": "spiking-network",
-        "format": 3 if delayed else 2 if transposed else 1,
+        "format": 4 if synaptic else 3 if delayed else 2 if transposed else 1,
         "dt": network.dt,
         "discretisation": network.discretisation,
         "populations": populations,
@@ -299,6 +300,8 @@ def _spiking_network(tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -
         for key in _PARAMETERS:
             found[key] = entry[key] if key in entry else tensors[f"population/{entry['name']}/{key}"]
         found["reset_time"] = entry.get("reset_time", "same")
+        if found["kind"] == "li" and header["format"] < 4:
+            found["synaptic_decay"] = 0.0  # it had no effect when the file was written
         populations.append(Population(**found))
     projections = []
     for k, entry in enumerate(header["projections"]):

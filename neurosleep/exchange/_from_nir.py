@@ -26,7 +26,7 @@ __all__ = ["MAX_NODES", "NIRWriter", "from_nir"]
 NIRWriter = Literal["nir", "snntorch", "norse"]
 NIRReset = Literal["to_value", "subtract", "subtract-next"]
 
-_NEURONS = ("LIF", "IF", "CubaLIF", "LI", "I", "Threshold")
+_NEURONS = ("LIF", "IF", "CubaLIF", "LI", "CubaLI", "I", "Threshold")
 _LINEAR = ("Linear", "Affine", "Conv1d", "Conv2d", "SumPool2d", "AvgPool2d", "Flatten", "Scale", "Delay", "junction")
 _KNOWN = ("Input", "Output", "NIRGraph", *_NEURONS, *(kind for kind in _LINEAR if kind != "junction"))
 
@@ -308,7 +308,7 @@ class _Reader:
 
     def network(self) -> SpikingNetwork:
         neurons = [key for key in self.nodes if self._kind(key) in _NEURONS]
-        timed = [k for k in self.nodes if self._kind(k) in ("LIF", "IF", "CubaLIF", "LI", "I", "Delay")]
+        timed = [k for k in self.nodes if self._kind(k) in (*_NEURONS, "Delay") and self._kind(k) != "Threshold"]
         if self.given_dt is None and timed:
             raise SettingsError(
                 f"The graph has no time step, and the node {timed[0]!r} needs one.",
@@ -425,7 +425,8 @@ class _Reader:
                 raise ExchangeError(f"The node {key!r} has a weight of shape {weight.shape}.", expected="[out, in]")
             return (weight.shape[0],)
         if kind in _NEURONS or kind in ("Scale", "Delay"):
-            field = {"LIF": "tau", "IF": "r", "CubaLIF": "tau_mem", "LI": "tau", "I": "r", "Threshold": "threshold"}
+            field = {"LIF": "tau", "IF": "r", "LI": "tau", "I": "r", "Threshold": "threshold"}
+            field |= dict.fromkeys(("CubaLIF", "CubaLI"), "tau_mem")
             shape = self._array(key, field.get(kind, kind.lower())).shape
             coming = self._coming(key, visiting)
             if math.prod(shape) == 1 and coming:
@@ -537,7 +538,7 @@ class _Reader:
         elif kind in ("IF", "I"):
             step = 1.0 if self.writer == "norse" and kind == "IF" else self.dt
             gain, decay = self._vector(key, "r") * step, np.ones(size)
-        elif kind == "CubaLIF":
+        elif kind in ("CubaLIF", "CubaLI"):
             synaptic, jump = self._decay(key, "tau_syn")
             decay, pull = self._decay(key, "tau_mem")
             jump = np.ones(size) if self.writer == "norse" else jump
@@ -549,7 +550,7 @@ class _Reader:
         # R = tau/dt in float32 gives a gain of 1 only to its rounding.
         gain = np.where(np.abs(gain - 1) < 1e-6, 1.0, gain)
         fields["decay"] = decay
-        if kind in ("LIF", "CubaLIF", "LI"):
+        if kind in ("LIF", "CubaLIF", "LI", "CubaLI"):
             fields["leak"] = self._vector(key, "v_leak")
         if kind in ("LIF", "CubaLIF", "IF"):
             fields["threshold"] = self._vector(key, "v_threshold")
@@ -557,7 +558,7 @@ class _Reader:
         if (gain == gain[0]).all():
             if gain[0] != 1:
                 self.gains[key] = gain[:1]
-        elif kind in ("LI", "I") or (gain <= 0).any():
+        elif kind in ("LI", "CubaLI", "I") or (gain <= 0).any():
             raise ExchangeError(
                 f"The node {key!r} takes its input with gains that differ from neuron to neuron.",
                 found=f"{gain.min():g} to {gain.max():g} per step",
@@ -569,7 +570,7 @@ class _Reader:
                 if field in fields:
                     fields[field] = fields[field] / gain
         parameters: dict[str, Any] = {name: self._parameter(value) for name, value in fields.items()}
-        what = {"LI": "li", "I": "li", "CubaLIF": "cuba_lif"}.get(kind, "lif")
+        what = {"LI": "li", "CubaLI": "li", "I": "li", "CubaLIF": "cuba_lif"}.get(kind, "lif")
         if what != "li":
             parameters["compare"] = ">"
             if self.reset != "to_value" and kind != "Threshold":

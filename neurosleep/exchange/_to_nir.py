@@ -34,9 +34,9 @@ def import_nir(purpose: str) -> Any:
 def to_nir(network: SpikingNetwork) -> Any:
     r"""The network as a graph of the Neuromorphic Intermediate Representation (NIR).
 
-    Weights are written bit for bit. Neurons become LIF, IF, CubaLIF, LI or I nodes in the unit of their summed input: a
-    scale that all projections into a population share divides its potentials, and the resistance makes the gain per
-    step 1 (for the network's own discretisation). Other scales become Scale nodes, delays Delay nodes; a recurrent
+    Weights are written bit for bit. Neurons become LIF, IF, CubaLIF, LI, CubaLI or I nodes in the unit of their summed
+    input: a scale that all projections into a population share divides its potentials, and the resistance makes the
+    gain per step 1 (for the network's own discretisation). Other scales become Scale nodes, delays Delay nodes; a recurrent
     projection of one step is an edge of the graph, as NIR means it. Relays between two projections leave no node.
 
     Other tools read NIR's own meaning: strict threshold, reset to a value in the same step, no refractoriness. The
@@ -200,6 +200,15 @@ class _Writer:
             expected="a dense projection into it, or a convolution with one bias per channel",
         )
 
+    def _cuba_li(self, p: Population) -> Any:
+        if not hasattr(self.nir, "CubaLI"):
+            raise UnsupportedError(
+                f"This version of the package nir has no node for the synaptic current of population {p.name!r} (li).",
+                expected="nir 1.0.8 or newer",
+                hint="pip install --upgrade nir",
+            )
+        return self.nir.CubaLI
+
     def _population(self, p: Population) -> Any:
         nir, network = self.nir, self.network
         if p.kind == "input":
@@ -222,9 +231,10 @@ class _Writer:
                 "v_threshold": cast(vector(p.threshold) / folded),
                 "v_reset": cast(vector(p.reset_value) / folded),
             }
-        if p.kind == "cuba_lif":
-            synaptic = vector(p.synaptic_decay)
-            return nir.CubaLIF(
+        synaptic = vector(p.synaptic_decay)
+        if p.kind == "cuba_lif" or (p.kind == "li" and synaptic.any()):
+            kind = nir.CubaLIF if p.kind == "cuba_lif" else self._cuba_li(p)
+            return kind(
                 tau_syn=cast(time_constants(synaptic, network.dt, network.discretisation)),
                 tau_mem=cast(time_constants(decay, network.dt, network.discretisation)),
                 r=cast(resistances(decay)),

@@ -18,7 +18,7 @@ from neurosleep.functional.equilibrium import (
 from neurosleep.functional.events import SpikeEvents
 from neurosleep.functional.factors import FACTORS, Factor, weight_factor
 from neurosleep.functional.heterogeneous_steps import DISTRIBUTIONS, Distribution, HeterogeneousSteps
-from neurosleep.functional.li import li_step
+from neurosleep.functional.li import cuba_li_step, li_step
 from neurosleep.functional.lif import (
     Compare,
     LIFParams,
@@ -63,6 +63,7 @@ __all__ = [
     "SRCRule",
     "SpikeEvents",
     "check_seed",
+    "cuba_li_step",
     "cuba_lif_step",
     "dendritic_phi",
     "dendritic_settle",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-__all__ = ["li_step"]
+__all__ = ["cuba_li_step", "li_step"]
 
 
 def li_step(current: Tensor, v: Tensor, decay: Tensor, leak: Tensor) -> Tensor:
@@ -31,3 +31,32 @@ def li_step(current: Tensor, v: Tensor, decay: Tensor, leak: Tensor) -> Tensor:
     Gerstner et al. (2014), Neuronal Dynamics, sec. 1.3, without the threshold.
     """
     return leak + decay * (v - leak) + current
+
+
+def cuba_li_step(
+    current: Tensor, v: Tensor, i: Tensor, decay: Tensor, leak: Tensor, synaptic_decay: Tensor
+) -> tuple[Tensor, Tensor]:
+    r"""Advance a population of leaky integrators with synaptic currents by one step.
+
+    .. math:: i \leftarrow b\, i + I, \quad v \leftarrow v_{leak} + a (v - v_{leak}) + i
+
+    Parameters
+    ----------
+    current, v, decay, leak:
+        As for :func:`li_step`.
+    i:
+        Synaptic current before the step, ``[batch, n]``.
+    synaptic_decay:
+        Factor b per step on the synaptic current, ``[n]`` or a scalar; 0 makes the unit that of :func:`li_step`.
+
+    Returns
+    -------
+    v, i
+        Potential and synaptic current after the step, ``[batch, n]``. The potential takes in the current of this step.
+
+    References
+    ----------
+    Gerstner et al. (2014), Neuronal Dynamics, sec. 3.1 (exponential synaptic currents), in discrete time.
+    """
+    i = synaptic_decay * i + current
+    return li_step(i, v, decay, leak), i

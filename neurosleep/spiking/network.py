@@ -49,7 +49,8 @@ class Population:
     name, kind, shape:
         ``kind`` is ``input``, ``relay`` (passes on the summed input it receives, a graded value, in the same step;
         recordings show where it is not zero), ``lif``, ``cuba_lif`` (with a synaptic current that decays by
-        ``synaptic_decay``) or ``li`` (integrates, never fires); ``shape`` without time and batch.
+        ``synaptic_decay``) or ``li`` (integrates, never fires; with a synaptic current too where ``synaptic_decay`` is
+        not 0); ``shape`` without time and batch.
     threshold, decay, leak, reset_value, bias:
         ``decay`` is the factor per step; ``bias`` is added to the input every step.
     refractory, while_refractory:

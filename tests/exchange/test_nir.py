@@ -201,14 +201,14 @@ def euler(kind: str, p: dict[str, np.ndarray], spikes: np.ndarray, dt: float) ->
     v, i, rows = np.array(p.get("v_leak", np.zeros(3))), np.zeros(3), []
     for s in spikes.astype(float):
         current = W @ s + B
-        if kind == "CubaLIF":
+        if kind in ("CubaLIF", "CubaLI"):
             i = i + dt / p["tau_syn"] * (p["w_in"] * current - i)
             current = i
         if kind in ("IF", "I"):
             v = v + dt * p["r"] * current
         else:
             v = v + dt / p.get("tau", p.get("tau_mem")) * (p["v_leak"] - v + p["r"] * current)
-        if kind in ("LI", "I"):
+        if kind in ("LI", "CubaLI", "I"):
             rows.append(v)
             continue
         fired = v > p["v_threshold"]
@@ -236,6 +236,13 @@ NODES: dict[str, dict[str, np.ndarray]] = {
     },
     "IF": {"r": vector(300.0, 300.0, 300.0), "v_threshold": vector(0.9, 1.0, 1.1), "v_reset": vector(0, -0.2, 0.1)},
     "LI": {"tau": vector(0.004, 0.01, 0.02), "r": vector(4.0, 10.0, 20.0), "v_leak": vector(0.1, 0.0, -0.1)},
+    "CubaLI": {
+        "tau_syn": vector(0.003, 0.003, 0.003),
+        "tau_mem": vector(0.004, 0.01, 0.02),
+        "r": vector(4.0, 10.0, 20.0),
+        "v_leak": vector(0.1, 0.0, -0.1),
+        "w_in": vector(2.0, 2.0, 2.0),
+    },
     "I": {"r": vector(7.0, 7.0, 7.0)},
 }
 
@@ -247,7 +254,7 @@ def test_neurons_by_forward_euler(kind: str) -> None:
     network = from_nir(chain(nir.Affine(W, B), getattr(nir, kind)(**parameters)), dt=0.001)
     session = get_engine("reference").start(network.to(torch.float64))
     out = session.run({"input": SpikeEvents.from_dense(torch.from_numpy(spikes))})
-    if kind in ("LI", "I"):
+    if kind in ("LI", "CubaLI", "I"):
         np.testing.assert_allclose(session.membranes()["n1"].numpy(), expected[-1], rtol=1e-9)
     else:
         assert 0.02 < expected.mean() < 0.98
@@ -405,7 +412,7 @@ def broken(kind: str) -> Any:
     if kind == "huge":
         return chain(nir.Flatten(None), lif, shape=(2**40,))
     if kind == "unknown":
-        return chain(nir.Linear(W), nir.CubaLI(three, three, three, three))
+        return chain(nir.Linear(W), type("Adaptive", (nir.LI,), {})(three, three, three))
     if kind == "threshold":
         lif.v_threshold = -three
         return chain(nir.Linear(W), lif)
@@ -421,7 +428,7 @@ def broken(kind: str) -> Any:
         ("edge", "no node: 'nowhere'"),
         ("no input", "no input"),
         ("huge", "too many units"),
-        ("unknown", "'n1' is of kind 'CubaLI'"),
+        ("unknown", "'n1' is of kind 'Adaptive'"),
         ("threshold", "'n1'.*threshold"),
         ("tau", "'n1': tau of 1e-05 s is shorter than the step"),
     ],

@@ -16,7 +16,7 @@ from neurosleep.spiking import Population, Projection, SpikingNetwork, engine_na
 STEPS = 60
 
 
-def _network(dyadic: bool, kind: str, **fields: Any) -> SpikingNetwork:
+def _network(dyadic: bool, kind: str, synaptic: float = 0.0, **fields: Any) -> SpikingNetwork:
     generator = torch.Generator().manual_seed(3)
     w = torch.randint(-16, 24, (5, 7), generator=generator).double() / 32
     u = torch.randint(-16, 24, (3, 5), generator=generator).double() / 32
@@ -26,7 +26,7 @@ def _network(dyadic: bool, kind: str, **fields: Any) -> SpikingNetwork:
         (
             Population("in", "input", (7,)),
             Population("a", kind, (5,), **fields),
-            Population("b", "li", (3,), decay=0.5),
+            Population("b", "li", (3,), decay=0.5, synaptic_decay=synaptic),
         ),  # type: ignore[arg-type]
         (Projection("in", "a", weight=w, scale=0.5), Projection("a", "b", weight=u, delay=1)),
     )
@@ -38,7 +38,7 @@ def _by_hand(network: SpikingNetwork, spikes: np.ndarray) -> tuple[np.ndarray, n
     w, u = (weight.numpy() for weight in network.weights)
     v, i, fired, wait = np.full(5, float(p.leak)), np.zeros(5), [np.zeros(5)], np.zeros(5, dtype=int)
     amount = float(p.threshold if p.amount is None else p.amount)
-    read_out = np.zeros(3)
+    read_out, arrived, synaptic = np.zeros(3), np.zeros(3), float(network.population("b").synaptic_decay)
     for s in spikes:
         i = float(p.synaptic_decay) * i + float(p.bias) + 0.5 * (w @ s)
         ready = wait == 0
@@ -47,7 +47,8 @@ def _by_hand(network: SpikingNetwork, spikes: np.ndarray) -> tuple[np.ndarray, n
         out = (v >= p.threshold if p.compare == ">=" else v > p.threshold) & ready
         wait = np.where(out, p.refractory, np.maximum(wait - 1, 0))
         v = np.where(out, p.reset_value if p.reset == "to_value" else v - amount, v)
-        read_out = 0.5 * read_out + u @ fired[-1]
+        arrived = synaptic * arrived + u @ fired[-1]
+        read_out = 0.5 * read_out + arrived
         fired.append(out.astype(float))
     return np.array(fired[1:]), v, read_out
 
@@ -63,11 +64,12 @@ CASES: dict[str, dict[str, Any]] = {
 }
 
 
+@pytest.mark.parametrize("synaptic", [0.0, 0.75])
 @pytest.mark.parametrize("dyadic", [True, False])
 @pytest.mark.parametrize("engine", ["reference", "snntorch"])
 @pytest.mark.parametrize("case", CASES)
-def test_cuba_lif_and_li_as_by_hand(case: str, engine: str, dyadic: bool) -> None:
-    network = _network(dyadic, "cuba_lif", **CASES[case])
+def test_cuba_lif_and_li_as_by_hand(case: str, engine: str, dyadic: bool, synaptic: float) -> None:
+    network = _network(dyadic, "cuba_lif", synaptic, **CASES[case])
     spikes = np.random.default_rng(0).random((STEPS, 7)) < 0.4
     fired, v, read_out = _by_hand(network, spikes)
     assert 0 < fired.mean() < 1

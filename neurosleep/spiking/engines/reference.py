@@ -10,7 +10,15 @@ import torch
 from torch import Tensor
 
 from neurosleep.errors import SettingsError
-from neurosleep.functional import CubaLIFState, LIFState, PlasticityRule, SpikeEvents, cuba_lif_step, li_step, lif_step
+from neurosleep.functional import (
+    CubaLIFState,
+    LIFState,
+    PlasticityRule,
+    SpikeEvents,
+    cuba_li_step,
+    cuba_lif_step,
+    lif_step,
+)
 from neurosleep.spiking.engines.base import Engine, Session, check_supported, register_engine
 from neurosleep.spiking.geometry import GEOMETRIES, propagate
 from neurosleep.spiking.network import Population, SpikingNetwork
@@ -40,13 +48,17 @@ class LIFStepper(Stepper):
         return spiked
 
 
-class CubaLIFStepper(Stepper):
-    """LIF units with synaptic currents, by :func:`~neurosleep.functional.cuba_lif_step`."""
+class _SynapticStepper(Stepper):
+    """Units with a synaptic current ``i``."""
 
     def __init__(self, population: Population, dtype: torch.dtype, device: str, batch: int) -> None:
         super().__init__(population, dtype, device, batch)
         self.synaptic_decay = torch.as_tensor(population.synaptic_decay, dtype=dtype, device=device)
         self.i = torch.zeros_like(self.state.v)
+
+
+class CubaLIFStepper(_SynapticStepper):
+    """LIF units with synaptic currents, by :func:`~neurosleep.functional.cuba_lif_step`."""
 
     def step(self, current: Tensor) -> Tensor:
         """Advance by one step."""
@@ -56,12 +68,13 @@ class CubaLIFStepper(Stepper):
         return spiked
 
 
-class LIStepper(Stepper):
-    """Leaky integrators by :func:`~neurosleep.functional.li_step`: no spikes, a potential to read."""
+class LIStepper(_SynapticStepper):
+    """Leaky integrators by :func:`~neurosleep.functional.cuba_li_step`: no spikes, a potential to read."""
 
     def step(self, current: Tensor) -> Tensor:
         """Advance by one step."""
-        v = li_step(current, self.state.v, self.p.decay, self.p.leak)
+        p = self.p
+        v, self.i = cuba_li_step(current, self.state.v, self.i, p.decay, p.leak, self.synaptic_decay)
         self.state = LIFState(v, self.state.wait)
         return torch.zeros_like(v, dtype=torch.bool)
 
