@@ -36,8 +36,9 @@ def to_nir(network: SpikingNetwork) -> Any:
 
     Weights are written bit for bit. Neurons become LIF, IF, CubaLIF, LI, CubaLI or I nodes in the unit of their summed
     input: a scale that all projections into a population share divides its potentials, and the resistance makes the
-    gain per step 1 (for the network's own discretisation). Other scales become Scale nodes, delays Delay nodes; a recurrent
-    projection of one step is an edge of the graph, as NIR means it. Relays between two projections leave no node.
+    gain per step 1 (for the network's own discretisation). Other scales become Scale nodes, delays Delay nodes; a
+    recurrent projection of one step is an edge of the graph, as NIR means it. Relays between two projections leave no
+    node.
 
     Other tools read NIR's own meaning: strict threshold, reset to a value in the same step, no refractoriness. The
     exact values, ``dt``, the decays, what kind of reset, which comparison and everything else that NIR does not

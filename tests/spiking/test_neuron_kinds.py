@@ -64,9 +64,8 @@ CASES: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("synaptic", [0.0, 0.75])
 @pytest.mark.parametrize("dyadic", [True, False])
-@pytest.mark.parametrize("engine", ["reference", "snntorch"])
+@pytest.mark.parametrize(("engine", "synaptic"), [("reference", 0.0), ("reference", 0.75), ("snntorch", 0.0)])
 @pytest.mark.parametrize("case", CASES)
 def test_cuba_lif_and_li_as_by_hand(case: str, engine: str, dyadic: bool, synaptic: float) -> None:
     network = _network(dyadic, "cuba_lif", synaptic, **CASES[case])
@@ -99,6 +98,13 @@ def test_integrators_at_the_end_in_every_engine(engine: str, leak: float) -> Non
     np.testing.assert_array_equal(recording.potentials["b"], v)
     assert recording.counts["b"].sum() == 0 < recording.counts["a"].sum()
     assert set(recording.potentials) == {"b"}
+
+
+@pytest.mark.parametrize("engine", ["event", "snntorch"])
+def test_an_integrator_with_a_synaptic_current_is_refused_by_name(engine: str) -> None:
+    with pytest.raises(UnsupportedError, match="'b': it integrates") as refused:
+        get_engine(engine).start(_network(True, "lif", 0.75))
+    assert "norse, reference" in str(refused.value)
 
 
 def test_sleep_lets_an_integrator_alone() -> None:

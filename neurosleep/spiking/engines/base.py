@@ -60,6 +60,8 @@ class Engine(ABC):
     symmetric_rules: ClassVar[frozenset[str]] = frozenset()
     #: When a soft reset may happen (:attr:`~neurosleep.spiking.Population.reset_time`).
     reset_times: ClassVar[frozenset[str]] = frozenset({"same"})
+    #: Whether an ``li`` population may have a synaptic current.
+    synaptic_integrators: ClassVar[bool] = False
 
     def start(self, network: SpikingNetwork, rule: PlasticityRule | None = None, *, device: str = "cpu") -> Session:
         """A session that begins at rest; ``rule`` None simulates without plasticity.
@@ -90,6 +92,15 @@ def check_supported(engine: Engine, network: SpikingNetwork, rule: PlasticityRul
                 f"The engine {engine.name!r} cannot step population {population.name!r} of kind {population.kind!r}.",
                 expected="one of: " + ", ".join(sorted(engine.population_kinds)),
                 hint=others("population_kinds", population.kind),
+            )
+        synaptic = population.kind == "li" and bool(torch.as_tensor(population.synaptic_decay).any())
+        if synaptic and not engine.synaptic_integrators:
+            able = [name for name, other in sorted(_ENGINES.items()) if other.synaptic_integrators]
+            raise UnsupportedError(
+                f"The engine {engine.name!r} cannot step population {population.name!r}: it integrates (li) a synaptic "
+                "current.",
+                expected="synaptic_decay 0 for populations of kind 'li'",
+                hint=f"engines that can: {', '.join(able)}",
             )
         if population.reset_time not in engine.reset_times:
             raise UnsupportedError(

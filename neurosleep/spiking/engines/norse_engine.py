@@ -90,6 +90,7 @@ class NorseEngine(Engine):
     population_kinds: ClassVar[frozenset[str]] = frozenset({"input", "relay", "lif", "li"})
     projection_kinds: ClassVar[frozenset[str]] = frozenset({"dense", "recurrent", *GEOMETRIES})
     rules: ClassVar[frozenset[str]] = frozenset({"*"})
+    synaptic_integrators: ClassVar[bool] = True
     transposes: ClassVar[bool] = True
     symmetric_rules: ClassVar[frozenset[str]] = frozenset({"*"})
 

@@ -200,6 +200,7 @@ class ReferenceEngine(Engine):
     population_kinds: ClassVar[frozenset[str]] = frozenset({"input", "relay", *_STEPPERS})
     projection_kinds: ClassVar[frozenset[str]] = frozenset({"dense", "recurrent", *GEOMETRIES})
     rules: ClassVar[frozenset[str]] = frozenset({"*"})
+    synaptic_integrators: ClassVar[bool] = True
     transposes: ClassVar[bool] = True
     symmetric_rules: ClassVar[frozenset[str]] = frozenset({"*"})
     reset_times: ClassVar[frozenset[str]] = frozenset({"same", "next", "guarded"})
