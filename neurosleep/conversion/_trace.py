@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
 from neurosleep.errors import ConversionError, NeurosleepError, unknown_name
+from neurosleep.networks import MLP
 from neurosleep.spiking import Projection
 from neurosleep.spiking.geometry import output_shape
 
@@ -96,6 +97,19 @@ _ADAPTIVE: tuple[Any, ...] = (F.adaptive_avg_pool1d, F.adaptive_avg_pool2d)
 _MAX_OPTIONS = ("kernel_size", "stride", "padding", "dilation", "ceil_mode")
 _DROPOUT_MODULES = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.Identity)
 _MAX_MODULES = (nn.MaxPool1d, nn.MaxPool2d)
+# What to do about layers that people often have.
+_HINTS: tuple[tuple[tuple[type[nn.Module], ...], str], ...] = (
+    ((nn.Softmax, nn.LogSoftmax, nn.Softmax2d), "convert the model without it: the largest output stays the largest"),
+    (
+        (nn.Sigmoid, nn.Tanh, nn.GELU, nn.SiLU, nn.ELU, nn.LeakyReLU, nn.PReLU, nn.ReLU6, nn.Hardtanh),
+        "spike rates stand for activities of 0 and above without a bound: train it with ReLU in its place",
+    ),
+    ((nn.ZeroPad1d, nn.ZeroPad2d, nn.ConstantPad1d, nn.ConstantPad2d), "zeros may be padded by the Conv layer itself"),
+    (
+        (nn.LayerNorm, nn.GroupNorm, nn.InstanceNorm1d, nn.InstanceNorm2d),
+        "BatchNorm can be folded into the layer before",
+    ),
+)
 _EXPECTED = (
     "Linear, Conv1d, Conv2d, ReLU, AvgPool, AdaptiveAvgPool, BatchNorm after Linear or Conv, Flatten, reshape, view, "
     "Dropout, Identity, sums of two branches, products with a number"
@@ -104,6 +118,19 @@ _EXPECTED = (
 
 def _is_maximum(target: Any) -> bool:
     return getattr(target, "__name__", "") in ("max_pool1d", "max_pool2d")
+
+
+class _Chain(nn.Module):
+    """An :class:`~neurosleep.MLP` in evaluation, layer by layer: its own forward works on bare weights."""
+
+    def __init__(self, network: MLP) -> None:
+        super().__init__()
+        self.layers, self._kept = network.layers, 1 - network.dropout
+
+    def forward(self, x: Tensor) -> Tensor:
+        for k, layer in enumerate(self.layers):
+            x = layer(x if k == 0 else torch.relu(x) * self._kept)
+        return x
 
 
 class _Shapes(fx.Interpreter):
@@ -146,6 +173,16 @@ def activations(plan: Plan, images: Tensor, size: int = 250) -> Iterator[dict[st
 
 def _pair(value: Any, axes: int) -> tuple[int, ...]:
     return tuple(int(v) for v in value) if isinstance(value, tuple | list) else (int(value),) * axes
+
+
+def _padding(layer: nn.Conv1d | nn.Conv2d) -> tuple[int, ...] | None:
+    """Zeros on either side of each axis; None where the two sides differ."""
+    if not isinstance(layer.padding, str):
+        return tuple(layer.padding)
+    if layer.padding == "valid":
+        return (0,) * len(layer.kernel_size)
+    both = [d * (k - 1) for d, k in zip(layer.dilation, layer.kernel_size, strict=True)]
+    return None if any(n % 2 for n in both) else tuple(n // 2 for n in both)
 
 
 class _Tracer:
@@ -288,7 +325,7 @@ class _Tracer:
         if isinstance(layer, _DROPOUT_MODULES):
             self.became.append((str(node.target), "nothing: while a network is evaluated, it has no effect"))
             return self._get(x, node)
-        if isinstance(layer, nn.Flatten):
+        if isinstance(layer, nn.Flatten | nn.Unflatten):
             return self._reshape(node, x)
         if isinstance(layer, nn.AvgPool1d | nn.AvgPool2d):
             keys = ("kernel_size", "stride", "padding", "ceil_mode", "count_include_pad", "divisor_override")
@@ -297,7 +334,8 @@ class _Tracer:
             return self._adaptive(node, x)
         if isinstance(layer, _MAX_MODULES):
             return self._maximum(node, x, {key: getattr(layer, key) for key in _MAX_OPTIONS})
-        raise self._refuse(node, "has no spiking counterpart.")
+        hint = next((hint for kinds, hint in _HINTS if isinstance(layer, kinds)), None)
+        raise self._refuse(node, "has no spiking counterpart.", hint=hint)
 
     def _weighted(self, node: fx.Node, x: Any, layer: nn.Linear | nn.Conv1d | nn.Conv2d) -> _Sum:
         weight, shape = layer.weight.detach(), self._shapes[node.name][1:]
@@ -307,16 +345,17 @@ class _Tracer:
                 raise self._refuse(node, f"makes tensors of shape [batch, {', '.join(map(str, shape))}].", "[batch, n]")
             source, kind = self._value(x, node), "dense"
         else:
-            if layer.padding_mode != "zeros" or isinstance(layer.padding, str):
+            padding = _padding(layer)
+            if layer.padding_mode != "zeros" or padding is None:
                 raise self._refuse(
                     node,
                     f"pads with {layer.padding_mode!r} and padding={layer.padding!r}.",
-                    "padding_mode='zeros' and padding in numbers",
+                    "padding_mode='zeros', and as much before as after",
                 )
             source, kind = self._grid(x, node), "conv"
             options = (
                 ("stride", tuple(layer.stride)),
-                ("padding", tuple(layer.padding)),
+                ("padding", padding),
                 ("dilation", tuple(layer.dilation)),
                 ("groups", layer.groups),
             )
@@ -503,7 +542,7 @@ def trace(model: nn.Module, example: Tensor, maxpool: MaxPool = "refuse") -> Pla
         raise unknown_name("maxpool", str(maxpool), MAXPOOLS)
     copied = copy.deepcopy(model).eval()
     try:
-        module = fx.symbolic_trace(copied)
+        module = fx.symbolic_trace(_Chain(copied) if isinstance(copied, MLP) else copied)
     except Exception as error:  # whatever the model's own code raises when a proxy goes through it
         raise ConversionError(
             f"A network of type {type(model).__name__} cannot be traced: {error}",
@@ -515,8 +554,9 @@ def trace(model: nn.Module, example: Tensor, maxpool: MaxPool = "refuse") -> Pla
     except NeurosleepError:
         raise
     except Exception as error:  # shapes that do not fit the model's own layers
+        said = str(error).split("\n\nWhile executing")[0]  # torch.fx adds its own trace
         raise ConversionError(
-            f"The model does not accept calibration images of shape {tuple(example.shape)}: {error}",
+            f"The model does not accept calibration images of shape {tuple(example.shape)}: {said}",
             expected="images [n, ...] of the shape that the model takes",
         ) from error
     tracer = _Tracer(module, runner.shapes, maxpool)
