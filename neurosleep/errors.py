@@ -7,6 +7,7 @@ code 2. Anything else that escapes is a fault of ours (exit code 1).
 from __future__ import annotations
 
 import difflib
+import warnings
 from collections.abc import Iterable
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "UnknownNameError",
     "UnsupportedError",
     "missing_extra",
+    "shorten_warnings",
     "unknown_name",
 ]
 
@@ -116,3 +118,20 @@ def missing_extra(module: str, extra: str, purpose: str) -> MissingExtraError:
         f"{purpose} needs the package {module!r}, which is not installed.",
         hint=f'pip install "neurosleep[{extra}]"',
     )
+
+
+def shorten_warnings() -> None:
+    """From here on, what a command warns its user of is one line, without the file and the line of code it comes from.
+
+    Warnings to programmers, such as deprecations, keep them.
+    """
+    usual = warnings.formatwarning
+
+    def formatted(
+        message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
+    ) -> str:
+        if issubclass(category, UserWarning):
+            return f"Warning: {message}\n"
+        return usual(message, category, filename, lineno, line)
+
+    warnings.formatwarning = formatted

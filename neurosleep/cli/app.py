@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from neurosleep.errors import NeurosleepError
+from neurosleep.errors import NeurosleepError, shorten_warnings
 
 __all__ = ["app", "main"]
 
@@ -444,4 +444,5 @@ def demo(
 
 def main() -> None:
     """Entry point of the ``neurosleep`` command."""
+    shorten_warnings()
     app()

@@ -37,7 +37,7 @@ from neurosleep.continual import (
     trained,
 )
 from neurosleep.data import RunningMean, Task
-from neurosleep.errors import RunFolderError, SettingsError, unknown_name
+from neurosleep.errors import RunFolderError, SettingsError, shorten_warnings, unknown_name
 from neurosleep.experiments._analysis import write_analysis, write_settling
 from neurosleep.experiments._commit import own_commit
 from neurosleep.experiments._kinds import CAN_SLEEP, kinds_of, make_network
@@ -410,6 +410,7 @@ def _metrics(request: RunRequest, strategy: Strategy, progress: Progress, tests:
 
 
 def _start_worker() -> None:
+    shorten_warnings()
     torch.set_num_threads(1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if sys.platform == "linux":
