@@ -48,6 +48,25 @@ def _onnx(folder: Path) -> bytes:
     return ns.save(nn.Sequential(*layers), folder / "net.onnx", input_shape=(1, 4, 4)).read_bytes()
 
 
+def _nir(folder: Path) -> bytes:
+    pytest.importorskip("nir")
+    net = SpikingNetwork(
+        (
+            Population("in", "input", (1, 4, 4)),
+            Population("a", "lif", (2, 4, 4), decay=0.9),
+            Population("b", "cuba_lif", (3,), decay=0.5, synaptic_decay=0.25),
+            Population("c", "li", (2,), decay=0.5),
+        ),
+        (
+            Projection("in", "a", "conv", weight=torch.rand(2, 1, 3, 3), options=(("padding", (1, 1)),)),
+            Projection("a", "b", weight=torch.rand(3, 32)),
+            Projection("b", "b", "recurrent", weight=torch.rand(3, 3), delay=1),
+            Projection("b", "c", weight=torch.rand(2, 3)),
+        ),
+    )
+    return ns.save(net, folder / "net.nir").read_bytes()
+
+
 def _pt(folder: Path) -> bytes:
     stream = io.BytesIO()
     torch.save(nn.Linear(3, 2).state_dict(), stream)
@@ -84,6 +103,7 @@ KINDS: dict[str, tuple[Callable[[Path], bytes], str, bool]] = {
     "safetensors": (_safetensors, "f.safetensors", False),
     "mlp": (_mlp, "f.safetensors", False),
     "onnx": (_onnx, "f.onnx", False),
+    "nir": (_nir, "f.nir", False),
     "pt": (_pt, "f.pt", True),
 }
 
