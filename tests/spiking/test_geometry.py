@@ -46,6 +46,7 @@ def conv_chain(rng: random.Random, axes: int) -> tuple[SpikingNetwork, Any]:
             Population("input", "input", shape),
             Population("conv", "relay", middle, bias=bias),
             Population("pool", "relay", after),
+            # Averages of 3, 6 or 9 values are not dyadic: a threshold that no sum of eighths and quarters meets.
             Population("out", "lif", (size,), threshold=0.0171, decay=0.5),
         ),
         (conv, pool, Projection("pool", "out", "flatten", scale=0.25)),
