@@ -48,14 +48,14 @@ def accuracy(rows: Sequence[Row], *, chance: float | None = None, ax: Axes | Non
     for k, colour in enumerate(task_colours(len(tasks))):
         marker = MARKERS[k % len(MARKERS)]
         ax.plot(at, table[:, k], color=colour, marker=marker, markersize=5, linewidth=1.4, label=f"task {tasks[k]}")
-    if phases:
+    if not phases:
+        say(ax, "no accuracy was measured")
+    elif len(tasks) > 1:
         complete = not np.isnan(table).any()
         known = (~np.isnan(table)).sum(axis=1)
         mean = np.where(known > 0, np.nansum(table, axis=1) / np.maximum(known, 1), math.nan)
         label = "mean of all tasks" if complete else "mean of tasks measured"
         ax.plot(at, mean, color="black", marker=".", linewidth=2.4, label=label)
-    else:
-        say(ax, "no accuracy was measured")
     for x, (_, asleep) in enumerate(phases):
         if asleep:
             ax.axvspan(x - 0.5, x + 0.5, color="#eceff4", zorder=0, linewidth=0)

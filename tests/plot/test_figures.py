@@ -312,3 +312,9 @@ def test_points_far_apart_are_ranked_so_that_small_ones_can_be_told_apart() -> N
 
 def test_an_empty_sweep_says_so() -> None:
     assert "no result" in words(plot.sweep([], label="k"))
+
+
+def test_a_single_task_has_no_mean_of_tasks() -> None:
+    rows = [{"after_task": 1, "phase": "wake", "on_task": 1, "accuracy": 0.5}]
+    labels = plot.accuracy(rows).get_legend_handles_labels()[1]
+    assert "task 1" in labels and not any("mean" in label for label in labels)
