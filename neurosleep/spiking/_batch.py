@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from neurosleep.errors import SettingsError, UnsupportedError, unknown_name
-from neurosleep.functional import torch_generator
-from neurosleep.spiking.engines import engine_names, get_engine
+from neurosleep.errors import SettingsError, unknown_name
+from neurosleep.functional import numpy_generator
+from neurosleep.spiking.engines import Engine, get_engine
+from neurosleep.spiking.engines.batch import ConstantInput, SpikeInput
 from neurosleep.spiking.network import SpikingNetwork
 
 __all__ = ["BATCH_CODINGS", "BatchCoding", "BatchRecording", "simulate_batch"]
 
 BatchCoding = Literal["constant", "bernoulli", "poisson"]
 BATCH_CODINGS: tuple[str, ...] = get_args(BatchCoding)
+
+# Samples that are stepped together and steps whose spikes are drawn at once, so that the room for them is bounded.
+_BLOCK, _CHUNK = 256, 128
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,12 +39,15 @@ class BatchRecording:
     read_out:
         ``[steps, batch, n]``: of the last population the spikes so far after every step, or its membrane potential
         where it never fires (kind ``li``).
+    engine:
+        The engine that stepped it.
     """
 
     steps: int
     dt: float
     totals: Mapping[str, Tensor]
     read_out: Tensor
+    engine: str
 
     def rate(self, population: str) -> Tensor:
         """Spikes per step of each neuron, ``[batch, n]``."""
@@ -62,7 +70,7 @@ def simulate_batch(
     *,
     coding: BatchCoding = "constant",
     max_rate: float = 1000.0,
-    engine: str = "reference",
+    engine: str | None = None,
     seed: int = 0,
     device: str = "cpu",
 ) -> BatchRecording:
@@ -71,7 +79,7 @@ def simulate_batch(
     Parameters
     ----------
     network:
-        A network with one input population, that the engine offers.
+        A network with one input population.
     images:
         ``[batch, *shape]`` or ``[batch, n]``, of as many values as the input has neurons.
     steps:
@@ -81,8 +89,11 @@ def simulate_batch(
         and ``poisson``: spikes of intensities from 0 to 1, with the probabilities of :func:`~neurosleep.simulate`.
     max_rate:
         Rate in Hz of an intensity of 1.
-    engine, device, seed:
-        An engine that steps batches. The spikes of a batch are drawn from one generator: of another batch size they are
+    engine:
+        An engine that steps batches. Left out, ``event`` where it offers all kinds that the network has, on the CPU, in
+        float32 or float64, and else ``reference``; the recording names it.
+    device, seed:
+        Every engine is given the same spikes. They are drawn for many samples at once: of another batch size they are
         others, and not those of :func:`~neurosleep.simulate`.
 
     Raises
@@ -90,7 +101,7 @@ def simulate_batch(
     SettingsError
         If the images do not fit the network or the coding.
     UnsupportedError
-        If the engine steps no batches.
+        If the engine steps no batches, or not such a network.
     """
     if coding not in BATCH_CODINGS:
         raise unknown_name("coding", str(coding), BATCH_CODINGS)
@@ -115,26 +126,41 @@ def simulate_batch(
             expected="every intensity from 0 to 1",
             hint="scale the images, or coding='constant' takes any values",
         )
-    start = getattr(get_engine(engine), "start_batch", None)
-    if start is None:
-        able = [name for name in engine_names() if hasattr(get_engine(name), "start_batch")]
-        raise UnsupportedError(
-            f"The engine {engine!r} steps no batches.", expected="one of: " + ", ".join(able), hint="engine='reference'"
-        )
-    session = start(network, len(images), device=device)
+    chosen = _chosen(engine, network, device)
     chance = values * (max_rate * network.dt)
     chance = chance.clamp_max(1) if coding == "bernoulli" else -torch.expm1(-chance)
-    generator = torch_generator(seed, "coding batch")
-    last = network.order[-1]
-    integrates = network.population(last).kind == "li"
-    totals = {p.name: values.new_zeros(len(images), p.size) for p in network.populations}
-    said = values.new_empty(steps, len(images), network.population(last).size)
-    for t in range(steps):
+    parts = []
+    for block, low in enumerate(range(0, len(values), _BLOCK)):
+        own = values[low : low + _BLOCK]
+        session = chosen.start_batch(network, len(own), device=device)
         if coding == "constant":
-            sent = values
+            said = session.advance(ConstantInput(own, steps))
         else:
-            sent = (torch.rand(chance.shape, generator=generator, dtype=chance.dtype).to(device)) < chance
-        for name, found in session.step({source.name: sent}).items():
-            totals[name] += found
-        said[t] = session.batch_membranes()[last] if integrates else totals[last]
-    return BatchRecording(steps, network.dt, totals, said)
+            drawn = _spikes(chance[low : low + _BLOCK], steps, seed, block)
+            said = torch.cat([session.advance(spikes) for spikes in drawn])
+        parts.append((session.totals(), said))
+    totals = {p.name: torch.cat([totals[p.name] for totals, _ in parts]) for p in network.populations}
+    return BatchRecording(steps, network.dt, totals, torch.cat([said for _, said in parts], 1), chosen.name)
+
+
+def _chosen(engine: str | None, network: SpikingNetwork, device: str) -> Engine:
+    """The engine of that name; of None the compiled one, or the definition where that one cannot step the network."""
+    if engine is not None:
+        return get_engine(engine)
+    compiled = get_engine("event")
+    return compiled if compiled.offers_batches(network, device) else get_engine("reference")
+
+
+def _spikes(chance: Tensor, steps: int, seed: int, block: int) -> Iterator[SpikeInput]:
+    """Spikes of one block of samples in chunks of steps; drawn only where there may be any."""
+    # NumPy draws float32 and float64; of these two the wider holds any other type.
+    real = np.float32 if chance.dtype == torch.float32 else np.float64
+    p = chance.cpu().to(torch.float32 if real is np.float32 else torch.float64).numpy()
+    samples, neurons = np.nonzero(p)
+    p = p[samples, neurons]
+    for chunk, start in enumerate(range(0, steps, _CHUNK)):
+        generator = numpy_generator(seed, "coding batch", block, chunk)
+        fired = np.empty((min(_CHUNK, steps - start), len(p)), dtype=np.bool_)
+        for row in fired:
+            np.less(generator.random(len(p), dtype=real), p, out=row)
+        yield SpikeInput(len(chance), chance.shape[1], samples, neurons, fired)

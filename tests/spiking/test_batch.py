@@ -1,13 +1,23 @@
-"""simulate_batch: constant currents by hand, spike codings by their rates, read-outs over time."""
+"""simulate_batch: constant currents by hand, spike codings by their rates, read-outs over time; the compiled batches of
+the event engine against the reference's.
+"""
 
 from __future__ import annotations
 
+import itertools
+from typing import Any
+
+import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import neurosleep as ns
 from neurosleep.errors import SettingsError, UnknownNameError, UnsupportedError
-from neurosleep.spiking import Population, Projection, SpikingNetwork
+from neurosleep.spiking import Population, Projection, SpikingNetwork, _batch
+from neurosleep.spiking.engines import _event_batch, get_engine
+from neurosleep.spiking.engines.batch import ConstantInput, SpikeInput
 
 
 def network(kind: str = "lif") -> SpikingNetwork:
@@ -54,7 +64,228 @@ def test_bad_input() -> None:
         ns.simulate_batch(network(), images, 0)
     with pytest.raises(UnknownNameError, match="konstant"):
         ns.simulate_batch(network(), images, 3, coding="konstant")  # type: ignore[arg-type]
-    with pytest.raises(UnsupportedError, match="steps no batches"):
-        ns.simulate_batch(network(), images, 3, engine="event")
+    with pytest.raises(UnsupportedError, match="'snntorch' steps no batches"):
+        ns.simulate_batch(network(), images, 3, engine="snntorch")
     with pytest.raises(SettingsError, match="labels"):
         ns.simulate_batch(network(), images, 3).accuracy(torch.tensor([1]))
+
+
+# --- the compiled batches ---------------------------------------------------------------------------------------------
+
+
+def dyadic(rng: np.random.Generator, *shape: int) -> torch.Tensor:
+    """Numbers with which all sums, products and comparisons of a short run are exact."""
+    return torch.tensor(rng.integers(-8, 16, shape) / 8, dtype=torch.float64)
+
+
+@st.composite
+def networks(draw: st.DrawFn) -> SpikingNetwork:
+    """Random graphs of one input and up to four populations, with every setting that the event engine offers."""
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    sizes = draw(st.lists(st.integers(1, 20), min_size=1, max_size=4))
+    names = ["in", *(f"p{k}" for k in range(len(sizes)))]
+    populations = [Population("in", "input", (draw(st.integers(1, 20)),))]
+    for name, size in zip(names[1:], sizes, strict=True):
+        each = draw(st.booleans())
+        shape = (size,) if each else ()
+        populations.append(
+            Population(
+                name,
+                draw(st.sampled_from(["lif", "lif", "lif", "li"])),
+                (size,),
+                threshold=torch.tensor(rng.integers(0, 16, shape) / 8, dtype=torch.float64),
+                decay=draw(st.sampled_from([0.0, 0.5, 1.0])),
+                leak=draw(st.sampled_from([0.0, 0.25])),
+                reset_value=draw(st.sampled_from([0.0, -0.25])),
+                bias=dyadic(rng, *shape) / 4,
+                refractory=draw(st.sampled_from([0, 0, 1, 3])),
+                compare=draw(st.sampled_from([">=", ">"])),
+                reset=draw(st.sampled_from(["subtract", "to_value"])),
+                amount=draw(st.sampled_from([None, 0.375])),
+                while_refractory=draw(st.sampled_from(["hold", "integrate"])),
+            )
+        )
+    projections: list[Projection] = []
+    for k, target in enumerate(populations[1:], 1):
+        # From what comes before it at once or later, from what does not with a delay.
+        for n, source in enumerate(populations):
+            if not draw(st.booleans()) and not (n == k - 1 and draw(st.booleans())):
+                continue
+            delay = draw(st.sampled_from([0, 0, 0, 1, 3] if n < k else [1, 1, 2]))
+            weight = dyadic(rng, target.size, source.size)
+            scale = draw(st.sampled_from([1.0, 0.5]))
+            kind = "recurrent" if n == k else "dense"
+            projections.append(Projection(source.name, target.name, kind, weight, scale=scale, delay=delay))  # type: ignore[arg-type]
+    shared = [p for p in projections if p.source != "in" and p.kind == "dense"]
+    if shared and draw(st.booleans()):
+        p = draw(st.sampled_from(shared))
+        projections.append(Projection(p.target, p.source, transpose_of=(p.source, p.target), delay=1))
+    return SpikingNetwork(tuple(populations), tuple(projections))
+
+
+def both(net: SpikingNetwork, batch: int, steps: int, coding: Any, seed: int) -> list[ns.spiking.BatchRecording]:
+    shape = (batch, net.inputs[0].size)
+    rng = np.random.default_rng(seed)
+    images = dyadic(rng, *shape) if coding == "constant" else torch.tensor(rng.integers(0, 5, shape) / 4)
+    return [ns.simulate_batch(net, images, steps, coding=coding, engine=e, seed=seed) for e in ("event", "reference")]
+
+
+def assert_equal(found: ns.spiking.BatchRecording, expected: ns.spiking.BatchRecording) -> None:
+    assert found.totals.keys() == expected.totals.keys()
+    for name, total in expected.totals.items():
+        assert found.totals[name].dtype == total.dtype
+        assert torch.equal(found.totals[name], total), name
+    assert found.read_out.dtype == expected.read_out.dtype
+    assert torch.equal(found.read_out, expected.read_out)
+
+
+def check_equal(net: SpikingNetwork, batch: int, steps: int, coding: Any, seed: int, group: int, chunk: int) -> None:
+    """Groups, blocks and chunks so small that states and delayed spikes cross their borders."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_event_batch, "_GROUP", group)
+        patch.setattr(_batch, "_CHUNK", chunk)
+        patch.setattr(_batch, "_BLOCK", 2 * group + 1)
+        assert_equal(*both(net, batch, steps, coding, seed))
+
+
+CASES = {
+    "net": networks(),
+    "batch": st.integers(1, 7),
+    "steps": st.integers(1, 24),
+    "coding": st.sampled_from(["constant", "bernoulli", "poisson"]),
+    "seed": st.integers(0, 2**31),
+    "group": st.integers(1, 4),
+    "chunk": st.sampled_from([1, 2, 5, 128]),
+}
+
+
+@settings(max_examples=300, deadline=None, derandomize=True)
+@given(**CASES)
+def test_compiled_batches_spike_as_those_of_the_reference(**case: Any) -> None:
+    check_equal(**case)
+
+
+@pytest.mark.full
+@settings(max_examples=5000, deadline=None)
+@given(**CASES)
+def test_compiled_batches_spike_as_those_of_the_reference_in_many_networks(**case: Any) -> None:
+    check_equal(**case)
+
+
+def layered(sizes: tuple[int, ...], dtype: torch.dtype, seed: int = 0) -> SpikingNetwork:
+    """As conversion makes them: soft resets, biases, potentials to read. More units than a block has."""
+    g = torch.Generator().manual_seed(seed)
+    populations = [Population("input", "input", sizes[:1])]
+    projections = []
+    for k, (n_in, n_out) in enumerate(itertools.pairwise(sizes)):
+        kind, name = ("li" if k == len(sizes) - 2 else "lif"), f"l{k}"
+        bias = 0.05 * torch.randn(n_out, generator=g, dtype=torch.float64)
+        populations.append(Population(name, kind, (n_out,), reset="subtract", bias=bias))  # type: ignore[arg-type]
+        weight = torch.randn(n_out, n_in, generator=g, dtype=torch.float64).to(dtype)
+        projections.append(Projection(populations[-2].name, name, weight=weight, scale=1.3 / n_in**0.5))
+    return SpikingNetwork(tuple(populations), tuple(projections))
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 0.01), (torch.float64, 0.0)])
+def test_ordinary_weights_say_the_same_labels(dtype: torch.dtype, tolerance: float) -> None:
+    net = layered((50, 700, 10), dtype)
+    images, labels = torch.rand(100, 50, generator=torch.Generator().manual_seed(1)), torch.arange(100) % 10
+    event, reference = (ns.simulate_batch(net, images, 60, coding="poisson", engine=e) for e in ("event", "reference"))
+    assert torch.equal(event.totals["input"], reference.totals["input"])
+    apart = (event.totals["l0"] - reference.totals["l0"]).abs().sum() / reference.totals["l0"].sum()
+    assert float(apart) <= 1e-4
+    assert float((event.accuracy(labels) - reference.accuracy(labels)).abs().max()) <= tolerance
+
+
+def test_what_fires_all_the_time_is_counted_all_the_time() -> None:
+    """More spikes than there is room for at first."""
+    net = SpikingNetwork(
+        (Population("input", "input", (3,)), Population("a", "lif", (700,), threshold=0.0)),
+        (Projection("input", "a", weight=torch.ones(700, 3)),),
+    )
+    event, reference = (
+        ns.simulate_batch(net, torch.ones(3, 3), 40, coding="poisson", engine=e) for e in ("event", "reference")
+    )
+    assert event.totals["a"].eq(40).all()
+    assert_equal(event, reference)
+
+
+def test_an_input_may_be_the_last_population() -> None:
+    net = SpikingNetwork(
+        (Population("a", "lif", (2,)), Population("z", "input", (2,))),
+        (Projection("z", "a", weight=torch.eye(2), delay=1),),
+    )
+    assert net.order[-1] == "z"
+    for coding in ("constant", "bernoulli"):
+        assert_equal(*both(net, 3, 6, coding, 0))
+
+
+def test_a_session_goes_on_where_it_stood() -> None:
+    net = layered((6, 9, 3), torch.float64)
+    fired = np.random.default_rng(0).random((9, 6)) < 0.5
+    samples, neurons = np.array([0, 0, 1, 1, 3, 3]), np.array([0, 4, 1, 5, 2, 3])
+    found = []
+    for parts in ((9,), (4, 5), (1,) * 9):
+        session = get_engine("event").start_batch(net, 4)
+        cuts = np.cumsum((0, *parts))
+        chunks = [SpikeInput(4, 6, samples, neurons, fired[a:b]) for a, b in itertools.pairwise(cuts)]
+        found.append(torch.cat([session.advance(chunk) for chunk in chunks]))
+        assert torch.equal(found[-1], found[0])
+        assert session.totals()["input"].sum() == fired.sum()
+    session = get_engine("reference").start_batch(net, 4)
+    assert torch.allclose(session.advance(SpikeInput(4, 6, samples, neurons, fired)), found[0], rtol=1e-12)
+    session = get_engine("event").start_batch(net, 2)
+    twice = torch.cat([session.advance(ConstantInput(torch.ones(2, 6, dtype=torch.float64), n)) for n in (3, 4)])
+    session = get_engine("event").start_batch(net, 2)
+    assert torch.equal(session.advance(ConstantInput(torch.ones(2, 6, dtype=torch.float64), 7)), twice)
+
+
+def test_the_compiled_loops_do_the_same_uncompiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    nets = [layered((7, 5, 3), torch.float64)]
+    weight = torch.tensor(np.random.default_rng(1).normal(0.3, 0.5, (4, 7)))
+    for fields in ({"refractory": 2, "compare": ">"}, {"reset": "subtract", "compare": ">"}):
+        nets.append(
+            SpikingNetwork(
+                (Population("in", "input", (7,)), Population("a", "lif", (4,), **fields)),  # type: ignore[arg-type]
+                (
+                    Projection("in", "a", weight=weight, delay=2),
+                    Projection("a", "a", "recurrent", weight @ weight.T, delay=1),
+                ),
+            )
+        )
+    compiled = [both(net, 3, 8, coding, 2)[0] for net in nets for coding in ("constant", "poisson")]
+    for name in ("_note", "_run_stretch", "_listed", "_tally", "_joined", "_latest", "_gather"):
+        monkeypatch.setattr(_event_batch, name, getattr(_event_batch, name).py_func)
+    with np.errstate(over="ignore"):
+        plain = [both(net, 3, 8, coding, 2)[0] for net in nets for coding in ("constant", "poisson")]
+    for found, expected in zip(compiled, plain, strict=True):
+        assert torch.allclose(found.read_out, expected.read_out, rtol=1e-12)
+        assert all(torch.equal(found.totals[name], total) for name, total in expected.totals.items())
+
+
+def test_without_a_name_the_fastest_engine_that_can_is_taken() -> None:
+    images = torch.rand(2, 4)
+    assert ns.simulate_batch(network(), images, 3).engine == "event"
+    assert ns.simulate_batch(network(), images, 3, engine="reference").engine == "reference"
+    assert ns.simulate_batch(network().to(torch.bfloat16), images, 3, coding="poisson").engine == "reference"
+    relay = SpikingNetwork(
+        (*network().populations, Population("sum", "relay", (2,))),
+        (*network().projections, Projection("out", "sum", "identity")),
+    )
+    assert ns.simulate_batch(relay, images, 3).engine == "reference"
+    with pytest.raises(UnsupportedError, match="cannot step population 'sum'"):
+        ns.simulate_batch(relay, images, 3, engine="event")
+    with pytest.raises(UnsupportedError, match="bfloat16"):
+        ns.simulate_batch(network().to(torch.bfloat16), images, 3, engine="event")
+    with pytest.raises(UnsupportedError, match="on the device 'meta'"):
+        get_engine("event").start_batch(network(), 2, device="meta")
+    with pytest.raises(SettingsError, match="batch size is 0"):
+        get_engine("event").start_batch(network(), 0)
+
+
+def test_blocks_of_a_large_batch_draw_spikes_of_their_own() -> None:
+    images = torch.full((_batch._BLOCK + 3, 4), 0.5)
+    found = ns.simulate_batch(network(), images, 200, coding="bernoulli")
+    assert found.read_out.shape == (200, len(images), 2)
+    assert not torch.equal(found.totals["input"][:3], found.totals["input"][-3:])
+    assert float(found.rate("input")[-3:].mean()) == pytest.approx(0.5, abs=0.05)

@@ -10,8 +10,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from neurosleep.errors import UnsupportedError, unknown_name
+from neurosleep.errors import SettingsError, UnsupportedError, unknown_name
 from neurosleep.functional import PlasticityRule, SpikeEvents
+from neurosleep.spiking.engines.batch import BatchSession
 from neurosleep.spiking.network import SpikingNetwork
 
 __all__ = ["Engine", "Session", "check_supported", "engine_names", "get_engine", "register_engine"]
@@ -62,6 +63,8 @@ class Engine(ABC):
     reset_times: ClassVar[frozenset[str]] = frozenset({"same"})
     #: Whether an ``li`` population may have a synaptic current.
     synaptic_integrators: ClassVar[bool] = False
+    #: Whether it steps batches of independent inputs.
+    batches: ClassVar[bool] = False
 
     def start(self, network: SpikingNetwork, rule: PlasticityRule | None = None, *, device: str = "cpu") -> Session:
         """A session that begins at rest; ``rule`` None simulates without plasticity.
@@ -75,8 +78,45 @@ class Engine(ABC):
         with torch.no_grad():
             return self._start(network, rule, device)
 
+    def start_batch(self, network: SpikingNetwork, batch: int, *, device: str = "cpu") -> BatchSession:
+        """A session without plasticity that steps ``batch`` independent inputs at once.
+
+        Raises
+        ------
+        SettingsError
+            If the batch is empty.
+        UnsupportedError
+            If the engine steps no batches, or not such a network, by name.
+        """
+        self._check_batch(network, device)
+        if batch < 1:
+            raise SettingsError(f"The batch size is {batch!r}.", expected="at least 1")
+        with torch.no_grad():
+            return self._start_batch(network, batch, device)
+
+    def offers_batches(self, network: SpikingNetwork, device: str = "cpu") -> bool:
+        """Whether :meth:`start_batch` would take ``network``."""
+        try:
+            self._check_batch(network, device)
+        except UnsupportedError:
+            return False
+        return True
+
+    def _check_batch(self, network: SpikingNetwork, device: str) -> None:
+        """Refuse by name what :meth:`start_batch` cannot step."""
+        if not self.batches:
+            raise UnsupportedError(
+                f"The engine {self.name!r} steps no batches.",
+                expected="one of: " + ", ".join(name for name, other in sorted(_ENGINES.items()) if other.batches),
+                hint="engine='reference'",
+            )
+        check_supported(self, network, None)
+
     @abstractmethod
     def _start(self, network: SpikingNetwork, rule: PlasticityRule | None, device: str) -> Session: ...
+
+    def _start_batch(self, network: SpikingNetwork, batch: int, device: str) -> BatchSession:
+        raise TypeError("an engine that steps batches must say how")
 
 
 def check_supported(engine: Engine, network: SpikingNetwork, rule: PlasticityRule | None) -> None:

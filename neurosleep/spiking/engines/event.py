@@ -19,8 +19,10 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from neurosleep.errors import UnsupportedError
 from neurosleep.functional import FACTORS, PairSTDP, PlasticityRule, SpikeEvents, SRCRule
 from neurosleep.spiking.engines.base import Engine, Session, register_engine
+from neurosleep.spiking.engines.batch import BatchSession
 from neurosleep.spiking.network import SpikingNetwork
 
 __all__ = ["BLOCK", "EventEngine"]
@@ -837,6 +839,28 @@ class EventEngine(Engine):
     rules: ClassVar[frozenset[str]] = frozenset({SRCRule.name, PairSTDP.name})
     transposes: ClassVar[bool] = True
     symmetric_rules: ClassVar[frozenset[str]] = frozenset({SRCRule.name})
+    batches: ClassVar[bool] = True
 
     def _start(self, network: SpikingNetwork, rule: PlasticityRule | None, device: str) -> Session:
         return _EventSession(network, rule)
+
+    def _check_batch(self, network: SpikingNetwork, device: str) -> None:
+        super()._check_batch(network, device)
+        if torch.device(device).type != "cpu":
+            raise UnsupportedError(
+                f"The engine 'event' steps no batches on the device {device!r}.",
+                expected="device='cpu'",
+                hint="engine='reference'",
+            )
+        if network.dtype not in (torch.float32, torch.float64):
+            raise UnsupportedError(
+                f"The engine 'event' steps no batches of a network of type {network.dtype}.",
+                expected="float32 or float64 weights",
+                hint="network.to(torch.float32), or engine='reference'",
+            )
+
+    def _start_batch(self, network: SpikingNetwork, batch: int, device: str) -> BatchSession:
+        # It builds on what is compiled in this file.
+        from neurosleep.spiking.engines._event_batch import EventBatchSession
+
+        return EventBatchSession(network, batch)

@@ -9,7 +9,6 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from neurosleep.errors import SettingsError
 from neurosleep.functional import (
     CubaLIFState,
     LIFState,
@@ -19,7 +18,8 @@ from neurosleep.functional import (
     cuba_lif_step,
     lif_step,
 )
-from neurosleep.spiking.engines.base import Engine, Session, check_supported, register_engine
+from neurosleep.spiking.engines.base import Engine, Session, register_engine
+from neurosleep.spiking.engines.batch import BatchInput, BatchSession, ConstantInput
 from neurosleep.spiking.geometry import GEOMETRIES, propagate
 from neurosleep.spiking.network import Population, SpikingNetwork
 
@@ -79,7 +79,7 @@ class LIStepper(_SynapticStepper):
         return torch.zeros_like(v, dtype=torch.bool)
 
 
-class TorchSession(Session):
+class TorchSession(Session, BatchSession):
     """Steps a network population by population; only the neurons' own step differs between the torch engines."""
 
     def __init__(
@@ -114,6 +114,14 @@ class TorchSession(Session):
         self._bias = {p.name: torch.as_tensor(p.bias, dtype=self._dtype, device=device) for p in network.populations}
         longest = max([projection.delay for projection in network.projections], default=0)
         silent = {p.name: torch.zeros(batch, p.size, dtype=torch.bool, device=device) for p in network.populations}
+        # Looked up once: a network answers by name, and slowly.
+        self._plan = [(p, network.incoming(p.name)) for p in network.layers]
+        # What arrives through a projection in every step, of a batch with a constant input.
+        self._held: dict[int, Tensor] = {}
+        # Of each population, what it sent since the begin of the session: kept while batches are stepped.
+        self._totals = {
+            p.name: torch.zeros(batch, p.size, dtype=self._dtype, device=device) for p in network.populations
+        }
         # past[0] is the present step, past[d] the step d before it.
         self._past: deque[dict[str, Tensor]] = deque([dict(silent) for _ in range(longest + 1)], maxlen=longest + 1)
 
@@ -125,21 +133,16 @@ class TorchSession(Session):
         """
         network, now = self._network, dict(inputs)
         self._past.appendleft(now)
-        for name in network.order:
-            population = network.population(name)
-            if population.kind == "input":
-                continue
+        for population, incoming in self._plan:
+            name = population.name
             current = self._bias[name]
-            for k in network.incoming(name):
-                projection, weight = network.projections[k], self._weights[k]
+            for k in incoming:
+                projection = network.projections[k]
                 source = self._past[projection.delay][projection.source]
-                if projection.kind not in ("dense", "recurrent"):
-                    if source.any():
-                        shape = network.population(projection.source).shape
-                        arriving = propagate(projection, weight, source.to(self._dtype), shape)
-                        current = current + projection.scale * arriving
-                elif weight is not None and source.any():
-                    current = current + projection.scale * (source.to(self._dtype) @ weight.T)
+                if k in self._held:
+                    current = current + self._held[k]
+                elif source.any():
+                    current = current + projection.scale * self._arriving(k, source.to(self._dtype))
             if population.kind == "relay":
                 now[name] = current.expand(self._batch, population.size)
                 continue
@@ -153,6 +156,14 @@ class TorchSession(Session):
                     pre, post = self._past[projection.delay][projection.source][0], now[projection.target][0]
                     self._traces[k] = self._rule.step_(weight, pre != 0, post != 0, self._traces[k])
         return now
+
+    def _arriving(self, k: int, source: Tensor) -> Tensor:
+        """What ``source`` ``[batch, n]`` makes arrive through projection ``k``, its scale left out."""
+        projection, weight = self._network.projections[k], self._weights[k]
+        if projection.kind in ("dense", "recurrent"):
+            assert weight is not None  # the network checks it
+            return source @ weight.T
+        return propagate(projection, weight, source, self._network.population(projection.source).shape)
 
     @torch.no_grad()
     def run(self, inputs: Mapping[str, SpikeEvents]) -> dict[str, SpikeEvents]:
@@ -175,6 +186,30 @@ class TorchSession(Session):
             offsets = torch.cat([torch.zeros(1, dtype=torch.int64), widths.cumsum(0)]).numpy()
             result[population.name] = SpikeEvents(population.size, offsets, neurons.astype("int32"))
         return result
+
+    @torch.no_grad()
+    def advance(self, sent: BatchInput) -> Tensor:
+        """Advance a batch by the steps of ``sent``; the read-out after each of them, ``[steps, batch, n]``."""
+        (source,) = self._network.inputs
+        last = self._network.population(self._network.order[-1])
+        if isinstance(sent, ConstantInput):
+            self._hold(source.name, sent.values.to(self._device, self._dtype))
+        said = torch.empty(sent.steps, self._batch, last.size, dtype=self._dtype, device=self._device)
+        for t in range(sent.steps):
+            for name, found in self.step({source.name: sent.at(t).to(self._device)}).items():
+                self._totals[name] += found
+            said[t] = self._steppers[last.name].state.v if last.kind == "li" else self._totals[last.name]
+        return said
+
+    def _hold(self, name: str, values: Tensor) -> None:
+        """Compute once what the constant ``values`` of input ``name`` make arrive at every step."""
+        for k, projection in enumerate(self._network.projections):
+            if projection.source == name and projection.delay == 0 and k not in self._held:
+                self._held[k] = projection.scale * self._arriving(k, values)
+
+    def totals(self) -> Mapping[str, Tensor]:
+        """By population, ``[batch, n]``: what it sent while :meth:`advance` stepped it."""
+        return {name: total.clone() for name, total in self._totals.items()}
 
     def weights(self) -> list[Tensor]:
         """The present weights."""
@@ -204,13 +239,16 @@ class ReferenceEngine(Engine):
     transposes: ClassVar[bool] = True
     symmetric_rules: ClassVar[frozenset[str]] = frozenset({"*"})
     reset_times: ClassVar[frozenset[str]] = frozenset({"same", "next", "guarded"})
+    batches: ClassVar[bool] = True
 
     def start_batch(self, network: SpikingNetwork, batch: int, *, device: str = "cpu") -> TorchSession:
-        """A session without plasticity that steps ``batch`` independent inputs at once."""
-        if batch < 1:
-            raise SettingsError(f"The batch size is {batch!r}.", expected="at least 1")
-        check_supported(self, network, None)
-        return TorchSession(network, None, device, _STEPPERS, batch)
+        """As of every engine that steps batches; this session can also be stepped one step at a time."""
+        session = super().start_batch(network, batch, device=device)
+        assert isinstance(session, TorchSession)
+        return session
 
     def _start(self, network: SpikingNetwork, rule: PlasticityRule | None, device: str) -> Session:
         return TorchSession(network, rule, device, _STEPPERS)
+
+    def _start_batch(self, network: SpikingNetwork, batch: int, device: str) -> TorchSession:
+        return TorchSession(network, None, device, _STEPPERS, batch)

@@ -1,0 +1,87 @@
+"""What goes into a batch, and what an engine offers that steps many independent inputs at once."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+__all__ = ["BatchInput", "BatchSession", "ConstantInput", "SpikeInput"]
+
+
+class BatchInput(ABC):
+    """What the input population of every sample sends over some steps."""
+
+    steps: int
+
+    @abstractmethod
+    def at(self, t: int) -> Tensor:
+        """What is sent in step ``t``, ``[batch, n]``: booleans, or values of a graded input."""
+
+
+@dataclass(frozen=True, eq=False)
+class ConstantInput(BatchInput):
+    """The same ``values`` ``[batch, n]`` in every step."""
+
+    values: Tensor
+    steps: int
+
+    def at(self, t: int) -> Tensor:
+        """The values."""
+        return self.values
+
+
+@dataclass(frozen=True, eq=False)
+class SpikeInput(BatchInput):
+    """Spikes, held for those inputs only that may fire at all.
+
+    Attributes
+    ----------
+    batch, n:
+        Samples and input neurons.
+    samples, neurons:
+        int64 ``[entries]``: the inputs that may fire, ascending by sample, then by neuron.
+    fired:
+        bool ``[steps, entries]``.
+    """
+
+    batch: int
+    n: int
+    samples: npt.NDArray[np.int64]
+    neurons: npt.NDArray[np.int64]
+    fired: npt.NDArray[np.bool_]
+
+    @property
+    def steps(self) -> int:  # type: ignore[override]
+        """Number of steps."""
+        return len(self.fired)
+
+    def at(self, t: int) -> Tensor:
+        """Boolean ``[batch, n]``."""
+        dense = np.zeros((self.batch, self.n), dtype=np.bool_)
+        dense[self.samples, self.neurons] = self.fired[t]
+        return torch.from_numpy(dense)
+
+
+class BatchSession(ABC):
+    """One network with one input population, answering to a batch, from rest and without plasticity.
+
+    States live on between stretches of input; these are all of one kind, and a constant input stays the same.
+    """
+
+    @abstractmethod
+    def advance(self, sent: BatchInput) -> Tensor:
+        """Advance by the steps of ``sent``; the read-out after each of them, ``[steps, batch, n]``.
+
+        It is that of the last population in topological order: its spikes since the session began, or its membrane
+        potentials if it never fires (kind ``li``).
+        """
+
+    @abstractmethod
+    def totals(self) -> Mapping[str, Tensor]:
+        """By population, ``[batch, n]``: spikes since the session began, or the sum of graded values."""
