@@ -12,6 +12,8 @@ __version__ = "0.1.0"
 
 # Public name -> module that defines it.
 _PUBLIC = {
+    "HardwareProfile": "neurosleep.hardware",
+    "HardwareProfileError": "neurosleep.errors",
     "MLP": "neurosleep.networks",
     "MeanDrive": "neurosleep.functional",
     "NeurosleepError": "neurosleep.errors",
@@ -27,6 +29,7 @@ _PUBLIC = {
     "convert": "neurosleep.conversion",
     "load": "neurosleep.exchange",
     "load_dataset": "neurosleep.data",
+    "load_profile": "neurosleep.hardware",
     "save": "neurosleep.exchange",
     "simulate": "neurosleep.spiking",
     "simulate_batch": "neurosleep.spiking",

@@ -9,11 +9,13 @@ from __future__ import annotations
 import difflib
 import warnings
 from collections.abc import Iterable
+from typing import Any
 
 __all__ = [
     "ConversionError",
     "DataError",
     "ExchangeError",
+    "HardwareProfileError",
     "MissingExtraError",
     "NeurosleepError",
     "RunFolderError",
@@ -85,6 +87,25 @@ class ConversionError(NeurosleepError):
 
 class ExchangeError(NeurosleepError):
     """A file of a network, or another tool's network, cannot be read or written."""
+
+
+class HardwareProfileError(NeurosleepError):
+    """A hardware profile's file cannot be read or breaks the schema; ``findings`` holds all that is wrong with it."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        findings: tuple[Any, ...] = (),
+        found: str | None = None,
+        expected: str | None = None,
+        hint: str | None = None,
+    ) -> None:
+        super().__init__(message, found=found, expected=expected, hint=hint)
+        self.findings = findings
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (*super().__reduce__(), {"findings": self.findings})
 
 
 class RunFolderError(NeurosleepError):
