@@ -1,8 +1,9 @@
 """Benchmarks behind ``neurosleep bench``: ratios to peers, taken in one process."""
 
 from neurosleep.bench._ep import bench_ep
+from neurosleep.bench._simulate import bench_simulate
 from neurosleep.bench._sleep import bench_sleep
 
-BENCHMARKS = {"ep": bench_ep, "sleep": bench_sleep}
+BENCHMARKS = {"ep": bench_ep, "simulate": bench_simulate, "sleep": bench_sleep}
 
-__all__ = ["BENCHMARKS", "bench_ep", "bench_sleep"]
+__all__ = ["BENCHMARKS", "bench_ep", "bench_simulate", "bench_sleep"]

@@ -380,9 +380,11 @@ def _layer_size(layer: dict[str, Any]) -> str:
 
 @app.command()
 def bench(
-    name: Annotated[str, typer.Argument(help="The benchmark: ep, sleep.")], data: Data = None, as_json: Json = False
+    name: Annotated[str, typer.Argument(help="The benchmark: ep, simulate, sleep.")],
+    data: Data = None,
+    as_json: Json = False,
 ) -> None:
-    """Time sleep, or learning by Equilibrium Propagation (ep), against its peers in one run, on one thread."""
+    """Time sleep, batches of images (simulate) or learning by Equilibrium Propagation (ep) against their peers."""
     with _user_errors(as_json):
         from neurosleep.bench import BENCHMARKS
         from neurosleep.errors import unknown_name
