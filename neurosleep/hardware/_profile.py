@@ -228,6 +228,8 @@ class Packing(_Table):
     strides: tuple[int, ...] | None = None
     pools: tuple[int, ...] | None = None
     recurrent: bool | None = None
+    hidden_neurons_max: int | None = None
+    output_neurons_max: int | None = None
     bytes_per_synapse: int | None = None
     memory_bytes_per_chip: int | None = None
     synaptic_events_per_s_per_core: int | None = None

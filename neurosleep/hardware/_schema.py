@@ -233,6 +233,8 @@ def _packing() -> list[Key]:
         Key(p + "strides", "ints", "strides there are", low=1),
         Key(p + "pools", "ints", "pooling sizes there are", low=1),
         Key(p + "recurrent", "bool", "a layer may feed itself or an earlier one"),
+        _int(p + "hidden_neurons_max", "neurons that are no output", 1),
+        _int(p + "output_neurons_max", "output neurons", 1),
         _int(p + "bytes_per_synapse", "a synapse in a row of the table", 1, **of("row_table")),
         _int(p + "memory_bytes_per_chip", "memory for rows that a chip's cores share", 1),
         _int(p + "synaptic_events_per_s_per_core", "synaptic events a core keeps up with (deadline)", 1),
