@@ -1,0 +1,69 @@
+"""Integers of Speck and DYNAP-CNN: one scale per layer for 8-bit weights and biases and 16-bit membranes."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from neurosleep.errors import SettingsError
+
+__all__ = ["SpeckIntegers", "kernel_words", "quantise_speck"]
+
+
+class SpeckIntegers(NamedTuple):
+    """Whole numbers of one layer, and the factor ``scale`` that made them."""
+
+    weights: Tensor
+    threshold: Tensor
+    minimum: Tensor
+    bias: Tensor
+    scale: float
+
+
+def _factor(x: Tensor, bits: int) -> float:
+    """The largest factor that keeps ``x`` within ``bits`` bits, two's complement."""
+    high, low = float(x.max()), float(x.min())
+    return min(
+        (2 ** (bits - 1) - 1) / high if high > 0 else math.inf, -(2 ** (bits - 1)) / low if low < 0 else math.inf
+    )
+
+
+def quantise_speck(
+    weights: Tensor, threshold: Tensor | float, minimum: Tensor | float | None, bias: Tensor | float = 0.0
+) -> SpeckIntegers:
+    """One layer: everything times the largest factor with which all of it fits.
+
+    Parameters
+    ----------
+    weights, threshold, bias:
+        Real numbers.
+    minimum:
+        The membrane's lower bound, in units of the threshold's.
+
+    Raises
+    ------
+    SettingsError
+        If there is no lower bound: the chip's tool would then take -32768 for it *before* scaling, and all weights
+        would become 0 or 1. Or if there is nothing to scale.
+    """
+    if minimum is None:
+        raise SettingsError(
+            "The membrane has no lower bound, which would set the layer's scale to 1.",
+            expected="a bound, for example minus the threshold",
+        )
+    w = weights.to(torch.float64)
+    theta, low, b = (torch.as_tensor(value, dtype=torch.float64) for value in (threshold, minimum, bias))
+    scale = min(_factor(w, 8), _factor(b, 8), _factor(theta, 16), _factor(low, 16))
+    if not math.isfinite(scale):
+        raise SettingsError("The layer holds nothing but zeros.", expected="weights or a threshold")
+    return SpeckIntegers(*(torch.round(x * scale) for x in (w, theta, low, b)), scale)
+
+
+def kernel_words(channels: int, features: int, kernel: tuple[int, int]) -> int:
+    """Words of kernel memory of a convolution: ``c 2^(ceil(log2(kx ky)) + ceil(log2 f))``."""
+    if min(channels, features, *kernel) < 1:
+        raise SettingsError(f"{channels} channels, {features} features, kernel {kernel}.", expected="at least 1 each")
+    return int(channels << ((kernel[0] * kernel[1] - 1).bit_length() + (features - 1).bit_length()))
