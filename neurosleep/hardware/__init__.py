@@ -1,7 +1,22 @@
-"""Hardware: profiles of neuromorphic chips, each figure with its source."""
+"""Hardware: profiles of neuromorphic chips, each figure with its source, and the integers that chips compute with."""
 
+from neurosleep.hardware._arithmetic import Arithmetic
 from neurosleep.hardware._findings import Finding
+from neurosleep.hardware._fixed_engine import FixedEngine
 from neurosleep.hardware._load import load_profile, profile_names
+from neurosleep.hardware._mapped import MappedNetwork
 from neurosleep.hardware._profile import Figure, HardwareProfile, Source
+from neurosleep.hardware._registers import Register
 
-__all__ = ["Figure", "Finding", "HardwareProfile", "Source", "load_profile", "profile_names"]
+__all__ = [
+    "Arithmetic",
+    "Figure",
+    "Finding",
+    "FixedEngine",
+    "HardwareProfile",
+    "MappedNetwork",
+    "Register",
+    "Source",
+    "load_profile",
+    "profile_names",
+]

@@ -67,7 +67,7 @@ def shift_of_time_constant(tau: float, dt: float) -> int:
             expected="a time constant longer than a step",
             hint="a shorter dt, or a longer time constant",
         )
-    return int(round(math.log2(tau / dt)))
+    return round(math.log2(tau / dt))
 
 
 def decay_by_shift(x: Tensor, shift: int | Tensor) -> Tensor:

@@ -108,8 +108,8 @@ def threshold_mantissa(threshold: float) -> int:
 def bias_mantissa(bias: float) -> tuple[int, int]:
     """Mantissa and exponent of a bias: the smallest exponent, 0 to 7, with a mantissa of at most 4095 in size."""
     for exponent in range(_BIAS_EXPONENT_MAX + 1):
-        if abs(bias) / 2**exponent <= BIAS_MAX:
-            return round(bias / 2**exponent), exponent
+        if abs(bias) / (1 << exponent) <= BIAS_MAX:
+            return round(bias / (1 << exponent)), exponent
     raise SettingsError(
         f"The bias {bias!r} is too large.", expected=f"at most {BIAS_MAX << _BIAS_EXPONENT_MAX} in size"
     )

@@ -59,13 +59,13 @@ class Register:
     @property
     def low(self) -> int:
         """The smallest number that it holds."""
-        least = -(2 ** (self.bits - 1)) if self.signed else 0
+        least = -(1 << (self.bits - 1)) if self.signed else 0
         return least if self.minimum is None else max(least, self.minimum)
 
     @property
     def high(self) -> int:
         """The largest number that it holds."""
-        most = 2 ** (self.bits - 1) - 1 if self.signed else 2**self.bits - 1
+        most = (1 << (self.bits - int(self.signed))) - 1
         return most if self.maximum is None else min(most, self.maximum)
 
     def hold(self, x: Tensor) -> Tensor:

@@ -59,7 +59,8 @@ def quantise_speck(
     scale = min(_factor(w, 8), _factor(b, 8), _factor(theta, 16), _factor(low, 16))
     if not math.isfinite(scale):
         raise SettingsError("The layer holds nothing but zeros.", expected="weights or a threshold")
-    return SpeckIntegers(*(torch.round(x * scale) for x in (w, theta, low, b)), scale)
+    w, theta, low, b = (torch.round(x * scale) for x in (w, theta, low, b))
+    return SpeckIntegers(w, theta, low, b, scale)
 
 
 def kernel_words(channels: int, features: int, kernel: tuple[int, int]) -> int:

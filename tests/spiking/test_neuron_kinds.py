@@ -80,7 +80,7 @@ def test_cuba_lif_and_li_as_by_hand(case: str, engine: str, dyadic: bool, synapt
     np.testing.assert_allclose(session.membranes()["b"].numpy(), read_out, rtol=0, atol=1e-12)
 
 
-@pytest.mark.parametrize("engine", engine_names())
+@pytest.mark.parametrize("engine", [name for name in engine_names() if get_engine(name).general])
 @pytest.mark.parametrize("leak", [0.0, 0.25])
 def test_integrators_at_the_end_in_every_engine(engine: str, leak: float) -> None:
     if engine == "norse":

@@ -8,7 +8,7 @@ import torch
 
 import neurosleep as ns
 from neurosleep.errors import SettingsError, UnsupportedError
-from neurosleep.spiking import Population, Projection, SpikingNetwork, engine_names
+from neurosleep.spiking import Population, Projection, SpikingNetwork, engine_names, get_engine
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def _by_hand(network: SpikingNetwork, spikes: torch.Tensor) -> torch.Tensor:
     return torch.stack(out)
 
 
-@pytest.mark.parametrize("engine", engine_names())
+@pytest.mark.parametrize("engine", [name for name in engine_names() if get_engine(name).general])
 def test_spikes_as_by_hand(network: SpikingNetwork, engine: str) -> None:
     spikes = _spikes(1500, 6)
     recording = ns.simulate(network, spikes, engine=engine, record=ns.Record(spikes="all"))

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import ClassVar
 
 import torch
@@ -65,6 +66,9 @@ class Engine(ABC):
     synaptic_integrators: ClassVar[bool] = False
     #: Whether it steps batches of independent inputs.
     batches: ClassVar[bool] = False
+    #: Whether it steps networks as they are, and not only those that were made for it; only such an engine is named to
+    #: those whose network another one refuses.
+    general: ClassVar[bool] = True
 
     def start(self, network: SpikingNetwork, rule: PlasticityRule | None = None, *, device: str = "cpu") -> Session:
         """A session that begins at rest; ``rule`` None simulates without plasticity.
@@ -107,7 +111,7 @@ class Engine(ABC):
         if not self.batches:
             raise UnsupportedError(
                 f"The engine {self.name!r} steps no batches.",
-                expected="one of: " + ", ".join(name for name, other in sorted(_ENGINES.items()) if other.batches),
+                expected="one of: " + ", ".join(_able(lambda other: other.batches)),
                 hint="engine='reference'",
             )
         check_supported(self, network, None)
@@ -123,7 +127,7 @@ def check_supported(engine: Engine, network: SpikingNetwork, rule: PlasticityRul
     """Refuse by name what ``engine`` does not offer."""
 
     def others(kinds: str, kind: str) -> str:
-        able = [name for name, other in sorted(_ENGINES.items()) if kind in getattr(other, kinds)]
+        able = _able(lambda other: kind in getattr(other, kinds))
         return f"engines that can: {', '.join(able)}" if able else "no engine can, so far"
 
     for population in network.populations:
@@ -135,7 +139,7 @@ def check_supported(engine: Engine, network: SpikingNetwork, rule: PlasticityRul
             )
         synaptic = population.kind == "li" and bool(torch.as_tensor(population.synaptic_decay).any())
         if synaptic and not engine.synaptic_integrators:
-            able = [name for name, other in sorted(_ENGINES.items()) if other.synaptic_integrators]
+            able = _able(lambda other: other.synaptic_integrators)
             raise UnsupportedError(
                 f"The engine {engine.name!r} cannot step population {population.name!r}: it integrates (li) a synaptic "
                 "current.",
@@ -158,7 +162,7 @@ def check_supported(engine: Engine, network: SpikingNetwork, rule: PlasticityRul
                 hint=others("projection_kinds", projection.kind),
             )
         if projection.transpose_of is not None and not engine.transposes:
-            able = [name for name, other in sorted(_ENGINES.items()) if other.transposes]
+            able = _able(lambda other: other.transposes)
             raise UnsupportedError(
                 f"The engine {engine.name!r} cannot compute {where}, which uses a transposed weight (transpose_of).",
                 expected="projections with weights of their own",
@@ -186,6 +190,13 @@ def check_supported(engine: Engine, network: SpikingNetwork, rule: PlasticityRul
 
 
 _ENGINES: dict[str, type[Engine]] = {}
+# Engines of other rooms, which register themselves when they are imported: that takes place when one is asked for.
+_ELSEWHERE = {"fixed": "neurosleep.hardware"}
+
+
+def _able(offers: Callable[[type[Engine]], bool]) -> list[str]:
+    """Names of the engines for any network that offer something."""
+    return [name for name, engine in sorted(_ENGINES.items()) if engine.general and offers(engine)]
 
 
 def register_engine(engine: type[Engine]) -> type[Engine]:
@@ -195,12 +206,14 @@ def register_engine(engine: type[Engine]) -> type[Engine]:
 
 
 def engine_names() -> tuple[str, ...]:
-    """The registered engines."""
-    return tuple(sorted(_ENGINES))
+    """All engines there are."""
+    return tuple(sorted({*_ENGINES, *_ELSEWHERE}))
 
 
 def get_engine(name: str) -> Engine:
     """The engine ``name``; an unknown one raises :class:`~neurosleep.errors.UnknownNameError`."""
+    if name not in _ENGINES and name in _ELSEWHERE:
+        importlib.import_module(_ELSEWHERE[name])
     if name not in _ENGINES:
-        raise unknown_name("engine", name, _ENGINES)
+        raise unknown_name("engine", name, engine_names())
     return _ENGINES[name]()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import ClassVar
 
 import torch
@@ -87,7 +87,7 @@ class TorchSession(Session, BatchSession):
         network: SpikingNetwork,
         rule: PlasticityRule | None,
         device: str,
-        steppers: Mapping[str, type[Stepper]],
+        steppers: Mapping[str, Callable[[Population, torch.dtype, str, int], Stepper]],
         batch: int = 1,
     ) -> None:
         self._network, self._rule, self._device = network, rule, device
