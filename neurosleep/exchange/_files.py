@@ -53,6 +53,12 @@ def save(obj: SpikingNetwork | nn.Module, path: str | Path, *, input_shape: Sequ
         If the object cannot be stored, or the file cannot be written.
     """
     path = Path(path)
+    if isinstance(obj, SpikingNetwork) and type(obj) is not SpikingNetwork:
+        raise ExchangeError(
+            f"A {type(obj).__name__} holds more than a file keeps: the arithmetic of a chip.",
+            expected="a SpikingNetwork",
+            hint="save(mapped.plain(), path) keeps its populations and projections, in the chip's whole numbers",
+        )
     if path.suffix == ".onnx":
         return _write_whole(path, _as_onnx(obj, input_shape))
     if path.suffix == ".nir" and isinstance(obj, SpikingNetwork):

@@ -96,7 +96,7 @@ def effective_weights(mantissas: Tensor, exponent: int = 0) -> Tensor:
 
 def threshold_mantissa(threshold: float) -> int:
     """The threshold's mantissa, of which the chip takes 64 times; refuses more than 17 bits."""
-    mantissa = round(threshold / 2**WEIGHT_SHIFT)
+    mantissa = round(threshold / (1 << WEIGHT_SHIFT))
     if not 0 <= mantissa <= THRESHOLD_MAX:
         raise SettingsError(
             f"The threshold {threshold!r} has the mantissa {mantissa}.",

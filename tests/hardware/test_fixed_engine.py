@@ -6,6 +6,7 @@ import itertools
 import os
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import neurosleep as ns
-from neurosleep.errors import UnsupportedError
+from neurosleep.errors import ExchangeError, UnsupportedError
 from neurosleep.functional import SpikeEvents, SRCRule
 from neurosleep.hardware import Arithmetic, MappedNetwork, Register
 from neurosleep.hardware._fixed_engine import FixedSession
@@ -343,7 +344,7 @@ def test_refusals() -> None:
         ({"reset": "subtract", "reset_time": "next"}, "reset_time 'next'"),
     ):
         with pytest.raises(UnsupportedError, match=expected):
-            get_engine("fixed").start(small(**more))  # type: ignore[arg-type]
+            get_engine("fixed").start(small(**more))
     flat = Arithmetic(Register(32))
     with pytest.raises(UnsupportedError, match="no synaptic current"):
         get_engine("fixed").start(one(64, 64, 0, 2048, arithmetic=flat))
@@ -354,3 +355,14 @@ def test_refusals() -> None:
     with pytest.raises(UnsupportedError) as refused:
         get_engine("event").start(one(64, 64, 0, 2048))
     assert "fixed" not in str(refused.value)
+
+
+def test_a_file_keeps_the_whole_numbers_and_says_that_it_keeps_no_more(tmp_path: Path) -> None:
+    network = small(decay=4000 / 4096)
+    with pytest.raises(ExchangeError, match="arithmetic of a chip"):
+        ns.save(network, tmp_path / "mapped.safetensors")
+    ns.save(network.plain(), tmp_path / "plain.safetensors")
+    loaded = ns.load(tmp_path / "plain.safetensors")
+    again = MappedNetwork(loaded.populations, loaded.projections, loaded.dt, arithmetic=LOIHI)
+    counts = [ns.simulate(n, spikes_of(), engine="fixed").counts["l1"].tolist() for n in (network, again)]
+    assert counts[0] == counts[1]
