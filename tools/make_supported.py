@@ -9,9 +9,12 @@ from pathlib import Path
 from neurosleep.conversion import RECIPES
 from neurosleep.exchange import TARGETS
 from neurosleep.exchange._files import FORMAT
+from neurosleep.exchange._from_norse import NORSE_READ
+from neurosleep.exchange._layer_chain import LAYERS
 from neurosleep.exchange._onnx_operators import OPERATORS
 from neurosleep.exchange._onnx_read import OLDEST_OPSET
 from neurosleep.exchange._onnx_write import IR, OPSET, written_functions, written_layers
+from neurosleep.exchange._to_norse import NORSE_WRITTEN
 from neurosleep.spiking import engine_names
 
 ROOT = Path(__file__).parents[1]
@@ -67,6 +70,13 @@ Operators: {", ".join(sorted([*OPERATORS, "Constant"]))}.
 Operator set {OPSET}, IR version {IR}. Layers: {", ".join(written_layers())}.
 
 Functions and methods in a module's own `forward`: {", ".join(written_functions())}.
+
+## Norse
+
+Read by `from_norse`: {", ".join(NORSE_READ)}; between them {", ".join(LAYERS)}.
+
+Written by `to_norse`: {", ".join(NORSE_WRITTEN)} within a SequentialState; and, where Norse has no such neuron,
+`DecayLIFCell` and `DecayLICell`, cells of Norse's `SNNCell`.
 """
 
 

@@ -3,8 +3,10 @@
 from neurosleep.exchange._convert_file import TARGETS, convert_file
 from neurosleep.exchange._files import load, save
 from neurosleep.exchange._from_nir import from_nir
+from neurosleep.exchange._from_norse import from_norse
 from neurosleep.exchange._nir_files import read_nir, write_nir
 from neurosleep.exchange._to_nir import to_nir
+from neurosleep.exchange._to_norse import to_norse
 from neurosleep.exchange._warnings import ExchangeWarning
 
 __all__ = [
@@ -12,9 +14,11 @@ __all__ = [
     "ExchangeWarning",
     "convert_file",
     "from_nir",
+    "from_norse",
     "load",
     "read_nir",
     "save",
     "to_nir",
+    "to_norse",
     "write_nir",
 ]
