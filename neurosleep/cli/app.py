@@ -95,12 +95,14 @@ def _emit(result: dict[str, Any], as_json: bool, show: Callable[[dict[str, Any]]
 def _table(title: str, header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
-    table = Table(title=title, title_justify="left")
+    # As texts, since names and citations from files may hold what rich takes for markup.
+    table = Table(title=Text(title), title_justify="left")
     for name in header:
-        table.add_column(name)
+        table.add_column(name, overflow="fold")
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*map(Text, row))
     Console().print(table)
 
 
@@ -314,6 +316,7 @@ def list_names(as_json: Json = False) -> None:
         from neurosleep.data import dataset_names
         from neurosleep.experiments import STRATEGIES, experiment_names
         from neurosleep.functional import RULES
+        from neurosleep.hardware import profile_names
         from neurosleep.spiking import engine_names
 
         result: dict[str, Any] = {
@@ -321,7 +324,7 @@ def list_names(as_json: Json = False) -> None:
             "strategies": list(STRATEGIES),
             "engines": list(engine_names()),
             "rules": sorted(RULES),
-            "profiles": [],
+            "profiles": list(profile_names()),
             "datasets": list(dataset_names()),
         }
 
@@ -330,6 +333,89 @@ def list_names(as_json: Json = False) -> None:
             _table("What there is", ("kind", "names"), rows)
 
         _emit(result, as_json, show)
+
+
+@app.command()
+def profiles(
+    profile: Annotated[
+        str | None, typer.Argument(metavar="[NAME|FILE]", help="A shipped profile, or a .toml file of your own.")
+    ] = None,
+    schema: Annotated[bool, typer.Option("--schema", help="Print the JSON schema of profiles, for editors.")] = False,
+    as_json: Json = False,
+) -> None:
+    """List the hardware profiles, or validate one and show each of its figures with its source."""
+    with _user_errors(as_json):
+        from neurosleep.errors import SettingsError
+        from neurosleep.hardware import json_schema, load_profile, profile_names
+
+        if schema and profile is not None:
+            raise SettingsError(
+                f"--schema is the same for every profile, {profile!r} included.", expected="one of them"
+            )
+        if schema:
+            print(json.dumps(json_schema(), indent=None if as_json else 2))
+            return
+        found = [load_profile(name) for name in (profile_names() if profile is None else [profile])]
+        rows = [
+            {"id": p.id, "name": p.name, "kind": p.kind, "findings": [f.as_json() for f in p.findings]} for p in found
+        ]
+        if profile is not None:
+            rows[0] |= _profile_details(found[0])
+        _emit({"profiles": rows}, as_json, _show_profiles if profile is None else _show_profile)
+
+
+def _profile_details(profile: Any) -> dict[str, Any]:
+    figures = [
+        {
+            "key": figure.key,
+            "value": figure.value,
+            "source": figure.source.name if figure.source else None,
+            "grade": figure.source.grade if figure.source else None,
+        }
+        for figure in profile.figures()
+    ]
+    sources = {s.name: {"citation": s.citation, "year": s.year, "grade": s.grade} for s in profile.sources.values()}
+    return {
+        "file": profile.file,
+        "figures": figures,
+        "notes": profile.notes(),
+        "unpublished": list(profile.unpublished),
+        "sources": sources,
+    }
+
+
+def _show_profiles(result: dict[str, Any]) -> None:
+    rows = [(p["id"], p["name"], p["kind"], str(len(p["findings"]))) for p in result["profiles"]]
+    _table("Hardware profiles", ("profile", "chip", "kind", "warnings"), rows)
+    print("One of them: neurosleep profiles NAME   A file of your own: neurosleep profiles FILE.toml")
+
+
+def _show_profile(result: dict[str, Any]) -> None:
+    (profile,) = result["profiles"]
+    rows: list[tuple[str, str, str, str]] = []
+    table = ""
+    for figure in profile["figures"]:
+        of, _, name = figure["key"].rpartition(".")
+        if of != table:
+            table = of
+            rows.append((of, "", "", ""))
+        grade = "recalled, not verified" if figure["grade"] == "recalled" else figure["grade"] or "-"
+        rows.append((f"  {name}", _plain(figure["value"]), figure["source"] or "-", grade))
+    _table(f"{profile['name']} ({profile['id']}, {profile['kind']})", ("figure", "value", "source", "grade"), rows)
+    sources = [(name, f"{s['citation']} ({s['year']})") for name, s in profile["sources"].items()]
+    _table("Sources", ("source", "citation"), sources)
+    for table, note in profile["notes"].items():
+        print(f"{table}: {note}")
+    if profile["unpublished"]:
+        print("Not public: " + ", ".join(profile["unpublished"]))
+    for finding in profile["findings"]:
+        print("Warning: " + finding["text"])
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
 
 
 @app.command()

@@ -3,6 +3,7 @@
 from neurosleep.hardware._arithmetic import Arithmetic
 from neurosleep.hardware._findings import Finding
 from neurosleep.hardware._fixed_engine import FixedEngine
+from neurosleep.hardware._json_schema import json_schema
 from neurosleep.hardware._load import load_profile, profile_names
 from neurosleep.hardware._mapped import MappedNetwork
 from neurosleep.hardware._profile import Figure, HardwareProfile, Source
@@ -17,6 +18,7 @@ __all__ = [
     "MappedNetwork",
     "Register",
     "Source",
+    "json_schema",
     "load_profile",
     "profile_names",
 ]

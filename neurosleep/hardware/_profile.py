@@ -401,6 +401,11 @@ class HardwareProfile:
         name = self.figure_sources.get(key) or self.get(KEYS[key].table + ".source")
         return None if name is None else self.sources[name]
 
+    def notes(self) -> dict[str, str]:
+        """What readers should know, by table."""
+        keys = [key for key in KEYS.values() if key.leaf == "note"]
+        return {key.table: note for key in keys if (note := self.get(key.name)) is not None}
+
     def figures(self) -> tuple[Figure, ...]:
         """Every stated value but names and notes, in the order of the schema, with its source."""
         return tuple(

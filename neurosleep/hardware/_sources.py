@@ -10,7 +10,7 @@ from neurosleep.hardware._findings import Finding, kind_of, printable, shown
 from neurosleep.hardware._profile import Source
 from neurosleep.hardware._schema import GRADES, KEYS, TABLES
 
-__all__ = ["Sources", "read_sources"]
+__all__ = ["Sources", "read_sources", "text_problem"]
 
 _PARTS = ("citation", "year", "grade")
 
@@ -44,6 +44,13 @@ def read_sources(raw: Any, file: str) -> Sources:
         else:
             found.findings.append(_wrong_type(file, f"sources.{printable(name)}", value, "table"))
     return found
+
+
+def text_problem(text: str) -> tuple[str, str, str] | None:
+    """Code, message and what was expected, where a text holds what a terminal would obey instead of show."""
+    if text.replace("\n", "").replace("\t", "").isprintable():
+        return None
+    return "HP007", f"expected printable text, got {shown(text)}", "printable text"
 
 
 def _flat(prefix: str, value: Any) -> Iterator[tuple[str, Any]]:
@@ -85,6 +92,8 @@ def _add_source(found: Sources, file: str, name: str, raw: Mapping[str, Any]) ->
         elif kind_of(raw[part]) != kind:
             found.findings.append(_wrong_type(file, f"{place}.{part}", raw[part], kind))
     citation, year, grade = (raw.get(part) for part in _PARTS)
+    if isinstance(citation, str) and (problem := text_problem(citation)) is not None:
+        add(problem[0], "citation", problem[1], shown(citation), problem[2])
     if isinstance(citation, str) and not citation.strip():
         add("HP015", "citation", "citation is empty", shown(citation), "what is cited")
     if type(year) is int and not 1900 <= year <= 2100:

@@ -10,7 +10,7 @@ from typing import Any
 
 from neurosleep.hardware._findings import Finding, kind_of, printable, shown
 from neurosleep.hardware._schema import KEYS, LIMITED, SCHEMA_VERSION, TABLES, UNLIMITED, Key, When
-from neurosleep.hardware._sources import Sources, read_sources
+from neurosleep.hardware._sources import Sources, read_sources, text_problem
 
 __all__ = ["validate"]
 
@@ -148,6 +148,8 @@ def _array_problem(key: Key, value: Any, wanted: str) -> tuple[str, str, str] | 
 
 
 def _value_problem(key: Key, value: Any) -> tuple[str, str, str] | None:
+    if isinstance(value, str) and (problem := text_problem(value)) is not None:
+        return problem
     if key.choices and value not in key.choices:
         choices = "one of " + ", ".join(key.choices)
         return "HP008", f"expected {choices}, got {shown(value)}", choices
