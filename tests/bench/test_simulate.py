@@ -73,6 +73,6 @@ def test_a_batch_is_far_faster_than_a_users_loop() -> None:
     found = json.loads(result.stdout)
     print(found)
     assert found["threads"] == 1
-    # The target is 5.
+    # The target is 5: 7.6 were measured, and 5.2 with the embedded subset, after which more units fire.
     assert found["ratios"]["snntorch_over_event"] >= 4
     assert found["accuracy"]["event"] >= found["accuracy"]["model"] - 0.02

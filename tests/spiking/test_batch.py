@@ -279,6 +279,8 @@ def test_without_a_name_the_fastest_engine_that_can_is_taken() -> None:
         ns.simulate_batch(network().to(torch.bfloat16), images, 3, engine="event")
     with pytest.raises(UnsupportedError, match="on the device 'meta'"):
         get_engine("event").start_batch(network(), 2, device="meta")
+    with pytest.raises(UnsupportedError, match="with 2 input populations"):
+        get_engine("event").start_batch(SpikingNetwork((*network().populations, Population("b", "input", (1,))), ()), 2)
     with pytest.raises(SettingsError, match="batch size is 0"):
         get_engine("event").start_batch(network(), 0)
 

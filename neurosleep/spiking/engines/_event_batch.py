@@ -99,17 +99,22 @@ def _run_stretch(
             arriving = base[g if len(base) > 1 else 0, low : low + width]
             vb = v[g, low : low + width]
             for t in range(steps):
-                for j in range(width):
-                    total[j] = arriving[j]
                 for q in range(projections):
                     place = g * (memory + steps) + memory + t - delay[q]
                     begin, end = offsets[q, place], offsets[q, place + 1]
                     if begin == end:
-                        continue
-                    _gather(w, indices, begin, end, acc)
+                        acc[:] = 0
+                    else:
+                        _gather(w, indices, begin, end, acc)
                     alpha = scale[q]
-                    for j in range(width):
-                        total[j] += alpha * acc[j]
+                    if q == 0:
+                        for j in range(width):
+                            total[j] = arriving[j] + alpha * acc[j]
+                    else:
+                        for j in range(width):
+                            total[j] += alpha * acc[j]
+                if projections == 0:
+                    total[:] = arriving
                 if refractory == 0:
                     if strict:
                         for j in range(width):
@@ -223,6 +228,15 @@ def _latest(offsets: Any, neurons: Any, memory: int, samples: int) -> Any:
     return out, found[:used]
 
 
+def _aligned(weights: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """A copy that begins with a line of the cache: rows that begin within one cost a tenth of all time."""
+    room = np.zeros(weights.nbytes + 64, dtype=np.uint8)
+    start = -room.ctypes.data % 64
+    copy: npt.NDArray[Any] = room[start : start + weights.nbytes].view(weights.dtype).reshape(weights.shape)
+    copy[:] = weights
+    return copy
+
+
 def _silence(samples: int, steps: int) -> _Events:
     return np.zeros(samples * steps + 1, dtype=np.int64), np.zeros(0, dtype=np.int32)
 
@@ -250,6 +264,8 @@ class EventBatchSession(BatchSession):
         self._order = [name for name in network.order if name != self._source.name]
         self._last = network.population(network.order[-1])
         self._layers = {name: _Population(network, name, None) for name in self._order}
+        for layer in self._layers.values():
+            layer.weights = _aligned(layer.weights)
         self._v = {name: np.tile(p.v, (batch, 1)) for name, p in self._layers.items()}
         # Most populations are never refractory, and have nothing to wait for.
         self._wait = {

@@ -858,6 +858,12 @@ class EventEngine(Engine):
                 expected="float32 or float64 weights",
                 hint="network.to(torch.float32), or engine='reference'",
             )
+        if len(network.inputs) != 1:
+            raise UnsupportedError(
+                f"The engine 'event' steps no batches of a network with {len(network.inputs)} input populations.",
+                expected="one input population",
+                hint="ns.simulate takes spikes of several by name",
+            )
 
     def _start_batch(self, network: SpikingNetwork, batch: int, device: str) -> BatchSession:
         # It builds on what is compiled in this file.
