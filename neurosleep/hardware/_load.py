@@ -17,9 +17,8 @@ __all__ = ["REFUSED", "load_profile", "profile_folder", "profile_names"]
 # Larger than any profile could be; a file is read no further.
 _MOST_BYTES = 256 * 1024
 
-_NOT_SPIKING = "{} has no membrane, threshold, spikes or delays: {}"
-_AKIDA = _NOT_SPIKING.format("Akida", "it runs quantised CNNs, one pass for each input")
-_NORTHPOLE = _NOT_SPIKING.format("NorthPole", "it runs dense integer arithmetic, inference only")
+_AKIDA = "Akida has no leaky integrate-and-fire neurons: it runs event-based quantised CNNs, one pass for each input"
+_NORTHPOLE = "NorthPole has no membrane, spikes, delays or learning: it runs dense integer arithmetic, inference only"
 # Chips that people ask for and that nothing here can be mapped onto.
 REFUSED = {
     "akida": _AKIDA,
@@ -116,12 +115,13 @@ def _parse(text: str, file: str) -> dict[str, Any]:
         return tomllib.loads(text.removeprefix("\ufeff"))
     except RecursionError as error:
         raise _unreadable(file, "not valid TOML: nested too deeply") from error
-    except ValueError as error:
-        message = printable(str(error))
-        line = re.search(r"at line (\d+), column (\d+)", str(error))
-        number = int(line[1]) if line else text.count("\n") + 1
-        what = re.sub(r" \(at [^()]*\)$", "", message)
+    except tomllib.TOMLDecodeError as error:
+        line = re.search(r"at line (\d+), column \d+", str(error))
+        number = int(line[1]) if line else text.count("\n") + 1  # else: at the end
+        what = printable(re.sub(r" \(at [^()]*\)$", "", str(error)))
         raise _unreadable(file, f"not valid TOML: line {number}: {what}") from error
+    except ValueError as error:  # a number that Python does not read
+        raise _unreadable(file, f"not valid TOML: {printable(str(error))}") from error
 
 
 def _duplicate(path: Path, raw: dict[str, Any], file: str) -> Finding | None:
