@@ -115,9 +115,10 @@ Refused, with the reason:
 
 ## Keys
 
-Every table may have a `source`, a name in `[sources]`, and a `note`. `[sources.NAME]` has `citation`, `year` and
-`grade`; `sources.<key> = "NAME"` names the source of one figure and stands over its table's. A required key that is not
-public is left out and listed in `unpublished` (those of `[profile]` cannot be).
+Every table may have a `source`, a name in `[sources]`, and a `note`; a table within another has the other's source
+unless it names its own. `[sources.NAME]` has `citation`, `year` and `grade`; `sources.<key> = "NAME"` names the source
+of one figure and stands over its table's. A required key that is not public is left out and listed in `unpublished`
+(those of `[profile]` cannot be).
 
 {schema()}
 

@@ -7,7 +7,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from neurosleep.errors import HardwareProfileError, unknown_name
+from neurosleep.errors import HardwareProfileError, SettingsError, unknown_name
 from neurosleep.hardware._findings import Finding, printable
 from neurosleep.hardware._profile import HardwareProfile, build_profile
 from neurosleep.hardware._validate import validate
@@ -62,12 +62,18 @@ def load_profile(profile: str | Path) -> HardwareProfile:
         findings, each with file, key and code.
     UnknownNameError
         If no shipped profile has that name.
+    SettingsError
+        If it is neither a string nor a path.
 
     Examples
     --------
     >>> load_profile("loihi1").weights.bits
     8
     """
+    if not isinstance(profile, (str, Path)):
+        raise SettingsError(
+            f"A hardware profile is named or a file, not {type(profile).__name__}.", expected="a str or a pathlib.Path"
+        )
     if isinstance(profile, Path) or profile.endswith(".toml") or "/" in profile or "\\" in profile:
         return _load_file(Path(profile))
     if profile.lower() in REFUSED:

@@ -397,9 +397,11 @@ class HardwareProfile:
         return value
 
     def source_of(self, key: str) -> Source | None:
-        """The source of one dotted key: its own under ``[sources]``, else its table's."""
-        name = self.figure_sources.get(key) or self.get(KEYS[key].table + ".source")
-        return None if name is None else self.sources[name]
+        """The source of one dotted key: its own under ``[sources]``, else that of its table or of the table around it."""
+        table = KEYS[key].table
+        tables = (table, table.partition(".")[0]) if table else ()
+        names = [self.figure_sources.get(key), *(self.get(f"{name}.source") for name in tables)]
+        return next((self.sources[name] for name in names if name is not None), None)
 
     def notes(self) -> dict[str, str]:
         """What readers should know, by table."""

@@ -310,7 +310,9 @@ def _check_sources(checked: _File, sources: Sources) -> None:
 
 
 def _check_source(checked: _File, sources: Sources, key: Key, without: dict[str, list[str]]) -> None:
-    name = sources.figures.get(key.name) or checked.values.get(f"{key.table}.source")
+    tables = (key.table, key.table.partition(".")[0])  # a table within another has its source
+    places = [checked.values.get(f"{table}.source") for table in tables]
+    name = sources.figures.get(key.name) or places[0] or places[1]
     if name is None and key.numeric:
         without.setdefault(key.table, []).append(key.leaf)
     elif name in sources.defined and sources.defined[name].grade == "recalled":

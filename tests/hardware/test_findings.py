@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import neurosleep as ns
-from neurosleep.errors import HardwareProfileError, UnknownNameError
+from neurosleep.errors import HardwareProfileError, SettingsError, UnknownNameError
 from neurosleep.hardware import profile_names
 from neurosleep.hardware._load import profile_folder
 from neurosleep.hardware._schema import CODES
@@ -288,6 +288,13 @@ def test_a_source_for_one_figure_stands_over_its_tables(tmp_path: Path) -> None:
     ]
 
 
+def test_a_table_within_another_has_its_source(tmp_path: Path) -> None:
+    profile = read(tmp_path, changed('[capacity.packing]\nsource = "nengo_loihi"\n', "[capacity.packing]\n"))
+    assert len(profile.findings) == 1
+    source = profile.source_of("capacity.packing.word_bits")
+    assert source is not None and source.name == "nengo_loihi"
+
+
 def test_figures_without_a_source_and_a_shipped_id_are_warnings(tmp_path: Path) -> None:
     text = changed('[spike]\nsource = "nengo_loihi"', "[spike]").replace('id = "my"', 'id = "loihi1"')
     profile = read(tmp_path, text, "loihi1.toml")
@@ -330,6 +337,11 @@ def test_chips_that_do_not_spike_are_refused_with_the_reason(name: str, reason: 
         f"{name.lower()!r} is not a spiking target; there is nothing to map",
     )
     assert caught.value.hint is not None and reason in caught.value.hint
+
+
+def test_what_is_neither_a_name_nor_a_file_is_refused() -> None:
+    with pytest.raises(SettingsError, match=r"A hardware profile is named or a file, not int\."):
+        ns.load_profile(3)  # type: ignore[arg-type]
 
 
 def _loop(path: Path) -> None:
