@@ -397,7 +397,7 @@ class HardwareProfile:
         return value
 
     def source_of(self, key: str) -> Source | None:
-        """The source of one dotted key: its own under ``[sources]``, else that of its table or of the table around it."""
+        """The source of one dotted key: its own under ``[sources]``, else its table's or the outer table's."""
         table = KEYS[key].table
         tables = (table, table.partition(".")[0]) if table else ()
         names = [self.figure_sources.get(key), *(self.get(f"{name}.source") for name in tables)]

@@ -119,11 +119,6 @@ class Key:
         return self.name.rpartition(".")[2]
 
     @property
-    def always(self) -> bool:
-        """Whether the key is required whatever the others say."""
-        return self.required and not self.when and not self.unless
-
-    @property
     def numeric(self) -> bool:
         """Whether the value is a figure: a number, or several."""
         return self.type in ("int", "float", "ints")

@@ -207,6 +207,53 @@ CASES = {
         'citation = " "',
         ["sources.onm.citation: HP015 citation is empty (got ' ', expected what is cited)"],
     ),
+    "HP015 and a terminal": (
+        'citation = "open-neuromorphic.org, page on Loihi"',
+        'citation = "\\u0007"',
+        [r"sources.onm.citation: HP007 expected printable text, got '\\x07'"],
+    ),
+    "HP003 in a source": (
+        "year = 2018",
+        "year = 2018\npages = 3",
+        ["sources.davies2018.pages: HP003 unknown key; a source has citation, year, grade"],
+    ),
+    "HP004 in a source": (
+        "year = 2018\n",
+        "\n",
+        ["sources.davies2018.year: HP004 required; add it (got nothing, expected int)"],
+    ),
+    "HP006 in a source": ("year = 2018", "year = true", ["sources.davies2018.year: HP006 expected int, got bool"]),
+    "HP007 in a source": ("year = 2018", "year = 18", ["sources.davies2018.year: HP007 expected 1900..2100, got 18"]),
+    "HP006 of a figure's source": (
+        'energy.hop_pj = "keras_spiking"',
+        "energy.hop_pj = 3",
+        ["sources.energy.hop_pj: HP006 expected str, got int"],
+    ),
+    "HP005 by status": (
+        'status = "published"',
+        'status = "unpublished"',
+        [
+            f"energy.{name}: HP005 listed as unpublished but has a value (expected another energy.status)"
+            for name in ("synop_pj", "update_active_pj", "update_inactive_pj", "hop_pj", "learn_update_pj")
+        ],
+    ),
+    "HP007 below": ("mantissa_min = -256", "mantissa_min = 2", ["weights.mantissa_min: HP007 expected <= 0, got 2"]),
+    "HP007 above zero": ("die_mm2 = 60.0", "die_mm2 = 0.0", ["process.die_mm2: HP007 expected > 0, got 0.0"]),
+    "HP007 step": ("step_s = 0.001", "step_s = 0", ["time.step_s: HP007 expected > 0, got 0"]),
+    "HP013 float": (
+        'sign_scheme = "group_mode"',
+        'sign_scheme = "float"',
+        [
+            f"{name}: HP013 not for sign_scheme = 'float'"
+            for name in (
+                "weights.bits",
+                "weights.mantissa_min",
+                "weights.mantissa_max",
+                "weights.mantissa_step",
+                "membrane.bits",
+            )
+        ],
+    ),
     "HP016": (
         'basis = "pre_silicon"\n',
         "\n",
@@ -272,6 +319,22 @@ def test_a_very_long_number_is_named_by_its_length(tmp_path: Path) -> None:
 def test_all_findings_come_at_once(tmp_path: Path) -> None:
     text = changed("bits = 8\n", "bits = 99\n").replace('compare = ">"', "compare = 1").replace("hop_pj", "hops_pj", 2)
     assert [line.split(" ")[1] for line in errors(tmp_path, text)] == ["HP007", "HP006", "HP003", "HP003"]
+
+
+def test_sources_that_are_no_table_are_one_finding(tmp_path: Path) -> None:
+    start, end = LOIHI.index("# Single figures"), LOIHI.index("[weights]")
+    found = errors(tmp_path, "sources = 3\n" + LOIHI[:start] + LOIHI[end:])
+    assert found[-1] == "sources: HP006 expected table, got int"
+    assert all("HP014" in line and "expected a table of that name" in line for line in found[:-1])
+
+
+def test_a_profile_knows_its_keys() -> None:
+    profile = ns.load_profile("loihi1")
+    assert (profile.kind, profile.name) == ("digital", "Loihi (first generation)")
+    assert "pre-silicon" in profile.notes()["energy"]
+    assert profile.source_of("schema_version") is None
+    with pytest.raises(KeyError):
+        profile.get("weights.bitz")
 
 
 def test_a_source_for_one_figure_stands_over_its_tables(tmp_path: Path) -> None:
