@@ -16,6 +16,7 @@ __all__ = [
     "DataError",
     "ExchangeError",
     "HardwareProfileError",
+    "MappingError",
     "MissingExtraError",
     "NeurosleepError",
     "RunFolderError",
@@ -91,6 +92,25 @@ class ExchangeError(NeurosleepError):
 
 class HardwareProfileError(NeurosleepError):
     """A hardware profile's file cannot be read or breaks the schema; ``findings`` holds all that is wrong with it."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        findings: tuple[Any, ...] = (),
+        found: str | None = None,
+        expected: str | None = None,
+        hint: str | None = None,
+    ) -> None:
+        super().__init__(message, found=found, expected=expected, hint=hint)
+        self.findings = findings
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (*super().__reduce__(), {"findings": self.findings})
+
+
+class MappingError(NeurosleepError):
+    """A network does not fit a chip; ``findings`` holds everything that does not, by layer, limit, need and supply."""
 
     def __init__(
         self,

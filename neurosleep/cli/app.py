@@ -460,6 +460,49 @@ def convert(
         _emit(found, as_json, show)
 
 
+@app.command("map")
+def map_network(
+    model: Annotated[Path, typer.Argument(help="File of a network: .onnx, .nir, .safetensors.")],
+    profile: Annotated[str, typer.Option(help="A chip's profile by name, or your own TOML file.")],
+    rounding: Annotated[str | None, typer.Option(help="How weights are rounded; else as the profile says.")] = None,
+    calibration: Annotated[Path | None, typer.Option(help="Images (.npy, .npz) for an awake network's scale.")] = None,
+    recipe: Annotated[str | None, typer.Option(help="How an awake network is scaled; else percentile.")] = None,
+    approximate: Annotated[bool, typer.Option("--approximate", help="Average in place of max-pooling.")] = False,
+    external_data: Annotated[Path | None, typer.Option(help="Second file that holds an ONNX file's weights.")] = None,
+    seed: Seed = 0,
+    as_json: Json = False,
+) -> None:
+    """Say what a network becomes on a chip: cores, limits, errors of quantisation, energy."""
+    with _user_errors(as_json):
+        from neurosleep.hardware import map_file
+
+        given = {"calibration": calibration, "recipe": recipe, "external_data": external_data}
+        found = map_file(model, profile, rounding=rounding, seed=seed, approximate=approximate, **given)  # type: ignore[arg-type]
+
+        def show(result: dict[str, Any]) -> None:
+            rows = [
+                (
+                    f"{layer['source']} > {layer['layer']}",
+                    str(layer["bits"] or "float"),
+                    f"{layer['scale']:.4g}",
+                    "-" if layer["error"] is None else f"{100 * layer['error']:.2f} %",
+                    str(layer["saturated"]),
+                    str(layer["zeroed"]),
+                    str(layer["cores"] or "-"),
+                )
+                for layer in result["layers"]
+            ]
+            header = ("layer", "bits", "scale", "error of weights", "cut off", "became 0", "cores")
+            _table(f"On {result['profile']}", header, rows)
+            for finding in result["findings"]:
+                print(f"{finding['level']}: {': '.join(t for t in (finding['layer'], finding['text']) if t)}")
+            print(
+                f"Fits: {'yes' if result['fits'] else 'no'}   Cores: {result['cores'] or '-'}   Energy: not estimated"
+            )
+
+        _emit(found, as_json, show)
+
+
 def _layer_size(layer: dict[str, Any]) -> str:
     return " x ".join(map(str, layer.get("shape") or layer.get("weight") or [])) or "-"
 

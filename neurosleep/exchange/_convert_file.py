@@ -13,10 +13,11 @@ from torch import Tensor, nn
 from neurosleep.conversion import Recipe, convert
 from neurosleep.errors import DataError, ExchangeError, SettingsError, unknown_name
 from neurosleep.exchange._files import load, save
+from neurosleep.functional import Reset
 from neurosleep.networks import EquilibriumNetwork
 from neurosleep.spiking import SpikingNetwork
 
-__all__ = ["TARGETS", "convert_file", "read_calibration"]
+__all__ = ["TARGETS", "convert_file", "read_calibration", "read_spiking"]
 
 # What can be written, and the ending of its file.
 TARGETS = {"snn": ".safetensors", "nir": ".nir", "onnx": ".onnx"}
@@ -77,26 +78,62 @@ def convert_file(
         _unused(calibration, recipe, "an ONNX file holds the awake network as it is")
         save(found, out)
         return {"out": str(out), "layers": _awake_layers(found), "report": {}}
-    report: dict[str, Any] = {}
-    if isinstance(found, SpikingNetwork):
-        _unused(calibration, recipe, f"{Path(model).name!r} holds a spiking network already")
-        network = found
-    else:
-        if calibration is None:
-            raise SettingsError(
-                f"{Path(model).name!r} holds an awake network, whose layers are scaled by its activities.",
-                expected="--calibration with a file of images (.npy or .npz), e.g. a hundred training images",
-            )
-        images = read_calibration(calibration).to(next(found.parameters(), torch.zeros(1)).dtype)
-        if recipe is None:
-            # The published recipe of sleep knows neither biases nor convolutions; only equilibrium networks need it.
-            recipe = "recursive" if isinstance(found, EquilibriumNetwork) else "percentile"
-        network, made = convert(
-            found, images, recipe=cast(Recipe, recipe), maxpool="approximate" if approximate else "refuse", report=True
-        )
-        report = made.to_json()
+    network, report = _spiking(found, model, calibration, recipe, approximate)
     save(network, out)
     return {"out": str(out), "layers": _spiking_layers(network), "report": report}
+
+
+def read_spiking(
+    model: str | Path,
+    *,
+    calibration: str | Path | None = None,
+    recipe: str | None = None,
+    external_data: str | Path | None = None,
+    approximate: bool = False,
+    reset: Reset | None = None,
+) -> SpikingNetwork:
+    """The spiking network in a file, or what the awake network in it becomes, as :func:`convert_file` makes it.
+
+    ``reset`` is that of the neurons of a network that is converted (None: the recipe's).
+
+    Raises
+    ------
+    NeurosleepError
+        If the file cannot be read, or the network cannot be converted.
+    """
+    found = load(model, external_data=external_data)
+    return _spiking(found, model, calibration, recipe, approximate, reset)[0]
+
+
+def _spiking(
+    found: SpikingNetwork | nn.Module,
+    model: str | Path,
+    calibration: str | Path | None,
+    recipe: str | None,
+    approximate: bool,
+    reset: Reset | None = None,
+) -> tuple[SpikingNetwork, dict[str, Any]]:
+    if isinstance(found, SpikingNetwork):
+        _unused(calibration, recipe, f"{Path(model).name!r} holds a spiking network already")
+        return found, {}
+    if calibration is None:
+        raise SettingsError(
+            f"{Path(model).name!r} holds an awake network, whose layers are scaled by its activities.",
+            expected="--calibration with a file of images (.npy or .npz), e.g. a hundred training images",
+        )
+    images = read_calibration(calibration).to(next(found.parameters(), torch.zeros(1)).dtype)
+    if recipe is None:
+        # The published recipe of sleep knows neither biases nor convolutions; only equilibrium networks need it.
+        recipe = "recursive" if isinstance(found, EquilibriumNetwork) else "percentile"
+    network, made = convert(
+        found,
+        images,
+        recipe=cast(Recipe, recipe),
+        maxpool="approximate" if approximate else "refuse",
+        reset=reset,
+        report=True,
+    )
+    return network, made.to_json()
 
 
 def _unused(calibration: str | Path | None, recipe: str | None, why: str) -> None:

@@ -5,7 +5,10 @@ from neurosleep.hardware._findings import Finding
 from neurosleep.hardware._fixed_engine import FixedEngine
 from neurosleep.hardware._json_schema import json_schema
 from neurosleep.hardware._load import load_profile, profile_names
+from neurosleep.hardware._map import map_to
+from neurosleep.hardware._map_file import map_file
 from neurosleep.hardware._mapped import MappedNetwork
+from neurosleep.hardware._mapping_report import LayerReport, MappingFinding, MappingReport
 from neurosleep.hardware._profile import Figure, HardwareProfile, Source
 from neurosleep.hardware._registers import Register
 
@@ -15,10 +18,15 @@ __all__ = [
     "Finding",
     "FixedEngine",
     "HardwareProfile",
+    "LayerReport",
     "MappedNetwork",
+    "MappingFinding",
+    "MappingReport",
     "Register",
     "Source",
     "json_schema",
     "load_profile",
+    "map_file",
+    "map_to",
     "profile_names",
 ]

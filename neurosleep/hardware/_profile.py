@@ -191,6 +191,7 @@ class Delay(_Table):
 
     min_steps: int | None = None
     max_steps: Limit | None = None
+    latency_steps: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -392,6 +392,7 @@ def _tables() -> list[Key]:
         Key("time.speedup", "float", "times faster than biology", above_zero=True),
         _int("delay.min_steps", "least synaptic delay", 0, required=True),
         _int("delay.max_steps", "greatest synaptic delay", 0, required=True, unlimited=True),
+        _int("delay.latency_steps", "steps from a neuron's spike to its arrival with delay 0 (left out: none)", 0),
         *_capacity(),
         *_packing(),
         *_learning(),

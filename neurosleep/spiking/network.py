@@ -355,6 +355,16 @@ class SpikingNetwork:
         return tuple(self.population(name) for name in self.order if self.population(name).kind != "input")
 
     @property
+    def last(self) -> Population:
+        """What a network is read by: the one population that sends nothing to others, else the last in :attr:`order`.
+
+        With delays on all of its projections the order alone does not tell which population comes last.
+        """
+        sending = {q.source for q in self.projections if q.source != q.target}
+        silent = [p for p in self.populations if p.name not in sending]
+        return silent[0] if len(silent) == 1 else self.population(self.order[-1])
+
+    @property
     def weights(self) -> list[Tensor]:
         """The weights of all projections that have one, in order."""
         return [projection.weight for projection in self.projections if projection.weight is not None]

@@ -212,12 +212,25 @@ def test_what_fires_all_the_time_is_counted_all_the_time() -> None:
 
 def test_an_input_may_be_the_last_population() -> None:
     net = SpikingNetwork(
-        (Population("a", "lif", (2,)), Population("z", "input", (2,))),
+        (Population("a", "lif", (2,)), Population("b", "lif", (1,)), Population("z", "input", (2,))),
         (Projection("z", "a", weight=torch.eye(2), delay=1),),
     )
-    assert net.order[-1] == "z"
+    assert net.last.name == "z"
     for coding in ("constant", "bernoulli"):
         assert_equal(*both(net, 3, 6, coding, 0))
+
+
+def test_what_is_read_sends_nothing_to_others() -> None:
+    names = ("input", "b", "a", "out")
+    populations = [Population("input", "input", (2,)), *(Population(name, "lif", (2,)) for name in names[1:])]
+    synapses = [Projection(a, b, weight=torch.eye(2), delay=1) for a, b in itertools.pairwise(names)]
+    own = Projection("out", "out", "recurrent", weight=torch.zeros(2, 2), delay=1)
+    net = SpikingNetwork(tuple(reversed(populations)), (*synapses, own))
+    assert net.last.name == "out" != net.order[-1]
+    event, reference = (ns.simulate_batch(net, torch.ones(3, 2), 6, engine=e) for e in ("event", "reference"))
+    assert_equal(event, reference)
+    # Every step's spikes arrive three steps later.
+    assert event.read_out[:, 0, 0].tolist() == [0, 0, 0, 1, 2, 3]
 
 
 def test_a_session_goes_on_where_it_stood() -> None:

@@ -262,7 +262,7 @@ class EventBatchSession(BatchSession):
         self._batch = batch
         (self._source,) = network.inputs
         self._order = [name for name in network.order if name != self._source.name]
-        self._last = network.population(network.order[-1])
+        self._last = network.last
         self._layers = {name: _Population(network, name, None) for name in self._order}
         for layer in self._layers.values():
             layer.weights = _aligned(layer.weights)

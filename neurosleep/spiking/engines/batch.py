@@ -78,8 +78,8 @@ class BatchSession(ABC):
     def advance(self, sent: BatchInput) -> Tensor:
         """Advance by the steps of ``sent``; the read-out after each of them, ``[steps, batch, n]``.
 
-        It is that of the last population in topological order: its spikes since the session began, or its membrane
-        potentials if it never fires (kind ``li``).
+        It is that of the network's :attr:`~neurosleep.spiking.SpikingNetwork.last` population: its spikes since the
+        session began, or its membrane potentials if it never fires (kind ``li``).
         """
 
     @abstractmethod

@@ -191,7 +191,7 @@ class TorchSession(Session, BatchSession):
     def advance(self, sent: BatchInput) -> Tensor:
         """Advance a batch by the steps of ``sent``; the read-out after each of them, ``[steps, batch, n]``."""
         (source,) = self._network.inputs
-        last = self._network.population(self._network.order[-1])
+        last = self._network.last
         if isinstance(sent, ConstantInput):
             self._hold(source.name, sent.values.to(self._device, self._dtype))
         said = torch.empty(sent.steps, self._batch, last.size, dtype=self._dtype, device=self._device)

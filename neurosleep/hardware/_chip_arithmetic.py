@@ -1,0 +1,68 @@
+"""A profile's numbers as the arithmetic of the engine, and what of a network's dynamics a chip has."""
+
+from __future__ import annotations
+
+import math
+from typing import cast
+
+import torch
+from torch import Tensor
+
+from neurosleep.hardware._arithmetic import Arithmetic, DecayKind
+from neurosleep.hardware._profile import HardwareProfile
+from neurosleep.hardware._registers import Overflow, Register
+from neurosleep.hardware._rounding import Rounding
+
+__all__ = ["DECAYS", "arithmetic_of", "chip_decay", "is_float"]
+
+#: Kinds of decay in a profile, and those of the engine.
+DECAYS: dict[str, DecayKind] = {"multiplicative_integer": "integer", "power_of_two": "shift", "none": "none"}
+
+
+def is_float(profile: HardwareProfile) -> bool:
+    """Whether the profile computes in floating point throughout."""
+    return profile.weights.sign_scheme == "float" and profile.decay.kind == "float"
+
+
+def arithmetic_of(profile: HardwareProfile) -> Arithmetic:
+    """Registers and decays of a profile; a register that overflows in an unpublished way saturates."""
+    membrane, current, decay = profile.membrane, profile.current, profile.decay
+    assert membrane.bits is not None and decay.kind is not None
+    saturates = membrane.overflow in (None, "saturate")
+    return Arithmetic(
+        membrane=Register(
+            membrane.bits,
+            membrane.signed is not False,
+            cast(Overflow, membrane.overflow or "saturate"),
+            membrane.clamp_min if saturates else None,
+            membrane.clamp_max if saturates else None,
+        ),
+        current=None
+        if current is None or current.bits is None
+        else Register(current.bits, overflow=cast(Overflow, current.overflow or "saturate")),
+        accumulator=None
+        if current is None or current.accumulator_bits is None
+        else Register(current.accumulator_bits, overflow=cast(Overflow, current.overflow or "saturate")),
+        decay=DECAYS[decay.kind],
+        denominator=decay.denominator or 1,
+        rounding=cast(Rounding, decay.rounding or "toward_zero"),
+        payload_bits=profile.spike.payload_bits or 0,
+    )
+
+
+def chip_decay(profile: HardwareProfile, factor: Tensor, *, current: bool) -> Tensor:
+    """The factors per step nearest to ``factor`` that the chip has; NaN where it has none near."""
+    decay = profile.decay
+    factor = factor.to(torch.float64)
+    if decay.kind == "multiplicative_integer":
+        assert decay.denominator is not None
+        offset = (decay.current_offset if current else decay.voltage_offset) or 0
+        register = torch.round((1 - factor) * decay.denominator - offset)
+        register = register.clamp(decay.min or 0, decay.denominator if decay.max is None else decay.max)
+        return 1 - (register + offset) / decay.denominator
+    if decay.kind == "power_of_two":
+        # tau / dt = -1 / ln(factor); a factor of 1 has no shift, one of 0 is a shift by nothing.
+        steps = torch.where(factor > 0, -1 / torch.log(factor.clamp(1e-300, 1 - 2.0**-53)), torch.ones_like(factor))
+        shift = torch.round(torch.log2(steps)).clamp_min(0)
+        return torch.where(factor < 1, 1 - 2.0**-shift, torch.full_like(factor, math.nan))
+    return torch.where(factor == 1, factor, torch.full_like(factor, math.nan))

@@ -1,0 +1,119 @@
+"""Whether a chip has a network's dynamics: its neurons, resets, decays, delays and biases."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from neurosleep.hardware._chip_arithmetic import chip_decay, is_float
+from neurosleep.hardware._mapping_report import MappingFinding, exceeds
+from neurosleep.hardware._profile import HardwareProfile
+from neurosleep.spiking import Population, SpikingNetwork
+
+__all__ = ["check_dynamics"]
+
+
+def _tensor(value: float | Tensor) -> Tensor:
+    return torch.as_tensor(value, dtype=torch.float64)
+
+
+def check_dynamics(network: SpikingNetwork, profile: HardwareProfile) -> list[MappingFinding]:
+    """Everything in ``network`` that the chip cannot do, and what of it the profile does not say."""
+    found = [finding for p in network.layers for finding in _population(p, profile)]
+    most = profile.delay.max_steps
+    for q in network.projections:
+        own = network.population(q.source).kind != "input"
+        latency = (profile.delay.latency_steps or 0) if own else 0
+        if isinstance(most, int) and q.delay - latency > most:
+            what = f"the delay from {q.source!r} is too long"
+            found.append(exceeds(q.target, "delay.max_steps", q.delay, most + latency, "structural", what=what))
+    if profile.capacity.packing.recurrent is False:
+        place = {name: k for k, name in enumerate(network.order)}
+        for q in network.projections:
+            if place[q.source] >= place[q.target]:
+                what = f"feedback from {q.source!r}"
+                found.append(
+                    exceeds(q.target, "capacity.packing.recurrent", "feedback", "none", "structural", what=what)
+                )
+    step = profile.time.step_s
+    if step is not None and not profile.time.step_free and step != network.dt:
+        text = f"a step is {network.dt:g} s in the network, and taken as {step:g} s on the chip"
+        found.append(MappingFinding("note", "", text))
+    unknown = [
+        key for key in profile.unpublished if key.partition(".")[0] in ("threshold", "membrane", "weights", "bias")
+    ]
+    if unknown and not is_float(profile):
+        found.append(MappingFinding("note", "", f"not published, and so not limited: {', '.join(unknown)}"))
+    return found
+
+
+def _population(p: Population, profile: HardwareProfile) -> list[MappingFinding]:
+    found = []
+
+    def lacks(limit: str, needed: str, available: str, what: str, hint: str | None = None) -> None:
+        found.append(exceeds(p.name, limit, needed, available, "structural", what=what, hint=hint))
+
+    exact = is_float(profile)
+    if not exact and p.kind == "relay":
+        lacks(
+            "spike.payload_bits", "graded sums", "spikes", "a relay passes on sums", "fold pooling into the next layer"
+        )
+        return found
+    if p.kind in ("lif", "cuba_lif"):
+        _reset(p, profile, lacks)
+        _refractory(p, profile, found)
+        if not exact and bool((_tensor(p.threshold) < _tensor(p.leak)).any()):
+            lacks("threshold", "a negative one", ">= 0", "the leak value lies above the threshold")
+    if exact:
+        return found
+    if profile.current is None and bool(_tensor(p.synaptic_decay).any()):
+        lacks("current", "a synaptic current", "none", "the neurons have a synaptic current")
+    decays = [("decay", p.decay, False)]
+    if profile.current is not None:
+        decays.append(("synaptic_decay", p.synaptic_decay, True))
+    for key, value, current in decays:
+        missing = torch.isnan(chip_decay(profile, _tensor(value), current=current))
+        if bool(missing.any()):
+            wanted = float(_tensor(value)[missing].reshape(-1)[0])
+            kind = str(profile.decay.kind)
+            lacks("decay.kind", f"{wanted:g} a step", kind, f"the chip has no such {key}")
+    if profile.bias.supported is False and bool(_tensor(p.bias).any()):
+        lacks("bias.supported", "a bias", "none", "the neurons have a bias")
+    return found
+
+
+def _reset(p: Population, profile: HardwareProfile, lacks: object) -> None:
+    assert callable(lacks)
+    modes = profile.reset.modes or ()
+    there = ", ".join(modes)
+    if p.reset_time != "same":
+        lacks("reset.modes", f"reset_time {p.reset_time}", there, "the reset comes later than the spike")
+    if p.reset == "subtract":
+        if "subtract_threshold" not in modes:
+            hint = "convert(..., reset='to_value') makes a network that resets to 0"
+            lacks("reset.modes", "subtract_threshold", there, "the reset subtracts", hint)
+        elif (
+            p.amount is not None
+            and not is_float(profile)
+            and not bool((_tensor(p.amount) == _tensor(p.threshold)).all())
+        ):
+            lacks("reset.modes", "another amount", "the threshold", "the reset subtracts another amount")
+        return
+    at_zero = bool((_tensor(p.reset_value) == _tensor(p.leak)).all())
+    if not ("to_value" in modes or ("to_zero" in modes and at_zero)):
+        needed = "to_zero" if at_zero else "to_value"
+        lacks("reset.modes", needed, there, "the reset goes to a value" if not at_zero else "the reset goes to 0")
+
+
+def _refractory(p: Population, profile: HardwareProfile, found: list[MappingFinding]) -> None:
+    if p.refractory == 0 or is_float(profile):
+        return
+    # Where the fewest steps are 1, the spike's own step is counted.
+    own, most = profile.reset.refractory_steps_min or 0, profile.reset.refractory_steps_max
+    needed, key = p.refractory + own, "reset.refractory_steps_max"
+    if most is None or needed > most:
+        what = "refractoriness is too long" if most is not None else "the profile states no refractoriness"
+        found.append(exceeds(p.name, key, needed, most if most is not None else 0, "structural", what=what))
+    if p.while_refractory == "integrate":
+        what = "refractory neurons go on integrating"
+        found.append(exceeds(p.name, "reset", "integrate", "hold", "structural", what=what))

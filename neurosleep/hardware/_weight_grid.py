@@ -1,0 +1,74 @@
+"""The whole numbers that weights may be on a chip, the scale that brings weights onto them, and what is lost."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from neurosleep.hardware._profile import Weights
+from neurosleep.hardware._rounding import Rounding, round_values
+
+__all__ = ["OnGrid", "WeightGrid", "weight_grid"]
+
+
+@dataclass(frozen=True)
+class WeightGrid:
+    """Multiples of ``step`` from ``low`` to ``high``, shifted left by ``shift`` bits where they reach a neuron."""
+
+    low: int
+    high: int
+    step: int
+    shift: int
+    bits: int
+
+    def largest_scale(self, weights: Tensor) -> float:
+        """The largest factor that keeps ``weights`` within the grid; infinity if all are zero."""
+        if weights.numel() == 0:
+            return math.inf
+        high, low = float(weights.max()), float(weights.min())
+        above = math.inf if high <= 0 else self.high / high
+        below = math.inf if low >= 0 else self.low / low
+        return min(above, below)
+
+    def place(self, weights: Tensor, scale: float, rounding: Rounding, generator: torch.Generator | None) -> OnGrid:
+        """Weights times ``scale``, rounded to the grid and cut off at its ends."""
+        whole = round_values(weights * scale / self.step, rounding, generator) * self.step
+        placed = whole.clamp(self.low, self.high)
+        back = placed / scale
+        norm = float(weights.norm())
+        return OnGrid(
+            placed,
+            int((whole != placed).sum()),
+            int(((placed == 0) & (weights != 0)).sum()),
+            float((back - weights).norm()) / norm if norm > 0 else None,
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class OnGrid:
+    """Mantissas, how many were cut off, how many became 0, and the relative error of the whole."""
+
+    mantissas: Tensor
+    saturated: int
+    zeroed: int
+    error: float | None
+
+
+def weight_grid(stated: Weights, weights: Tensor, exponent: int = 0) -> WeightGrid:
+    """The grid for one group of synapses.
+
+    With ``group_mode`` a group of one sign needs no bit for it: it has the whole numbers of ``bits`` bits on one side.
+    """
+    assert stated.bits is not None and stated.mantissa_step is not None
+    assert stated.mantissa_min is not None and stated.mantissa_max is not None
+    low, high, step = stated.mantissa_min, stated.mantissa_max, stated.mantissa_step
+    if stated.sign_scheme == "group_mode":
+        most = (1 << stated.bits) - 1
+        if not (weights < 0).any():
+            low, high, step = 0, most, 1
+        elif not (weights > 0).any():
+            low, high, step = -most, 0, 1
+    return WeightGrid(low, high, step, (stated.base_shift_bits or 0) + exponent, stated.bits)
