@@ -469,6 +469,7 @@ def map_network(
     recipe: Annotated[str | None, typer.Option(help="How an awake network is scaled; else percentile.")] = None,
     approximate: Annotated[bool, typer.Option("--approximate", help="Average in place of max-pooling.")] = False,
     external_data: Annotated[Path | None, typer.Option(help="Second file that holds an ONNX file's weights.")] = None,
+    steps: Annotated[int, typer.Option(help="How long the network will run at a stretch.")] = 100,
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
@@ -476,8 +477,17 @@ def map_network(
     with _user_errors(as_json):
         from neurosleep.hardware import map_file
 
-        given = {"calibration": calibration, "recipe": recipe, "external_data": external_data}
-        found = map_file(model, profile, rounding=rounding, seed=seed, approximate=approximate, **given)  # type: ignore[arg-type]
+        found = map_file(
+            model,
+            profile,
+            rounding=rounding,
+            seed=seed,
+            steps=steps,
+            calibration=calibration,
+            recipe=recipe,
+            external_data=external_data,
+            approximate=approximate,
+        )
 
         def show(result: dict[str, Any]) -> None:
             rows = [

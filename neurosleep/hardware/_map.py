@@ -9,7 +9,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from neurosleep.errors import UnsupportedError, unknown_name
+from neurosleep.errors import SettingsError, UnsupportedError, unknown_name
 from neurosleep.functional import torch_generator
 from neurosleep.hardware._chip_arithmetic import DECAYS, arithmetic_of, chip_decay, is_float
 from neurosleep.hardware._dynamics import check_dynamics
@@ -30,6 +30,8 @@ from neurosleep.spiking import Population, Projection, SpikingNetwork
 
 __all__ = ["map_to"]
 
+# The part of the strongest possible input that an integrator is expected to get, step after step.
+_ACTIVE = 0.25
 # A threshold whose rounding changes it by more than this is worth a finding.
 _COARSE = 1 / 128
 
@@ -41,6 +43,7 @@ def map_to(
     *,
     rounding: Rounding | None = None,
     seed: int = 0,
+    steps: int = 100,
     strict: bool = True,
 ) -> tuple[MappedNetwork, MappingReport]:
     r"""The network as a chip would hold it, and a report of what was changed and what does not fit.
@@ -62,6 +65,10 @@ def map_to(
         How weights are rounded (None: as the profile says). ``stochastic`` draws from ``seed``.
     seed:
         Of stochastic rounding.
+    steps:
+        How long the network will run at a stretch. Integrators (kind ``li``), which gather their input, get a scale at
+        which so many steps of a quarter of the strongest possible input do not overflow. The engine ``fixed`` counts
+        what overflows all the same.
     strict:
         Whether what exceeds the chip's capacity raises. If not, the report says it, and the network is as it would be
         on a chip that is large enough.
@@ -86,6 +93,8 @@ def map_to(
     """
     if isinstance(profile, str):
         profile = load_profile(profile)
+    if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:
+        raise SettingsError(f"The number of steps is {steps!r}.", expected="a whole number of at least 1")
     if rounding is not None and rounding not in ROUNDINGS:
         raise unknown_name("rounding", str(rounding), ROUNDINGS)
     exact = is_float(profile)
@@ -95,7 +104,7 @@ def map_to(
     findings = check_dynamics(network, profile)
     if any(finding.level == "error" for finding in findings):
         raise refuse(profile.id, findings)
-    mapping = _Floats(network, profile) if exact else _Integers(network, profile, rounding, seed)
+    mapping = _Floats(network, profile) if exact else _Integers(network, profile, rounding, seed, steps)
     mapped, rows = mapping.network(), mapping.rows
     placement = place(mapped, profile, profile.weights.bits or 64)
     findings += [*mapping.findings, *placement.findings]
@@ -184,8 +193,10 @@ class _Floats:
 class _Integers:
     """A profile of whole numbers."""
 
-    def __init__(self, network: SpikingNetwork, profile: HardwareProfile, rounding: Rounding | None, seed: int) -> None:
-        self._network, self._profile, self._seed = network, profile, seed
+    def __init__(
+        self, network: SpikingNetwork, profile: HardwareProfile, rounding: Rounding | None, seed: int, steps: int
+    ) -> None:
+        self._network, self._profile, self._seed, self._steps = network, profile, seed, steps
         self._rounding = cast(Rounding, rounding or profile.weights.rounding)
         self.findings: list[MappingFinding] = []
         self.rows: list[LayerReport] = []
@@ -242,8 +253,28 @@ class _Integers:
                     limits.append(self._threshold_most() / highest)
         if (largest := float(self._bias(p).abs().max())) > 0:
             limits.append(self._bias_most() / largest)
-        limits = [limit for limit in limits if math.isfinite(limit)]
-        return min(limits) if limits else float(unit)
+        found = min((limit for limit in limits if math.isfinite(limit)), default=float(unit))
+        if p.kind == "li" and (room := self._room(p)) < found:
+            text = f"its scale is {found / room:.1f} times smaller, so that {self._steps} steps do not overflow"
+            self._note(p.name, "note", text)
+            return room
+        return found
+
+    def _room(self, p: Population) -> float:
+        """The largest factor at which an integrator's potential stays within its register."""
+        gathered = torch.zeros(p.size, dtype=torch.float64), torch.zeros(p.size, dtype=torch.float64)
+        for k in self._network.incoming(p.name):
+            rows = self._weights[k].flatten(1) if self._weights[k].ndim > 1 else self._weights[k].reshape(1, 1)
+            for sign, total in zip((1, -1), gathered, strict=True):
+                sums = (sign * rows).clamp_min(0).sum(1)
+                # Rows of a convolution are channels, each of them many neurons.
+                total += sums.repeat_interleave(p.size // len(sums))
+        # What is left after so many steps of 1, each decayed since, times the gain of a synaptic current.
+        decay, current = (_tensor(d).expand(p.size) for d in (p.decay, p.synaptic_decay))
+        time = torch.where(decay < 1, (1 - decay**self._steps) / (1 - decay).clamp_min(1e-300), float(self._steps))
+        strongest = (_ACTIVE * torch.maximum(*gathered) / (1 - current) + self._bias(p).abs()) * time
+        highest = float(strongest.max())
+        return arithmetic_of(self._profile).membrane.high / highest if highest > 0 else math.inf
 
     def _threshold_most(self) -> int:
         t, m = self._profile.threshold, self._profile.membrane

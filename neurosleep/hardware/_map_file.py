@@ -22,6 +22,7 @@ def map_file(
     *,
     rounding: str | None = None,
     seed: int = 0,
+    steps: int = 100,
     calibration: str | Path | None = None,
     recipe: str | None = None,
     external_data: str | Path | None = None,
@@ -36,7 +37,7 @@ def map_file(
     ----------
     model, calibration, recipe, external_data, approximate:
         As for ``neurosleep convert``.
-    profile, rounding, seed:
+    profile, rounding, seed, steps:
         As for :func:`~neurosleep.map_to`.
 
     Returns
@@ -62,7 +63,8 @@ def map_file(
         approximate=approximate,
         reset=cast("Reset | None", reset),
     )
-    _, report = map_to(network, profile, rounding=cast("Rounding | None", rounding), seed=seed, strict=False)
+    way = cast("Rounding | None", rounding)
+    _, report = map_to(network, profile, rounding=way, seed=seed, steps=steps, strict=False)
     found = report.to_json()
     if reset is not None:
         text = "neurons reset to 0: the chip has no reset that subtracts the threshold"

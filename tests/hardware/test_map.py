@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 import neurosleep as ns
 from neurosleep.cli.app import app
 from neurosleep.data import load_dataset, to_float
-from neurosleep.errors import MappingError, UnknownNameError, UnsupportedError
+from neurosleep.errors import MappingError, SettingsError, UnknownNameError, UnsupportedError
 from neurosleep.hardware import HardwareProfile, MappingReport, profile_names
 from neurosleep.spiking import Population, Projection, SpikingNetwork, get_engine
 
@@ -42,7 +42,7 @@ def chain(*sizes: int, seed: int = 0, scale: float = 1.0, **more: Any) -> Spikin
 
 def changed(profile: str, **tables: dict[str, Any]) -> HardwareProfile:
     """A profile with other values in some tables."""
-    found = ns.load_profile(profile)
+    found: HardwareProfile = ns.load_profile(profile)
     return dataclasses.replace(
         found, **{name: dataclasses.replace(getattr(found, name), **keys) for name, keys in tables.items()}
     )
@@ -137,15 +137,16 @@ def test_ideal_is_the_network_itself() -> None:
     assert found.counts["output"].sum() > 0
 
 
-@pytest.mark.parametrize("profile", INTEGERS)
-def test_spikes_are_those_of_the_network_up_to_rounding(profile: str) -> None:
+# Loihi 2 publishes no shift of its weights: its thresholds, in steps of 64, are then coarse.
+@pytest.mark.parametrize(("profile", "share"), [("loihi1", 0.05), ("loihi2", 0.3), ("generic_int8", 0.05)])
+def test_spikes_are_those_of_the_network_up_to_rounding(profile: str, share: float) -> None:
     network = chain(20, 30, 10, decay=0.95, leak=0.25, reset_value=0.25, threshold=3.0, bias=0.05)
     mapped, report = ns.map_to(network, profile)
     found = ns.simulate(mapped, spikes(2000, 20), engine="fixed").counts
     expected = ns.simulate(network, spikes(2000, 20), engine="reference").counts
     for name in ("hidden1", "output"):
         assert expected[name].sum() > 500
-        assert abs(found[name] - expected[name]).sum() < 0.05 * expected[name].sum()
+        assert abs(found[name] - expected[name]).sum() < share * expected[name].sum()
     assert report.fits
 
 
@@ -405,6 +406,24 @@ def test_thresholds_that_become_coarse_and_sums_that_may_wrap_are_said() -> None
     assert any("overflow: wrap" in f.text for f in report.findings)
 
 
+def test_integrators_have_room() -> None:
+    network = chain(50, 40, 5, seed=2)
+    read_out = Population("output", "li", (5,))
+    network = dataclasses.replace(network, populations=(*network.populations[:2], read_out))
+    # A quarter of the inputs that drive one unit up, in every step; inputs of a chip arrive at once.
+    alone = SpikingNetwork(
+        (Population("input", "input", (40,)), read_out), (Projection("input", "output", weight=network.weights[1]),)
+    )
+    strongest = int(network.weights[1].clamp_min(0).sum(1).argmax())
+    for steps in (100, 1000):
+        mapped, report = ns.map_to(alone, "loihi1", steps=steps)
+        assert any("do not overflow" in f.text for f in report.findings) == (steps == 1000)
+        weights = mapped.weights[0][strongest].clamp_min(0)
+        assert steps * float(weights.sum()) / 4 <= 1.02 * (2**23 - 1)
+    with pytest.raises(SettingsError, match="steps"):
+        ns.map_to(alone, "loihi1", steps=0)
+
+
 # Accuracy
 
 
@@ -419,9 +438,9 @@ def trained(dataset: str, *hidden: int, epochs: int, images: int | None = None) 
     net = nn.Sequential(*layers[:-1])
     optimiser = torch.optim.Adam(net.parameters(), 1e-3)
     for _ in range(epochs):
-        for batch in torch.randperm(len(x))[:images].split(100):
+        for batch in torch.randperm(len(x))[:images].split(100):  # type: ignore[no-untyped-call]
             optimiser.zero_grad()
-            nn.functional.cross_entropy(net(x[batch]), y[batch]).backward()
+            nn.functional.cross_entropy(net(x[batch]), y[batch]).backward()  # type: ignore[no-untyped-call]
             optimiser.step()
     return net, x, xt, yt
 
@@ -457,7 +476,7 @@ def test_accuracy_of_a_small_network(profile: str, reset: str, points: float) ->
 )
 def test_accuracy_on_mnist(profile: str, reset: str, points: float) -> None:
     net, x, xt, yt = trained("mnist", 1200, 1200, epochs=2)
-    exact, found = accuracies(net, x, xt, yt, profile, reset, 100)
+    exact, found = accuracies(net, x, xt[:2000], yt[:2000], profile, reset, 100)
     assert exact > 95
     assert abs(found - exact) <= points
 
