@@ -362,7 +362,7 @@ def test_other_errors() -> None:
     biased = changed("generic_int8", bias={"supported": False})
     assert "bias.supported" in str(refused(chain(5, 4, 3, bias=0.1), biased))
     with pytest.raises(UnknownNameError, match="rounding"):
-        ns.map_to(network, "loihi1", rounding="up")  # type: ignore[arg-type]
+        ns.map_to(network, "loihi1", rounding="up")
 
 
 def test_what_exceeds_the_capacity_is_said_without_strict() -> None:
