@@ -1,6 +1,7 @@
 """Hardware: profiles of neuromorphic chips, each figure with its source, and the integers that chips compute with."""
 
 from neurosleep.hardware._arithmetic import Arithmetic
+from neurosleep.hardware._energy import Activity, count_activity, estimate_energy
 from neurosleep.hardware._findings import Finding
 from neurosleep.hardware._fixed_engine import FixedEngine
 from neurosleep.hardware._json_schema import json_schema
@@ -13,6 +14,7 @@ from neurosleep.hardware._profile import Figure, HardwareProfile, Source
 from neurosleep.hardware._registers import Register
 
 __all__ = [
+    "Activity",
     "Arithmetic",
     "Figure",
     "Finding",
@@ -24,6 +26,8 @@ __all__ = [
     "MappingReport",
     "Register",
     "Source",
+    "count_activity",
+    "estimate_energy",
     "json_schema",
     "load_profile",
     "map_file",

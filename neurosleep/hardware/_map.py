@@ -23,6 +23,7 @@ from neurosleep.hardware._mapping_report import (
     refuse,
 )
 from neurosleep.hardware._placement import place
+from neurosleep.hardware._plan import PopulationPlan
 from neurosleep.hardware._profile import HardwareProfile
 from neurosleep.hardware._rounding import ROUNDINGS, Rounding
 from neurosleep.hardware._weight_grid import weight_grid
@@ -115,7 +116,7 @@ def map_to(
     return mapped, report
 
 
-def _placed(row: LayerReport, plan: Any) -> LayerReport:
+def _placed(row: LayerReport, plan: PopulationPlan) -> LayerReport:
     return dataclasses.replace(
         row,
         cores=plan.cores,

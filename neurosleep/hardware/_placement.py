@@ -3,36 +3,18 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
+from neurosleep.hardware._kernel_cores import place_layers
 from neurosleep.hardware._loihi_cores import axon_bits
 from neurosleep.hardware._mapping_report import MappingFinding, exceeds
+from neurosleep.hardware._plan import Placement, PopulationPlan
 from neurosleep.hardware._profile import HardwareProfile
 from neurosleep.spiking import Projection, SpikingNetwork
 
-__all__ = ["Placement", "PopulationPlan", "place"]
+__all__ = ["place"]
 
 # Cores of one population change how many a population before it needs; this often is enough for any chain.
 _ROUNDS = 50
-
-
-@dataclass(frozen=True)
-class PopulationPlan:
-    """Cores of one population, neurons and synapse memory (bits) of the fullest, input axons of each."""
-
-    cores: int | None
-    neurons_per_core: int | None
-    memory_bits: int | None
-    in_axons: int
-
-
-@dataclass(frozen=True)
-class Placement:
-    """Plans by population, cores in all (None: the profile has no model of them), and what does not fit."""
-
-    plans: dict[str, PopulationPlan]
-    cores: int | None
-    findings: tuple[MappingFinding, ...]
 
 
 def _fan_in(network: SpikingNetwork, projection: Projection) -> int:
@@ -130,6 +112,8 @@ def place(network: SpikingNetwork, profile: HardwareProfile, bits: int) -> Place
     core that a neuron's spikes go to.
     """
     capacity = profile.capacity
+    if capacity.packing.model == "kernel":
+        return place_layers(network, profile, bits)
     populations = [_Population(network, p.name, profile, bits) for p in network.layers]
     findings = [f for p in populations for f in _fan_findings(p)]
     if capacity.packing.model in (None, "unlimited"):

@@ -20,7 +20,8 @@ import neurosleep as ns
 from neurosleep.cli.app import app
 from neurosleep.data import load_dataset, to_float
 from neurosleep.errors import MappingError, SettingsError, UnknownNameError, UnsupportedError
-from neurosleep.hardware import HardwareProfile, MappingReport, profile_names
+from neurosleep.hardware import HardwareProfile, MappingReport, count_activity, profile_names
+from neurosleep.hardware._kernel_cores import match
 from neurosleep.spiking import Population, Projection, SpikingNetwork, get_engine
 
 INTEGERS = ("loihi1", "loihi2", "generic_int8")
@@ -246,6 +247,73 @@ def test_a_neurons_spikes_go_to_so_many_cores_at_most() -> None:
     assert [(r.cores, r.neurons_per_core) for r in report.layers] == [(20, 5), (9, 10)]
     _, report = ns.map_to(network, changed("loihi1", capacity={"cores_per_chip": 3, "neurons_per_core": 10}))
     assert any("19 cores take 7 chips" in f.text for f in report.findings) and report.fits
+
+
+def test_layers_on_the_cores_of_speck() -> None:
+    generator = torch.Generator().manual_seed(0)
+
+    def convolution(*channels: int, size: int = 8) -> SpikingNetwork:
+        populations = [Population("input", "input", (channels[0], size, size))]
+        for k, n in enumerate(channels[1:]):
+            populations.append(Population(f"c{k}", "lif", (n, size, size), reset="subtract"))
+        return SpikingNetwork(
+            tuple(populations),
+            tuple(
+                Projection(
+                    a.name,
+                    b.name,
+                    "conv",
+                    torch.randn(b.shape[0], a.shape[0], 3, 3, generator=generator, dtype=torch.float64),
+                    options=(("padding", 1),),
+                )
+                for a, b in itertools.pairwise(populations)
+            ),
+        )
+
+    _, report = ns.map_to(convolution(1, 16, 32), "speck2f")
+    assert [row.memory_bits for row in report.layers] == [1 * 16 * 16 * 8, 16 * 16 * 32 * 8]
+    assert (report.cores, report.fits) == (2, True)
+    # Three layers need the two cores with the largest kernel memories: 64 x 2^4 x 64 words.
+    error = refused(convolution(2, *(64,) * 4), "speck2f")
+    assert {(f.layer, f.limit) for f in error.findings if f.level == "error"} == {("c3", "cores_per_chip")}
+    error = refused(convolution(2, 128, 128), "speck2f")
+    assert [(f.layer, f.needed, f.available) for f in error.findings if f.level == "error"] == [
+        ("c1", 128 * 16 * 128, 65536)
+    ]
+    # Neurons fit on the cores with small kernel memories only.
+    error = refused(convolution(32, 40, size=40), "speck2f")
+    assert [(f.limit, f.needed, f.available) for f in error.findings if f.level == "error"] == [
+        ("packing.kernel_words_per_core", 32 * 16 * 64, 16384)
+    ]
+    error = refused(convolution(1, 1, size=65), "speck2f")
+    assert {f.limit for f in error.findings if f.level == "error"} == {"packing.output_size_max"}
+
+
+@given(st.dictionaries(st.integers(0, 7).map(str), st.lists(st.integers(0, 6), unique=True)))
+def test_as_many_layers_as_possible_get_a_core(fits: dict[str, list[int]]) -> None:
+    found = match(fits)
+    assert all(core in fits[layer] for layer, core in found.items())
+    assert len(set(found.values())) == len(found)
+    names = list(fits)
+
+    def best(k: int, taken: frozenset[int]) -> int:
+        if k == len(names):
+            return 0
+        return max([best(k + 1, taken), *(1 + best(k + 1, taken | {c}) for c in fits[names[k]] if c not in taken)])
+
+    assert len(found) == best(0, frozenset())
+
+
+def test_activity_of_a_recording() -> None:
+    network = chain(5, 4, 3)
+    weights = [w.clone() for w in network.weights]
+    weights[0][:, 0] = 0
+    mapped, _ = ns.map_to(network.with_weights(weights), "loihi1")
+    recording = ns.simulate(mapped, spikes(100, 5), engine="fixed")
+    found = count_activity(mapped, recording)
+    expected = 4 * recording.counts["input"][1:].sum() + 3 * recording.counts["hidden1"].sum()
+    assert found.synaptic_events == expected > 0
+    assert (found.active_updates, found.seconds) == (700, 0.1)
 
 
 def refused(network: SpikingNetwork, profile: str | HardwareProfile) -> MappingError:

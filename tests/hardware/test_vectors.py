@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import pytest
 import torch
 
 from neurosleep.errors import SettingsError
+from neurosleep.hardware import Activity, estimate_energy, load_profile
 from neurosleep.hardware._brainscales import split_rows
 from neurosleep.hardware._decay import decay_by_integer, decay_by_shift, decay_integer, shift_of_time_constant
 from neurosleep.hardware._loihi import (
@@ -364,6 +366,37 @@ def test_spinnaker(shift: int, half: int, tenth: int, largest: float) -> None:
 def test_spinnaker_shift() -> None:
     assert [ring_buffer_shift(x) for x in (0.3, 1, 5, 8)] == [1, 1, 4, 4]
     assert ring_buffer_shift(5, signed_plastic=True) == 5
+
+
+# 6.16
+
+
+def test_energy_of_loihi() -> None:
+    found = estimate_energy(load_profile("loihi1").energy, Activity(1e6, 2e4, 8e4, 1.0))
+    micro = {key: None if joules is None else round(joules * 1e6, 2) for key, joules in found.items()}
+    assert micro == {"synaptic": 23.6, "all_updates": 35.2, "active_and_inactive": 29.38, "with_static": None}
+
+
+@pytest.mark.parametrize(
+    ("rate", "marginal", "whole"), [(11.58, 68.0, 40.4), (20.07, 70.6, 70.0), (95.93, 94.0, 334.8)]
+)
+def test_energy_of_truenorth(rate: float, marginal: float, whole: float) -> None:
+    energy, activity = load_profile("truenorth").energy, Activity(2**20 * 128 * rate, seconds=1.0)
+    found = estimate_energy(energy, activity)["with_static"]
+    assert found is not None and round(found * 1e3, 1) == marginal
+    # The chip's average at one rate, at others.
+    average = dataclasses.replace(energy, synop_pj=26.0, synop_includes_static=True)
+    by_average = estimate_energy(average, activity)
+    assert by_average["synaptic"] is not None and round(by_average["synaptic"] * 1e3, 1) == whole
+    assert by_average["with_static"] is None
+
+
+def test_energy_without_events_and_without_coefficients() -> None:
+    silent = estimate_energy(load_profile("truenorth").energy, Activity(0, seconds=1.0))["with_static"]
+    assert silent is not None and round(silent * 1e3, 9) == 64.4
+    for name in ("ideal", "generic_int8", "loihi2"):
+        found = estimate_energy(load_profile(name).energy, Activity(1e6, 1e5, 0, 1.0))
+        assert set(found.values()) == {None}
 
 
 def test_registers() -> None:
