@@ -436,11 +436,14 @@ def results(
 @app.command()
 def convert(
     model: Annotated[Path, typer.Argument(help="File of a network: .onnx, .nir, .safetensors.")],
-    to: Annotated[str, typer.Option(help="What to make of it: snn, nir, onnx.")],
-    out: Annotated[Path, typer.Option(help="File to write.")],
+    to: Annotated[str, typer.Option(help="What to make of it: snn, nir, onnx, snntorch, norse.")],
+    out: Annotated[Path, typer.Option(help="File to write; for snntorch and norse a folder.")],
     calibration: Annotated[Path | None, typer.Option(help="Images (.npy, .npz) for an awake network's scale.")] = None,
     recipe: Annotated[str | None, typer.Option(help="How an awake network is scaled; else percentile.")] = None,
     approximate: Annotated[bool, typer.Option("--approximate", help="Average in place of max-pooling.")] = False,
+    inexact: Annotated[
+        bool, typer.Option("--inexact", help="The nearest of what snnTorch or Norse cannot express.")
+    ] = False,
     external_data: Annotated[Path | None, typer.Option(help="Second file that holds an ONNX file's weights.")] = None,
     as_json: Json = False,
 ) -> None:
@@ -449,7 +452,7 @@ def convert(
         from neurosleep.exchange import convert_file
 
         given = {"calibration": calibration, "recipe": recipe, "external_data": external_data}
-        found = convert_file(model, to=to, out=out, approximate=approximate, **given)  # type: ignore[arg-type]
+        found = convert_file(model, to=to, out=out, approximate=approximate, inexact=inexact, **given)  # type: ignore[arg-type]
 
         def show(result: dict[str, Any]) -> None:
             rows = [(layer["name"], layer["kind"], _layer_size(layer)) for layer in result["layers"]]

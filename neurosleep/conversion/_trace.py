@@ -18,7 +18,19 @@ from neurosleep.networks import MLP
 from neurosleep.spiking import Projection
 from neurosleep.spiking.geometry import output_shape
 
-__all__ = ["MAXPOOLS", "MaxPool", "Plan", "PlannedPopulation", "Term", "activations", "trace"]
+__all__ = [
+    "MAXPOOLS",
+    "MaxPool",
+    "Plan",
+    "PlannedPopulation",
+    "Shapes",
+    "Sum",
+    "Term",
+    "Tracer",
+    "Value",
+    "activations",
+    "trace",
+]
 
 MaxPool = Literal["refuse", "approximate"]
 MAXPOOLS: tuple[str, ...] = get_args(MaxPool)
@@ -70,7 +82,7 @@ class Plan:
 
 
 @dataclass
-class _Value:
+class Value:
     """A tensor of the model: ``factor`` times what ``population`` sends."""
 
     population: str
@@ -78,7 +90,7 @@ class _Value:
 
 
 @dataclass
-class _Sum:
+class Sum:
     """A tensor of the model that no population sends yet."""
 
     shape: tuple[int, ...]
@@ -133,7 +145,7 @@ class _Chain(nn.Module):
         return x
 
 
-class _Shapes(fx.Interpreter):
+class Shapes(fx.Interpreter):
     """Runs the traced module and keeps the shape of every tensor, and whether it is the same batch still."""
 
     def __init__(self, module: fx.GraphModule) -> None:
@@ -185,11 +197,13 @@ def _padding(layer: nn.Conv1d | nn.Conv2d) -> tuple[int, ...] | None:
     return None if any(n % 2 for n in both) else tuple(n // 2 for n in both)
 
 
-class _Tracer:
+class Tracer:
+    """Goes through a traced module and makes populations and terms of it."""
+
     def __init__(self, module: fx.GraphModule, shapes: dict[str, tuple[int, ...]], maxpool: MaxPool) -> None:
         self._module, self._shapes, self._maxpool = module, shapes, maxpool
         self._modules = dict(module.named_modules())
-        self._values: dict[fx.Node, _Value | _Sum] = {}
+        self._values: dict[fx.Node, Value | Sum] = {}
         self._names = {"input", "output"}
         self.populations: list[PlannedPopulation] = []
         self.became: list[tuple[str, str]] = []
@@ -203,7 +217,7 @@ class _Tracer:
         name = node.target if isinstance(node.target, str) else getattr(node.target, "__name__", str(node.target))
         return f"The operation {name!r} at {node.name!r}"
 
-    def _refuse(self, node: fx.Node, why: str, expected: str = _EXPECTED, hint: str | None = None) -> ConversionError:
+    def _refuse(self, node: fx.Node, why: str, expected: str = _EXPECTED, hint: str | None = None) -> NeurosleepError:
         return ConversionError(f"{self._place(node)} {why}", expected=expected, hint=hint)
 
     def _unique(self, name: str) -> str:
@@ -213,60 +227,65 @@ class _Tracer:
         self._names.add(found)
         return found
 
-    def _add(self, kind: Literal["lif", "relay", "output"], total: _Sum, node: fx.Node) -> _Value:
+    def _add(self, kind: Literal["lif", "relay", "output"], total: Sum, node: fx.Node) -> Value:
         name = "output" if kind == "output" else self._unique(total.name)
         self.populations.append(PlannedPopulation(name, kind, total.shape, tuple(total.terms), total.bias, node.name))
         self._shape_of[name] = total.shape
-        return _Value(name)
+        return Value(name)
 
-    def _get(self, node: Any, user: fx.Node) -> _Value | _Sum:
+    def _get(self, node: Any, user: fx.Node) -> Value | Sum:
         if not isinstance(node, fx.Node) or node not in self._values:
             raise self._refuse(user, "works on something other than what the layers before it compute.")
         return self._values[node]
 
-    def _value(self, node: Any, user: fx.Node) -> _Value:
+    def _value(self, node: Any, user: fx.Node) -> Value:
         """The tensor of ``node`` as something that a population sends; a relay is made where none does."""
         found = self._get(node, user)
-        if isinstance(found, _Sum):
+        if isinstance(found, Sum):
             found = self._values[node] = self._add("relay", found, node)
         return found
 
-    def _grid(self, node: Any, user: fx.Node) -> _Value:
+    def _grid(self, node: Any, user: fx.Node) -> Value:
         """The same, from a population whose shape is that of the tensor."""
         found, shape = self._value(node, user), self._shapes[node.name][1:]
         if self._shape_of[found.population] == shape:
             return found
-        total = _Sum(shape, user.name + "_grid", [Term(found.population, "flatten", found.factor)])
+        total = Sum(shape, user.name + "_grid", [Term(found.population, "flatten", found.factor)])
         return self._add("relay", total, node)
 
-    def _as_sum(self, node: Any, user: fx.Node) -> _Sum:
+    def _as_sum(self, node: Any, user: fx.Node) -> Sum:
         found = self._get(node, user)
-        if isinstance(found, _Value):
+        if isinstance(found, Value):
             shape = self._shapes[node.name][1:]
             kind: Literal["flatten", "identity"] = (
                 "identity" if shape == self._shape_of[found.population] else "flatten"
             )
-            return _Sum(shape, user.name, [Term(found.population, kind, found.factor)])
+            return Sum(shape, user.name, [Term(found.population, kind, found.factor)])
         return found
 
     def run(self) -> None:
         for node in self._module.graph.nodes:
             if node.op == "placeholder":
-                if self._values:
-                    raise ConversionError(
-                        f"The model takes a second input, {node.name!r}.", expected="a model of one input"
-                    )
-                self._values[node] = _Value("input")
-                self._shape_of["input"] = self._shapes[node.name][1:]
+                self._input(node)
             elif node.op == "output":
                 self._finish(node)
-            elif node.op == "get_attr" or (node.name not in self._shapes):
-                continue  # sizes and constants; who uses them as a tensor is refused
+            elif self._no_tensor(node):
+                continue  # who uses it as a tensor is refused
             else:
                 found = self._operation(node)
-                if isinstance(found, _Sum) and len(node.users) > 1:
+                if isinstance(found, Sum) and len(node.users) > 1:
                     found = self._add("relay", found, node)
                 self._values[node] = found
+
+    def _no_tensor(self, node: fx.Node) -> bool:
+        """Whether ``node`` is a size or a constant."""
+        return node.op == "get_attr" or node.name not in self._shapes
+
+    def _input(self, node: fx.Node) -> None:
+        if self._values:
+            raise ConversionError(f"The model takes a second input, {node.name!r}.", expected="a model of one input")
+        self._values[node] = Value("input")
+        self._shape_of["input"] = self._shapes[node.name][1:]
 
     def _finish(self, node: fx.Node) -> None:
         result = node.args[0]
@@ -274,13 +293,13 @@ class _Tracer:
             raise ConversionError("The model returns more than one tensor.", expected="one tensor [batch, ...]")
         found = self._get(result, node)
         spiking = {p.name for p in self.populations if p.kind == "lif"}
-        if isinstance(found, _Value) and found.population in spiking:
+        if isinstance(found, Value) and found.population in spiking:
             self.output = found.population
             return
         self._add("output", self._as_sum(result, node), result)
         self.output = "output"
 
-    def _operation(self, node: fx.Node) -> _Value | _Sum:
+    def _operation(self, node: fx.Node) -> Value | Sum:
         if node.op == "call_module":
             return self._layer(node, self._modules[str(node.target)])
         target, x = node.target, node.args[0] if node.args else node.kwargs.get("input")
@@ -314,7 +333,7 @@ class _Tracer:
             return self._maximum(node, x, dict(zip(_MAX_OPTIONS, node.args[1:], strict=False)) | dict(node.kwargs))
         raise self._refuse(node, "has no spiking counterpart.")
 
-    def _layer(self, node: fx.Node, layer: nn.Module) -> _Value | _Sum:
+    def _layer(self, node: fx.Node, layer: nn.Module) -> Value | Sum:
         x = node.args[0]
         if isinstance(layer, nn.Linear | nn.Conv1d | nn.Conv2d) and type(layer).__module__.startswith("torch.nn"):
             return self._weighted(node, x, layer)
@@ -337,7 +356,7 @@ class _Tracer:
         hint = next((hint for kinds, hint in _HINTS if isinstance(layer, kinds)), None)
         raise self._refuse(node, "has no spiking counterpart.", hint=hint)
 
-    def _weighted(self, node: fx.Node, x: Any, layer: nn.Linear | nn.Conv1d | nn.Conv2d) -> _Sum:
+    def _weighted(self, node: fx.Node, x: Any, layer: nn.Linear | nn.Conv1d | nn.Conv2d) -> Sum:
         weight, shape = layer.weight.detach(), self._shapes[node.name][1:]
         options: tuple[tuple[str, Any], ...] = ()
         if isinstance(layer, nn.Linear):
@@ -362,16 +381,16 @@ class _Tracer:
         term = Term(source.population, kind, source.factor, weight, options, str(node.target))  # type: ignore[arg-type]
         self.became.append((str(node.target), f"projection of kind {kind}"))
         bias = None if layer.bias is None else self._spread(layer.bias.detach(), shape)
-        return _Sum(shape, node.name, [term], bias)
+        return Sum(shape, node.name, [term], bias)
 
     @staticmethod
     def _spread(values: Tensor, shape: tuple[int, ...]) -> Tensor:
         """One value per channel to one per neuron, in C order."""
         return values.repeat_interleave(math.prod(shape[1:]))
 
-    def _batch_norm(self, node: fx.Node, x: Any, layer: nn.BatchNorm1d | nn.BatchNorm2d) -> _Sum:
+    def _batch_norm(self, node: fx.Node, x: Any, layer: nn.BatchNorm1d | nn.BatchNorm2d) -> Sum:
         found = self._get(x, node)
-        if not isinstance(found, _Sum) or len(found.terms) != 1 or found.terms[0].module is None:
+        if not isinstance(found, Sum) or len(found.terms) != 1 or found.terms[0].module is None:
             raise self._refuse(
                 node, "does not follow a Linear or Conv layer directly.", "BatchNorm after a layer that it folds into"
             )
@@ -389,12 +408,12 @@ class _Tracer:
             bias = bias + found.bias * spread
         self.became.append((str(node.target), f"folded into {term.module}"))
         new = Term(term.source, term.kind, term.factor, weight, term.options, term.module, fold)
-        return _Sum(found.shape, found.name, [new], bias)
+        return Sum(found.shape, found.name, [new], bias)
 
-    def _relu(self, node: fx.Node, x: Any, inplace: bool) -> _Value:
+    def _relu(self, node: fx.Node, x: Any, inplace: bool) -> Value:
         found = self._get(x, node)
         spiking = {p.name for p in self.populations if p.kind == "lif"}
-        if isinstance(found, _Value) and found.population in spiking and found.factor >= 0:
+        if isinstance(found, Value) and found.population in spiking and found.factor >= 0:
             return found
         value = self._add("lif", self._as_sum(x, node), node)
         what = str(node.target) if node.op == "call_module" else node.name
@@ -403,7 +422,7 @@ class _Tracer:
             self._values[x] = value
         return value
 
-    def _sum(self, node: fx.Node) -> _Sum:
+    def _sum(self, node: fx.Node) -> Sum:
         arguments = [*node.args, *(v for k, v in node.kwargs.items() if k in ("other", "input"))]
         if len(arguments) != 2 or node.kwargs.get("alpha", 1) != 1:
             raise self._refuse(node, "is not the sum of two tensors.")
@@ -412,9 +431,9 @@ class _Tracer:
             raise self._refuse(node, f"adds tensors of shapes {parts[0].shape} and {parts[1].shape}.", "equal shapes")
         biases = [p.bias for p in parts if p.bias is not None]
         bias = None if not biases else sum(biases[1:], biases[0])
-        return _Sum(parts[0].shape, node.name, [*parts[0].terms, *parts[1].terms], bias)
+        return Sum(parts[0].shape, node.name, [*parts[0].terms, *parts[1].terms], bias)
 
-    def _product(self, node: fx.Node) -> _Value | _Sum:
+    def _product(self, node: fx.Node) -> Value | Sum:
         x, factor = (node.args[0], node.args[1]) if len(node.args) == 2 else (None, None)
         divides = node.target is operator.truediv or node.target == "div"
         if isinstance(factor, fx.Node) and not divides:
@@ -423,12 +442,12 @@ class _Tracer:
             raise self._refuse(node, "is not a product with a fixed number.")
         c = 1 / factor if divides else float(factor)
         found = self._get(x, node)
-        if isinstance(found, _Value):
-            return _Value(found.population, found.factor * c)
+        if isinstance(found, Value):
+            return Value(found.population, found.factor * c)
         terms = [Term(t.source, t.kind, t.factor * c, t.weight, t.options, t.module, t.fold) for t in found.terms]
-        return _Sum(found.shape, found.name, terms, None if found.bias is None else found.bias * c)
+        return Sum(found.shape, found.name, terms, None if found.bias is None else found.bias * c)
 
-    def _reshape(self, node: fx.Node, x: Any) -> _Value | _Sum:
+    def _reshape(self, node: fx.Node, x: Any) -> Value | Sum:
         before, after = self._shapes[x.name], self._shapes[node.name]
         if before[0] != after[0]:
             raise self._refuse(node, f"mixes images: {before} becomes {after}.", "a first axis, the batch, that stays")
@@ -436,11 +455,20 @@ class _Tracer:
             self.became.append((str(node.target), "nothing: neurons are numbered in the same order"))
         return self._get(x, node)
 
-    def _pool(self, node: fx.Node, x: Any, kernel: Any, stride: Any, padding: Any, factor: float = 1.0) -> _Sum:
+    def _pool(
+        self,
+        node: fx.Node,
+        x: Any,
+        kernel: Any,
+        stride: Any,
+        padding: Any,
+        factor: float = 1.0,
+        mode: Literal["average", "sum"] = "average",
+    ) -> Sum:
         source, shape = self._grid(x, node), self._shapes[node.name][1:]
         axes = len(shape) - 1
         options = (
-            ("mode", "average"),
+            ("mode", mode),
             ("kernel", _pair(kernel, axes)),
             ("stride", _pair(kernel if stride is None or stride == [] else stride, axes)),
             ("padding", _pair(padding, axes)),
@@ -455,19 +483,21 @@ class _Tracer:
         if made != shape:
             raise self._refuse(node, f"rounds sizes up: {shape}.", f"ceil_mode=False, which makes {made}")
         self.became.append((str(node.target) if node.op == "call_module" else node.name, "projection of kind pool"))
-        return _Sum(shape, node.name, [term])
+        return Sum(shape, node.name, [term])
 
-    def _average(self, node: fx.Node, x: Any, given: dict[str, Any]) -> _Sum:
+    def _average(self, node: fx.Node, x: Any, given: dict[str, Any]) -> Sum:
         axes = len(self._shapes[node.name]) - 2
         kernel, padding = _pair(given["kernel_size"], axes), _pair(given.get("padding", 0), axes)
         if any(padding) and not given.get("count_include_pad", True):
             raise self._refuse(node, "does not count the zeros it pads.", "count_include_pad=True, or no padding")
         divisor = given.get("divisor_override")
+        if divisor == 1:
+            return self._pool(node, x, kernel, given.get("stride"), padding, mode="sum")
         return self._pool(
             node, x, kernel, given.get("stride"), padding, 1.0 if divisor is None else math.prod(kernel) / divisor
         )
 
-    def _adaptive(self, node: fx.Node, x: Any) -> _Value | _Sum:
+    def _adaptive(self, node: fx.Node, x: Any) -> Value | Sum:
         before, after = self._shapes[x.name][2:], self._shapes[node.name][2:]
         if any(b % a for b, a in zip(before, after, strict=True)):
             raise self._refuse(node, f"makes {after} of {before}.", "sizes that divide those before")
@@ -476,7 +506,7 @@ class _Tracer:
         kernel = tuple(b // a for b, a in zip(before, after, strict=True))
         return self._pool(node, x, kernel, kernel, 0)
 
-    def _maximum(self, node: fx.Node, x: Any, given: dict[str, Any]) -> _Sum:
+    def _maximum(self, node: fx.Node, x: Any, given: dict[str, Any]) -> Sum:
         if self._maxpool == "refuse":
             raise self._refuse(
                 node,
@@ -548,7 +578,7 @@ def trace(model: nn.Module, example: Tensor, maxpool: MaxPool = "refuse") -> Pla
             f"A network of type {type(model).__name__} cannot be traced: {error}",
             expected="a module that torch.fx.symbolic_trace follows: no control flow that depends on values",
         ) from error
-    runner = _Shapes(module)
+    runner = Shapes(module)
     try:
         runner.run(example[:2])
     except NeurosleepError:
@@ -559,7 +589,7 @@ def trace(model: nn.Module, example: Tensor, maxpool: MaxPool = "refuse") -> Pla
             f"The model does not accept calibration images of shape {tuple(example.shape)}: {said}",
             expected="images [n, ...] of the shape that the model takes",
         ) from error
-    tracer = _Tracer(module, runner.shapes, maxpool)
+    tracer = Tracer(module, runner.shapes, maxpool)
     tracer.run()
     if not any(term.weight is not None for p in tracer.populations for term in p.terms):
         raise ConversionError("The network has no layer with weights.", expected="at least one Linear or Conv layer")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 import zipfile
 from pathlib import Path
 from typing import Any, cast
@@ -13,14 +14,17 @@ from torch import Tensor, nn
 from neurosleep.conversion import Recipe, convert
 from neurosleep.errors import DataError, ExchangeError, SettingsError, unknown_name
 from neurosleep.exchange._files import load, save
+from neurosleep.exchange._norse_folder import write_norse
+from neurosleep.exchange._to_snntorch import Inexact, write_snntorch
+from neurosleep.exchange._warnings import ExchangeWarning
 from neurosleep.functional import Reset
 from neurosleep.networks import EquilibriumNetwork
 from neurosleep.spiking import SpikingNetwork
 
 __all__ = ["TARGETS", "convert_file", "read_calibration", "read_spiking"]
 
-# What can be written, and the ending of its file.
-TARGETS = {"snn": ".safetensors", "nir": ".nir", "onnx": ".onnx"}
+#: What can be written, and the ending of its file; a folder has none.
+TARGETS = {"snn": ".safetensors", "nir": ".nir", "onnx": ".onnx", "snntorch": "", "norse": ""}
 MAX_UNPACKED = 2**32
 
 
@@ -33,6 +37,7 @@ def convert_file(
     recipe: str | None = None,
     external_data: str | Path | None = None,
     approximate: bool = False,
+    inexact: bool = False,
 ) -> dict[str, Any]:
     """Read a network, convert it where the format asked for holds another kind of network, and write it.
 
@@ -41,7 +46,7 @@ def convert_file(
     model:
         File of the network, as :func:`~neurosleep.load` reads it.
     to, out:
-        One of :data:`TARGETS`, and the file to write.
+        One of :data:`TARGETS`, and the file to write; for ``snntorch`` and ``norse`` a folder.
     calibration, recipe:
         For an awake network that becomes a spiking one: its images (``.npy`` or ``.npz``), and how it is scaled
         (``percentile`` where not given; equilibrium networks ``recursive``).
@@ -49,12 +54,15 @@ def convert_file(
         Second file that holds the weights of an ONNX file.
     approximate:
         Whether average pooling may take the place of max-pooling, which is refused otherwise.
+    inexact:
+        Whether what is nearest may take the place of what the modules of another tool cannot express, which is refused
+        otherwise; the report then names it under ``inexact``.
 
     Returns
     -------
     dict
         ``out``, ``layers`` and ``report``, as the command line prints them; ``report`` is empty where nothing was
-        converted.
+        converted and all of it is exact.
 
     Raises
     ------
@@ -64,10 +72,9 @@ def convert_file(
     if to not in TARGETS:
         raise unknown_name("format", to, TARGETS)
     out = Path(out)
-    if out.suffix != TARGETS[to]:
-        raise SettingsError(
-            f"--out {out.name!r} has another ending than the format.", expected=f"a name that ends in {TARGETS[to]}"
-        )
+    _check_ending(out, to)
+    if inexact and TARGETS[to]:
+        raise SettingsError(f"--inexact has no place here: a file of format {to!r} holds all.", expected="no --inexact")
     found = load(model, external_data=external_data)
     if to == "onnx":
         if isinstance(found, SpikingNetwork):
@@ -79,7 +86,10 @@ def convert_file(
         save(found, out)
         return {"out": str(out), "layers": _awake_layers(found), "report": {}}
     network, report = _spiking(found, model, calibration, recipe, approximate)
-    save(network, out)
+    if TARGETS[to]:
+        save(network, out)
+    elif differences := _write_folder(network, out, to, "warn" if inexact else "refuse"):
+        report = report | {"inexact": differences}
     return {"out": str(out), "layers": _spiking_layers(network), "report": report}
 
 
@@ -134,6 +144,29 @@ def _spiking(
         report=True,
     )
     return network, made.to_json()
+
+
+def _check_ending(out: Path, to: str) -> None:
+    if TARGETS[to]:
+        if out.suffix != TARGETS[to]:
+            raise SettingsError(
+                f"--out {out.name!r} has another ending than the format.", expected=f"a name that ends in {TARGETS[to]}"
+            )
+    elif out.suffix in TARGETS.values() and out.suffix:
+        raise SettingsError(
+            f"--out {out.name!r} has the ending of a file, and {to} is written as a folder.", expected="a folder"
+        )
+
+
+def _write_folder(network: SpikingNetwork, out: Path, to: str, inexact: Inexact) -> list[str]:
+    """Write the folder; returns what of it is inexact."""
+    write = {"snntorch": write_snntorch, "norse": write_norse}[to]
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", ExchangeWarning)
+        write(network, out, inexact=inexact)
+    for warning in caught:
+        warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
+    return [str(warning.message) for warning in caught if warning.category is ExchangeWarning]
 
 
 def _unused(calibration: str | Path | None, recipe: str | None, why: str) -> None:

@@ -227,7 +227,7 @@ class _Reader:
             bad = found.reshape(-1)[~(torch.isfinite(found) & ~low & (found <= 1)).reshape(-1)][0].item()
             raise ExchangeError(
                 f"{where}: dt * {key} is {bad:g}.",
-                expected=f"{'above' if key == 'tau_mem_inv' else 'at least'} 0 and at most 1 (a time constant of a step)",
+                expected=f"{'above' if key == 'tau_mem_inv' else 'at least'} 0 and at most 1",
                 hint="a smaller dt, or a larger time constant",
             )
         return rate

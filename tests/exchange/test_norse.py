@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
+import os
 import random
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
+from typer.testing import CliRunner
 
 import neurosleep as ns
+from neurosleep.cli.app import app
 from neurosleep.errors import ExchangeError, UnknownNameError, UnsupportedError
-from neurosleep.exchange import ExchangeWarning, from_norse, to_norse
+from neurosleep.exchange import ExchangeWarning, from_norse, to_norse, write_norse
 from neurosleep.functional import SpikeEvents
 from neurosleep.spiking import Population, Projection, SpikingNetwork, get_engine
 
@@ -455,3 +464,69 @@ def test_wiring_that_is_no_chain_is_refused_by_name() -> None:
         to_norse(SpikingNetwork(populations, (*chain, Projection("b", "b", "recurrent", w, delay=1))))
     with pytest.raises(UnknownNameError, match="inexact"):
         to_norse(SpikingNetwork(populations, chain), inexact="maybe")  # type: ignore[arg-type]
+
+
+# --- folders ----------------------------------------------------------------------------------------------------------
+
+RUN = """
+import importlib.util, sys
+sys.modules["neurosleep"] = None  # an import of it fails
+import torch
+from safetensors.torch import load_file, save_file
+for folder in sys.argv[1:]:
+    spec = importlib.util.spec_from_file_location("model", f"{folder}/model.py")
+    model = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(model)
+    network, state, rows = model.build(), None, []
+    for x in load_file(f"{folder}.in.safetensors")["x"]:
+        with torch.no_grad():
+            out, state = network(x, state)
+        rows.append(out.reshape(-1))
+    save_file({"out": torch.stack(rows)}, f"{folder}.out.safetensors")
+"""
+
+
+def run_folders(inputs: dict[Path, Tensor]) -> list[Tensor]:
+    """What each folder's model.py gives for its input, in a process without neurosleep."""
+    for folder, x in inputs.items():
+        save_file({"x": x}, f"{folder}.in.safetensors")
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    subprocess.run([sys.executable, "-c", RUN, *map(str, inputs)], check=True, env=environment, capture_output=True)
+    return [load_file(f"{folder}.out.safetensors")["out"] for folder in inputs]
+
+
+def test_folders_run_without_neurosleep(tmp_path: Path) -> None:
+    inputs, expected = {}, []
+    for seed, kind in enumerate(("lif", "lif", "lif without leak", "cuba_lif", "recurrent", "refractory", "li", "lif")):
+        draw = Draw(seed, dyadic=True)
+        network = random_network(kind, draw)
+        folder = write_norse(network, tmp_path / str(seed), cells="exact" if seed == 7 else "norse")
+        assert sorted(path.name for path in folder.iterdir()) == ["model.py", "weights.safetensors"]
+        x, last = spikes_for(network, seed, 50), network.layers[-1]
+        found, potentials = ours(network, x)
+        inputs[folder] = x.to(draw.dtype)
+        expected.append(potentials[last.name] if last.kind == "li" else found[last.name].to(draw.dtype))
+    for out, wanted in zip(run_folders(inputs), expected, strict=True):
+        torch.testing.assert_close(out[-1] if wanted.ndim == 1 else out, wanted, rtol=1e-5, atol=1e-5)
+    assert sum(bool(0.02 < wanted.mean() < 0.98) for wanted in expected if wanted.ndim == 2) >= 3
+
+
+def test_convert_writes_a_folder_from_the_command_line(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    network = ns.convert(nn.Sequential(nn.Linear(6, 5), nn.ReLU(), nn.Linear(5, 3)), torch.rand(20, 6), recipe="max")
+    ns.save(network, tmp_path / "net.safetensors")
+    folder = tmp_path / "folder"
+    arguments = ["convert", str(tmp_path / "net.safetensors"), "--to", "norse", "--out", str(folder), "--json"]
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 0 and json.loads(result.stdout)["out"] == str(folder)
+    x = spikes_for(network, 0, 30)
+    (out,) = run_folders({folder: x.float()})
+    assert torch.equal(out[-1], ours(network, x)[1][network.layers[-1].name])
+    delayed = SpikingNetwork(
+        network.populations, (dataclasses.replace(network.projections[0], delay=1), *network.projections[1:])
+    )
+    ns.save(delayed, tmp_path / "net.safetensors")
+    refused = CliRunner().invoke(app, arguments)
+    assert refused.exit_code == 2 and "the delay of 1 steps" in refused.stdout
+    with pytest.warns(ExchangeWarning, match="the delay of 1 steps"):
+        assert CliRunner().invoke(app, [*arguments, "--inexact"]).exit_code == 0
