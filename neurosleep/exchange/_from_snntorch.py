@@ -191,17 +191,11 @@ class _Neuron:
                 made |= {"kind": "cuba_lif", "synaptic_decay": _plain(alpha)}
         threshold = self._spread("threshold", self.layer.threshold)
         if (threshold == math.inf).all() and self.mechanism != "subtract" and amount is None:
-            return self._integrator(made)
+            return made | {"kind": "li", "compare": ">="}
         threshold = self._finite("threshold", self.layer.threshold)
         if (threshold < 0).any():
             raise self._refuse(f"has the threshold {float(threshold.min()):g}.", "at least 0")
         return made | {"threshold": _plain(threshold)} | self._reset(threshold, amount, factor)
-
-    def _integrator(self, made: dict[str, Any]) -> dict[str, Any]:
-        if made["kind"] == "cuba_lif":
-            never = torch.finfo(self.dtype).max
-            return made | {"threshold": never, "reset": "subtract", "amount": 0.0}
-        return made | {"kind": "li", "compare": ">="}
 
     def _reset(self, threshold: Tensor, amount: Tensor | None, factor: float) -> dict[str, Any]:
         if amount is not None:

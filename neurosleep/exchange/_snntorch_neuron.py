@@ -12,7 +12,10 @@ from torch import Tensor
 from neurosleep.spiking import Population
 from neurosleep.spiking.engines.snntorch_engine import strictly_above
 
-__all__ = ["Neuron", "snntorch_neuron"]
+__all__ = ["WRITTEN", "Neuron", "snntorch_neuron"]
+
+#: The neurons that are written.
+WRITTEN = ("Leaky", "Synaptic")
 
 
 @dataclass
@@ -45,13 +48,16 @@ class _Maker:
                 "its resting potential is not 0; potentials are written relative to it, which rounds otherwise"
             )
         if p.kind == "li":
-            self._write("Leaky", "none", None, torch.tensor(math.inf, dtype=dtype))
+            self._write(self._class(), "none", None, torch.tensor(math.inf, dtype=dtype))
             return
         self.theta = self._tensor(p.threshold) - self.leak
         self.strict = strictly_above(self.theta, p.compare)
         if p.compare == ">=" and not (self.theta > 0).all():
             low = "0" if not self.leak.any() else "not above its resting potential"
-            self._inexact(f"its threshold is {low}, and snnTorch fires strictly above it", "reset by a line of forward")
+            self._inexact(
+                f"its threshold is {low}, and snnTorch fires strictly above it",
+                "the next smaller number, and the reset as a line of forward",
+            )
         (self._hard if p.reset == "to_value" else self._soft)()
 
     def _tensor(self, value: Any) -> Tensor:
@@ -92,7 +98,11 @@ class _Maker:
         elif p.reset_time == "same":
             decay = self._tensor(p.decay).double()
             if not ((decay * amount.double()) == self._tensor(p.threshold).double()).all():
-                self._inexact("it has a leak and a soft reset of the same step", "the reset as a line of forward")
+                self._inexact(
+                    "it has a soft reset of the same step that no delayed one equals (decay times amount is another "
+                    "number than the threshold)",
+                    "a line of forward",
+                )
             self.neuron.amount = amount
             self._write(self._class(), "none", None, self.strict)
         else:
@@ -104,14 +114,15 @@ class _Maker:
             self._write(self._class(), "subtract", p.reset_time == "next", self.strict)
 
     def _class(self) -> str:
-        return "Synaptic" if self.p.kind == "cuba_lif" else "Leaky"
+        current = self.p.kind == "cuba_lif" or (self.p.kind == "li" and self._tensor(self.p.synaptic_decay).any())
+        return "Synaptic" if current else "Leaky"
 
     def _write(self, kind: str, mechanism: str, delay: bool | None, threshold: Tensor) -> None:
         p, neuron = self.p, self.neuron
         arguments = []
         if kind == "Synaptic":
             neuron.states = ("syn", "mem")
-            arguments.append(self._argument("alpha", self._tensor(p.synaptic_decay if p.kind == "cuba_lif" else 0.0)))
+            arguments.append(self._argument("alpha", self._tensor(0.0 if p.kind == "lif" else p.synaptic_decay)))
         arguments.append(self._argument("beta", self._tensor(p.decay)))
         arguments.append(self._argument("threshold", threshold, "torch.ones"))
         arguments.append(f'reset_mechanism="{mechanism}"')

@@ -147,3 +147,13 @@ def test_hostile_calibration(files: Path) -> None:
         assert code == 2 and "cannot be read" in found["error"]["message"], name
     np.savez(files / "one.npz", x=np.ones((2, 6), dtype=np.uint8))
     assert call(*given, files / "one.npz")[0] == 0
+
+
+def test_a_folder_for_snntorch(files: Path) -> None:
+    arguments = (files / "model.onnx", "--to", "snntorch", "--calibration", files / "x.npy", "--out", files / "folder")
+    code, found = call(*arguments)
+    assert code == 0 and found["report"]["images"] == 20 and [layer["kind"] for layer in found["layers"]][-1] == "li"
+    assert sorted(path.name for path in (files / "folder").iterdir()) == ["model.py", "weights.safetensors"]
+    (files / "folder" / "notes.txt").write_text("mine")
+    code, found = call(*arguments)
+    assert code == 2 and "notes.txt" in found["error"]["message"] + str(found["error"])

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 
+import neurosleep as ns
 from neurosleep.data import load_dataset, to_float
 
 README = Path(__file__).parents[2] / "README.md"
@@ -39,7 +40,7 @@ def test_the_python_blocks_run_in_order(tmp_path: Path, monkeypatch: pytest.Monk
         optimiser.step()
     names: dict[str, Any] = {"model": model, "x": x, "labels": labels, "mean": x.mean(0).double().numpy()}
     found = blocks()
-    assert len(found) == 3
+    assert len(found) == 4
     before = [parameter.detach().clone() for parameter in model.parameters()]
     for block in found:
         exec(compile(block, str(README), "exec"), names)
@@ -47,4 +48,6 @@ def test_the_python_blocks_run_in_order(tmp_path: Path, monkeypatch: pytest.Monk
     assert all(torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True))
     assert names["night"].status == "done" and (tmp_path / "asleep.safetensors").is_file()
     assert names["accuracy"](names["network"], x, labels) > 0.5
+    said, again = names["sent"]["output"][-1], ns.simulate_batch(names["again"], x, 100).read_out[-1]
+    assert torch.equal(said.argmax(1), again.argmax(1)) and (said.argmax(1) == labels).float().mean() > 0.5
     assert names["asleep"].projections[-1].transpose_of is not None
