@@ -14,10 +14,10 @@ from neurosleep.exchange._layer_chain import LAYERS
 from neurosleep.exchange._onnx_operators import OPERATORS
 from neurosleep.exchange._onnx_read import OLDEST_OPSET
 from neurosleep.exchange._onnx_write import IR, OPSET, written_functions, written_layers
-from neurosleep.exchange._to_norse import NORSE_WRITTEN
 from neurosleep.exchange._snntorch_neuron import WRITTEN
 from neurosleep.exchange._snntorch_trace import CALLS
 from neurosleep.exchange._snntorch_trace import LAYERS as SNNTORCH_LAYERS
+from neurosleep.exchange._to_norse import NORSE_WRITTEN
 from neurosleep.spiking import engine_names
 
 ROOT = Path(__file__).parents[1]
@@ -83,7 +83,8 @@ Written by `to_norse`: {", ".join(NORSE_WRITTEN)} within a SequentialState; and,
 
 ## snnTorch, reading
 
-Neurons: {", ".join(CALLS)}, with every reset mechanism, delayed or not. Layers between them: {", ".join(SNNTORCH_LAYERS)}.
+Neurons: {", ".join(CALLS)}, with every reset mechanism, delayed or not. Layers between them:
+{", ".join(SNNTORCH_LAYERS)}.
 
 `nn.Sequential` of these, nested or not, or a `forward` of one step that `torch.fx` follows, with sums and products
 with a number. Refused by class and place: other neurons, `inhibition`, `state_quant`, thresholds below 0, a `Lapicque`

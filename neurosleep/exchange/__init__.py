@@ -4,12 +4,11 @@ from neurosleep.exchange._convert_file import TARGETS, convert_file, read_spikin
 from neurosleep.exchange._files import load, save
 from neurosleep.exchange._from_nir import from_nir
 from neurosleep.exchange._from_norse import from_norse
-from neurosleep.exchange._nir_files import read_nir, write_nir
-from neurosleep.exchange._norse_folder import write_norse
-from neurosleep.exchange._to_norse import to_norse
 from neurosleep.exchange._from_snntorch import from_snntorch
 from neurosleep.exchange._nir_files import read_nir, write_nir
+from neurosleep.exchange._norse_folder import write_norse
 from neurosleep.exchange._to_nir import to_nir
+from neurosleep.exchange._to_norse import to_norse
 from neurosleep.exchange._to_snntorch import to_snntorch, write_snntorch
 from neurosleep.exchange._warnings import ExchangeWarning
 

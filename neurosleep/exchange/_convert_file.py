@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
@@ -160,7 +161,7 @@ def _check_ending(out: Path, to: str) -> None:
 
 def _write_folder(network: SpikingNetwork, out: Path, to: str, inexact: Inexact) -> list[str]:
     """Write the folder; returns what of it is inexact."""
-    write = {"snntorch": write_snntorch, "norse": write_norse}[to]
+    write: Callable[..., Path] = write_norse if to == "norse" else write_snntorch
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", ExchangeWarning)
         write(network, out, inexact=inexact)

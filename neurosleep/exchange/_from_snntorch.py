@@ -123,8 +123,8 @@ def _names(wiring: Wiring) -> dict[str, str]:
     """Names of populations: those that the module has for them, else of the layers, made unique."""
     names = {"input": "input"}
     for number, planned in enumerate(wiring.populations):
-        name = wiring.names.get(planned.name, planned.name.strip("_"))
-        if name[:1].isdigit():
+        name = wiring.names.get(planned.name) or planned.name.strip("_")
+        if name[:1].isdigit() and planned.name not in wiring.names:
             kind = type(wiring.neurons[planned.name]).__name__.lower() if planned.name in wiring.neurons else "relay"
             name = f"{kind}{name}"
         while name in names.values():
