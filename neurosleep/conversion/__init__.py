@@ -1,5 +1,6 @@
 """Awake networks to spiking networks, and back."""
 
+from neurosleep.conversion._chain import sleeping_chain
 from neurosleep.conversion._compare import ConversionCheck, LayerCheck, compare
 from neurosleep.conversion._convert import FEEDBACKS, ConversionReport, Feedback, convert, wake
 from neurosleep.conversion.scale import RECIPES, Recipe, largest_activities, layer_scales
@@ -16,5 +17,6 @@ __all__ = [
     "convert",
     "largest_activities",
     "layer_scales",
+    "sleeping_chain",
     "wake",
 ]

@@ -76,7 +76,7 @@ class ConversionReport:
         }
 
 
-def _linear_layers(model: nn.Module) -> list[nn.Linear]:
+def chain_layers(model: nn.Module) -> list[nn.Linear]:
     """The Linear layers in order; refuses networks that cannot sleep."""
     if isinstance(model, MLP | EquilibriumMLP):
         return [layer for layer in model.layers if isinstance(layer, nn.Linear)]
@@ -298,7 +298,7 @@ def convert(
             expected="reset='to_value', or a recipe max, percentile or balance",
         )
     decay = 0.999 if decay is None else decay
-    layers = _linear_layers(model)
+    layers = chain_layers(model)
     _check_feedback(model, feedback, gamma, symmetric_rule, bias_drive)
     images = calibration.reshape(len(calibration), calibration.shape[1:].numel())
     if len(images) == 0 or images.shape[1] != layers[0].in_features or not _finite(images):
@@ -431,7 +431,7 @@ def wake(network: SpikingNetwork, model: Module) -> Module:
     """
     woken = copy.deepcopy(model)
     if isinstance(model, EquilibriumNetwork) or _is_chain(model):
-        layers: list[tuple[nn.Module, Tensor | None]] = [(layer, None) for layer in _linear_layers(woken)]
+        layers: list[tuple[nn.Module, Tensor | None]] = [(layer, None) for layer in chain_layers(woken)]
     else:
         # As a max-pool has no weight, it does not matter here what it becomes.
         example = torch.zeros(2, *network.inputs[0].shape, dtype=next(woken.parameters()).dtype)
@@ -466,7 +466,7 @@ def wake(network: SpikingNetwork, model: Module) -> Module:
 def _is_chain(model: nn.Module) -> bool:
     """Whether the model is one that the recipes of sleep take, so that its layers need not be traced."""
     try:
-        _linear_layers(model)
+        chain_layers(model)
     except ConversionError:
         return False
     return True
