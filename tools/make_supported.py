@@ -28,7 +28,9 @@ def versions() -> list[tuple[str, str]]:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     wanted = [*project["dependencies"], *(r for extra in project["optional-dependencies"].values() for r in extra)]
     found = dict(requirement.split(">=") for requirement in wanted if requirement.count(">=") == 1)
-    return [(name, found[name]) for name in ("torch", "snntorch", "norse", "nir", "onnx") if name in found]
+    return [
+        (name, found[name]) for name in ("torch", "snntorch", "norse", "nir", "onnx", "avalanche-lib") if name in found
+    ]
 
 
 def page() -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import importlib.util
 import re
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,20 @@ README = Path(__file__).parents[2] / "README.md"
 
 def blocks() -> list[str]:
     return re.findall(r"^```python\n(.*?)^```", README.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
+
+
+def run_with_avalanche(block: str, model: torch.nn.Module, x: torch.Tensor, labels: torch.Tensor) -> None:
+    """The block that trains a model in place, on a benchmark of one experience."""
+    from avalanche.benchmarks import benchmark_from_datasets
+    from avalanche.benchmarks.utils import as_classification_dataset
+
+    data = torch.utils.data.TensorDataset(x, labels)
+    data.targets = labels.tolist()
+    stream = [as_classification_dataset(data)]
+    names: dict[str, Any] = {"model": model, "benchmark": benchmark_from_datasets(train=stream, test=stream)}
+    exec(compile(block, str(README), "exec"), names)
+    plugin = names["learning"].plugins[0]
+    assert plugin.night.status == "done" and plugin.mean.count == len(x)
 
 
 @pytest.mark.slow
@@ -40,9 +56,14 @@ def test_the_python_blocks_run_in_order(tmp_path: Path, monkeypatch: pytest.Monk
         optimiser.step()
     names: dict[str, Any] = {"model": model, "x": x, "labels": labels, "mean": x.mean(0).double().numpy()}
     found = blocks()
-    assert len(found) == 4
+    assert len(found) == 5
+    with_avalanche = next(block for block in found if "avalanche" in block)
     before = [parameter.detach().clone() for parameter in model.parameters()]
     for block in found:
+        if block is with_avalanche:
+            if importlib.util.find_spec("avalanche") is not None:
+                run_with_avalanche(block, copy.deepcopy(model), x, labels)
+            continue
         exec(compile(block, str(README), "exec"), names)
     # A copy came back each time: the model is the one it was.
     assert all(torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True))

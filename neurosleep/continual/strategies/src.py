@@ -9,16 +9,17 @@ from typing import ClassVar, Literal
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor, nn
 
 from neurosleep.continual.strategies.base import Learner, Strategy
 from neurosleep.conversion import Recipe, convert, layer_scales, wake
 from neurosleep.data import RunningMean, to_float
 from neurosleep.errors import SettingsError
 from neurosleep.functional import Compare, MeanDrive, PlasticityRule, Process
-from neurosleep.replay import sleep, thresholds_for_rates
+from neurosleep.replay import Night, sleep, thresholds_for_rates
 from neurosleep.spiking import Population, Record
 
-__all__ = ["SRC", "SleepSettings"]
+__all__ = ["SRC", "SleepSettings", "one_night"]
 
 
 @dataclass(frozen=True)
@@ -132,6 +133,54 @@ class SleepSettings:
         return MeanDrive(mean, self.max_rate, self.window, image_shape, self.process, dt)
 
 
+def one_night(
+    settings: SleepSettings,
+    model: nn.Module,
+    images: Tensor,
+    mean: NDArray[np.float64],
+    shape: tuple[int, ...],
+    *,
+    task: int,
+    seed: int,
+    engine: str = "event",
+    record: Record | None = None,
+    progress: Callable[[int], None] = lambda done: None,
+) -> Night:
+    """Convert ``model``, which stays as it is, and let it sleep as after task number ``task`` (from 0).
+
+    ``images`` ``[n, inputs]`` scale its layers; ``mean`` ``[inputs]``, of images of ``shape``, drives it.
+    """
+    s = settings
+    network = convert(
+        model,
+        images,
+        recipe=s.recipe,
+        alpha_scale=s.alpha_scale,
+        thresholds=s.thresholds,
+        decay=s.decay,
+        compare=s.compare,
+        feedback=s.feedback,
+        gamma=s.gamma,
+        symmetric_rule=s.symmetric_rule,
+        bias_drive=s.bias_drive,
+    )
+    drive = s.drive(mean, shape, dt=network.dt)
+    if s.rates is not None:
+        network = thresholds_for_rates(network, drive, s.rates, seed=seed)
+    return sleep(
+        network,
+        drive=drive,
+        rule=s.rule,
+        steps=s.steps_after(task),
+        engine=engine,
+        record=record,
+        seed=seed,
+        task=task,
+        spike_limit=s.spike_limit,
+        progress=progress,
+    )
+
+
 class SRC(Strategy):
     """Sleep after each task (Tadros et al. 2022, doi:10.1038/s41467-022-34938-7)."""
 
@@ -163,33 +212,17 @@ class SRC(Strategy):
         if s.statistics == "first":
             mean = RunningMean()
             mean.update(images)
-        network = convert(
+        steps = s.steps_after(learner.task)
+        learner.night = one_night(
+            s,
             learner.network,
             torch.from_numpy(to_float(images)),
-            recipe=s.recipe,
-            alpha_scale=s.alpha_scale,
-            thresholds=s.thresholds,
-            decay=s.decay,
-            compare=s.compare,
-            feedback=s.feedback,
-            gamma=s.gamma,
-            symmetric_rule=s.symmetric_rule,
-            bias_drive=s.bias_drive,
-        )
-        steps = s.steps_after(learner.task)
-        drive = s.drive(mean.mean, images.shape[1:], dt=network.dt)
-        if s.rates is not None:
-            network = thresholds_for_rates(network, drive, s.rates, seed=learner.seed)
-        learner.night = sleep(
-            network,
-            drive=drive,
-            rule=s.rule,
-            steps=steps,
+            mean.mean,
+            images.shape[1:],
+            task=learner.task,
+            seed=learner.seed,
             engine=self.engine,
             record=self.record,
-            seed=learner.seed,
-            task=learner.task,
-            spike_limit=s.spike_limit,
             progress=lambda done: self.progress(done, steps),
         )
         if learner.night.status == "done":
