@@ -440,6 +440,7 @@ def convert(
     out: Annotated[Path, typer.Option(help="File to write; for snntorch and norse a folder.")],
     calibration: Annotated[Path | None, typer.Option(help="Images (.npy, .npz) for an awake network's scale.")] = None,
     recipe: Annotated[str | None, typer.Option(help="How an awake network is scaled; else percentile.")] = None,
+    reset: Annotated[str | None, typer.Option(help="Of the neurons made: to_value or subtract; else subtract.")] = None,
     approximate: Annotated[bool, typer.Option("--approximate", help="Average in place of max-pooling.")] = False,
     inexact: Annotated[
         bool, typer.Option("--inexact", help="The nearest of what snnTorch or Norse cannot express.")
@@ -451,7 +452,7 @@ def convert(
     with _user_errors(as_json):
         from neurosleep.exchange import convert_file
 
-        given = {"calibration": calibration, "recipe": recipe, "external_data": external_data}
+        given = {"calibration": calibration, "recipe": recipe, "external_data": external_data, "reset": reset}
         found = convert_file(model, to=to, out=out, approximate=approximate, inexact=inexact, **given)  # type: ignore[arg-type]
 
         def show(result: dict[str, Any]) -> None:

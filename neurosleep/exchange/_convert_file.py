@@ -39,6 +39,7 @@ def convert_file(
     external_data: str | Path | None = None,
     approximate: bool = False,
     inexact: bool = False,
+    reset: Reset | None = None,
 ) -> dict[str, Any]:
     """Read a network, convert it where the format asked for holds another kind of network, and write it.
 
@@ -58,6 +59,8 @@ def convert_file(
     inexact:
         Whether what is nearest may take the place of what the modules of another tool cannot express, which is refused
         otherwise; the report then names it under ``inexact``.
+    reset:
+        That of the neurons of an awake network that becomes a spiking one (None: the recipe's).
 
     Returns
     -------
@@ -83,10 +86,10 @@ def convert_file(
                 f"{Path(model).name!r} holds a spiking network, which no ONNX file can hold.",
                 expected="an awake network",
             )
-        _unused(calibration, recipe, "an ONNX file holds the awake network as it is")
+        _unused(calibration, recipe, "an ONNX file holds the awake network as it is", reset)
         save(found, out)
         return {"out": str(out), "layers": _awake_layers(found), "report": {}}
-    network, report = _spiking(found, model, calibration, recipe, approximate)
+    network, report = _spiking(found, model, calibration, recipe, approximate, reset)
     if TARGETS[to]:
         save(network, out)
     elif differences := _write_folder(network, out, to, "warn" if inexact else "refuse"):
@@ -125,7 +128,7 @@ def _spiking(
     reset: Reset | None = None,
 ) -> tuple[SpikingNetwork, dict[str, Any]]:
     if isinstance(found, SpikingNetwork):
-        _unused(calibration, recipe, f"{Path(model).name!r} holds a spiking network already")
+        _unused(calibration, recipe, f"{Path(model).name!r} holds a spiking network already", reset)
         return found, {}
     if calibration is None:
         raise SettingsError(
@@ -170,8 +173,8 @@ def _write_folder(network: SpikingNetwork, out: Path, to: str, inexact: Inexact)
     return [str(warning.message) for warning in caught if warning.category is ExchangeWarning]
 
 
-def _unused(calibration: str | Path | None, recipe: str | None, why: str) -> None:
-    for name, value in (("--calibration", calibration), ("--recipe", recipe)):
+def _unused(calibration: str | Path | None, recipe: str | None, why: str, reset: Reset | None = None) -> None:
+    for name, value in (("--calibration", calibration), ("--recipe", recipe), ("--reset", reset)):
         if value is not None:
             raise SettingsError(f"{name} has no place here: {why}.", expected=f"no {name}")
 

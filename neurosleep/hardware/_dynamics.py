@@ -90,7 +90,9 @@ def _reset(p: Population, profile: HardwareProfile, lacks: object) -> None:
         lacks("reset.modes", f"reset_time {p.reset_time}", there, "the reset comes later than the spike")
     if p.reset == "subtract":
         if "subtract_threshold" not in modes:
-            hint = "convert(..., reset='to_value') makes a network that resets to 0"
+            hint = (
+                "reset='to_value' (convert), or --reset to_value (neurosleep convert), makes a network that resets to 0"
+            )
             lacks("reset.modes", "subtract_threshold", there, "the reset subtracts", hint)
         elif (
             p.amount is not None

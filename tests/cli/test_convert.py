@@ -157,3 +157,18 @@ def test_a_folder_for_snntorch(files: Path) -> None:
     (files / "folder" / "notes.txt").write_text("mine")
     code, found = call(*arguments)
     assert code == 2 and "notes.txt" in found["error"]["message"] + str(found["error"])
+
+
+def test_the_reset_of_the_neurons_made(files: Path) -> None:
+    given = [files / "mlp.safetensors", "--to", "snn", "--calibration", files / "x.npy", "--recipe", "max"]
+    for reset in ("to_value", "subtract"):
+        out = files / f"{reset}.safetensors"
+        code, _ = call(*given, "--reset", reset, "--out", out)
+        assert code == 0
+        network = ns.load(out)
+        assert isinstance(network, ns.SpikingNetwork)
+        assert {p.reset for p in network.layers if p.kind == "lif"} == {reset}
+    code, found = call(*given, "--reset", "tovalue", "--out", files / "x.safetensors")
+    assert code == 2 and "to_value" in json.dumps(found)
+    code, found = call(out, "--to", "nir", "--reset", "to_value", "--out", files / "x.nir")
+    assert code == 2 and "--reset has no place here" in found["error"]["message"]
