@@ -387,13 +387,15 @@ def draw_network(data: st.DataObject) -> SpikingNetwork:
         Projection(a, b, weight=weight(m, n), scale=draw(1.0, 0.3, -2.0), delay=draw(0, 0, 2))
         for a, b, n, m in zip(names, names[1:], sizes, sizes[1:], strict=False)
     ]
-    if draw(True, False):
-        at = draw(*range(1, len(names)))
+    # A loop of relays alone may grow without end, and what is 0 times infinity is nobody's spike train.
+    neurons = [k for k, p in enumerate(populations) if p.kind not in ("input", "relay")]
+    if neurons and draw(True, False):
+        at = draw(*neurons)
         loop = Projection(names[at], names[at], "recurrent", weight(sizes[at], sizes[at]), draw(1.0, -0.5), draw(1, 3))
         projections.append(loop)
     if len(names) > 2 and draw(True, False):
         projections.append(Projection(names[0], names[2], weight=weight(sizes[2], sizes[0]), scale=0.25))
-    if len(names) > 2 and draw(True, False):
+    if not {1, 2}.isdisjoint(neurons) and len(names) > 2 and draw(True, False):
         projections.append(Projection(names[2], names[1], weight=weight(sizes[1], sizes[2]), delay=1))
     return SpikingNetwork(tuple(populations), tuple(projections), dt=draw(1e-3, 0.0123))
 
