@@ -119,7 +119,9 @@ class _Nodes:
                 found=", ".join(map(str, sorted(sizes))),
             )
         try:
-            node = self.nir.dict2NIRNode({**fields, "type": kind, "metadata": self.metadata(tree)})
+            # A stride of 0 is refused later, by name; nir itself divides by it.
+            with np.errstate(all="ignore"):
+                node = self.nir.dict2NIRNode({**fields, "type": kind, "metadata": self.metadata(tree)})
         except (TypeError, ValueError, KeyError, AssertionError, AttributeError, IndexError, OverflowError) as error:
             text = str(error).splitlines()
             raise ExchangeError(
