@@ -171,10 +171,8 @@ class _Reader:
             fields |= self._firing(where, p, refractory)
         if fields["leak"] is None:  # IAF starts at its reset value
             fields["leak"] = fields["reset_value"]
-        if fires and bool((torch.as_tensor(fields["threshold"]) < 0).any()):
-            # Ours are not negative, as those of Norse's biological parameters are: potentials from the leak value on.
-            leak = fields["leak"]
-            fields |= {key: fields[key] - leak for key in ("threshold", "reset_value", "leak")}
+        if fires:
+            fields = self._not_negative(fields)
         if isinstance(gain, Tensor):
             fields, gain = _per_gain(where, fields, gain, fires)
         what: PopulationKind = "li" if not fires else "cuba_lif" if "synaptic_decay" in fields else "lif"
@@ -206,6 +204,18 @@ class _Reader:
                 expected="norse's reset_value or reset_subtract",
             )
         return fields
+
+    def _not_negative(self, fields: dict[str, Any]) -> dict[str, Any]:
+        """The same neurons with thresholds of at least 0: those of Norse's biological parameters, for one, are not."""
+        threshold = torch.as_tensor(fields["threshold"], dtype=torch.float64)
+        if not bool((threshold < 0).any()):
+            return fields
+        above = torch.nextafter(threshold.to(self.chain.dtype), torch.tensor(torch.inf, dtype=self.chain.dtype))
+        if bool((above >= 0).all()):  # v > the number below 0 is v >= 0
+            return fields | {"threshold": _number(above.abs()), "compare": ">="}
+        # Potentials counted from the leak value, or from the threshold where that is lower.
+        start = fields["leak"] if bool((threshold >= torch.as_tensor(fields["leak"])).all()) else fields["threshold"]
+        return fields | {key: fields[key] - start for key in ("threshold", "reset_value", "leak")}
 
     def _refractory(self, where: str, p: Any) -> int:
         steps = torch.as_tensor(p.rho_reset).to(torch.float64)
@@ -243,6 +253,11 @@ class _Reader:
             raise ExchangeError(
                 f"{where}: {key} has the shape {tuple(value.shape)}.", expected=f"a number, or the shape {shape}"
             ) from error
+
+
+def _number(value: Tensor) -> Tensor | float:
+    """In float64: a number, or one per neuron."""
+    return value.to(torch.float64) if value.ndim else float(value)
 
 
 def _kind(module: nn.Module) -> str:

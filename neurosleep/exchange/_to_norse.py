@@ -84,6 +84,7 @@ class _Writer:
         self.modules: list[nn.Module] = []
         self.view: tuple[int, ...] = ()  # the shape of what comes next, as torch sees it
         self.factor = 1.0  # what comes next of ours is this times what torch sees
+        self.flagged: set[str] = set()
 
     def module(self) -> Any:
         for p, q, loop in self._chain():
@@ -154,12 +155,6 @@ class _Writer:
         where = f"of population {p.name!r}"
         if p.kind not in ("lif", "cuba_lif"):
             return p
-        if p.compare == ">=" and bool((torch.as_tensor(p.threshold) == 0).any()):
-            self._refuse(
-                f"the threshold 0 {where}, at which a potential of 0 fires",
-                "a threshold above 0, or compare '>'",
-                "a threshold of the largest number below 0, which some devices round to 0",
-            )
         if p.reset_time != "same":
             self._refuse(
                 f"the soft reset in the {'next step' if p.reset_time == 'next' else 'guarded form'} {where}",
@@ -280,6 +275,14 @@ class _Writer:
     def _threshold(self, p: Population, unit: Tensor, shift: Tensor | float = 0.0) -> Tensor:
         threshold = ((self._exact(p.threshold) - shift) * unit).to(self.dtype)
         if p.compare == ">=":  # Norse fires where v > v_th
+            if bool((threshold == 0).any()) and p.name not in self.flagged:
+                self.flagged.add(p.name)
+                self._refuse(
+                    f"the threshold 0 of population {p.name!r}, at which a potential of 0 fires"
+                    + (", counted from where its potentials begin" if bool(torch.as_tensor(shift).any()) else ""),
+                    "a threshold above 0, or compare '>'",
+                    "a threshold of the largest number below 0, which some devices round to 0",
+                )
             threshold = torch.nextafter(threshold, torch.full_like(threshold, -math.inf))
         return self._cast(threshold)
 
