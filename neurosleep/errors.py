@@ -90,42 +90,31 @@ class ExchangeError(NeurosleepError):
     """A file of a network, or another tool's network, cannot be read or written."""
 
 
-class HardwareProfileError(NeurosleepError):
+class _FindingsError(NeurosleepError):
+    """An error that says everything at once: ``findings`` holds it."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        findings: tuple[Any, ...] = (),
+        found: str | None = None,
+        expected: str | None = None,
+        hint: str | None = None,
+    ) -> None:
+        super().__init__(message, found=found, expected=expected, hint=hint)
+        self.findings = findings
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (*super().__reduce__(), {"findings": self.findings})
+
+
+class HardwareProfileError(_FindingsError):
     """A hardware profile's file cannot be read or breaks the schema; ``findings`` holds all that is wrong with it."""
 
-    def __init__(
-        self,
-        message: str,
-        *,
-        findings: tuple[Any, ...] = (),
-        found: str | None = None,
-        expected: str | None = None,
-        hint: str | None = None,
-    ) -> None:
-        super().__init__(message, found=found, expected=expected, hint=hint)
-        self.findings = findings
 
-    def __reduce__(self) -> tuple[object, ...]:
-        return (*super().__reduce__(), {"findings": self.findings})
-
-
-class MappingError(NeurosleepError):
+class MappingError(_FindingsError):
     """A network does not fit a chip; ``findings`` holds everything that does not, by layer, limit, need and supply."""
-
-    def __init__(
-        self,
-        message: str,
-        *,
-        findings: tuple[Any, ...] = (),
-        found: str | None = None,
-        expected: str | None = None,
-        hint: str | None = None,
-    ) -> None:
-        super().__init__(message, found=found, expected=expected, hint=hint)
-        self.findings = findings
-
-    def __reduce__(self) -> tuple[object, ...]:
-        return (*super().__reduce__(), {"findings": self.findings})
 
 
 class RunFolderError(NeurosleepError):

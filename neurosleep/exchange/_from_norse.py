@@ -8,12 +8,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from neurosleep.errors import ExchangeError, missing_extra
+from neurosleep.errors import ExchangeError
 from neurosleep.exchange._layer_chain import LAYERS, LayerChain
 from neurosleep.spiking import Projection, SpikingNetwork
+from neurosleep.spiking.engines.norse_engine import import_norse
 from neurosleep.spiking.network import PopulationKind
 
-__all__ = ["NORSE_READ", "from_norse", "import_norse"]
+__all__ = ["NORSE_READ", "from_norse"]
 
 #: Norse modules that are read: those that make one step, and those that run through a sequence.
 _FIRING = ("LIFCell", "LIFBoxCell", "IAFCell", "LIFRecurrentCell", "LIFRefracCell")
@@ -27,15 +28,6 @@ NORSE_READ = (*_STEPS, *_SEQUENCES, "SequentialState", "Lift")
 _METHODS = ("heaviside", "super", "triangle", "tanh", "circ", "heavi_erfc", "adjoint")
 
 _POTENTIALS = ("threshold", "leak", "reset_value", "amount", "bias")
-
-
-def import_norse(purpose: str) -> Any:
-    """The package ``norse.torch``, or the error that says how to install it."""
-    try:
-        import norse.torch as norse
-    except ImportError as error:
-        raise missing_extra("norse", "norse", purpose) from error
-    return norse
 
 
 @torch.no_grad()

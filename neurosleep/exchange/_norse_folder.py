@@ -12,9 +12,9 @@ from typing import Any
 from torch import Tensor, nn
 
 from neurosleep.exchange._folder import WEIGHTS, write_folder
-from neurosleep.exchange._from_norse import import_norse
 from neurosleep.exchange._to_norse import Inexact, NorseCells, to_norse
 from neurosleep.spiking import SpikingNetwork
+from neurosleep.spiking.engines.norse_engine import import_norse
 
 __all__ = ["write_norse"]
 

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from neurosleep.errors import UnsupportedError, unknown_name
-from neurosleep.exchange._from_norse import import_norse
 from neurosleep.exchange._warnings import ExchangeWarning
 from neurosleep.spiking import Population, Projection, SpikingNetwork
+from neurosleep.spiking.engines.norse_engine import import_norse
 
 __all__ = ["NORSE_WRITTEN", "Inexact", "NorseCells", "to_norse"]
 

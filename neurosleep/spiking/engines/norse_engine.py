@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any, ClassVar
 
 import torch
@@ -15,14 +16,18 @@ from neurosleep.spiking.engines.snntorch_engine import strictly_above
 from neurosleep.spiking.geometry import GEOMETRIES
 from neurosleep.spiking.network import Population, SpikingNetwork
 
-__all__ = ["NorseEngine"]
+__all__ = ["NorseEngine", "import_norse"]
 
 
-def _norse() -> Any:
+def import_norse(purpose: str) -> Any:
+    """The package ``norse.torch``; an error names the extra that brings it."""
     try:
-        import norse.torch as norse
+        with warnings.catch_warnings():
+            # Norse compiles functions with torch.jit.script, which newer versions of torch deprecate.
+            warnings.filterwarnings("ignore", message=r".*torch\.jit\..* is deprecated")
+            import norse.torch as norse
     except ImportError as error:
-        raise missing_extra("norse", "norse", "The engine 'norse'") from error
+        raise missing_extra("norse", "norse", purpose) from error
     return norse
 
 
@@ -34,7 +39,7 @@ def _keep(z: Tensor, v: Tensor, reset: Tensor, threshold: Tensor) -> Tensor:
 class _NorseStepper(Stepper):
     def __init__(self, population: Population, dtype: torch.dtype, device: str, batch: int) -> None:
         super().__init__(population, dtype, device, batch)
-        norse = _norse()
+        norse = import_norse("The engine 'norse'")
         p = self.p
         # With dt = 1 the cell computes v + rate * (I + leak - v): rate is 1 - decay, and the input is divided by it.
         self._rate = 1 - p.decay
