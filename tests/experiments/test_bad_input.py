@@ -103,10 +103,10 @@ def test_impossible_thresholds(tmp_path: Path, change: str) -> None:
 
 
 def test_a_missing_extra_is_found_before_any_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def missing() -> None:
+    def missing(purpose: str) -> None:
         raise MissingExtraError("no norse", hint='pip install "neurosleep[norse]"')
 
-    monkeypatch.setattr(norse_engine, "_norse", missing)
+    monkeypatch.setattr(norse_engine, "import_norse", missing)
     error = refused(*arguments(tmp_path / "out", "engine=norse"))
     assert error == {"type": "MissingExtraError", "message": "no norse", "hint": 'pip install "neurosleep[norse]"'}
     assert not (tmp_path / "out").exists()
