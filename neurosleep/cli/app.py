@@ -419,6 +419,33 @@ def _plain(value: Any) -> str:
 
 
 @app.command()
+def cite(
+    folder: Annotated[
+        Path | None, typer.Argument(metavar="[DIR]", help="Folder of runs; else everything the package rests on.")
+    ] = None,
+    profile: Annotated[
+        str | None, typer.Option(help="Hardware profiles whose sources belong to it, separated by commas.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Print BibTeX of what runs used: experiment, strategies, engines, conversion, data, and the package itself."""
+    with _user_errors(as_json):
+        from neurosleep.experiments import cite as find
+
+        names = [name.strip() for name in (profile or "").split(",") if name.strip()]
+
+        def show(result: dict[str, Any]) -> None:
+            print(result["bibtex"], end="")
+            # Beside the entries, so that what is piped into a file is BibTeX alone.
+            if result["folder"] is not None and result["without_reference"]:
+                print("Nothing to cite for: " + ", ".join(result["without_reference"]), file=sys.stderr)
+            for note in result["notes"]:
+                print(note, file=sys.stderr)
+
+        _emit(find(folder, profiles=names), as_json, show)
+
+
+@app.command()
 def results(
     folder: Annotated[Path, typer.Argument(help="Folder of run folders.")] = Path("results"),
     out: Annotated[Path, typer.Option(help="File to write.")] = Path("docs/results.md"),

@@ -1,6 +1,7 @@
 """Published experiments as data files, the runner, run folders, the results table."""
 
 from neurosleep.continual import STRATEGIES
+from neurosleep.experiments._cite import cite
 from neurosleep.experiments._report import write_report, write_run_figures
 from neurosleep.experiments._run import RunRequest, run_experiment, run_one, summarise
 from neurosleep.experiments._space import search_space
@@ -23,6 +24,7 @@ __all__ = [
     "RunRequest",
     "TuneRequest",
     "apply_changes",
+    "cite",
     "collect_metrics",
     "experiment_names",
     "load_settings",

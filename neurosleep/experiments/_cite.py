@@ -1,0 +1,243 @@
+"""What to cite: BibTeX of the works that runs, or the whole package, rest on (``references.toml``)."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import tomllib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from neurosleep.errors import RunFolderError
+from neurosleep.experiments._kinds import kinds_of
+from neurosleep.hardware import load_profile, profile_names
+
+__all__ = ["cite", "known_uses"]
+
+# The package itself, which every bibliography begins with.
+_OWN = {"type": "misc", "author": ["The neurosleep authors"], "title": "neurosleep"}
+# The order of the fields of an entry; a field that is not here is not written.
+_FIELDS = (
+    "author",
+    "title",
+    "journal",
+    "booktitle",
+    "publisher",
+    "institution",
+    "volume",
+    "number",
+    "pages",
+    "year",
+    "version",
+    "doi",
+    "eprint",
+    "archiveprefix",
+    "note",
+)
+_VERBATIM = ("doi", "eprint", "archiveprefix", "year")
+_ESCAPES = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
+_ESCAPES |= {character: "\\" + character for character in "&%$#_"}
+# Grades of a profile's sources that somebody can look up.
+_PUBLIC = ("code", "primary", "secondary")
+
+# One reason to cite something: the kind of thing that was used (a table of `uses`) and its name.
+Use = tuple[str, str]
+
+
+@cache
+def _references() -> dict[str, Any]:
+    file = resources.files("neurosleep") / "experiments" / "references.toml"
+    return tomllib.loads(file.read_text(encoding="utf-8"))
+
+
+def known_uses() -> dict[str, tuple[str, ...]]:
+    """The names that ``references.toml`` knows, by kind, such as ``strategy`` or ``engine``."""
+    return {kind: tuple(names) for kind, names in _references()["uses"].items()}
+
+
+def cite(folder: Path | None = None, *, profiles: Sequence[str] = ()) -> dict[str, Any]:
+    """The works behind every finished run below ``folder``, or, without one, behind everything in the package.
+
+    Parameters
+    ----------
+    folder:
+        A run folder, or any folder above several. Read are ``metrics.json``, ``config.toml``, ``environment.json`` and
+        the names in ``analysis/``.
+    profiles:
+        Hardware profiles (names or files) whose sources belong to it too, such as those of chips that were mapped to.
+
+    Returns
+    -------
+    ``{"folder", "runs", "references", "without_reference", "notes", "bibtex"}``: ``references`` are dictionaries of
+    plain text with ``key``, ``type``, their fields, and ``for``, what they are cited for (``"strategy ewc"``);
+    ``without_reference`` names what was used and rests on no work that is known here; ``bibtex`` is the text of a
+    ``.bib`` file, in ASCII.
+
+    Raises
+    ------
+    RunFolderError
+        If there is no finished run, or a file of one cannot be read.
+    """
+    notes: list[str] = []
+    runs = 0
+    if folder is None:
+        found = [(kind, name) for kind, names in known_uses().items() for name in names]
+        found += [("profile", name) for name in profile_names()]
+        versions = _installed()
+    else:
+        found, versions = [], set[str]()
+        for run in _runs(folder):
+            runs += 1
+            found += _uses(run, notes)
+            versions |= _versions(run)
+    found += [("profile", name) for name in profiles]
+    own = {"key": "neurosleep", **_OWN, "version": ", ".join(sorted(versions))}
+    references = [{**{k: v for k, v in own.items() if v}, "for": ["neurosleep"]}]
+    cited, without = _gather(dict.fromkeys(found))
+    references += cited
+    return {
+        "folder": None if folder is None else str(folder),
+        "runs": runs,
+        "references": references,
+        "without_reference": without,
+        "notes": list(dict.fromkeys(notes)),
+        "bibtex": "\n\n".join(_entry(reference) for reference in references) + "\n",
+    }
+
+
+def _runs(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        raise RunFolderError(f"There is no folder {str(folder)!r}.", expected="a run folder, or one above several")
+    found = sorted(path.parent for path in folder.rglob("metrics.json"))
+    if not found:
+        raise RunFolderError(
+            f"There are no finished runs in {str(folder)!r}.",
+            expected="metrics.json in run folders",
+            hint="without a folder, everything is cited that the package rests on",
+        )
+    return found
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise RunFolderError(f"{str(path)!r} cannot be read.", found=str(error)) from error
+    if not isinstance(found, dict):
+        raise RunFolderError(f"{str(path)!r} holds {type(found).__name__}.", expected="one JSON object")
+    return found
+
+
+def _installed() -> set[str]:
+    try:
+        return {importlib.metadata.version("neurosleep")}
+    except importlib.metadata.PackageNotFoundError:  # a checkout that is not installed
+        return set()
+
+
+def _versions(run: Path) -> set[str]:
+    path = run / "environment.json"
+    versions = _json(path).get("versions") if path.is_file() else None
+    own = versions.get("neurosleep") if isinstance(versions, dict) else None
+    return {str(own)} if own else set()
+
+
+def _uses(run: Path, notes: list[str]) -> Iterator[Use]:
+    """What one run used, as far as its files tell."""
+    metrics = _json(run / "metrics.json")
+    try:
+        experiment, strategy, data = (str(metrics[key]) for key in ("experiment", "strategy", "data"))
+    except KeyError as error:
+        raise RunFolderError(
+            f"{str(run / 'metrics.json')!r} is not the metrics of a run of this version.", found=f"no {error}"
+        ) from error
+    yield "experiment", experiment.split("/")[0]
+    parts = strategy.split("+")
+    yield from (("strategy", part) for part in parts)
+    yield from (("data", name.strip().split(":")[0]) for name in data.split(","))
+    if "profile" in metrics:
+        yield "profile", str(metrics["profile"])
+    path = run / "config.toml"
+    if path.is_file():
+        yield from _of_settings(path, "src" in parts)
+    else:
+        notes.append(
+            "Runs without a config.toml do not tell their engine, rule, recipe and kinds of network and learning."
+        )
+    tables = {file.stem.removesuffix("_before") for file in (run / "analysis").glob("*.csv")}
+    yield from (("analysis", name) for name in sorted(tables & set(known_uses()["analysis"])))
+    yield from (("software", name) for name in known_uses()["software"])
+
+
+def _of_settings(path: Path, sleeps: bool) -> Iterator[Use]:
+    try:
+        settings = tomllib.loads(path.read_text(encoding="utf-8"))
+        for table in ("network", "wake"):
+            settings[table].setdefault("kind", None)  # left out where it is the plain one
+        network, learning = kinds_of(settings)
+        yield "network", network
+        yield "learning", learning
+        if sleeps:
+            yield "engine", settings["engine"]
+            yield "rule", settings["sleep"]["rule"]["name"]
+            yield "recipe", settings["sleep"]["recipe"]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise RunFolderError(
+            f"{str(path)!r} is not the settings of a run.", found=str(error), hint="leave its folder out"
+        ) from error
+    yield from (("setting", key) for key in known_uses()["setting"] if _is_on(settings, key))
+
+
+def _is_on(settings: Mapping[str, Any], key: str) -> bool:
+    """Whether ``table.key`` has a value that does something, or ``table.key=value`` that one."""
+    path, _, wanted = key.partition("=")
+    table, _, name = path.partition(".")
+    value = settings.get(table, {}).get(name)
+    return value == wanted if wanted else bool(value)
+
+
+def _gather(uses: Iterable[Use]) -> tuple[list[dict[str, Any]], list[str]]:
+    """The works, each with all that it is cited for, and the uses that have none; both in the order of the uses."""
+    works, table = _references()["works"], _references()["uses"]
+    found: dict[str, dict[str, Any]] = {}
+    without = []
+    for kind, name in uses:
+        entries = _sources(name) if kind == "profile" else {key: works[key] for key in table[kind].get(name, [])}
+        if not entries:
+            without.append(f"{kind} {name}")
+        for key, entry in entries.items():
+            found.setdefault(key, {"key": key, **entry, "for": []})["for"].append(f"{kind} {name}")
+    return list(found.values()), without
+
+
+def _sources(name: str) -> dict[str, dict[str, Any]]:
+    """The sources of a profile that can be looked up; what is recalled or ours is left out."""
+    profile = load_profile(name)
+    return {
+        f"{profile.id}-{source.name}": {"type": "misc", "note": source.citation, "year": source.year}
+        for source in profile.sources.values()
+        if source.grade in _PUBLIC
+    }
+
+
+def _entry(reference: Mapping[str, Any]) -> str:
+    """One entry of a ``.bib`` file, with what it is cited for as a comment before it."""
+    fields = [f"  {name} = {{{_value(name, reference[name])}}}," for name in _FIELDS if reference.get(name) is not None]
+    return "\n".join([f"% {', '.join(reference['for'])}", f"@{reference['type']}{{{reference['key']},", *fields, "}"])
+
+
+def _value(name: str, value: Any) -> str:
+    if name == "author":
+        # "Family, Given"; a name without a comma is that of a group, which braces keep in one piece.
+        return " and ".join(_tex(a) if "," in a or a == "others" else f"{{{_tex(a)}}}" for a in value)
+    if name in _VERBATIM:
+        return str(value)
+    # A second pair of braces keeps the capitals of a title.
+    return f"{{{_tex(str(value))}}}" if name == "title" else _tex(str(value))
+
+
+def _tex(text: str) -> str:
+    return "".join(_ESCAPES.get(character, character) for character in text)
