@@ -1,4 +1,4 @@
-"""What to cite: every name the package has is known to the references, and a run's bibliography is that of its parts."""
+"""What to cite: every name the package has is known, and the bibliography of a run is that of its parts."""
 
 from __future__ import annotations
 
