@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import math
 import os
 from collections.abc import Mapping, Sequence
@@ -90,6 +91,17 @@ class Table:
         """Each row as a dictionary of plain Python values."""
         lists = [values.tolist() for values in self.columns.values()]
         return [dict(zip(self.columns, row, strict=True)) for row in zip(*lists, strict=True)]
+
+    def to_json(self) -> str:
+        """JSON: a list with one object per row; undefined numbers, and infinite ones, are null."""
+        rows = [
+            {
+                name: None if isinstance(value, float) and not math.isfinite(value) else value
+                for name, value in row.items()
+            }
+            for row in self.rows()
+        ]
+        return json.dumps(rows, allow_nan=False)
 
     def to_csv(self, path: str | os.PathLike[str]) -> Path:
         """Write a CSV file, whole or not at all; undefined numbers are empty fields, missing folders are made.

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -43,5 +44,27 @@ def night() -> Callable[..., Recording]:
             for name, n in zip(names, sizes, strict=True)
         }
         return Recording(steps, 0.001, {name: events.counts() for name, events in spikes.items()}, spikes=spikes)
+
+    return make
+
+
+@pytest.fixture
+def random_trains() -> Callable[..., tuple[list[np.ndarray], float]]:
+    """Spike times of some neurons and the length of the stretch, both in seconds.
+
+    Odd seeds give times that are products of a step of 1 ms, as of a simulation; even ones any times.
+    """
+
+    def make(seed: int, n: int = 5, rate: float = 20.0) -> tuple[list[np.ndarray], float]:
+        generator = numpy_generator(seed, "trains")
+        stop = float(generator.integers(2, 6))
+        trains = []
+        for _ in range(n):
+            if seed % 2:
+                steps = np.flatnonzero(generator.random(round(stop * 1000)) < rate / 1000)
+                trains.append(steps * 0.001)
+            else:
+                trains.append(np.sort(generator.random(generator.poisson(rate * stop))) * stop)
+        return trains, stop
 
     return make

@@ -1,0 +1,70 @@
+"""Avalanches: unbroken stretches of activity of a population."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from neurosleep.analysis._trains import (
+    Spikes,
+    bin_count,
+    bin_of,
+    positive_seconds,
+    spike_trains,
+    whole_number,
+)
+from neurosleep.analysis.table import Table
+
+__all__ = ["avalanches"]
+
+
+def avalanches(
+    spikes: Spikes, population: str | None = None, *, width: float | None = None, empty_bins: int = 1
+) -> Table:
+    """Stretches of bins in which the population fires, each ended by silence.
+
+    Parameters
+    ----------
+    spikes, population:
+        As in :func:`~neurosleep.analysis.spike_trains`.
+    width:
+        Of a bin, in seconds; if not given, the mean interval between consecutive spikes of the whole population (or of
+        distinct moments, where several fire at once), which is the usual choice.
+    empty_bins:
+        How many empty bins in a row end an avalanche.
+
+    Returns
+    -------
+    A row per avalanche, in order: ``start`` and ``duration`` in seconds, ``bins``, ``size`` (its spikes) and
+    ``neurons`` (how many took part). No row without spikes. The avalanche that the end of the stretch cuts off counts
+    too.
+
+    References
+    ----------
+    Beggs and Plenz (2003), doi:10.1523/JNEUROSCI.23-35-11167.2003.
+    """
+    trains = spike_trains(spikes, population)
+    whole_number("empty_bins", empty_bins, 1)
+    if width is None:
+        moments = np.unique(trains.times)
+        width = float(np.diff(moments).mean()) if len(moments) > 1 else (trains.duration or 1.0)
+    bins = bin_count(trains, positive_seconds("width", width))
+    number, neurons = bin_of(trains, width), trains.neurons
+    inside = number < bins
+    number, neurons = number[inside], neurons[inside]
+    filled, counts = np.unique(number, return_counts=True)
+    begins = np.concatenate([[True], np.diff(filled) > empty_bins])[: len(filled)]
+    which = np.cumsum(begins) - 1
+    total = int(begins.sum())
+    first = filled[begins]
+    last = filled[np.concatenate([begins[1:], [True]])[: len(filled)]]
+    # Each neuron once per avalanche.
+    pairs = np.unique(which[np.searchsorted(filled, number)] * max(trains.n, 1) + neurons)
+    return Table(
+        {
+            "start": trains.start + width * first,
+            "duration": width * (last - first + 1),
+            "bins": last - first + 1,
+            "size": np.bincount(which, counts, total).astype(np.int64),
+            "neurons": np.bincount(pairs // max(trains.n, 1), minlength=total),
+        }
+    )

@@ -1,0 +1,61 @@
+"""Fano factor: how much spike counts vary, compared with a Poisson process."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neurosleep.analysis._trains import Spikes, bin_count, bin_of, positive_seconds, spike_trains
+
+__all__ = ["fano_factor", "fano_factor_of_trials"]
+
+
+def fano_factor(spikes: Spikes, population: str | None = None, *, width: float = 0.1) -> NDArray[np.float64]:
+    r"""Fano factor of each neuron's spike counts in consecutive windows: about 1 for a Poisson process.
+
+    .. math::  F = \mathrm{var}(c) / \langle c \rangle
+
+    Parameters
+    ----------
+    spikes, population:
+        As in :func:`~neurosleep.analysis.spike_trains`.
+    width:
+        Of a window, in seconds; what is left over after the last whole one is not used.
+
+    Returns
+    -------
+    ``[n]``; NaN for a neuron that is silent in all windows, and with fewer than two windows. The variance divides by
+    the number of windows, as Elephant's does.
+    """
+    trains = spike_trains(spikes, population)
+    windows = bin_count(trains, positive_seconds("width", width))
+    number, neurons = bin_of(trains, width), trains.neurons
+    inside = number < windows
+    # One entry per neuron and window in which it fires at all; the others count 0.
+    counts = np.unique(neurons[inside] * max(windows, 1) + number[inside], return_counts=True)
+    owner = counts[0] // max(windows, 1)
+    total = np.bincount(owner, counts[1], trains.n)
+    square = np.bincount(owner, counts[1].astype(np.float64) ** 2, trains.n)
+    defined = (total > 0) & (windows > 1)
+    mean = np.where(defined, total / max(windows, 1), 1.0)
+    # Sums of whole numbers are exact, and so is this difference up to its last division.
+    variance = (windows * square - total**2) / max(windows, 1) ** 2
+    return np.where(defined, variance / mean, np.nan)
+
+
+def fano_factor_of_trials(trials: Spikes, population: str | None = None) -> float:
+    """Fano factor of spike counts over trials of one neuron.
+
+    Parameters
+    ----------
+    trials, population:
+        As in :func:`~neurosleep.analysis.spike_trains`: each train is one trial, all of one length.
+
+    Returns
+    -------
+    NaN without a trial, or where all are silent.
+    """
+    counts = spike_trains(trials, population).counts
+    return float(counts.var() / counts.mean()) if counts.any() else math.nan
