@@ -501,12 +501,16 @@ def map_network(
     approximate: Annotated[bool, typer.Option("--approximate", help="Average in place of max-pooling.")] = False,
     external_data: Annotated[Path | None, typer.Option(help="Second file that holds an ONNX file's weights.")] = None,
     steps: Annotated[int, typer.Option(help="How long the network will run at a stretch.")] = 100,
+    inputs: Annotated[
+        Path | None, typer.Option(help="Images (.npy, .npz) to simulate for the energy; else those for the scale.")
+    ] = None,
+    coding: Annotated[str, typer.Option(help="How images become spikes: poisson, bernoulli.")] = "poisson",
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
-    """Say what a network becomes on a chip: cores, limits, errors of quantisation, energy."""
+    """Say what a network becomes on a chip: cores, limits, errors of quantisation, and energy, given images."""
     with _user_errors(as_json):
-        from neurosleep.hardware import map_file
+        from neurosleep.hardware import energy_text, map_file
 
         found = map_file(
             model,
@@ -518,6 +522,8 @@ def map_network(
             recipe=recipe,
             external_data=external_data,
             approximate=approximate,
+            inputs=inputs,
+            coding=coding,
         )
 
         def show(result: dict[str, Any]) -> None:
@@ -537,9 +543,8 @@ def map_network(
             _table(f"On {result['profile']}", header, rows)
             for finding in result["findings"]:
                 print(f"{finding['level']}: {': '.join(t for t in (finding['layer'], finding['text']) if t)}")
-            print(
-                f"Fits: {'yes' if result['fits'] else 'no'}   Cores: {result['cores'] or '-'}   Energy: not estimated"
-            )
+            print(f"Fits: {'yes' if result['fits'] else 'no'}   Cores: {result['cores'] or '-'}")
+            print(energy_text(result["profile"], result["energy"]))
 
         _emit(found, as_json, show)
 

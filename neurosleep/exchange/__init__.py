@@ -1,6 +1,6 @@
 """Networks in files, and in other tools' formats."""
 
-from neurosleep.exchange._convert_file import TARGETS, convert_file, read_spiking
+from neurosleep.exchange._convert_file import TARGETS, convert_file, read_calibration, read_spiking
 from neurosleep.exchange._files import load, save
 from neurosleep.exchange._from_nir import from_nir
 from neurosleep.exchange._from_norse import from_norse
@@ -20,6 +20,7 @@ __all__ = [
     "from_norse",
     "from_snntorch",
     "load",
+    "read_calibration",
     "read_nir",
     "read_spiking",
     "save",

@@ -179,7 +179,7 @@ def _unused(calibration: str | Path | None, recipe: str | None, why: str, reset:
             raise SettingsError(f"{name} has no place here: {why}.", expected=f"no {name}")
 
 
-def read_calibration(path: str | Path) -> Tensor:
+def read_calibration(path: str | Path, what: str = "calibration file") -> Tensor:
     """Images ``[n, ...]`` of a ``.npy`` file, or of an ``.npz`` file with one array; nothing in it is executed.
 
     Raises
@@ -208,9 +208,7 @@ def read_calibration(path: str | Path) -> Tensor:
             raise ValueError(f"an array of type {array.dtype} and shape {array.shape}")
         return torch.from_numpy(np.array(array, dtype=np.float64 if array.dtype == np.float64 else np.float32))
     except Exception as error:  # numpy's reader fails on damaged files in many ways
-        raise DataError(
-            f"The calibration file {path.name!r} cannot be read.", found=str(error)[:300], expected=wrong
-        ) from error
+        raise DataError(f"The {what} {path.name!r} cannot be read.", found=str(error)[:300], expected=wrong) from error
 
 
 def _spiking_layers(network: SpikingNetwork) -> list[dict[str, Any]]:

@@ -1,7 +1,10 @@
 """Hardware: profiles of neuromorphic chips, each figure with its source, and the integers that chips compute with."""
 
+from neurosleep.hardware._activity import Activity, count_activity
 from neurosleep.hardware._arithmetic import Arithmetic
-from neurosleep.hardware._energy import Activity, count_activity, estimate_energy
+from neurosleep.hardware._chip_time import ChipTime, Load, chip_time
+from neurosleep.hardware._energy import Convention, EnergyEstimate, energy_text, estimate_energy
+from neurosleep.hardware._energy_of import energy_of
 from neurosleep.hardware._findings import Finding
 from neurosleep.hardware._fixed_engine import FixedEngine
 from neurosleep.hardware._json_schema import json_schema
@@ -16,17 +19,24 @@ from neurosleep.hardware._registers import Register
 __all__ = [
     "Activity",
     "Arithmetic",
+    "ChipTime",
+    "Convention",
+    "EnergyEstimate",
     "Figure",
     "Finding",
     "FixedEngine",
     "HardwareProfile",
     "LayerReport",
+    "Load",
     "MappedNetwork",
     "MappingFinding",
     "MappingReport",
     "Register",
     "Source",
+    "chip_time",
     "count_activity",
+    "energy_of",
+    "energy_text",
     "estimate_energy",
     "json_schema",
     "load_profile",

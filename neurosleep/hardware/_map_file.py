@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any, cast
 
-from neurosleep.exchange import read_spiking
+from neurosleep.errors import NeurosleepError, unknown_name
+from neurosleep.exchange import read_calibration, read_spiking
 from neurosleep.functional import Reset
+from neurosleep.hardware._energy_of import energy_of
 from neurosleep.hardware._load import load_profile
 from neurosleep.hardware._map import map_to
-from neurosleep.hardware._mapping_report import MappingFinding
+from neurosleep.hardware._mapped import MappedNetwork
+from neurosleep.hardware._mapping_report import MappingFinding, MappingReport
 from neurosleep.hardware._profile import HardwareProfile
 from neurosleep.hardware._rounding import Rounding
+from neurosleep.spiking import CODINGS, BatchCoding, simulate_batch
 
 __all__ = ["map_file"]
+
+# Of calibration images, of which there may be thousands, so many are simulated.
+_CALIBRATION = 100
 
 
 def map_file(
@@ -27,8 +35,12 @@ def map_file(
     recipe: str | None = None,
     external_data: str | Path | None = None,
     approximate: bool = False,
+    inputs: str | Path | None = None,
+    coding: str = "poisson",
 ) -> dict[str, Any]:
     """Read a network, convert it if it is awake, and say what it becomes on a chip, fits it or not.
+
+    With images the mapped network is simulated in the chip's integers, and its energy estimated of what it did.
 
     An awake network is given neurons whose reset subtracts the threshold if the chip has such, else resets to 0; the
     findings then say so.
@@ -39,6 +51,11 @@ def map_file(
         As for ``neurosleep convert``.
     profile, rounding, seed, steps:
         As for :func:`~neurosleep.map_to`.
+    inputs:
+        File of images of intensities from 0 to 1, each shown for ``steps`` steps; left out, the first hundred of the
+        calibration images, where there are any and they are of that kind.
+    coding:
+        How images become spikes: ``poisson`` or ``bernoulli``.
 
     Returns
     -------
@@ -64,9 +81,39 @@ def map_file(
         reset=cast("Reset | None", reset),
     )
     way = cast("Rounding | None", rounding)
-    _, report = map_to(network, profile, rounding=way, seed=seed, steps=steps, strict=False)
+    if coding not in CODINGS:
+        raise unknown_name("coding", coding, CODINGS)
+    mapped, report = map_to(network, profile, rounding=way, seed=seed, steps=steps, strict=False)
+    file = inputs if inputs is not None else calibration
+    if file is not None:
+        shown = (steps, cast("BatchCoding", coding), seed)
+        report = dataclasses.replace(report, energy=_energy(mapped, report, profile, file, shown, inputs is not None))
     found = report.to_json()
     if reset is not None:
         text = "neurons reset to 0: the chip has no reset that subtracts the threshold"
         found["findings"].insert(0, MappingFinding("note", "", text).to_json())
     return found
+
+
+def _energy(
+    network: MappedNetwork,
+    report: MappingReport,
+    profile: HardwareProfile,
+    file: str | Path,
+    shown: tuple[int, BatchCoding, int],
+    asked: bool,
+) -> dict[str, Any]:
+    """The energy of images of a file; where they were not meant for it (not ``asked``) they need not serve."""
+    steps, coding, seed = shown
+    try:
+        images = read_calibration(file, "file of inputs" if asked else "calibration file")
+        if not asked:
+            images = images[:_CALIBRATION]
+        engine = "fixed" if network.arithmetic is not None else None
+        recording = simulate_batch(network, images, steps, coding=coding, engine=engine, seed=seed)
+        return energy_of(network, recording, profile, report=report).to_json()
+    except NeurosleepError as error:
+        if asked:
+            raise
+        reason = f"the calibration images could not be shown to the network: {error.message}"
+        return {**report.energy, "reason": reason}

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from neurosleep.errors import MappingError
+from neurosleep.hardware._energy import STATEMENT, coefficients, figure_json
 from neurosleep.hardware._profile import HardwareProfile
 
 __all__ = ["LayerReport", "MappingFinding", "MappingReport", "refuse"]
@@ -161,6 +162,12 @@ class MappingReport:
 
 def energy_coefficients(profile: HardwareProfile) -> dict[str, Any]:
     """What the profile knows of energies; without a simulation nothing is estimated, and nothing unknown is 0."""
-    keys = ("synop_pj", "update_active_pj", "update_inactive_pj", "spike_pj", "hop_pj", "static_mw")
-    known = {key: value for key in keys if (value := getattr(profile.energy, key)) is not None}
-    return {"status": profile.energy.status, "basis": profile.energy.basis, **known, "estimate": None}
+    return {
+        "statement": STATEMENT,
+        "estimate": None,
+        "unit": "joules a sample",
+        "reason": "nothing was simulated: energies are counted of spikes",
+        "status": profile.energy.status,
+        "basis": profile.energy.basis,
+        "coefficients": [figure_json(figure) for figure in coefficients(profile)],
+    }

@@ -301,6 +301,9 @@ class Energy(_Table):
     hop_pj: float | None = None
     learn_update_pj: float | None = None
     static_mw: float | None = None
+    hops_per_synop: float | None = None
+    core_mw: float | None = None
+    operating_point_pj: float | None = None
     basis: str | None = None
     synop_includes_static: bool | None = None
 
@@ -332,6 +335,10 @@ class Throughput(_Table):
     hop_latency_ns: float | None = None
     step_floor_s: float | None = None
     cycles_per_spike: int | None = None
+    cycles_per_input_synop: float | None = None
+    cycles_per_synop: float | None = None
+    cycles_per_output_synop: float | None = None
+    cycles_per_update: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -278,6 +278,9 @@ def _energy() -> list[Key]:
         joules("hop_pj", "one spike over one hop between cores"),
         joules("learn_update_pj", "one update of a plastic synapse"),
         joules("static_mw", "power of a chip without activity"),
+        Key("energy.hops_per_synop", "float", "hops that each synaptic operation counts with, if any", above_zero=True),
+        joules("core_mw", "power of a core that is in use, besides static_mw"),
+        joules("operating_point_pj", "the whole chip's power over its synaptic operations a second, at one rate"),
         # Required with any coefficient, by a rule of its own (HP016).
         _choice("energy.basis", "where figures come from", ("silicon", "pre_silicon", "fitted_simulator", "estimate")),
         Key(
@@ -426,6 +429,10 @@ def _tables() -> list[Key]:
         Key("throughput.hop_latency_ns", "float", "one hop between cores", above_zero=True),
         Key("throughput.step_floor_s", "float", "shortest step", above_zero=True),
         _int("throughput.cycles_per_spike", "clock cycles of one spike event", 1),
+        Key("throughput.cycles_per_input_synop", "float", "clock cycles of an input's synaptic event", above_zero=True),
+        Key("throughput.cycles_per_synop", "float", "of one between neurons", above_zero=True),
+        Key("throughput.cycles_per_output_synop", "float", "of one onto an output neuron", above_zero=True),
+        Key("throughput.cycles_per_update", "float", "of one neuron's update", above_zero=True),
     ]
 
 

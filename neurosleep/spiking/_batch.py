@@ -41,6 +41,8 @@ class BatchRecording:
         where it never fires (kind ``li``).
     engine:
         The engine that stepped it.
+    coding:
+        How the images were shown.
     """
 
     steps: int
@@ -48,6 +50,7 @@ class BatchRecording:
     totals: Mapping[str, Tensor]
     read_out: Tensor
     engine: str
+    coding: BatchCoding = "constant"
 
     def rate(self, population: str) -> Tensor:
         """Spikes per step of each neuron, ``[batch, n]``."""
@@ -140,7 +143,7 @@ def simulate_batch(
             said = torch.cat([session.advance(spikes) for spikes in drawn])
         parts.append((session.totals(), said))
     totals = {p.name: torch.cat([totals[p.name] for totals, _ in parts]) for p in network.populations}
-    return BatchRecording(steps, network.dt, totals, torch.cat([said for _, said in parts], 1), chosen.name)
+    return BatchRecording(steps, network.dt, totals, torch.cat([said for _, said in parts], 1), chosen.name, coding)
 
 
 def _chosen(engine: str | None, network: SpikingNetwork, device: str) -> Engine:

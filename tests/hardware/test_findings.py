@@ -234,7 +234,14 @@ CASES = {
         'status = "unpublished"',
         [
             f"energy.{name}: HP005 listed as unpublished but has a value (expected another energy.status)"
-            for name in ("synop_pj", "update_active_pj", "update_inactive_pj", "hop_pj", "learn_update_pj")
+            for name in (
+                "synop_pj",
+                "update_active_pj",
+                "update_inactive_pj",
+                "hop_pj",
+                "learn_update_pj",
+                "hops_per_synop",
+            )
         ],
     ),
     "HP007 below": ("mantissa_min = -256", "mantissa_min = 2", ["weights.mantissa_min: HP007 expected <= 0, got 2"]),

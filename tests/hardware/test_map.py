@@ -20,7 +20,7 @@ import neurosleep as ns
 from neurosleep.cli.app import app
 from neurosleep.data import load_dataset, to_float
 from neurosleep.errors import MappingError, SettingsError, UnknownNameError, UnsupportedError
-from neurosleep.hardware import HardwareProfile, MappingReport, count_activity, profile_names
+from neurosleep.hardware import HardwareProfile, MappingReport, profile_names
 from neurosleep.hardware._kernel_cores import match
 from neurosleep.spiking import Population, Projection, SpikingNetwork, get_engine
 
@@ -304,18 +304,6 @@ def test_as_many_layers_as_possible_get_a_core(fits: dict[str, list[int]]) -> No
     assert len(found) == best(0, frozenset())
 
 
-def test_activity_of_a_recording() -> None:
-    network = chain(5, 4, 3)
-    weights = [w.clone() for w in network.weights]
-    weights[0][:, 0] = 0
-    mapped, _ = ns.map_to(network.with_weights(weights), "loihi1")
-    recording = ns.simulate(mapped, spikes(100, 5), engine="fixed")
-    found = count_activity(mapped, recording)
-    expected = 4 * recording.counts["input"][1:].sum() + 3 * recording.counts["hidden1"].sum()
-    assert found.synaptic_events == expected > 0
-    assert (found.active_updates, found.seconds) == (700, 0.1)
-
-
 def refused(network: SpikingNetwork, profile: str | HardwareProfile) -> MappingError:
     with pytest.raises(MappingError) as found:
         ns.map_to(network, profile)
@@ -559,7 +547,8 @@ def test_command(tmp_path: Path) -> None:
     found = json.loads(done.stdout)
     assert set(found) == {"profile", "fits", "cores", "layers", "findings", "energy"}
     assert (found["profile"], found["fits"], found["cores"]) == ("loihi1", True, 2)
-    assert found["energy"]["synop_pj"] == 23.6 and found["energy"]["estimate"] is None
+    assert found["energy"]["estimate"] is None and "nothing was simulated" in found["energy"]["reason"]
+    assert {f["key"]: f["value"] for f in found["energy"]["coefficients"]}["energy.synop_pj"] == 23.6
     shown = CliRunner().invoke(app, ["map", str(tmp_path / "net.safetensors"), "--profile", "generic_int8"])
     assert shown.exit_code == 0 and "Fits: yes" in shown.stdout
     ns.save(chain(5, 4, 3, reset="subtract"), tmp_path / "soft.safetensors")

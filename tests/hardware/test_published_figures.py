@@ -34,6 +34,7 @@ FIGURES: dict[str, dict[str, Any]] = {
         "energy.synop_pj": 23.6,
         "energy.basis": "pre_silicon",
         "energy.learn_update_pj": 120.0,
+        "energy.hops_per_synop": 1.0,
         "noise.exponent_max": 23,
     },
     "loihi2": {
@@ -55,6 +56,7 @@ FIGURES: dict[str, dict[str, Any]] = {
         "capacity.synapses_per_core": 256 * 256,
         "capacity.fan_in_max": 256,
         "learning.class": "none",
+        "energy.operating_point_pj": 26.0,
         "process.die_mm2": 430.0,
     },
     "spinnaker1": {
@@ -65,6 +67,9 @@ FIGURES: dict[str, dict[str, Any]] = {
         "energy.update_active_pj": 26e3,
         "energy.hop_pj": 25.0 * 40,
         "energy.static_mw": 350.0,
+        "energy.core_mw": 34.0,
+        "energy.operating_point_pj": 5.9e6,
+        "energy.hops_per_synop": None,
         "throughput.instructions_per_s": 3.96e9,
     },
     "spinnaker2": {
@@ -110,6 +115,10 @@ FIGURES: dict[str, dict[str, Any]] = {
         "capacity.fan_in_max": 63,
         "capacity.in_axons_per_core_max": 16,
         "energy.static_mw": 0.219,
+        "throughput.cycles_per_input_synop": 3.5,
+        "throughput.cycles_per_synop": 7.0,
+        "throughput.cycles_per_output_synop": 8.0,
+        "throughput.cycles_per_update": 19.0,
         "process.die_mm2": 6.5,
     },
     "odin": {

@@ -372,31 +372,42 @@ def test_spinnaker_shift() -> None:
 
 
 def test_energy_of_loihi() -> None:
-    found = estimate_energy(load_profile("loihi1").energy, Activity(1e6, 2e4, 8e4, 1.0))
-    micro = {key: None if joules is None else round(joules * 1e6, 2) for key, joules in found.items()}
-    assert micro == {"synaptic": 23.6, "all_updates": 35.2, "active_and_inactive": 29.38, "with_static": None}
+    found = estimate_energy(load_profile("loihi1"), Activity(1e6, 2e4, 8e4, 1.0))
+    micro = {c.name: None if c.joules is None else round(c.joules * 1e6, 2) for c in found.conventions}
+    assert micro == {
+        "synaptic": 23.6,
+        "all_updates": 35.2,
+        "active_and_inactive": 29.38,
+        "operating_point": None,
+        "with_static": None,
+        "core_activity": None,
+    }
 
 
 @pytest.mark.parametrize(
     ("rate", "marginal", "whole"), [(11.58, 68.0, 40.4), (20.07, 70.6, 70.0), (95.93, 94.0, 334.8)]
 )
 def test_energy_of_truenorth(rate: float, marginal: float, whole: float) -> None:
-    energy, activity = load_profile("truenorth").energy, Activity(2**20 * 128 * rate, seconds=1.0)
-    found = estimate_energy(energy, activity)["with_static"]
-    assert found is not None and round(found * 1e3, 1) == marginal
+    profile, activity = load_profile("truenorth"), Activity(2**20 * 128 * rate, seconds=1.0)
+    found = estimate_energy(profile, activity)
     # The chip's average at one rate, at others.
-    average = dataclasses.replace(energy, synop_pj=26.0, synop_includes_static=True)
-    by_average = estimate_energy(average, activity)
-    assert by_average["synaptic"] is not None and round(by_average["synaptic"] * 1e3, 1) == whole
-    assert by_average["with_static"] is None
+    for name, expected in (("with_static", marginal), ("operating_point", whole)):
+        joules = found.joules(name)
+        assert joules is not None and round(joules * 1e3, 1) == expected
+    energy = dataclasses.replace(profile.energy, synop_pj=26.0, synop_includes_static=True)
+    by_average = estimate_energy(dataclasses.replace(profile, energy=energy), activity)
+    joules = by_average.joules("synaptic")
+    assert joules is not None and round(joules * 1e3, 1) == whole
+    assert by_average.joules("with_static") is None
 
 
 def test_energy_without_events_and_without_coefficients() -> None:
-    silent = estimate_energy(load_profile("truenorth").energy, Activity(0, seconds=1.0))["with_static"]
+    silent = estimate_energy(load_profile("truenorth"), Activity(0, seconds=1.0)).joules("with_static")
     assert silent is not None and round(silent * 1e3, 9) == 64.4
     for name in ("ideal", "generic_int8", "loihi2"):
-        found = estimate_energy(load_profile(name).energy, Activity(1e6, 1e5, 0, 1.0))
-        assert set(found.values()) == {None}
+        found = estimate_energy(load_profile(name), Activity(1e6, 1e5, 0, 1.0))
+        assert {c.joules for c in found.conventions} == {None} == set(found.terms.values())
+        assert (found.estimated, found.interval) == (False, None)
 
 
 def test_registers() -> None:
