@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from neurosleep.hardware._chip_arithmetic import chip_decay, is_float
+from neurosleep.hardware._fold import pools_on_chip
 from neurosleep.hardware._mapping_report import MappingFinding, exceeds
 from neurosleep.hardware._profile import HardwareProfile
 from neurosleep.spiking import Population, SpikingNetwork
@@ -19,7 +20,8 @@ def _tensor(value: float | Tensor) -> Tensor:
 
 def check_dynamics(network: SpikingNetwork, profile: HardwareProfile) -> list[MappingFinding]:
     """Everything in ``network`` that the chip cannot do, and what of it the profile does not say."""
-    found = [finding for p in network.layers for finding in _population(p, profile)]
+    kept = {p.name for p in network.layers if p.kind == "relay" and pools_on_chip(network, p.name, profile)}
+    found = [finding for p in network.layers if p.name not in kept for finding in _population(p, profile)]
     most = profile.delay.max_steps
     for q in network.projections:
         own = network.population(q.source).kind != "input"
@@ -55,9 +57,9 @@ def _population(p: Population, profile: HardwareProfile) -> list[MappingFinding]
 
     exact = is_float(profile)
     if not exact and p.kind == "relay":
-        lacks(
-            "spike.payload_bits", "graded sums", "spikes", "a relay passes on sums", "fold pooling into the next layer"
-        )
+        hint = "end the network with neurons or with an integrator (kind 'li'), and let no relay feed itself"
+        what = "a relay passes on sums, and has no weights after it into which they could be folded"
+        lacks("spike.payload_bits", "graded sums", "spikes", what, hint)
         return found
     if p.kind in ("lif", "cuba_lif"):
         _reset(p, profile, lacks)

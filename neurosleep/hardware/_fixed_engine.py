@@ -77,7 +77,9 @@ class FixedSession(TorchSession):
         )
         self._payload = arithmetic.payload_bits
         # A chip adds the bias to the membrane, after the current: the neurons themselves do.
-        self._bias = {name: torch.zeros_like(bias) for name, bias in self._bias.items()}
+        self._bias = {
+            name: torch.zeros_like(bias) if name in self._steppers else bias for name, bias in self._bias.items()
+        }
 
     def step(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """One step; inputs are spikes, or whole numbers that a spike of the chip can carry."""
@@ -130,11 +132,11 @@ class FixedEngine(Engine):
             )
         if network.arithmetic is not None:
             for population in network.populations:
-                if population.kind == "relay" or population.reset_time != "same":
+                if population.reset_time != "same":
                     raise UnsupportedError(
                         f"The engine 'fixed' cannot step population {population.name!r} in integers.",
-                        found=f"kind {population.kind!r}, reset_time {population.reset_time!r}",
-                        expected="no relay, and reset_time 'same'",
+                        found=f"reset_time {population.reset_time!r}",
+                        expected="reset_time 'same'",
                     )
             check_whole(network, network.arithmetic)
         return network

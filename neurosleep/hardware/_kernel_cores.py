@@ -36,7 +36,12 @@ def _words(network: SpikingNetwork, q: Projection) -> int:
         features, channels = q.weight.shape[:2]
         kernel = tuple(q.weight.shape[2:])
         return kernel_words(channels, features, (kernel[0], kernel[1] if len(kernel) > 1 else 1))
-    return kernel_words(network.population(q.source).size, network.population(q.target).size, (1, 1))
+    shape = network.population(q.source).shape
+    # What lies on a grid is addressed by channel and place: a matrix is a kernel as large as the grid.
+    height, width = shape[1:] if len(shape) == 3 else (1, 1)
+    return kernel_words(
+        network.population(q.source).size // (height * width), network.population(q.target).size, (height, width)
+    )
 
 
 def _per_axis(q: Projection, key: str, default: int) -> tuple[int, ...]:
@@ -59,8 +64,12 @@ def _geometry(network: SpikingNetwork, q: Projection, profile: HardwareProfile) 
         what = f"a projection of kind {q.kind!r} has no core of its own"
         found.append(exceeds(q.target, "packing.model", q.kind, "conv, dense", "structural", what=what))
         return found
-    check("channels_max", source[0] if q.kind == "conv" else network.population(q.source).size, "too many channels")
+    grid = q.kind == "conv" or len(source) == 3
+    check("channels_max", source[0] if grid else network.population(q.source).size, "too many channels")
     if q.kind == "dense":
+        if grid:
+            check("input_size_max", max(source[1:]), "the input is too large")
+            check("kernel_size_max", max(source[1:]), "the kernel, as large as what it reads, is too large")
         return found
     assert q.weight is not None
     check("input_size_max", max(source[1:]), "the input is too large")
@@ -80,7 +89,8 @@ def place_layers(network: SpikingNetwork, profile: HardwareProfile, bits: int) -
     capacity, packing = profile.capacity, profile.capacity.packing
     kernels, neurons = packing.kernel_words_per_core or (), packing.neuron_words_per_core or ()
     findings, plans, fits = [], {}, {}
-    for p in network.layers:
+    pooled = {p.name for p in network.layers if p.kind == "relay"}
+    for p in [p for p in network.layers if p.name not in pooled]:
         incoming = [network.projections[k] for k in network.incoming(p.name)]
         wrong = [f for q in incoming for f in _geometry(network, q, profile)]
         findings += wrong
@@ -101,7 +111,10 @@ def place_layers(network: SpikingNetwork, profile: HardwareProfile, bits: int) -
             )
             most = max(a for a, b in zip(kernels, neurons, strict=True) if p.size <= b)
             findings.append(exceeds(p.name, key, words, most, "structural", what=what))
-        targets = {q.target for q in network.projections if q.source == p.name}
+        # A core pools what it sends, so that the layers behind a pooling are its own destinations.
+        sent = {q.target for q in network.projections if q.source == p.name}
+        behind = {q.target for q in network.projections if q.source in sent & pooled}
+        targets = (sent - pooled) | behind
         limit = capacity.fan_out_max
         if isinstance(limit, int) and len(targets) > limit:
             what = "its spikes go to too many layers"

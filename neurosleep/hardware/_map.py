@@ -12,7 +12,9 @@ from torch import Tensor
 from neurosleep.errors import SettingsError, UnsupportedError, unknown_name
 from neurosleep.functional import torch_generator
 from neurosleep.hardware._chip_arithmetic import DECAYS, arithmetic_of, chip_decay, is_float
+from neurosleep.hardware._compose import pool_divisor
 from neurosleep.hardware._dynamics import check_dynamics
+from neurosleep.hardware._fold import fold_relays
 from neurosleep.hardware._load import load_profile
 from neurosleep.hardware._mapped import MappedNetwork
 from neurosleep.hardware._mapping_report import (
@@ -102,7 +104,10 @@ def map_to(
     if not exact:
         _check_offered(profile, rounding)
     network = _own_weights(network.to(torch.float64))
-    findings = check_dynamics(network, profile)
+    folded: list[MappingFinding] = []
+    if not exact:
+        network, folded = fold_relays(network, profile)
+    findings = [*folded, *check_dynamics(network, profile)]
     if any(finding.level == "error" for finding in findings):
         raise refuse(profile.id, findings)
     mapping = _Floats(network, profile) if exact else _Integers(network, profile, rounding, seed, steps)
@@ -174,6 +179,17 @@ def _tensor(value: float | Tensor) -> Tensor:
     return torch.as_tensor(value, dtype=torch.float64)
 
 
+def _most_sent(network: SpikingNetwork, name: str) -> int:
+    """What one unit of a population can send in a step: a spike, or the sum of those that a relay pools."""
+    if network.population(name).kind != "relay":
+        return 1
+    (k,) = network.incoming(name)
+    q = dataclasses.replace(
+        network.projections[k], options=tuple(o for o in network.projections[k].options if o[0] != "mode")
+    )
+    return pool_divisor(q, len(network.population(q.source).shape) - 1)
+
+
 class _Floats:
     """A profile of floating point: the network as it is, in float64."""
 
@@ -206,12 +222,12 @@ class _Integers:
     def network(self) -> MappedNetwork:
         """The mapped network; fills ``rows`` and ``findings``."""
         network, profile = self._network, self._profile
-        scales = {p.name: self._scale(p) for p in network.layers}
+        scales = {p.name: self._scale(p) for p in network.layers if p.kind != "relay"}
         if profile.weights.scale_scope == "network" and scales:
             scales = dict.fromkeys(scales, min(scales.values()))
         populations, changes = {}, {}
         for p in network.populations:
-            if p.kind == "input":
+            if p.kind in ("input", "relay"):
                 populations[p.name] = p
             else:
                 populations[p.name], changes[p.name] = self._population(p, scales[p.name])
@@ -232,11 +248,7 @@ class _Integers:
         q = self._network.projections[k]
         if q.weight is not None:
             return q.scale * q.weight
-        divisor = 1
-        if q.kind == "pool" and dict(q.options).get("mode", "average") == "average":
-            kernel = dict(q.options)["kernel"]
-            axes = len(self._network.population(q.source).shape) - 1
-            divisor = math.prod(kernel) if isinstance(kernel, tuple | list) else kernel**axes
+        divisor = pool_divisor(q, len(self._network.population(q.source).shape) - 1)
         return _tensor(q.scale / divisor).reshape(1)
 
     def _unit(self) -> int:
@@ -352,6 +364,8 @@ class _Integers:
 
     def _projection(self, k: int, scales: dict[str, float], changes: dict[str, dict[str, float | None]]) -> Projection:
         q, profile, weights = self._network.projections[k], self._profile, self._weights[k]
+        if q.target not in scales:  # a relay that stayed: it counts spikes as they are
+            return q
         unit, scale = self._unit(), scales[q.target]
         grid = weight_grid(profile.weights, weights)
         generator = torch_generator(self._seed, "mapping", k)
@@ -399,9 +413,9 @@ class _Integers:
             for k in mapped.incoming(p.name):
                 q = mapped.projections[k]
                 if q.weight is not None:
-                    rows = q.weight.flatten(1)
-                    high += float(rows.clamp_min(0).sum(1).max())
-                    low += float(rows.clamp_max(0).sum(1).min())
+                    rows, most = q.weight.flatten(1), _most_sent(mapped, q.source)
+                    high += most * float(rows.clamp_min(0).sum(1).max())
+                    low += most * float(rows.clamp_max(0).sum(1).min())
             if high > register.high or low < register.low:
                 text = (
                     f"if all inputs fire at once, their sum ({low:.0f} to {high:.0f}) is beyond the chip's register "

@@ -348,9 +348,14 @@ def test_refusals() -> None:
     flat = Arithmetic(Register(32))
     with pytest.raises(UnsupportedError, match="no synaptic current"):
         get_engine("fixed").start(one(64, 64, 0, 2048, arithmetic=flat))
-    relayed = MappedNetwork((Population("in", "input", (2,)), Population("r", "relay", (2,))), (), arithmetic=flat)
-    with pytest.raises(UnsupportedError, match="'r' in integers"):
-        get_engine("fixed").start(relayed)
+    for bias, scale in ((0.5, 1.0), (0.0, 0.5)):
+        relayed = MappedNetwork(
+            (Population("in", "input", (2,)), Population("r", "relay", (2,), bias=bias)),
+            (Projection("in", "r", "identity", scale=scale),),
+            arithmetic=flat,
+        )
+        with pytest.raises(UnsupportedError, match="whole number"):
+            get_engine("fixed").start(relayed)
     # What the other engines refuse does not send anybody to this one.
     with pytest.raises(UnsupportedError) as refused:
         get_engine("event").start(one(64, 64, 0, 2048))
