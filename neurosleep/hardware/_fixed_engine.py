@@ -6,18 +6,42 @@ from collections.abc import Mapping
 from functools import partial
 from typing import ClassVar
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from neurosleep.errors import UnsupportedError
-from neurosleep.functional import LIFState, PlasticityRule, lif_step
+from neurosleep.functional import LIFState, PlasticityRule, SpikeEvents, lif_step
 from neurosleep.hardware._arithmetic import Arithmetic
+from neurosleep.hardware._chip_rule import ChipRule, SynapseRule
+from neurosleep.hardware._compiled_steps import CompiledSteps, FixedState
 from neurosleep.hardware._mapped import MappedNetwork, check_whole
 from neurosleep.hardware._registers import Register
 from neurosleep.spiking import Engine, Population, Session, SpikingNetwork, get_engine, register_engine
 from neurosleep.spiking.engines.reference import ReferenceEngine, Stepper, TorchSession
 
 __all__ = ["FixedEngine", "FixedSession"]
+
+
+def _rules(network: MappedNetwork, rule: ChipRule) -> list[SynapseRule | None]:
+    """The rule of each projection; None for those that are not plastic."""
+    if rule.profile != network.profile:
+        raise UnsupportedError(
+            f"The network was mapped to {network.profile!r}, and the rule is that of {rule.profile!r}.",
+            expected=f"neurosleep.hardware.chip_rule({network.profile!r}, rule)",
+        )
+    synapses = network.synapses or (None,) * len(network.projections)
+    found: list[SynapseRule | None] = []
+    for k, (q, stands_for) in enumerate(zip(network.projections, synapses, strict=True)):
+        if q.plastic and q.weight is not None and stands_for is None:
+            raise UnsupportedError(
+                f"Projection {q.source!r} -> {q.target!r} does not say what its whole numbers stand for.",
+                expected="a network that neurosleep.map_to made",
+                hint=f"neurosleep.map_to(network, {network.profile!r})",
+            )
+        found.append(rule.on(stands_for, k) if q.plastic and q.weight is not None and stands_for else None)
+    return found
 
 
 class _FixedStepper(Stepper):
@@ -68,18 +92,32 @@ class _FixedStepper(Stepper):
 
 
 class FixedSession(TorchSession):
-    """A mapped network being stepped; the sums of its inputs are exact, and so is all that follows."""
+    """A mapped network being stepped; the sums of its inputs are exact, and so is all that follows.
 
-    def __init__(self, network: MappedNetwork, arithmetic: Arithmetic, device: str, batch: int = 1) -> None:
+    One :meth:`step` is plain torch. :meth:`run` does the same steps compiled where it can.
+    """
+
+    def __init__(
+        self,
+        network: MappedNetwork,
+        arithmetic: Arithmetic,
+        device: str,
+        batch: int = 1,
+        rule: ChipRule | None = None,
+    ) -> None:
         stepper = partial(_FixedStepper, arithmetic=arithmetic)
+        rules = None if rule is None else _rules(network, rule)
         super().__init__(
-            network.to(torch.float64), None, device, {"lif": stepper, "cuba_lif": stepper, "li": stepper}, batch
+            network.to(torch.float64), rules, device, {"lif": stepper, "cuba_lif": stepper, "li": stepper}, batch
         )
         self._payload = arithmetic.payload_bits
         # A chip adds the bias to the membrane, after the current: the neurons themselves do.
         self._bias = {
             name: torch.zeros_like(bias) if name in self._steppers else bias for name, bias in self._bias.items()
         }
+        self._mapped, self._arithmetic, self._steps = network, arithmetic, 0
+        self._compiled: CompiledSteps | None = None
+        self._may_compile = batch == 1 and device == "cpu" and CompiledSteps.offered(network, arithmetic)
 
     def step(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """One step; inputs are spikes, or whole numbers that a spike of the chip can carry."""
@@ -93,30 +131,103 @@ class FixedSession(TorchSession):
                         expected="spikes" if self._payload == 0 else f"whole numbers from 0 to {most}",
                         hint="coding='poisson' or 'bernoulli' makes spikes of images",
                     )
+        self._take_back()
+        self._steps += 1
         return super().step(inputs)
+
+    @torch.no_grad()
+    def run(self, inputs: Mapping[str, SpikeEvents]) -> dict[str, SpikeEvents]:
+        """Advance by the steps of ``inputs``."""
+        if not self._may_compile:
+            return super().run(inputs)
+        if self._compiled is None:
+            self._compiled = CompiledSteps(
+                self._mapped,
+                self._arithmetic,
+                [rule if isinstance(rule, SynapseRule) else None for rule in self._rules],
+                self._state(),
+            )
+        found = self._compiled.run(inputs)
+        self._steps += next(iter(inputs.values())).steps
+        return found
+
+    def _state(self) -> FixedState:
+        """Everything that changes, as whole numbers of numpy."""
+
+        def whole(x: Tensor) -> npt.NDArray[np.int64]:
+            return x.detach().cpu().numpy().astype(np.int64)
+
+        steppers = {name: s for name, s in self._steppers.items() if isinstance(s, _FixedStepper)}
+        return FixedState(
+            self._steps,
+            {name: whole(s.state.v[0]) for name, s in steppers.items()},
+            {name: whole(s.i[0]) for name, s in steppers.items()},
+            {name: whole(s.state.wait[0]) for name, s in steppers.items()},
+            [None if w is None else whole(w) for w in self._weights],
+            [whole(t[0]) if t else None for t in self._traces],
+            [{name: whole(sent[0]).nonzero()[0] for name, sent in past.items()} for past in self._past],
+            {name: dict(s.overflows) for name, s in steppers.items()},
+        )
+
+    @torch.no_grad()
+    def _take_back(self) -> None:
+        """Make what the compiled steps have changed the state of the plain ones."""
+        if self._compiled is None:
+            return
+        state, self._compiled = self._compiled.state(), None
+        for name, stepper in self._steppers.items():
+            assert isinstance(stepper, _FixedStepper)
+            v, wait = torch.from_numpy(state.v[name])[None], torch.from_numpy(state.wait[name])[None]
+            stepper.state = LIFState(v.to(torch.float64), wait)
+            stepper.i = torch.from_numpy(state.u[name])[None].to(torch.float64)
+            stepper.overflows = dict(state.overflows[name])
+        for k, found in enumerate(state.weights):
+            weight = self._weights[k]
+            if found is not None and weight is not None:
+                weight.copy_(torch.from_numpy(found))
+        for k, trace in enumerate(state.traces):
+            if trace is not None:
+                self._traces[k] = (torch.from_numpy(trace), torch.tensor(self._steps))
+        for now, past in zip(self._past, state.past, strict=True):
+            for name, neurons in past.items():
+                now[name] = torch.zeros(1, self._network.population(name).size, dtype=torch.bool)
+                now[name][0, torch.from_numpy(neurons)] = True
+
+    def weights(self) -> list[Tensor]:
+        """The present weights, whole numbers in float64."""
+        self._take_back()
+        return super().weights()
+
+    def batch_membranes(self) -> dict[str, Tensor]:
+        """The present membrane potentials ``[batch, n]``, by population."""
+        self._take_back()
+        return super().batch_membranes()
 
     def overflows(self) -> dict[str, dict[str, int]]:
         """How often a register could not hold its number, by population: accumulator, current and membrane."""
+        self._take_back()
         steppers = {name: s for name, s in self._steppers.items() if isinstance(s, _FixedStepper)}
         return {name: dict(stepper.overflows) for name, stepper in steppers.items()}
 
     def currents(self) -> dict[str, Tensor]:
         """The present synaptic currents ``[batch, n]``, by population."""
+        self._take_back()
         steppers = {name: s for name, s in self._steppers.items() if isinstance(s, _FixedStepper)}
         return {name: stepper.i.detach().cpu().clone() for name, stepper in steppers.items()}
 
 
 @register_engine
 class FixedEngine(Engine):
-    """Integer arithmetic of a chip, for networks that :func:`~neurosleep.map_to` made; without plasticity.
+    """Integer arithmetic of a chip, for networks that :func:`~neurosleep.map_to` made.
 
-    A network mapped to a profile of floating point is stepped by the engine ``reference``.
+    Weights change by a rule of the chip (:func:`~neurosleep.hardware.chip_rule`). A network mapped to a profile of
+    floating point is stepped by the engine ``reference``.
     """
 
     name: ClassVar[str] = "fixed"
     population_kinds: ClassVar[frozenset[str]] = ReferenceEngine.population_kinds
     projection_kinds: ClassVar[frozenset[str]] = ReferenceEngine.projection_kinds
-    rules: ClassVar[frozenset[str]] = frozenset()
+    rules: ClassVar[frozenset[str]] = frozenset({"*"})
     synaptic_integrators: ClassVar[bool] = True
     transposes: ClassVar[bool] = True
     reset_times: ClassVar[frozenset[str]] = ReferenceEngine.reset_times
@@ -149,7 +260,13 @@ class FixedEngine(Engine):
         mapped = self._check(network)
         if mapped.arithmetic is None:
             return get_engine("reference").start(mapped, rule, device=device)
-        return FixedSession(mapped, mapped.arithmetic, device)
+        if rule is not None and not isinstance(rule, ChipRule):
+            raise UnsupportedError(
+                f"The engine 'fixed' cannot apply the plasticity rule {rule.name!r}, whose steps are real numbers.",
+                expected="a rule in the whole numbers of a chip",
+                hint=f"rule=neurosleep.hardware.chip_rule({mapped.profile!r}, rule)",
+            )
+        return FixedSession(mapped, mapped.arithmetic, device, rule=rule)
 
     def _start_batch(self, network: SpikingNetwork, batch: int, device: str) -> TorchSession:
         mapped = self._check(network)

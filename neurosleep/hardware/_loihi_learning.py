@@ -44,11 +44,11 @@ def learning_product(factors: Sequence[int], widths: Sequence[int], mantissa: in
     return min(max(shifted, -ACCUMULATOR_MAX), ACCUMULATOR_MAX)
 
 
-def accumulate(weight: int, products: Sequence[int]) -> int:
-    """The accumulator after all products: the weight and each of them, saturated."""
-    total = weight << _FRACTION_BITS
+def accumulate(weight: Tensor, products: Sequence[int]) -> Tensor:
+    """The accumulator after all products: the whole numbers ``weight`` and each product, saturated."""
+    total: Tensor = weight * 2**_FRACTION_BITS
     for product in products:
-        total = min(max(total + product, -ACCUMULATOR_MAX), ACCUMULATOR_MAX)
+        total = (total + product).clamp(-ACCUMULATOR_MAX, ACCUMULATOR_MAX)
     return total
 
 

@@ -16,7 +16,7 @@ from neurosleep.hardware._compose import pool_divisor
 from neurosleep.hardware._dynamics import check_dynamics
 from neurosleep.hardware._fold import fold_relays
 from neurosleep.hardware._load import load_profile
-from neurosleep.hardware._mapped import MappedNetwork
+from neurosleep.hardware._mapped import MappedNetwork, MappedSynapses
 from neurosleep.hardware._mapping_report import (
     LayerReport,
     MappingFinding,
@@ -217,6 +217,7 @@ class _Integers:
         self._rounding = cast(Rounding, rounding or profile.weights.rounding)
         self.findings: list[MappingFinding] = []
         self.rows: list[LayerReport] = []
+        self.synapses: list[MappedSynapses | None] = []
         self._weights = {k: self._effective(k) for k in range(len(network.projections))}
 
     def network(self) -> MappedNetwork:
@@ -239,6 +240,7 @@ class _Integers:
             network.discretisation,
             arithmetic=arithmetic_of(profile),
             profile=profile.id,
+            synapses=tuple(self.synapses),
         )
         self._check_sums(mapped)
         return mapped
@@ -388,6 +390,7 @@ class _Integers:
         )
         delay = self._delay(q)
         whole = placed.mantissas * unit
+        self.synapses.append(None if q.weight is None else MappedSynapses(scale, q.scale, grid, unit))
         if q.weight is not None:
             return dataclasses.replace(q, weight=whole, scale=1.0, delay=delay)
         options = q.options

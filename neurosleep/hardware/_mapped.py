@@ -9,9 +9,41 @@ from torch import Tensor
 
 from neurosleep.errors import UnsupportedError
 from neurosleep.hardware._arithmetic import Arithmetic
+from neurosleep.hardware._weight_grid import WeightGrid
 from neurosleep.spiking import SpikingNetwork
 
-__all__ = ["MappedNetwork", "check_whole"]
+__all__ = ["MappedNetwork", "MappedSynapses", "check_whole"]
+
+
+@dataclass(frozen=True)
+class MappedSynapses:
+    r"""What the whole numbers of one projection stand for: :math:`W' = u \, m`, and :math:`m u \approx S \alpha W`.
+
+    Parameters
+    ----------
+    scale:
+        S, what a unit of the target's membrane is in the chip's units.
+    alpha:
+        The projection's own scale in the network that was mapped.
+    grid:
+        The mantissas m that the chip has for it.
+    unit:
+        u, what a mantissa of 1 is worth where it reaches a neuron.
+    """
+
+    scale: float
+    alpha: float
+    grid: WeightGrid
+    unit: int
+
+    @property
+    def lsb(self) -> float:
+        """The smallest change of a stored weight, in units of the network's weights."""
+        return self.grid.step * self.unit / (self.scale * self.alpha)
+
+    def weights(self, whole: Tensor) -> Tensor:
+        """The network's weights that the chip's ``whole`` numbers stand for."""
+        return whole / (self.scale * self.alpha)
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,6 +61,9 @@ class MappedNetwork(SpikingNetwork):
         None: floating point; there is then nothing to add to the step contract.
     profile:
         Name of the chip's profile.
+    synapses:
+        What the numbers of each projection stand for, in the order of ``projections``; None for one without weights of
+        its own. Empty if the network was not made by ``map_to``, or in floating point.
 
     Notes
     -----
@@ -39,6 +74,7 @@ class MappedNetwork(SpikingNetwork):
 
     arithmetic: Arithmetic | None = field(default=None, kw_only=True)
     profile: str = field(default="", kw_only=True)
+    synapses: tuple[MappedSynapses | None, ...] = field(default=(), kw_only=True)
 
     def plain(self) -> SpikingNetwork:
         """The same populations and projections, without the arithmetic."""

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from time import perf_counter
 from typing import Literal
 
-from neurosleep.errors import SettingsError
+from neurosleep.errors import SettingsError, UnsupportedError
 from neurosleep.functional import MeanDrive, PlasticityRule, numpy_generator
+from neurosleep.hardware import ChipRule, MappedNetwork
 from neurosleep.spiking import Record, Recorder, Recording, SpikingNetwork, get_engine
 
 __all__ = ["CHUNK", "Divergence", "Night", "sleep"]
@@ -70,7 +71,8 @@ def sleep(
     network:
         With exactly one input population, as large as the drive.
     drive, rule, steps:
-        Noise, plasticity rule, and number of steps (at least 1).
+        Noise, plasticity rule, and number of steps (at least 1). A network that ``map_to`` made takes a rule of its
+        chip (:func:`~neurosleep.hardware.chip_rule`) and the engine ``fixed``.
     engine:
         Name of a registered engine.
     record:
@@ -100,6 +102,12 @@ def sleep(
         )
     if spike_limit is not None and not spike_limit > 0:
         raise SettingsError(f"The spike limit is {spike_limit!r}.", expected="a number of spikes per step > 0, or None")
+    if isinstance(network, MappedNetwork) and network.arithmetic is not None and not isinstance(rule, ChipRule):
+        raise UnsupportedError(
+            f"The network was mapped to {network.profile!r}: {rule.name!r} changes weights by real numbers.",
+            expected="a rule in the whole numbers of the chip, and engine='fixed'",
+            hint=f"rule=neurosleep.hardware.chip_rule({network.profile!r}, rule); network.plain() sleeps in any engine",
+        )
     begin = perf_counter()
     session = get_engine(engine).start(network, rule, device=device)
     recorder = Recorder(record or Record(), {p.name: p.size for p in network.populations}, network.dt)

@@ -195,7 +195,7 @@ def test_loihi_learning(
 ) -> None:
     found = learning_product(factors, widths, mantissa, exponent)
     assert found == product
-    assert round_weight(whole(accumulate(40, [found])), None).item() == weight
+    assert round_weight(accumulate(whole(40), [found]), None).item() == weight
 
 
 def test_loihi_learning_rounds_stochastically() -> None:

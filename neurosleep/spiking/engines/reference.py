@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import ClassVar
 
 import torch
@@ -85,25 +85,28 @@ class TorchSession(Session, BatchSession):
     def __init__(
         self,
         network: SpikingNetwork,
-        rule: PlasticityRule | None,
+        rule: PlasticityRule | Sequence[PlasticityRule | None] | None,
         device: str,
         steppers: Mapping[str, Callable[[Population, torch.dtype, str, int], Stepper]],
         batch: int = 1,
     ) -> None:
-        self._network, self._rule, self._device = network, rule, device
+        self._network, self._device = network, device
+        # One rule for every plastic projection, or a list with one for each projection.
+        each = list(rule) if isinstance(rule, Sequence) else [rule] * len(network.projections)
+        self._rules = [r if q.plastic else None for r, q in zip(each, network.projections, strict=True)]
         self._weights = [
             None if p.weight is None else p.weight.detach().clone().to(device) for p in network.projections
         ]
         for k, projection in enumerate(network.projections):
             if projection.transpose_of is not None:
-                shared = self._weights[network.owner(k)]
-                assert shared is not None  # the network checks it
+                owned = self._weights[network.owner(k)]
+                assert owned is not None  # the network checks it
                 # A view: whatever changes the one is seen by the other.
-                self._weights[k] = shared.T
+                self._weights[k] = owned.T
         self._dtype, self._batch = network.dtype, batch
         self._traces = [
-            rule.initial_traces(w) if rule is not None and p.plastic and w is not None else ()
-            for p, w in zip(network.projections, self._weights, strict=True)
+            () if own is None or w is None else own.initial_traces(w)
+            for own, w in zip(self._rules, self._weights, strict=True)
         ]
         # Weights of a projection's own first, then those that it shares: the order that Projection states.
         own = [k for k, p in enumerate(network.projections) if p.transpose_of is None]
@@ -148,13 +151,12 @@ class TorchSession(Session, BatchSession):
                 continue
             stepper = self._steppers[name]
             now[name] = stepper.step(current.expand_as(stepper.state.v))
-        if self._rule is not None:
-            # Rows and columns of one projection only; the contract lets updates wait for the end of the step.
-            for k in self._update_order:
-                projection, weight = network.projections[k], self._weights[k]
-                if projection.plastic and weight is not None:
-                    pre, post = self._past[projection.delay][projection.source][0], now[projection.target][0]
-                    self._traces[k] = self._rule.step_(weight, pre != 0, post != 0, self._traces[k])
+        # Rows and columns of one projection only; the contract lets updates wait for the end of the step.
+        for k in self._update_order:
+            projection, own, weight = network.projections[k], self._rules[k], self._weights[k]
+            if own is not None and weight is not None:
+                pre, post = self._past[projection.delay][projection.source][0], now[projection.target][0]
+                self._traces[k] = own.step_(weight, pre != 0, post != 0, self._traces[k])
         return now
 
     def _arriving(self, k: int, source: Tensor) -> Tensor:
