@@ -1,0 +1,49 @@
+"""A drive of your own: up and down states.
+
+What drives a sleeping network is any object with a number of inputs, `n`, and a method `draw` that makes the spikes
+of the next steps from a generator. This one is silent and active in turns, as the cortex is in deep sleep, and the
+layers above follow it. The same generator must give the same spikes, or runs could not be repeated.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+import neurosleep as ns
+from neurosleep import plot
+from neurosleep.data import to_float
+from neurosleep.functional import SpikeEvents, torch_generator
+
+
+@dataclass(frozen=True, eq=False)
+class UpAndDown:
+    """Random spikes around a mean image in up states of `length` steps, and as many silent steps between them."""
+
+    mean: np.ndarray
+    chance: float  # that an input of intensity 1 fires in a step of an up state
+    length: int = 100
+
+    @property
+    def n(self) -> int:
+        return self.mean.size
+
+    def draw(self, generator: np.random.Generator, steps: int) -> SpikeEvents:
+        up = (np.arange(steps) // self.length) % 2 == 1
+        fired = generator.random((steps, self.n)) < self.chance * self.mean * up[:, None]
+        return SpikeEvents.from_times(*np.nonzero(fired), steps=steps, n=self.n)
+
+
+# %% A network with random weights is enough to see it. The thresholds are found with the drive itself.
+images = torch.from_numpy(to_float(ns.load_dataset("mnist-mini").images[::10]))
+drive = UpAndDown(images.mean(0).numpy(), chance=0.1)
+model = ns.MLP([784, 100, 50, 10], init=0.1, generator=torch_generator(0, "init"))
+network = ns.thresholds_for_rates(ns.convert(model, images), drive, [0.01, 0.01, 0.01])
+night = ns.sleep(network, drive=drive, rule=ns.SRCRule(1e-4, 1e-5), steps=1000, record=ns.Record(spikes="all"))
+
+# %% One second of it.
+fig = plot.figure(8.0, 4.2)
+plot.raster({p.name: night.recording.spikes[p.name] for p in network.populations}, ax=fig.add_subplot())
+
+if __name__ == "__main__":
+    plot.save(fig, "plot_own_drive.png")

@@ -1,0 +1,44 @@
+"""Reading a raster: what a network does while it sleeps.
+
+Every dot is a spike: time to the right, neurons upwards, the input at the bottom. The inputs fire at random around
+the mean image; what the layers above make of it is spontaneous replay. Below, the mean rate of each population over
+the night.
+"""
+
+import torch
+
+import neurosleep as ns
+from neurosleep import plot
+from neurosleep.data import to_float
+from neurosleep.functional import torch_generator
+from neurosleep.learning import Backprop
+
+data = ns.load_dataset("mnist-mini")
+x, labels = torch.from_numpy(to_float(data.images)), torch.from_numpy(data.labels)
+model = ns.MLP([784, 100, 100, 10], init=0.05, generator=torch_generator(0, "init"))
+velocity = [torch.zeros_like(weight) for weight in model.weights]
+for _ in Backprop(epochs=1).fit(model, x, labels, velocity, lambda name, epoch: torch_generator(0, name, epoch)):
+    pass
+
+# %% Convert, find thresholds at which each layer fires in 2 % of the steps, and sleep for two seconds of 1 ms steps.
+network = ns.convert(model, x[:1000])
+drive = ns.MeanDrive(x.mean(0).double().numpy(), max_rate=60.0, window=11, image_shape=(28, 28))  # Hz
+network = ns.thresholds_for_rates(network, drive, [0.02, 0.02, 0.02])
+record = ns.Record(spikes="all", rates_every=50)
+night = ns.sleep(network, drive=drive, rule=ns.SRCRule(inc=1e-4, dec=1e-5), steps=2000, record=record)
+print(night.status, {p.name: night.recording.spikes_per_step(p.name) for p in network.populations})
+
+# %% The first half second, and the rates of the whole night.
+recording = night.recording
+rows = [
+    {"after_task": 1, "population": p.name, "neurons": p.size, "start_step": 50 * k, "steps": 50, "spikes": int(spikes)}
+    for p in network.layers
+    for k, spikes in enumerate(recording.windows[p.name])
+]
+fig = plot.figure(8.0, 6.0)
+above, below = fig.subplots(2, height_ratios=[2, 1])
+plot.raster({p.name: recording.spikes[p.name].slice(0, 500) for p in network.populations}, ax=above)
+plot.rates(rows, ax=below)
+
+if __name__ == "__main__":
+    plot.save(fig, "plot_raster.png")

@@ -1,0 +1,57 @@
+"""Searching for settings.
+
+A search varies the settings that you name, runs each choice as `neurosleep run` would, and judges it by the
+validation split: the last tenth of the training images of each class, which are then not trained on. The test
+images are never looked at. It is Optuna that searches (extra `tune`), and its journal can be read as any other.
+"""
+
+import tempfile
+from pathlib import Path
+
+import optuna
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
+
+from neurosleep import plot
+from neurosleep.experiments import RunRequest, TuneRequest, load_settings, search_space, tune
+
+# %% An experiment file of your own: what differs from the packaged one, and what may vary.
+EXPERIMENT = """
+extends = "demo/mnist-mini"
+record = "counts"
+[data]
+images_per_task = 300
+tasks = [[0, 1], [2, 3], [4, 5]]
+[network]
+sizes = [784, 100, 10]
+[sleep]
+steps = 1000
+thresholds = [1.0, 1.0]
+[tune.src]
+"sleep.alpha_scale" = { low = 0.3, high = 30.0, log = true }
+"sleep.rule.inc" = { low = 0.001, high = 0.1, log = true }
+"""
+
+# %% Twelve trials, each the mean of one tuning seed; the same as `neurosleep tune search.toml --trials 12 --seeds 1`.
+with tempfile.TemporaryDirectory() as folder:
+    file = Path(folder, "search.toml")
+    file.write_text(EXPERIMENT, encoding="utf-8")
+    name, settings = load_settings(str(file), strategy="src")
+    run = RunRequest(name, "default", "src", seed=0, settings=settings, data=None, out=folder)
+    request = TuneRequest(run, search_space(str(file), "src", settings), trials=12, seeds=1)
+    found = tune(request)
+    journal = JournalFileBackend(str(request.folder / "journal.log"))
+    trials = optuna.load_study(study_name="tune", storage=JournalStorage(journal)).trials
+print(found["best"], found["validation"])
+
+# %% Every trial over the two settings; the larger and darker, the better.
+fig = plot.figure(6.0, 4.0)
+ax = fig.add_subplot()
+keys, values = list(trials[0].params), [100 * trial.value for trial in trials]
+x, y = ([trial.params[key] for trial in trials] for key in keys)
+dots = ax.scatter(x, y, s=[4 * v for v in values], c=values, cmap="cividis_r", edgecolors="black", linewidths=0.6)
+ax.set(xscale="log", yscale="log", xlabel=keys[0], ylabel=keys[1])
+fig.colorbar(dots, label="validation accuracy (%)")
+
+if __name__ == "__main__":
+    plot.save(fig, "plot_tuning.png")
