@@ -362,7 +362,9 @@ class Network(nn.Module):
         for now in x:
             sent, state = self(now, *state)
             found.append(sent)
-        return {{name: torch.stack(values) for name, values in zip(self.populations, zip(*found))}}
+        # Before a delayed spike arrives, a step does not know the size of the batch.
+        stacked = (torch.stack(torch.broadcast_tensors(*values)) for values in zip(*found))
+        return {{name: values for name, values in zip(self.populations, stacked)}}
 
 
 def load(folder=None):

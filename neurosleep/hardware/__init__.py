@@ -15,6 +15,7 @@ from neurosleep.hardware._map import map_to
 from neurosleep.hardware._map_file import map_file
 from neurosleep.hardware._mapped import MappedNetwork, MappedSynapses
 from neurosleep.hardware._mapping_report import LayerReport, MappingFinding, MappingReport
+from neurosleep.hardware._neurobench import neurobench_metrics
 from neurosleep.hardware._profile import Figure, HardwareProfile, Source
 from neurosleep.hardware._registers import Register
 
@@ -49,5 +50,6 @@ __all__ = [
     "load_profile",
     "map_file",
     "map_to",
+    "neurobench_metrics",
     "profile_names",
 ]

@@ -666,3 +666,16 @@ def test_events_are_the_same_as_steps() -> None:
     network, x = from_snntorch(chain(snn.Leaky(0.9))), spikes(1, (3,))
     events = get_engine("reference").start(network).run({"input": SpikeEvents.from_dense(x.bool())})
     assert torch.equal(events[network.layers[0].name].to_dense(torch.bool), neuron_trains(network, x)[0])
+
+
+def test_a_batch_where_all_that_arrives_is_late() -> None:
+    """Until the first spikes arrive the step does not know the size of the batch."""
+    network = SpikingNetwork(
+        (Population("input", "input", (3,)), Population("output", "lif", (2,))),
+        (Projection("input", "output", weight=torch.ones(2, 3), delay=2),),
+    )
+    x = torch.rand(6, 4, 3, generator=torch.Generator().manual_seed(0)) < 0.5
+    found = to_snntorch(network).run(x.float())["output"]
+    assert found.shape == (6, 4, 2) and found.sum() > 0
+    expected = ns.simulate(network, x, engine="reference").counts["output"]
+    assert found.sum(0).tolist() == expected.tolist()
