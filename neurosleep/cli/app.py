@@ -412,6 +412,10 @@ def _show_profile(result: dict[str, Any]) -> None:
         print("Warning: " + finding["text"])
 
 
+def _or_dash(value: Any) -> str:
+    return "-" if value is None else str(value)
+
+
 def _plain(value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
@@ -555,11 +559,11 @@ def _layer_size(layer: dict[str, Any]) -> str:
 
 @app.command()
 def bench(
-    name: Annotated[str, typer.Argument(help="The benchmark: ep, simulate, sleep.")],
+    name: Annotated[str, typer.Argument(help="The benchmark: ep, map, simulate, sleep.")],
     data: Data = None,
     as_json: Json = False,
 ) -> None:
-    """Time sleep, batches of images (simulate) or learning by Equilibrium Propagation (ep) against their peers."""
+    """Time sleep, batches of images (simulate), Equilibrium Propagation (ep), or mapping to chips (map)."""
     with _user_errors(as_json):
         from neurosleep.bench import BENCHMARKS
         from neurosleep.errors import unknown_name
@@ -568,9 +572,16 @@ def bench(
             raise unknown_name("benchmark", name, BENCHMARKS)
 
         def show(result: dict[str, Any]) -> None:
-            rows = [(what, f"{1e6 * value:.2f} µs a {result['unit']}") for what, value in result["seconds"].items()]
-            _table(f"{name}, one thread", ("what", "time"), rows)
+            rows = []
+            for what, value in result["seconds"].items():
+                time = f"{1e6 * value:.2f} µs" if value < 0.01 else f"{1e3 * value:.1f} ms"
+                more = [] if "memory" not in result else [_or_dash(result[key][what]) for key in ("memory", "cores")]
+                rows.append((what, f"{time} a {result['unit']}", *more))
+            header = ("what", "time") if "memory" not in result else ("what", "time", "memory in bytes", "cores")
+            _table(f"{name}, one thread", header, rows)
             _table("Ratios", ("ratio", "value"), [(key, f"{value:.2f}") for key, value in result["ratios"].items()])
+            for key, reasons in result.get("refused", {}).items():
+                print("\n  ".join([f"Not on {key}:", *reasons]))
 
         _emit(BENCHMARKS[name](data), as_json, show)
 
