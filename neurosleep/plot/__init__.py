@@ -4,9 +4,10 @@ None of them touches pyplot's state. Without ``ax`` each makes a figure of its o
 function with the name of an analysis draws the table of that analysis, or the rows of its CSV file.
 """
 
+from neurosleep.plot._accuracy_matrix import accuracy_matrix
 from neurosleep.plot._before_after import input_drive, sparseness, stable_rank
 from neurosleep.plot._by_class import representation_change, sleep_wake_similarity, task_specific_firing
-from neurosleep.plot._comparison import comparison
+from neurosleep.plot._comparison import comparison, progress
 from neurosleep.plot._conversion import conversion
 from neurosleep.plot._correlations import class_correlation, correlation_change
 from neurosleep.plot._curves import accuracy, rates
@@ -14,7 +15,15 @@ from neurosleep.plot._equilibrium import activation_spread, settling, stability,
 from neurosleep.plot._patch_task import patch_drive, patch_weights
 from neurosleep.plot._raster import raster
 from neurosleep.plot._saved_epochs import epochs_saved
-from neurosleep.plot._style import PALETTE, figure, save, task_colours, to_png_bytes
+from neurosleep.plot._style import (
+    PALETTE,
+    figure,
+    save,
+    strategy_colours,
+    task_colours,
+    to_png_bytes,
+    to_svg_bytes,
+)
 from neurosleep.plot._sweep import sweep
 from neurosleep.plot._weight_counts import weight_histogram
 from neurosleep.plot._weight_space import solution_distance, weight_trajectory
@@ -22,6 +31,7 @@ from neurosleep.plot._weight_space import solution_distance, weight_trajectory
 __all__ = [
     "PALETTE",
     "accuracy",
+    "accuracy_matrix",
     "activation_spread",
     "class_correlation",
     "comparison",
@@ -32,6 +42,7 @@ __all__ = [
     "input_drive",
     "patch_drive",
     "patch_weights",
+    "progress",
     "raster",
     "rates",
     "representation_change",
@@ -43,10 +54,12 @@ __all__ = [
     "stability",
     "stable_rank",
     "state_trajectories",
+    "strategy_colours",
     "sweep",
     "task_colours",
     "task_specific_firing",
     "to_png_bytes",
+    "to_svg_bytes",
     "weight_histogram",
     "weight_trajectory",
 ]

@@ -1,20 +1,26 @@
-"""Strategies side by side."""
+"""Strategies side by side: after the last task, and from task to task."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
 
-from neurosleep.plot._style import GREY, PALETTE, Row, axes, field, plain, say
+from neurosleep.plot._style import GREY, MARKERS, Row, axes, field, plain, say, strategy_colours
+from neurosleep.plot._tables import legend_above
 
-__all__ = ["comparison"]
+__all__ = ["comparison", "progress"]
+
+# What a strategy is measured against: learning one task after another, and all of them at once.
+_BOUNDS = ("sequential", "joint")
 
 
-def comparison(summary: Sequence[Row], *, ax: Axes | None = None) -> Axes:
+def comparison(summary: Sequence[Row], *, colours: Mapping[str, str] | None = None, ax: Axes | None = None) -> Axes:
     """A bar per strategy: accuracy over all classes in %, mean and standard deviation, and a dot per seed.
+
+    The bounds ``sequential`` and ``joint`` go on as dashed lines behind the bars of the others.
 
     Parameters
     ----------
@@ -22,6 +28,8 @@ def comparison(summary: Sequence[Row], *, ax: Axes | None = None) -> Axes:
         In the order of the bars, each with ``strategy``, ``accuracy_all`` (``mean``, ``sd`` and ``n``; fractions, the
         first two None where undefined) and, where known, ``values`` (the fraction of each seed) and ``diverged``
         (number of runs that did).
+    colours:
+        Of the strategies; :func:`strategy_colours` of these if not given.
     ax:
         Where to draw; by default on a new figure.
 
@@ -31,12 +39,16 @@ def comparison(summary: Sequence[Row], *, ax: Axes | None = None) -> Axes:
         If a number is missing or is none.
     """
     ax = axes(ax, max(4.0, 1.6 + 0.9 * len(summary)), 3.6)
+    known = strategy_colours(str(entry["strategy"]) for entry in summary) | dict(colours or {})
     names = []
     for k, entry in enumerate(summary):
         mean = 100 * field(entry["accuracy_all"], "mean")
         sd = 100 * field(entry["accuracy_all"], "sd")
         if math.isfinite(mean):
-            ax.bar(k, mean, width=0.65, color=PALETTE[k % len(PALETTE)], alpha=0.75, zorder=2)
+            colour = known[str(entry["strategy"])]
+            ax.bar(k, mean, width=0.65, color=colour, alpha=0.8, zorder=2)
+            if str(entry["strategy"]) in _BOUNDS and len(summary) > 1:
+                ax.axhline(mean, color=colour, linestyle="--", linewidth=1.1, zorder=1)
             if math.isfinite(sd):
                 ax.errorbar(k, mean, yerr=sd, color="black", capsize=4, linewidth=1.2, zorder=3)
         else:
@@ -68,4 +80,64 @@ def comparison(summary: Sequence[Row], *, ax: Axes | None = None) -> Axes:
     ax.set_ylabel("accuracy, all classes (%)")
     ax.grid(axis="y", color="#e4e4e4", zorder=0)
     ax.set_axisbelow(True)
+    return ax
+
+
+def progress(rows: Sequence[Row], *, colours: Mapping[str, str] | None = None, ax: Axes | None = None) -> Axes:
+    """A line per strategy: accuracy in % on the tasks learnt so far, after each task; mean and standard deviation.
+
+    A strategy with one point alone, such as ``joint``, which learns everything at once, is a dashed line.
+
+    Parameters
+    ----------
+    rows:
+        With the columns ``strategy``, ``after_task`` (from 1), ``mean`` and ``sd`` (fractions, over seeds; None where
+        undefined).
+    colours:
+        Of the strategies; :func:`strategy_colours` of these if not given.
+    ax:
+        Where to draw; by default on a new figure.
+
+    Raises
+    ------
+    SettingsError
+        If a number is missing or is none.
+    """
+    ax = axes(ax, 5.4, 3.6)
+    lines: dict[str, list[tuple[float, float, float]]] = {}
+    for row in rows:
+        mean, sd = 100 * field(row, "mean"), 100 * field(row, "sd")
+        if math.isfinite(mean):
+            lines.setdefault(str(row["strategy"]), []).append((field(row, "after_task"), mean, sd))
+    known = strategy_colours(lines) | dict(colours or {})
+    last = max((task for points in lines.values() for task, _, _ in points), default=1.0)
+    for k, (name, points) in enumerate(lines.items()):
+        task, middle, deviation = (np.array(values) for values in zip(*sorted(points), strict=True))
+        if len(points) == 1 and last > 1:
+            ax.axhline(middle[0], color=known[name], linestyle="--", linewidth=1.4, label=plain(name))
+            continue
+        spread = np.nan_to_num(deviation)
+        ax.errorbar(
+            # Side by side, so that no error bar hides another.
+            task + 0.05 * (k - (len(lines) - 1) / 2),
+            middle,
+            yerr=spread if spread.any() else None,
+            color=known[name],
+            marker=MARKERS[k % len(MARKERS)],
+            markersize=5,
+            linewidth=1.6,
+            capsize=2.5,
+            label=plain(name),
+        )
+    if not lines:
+        say(ax, "no accuracy was measured")
+    stride = math.ceil(last / 20)
+    ax.set_xticks(np.arange(1, last + 1, stride))
+    ax.set_xlim(0.5, last + 0.5)
+    ax.set_ylim(-3, 103)
+    ax.set_xlabel("after task")
+    ax.set_ylabel("accuracy on tasks so far (%)")
+    ax.grid(axis="y", color="#e4e4e4", zorder=0)
+    if lines:
+        legend_above(ax, 4)
     return ax

@@ -142,11 +142,12 @@ def rates(rows: Sequence[Row], *, dt: float = 0.001, ax: Axes | None = None) -> 
             if k:
                 ax.axvline(begins[sleep] * dt, color="#b0b0b0", linewidth=0.8)
             middle = (begins[sleep] + ends[sleep] / 2) * dt
-            if len(sleeps) <= 12:
-                text = f"sleep {sleep}"
+            if len(sleeps) <= 24:
+                # Of many, the first says what the numbers are.
+                text = f"sleep {sleep}" if len(sleeps) <= 3 or not k else str(sleep)
                 ax.text(middle, 1.0, text, transform=ax.get_xaxis_transform(), ha="center", va="bottom", color=GREY)
         ax.set_xlim(0, sum(ends.values()) * dt)
-        _legend(ax)
+        _legend(ax, lift=0.1)
     ax.set_ylim(0, 1.08 * highest if highest else 1.0)
     ax.set_xlabel("time asleep (s)")
     ax.set_ylabel("mean rate (Hz)")
@@ -160,8 +161,11 @@ def _whole(row: Row, column: str) -> int:
     return int(value)
 
 
-def _legend(ax: Axes, most: int = 14) -> None:
-    """The legend beside the axes, where it hides no line; of very many lines only every so many, and the last ones."""
+def _legend(ax: Axes, most: int = 14, lift: float = 0.0) -> None:
+    """The legend where it hides no line: beside the axes, above those of a narrow figure (by ``lift`` of their height).
+
+    Of very many lines only every so many are named, and the last ones.
+    """
     handles, labels = ax.get_legend_handles_labels()
     if len(handles) > most:
         last = 2
@@ -170,11 +174,15 @@ def _legend(ax: Axes, most: int = 14) -> None:
             *range(len(handles) - last, len(handles)),
         ]
         handles, labels = [handles[k] for k in chosen], [labels[k] for k in chosen]
+    root = ax.get_figure(root=True)
+    above = root is not None and root.get_figwidth() < 5.5 and len(handles) <= 9
     ax.legend(
         handles,
         labels,
-        loc="upper left",
-        bbox_to_anchor=(1.01, 1.0),
+        loc="lower left" if above else "upper left",
+        bbox_to_anchor=(0.0, 1.01 + lift) if above else (1.01, 1.0),
+        ncols=3 if above else 1,
+        columnspacing=1.2,
         borderaxespad=0,
         frameon=False,
         fontsize=9,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from neurosleep.errors import RunFolderError, SettingsError
 
 __all__ = ["MARKERS", "PALETTE", "Row", "axes", "field", "figure", "plain", "positive", "save", "say", "task_colours"]
-__all__ += ["to_png_bytes"]
+__all__ += ["strategy_colours", "to_png_bytes", "to_svg_bytes"]
 
 Row = Mapping[str, Any]
 """One row of a table: column name to value, as a number or as the text that a CSV file holds."""
@@ -36,6 +36,21 @@ def task_colours(n: int) -> list[str]:
     scale = matplotlib.colormaps["cividis"]
     # The scale's last tenth is a yellow too faint on white.
     return [to_hex(scale(0.9 * k / (n - 1))) for k in range(n)]
+
+
+# Bounds stand back behind what is compared with them; sleep has the same colour in every report.
+_STRATEGIES = {"sequential": "#8a8a8a", "joint": "#3c3c3c", "src": PALETTE[0]}
+
+
+def strategy_colours(names: Iterable[str]) -> dict[str, str]:
+    """A colour for each strategy by its name: grey for the bounds, blue for ``src``, the others by the alphabet.
+
+    Give the names of all strategies that a page or paper shows, so that each has one colour in all its figures.
+    """
+    wanted = sorted(set(names))
+    others = [name for name in wanted if name not in _STRATEGIES]
+    free = task_colours(len(others) + 1)[1:] if len(others) < len(PALETTE) else task_colours(len(others))
+    return {name: colour for name, colour in (*_STRATEGIES.items(), *zip(others, free, strict=True)) if name in wanted}
 
 
 def figure(width: float = 6.4, height: float = 3.6, *, title: str = "") -> Figure:
@@ -58,6 +73,14 @@ def to_png_bytes(fig: Figure, *, dpi: float = 100) -> bytes:
     buffer = io.BytesIO()
     # Without the version of matplotlib in it.
     fig.savefig(buffer, format="png", dpi=dpi, metadata={"Software": None})
+    return buffer.getvalue()
+
+
+def to_svg_bytes(fig: Figure) -> bytes:
+    """The figure as the bytes of an SVG file, letters drawn as outlines; the same figure gives the same bytes."""
+    buffer = io.BytesIO()
+    with matplotlib.rc_context({"svg.fonttype": "path", "svg.hashsalt": "neurosleep"}):
+        fig.savefig(buffer, format="svg", metadata={"Creator": None, "Date": None, "Format": None, "Type": None})
     return buffer.getvalue()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import csv
+import hashlib
 import io
 import json
 import re
@@ -11,6 +12,7 @@ from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -18,8 +20,11 @@ from matplotlib.image import imread
 
 from neurosleep import plot
 from neurosleep.errors import RunFolderError
-from neurosleep.experiments import _report
-from neurosleep.experiments._report import write_report, write_run_figures
+from neurosleep.experiments import apply_changes, load_settings
+from neurosleep.experiments._report import _page, _zoom, write_report, write_run_figures
+from neurosleep.experiments._report._figures import FIGURES
+from neurosleep.experiments._report._numbers import DASH
+from neurosleep.experiments.settings import dump_toml
 from neurosleep.functional import SpikeEvents
 
 MakeRun = Callable[..., Path]
@@ -39,14 +44,19 @@ class Page(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.append((tag, dict(attrs)))
-        if tag not in ("meta", "img"):
+        if tag not in ("meta", "img", "wbr"):
             self.open.append(tag)
 
     def handle_endtag(self, tag: str) -> None:
         assert self.open.pop() == tag
 
     def handle_data(self, data: str) -> None:
-        if "style" not in self.open:
+        if "style" in self.open or "script" in self.open:
+            return
+        # A place where a line may end parts no word.
+        if self.tags and self.tags[-1][0] == "wbr" and self.words:
+            self.words[-1] += data
+        else:
             self.words.append(data)
 
     @property
@@ -56,13 +66,25 @@ class Page(HTMLParser):
     def all(self, tag: str) -> list[dict[str, str | None]]:
         return [attributes for name, attributes in self.tags if name == tag]
 
-    def images(self) -> list[np.ndarray]:
-        decoded = []
+    def images(self) -> list[str]:
+        """The kinds of the pictures, all of which can be read and have words that stand for them."""
+        kinds = []
         for image in self.all("img"):
             kind, data = (image["src"] or "").split(",", 1)
-            assert kind == "data:image/png;base64" and image["alt"]
-            decoded.append(np.asarray(imread(io.BytesIO(base64.b64decode(data, validate=True)))))
-        return decoded
+            content = base64.b64decode(data, validate=True)
+            if kind == "data:image/png;base64":
+                assert np.asarray(imread(io.BytesIO(content))).size
+            else:
+                assert kind == "data:image/svg+xml;base64" and ElementTree.fromstring(content).tag.endswith("svg")
+            assert image["alt"]
+            kinds.append(kind)
+        return kinds
+
+    def json(self) -> list[dict[str, Any]]:
+        """The spikes for the rasters that can be zoomed."""
+        return [
+            json.loads(text) for text in re.findall(r'<script type="application/json"[^>]*>(.*?)</script>', self.source)
+        ]
 
 
 @pytest.fixture
@@ -130,6 +152,12 @@ def make_run(tmp_path: Path) -> MakeRun:
     return make
 
 
+@pytest.fixture
+def words_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pages without pictures, which are soon made."""
+    monkeypatch.setattr(_page, "IMAGE_BYTES", 0)
+
+
 def many(make_run: MakeRun) -> None:
     for seed, (slept, without) in enumerate([(0.43, 0.19), (0.471, 0.192), (0.512, 0.191)]):
         make_run("src", seed, slept)
@@ -154,14 +182,19 @@ def test_the_page_needs_nothing_else_and_can_be_read_by_all(tmp_path: Path, make
     page = Page(path)
     assert not re.search(r"https?:|//\w|url\(|@import", page.source.split("base64,")[0])
     assert not re.search(r"https?://", page.source)
-    for tag in ("script", "link", "iframe", "object"):
+    for tag in ("link", "iframe", "object"):
         assert not page.all(tag)
+    # Its own script, which the policy knows by its content, and the spikes that it reads.
+    assert [script.get("type") for script in page.all("script")] == ["application/json"] * 2 + [None]
+    script = page.source.rsplit("<script>", 1)[1].split("</script>")[0]
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    assert f"script-src 'sha256-{digest}'" in page.source
     assert all((link["href"] or "").startswith("#") for link in page.all("a"))
     assert page.all("html") == [{"lang": "en"}] and len(page.all("h1")) == 1
     assert page.all("th") and all(cell.get("scope") in ("row", "col") for cell in page.all("th"))
     assert len(page.images()) == len(page.all("img")) and path.stat().st_size < 5_000_000
-    # The comparison, three figures of the first seed of each strategy, one of each other run.
-    assert len(page.images()) == 1 + 2 * 3 + 4 * 1
+    # Two that compare, four figures of the first seed of each strategy, one of each other run.
+    assert len(page.images()) == 2 + 2 * 4 + 4 * 1
     assert list(path.parent.glob(".*")) == []
 
 
@@ -171,11 +204,11 @@ def test_a_run_is_told_in_full(tmp_path: Path, make_run: MakeRun) -> None:
     assert page.source == Page(write_report(run)).source
     # It has a column of its own.
     assert "accuracy_all" not in page.text
-    assert len(page.images()) == 4
+    assert len(page.images()) == 6
     for words in (
         "neurosleep run src2022/mnist --strategy src --seed 0",
         'name = "mnist" # <b>not bold</b>',
-        "torch 2.6, numpy 2.0",
+        "torch 2.6 numpy 2.0",
         "abc123",
         "40.0 60.0",
         "−50.0 %",
@@ -191,20 +224,22 @@ def test_a_run_is_told_in_full(tmp_path: Path, make_run: MakeRun) -> None:
     assert "2 tasks through 4 phases; it ends at 50.0 %" in alts and "4 spikes of input, hidden in 100 steps" in alts
 
 
+@pytest.mark.usefixtures("words_only")
 @pytest.mark.parametrize("level", ["out", "out/src2022", "out/src2022/mnist/default", "out/src2022/mnist/default/src"])
 def test_any_level_of_the_tree_can_be_given(tmp_path: Path, make_run: MakeRun, level: str) -> None:
     make_run()
     page = Page(write_report(tmp_path / level))
-    assert "src2022/mnist · default src ends at 50.0 % (n = 1)" in page.text
+    assert "src2022/mnist · default src ends at 50.0 % (n = 1)." in page.text
 
 
+@pytest.mark.usefixtures("words_only")
 def test_experiments_variants_and_splits_are_never_mixed(tmp_path: Path, make_run: MakeRun) -> None:
     make_run("src", 0, 0.2)
     make_run("src", 0, 0.4, variant="steps=9")
     make_run("src", 1, 0.6, split="validation")
     make_run("src", 0, 0.8, experiment="other")
     page = Page(write_report(tmp_path / "out"))
-    assert [title for title in page.words if " · " in title][:4] == [
+    assert [title.strip() for title in page.words if " · " in title][:4] == [
         "other · default",
         "src2022/mnist · default",
         "src2022/mnist · default · validation split",
@@ -214,6 +249,7 @@ def test_experiments_variants_and_splits_are_never_mixed(tmp_path: Path, make_ru
         assert f"src ends at {number} % (n = 1)" in page.text
 
 
+@pytest.mark.usefixtures("words_only")
 def test_small_gaps_are_called_small(tmp_path: Path, make_run: MakeRun) -> None:
     for seed, (a, b, c) in enumerate([(0.30, 0.31, 0.30), (0.40, 0.37, 0.40)]):
         make_run("src", seed, a)
@@ -252,6 +288,7 @@ def test_runs_that_failed_are_said_and_not_counted(tmp_path: Path, make_run: Mak
     assert page.images()
 
 
+@pytest.mark.usefixtures("words_only")
 def test_missing_and_broken_files_are_said(tmp_path: Path, make_run: MakeRun) -> None:
     bare = make_run("src", 0)
     for name in ("accuracy.csv", "firing.csv", "config.toml", "environment.json"):
@@ -289,6 +326,7 @@ def test_missing_and_broken_files_are_said(tmp_path: Path, make_run: MakeRun) ->
     assert "src2022/mnist · default src ends" in page.text and "src, seed 2" in page.text
 
 
+@pytest.mark.usefixtures("words_only")
 def test_runs_without_classes_show_their_named_numbers(tmp_path: Path, make_run: MakeRun) -> None:
     for seed, value in enumerate((0.9, 0.7)):
         folder = make_run("quantised", seed, kind="hardware", results={"energy_j": value, "b": 1, "c": 2, "d": 3})
@@ -303,6 +341,109 @@ def test_runs_without_classes_show_their_named_numbers(tmp_path: Path, make_run:
     assert "accuracy.csv is missing" not in page.text
 
 
+def test_the_raster_carries_its_spikes(tmp_path: Path, make_run: MakeRun) -> None:
+    make_run()
+    (content,) = Page(write_report(tmp_path / "out")).json()
+    assert (content["dt"], content["steps"], content["of"]) == (0.002, 100, 100)
+    populations = {part["name"]: part for part in content["populations"]}
+    assert list(populations) == ["input", "hidden"]
+
+    def numbers(name: str, key: str) -> list[int]:
+        return np.frombuffer(base64.b64decode(populations[name][key]), dtype="<u2").tolist()
+
+    # One spike in each of the first four steps, of one neuron after another.
+    assert numbers("input", "counts") == [1] * 4 + [0] * 96 and numbers("input", "neurons") == [0, 1, 2, 3]
+    assert numbers("hidden", "counts") == [0] * 100 and numbers("hidden", "neurons") == []
+
+
+def test_of_a_long_night_the_page_carries_the_beginning(
+    tmp_path: Path, make_run: MakeRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = make_run()
+    wide = SpikeEvents.from_times(np.arange(0, 90), np.full(90, 69_999), steps=90, n=70_000)
+    arrays: dict[str, Any] = {
+        "</script>:offsets": wide.offsets,
+        "</script>:indices": wide.indices,
+        "</script>:n": wide.n,
+    }
+    np.savez(run / "spikes" / "task11.npz", **arrays)
+    monkeypatch.setattr(_zoom, "MOST_SPIKES", 40)
+    page = Page(write_report(tmp_path / "out"))
+    (content,) = page.json()
+    (part,) = content["populations"]
+    assert (content["steps"], content["of"], part["name"], part["wide"]) == (40, 90, "</script>", True)
+    assert np.frombuffer(base64.b64decode(part["neurons"]), dtype="<u4").tolist() == [69_999] * 40
+    # Without any spike there is nothing to zoom into.
+    silent = SpikeEvents.empty(3, 100)
+    arrays = {"a:offsets": silent.offsets, "a:indices": silent.indices, "a:n": silent.n}
+    np.savez(run / "spikes" / "task11.npz", **arrays)
+    page = Page(write_report(tmp_path / "out"))
+    assert page.json() == [] and "0 spikes of a in 100 steps" in " ".join(
+        image["alt"] or "" for image in page.all("img")
+    )
+
+
+def test_the_verdict_says_what_the_sleep_did_and_how_far_it_goes(tmp_path: Path, make_run: MakeRun) -> None:
+    for seed in (0, 1):
+        results = {"accuracy_all": 0.5, "accuracy_all_before_last_sleep": 0.3}
+        make_run("src", seed, 0.5, results=results, accuracy_of_a_guess=0.11, reads_old_data=True)
+        make_run("sequential", seed, 0.1, sleep=None, accuracy_of_a_guess=0.11, reads_old_data=False)
+        make_run("joint", seed, 0.9, sleep=None, accuracy_matrix=[[0.9, 0.9]], accuracy_before_sleep=None)
+    page = Page(write_report(tmp_path / "out"))
+    assert "40 points above sequential. Its last sleep raised the accuracy by 20 points." in page.text
+    assert "sequential ends at 10.0 ± 0.0 % (n = 2). That is no better than always naming the most" in page.text
+    assert "Of the way from sequential to joint, src goes 50 %, the farthest." in page.text
+    assert "Reads old data" in page.text and " yes " in page.text
+    alts = [str(image["alt"]) for image in page.all("img")]
+    # The mean of the first task after the first, of both after the second.
+    assert any("tasks learnt so far, after each task: joint ends at 90.0 %, src ends at 50.0 %" in alt for alt in alts)
+
+
+@pytest.mark.usefixtures("words_only")
+def test_settings_environment_and_commands_stand_once(tmp_path: Path, make_run: MakeRun) -> None:
+    for seed in range(3):
+        make_run("src", seed)
+    other = make_run("ewc", 0)
+    (other / "config.toml").write_text("[sleep]\nsteps = 7\n[network]\nsizes = [4, 2]\n")
+    page = Page(write_report(tmp_path / "out"))
+    assert page.text.count("config.toml of src2022") == 2 and "Versions and machine of all 4 runs" in page.text
+    assert "The command of src2022/mnist/default/src/seed0" in page.text.replace("/ ", "/")
+    assert "neurosleep report out" in page.text
+
+
+@pytest.mark.usefixtures("words_only")
+def test_changed_settings_are_named_beside_those_shipped(tmp_path: Path, make_run: MakeRun) -> None:
+    settings = apply_changes(load_settings("src2022/mnist")[1], [("sleep.steps", 77), ("analyse", True)])
+    (make_run() / "config.toml").write_text(dump_toml(settings))
+    own = make_run("src", 0, experiment="my-own")
+    (own / "config.toml").write_text(dump_toml(settings))
+    text = Page(write_report(tmp_path / "out")).text
+    assert "analyse True False" in text and "sleep.steps 77 15000" in text
+    assert "784-1200-1200-10" in text and "Settings of my-own" not in text
+
+
+@pytest.mark.usefixtures("words_only")
+def test_many_variants_are_told_in_one_table(tmp_path: Path, make_run: MakeRun) -> None:
+    for k in range(8):
+        make_run("src", 0, k / 10, variant=f"lr={k}")
+    page = Page(write_report(tmp_path / "out"))
+    first = page.text.index("Accuracy over all classes after the last task: mean")
+    assert first < page.text.index("src ends at 70.0 % (n = 1)") and "Experiment and variant" in page.text
+
+
+@pytest.mark.usefixtures("words_only")
+def test_a_sweep_is_told_in_a_sentence_for_each_strategy(tmp_path: Path, make_run: MakeRun) -> None:
+    for value, slept in ((1, 0.3), (2, 0.5), (3, 0.2)):
+        make_run("src", 0, slept, variant=f"k-{value}")
+        make_run("sequential", 0, 0.2, variant=f"k-{value}")
+    page = Page(write_report(tmp_path / "out"))
+    told = (
+        "Over 3 points of k (1 to 3), src ends between 20.0 % (at 3) and 50.0 % (at 2), in the mean at 33.3 %; "
+        "above sequential at 2, level with sequential at 1 of them."
+    )
+    assert told in page.text and page.text.index(told) < page.text.index("src ends at 30.0 %")
+
+
 def test_hostile_text_stays_text(tmp_path: Path, make_run: MakeRun) -> None:
     folder = make_run(strategy="a$b", results={'<img src="x">': 1.0})
     metrics = json.loads((folder / "metrics.json").read_text()) | {
@@ -311,7 +452,8 @@ def test_hostile_text_stays_text(tmp_path: Path, make_run: MakeRun) -> None:
     }
     (folder / "metrics.json").write_text(json.dumps(metrics))
     page = Page(write_report(tmp_path / "out"))
-    assert not page.all("script") and "<script>alert(1)</script> · $x" in page.text and len(page.images()) == 4
+    assert "alert(1)</script>" not in page.source and "<script>alert(1)</script> · $x" in page.text
+    assert len(page.images()) == 6
 
 
 def test_many_runs_stay_below_the_limit_and_say_what_is_left_out(
@@ -319,15 +461,18 @@ def test_many_runs_stay_below_the_limit_and_say_what_is_left_out(
 ) -> None:
     for seed in range(5):
         make_run("src", seed)
-    monkeypatch.setattr(_report, "IMAGE_BYTES", 200_000)
-    monkeypatch.setattr(_report, "TEXT_BYTES", 500)
+    monkeypatch.setattr(_page, "IMAGE_BYTES", 200_000)
+    monkeypatch.setattr(_page, "TEXT_BYTES", 30)
     path = write_report(tmp_path / "out")
     page = Page(path)
     assert 0 < len(page.images()) < 8 and path.stat().st_size < 250_000
     assert "is left out to keep this file small" in page.text and "settings are left out" in page.text
 
 
-def test_a_sweep_has_a_figure_of_all_its_points_and_of_each_task(tmp_path: Path, make_run: MakeRun) -> None:
+def test_a_sweep_has_a_figure_of_all_its_points_and_of_each_task(
+    tmp_path: Path, make_run: MakeRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_page, "FIGURES", FIGURES[2:3])
     for value in ("0.01", "0.1", "1"):
         for seed in (0, 1):
             make_run("src", seed, 0.3 + seed / 10, variant=f"fraction-{value},analyse=true")
@@ -363,7 +508,7 @@ def test_figures_of_analyses_without_room_are_counted(
     (folder / "figures").mkdir()
     for name in ("sparseness", "stable_rank"):
         (folder / "figures" / f"{name}.png").write_bytes(bytes(200_000))
-    monkeypatch.setattr(_report, "IMAGE_BYTES", 450_000)
+    monkeypatch.setattr(_page, "IMAGE_BYTES", 450_000)
     text = Page(write_report(tmp_path / "out")).text
     assert "1 of 2 figures of analyses are left out to keep this file small; they are in figures/." in text
 
@@ -389,6 +534,7 @@ def test_a_run_without_sleep_has_nothing_shaded(make_run: MakeRun) -> None:
     assert "Accuracy on each task after every phase. " in text and "shaded" not in text
 
 
+@pytest.mark.usefixtures("words_only")
 def test_settings_above_the_runs_hide_none(tmp_path: Path, make_run: MakeRun) -> None:
     make_run()
     (tmp_path / "out" / "config.toml").write_text("")
@@ -416,7 +562,7 @@ def test_run_figures_come_with_their_data(make_run: MakeRun) -> None:
     run = make_run()
     files = write_run_figures(run)
     assert [file.name for file in files] == [
-        f"{name}.{kind}" for name in ("accuracy", "raster", "rates") for kind in ("png", "csv")
+        f"{name}.{kind}" for name in ("accuracy", "accuracy_matrix", "raster", "rates") for kind in ("png", "csv")
     ]
     assert sorted(files) == sorted((run / "figures").iterdir())
     assert all(imread(file).size for file in files if file.suffix == ".png")
@@ -434,7 +580,9 @@ def test_run_figures_leave_out_what_was_not_recorded(make_run: MakeRun) -> None:
     (run / "firing.csv").unlink()
     (run / "spikes" / "task2.npz").unlink()
     (run / "spikes" / "task10.npz").unlink()
-    assert [file.name for file in write_run_figures(run)] == ["accuracy.png", "accuracy.csv"]
+    assert [file.name for file in write_run_figures(run)] == [
+        f"{name}.{kind}" for name in ("accuracy", "accuracy_matrix") for kind in ("png", "csv")
+    ]
 
 
 def test_a_long_recording_is_shown_from_its_start(make_run: MakeRun) -> None:
@@ -464,5 +612,5 @@ def test_commands_lists_and_odd_environments_are_shown(make_run: MakeRun) -> Non
     content = {"command": ["neurosleep", "run", "a b"], "dt": "soon", "gpus": ["x", None]}
     (run / "environment.json").write_text(json.dumps(content))
     page = Page(write_report(run))
-    assert "neurosleep run 'a b'" in page.text and f"gpus x, {_report.DASH}" in page.text
+    assert "neurosleep run 'a b'" in page.text and f"gpus x, {DASH}" in page.text
     assert "5 min" in page.text and "2.5 h" in page.text

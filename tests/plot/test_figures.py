@@ -318,3 +318,57 @@ def test_a_single_task_has_no_mean_of_tasks() -> None:
     rows = [{"after_task": 1, "phase": "wake", "on_task": 1, "accuracy": 0.5}]
     labels = plot.accuracy(rows).get_legend_handles_labels()[1]
     assert "task 1" in labels and not any("mean" in label for label in labels)
+
+
+# --- strategies from task to task, and the matrix ---------------------------------------------------------------------
+
+
+def test_a_strategy_has_one_colour_wherever_it_is_drawn() -> None:
+    names = ["src", "ewc", "sequential", "joint", "owm", "si", "lwf", "icarl"]
+    colours = plot.strategy_colours(names)
+    assert set(colours) == set(names) and len(set(colours.values())) == len(names)
+    assert plot.strategy_colours(["src"])["src"] == colours["src"] == plot.PALETTE[0]
+    assert len(set(plot.strategy_colours(f"s{k}" for k in range(30)).values())) == 30
+    summary: Rows = [{"strategy": name, "accuracy_all": {"mean": 0.5, "sd": 0.1, "n": 2}} for name in ("owm", "src")]
+    drawn = [to_rgb(patch.get_facecolor()) for patch in plot.comparison(summary, colours=colours).patches]
+    assert drawn == [to_rgb(colours["owm"]), to_rgb(colours["src"])]
+
+
+def test_the_bounds_go_on_as_lines_behind_the_bars() -> None:
+    names = ("src", "sequential", "joint")
+    summary: Rows = [{"strategy": n, "accuracy_all": {"mean": k / 4, "sd": 0, "n": 2}} for k, n in enumerate(names)]
+    level = [line.get_ydata() for line in plot.comparison(summary).get_lines() if line.get_linestyle() == "--"]
+    assert [float(np.asarray(y)[0]) for y in level] == [25, 50]
+
+
+def test_progress_is_a_line_per_strategy_and_what_learns_at_once_is_level() -> None:
+    rows: Rows = [
+        {"strategy": "src", "after_task": 2, "mean": 0.6, "sd": 0.1},
+        {"strategy": "src", "after_task": 1, "mean": 0.9, "sd": None},
+        {"strategy": "joint", "after_task": "1", "mean": "0.8", "sd": ""},
+        {"strategy": "ewc", "after_task": 1, "mean": None, "sd": None},
+    ]
+    ax = plot.progress(rows)
+    (line,) = (bar.lines[0] for bar in ax.containers)  # type: ignore[attr-defined]
+    assert line.get_ydata() == pytest.approx([90, 60])
+    assert lines(ax)["joint"] == pytest.approx([80, 80]) and png(ax).size
+    assert "no accuracy was measured" in words(plot.progress([]))
+    assert "no accuracy was measured" in words(plot.progress(rows[-1:]))
+
+
+def test_the_matrix_says_each_number_and_leaves_unknown_ones_grey() -> None:
+    ax = plot.accuracy_matrix([[0.9, None], [0.254, 0.5], [1]])
+    drawn = ax.get_images()[0].get_array()
+    assert drawn is not None and drawn.tolist() == [[90, None], [25.4, 50], [100, None]]
+    assert [text.get_text() for text in ax.texts] == ["90", "-", "25", "50", "100", "-"] and png(ax).size
+    assert "no accuracy was measured" in words(plot.accuracy_matrix([])) and not plot.accuracy_matrix([[]]).images
+    assert (
+        not plot.accuracy_matrix([[0.5] * 20] * 20).texts and len(plot.accuracy_matrix([[0.5] * 99]).get_xticks()) <= 20
+    )
+    with pytest.raises(SettingsError, match=r"1\.5"):
+        plot.accuracy_matrix([[1.5]])
+
+
+def test_vectors_are_the_same_twice_and_whole() -> None:
+    svg = plot.to_svg_bytes(plot.progress([]).figure)  # type: ignore[arg-type]
+    assert svg == plot.to_svg_bytes(plot.progress([]).figure) and svg.startswith(b"<?xml") and b"</svg>" in svg  # type: ignore[arg-type]

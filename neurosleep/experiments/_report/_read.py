@@ -1,0 +1,287 @@
+"""Reading run folders: whatever can be read of one becomes a :class:`Run`, and its notes say what cannot."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+import re
+import shlex
+import tomllib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from neurosleep.experiments._report._images import Image
+from neurosleep.experiments._report._numbers import number
+from neurosleep.functional import SpikeEvents
+
+__all__ = ["Rows", "Run", "load_night", "matrix_of", "read_run", "recorded_nights", "run_folders"]
+
+DEFAULT_DT = 0.001
+ACCURACY = ("after_task", "phase", "on_task", "accuracy")
+FIRING = ("after_task", "population", "neurons", "start_step", "steps", "spikes")
+
+Rows = list[dict[str, Any]]
+
+
+@dataclass
+class Run:
+    """One run folder as far as it can be read; ``notes`` say what cannot."""
+
+    folder: Path
+    where: str
+    metrics: dict[str, Any]
+    environment: dict[str, Any]
+    experiment: str
+    variant: str
+    strategy: str
+    seed: str
+    status: str
+    notes: list[str] = field(default_factory=list)
+    config: str = ""
+    command: str = ""
+    accuracy: Rows = field(default_factory=list)
+    firing: Rows = field(default_factory=list)
+    # What the last night that was recorded holds, once load_night has read it.
+    spikes: dict[str, SpikeEvents] | None = None
+    spikes_after: int = 0
+    # The task (from 1) whose classes each neuron answers to most, 0 for none, by population.
+    selectivity: dict[str, np.ndarray] = field(default_factory=dict)
+    images: list[Image] = field(default_factory=list)
+    analyses: list[Image] = field(default_factory=list)
+    facts: list[tuple[str, str]] = field(default_factory=list)
+
+    @property
+    def name(self) -> str:
+        """Strategy and seed."""
+        return f"{self.strategy}, seed {self.seed}"
+
+    @cached_property
+    def settings(self) -> dict[str, Any]:
+        """Its settings, as far as they can be read."""
+        try:
+            return tomllib.loads(self.config)
+        except (tomllib.TOMLDecodeError, RecursionError):
+            return {}
+
+    @property
+    def tasks(self) -> int:
+        """How many tasks it has accuracies on."""
+        return max((int(float(row["on_task"])) for row in self.accuracy), default=0)
+
+    @property
+    def dt(self) -> float:
+        """Length of a step in seconds."""
+        given = number(self.environment.get("dt"))
+        return given if given is not None and given > 0 else DEFAULT_DT
+
+    @property
+    def split(self) -> str:
+        """Which images the run was judged on; empty where it does not say."""
+        return str(self.metrics.get("split") or "")
+
+    @property
+    def results(self) -> dict[str, float | None]:
+        """The run's named numbers."""
+        given = self.metrics.get("results")
+        if not isinstance(given, dict):
+            return {}
+        # What stands in a column of its own is not said twice.
+        said = {"accuracy_all"} & self.metrics.keys()
+        return {str(name): number(value) for name, value in given.items() if name not in said}
+
+    @property
+    def score(self) -> float | None:
+        """Accuracy over all classes as a fraction, of a finished run that did not diverge."""
+        return number(self.metrics.get("accuracy_all")) if self.status == "done" else None
+
+
+def run_folders(folder: Path) -> list[Path]:
+    """The run folders in or below ``folder``: with metrics.json, or, where a run has not ended, with its settings."""
+    found = {path.parent for path in folder.rglob("metrics.json") if path.is_file()}
+    found |= {
+        path.parent for path in folder.rglob("config.toml") if re.fullmatch(r"seed\d+", path.parent.resolve().name)
+    }
+    # What lies inside a run folder is part of that run.
+    return sorted(path for path in found if not any(parent in found for parent in path.parents))
+
+
+def read_run(folder: Path, root: Path) -> Run:
+    """One run, in or below ``root``: all but its spikes, which :func:`load_night` reads."""
+    notes: list[str] = []
+    metrics: dict[str, Any] = {}
+    status = "unfinished"
+    if (folder / "metrics.json").is_file():
+        metrics = _json(folder / "metrics.json", notes)
+        status = str(metrics.get("status") or "unfinished") if metrics else "unreadable"
+    if status == "unfinished":
+        notes.append("The run has not ended; its numbers are not counted.")
+    elif status == "diverged":
+        notes.append("The run diverged; its numbers are not counted in the means.")
+    environment: dict[str, Any] = {}
+    if (folder / "environment.json").is_file():
+        environment = _json(folder / "environment.json", notes)
+    else:
+        notes.append("environment.json is missing: where it ran and with which command is unknown.")
+    # The four levels of the layout stand in for what metrics.json does not say.
+    absolute = folder.resolve()
+    where = "" if folder == root else folder.relative_to(root).as_posix()
+    levels = where.split("/") if where.count("/") >= 3 else ["", "", "", *absolute.parts[1:]][-4:]
+    run = Run(
+        folder=folder,
+        where=where or absolute.name,
+        metrics=metrics,
+        environment=environment,
+        experiment=str(metrics.get("experiment") or "/".join(levels[:-3])),
+        variant=str(metrics.get("variant") or levels[-3]),
+        strategy=str(metrics.get("strategy") or levels[-2]),
+        seed=str(metrics["seed"] if metrics.get("seed") is not None else levels[-1].removeprefix("seed")),
+        status=status,
+        notes=notes,
+    )
+    command = environment.get("command")
+    run.command = shlex.join(map(str, command)) if isinstance(command, list) else str(command or "")
+    if (folder / "config.toml").is_file():
+        run.config = _text(folder / "config.toml", notes)
+    else:
+        notes.append("config.toml is missing: the settings are unknown.")
+    run.accuracy = _accuracy_rows(run)
+    if (folder / "firing.csv").is_file():
+        run.firing = _checked(folder / "firing.csv", FIRING, notes)
+    if status == "done" and "accuracy_all" in metrics and run.score is None:
+        notes.append("Its accuracy over all classes is undefined.")
+    return run
+
+
+def _json(path: Path, notes: list[str]) -> dict[str, Any]:
+    try:
+        # Undefined numbers are null; a NaN that got in all the same counts as one.
+        content = json.loads(path.read_text(encoding="utf-8"), parse_constant=lambda _: None)
+    except (OSError, ValueError, RecursionError) as error:
+        notes.append(f"{path.name} cannot be read: {error}.")
+        return {}
+    if isinstance(content, dict):
+        return content
+    notes.append(f"{path.name} cannot be used: it holds no named values.")
+    return {}
+
+
+def _text(path: Path, notes: list[str]) -> str:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except OSError as error:
+        notes.append(f"{path.name} cannot be read: {error.strerror}.")
+        return ""
+
+
+def _table(path: Path, notes: list[str]) -> Rows:
+    if not path.is_file():
+        return []
+    try:
+        return [dict(row) for row in csv.DictReader(io.StringIO(_text(path, notes)))]
+    except csv.Error as error:
+        notes.append(f"{path.name} cannot be read: {error}.")
+        return []
+
+
+def _checked(path: Path, needed: Sequence[str], notes: list[str], *, optional: str = "") -> Rows:
+    """The rows of a CSV file whose ``needed`` columns hold what can be drawn; the others are counted in a note."""
+    rows = _table(path, notes)
+    good = [row for row in rows if all(_sound(column, row.get(column), optional) for column in needed)]
+    if len(good) < len(rows):
+        notes.append(f"{path.name}: {len(rows) - len(good)} of {len(rows)} rows make no sense and are left out.")
+    elif path.is_file() and not rows:
+        notes.append(f"{path.name} is empty.")
+    return good
+
+
+def _sound(column: str, value: object, optional: str) -> bool:
+    if not isinstance(value, str):
+        return False
+    if column == "population":
+        return value != ""
+    if column == "phase":
+        return value in ("wake", "sleep")
+    if column == optional and value == "":
+        return True
+    try:
+        number = float(value)
+    except ValueError:
+        return False
+    if column == optional:
+        return not math.isinf(number)
+    # Everything else is a count; only a position and the spikes may be zero.
+    return math.isfinite(number) and number == int(number) and number >= (column not in ("start_step", "spikes"))
+
+
+def _accuracy_rows(run: Run) -> Rows:
+    """The rows of accuracy.csv; where it is missing, what metrics.json says of the same."""
+    path = run.folder / "accuracy.csv"
+    if path.is_file():
+        return _checked(path, ACCURACY, run.notes, optional="accuracy")
+    after_wake, after_sleep = matrix_of(run, "accuracy_before_sleep"), matrix_of(run, "accuracy_matrix")
+    parts = [("wake", after_wake), ("sleep", after_sleep)] if after_wake else [("wake", after_sleep)]
+    rows: Rows = [
+        {"after_task": after, "phase": phase, "on_task": on, "accuracy": value}
+        for phase, matrix in parts
+        for after, row in enumerate(matrix, start=1)
+        for on, value in enumerate(row, start=1)
+    ]
+    if rows:
+        run.notes.append("accuracy.csv is missing; its figure is drawn from metrics.json.")
+    elif run.metrics.get("kind") == "class-incremental":
+        run.notes.append("accuracy.csv is missing.")
+    return rows
+
+
+def matrix_of(run: Run, key: str) -> list[list[float | None]]:
+    given = run.metrics.get(key)
+    if not isinstance(given, list) or not all(isinstance(row, list) for row in given):
+        return []
+    return [[number(value) for value in row] for row in given]
+
+
+def recorded_nights(run: Run) -> list[tuple[int, Path]]:
+    """After which task, and the file, of every sleep whose spikes were kept, in their order."""
+    found = []
+    for path in (run.folder / "spikes").glob("task*.npz"):
+        number_of = re.fullmatch(r"task(\d+)", path.stem)
+        if number_of:
+            found.append((int(number_of[1]), path))
+    return sorted(found)
+
+
+def load_night(run: Run) -> None:
+    """Read the spikes of the last sleep that was recorded, and which task each neuron answers to."""
+    nights = recorded_nights(run)
+    if not nights or run.spikes is not None:
+        return
+    run.spikes_after, path = nights[-1]
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            names = [key.removesuffix(":offsets") for key in archive.files if key.endswith(":offsets")]
+            events = {name: _events(archive, name) for name in names}
+    # Which exception numpy, zipfile and zlib raise depends on what is damaged.
+    except Exception as error:
+        run.notes.append(f"spikes/{path.name} cannot be read ({type(error).__name__}: {error}).")
+        return
+    sleep = run.metrics.get("sleep")
+    populations = sleep.get("populations") if isinstance(sleep, dict) else None
+    order = [name for name in populations if name in events] if isinstance(populations, list) else []
+    run.spikes = {name: events[name] for name in [*order, *(name for name in events if name not in order)]}
+
+
+def _events(archive: Any, name: str) -> SpikeEvents:
+    offsets = np.asarray(archive[f"{name}:offsets"]).astype(np.int64)
+    indices = np.asarray(archive[f"{name}:indices"]).astype(np.int32)
+    n = int(archive[f"{name}:n"])
+    sound = offsets.ndim == indices.ndim == 1 and len(offsets) and offsets[0] >= 0 and offsets[-1] <= len(indices)
+    if not sound or (np.diff(offsets) < 0).any() or (len(indices) and (indices.min() < 0 or indices.max() >= n)):
+        raise ValueError(f"the arrays of {name} do not fit together")
+    return SpikeEvents(n, offsets, indices)
