@@ -115,6 +115,10 @@ _DEFAULTS: dict[str, Any] = {
         "decay": 0.999,
         "compare": ">=",
         "rule": {"name": "src"},
+        "profile": None,
+        "rounding": None,
+        "headroom": None,
+        "read_back": None,
         **dict.fromkeys(KIND_SETTINGS["sleep"]),
     },
 }
@@ -123,6 +127,10 @@ _OPTIONAL: dict[str, type] = {
     "network.kind": str,
     "wake.kind": str,
     "sleep.rates": list,
+    "sleep.profile": str,
+    "sleep.rounding": str,
+    "sleep.headroom": float,
+    "sleep.read_back": str,
     **{f"{table}.{key}": kind for table, keys in KIND_SETTINGS.items() for key, kind in keys.items()},
     "data.sequence": list,
     "data.tasks": list,
@@ -516,8 +524,8 @@ def sleep_settings(settings: Mapping[str, Any]) -> SleepSettings:
     """The sleep of an experiment as the strategy takes it."""
     sleep = dict(settings["sleep"])
     sleep["rule"] = make_rule(**sleep["rule"])
-    for key in KIND_SETTINGS["sleep"]:
-        if sleep[key] is None:  # a kind of network that has none
+    for key in (*KIND_SETTINGS["sleep"], "headroom", "read_back"):
+        if sleep[key] is None:  # a kind of network that has none, or nothing said
             del sleep[key]
     if sleep["thresholds"] is None:
         sleep["thresholds"] = [1.0] * (len(settings["network"]["sizes"]) - 1)

@@ -18,6 +18,7 @@ from neurosleep.hardware._mapping_report import LayerReport, MappingFinding, Map
 from neurosleep.hardware._neurobench import neurobench_metrics
 from neurosleep.hardware._profile import Figure, HardwareProfile, Source
 from neurosleep.hardware._registers import Register
+from neurosleep.hardware._rounding import Rounding
 
 __all__ = [
     "Activity",
@@ -38,6 +39,7 @@ __all__ = [
     "MappingFinding",
     "MappingReport",
     "Register",
+    "Rounding",
     "Source",
     "chip_rule",
     "chip_time",

@@ -75,8 +75,8 @@ class ChipRule:
         ``sum_of_products`` (Loihi), or ``programmable``: any function, computed in real numbers and rounded once.
     rounding:
         How a changed weight becomes a whole number again.
-    seed:
-        Of stochastic rounding.
+    seed, task:
+        Key of the random numbers of stochastic rounding.
     trace_decay:
         What is left of a trace after a step (``sum_of_products``).
     """
@@ -86,6 +86,7 @@ class ChipRule:
     form: str
     rounding: Rounding
     seed: int = 0
+    task: int = 0
     trace_decay: float = 0.0
     exponents: tuple[int, int] = (-7, 9)
     name: ClassVar[str] = "chip"
@@ -112,6 +113,7 @@ def chip_rule(
     *,
     rounding: Rounding | None = None,
     seed: int = 0,
+    task: int = 0,
     trace_decay: float = 0.0,
 ) -> ChipRule | SRCRule:
     """The rule of Sleep Replay Consolidation as the chip's learning engine expresses it.
@@ -125,8 +127,8 @@ def chip_rule(
     rounding:
         How a changed weight is rounded; None: as the profile's learning engine does. ``nearest_even`` shows the cliff:
         a step below half of the smallest change never lands.
-    seed:
-        Of stochastic rounding.
+    seed, task:
+        Key of the random numbers of stochastic rounding, as of the drive of :func:`~neurosleep.sleep`.
     trace_decay:
         What is left of a presynaptic trace after a step, from 0 to below 1, where the engine has traces: 0 is a time
         constant far below a step; how short Loihi's may be is not published.
@@ -197,6 +199,7 @@ def chip_rule(
         form,
         cast(Rounding, chosen),
         seed,
+        task,
         trace_decay if form == "sum_of_products" else 0.0,
         (-7 if low is None else low, 9 if high is None else high),
     )
@@ -274,7 +277,7 @@ class SynapseRule:
         # Beyond the grid's ends a weight stays at the end.
         part[(low < 0) | (low >= levels - 1)] = 0.0
         low = low.clip(0, levels - 1).astype(np.int64)
-        key, trace_key = key_of(spec.seed, "rule", number, 0), key_of(spec.seed, "rule", number, 1)
+        key, trace_key = (key_of(spec.seed, "rule", spec.task, number, which) for which in (0, 1))
         return cls(synapses, low, part, impulse, spec.trace_decay, key, trace_key, terms)
 
     @staticmethod

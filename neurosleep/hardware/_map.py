@@ -47,6 +47,7 @@ def map_to(
     rounding: Rounding | None = None,
     seed: int = 0,
     steps: int = 100,
+    headroom: float = 1.0,
     strict: bool = True,
 ) -> tuple[MappedNetwork, MappingReport]:
     r"""The network as a chip would hold it, and a report of what was changed and what does not fit.
@@ -72,6 +73,9 @@ def map_to(
         How long the network will run at a stretch. Integrators (kind ``li``), which gather their input, get a scale at
         which so many steps of a quarter of the strongest possible input do not overflow. The engine ``fixed`` counts
         what overflows all the same.
+    headroom:
+        How much larger than the largest present weight the largest of the chip shall be, at least 1: room for what a
+        sleep on the chip adds, paid for by coarser weights.
     strict:
         Whether what exceeds the chip's capacity raises. If not, the report says it, and the network is as it would be
         on a chip that is large enough.
@@ -98,6 +102,8 @@ def map_to(
         profile = load_profile(profile)
     if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:
         raise SettingsError(f"The number of steps is {steps!r}.", expected="a whole number of at least 1")
+    if not 1 <= headroom < math.inf:
+        raise SettingsError(f"The headroom is {headroom!r}.", expected="a factor of at least 1")
     if rounding is not None and rounding not in ROUNDINGS:
         raise unknown_name("rounding", str(rounding), ROUNDINGS)
     exact = is_float(profile)
@@ -110,7 +116,7 @@ def map_to(
     findings = [*folded, *check_dynamics(network, profile)]
     if any(finding.level == "error" for finding in findings):
         raise refuse(profile.id, findings)
-    mapping = _Floats(network, profile) if exact else _Integers(network, profile, rounding, seed, steps)
+    mapping = _Floats(network, profile) if exact else _Integers(network, profile, rounding, seed, steps, headroom)
     mapped, rows = mapping.network(), mapping.rows
     placement = place(mapped, profile, profile.weights.bits or 64)
     findings += [*mapping.findings, *placement.findings]
@@ -211,9 +217,16 @@ class _Integers:
     """A profile of whole numbers."""
 
     def __init__(
-        self, network: SpikingNetwork, profile: HardwareProfile, rounding: Rounding | None, seed: int, steps: int
+        self,
+        network: SpikingNetwork,
+        profile: HardwareProfile,
+        rounding: Rounding | None,
+        seed: int,
+        steps: int,
+        headroom: float = 1.0,
     ) -> None:
         self._network, self._profile, self._seed, self._steps = network, profile, seed, steps
+        self._headroom = headroom
         self._rounding = cast(Rounding, rounding or profile.weights.rounding)
         self.findings: list[MappingFinding] = []
         self.rows: list[LayerReport] = []
@@ -261,7 +274,7 @@ class _Integers:
         """The largest factor with which weights, threshold and bias of a population fit the chip."""
         stated, unit = self._profile.weights, self._unit()
         incoming = [self._weights[k] for k in self._network.incoming(p.name)]
-        limits = [weight_grid(stated, w).largest_scale(w) * unit for w in incoming]
+        limits = [weight_grid(stated, w).largest_scale(w) * unit / self._headroom for w in incoming]
         if p.kind != "li":
             for value in (_tensor(p.threshold) - _tensor(p.leak), *(_tensor(a) for a in (p.amount,) if a is not None)):
                 if (highest := float(value.max())) > 0:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, cast
 
 import numpy as np
 import torch
@@ -15,9 +16,10 @@ from neurosleep.continual.strategies.base import Learner, Strategy
 from neurosleep.conversion import Recipe, convert, layer_scales, wake
 from neurosleep.data import RunningMean, to_float
 from neurosleep.errors import SettingsError
-from neurosleep.functional import Compare, MeanDrive, PlasticityRule, Process
+from neurosleep.functional import Compare, MeanDrive, PlasticityRule, Process, SRCRule
+from neurosleep.hardware import MappedNetwork, Rounding, chip_rule, from_chip, map_to
 from neurosleep.replay import Night, sleep, thresholds_for_rates
-from neurosleep.spiking import Population, Record
+from neurosleep.spiking import Population, Record, SpikingNetwork
 
 __all__ = ["SRC", "SleepSettings", "one_night"]
 
@@ -52,6 +54,13 @@ class SleepSettings:
         Whether mean input and maxima come from the tasks ``"seen"`` so far, or from the ``"first"`` only.
     spike_limit:
         As in :func:`~neurosleep.replay.sleep`.
+    profile, rounding, headroom:
+        Name or file of the chip that the network sleeps on (None: none, in floating point), how it rounds changed
+        weights (None: as the profile's learning engine does), and the room that the mapping leaves them
+        (:func:`~neurosleep.map_to`, :func:`~neurosleep.hardware.chip_rule`). The engine is then ``fixed``.
+    read_back:
+        Whether the host takes over the chip's ``"weights"``, rounded as they are, or adds their ``"changes"`` to its
+        own.
     """
 
     rule: PlasticityRule
@@ -75,8 +84,17 @@ class SleepSettings:
     gamma: float = 1.0
     symmetric_rule: bool = False
     bias_drive: bool = False
+    profile: str | None = None
+    rounding: str | None = None
+    headroom: float = 1.0
+    read_back: Literal["weights", "changes"] = "weights"
 
     def __post_init__(self) -> None:
+        if self.read_back not in ("weights", "changes"):
+            raise SettingsError(f"sleep.read_back is {self.read_back!r}.", expected="'weights' or 'changes'")
+        if not 1 <= self.headroom < float("inf"):
+            raise SettingsError(f"sleep.headroom is {self.headroom!r}.", expected="a factor of at least 1")
+        self.on_chip(0, 0)
         if self.statistics not in ("seen", "first"):
             raise SettingsError(f"sleep.statistics is {self.statistics!r}.", expected="'seen' or 'first'")
         for key, low in (("after", None), ("lengths", 1)):
@@ -117,6 +135,15 @@ class SleepSettings:
         layer_scales([1.0], recipe=self.recipe)
         Population("output", "lif", (1,), decay=self.decay, compare=self.compare)
 
+    def on_chip(self, seed: int, task: int) -> PlasticityRule:
+        """The rule of a sleep, in the whole numbers of the chip if there is one; refuses what that cannot do."""
+        if self.profile is None:
+            if self.rounding is not None:
+                raise SettingsError(f"sleep.rounding is {self.rounding!r}.", expected="sleep.profile with it")
+            return self.rule
+        rounding = cast("Rounding | None", self.rounding)
+        return chip_rule(self.profile, cast(SRCRule, self.rule), rounding=rounding, seed=seed, task=task)
+
     def steps_after(self, task: int) -> int:
         """Steps of the sleep after task number ``task`` (from 0)."""
         if self.lengths is not None:
@@ -148,6 +175,8 @@ def one_night(
 ) -> Night:
     """Convert ``model``, which stays as it is, and let it sleep as after task number ``task`` (from 0).
 
+    On a chip, if the settings name one; the night's network is then the converted one with the weights read from there.
+
     ``images`` ``[n, inputs]`` scale its layers; ``mean`` ``[inputs]``, of images of ``shape``, drives it.
     """
     s = settings
@@ -167,18 +196,28 @@ def one_night(
     drive = s.drive(mean, shape, dt=network.dt)
     if s.rates is not None:
         network = thresholds_for_rates(network, drive, s.rates, seed=seed)
-    return sleep(
-        network,
+    chip = s.profile is not None
+    asleep: SpikingNetwork = network
+    if s.profile is not None:
+        asleep, _ = map_to(network, s.profile, headroom=s.headroom)
+    night = sleep(
+        asleep,
         drive=drive,
-        rule=s.rule,
+        rule=s.on_chip(seed, task),
         steps=s.steps_after(task),
-        engine=engine,
+        engine="fixed" if chip else engine,
         record=record,
         seed=seed,
         task=task,
+        # A chip's weights are bounded by its grid.
+        bound=float("inf") if chip else 1e6,
         spike_limit=s.spike_limit,
         progress=progress,
     )
+    if isinstance(night.network, MappedNetwork) and isinstance(asleep, MappedNetwork):
+        read = from_chip(night.network, network, before=asleep if s.read_back == "changes" else None)
+        night = dataclasses.replace(night, network=network if night.status == "diverged" else read)
+    return night
 
 
 class SRC(Strategy):
