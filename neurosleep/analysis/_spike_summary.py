@@ -66,7 +66,8 @@ def firing_statistics(
     Parameters
     ----------
     recording:
-        Of a sleep or a simulation; of populations whose single spikes it lacks only counts and rates are said.
+        Of a sleep or a simulation; of populations whose single spikes it lacks only counts and rates are said. Where
+        spikes of some neurons were kept, those from ``cv`` on are about these.
     width:
         Of the bins of correlations, synchrony and up states, in seconds.
     fano_width:
@@ -109,7 +110,7 @@ def firing_statistics(
         row |= dict.fromkeys((*keys, "avalanches", "mean_avalanche"), math.nan)
         if name in recording.spikes and duration:
             trains = spike_trains(recording, name)
-            active = np.flatnonzero(counts)
+            active = np.flatnonzero(trains.counts)
             if len(active) > max_neurons:
                 draw = numpy_generator(seed, "pairs")
                 active = np.sort(draw.choice(active, max_neurons, replace=False))
@@ -121,7 +122,7 @@ def firing_statistics(
                 "fano": _mean(fano_factor(trains, width=fano_width)),
                 "correlation": mean_pairwise_correlation(some, width=width),
                 "synchrony": chi_synchrony(trains, width=width),
-                "bursts_hz": len(bursts(trains)) / (len(counts) * duration),
+                "bursts_hz": len(bursts(trains)) / (max(trains.n, 1) * duration),
                 "up_states_hz": len(up) / duration,
                 "up_share": float(up["duration"].sum()) / duration,
                 "avalanches": float(len(found)),

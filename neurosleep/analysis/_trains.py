@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from neurosleep.errors import DataError, SettingsError, unknown_name
+from neurosleep.errors import DataError, SettingsError
 from neurosleep.functional import SpikeEvents
-from neurosleep.spiking import Recording
+from neurosleep.spiking import Recording, SpikeMonitor
 
 __all__ = ["SpikeTrains", "Spikes", "bin_count", "bin_of", "positive_seconds", "spike_trains", "whole_number"]
 
@@ -88,7 +88,7 @@ class SpikeTrains:
 
 
 # What statistics take: see spike_trains.
-Spikes = SpikeTrains | Recording | SpikeEvents | Sequence[Any] | NDArray[Any]
+Spikes = SpikeTrains | Recording | SpikeMonitor | SpikeEvents | Sequence[Any] | NDArray[Any]
 
 
 def spike_trains(
@@ -107,9 +107,10 @@ def spike_trains(
     Parameters
     ----------
     spikes:
-        A :class:`~neurosleep.Recording` that holds single spikes; :class:`~neurosleep.SpikeEvents`, of which step t
-        becomes the time ``t * dt``; or one array of spike times in seconds per neuron, in any order (those of Neo with
-        a unit are turned into seconds). Spike trains come back as they are.
+        A :class:`~neurosleep.Recording` that holds single spikes, or a spike monitor of one;
+        :class:`~neurosleep.SpikeEvents`, of which step t becomes the time ``t * dt``; or one array of spike times in
+        seconds per neuron, in any order (those of Neo with a unit are turned into seconds). Of a recording or monitor
+        of some neurons only, these are neuron 0, 1, … of what comes back. Spike trains come back as they are.
     population:
         Of a recording: which one; not needed if the spikes of a single one were recorded.
     dt:
@@ -130,7 +131,9 @@ def spike_trains(
     if isinstance(spikes, SpikeTrains):
         return spikes
     if isinstance(spikes, Recording):
-        return _of_events(_recorded(spikes, population), spikes.dt)
+        spikes = spikes.monitor(_recorded(spikes, population))
+    if isinstance(spikes, SpikeMonitor):
+        return _of_monitor(spikes)
     if isinstance(spikes, SpikeEvents):
         if dt is None:
             raise SettingsError(
@@ -141,21 +144,32 @@ def spike_trains(
     return _of_arrays(spikes, start, stop)
 
 
-def _recorded(recording: Recording, population: str | None) -> SpikeEvents:
+def _recorded(recording: Recording, population: str | None) -> str:
+    """The population that is meant."""
     names = list(recording.spikes)
-    if population is not None and population not in recording.counts:
-        raise unknown_name("population", population, recording.counts)
-    if population is None and len(names) > 1:
+    if population is not None:
+        return population
+    if len(names) > 1:
         raise SettingsError(
             "The recording holds spikes of several populations.", expected="one of: " + ", ".join(sorted(names))
         )
-    if not names or (population is not None and population not in names):
+    if not names:
         raise DataError(
-            f"The recording holds no single spikes{'' if population is None else f' of {population!r}'}.",
-            found=f"spikes of {', '.join(names)}" if names else "spike counts only",
+            "The recording holds no single spikes.",
+            found="spike counts only",
             hint='record=Record(spikes="all") keeps them',
         )
-    return recording.spikes[names[0] if population is None else population]
+    return names[0]
+
+
+def _of_monitor(monitor: SpikeMonitor) -> SpikeTrains:
+    trains, neurons = _of_events(monitor.events, monitor.dt), monitor.recorded
+    if len(neurons) == trains.n:
+        return trains
+    # The others have no spikes here, so that the times stay as they are.
+    first = np.zeros(len(neurons) + 1, dtype=np.int64)
+    np.cumsum(trains.counts[neurons], out=first[1:])
+    return SpikeTrains(trains.times, first, trains.start, trains.stop)
 
 
 def _of_events(events: SpikeEvents, dt: float) -> SpikeTrains:

@@ -110,14 +110,13 @@ def sleep(
         )
     begin = perf_counter()
     session = get_engine(engine).start(network, rule, device=device)
-    recorder = Recorder(record or Record(), {p.name: p.size for p in network.populations}, network.dt)
+    recorder = Recorder(record or Record(), {p.name: p.size for p in network.populations}, network.dt, network)
     projections = [p for p in network.projections if p.weight is not None]
     for chunk, start in enumerate(range(0, steps, CHUNK)):
         # A whole chunk is always drawn, so that a shorter night is the beginning of a longer one.
         events = drive.draw(numpy_generator(seed, "drive", task, chunk), CHUNK).slice(0, min(CHUNK, steps - start))
-        spikes = session.run({inputs[0].name: events})
-        recorder.add(spikes)
-        fired = sum(train.count for name, train in spikes.items() if name != inputs[0].name)
+        spikes = recorder.run(session, {inputs[0].name: events})
+        fired = sum(count for name, count in spikes.items() if name != inputs[0].name)
         if spike_limit is not None and fired > spike_limit * events.steps:
             where = Divergence(start + events.steps, f"firing: {fired / events.steps:.0f} spikes per step")
             return Night(network, recorder.recording(), "diverged", perf_counter() - begin, where)

@@ -1,10 +1,16 @@
 """SpikingNetwork, recordings, and the engines that step it."""
 
 from neurosleep.spiking._batch import BATCH_CODINGS, BatchCoding, BatchRecording, simulate_batch
+from neurosleep.spiking._rate_monitor import RateMonitor
+from neurosleep.spiking._samples import States, WeightSamples
 from neurosleep.spiking._simulate import CODINGS, Coding, simulate
+from neurosleep.spiking._spike_monitor import SpikeMonitor
+from neurosleep.spiking._state_monitor import StateMonitor
+from neurosleep.spiking._weight_monitor import WeightMonitor
 from neurosleep.spiking.engines import Engine, Session, engine_names, get_engine, register_engine
 from neurosleep.spiking.network import Population, Projection, SpikingNetwork
-from neurosleep.spiking.recording import Record, Recorder, Recording
+from neurosleep.spiking.recorder import Recorder
+from neurosleep.spiking.recording import Record, Recording
 
 __all__ = [
     "BATCH_CODINGS",
@@ -15,11 +21,17 @@ __all__ = [
     "Engine",
     "Population",
     "Projection",
+    "RateMonitor",
     "Record",
     "Recorder",
     "Recording",
     "Session",
+    "SpikeMonitor",
     "SpikingNetwork",
+    "StateMonitor",
+    "States",
+    "WeightMonitor",
+    "WeightSamples",
     "engine_names",
     "get_engine",
     "register_engine",

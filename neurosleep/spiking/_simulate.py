@@ -14,7 +14,8 @@ from neurosleep.errors import SettingsError, UnsupportedError, unknown_name
 from neurosleep.functional import SpikeEvents, numpy_generator
 from neurosleep.spiking.engines import get_engine
 from neurosleep.spiking.network import SpikingNetwork
-from neurosleep.spiking.recording import Record, Recorder, Recording
+from neurosleep.spiking.recorder import Recorder
+from neurosleep.spiking.recording import Record, Recording
 
 __all__ = ["CODINGS", "Coding", "simulate"]
 
@@ -150,9 +151,9 @@ def _only_input(network: SpikingNetwork) -> str:
 
 
 def _counts(record: Record) -> Record:
-    if record.spikes != "counts":
+    if record.spikes != "counts" or record.groups or record.samples or record.folder is not None:
         raise UnsupportedError(
-            "Single spikes of a batch cannot be recorded.",
+            "Single spikes of a batch cannot be recorded, nor its groups, potentials or weights over time.",
             expected='Record(spikes="counts")',
             hint="simulate one sample at a time to see its spikes",
         )
@@ -195,9 +196,9 @@ def _run(
             "The inputs do not fit the network.", found=f"{source.sizes}", expected=f"inputs {expected} (name: neurons)"
         )
     session = get_engine(engine).start(network, device=device)
-    recorder = Recorder(record, {p.name: p.size for p in network.populations}, network.dt)
+    recorder = Recorder(record, {p.name: p.size for p in network.populations}, network.dt, network)
     for start in range(0, steps, _CHUNK):
-        recorder.add(session.run(source.chunk(start, min(start + _CHUNK, steps))))
+        recorder.run(session, source.chunk(start, min(start + _CHUNK, steps)))
     read = [p.name for p in network.layers if p.kind == "li"]
     membranes = session.membranes() if read else {}
     return dataclasses.replace(recorder.recording(), potentials={name: membranes[name].numpy() for name in read})

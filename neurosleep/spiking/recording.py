@@ -1,41 +1,90 @@
-"""What is kept of a simulation: spike counts always, spikes and rates as asked for."""
+"""What is kept of a simulation: spike counts always; spikes, rates, potentials and weights as asked for."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from neurosleep.errors import SettingsError, unknown_name
 from neurosleep.functional import SpikeEvents
+from neurosleep.spiking._samples import States, WeightSamples
 
-__all__ = ["Record", "Recorder", "Recording"]
+if TYPE_CHECKING:
+    from neurosleep.spiking._rate_monitor import RateMonitor
+    from neurosleep.spiking._spike_monitor import SpikeMonitor
+    from neurosleep.spiking._state_monitor import StateMonitor
+    from neurosleep.spiking._weight_monitor import WeightMonitor
+
+__all__ = ["Record", "Recording"]
+
+Neurons = Sequence[int] | npt.NDArray[np.integer[Any]]
+Synapses = Sequence[tuple[int, int]] | npt.NDArray[np.integer[Any]]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Record:
     """What to record.
+
+    Neurons are numbered from 0 in their population. Which populations and neurons there are is checked when a
+    simulation or a sleep begins.
 
     Parameters
     ----------
     spikes:
         ``"all"`` keeps every spike, ``"counts"`` only the number per neuron, a tuple of population names keeps the
-        spikes of those.
+        spikes of those; a mapping says for each population ``"all"`` or the neurons whose spikes are kept.
     rates_every:
         Length in steps of the windows in which the spikes of each population are counted.
+    groups:
+        By population, named groups of neurons whose spikes are counted in these windows too, such as those that prefer
+        one class: ``{"hidden1": {"class 0": [3, 17], "class 1": [5]}}``.
+    potentials, potentials_every:
+        By population ``"all"`` or the neurons whose membrane potentials are kept, after every so many steps.
+    weights, weights_every:
+        ``"statistics"`` keeps mean, standard deviation, range and change of every weight matrix after every so many
+        steps; a mapping from projection (``"hidden1 -> output"``) to pairs (post, pre) keeps the weights of these
+        synapses.
+    folder:
+        Where recorded spikes, potentials and weights are written while the simulation runs, as ``.npy`` files which
+        are then read as needed, so that memory stays small however many there are; the folder must hold no other
+        recording. :meth:`Recording.open` reads it again. Not given: they are kept in memory.
+
+    Notes
+    -----
+    Potentials and weights can be seen only between stretches that an engine runs in one go, which are then as short as
+    the steps between two looks: the numbers stay the same, to the bit, but the ``event`` engine loses speed when it is
+    stopped every few steps, and each look at the weights copies all of them once.
     """
 
-    spikes: Literal["all", "counts"] | tuple[str, ...] = "counts"
+    spikes: Literal["all", "counts"] | tuple[str, ...] | Mapping[str, Literal["all"] | Neurons] = "counts"
     rates_every: int = 500
+    groups: Mapping[str, Mapping[str, Neurons]] = field(default_factory=dict)
+    potentials: Mapping[str, Literal["all"] | Neurons] = field(default_factory=dict)
+    potentials_every: int = 1
+    weights: Literal["none", "statistics"] | Mapping[str, Synapses] = "none"
+    weights_every: int = 1000
+    folder: str | os.PathLike[str] | None = None
 
     def __post_init__(self) -> None:
         if isinstance(self.spikes, str) and self.spikes not in ("all", "counts"):
             raise unknown_name("recording", self.spikes, ("all", "counts"))
-        if self.rates_every < 1:
-            raise SettingsError(f"rates_every is {self.rates_every!r}.", expected="a number of steps >= 1")
+        if isinstance(self.weights, str) and self.weights not in ("none", "statistics"):
+            raise unknown_name("recording of weights", self.weights, ("none", "statistics"))
+        for key in ("rates_every", "potentials_every", "weights_every"):
+            value = getattr(self, key)
+            if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
+                raise SettingsError(f"{key} is {value!r}.", expected="a number of steps >= 1")
+
+    @property
+    def samples(self) -> bool:
+        """Whether anything is to be looked at between steps: potentials or weights."""
+        return bool(self.potentials) or self.weights != "none"
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,6 +104,12 @@ class Recording:
     potentials:
         Membrane potentials after the last step, ``[n]`` (``[batch, n]``), of the populations that never fire (kind
         ``li``): what a network says whose last layer is read and not counted.
+    kept:
+        By population, the neurons whose spikes were recorded, int64, ascending; left out where all of them were.
+    group_windows, group_neurons:
+        By population and group: spikes in the windows, int64 ``[windows]``, and its neurons, int64.
+    states, weights:
+        Samples of potentials by population, and of weights by projection.
     """
 
     steps: int
@@ -64,56 +119,84 @@ class Recording:
     windows: dict[str, npt.NDArray[np.int64]] = field(default_factory=dict)
     spikes: dict[str, SpikeEvents] = field(default_factory=dict)
     potentials: dict[str, npt.NDArray[np.floating]] = field(default_factory=dict)
+    kept: dict[str, npt.NDArray[np.int64]] = field(default_factory=dict)
+    group_windows: dict[str, dict[str, npt.NDArray[np.int64]]] = field(default_factory=dict)
+    group_neurons: dict[str, dict[str, npt.NDArray[np.int64]]] = field(default_factory=dict)
+    states: dict[str, States] = field(default_factory=dict)
+    weights: dict[str, WeightSamples] = field(default_factory=dict)
 
     def spikes_per_step(self, population: str) -> float:
         """Mean number of spikes of the whole population in a step."""
-        return float(self.counts[population].sum()) / self.steps if self.steps else 0.0
+        return float(self._of(population).sum()) / self.steps if self.steps else 0.0
 
     def rate(self, population: str) -> npt.NDArray[np.float64]:
-        """Mean firing rate of each neuron in Hz, in the shape of its counts."""
-        return self.counts[population] / (self.steps * self.dt)
+        """Mean firing rate of each neuron in Hz, in the shape of its counts; NaN if there was no step."""
+        counts = self._of(population)
+        return counts / (self.steps * self.dt) if self.steps else np.full(counts.shape, np.nan)
 
+    def _of(self, population: str) -> npt.NDArray[np.int64]:
+        if population not in self.counts:
+            raise unknown_name("population", population, self.counts)
+        return self.counts[population]
 
-class Recorder:
-    """Collects a :class:`Recording` chunk by chunk; memory grows only with what is recorded."""
+    def monitor(self, population: str, neurons: Neurons | None = None) -> SpikeMonitor:
+        """The spikes of a population, or of some of its neurons, in the vocabulary of Brian 2."""
+        from neurosleep.spiking._spike_monitor import SpikeMonitor
 
-    def __init__(self, record: Record, sizes: Mapping[str, int], dt: float) -> None:
-        if not isinstance(record.spikes, str):
-            for name in record.spikes:
-                if name not in sizes:
-                    raise unknown_name("population", name, sizes)
-        self._record, self._sizes, self._dt = record, dict(sizes), dt
-        everything = set(sizes) if record.spikes == "all" else set()
-        self._keep = everything if isinstance(record.spikes, str) else set(record.spikes)
-        self._steps = 0
-        self._counts = {name: np.zeros(n, dtype=np.int64) for name, n in sizes.items()}
-        self._windows: dict[str, list[int]] = {name: [] for name in sizes}
-        self._chunks: dict[str, list[SpikeEvents]] = {name: [] for name in self._keep}
+        return SpikeMonitor(self, population, neurons)
 
-    def add(self, chunk: Mapping[str, SpikeEvents]) -> None:
-        """Take in the spikes of the next steps, by population."""
-        every, start = self._record.rates_every, self._steps
-        steps = next(iter(chunk.values())).steps
-        for name, events in chunk.items():
-            self._counts[name] += events.counts()
-            windows = self._windows[name]
-            windows += [0] * (-(-(start + steps) // every) - len(windows))
-            edge = start
-            while edge < start + steps:
-                stop = min((edge // every + 1) * every, start + steps)
-                windows[edge // every] += int(events.offsets[stop - start] - events.offsets[edge - start])
-                edge = stop
-            if name in self._keep:
-                self._chunks[name].append(events)
-        self._steps += steps
+    def rate_monitor(
+        self,
+        population: str,
+        *,
+        group: str | None = None,
+        neurons: Neurons | None = None,
+        window: int | None = None,
+    ) -> RateMonitor:
+        """The firing rate over time of a population, of a recorded group, or of some neurons."""
+        from neurosleep.spiking._rate_monitor import RateMonitor
 
-    def recording(self) -> Recording:
-        """Everything collected so far."""
-        return Recording(
-            steps=self._steps,
-            dt=self._dt,
-            counts={name: counts.copy() for name, counts in self._counts.items()},
-            window=self._record.rates_every,
-            windows={name: np.array(values, dtype=np.int64) for name, values in self._windows.items()},
-            spikes={name: SpikeEvents.concatenate(parts, self._sizes[name]) for name, parts in self._chunks.items()},
-        )
+        return RateMonitor(self, population, group=group, neurons=neurons, window=window)
+
+    def state_monitor(self, population: str) -> StateMonitor:
+        """The membrane potentials of a population that were kept."""
+        from neurosleep.spiking._state_monitor import StateMonitor
+
+        return StateMonitor(self, population)
+
+    def weight_monitor(self, projection: str) -> WeightMonitor:
+        """The weights of a projection (``"hidden1 -> output"``) that were kept."""
+        from neurosleep.spiking._weight_monitor import WeightMonitor
+
+        return WeightMonitor(self, projection)
+
+    def to_npz(self, path: str | os.PathLike[str]) -> Path:
+        """Write all of it to one compressed ``.npz`` file; :meth:`open` gives it back."""
+        from neurosleep.spiking._recording_files import write_npz
+
+        return write_npz(self, path)
+
+    def to_csv(self, path: str | os.PathLike[str]) -> Path:
+        """Write the recorded spikes as a table: ``population``, ``neuron``, ``step``, ``time`` in seconds."""
+        from neurosleep.spiking._recording_files import write_spikes_csv
+
+        return write_spikes_csv(self, path)
+
+    def to_neo(self) -> Any:
+        """A ``neo.Block`` of one segment: spike trains and potentials with units (extra ``neo``)."""
+        from neurosleep.spiking._neo import recording_to_neo
+
+        return recording_to_neo(self)
+
+    @classmethod
+    def open(cls, path: str | os.PathLike[str]) -> Recording:
+        """Read what :meth:`to_npz` wrote, or a folder that was recorded into, also by a process that was killed.
+
+        Raises
+        ------
+        DataError
+            If there is no recording, or a damaged one.
+        """
+        from neurosleep.spiking._recording_files import read_recording
+
+        return read_recording(path)

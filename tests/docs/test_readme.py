@@ -56,8 +56,8 @@ def test_the_python_blocks_run_in_order(tmp_path: Path, monkeypatch: pytest.Monk
         optimiser.step()
     names: dict[str, Any] = {"model": model, "x": x, "labels": labels, "mean": x.mean(0).double().numpy()}
     found = blocks()
-    assert len(found) == 5
-    with_avalanche = next(block for block in found if "avalanche" in block)
+    assert len(found) == 6
+    with_avalanche = next(block for block in found if "SleepPlugin" in block)
     before = [parameter.detach().clone() for parameter in model.parameters()]
     for block in found:
         if block is with_avalanche:
@@ -68,6 +68,9 @@ def test_the_python_blocks_run_in_order(tmp_path: Path, monkeypatch: pytest.Monk
     # A copy came back each time: the model is the one it was.
     assert all(torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True))
     assert names["night"].status == "done" and (tmp_path / "asleep.safetensors").is_file()
+    # Watched and unwatched, the two nights of the README are one.
+    assert names["watched"].monitor("hidden1").num_spikes == names["night"].recording.counts["hidden1"].sum()
+    assert names["potentials"].shape == (2, 501) and names["changes"].shape == (6,) and names["changes"][-1] > 0
     assert names["accuracy"](names["network"], x, labels) > 0.5
     said, again = names["sent"]["output"][-1], ns.simulate_batch(names["again"], x, 100).read_out[-1]
     assert torch.equal(said.argmax(1), again.argmax(1)) and (said.argmax(1) == labels).float().mean() > 0.5

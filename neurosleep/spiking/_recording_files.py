@@ -1,0 +1,194 @@
+"""Recordings in files: a folder that is recorded into, one .npz file, spikes as a table."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, unquote
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neurosleep.errors import DataError
+from neurosleep.functional import SpikeEvents
+from neurosleep.spiking._samples import States, WeightSamples
+from neurosleep.spiking._store import read_array
+from neurosleep.spiking._table_files import checked_name, write_arrays, write_whole
+from neurosleep.spiking.recording import Recording
+
+__all__ = ["array_file", "read_recording", "write_note", "write_npz", "write_spikes_csv"]
+
+_NOTE = "recording.npz"
+
+
+def array_file(folder: Path | None, name: str, what: str) -> Path | None:
+    """Where an array of a recording lies; None in memory."""
+    return None if folder is None else folder / f"{quote(name, safe=' ')}.{what}.npy"
+
+
+def _small(recording: Recording) -> dict[str, NDArray[Any]]:
+    """Everything but the large arrays, under names of the form ``what:population:group``."""
+    r = recording
+    found: dict[str, NDArray[Any]] = {
+        "about": np.array(json.dumps({"format": 1, "steps": r.steps, "dt": r.dt, "window": r.window})),
+    }
+
+    def put(*name: str, value: NDArray[Any]) -> None:
+        # Names may hold anything, colons too.
+        found[":".join(quote(part, safe=" ") for part in name)] = value
+
+    for what, arrays in (("counts", r.counts), ("windows", r.windows), ("last", r.potentials), ("kept", r.kept)):
+        for name, values in arrays.items():
+            put(what, name, value=values)
+    for what, groups in (("group", r.group_windows), ("members", r.group_neurons)):
+        for name, by_group in groups.items():
+            for group, values in by_group.items():
+                put(what, name, group, value=values)
+    for name, events in r.spikes.items():
+        put("spikes", name, value=np.array(events.n))
+    for name, state in r.states.items():
+        put("state", name, value=state.neurons)
+    for name, weight in r.weights.items():
+        put("synapses", name, value=np.zeros((0, 0), np.int64) if weight.synapses is None else weight.synapses)
+    return found
+
+
+def _large(recording: Recording) -> dict[tuple[str, str], NDArray[Any]]:
+    """The arrays that grow with time, by name and what they are."""
+    found: dict[tuple[str, str], NDArray[Any]] = {}
+    for name, events in recording.spikes.items():
+        first, last = int(events.offsets[0]), int(events.offsets[-1])
+        found[name, "neurons"] = events.indices[first:last]
+        found[name, "offsets"] = events.offsets - first
+    for name, state in recording.states.items():
+        found[name, "potentials"], found["states", "steps"] = state.values, state.steps
+    for name, weight in recording.weights.items():
+        found[name, "weights"], found["weights", "steps"] = weight.values, weight.steps
+    return found
+
+
+def write_note(folder: Path, recording: Recording) -> None:
+    """Write what says how to read the arrays in ``folder``, whole or not at all."""
+    buffer = io.BytesIO()
+    np.savez(buffer, allow_pickle=False, **_small(recording))
+
+    def write(temporary: Path) -> None:
+        temporary.write_bytes(buffer.getvalue())
+
+    write_whole(folder / _NOTE, write)
+
+
+def write_npz(recording: Recording, path: str | os.PathLike[str]) -> Path:
+    """Write a whole recording to one compressed file, one array after another."""
+    large = {f"{what}@{quote(name, safe=' ')}": values for (name, what), values in _large(recording).items()}
+    return write_arrays(path, _small(recording) | large)
+
+
+def read_recording(path: str | os.PathLike[str]) -> Recording:
+    """Read a file of :func:`write_npz`, or a folder that was recorded into."""
+    source = Path(path)
+    note = source / _NOTE if source.is_dir() else source
+    if not note.is_file():
+        raise DataError(f"There is no recording in {str(source)!r}.", expected=f"a .npz file, or a folder with {_NOTE}")
+    try:
+        # Opened here: NumPy leaves a damaged file open.
+        with note.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
+            small = {key: file[key] for key in file.files if "@" not in key}
+            large = {key: file[key] for key in file.files if "@" in key} if not source.is_dir() else None
+
+        def get(name: str, what: str) -> NDArray[Any]:
+            if large is not None:
+                return np.asarray(large[f"{what}@{quote(name, safe=' ')}"])
+            place = array_file(source, name, what)
+            assert place is not None
+            return read_array(place)
+
+        return _recording(small, get)
+    except DataError:
+        raise
+    except Exception as error:  # what a damaged archive leads to in zipfile, zlib, NumPy and here
+        raise DataError(
+            f"{str(note)!r} is no recording, or a damaged one.", found=f"{type(error).__name__}: {error}"[:200]
+        ) from error
+
+
+def _recording(small: Mapping[str, NDArray[Any]], get: Callable[[str, str], NDArray[Any]]) -> Recording:
+    about = json.loads(str(small["about"]))
+    steps = int(about["steps"])
+    if about["format"] != 1 or steps < 0:
+        raise ValueError("another format")
+    found: dict[str, dict[str, Any]] = {
+        key: {} for key in ("counts", "windows", "last", "kept", "group", "members", "spikes", "state", "synapses")
+    }
+    for key, values in small.items():
+        if key == "about":
+            continue
+        what, *names = [unquote(part) for part in key.split(":")]
+        place = found[what]
+        for name in names[:-1]:
+            place = place.setdefault(name, {})
+        place[names[-1]] = values
+    spikes = {}
+    for name, n in found["spikes"].items():
+        # A process that was killed may have written more than the note counts.
+        offsets, neurons = get(name, "offsets")[: steps + 1], get(name, "neurons")
+        if len(offsets) != steps + 1 or offsets[0] != 0 or (np.diff(offsets) < 0).any() or offsets[-1] > len(neurons):
+            raise ValueError(f"the spikes of {name!r} do not cover {steps} steps")
+        neurons = neurons[: int(offsets[-1])]
+        if len(neurons) and not (int(neurons.min()) >= 0 and int(neurons.max()) < int(n)):
+            raise ValueError(f"spikes of neurons that {name!r} does not have")
+        spikes[name] = SpikeEvents(int(n), offsets.astype(np.int64, copy=False), neurons.astype(np.int32, copy=False))
+    states, weights = {}, {}
+    for name, neurons in found["state"].items():
+        sampled = get("states", "steps")
+        seen = int((sampled <= steps).sum())
+        states[name] = States(sampled[:seen], neurons, _rows(get(name, "potentials"), seen, len(neurons)))
+    for name, synapses in found["synapses"].items():
+        sampled = get("weights", "steps")
+        seen = int((sampled <= steps).sum())
+        chosen = None if synapses.shape == (0, 0) else synapses
+        weights[name] = WeightSamples(sampled[:seen], chosen, _rows(get(name, "weights"), seen, None))
+    return Recording(
+        steps=steps,
+        dt=float(about["dt"]),
+        counts=found["counts"],
+        window=int(about["window"]),
+        windows=found["windows"],
+        spikes=spikes,
+        potentials=found["last"],
+        kept=found["kept"],
+        group_windows=found["group"],
+        group_neurons=found["members"],
+        states=states,
+        weights=weights,
+    )
+
+
+def _rows(values: NDArray[Any], rows: int, width: int | None) -> NDArray[Any]:
+    if values.ndim != 2 or len(values) < rows or (width is not None and values.shape[1] != width):
+        raise ValueError(f"samples of shape {values.shape}, of which {rows} are needed")
+    return values[:rows]
+
+
+def write_spikes_csv(recording: Recording, path: str | os.PathLike[str]) -> Path:
+    """Write the spikes as a table, a stretch of steps at a time, so that memory stays small."""
+    target = checked_name(path, ".csv")
+    if not recording.spikes:
+        raise DataError("The recording holds no single spikes.", hint='record=Record(spikes="all") keeps them')
+
+    def write(temporary: Path) -> None:
+        with temporary.open("w", encoding="utf-8", newline="") as file:
+            file.write("population,neuron,step,time\n")
+            for name, events in recording.spikes.items():
+                quoted = '"' + name.replace('"', '""') + '"' if set(name) & set(',"\n\r') else name
+                for start in range(0, events.steps, 10_000):
+                    part = events.slice(start, min(start + 10_000, events.steps))
+                    steps = part.times + start
+                    rows = zip(part.indices.tolist(), steps.tolist(), (steps * recording.dt).tolist(), strict=True)
+                    file.writelines(f"{quoted},{neuron},{step},{time:.9g}\n" for neuron, step, time in rows)
+
+    return write_whole(target, write)

@@ -1,0 +1,53 @@
+"""What a look between two steps has seen: potentials of some neurons, weights of some synapses."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["STATISTICS", "States", "WeightSamples"]
+
+#: What is kept of a whole weight matrix, in this order.
+STATISTICS = ("mean", "sd", "smallest", "largest", "change")
+
+
+@dataclass(frozen=True, eq=False)
+class States:
+    """Membrane potentials of some neurons.
+
+    Attributes
+    ----------
+    steps:
+        int64 ``[samples]``: how many steps had been done.
+    neurons:
+        int64 ``[k]``.
+    values:
+        ``[samples, k]``.
+    """
+
+    steps: NDArray[np.int64]
+    neurons: NDArray[np.int64]
+    values: NDArray[Any]
+
+
+@dataclass(frozen=True, eq=False)
+class WeightSamples:
+    """Weights of some synapses of a projection, or statistics of all of them.
+
+    Attributes
+    ----------
+    steps:
+        int64 ``[samples]``: how many steps had been done.
+    synapses:
+        int64 ``[k, 2]``: post and pre; None with statistics.
+    values:
+        ``[samples, k]``: weights, or mean, standard deviation, smallest, largest, and root mean square of the change
+        since the beginning.
+    """
+
+    steps: NDArray[np.int64]
+    synapses: NDArray[np.int64] | None
+    values: NDArray[Any]
