@@ -8,11 +8,21 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from neurosleep.hardware import HardwareProfile, load_profile, profile_names
+from neurosleep.hardware import Activity, HardwareProfile, estimate_energy, load_profile, profile_names
 from neurosleep.hardware._load import REFUSED
 from neurosleep.hardware._schema import CODES, KEYS, TABLES, Key
 
 ROOT = Path(__file__).parents[1]
+
+_MEANINGS = {
+    "synaptic": "synaptic events: most papers",
+    "all_updates": "synaptic events, on Loihi with a hop each, and every update as an active neuron's: keras-spiking",
+    "active_and_inactive": "synaptic events, updates of neurons with input, and of those without",
+    "fitted_simulator": "events, looks at neurons, updates, spikes and messages to cores, by a simulator: SANA-FE",
+    "operating_point": "synaptic events at the whole chip's power over its events a second, right at one rate only",
+    "with_static": "synaptic events, and the static power over the time on the chip",
+    "core_activity": "static power of chips, power of cores in use, and a packet for each spike: SpiNNaker's tools",
+}
 
 
 def table(header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
@@ -84,6 +94,17 @@ def schema() -> str:
     return "\n\n".join(parts)
 
 
+def conventions() -> str:
+    """What each convention adds up, and the profiles that have its coefficients."""
+    one = Activity(1.0, 1.0, 1.0, 1.0, 1.0, 1.0, core_seconds=1.0, messages=1.0)
+    estimates = [estimate_energy(load_profile(name), one) for name in profile_names()]
+    rows = []
+    for convention in estimates[0].conventions:
+        known = ", ".join(f"`{e.profile}`" for e in estimates if e.joules(convention.name) is not None)
+        rows.append((f"`{convention.name}`", _MEANINGS[convention.name], known or "none"))
+    return table(("convention", "adds up", "profiles"), rows)
+
+
 def page() -> str:
     """The whole page."""
     profiles = [load_profile(name) for name in profile_names()]
@@ -121,6 +142,21 @@ of one figure and stands over its table's. A required key that is not public is 
 (those of `[profile]` cannot be).
 
 {schema()}
+
+## Energy
+
+`neurosleep map MODEL --profile NAME --inputs x.npy` simulates the mapped network on images, and
+`neurosleep.hardware.energy_of` takes any recording, a night's too. What is counted is priced by each convention of the
+literature; one whose coefficients a profile lacks is not estimated, which is never 0. Every result is an estimate from
+a profile, not a chip, and an interval over conventions, whose joules lie orders of magnitude apart: a quotient before
+and after tells more.
+
+{conventions()}
+
+Learning stands beside these. Two further ways of the literature are left out: clock cycles (Xylo), since no chip
+publishes the energy of one, though `throughput.cycles_*` tell whether the clock suffices; and additions and products in
+45 nm arithmetic, which are those of no chip. `neurosleep.hardware.neurobench_metrics` has NeuroBench's measures by its
+own package.
 
 ## Profiles
 

@@ -47,6 +47,8 @@ class Activity:
         Steps of all samples together, and their number.
     core_seconds, chip_seconds:
         Cores that hold neurons, and chips, times the time; None: not known, and with chips: one.
+    messages:
+        Spikes of neurons, each times the cores of the populations it goes to; None: not known.
     split:
         Where the two kinds of updates come from: ``given``, ``recorded`` spikes, or ``estimated`` of counts.
     zeros:
@@ -64,6 +66,7 @@ class Activity:
     samples: int = 1
     core_seconds: float | None = None
     chip_seconds: float | None = None
+    messages: float | None = None
     split: Split = "given"
     zeros: Zeros = "skip"
 
@@ -143,8 +146,9 @@ def sample_activities(
     *,
     rule: PlasticityRule | None = None,
     zeros: Zeros = "skip",
+    cores: Mapping[str, int] | None = None,
 ) -> list[Activity]:
-    """As :func:`count_activity`, of each sample by itself."""
+    """As :func:`count_activity`, of each sample by itself; with ``cores`` by population, messages too."""
     counts = spike_counts(network, recording)
     synapses = [Synapses(network, k, zeros) for k in range(len(network.projections))]
     events = sum(
@@ -160,6 +164,7 @@ def sample_activities(
         active = torch.tensor([float(received)], dtype=torch.float64)
     learnt = torch.zeros_like(events) if rule is None else _learning(network, counts, trains, rule)
     fired = sum((counts[p.name].sum(1) for p in neurons), torch.zeros_like(events))
+    messages = _messages(network, counts, cores or {})
     sent = sum((counts[p.name].sum(1) for p in network.inputs), torch.zeros_like(events))
     return [
         Activity(
@@ -171,6 +176,7 @@ def sample_activities(
             input_spikes=float(sent[b]),
             learning_updates=float(learnt[b]),
             steps=float(recording.steps),
+            messages=None if messages is None else float(messages[b]),
             split="estimated" if trains is None else "recorded",
             zeros=zeros,
         )
@@ -242,6 +248,17 @@ def _estimated(name: str, synapses: list[Synapses], counts: Mapping[str, Tensor]
     if not isinstance(total, Tensor):
         return torch.zeros(_samples(counts), dtype=torch.float64)
     return -steps * torch.expm1(total).sum(1)
+
+
+def _messages(network: SpikingNetwork, counts: Mapping[str, Tensor], cores: Mapping[str, int]) -> Tensor | None:
+    """Spikes of neurons times the cores they go to, as if each went to all of a population; None: cores not known."""
+    found = torch.zeros(_samples(counts), dtype=torch.float64)
+    for p in network.layers:
+        targets = {q.target for q in network.projections if q.source == p.name}
+        if not targets <= set(cores):
+            return None
+        found += counts[p.name].sum(1) * sum(cores[name] for name in targets)
+    return found
 
 
 def _learning(

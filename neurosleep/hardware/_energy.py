@@ -112,6 +112,16 @@ class EnergyEstimate:
         """Joules by one convention."""
         return next(c.joules for c in self.conventions if c.name == convention)
 
+    def over(self, other: EnergyEstimate) -> dict[str, float | None]:
+        """The energy of a sample over that of the other, by each convention: before and after, on one profile.
+
+        A quotient tells more than joules: what is wrong with a coefficient is wrong on both sides. None where one of
+        them is not estimated, or the other is 0.
+        """
+        n, m = self.activity.samples, other.activity.samples
+        pairs = {c.name: (c.joules, other.joules(c.name)) for c in self.conventions}
+        return {name: a / n / (b / m) if a is not None and b else None for name, (a, b) in pairs.items()}
+
     def to_json(self) -> dict[str, Any]:
         """Everything, of plain lists, names and numbers; energies are those of one sample."""
         n = self.activity.samples
@@ -164,7 +174,8 @@ def energy_text(profile: str, energy: Mapping[str, Any]) -> str:
         n = activity["samples"]
         lines.append(
             f"  counted: {activity['synaptic_events'] / n:.4g} synaptic events, {activity['spikes'] / n:.4g} spikes, "
-            f"{activity['active_updates'] / n:.4g} updates with input, {activity['inactive_updates'] / n:.4g} without"
+            f"{round(activity['active_updates'] / n, 1):.6g} updates with input, "
+            f"{round(activity['inactive_updates'] / n, 1):.6g} without"
         )
         if activity["learning_updates"]:
             learning = energy["terms"]["learning"]
@@ -227,9 +238,15 @@ class _Counted:
             "cores": times(core, a.core_seconds),
             "all_updates": times(e.update_active_pj, a.active_updates + a.inactive_updates),
             "operating_point": times(e.operating_point_pj, a.synaptic_events),
+            "fitted_synaptic": times(e.fitted.synop_pj, a.synaptic_events),
+            "fitted_accesses": times(e.fitted.access_pj, a.active_updates + a.inactive_updates),
+            "fitted_updates": times(e.fitted.update_pj, a.active_updates),
+            "fitted_spikes": times(e.fitted.spike_pj, a.spikes),
+            "fitted_messages": times(e.fitted.message_pj, a.messages),
         }
 
 
+_TERMS = ("synaptic", "active_updates", "inactive_updates", "spikes", "hops", "learning", "static", "cores")
 _KEYS = {
     "synaptic": "synop_pj",
     "active_updates": "update_active_pj",
@@ -239,6 +256,11 @@ _KEYS = {
     "cores": "core_mw",
     "all_updates": "update_active_pj",
     "operating_point": "operating_point_pj",
+    "fitted_synaptic": "fitted.synop_pj",
+    "fitted_accesses": "fitted.access_pj",
+    "fitted_updates": "fitted.update_pj",
+    "fitted_spikes": "fitted.spike_pj",
+    "fitted_messages": "fitted.message_pj",
 }
 
 
@@ -255,6 +277,11 @@ def _conventions(profile: HardwareProfile, activity: Activity) -> Iterable[tuple
         "active_and_inactive",
         "synaptic events, updates of active and of inactive neurons",
         ("synaptic", "active_updates", "inactive_updates"),
+    )
+    yield (
+        "fitted_simulator",
+        "a simulator fitted to silicon: events, looks at neurons, updates, spikes and messages to cores, without hops",
+        ("fitted_synaptic", "fitted_accesses", "fitted_updates", "fitted_spikes", "fitted_messages"),
     )
     yield "operating_point", "the whole chip's average a synaptic event, at one rate", ("operating_point",)
     yield "with_static", "synaptic events, and the static power over the time", ("synaptic", "static")
@@ -281,11 +308,11 @@ def estimate_energy(profile: HardwareProfile, activity: Activity, time: ChipTime
     -----
     The conventions are those of the literature: ``synaptic`` that of most papers; ``all_updates`` that of
     keras-spiking, which adds a hop to each event of Loihi; ``active_and_inactive`` as updates are listed for Loihi;
-    ``operating_point`` the power of a whole chip over its synaptic operations a second, right at one rate only;
-    ``with_static`` marginal energies and static power, which must not be in the coefficient as well; ``core_activity``
-    that of SpiNNaker's tools. Learning stands beside them, in ``terms``. Nothing that is not known is 0. Two further
-    ways of the literature are left out: clock cycles, whose energy no chip publishes, and additions and products of
-    45 nm arithmetic, which are of no chip.
+    ``fitted_simulator`` that of SANA-FE; ``operating_point`` the power of a whole chip over its synaptic operations a
+    second, right at one rate only; ``with_static`` marginal energies and static power, which must not be in the
+    coefficient as well; ``core_activity`` that of SpiNNaker's tools. Learning stands beside them, in ``terms``. Nothing
+    that is not known is 0. Two further ways of the literature are left out: clock cycles, whose energy no chip
+    publishes, and additions and products of 45 nm arithmetic, which are of no chip.
     """
     energy = profile.energy
     parts = _Counted(energy, activity).parts()
@@ -297,7 +324,7 @@ def estimate_energy(profile: HardwareProfile, activity: Activity, time: ChipTime
         known = [value for part in needed if (value := parts[part]) is not None]
         joules = None if reasons else sum(known) * 1e-12
         conventions.append(Convention(name, meaning, joules, "; ".join(reasons) or None))
-    terms = {name: None if pj is None else pj * 1e-12 for name, pj in parts.items() if name not in _WHOLE}
+    terms = {name: None if pj is None else pj * 1e-12 for name, pj in parts.items() if name in _TERMS}
     return EnergyEstimate(
         profile.id,
         energy.status,
@@ -309,10 +336,6 @@ def estimate_energy(profile: HardwareProfile, activity: Activity, time: ChipTime
         tuple(_caveats(profile, activity, time)),
         time,
     )
-
-
-# Sums over other parts, and no parts of an energy themselves.
-_WHOLE = ("all_updates", "operating_point")
 
 
 def _missing(profile: HardwareProfile, part: str) -> str:
@@ -332,6 +355,10 @@ def _caveats(profile: HardwareProfile, activity: Activity, time: ChipTime | None
         yield f"Recalled, not verified: {', '.join(recalled)}."
     if energy.note is not None:
         yield energy.note
+    if energy.fitted.synop_pj is not None:
+        yield f"Basis fitted_simulator of the convention of that name: {_BASES['fitted_simulator']}." + (
+            f" {energy.fitted.note}" if energy.fitted.note is not None else ""
+        )
     if coefficients(profile):
         if profile.process is not None and profile.process.node is not None:
             yield f"Process: {profile.process.node}; the voltage is the source's, where it names one."

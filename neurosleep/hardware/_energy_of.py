@@ -70,7 +70,7 @@ def energy_of(
             core_seconds=None if cores is None else cores * time.seconds_per_sample,
             chip_seconds=None if chips is None else chips * time.seconds_per_sample,
         )
-        for activity in sample_activities(network, recording, rule=rule, zeros=zeros)
+        for activity in sample_activities(network, recording, rule=rule, zeros=zeros, cores=by_layer)
     ]
     estimate = estimate_energy(profile, reduce(add, each), time)
     if len(each) == 1 or estimate.interval is None:

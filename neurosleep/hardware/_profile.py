@@ -20,6 +20,7 @@ __all__ = [
     "Delay",
     "Energy",
     "Figure",
+    "Fitted",
     "HardwareProfile",
     "Identity",
     "Learning",
@@ -290,6 +291,17 @@ class Spike(_Table):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Fitted(_Table):
+    """``[energy.fitted]``: coefficients of a simulator that was fitted to silicon, beside the chip's own."""
+
+    synop_pj: float | None = None
+    access_pj: float | None = None
+    update_pj: float | None = None
+    spike_pj: float | None = None
+    message_pj: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Energy(_Table):
     """``[energy]``: coefficients; one that is None is not estimated, never zero."""
 
@@ -306,6 +318,7 @@ class Energy(_Table):
     operating_point_pj: float | None = None
     basis: str | None = None
     synop_includes_static: bool | None = None
+    fitted: Fitted = field(default_factory=Fitted)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -441,7 +454,7 @@ def _build(kind: type, raw: Mapping[str, Any]) -> Any:
     return kind(**values)
 
 
-_NESTED: dict[str, type] = {"limit_kind": LimitKinds, "packing": Packing}
+_NESTED: dict[str, type] = {"limit_kind": LimitKinds, "packing": Packing, "fitted": Fitted}
 _PARTS: dict[str, type] = {
     "profile": Identity,
     "weights": Weights,

@@ -289,6 +289,11 @@ def _energy() -> list[Key]:
             "synop_pj contains a share of the static power",
             when=(When("energy.synop_pj"),),
         ),
+        joules("fitted.synop_pj", "one synaptic operation, of a simulator fitted to silicon"),
+        joules("fitted.access_pj", "one look at a neuron, in every step"),
+        joules("fitted.update_pj", "one update of a neuron that receives input, besides"),
+        joules("fitted.spike_pj", "one emitted spike"),
+        joules("fitted.message_pj", "one message of a spike to a core"),
     ]
 
 

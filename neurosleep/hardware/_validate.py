@@ -156,7 +156,7 @@ def _value_problem(key: Key, value: Any) -> tuple[str, str, str] | None:
     if key.pattern is not None and re.fullmatch(key.pattern, value.strip()) is None:
         return "HP007", f"expected {key.pattern}, got {shown(value)}", key.pattern
     if key.above_zero and value <= 0:
-        if key.table == "energy":
+        if key.table in ("energy", "energy.fitted"):
             return "HP017", "must be > 0; omit and list as unpublished if unknown", key.range
         return "HP007", f"expected {key.range}, got {shown(value)}", key.range
     if (key.low is not None and value < key.low) or (key.high is not None and value > key.high):

@@ -319,6 +319,7 @@ activities = st.builds(
     samples=st.integers(1, 5),
     core_seconds=st.none() | numbers,
     chip_seconds=st.none() | numbers,
+    messages=st.none() | numbers,
 )
 profiles = st.sampled_from(profile_names()).map(ns.load_profile)
 
@@ -344,7 +345,9 @@ def test_energies_add_up_over_recordings(profile: HardwareProfile, a: Activity, 
 def test_energies_are_linear_in_coefficients(profile: HardwareProfile, activity: Activity, factor: float) -> None:
     figures = {f.key.removeprefix("energy."): f.value for f in estimate_energy(profile, activity).sources}
     scaled = {key: value * factor for key, value in figures.items() if key != "hops_per_synop"}
-    other = dataclasses.replace(profile, energy=dataclasses.replace(profile.energy, **scaled))
+    inner = {key.removeprefix("fitted."): scaled.pop(key) for key in list(scaled) if key.startswith("fitted.")}
+    fitted = dataclasses.replace(profile.energy.fitted, **inner)
+    other = dataclasses.replace(profile, energy=dataclasses.replace(profile.energy, fitted=fitted, **scaled))
     before, after = all_joules(profile, activity), all_joules(other, activity)
     for name, joules in before.items():
         assert after[name] == (None if joules is None else pytest.approx(factor * joules, rel=1e-9))
@@ -400,6 +403,26 @@ def test_energy_of_spinnaker_by_its_tools() -> None:
     assert found.joules("with_static") == pytest.approx(13.3e-3 + 1.4)
     second = estimate_energy(ns.load_profile("spinnaker2"), Activity(1e6, 1e5))
     assert second.joules("all_updates") == pytest.approx(450e-6 + 219e-6)
+
+
+def test_energy_of_loihi_by_a_fitted_simulator() -> None:
+    profile = ns.load_profile("loihi1")
+    found = estimate_energy(profile, Activity(1e6, 2e4, 8e4, 1.0, spikes=5e3, messages=6e4))
+    joules = 35.5e-6 + 51.2e-12 * 1e5 + 21.6e-12 * 2e4 + 69.3e-12 * 5e3 + 111e-12 * 6e4
+    assert found.joules("fitted_simulator") == pytest.approx(joules)
+    unknown = next(c for c in estimate_energy(profile, Activity(1e6)).conventions if c.name == "fitted_simulator")
+    assert (unknown.joules, unknown.reason) == (None, "the number of cores is not known")
+    assert "Basis fitted_simulator" in str(found) and "24.0 for convolutions" in str(found)
+
+
+def test_a_quotient_before_and_after() -> None:
+    profile = ns.load_profile("loihi1")
+    before = estimate_energy(profile, Activity(1e6, 2e4, 8e4, samples=2))
+    after = estimate_energy(profile, Activity(2e6, 2e4, 8e4, samples=1))
+    found = after.over(before)
+    assert found["synaptic"] == pytest.approx(4.0) and found["with_static"] is None
+    assert found["all_updates"] == pytest.approx((54.2 + 8.1) / (35.2 / 2), rel=1e-3)
+    assert before.over(estimate_energy(profile, Activity(0)))["synaptic"] is None
 
 
 def test_adding_a_known_and_an_unknown_number_of_chips() -> None:
@@ -485,6 +508,8 @@ def test_energy_of_a_mapped_network() -> None:
     found = energy_of(mapped, recording, ns.load_profile("loihi1"), report=report)
     activity = count_activity(mapped, recording)
     assert found.joules("synaptic") == pytest.approx(23.6e-12 * activity.synaptic_events)
+    fired = float(recording.totals["hidden"].sum())
+    assert found.activity.messages == fired * (report.layers[1].cores or 0) > 0
     assert found.activity.core_seconds == pytest.approx(0.03 * 4 * 2)
     assert found.activity.chip_seconds == pytest.approx(0.03 * 4)
     low, high = found.interval or (np.nan, np.nan)

@@ -274,6 +274,11 @@ CASES = {
         '# note = "Table 2',
         ["energy.note: HP016 state energy.note: the basis is pre_silicon (got nothing, expected str)"],
     ),
+    "HP017 of a table within": (
+        "message_pj = 111.0",
+        "message_pj = 0",
+        ["energy.fitted.message_pj: HP017 must be > 0; omit and list as unpublished if unknown (got 0, expected > 0)"],
+    ),
     "HP017": (
         "hop_pj = 3.5",
         "hop_pj = 0",

@@ -35,6 +35,11 @@ FIGURES: dict[str, dict[str, Any]] = {
         "energy.basis": "pre_silicon",
         "energy.learn_update_pj": 120.0,
         "energy.hops_per_synop": 1.0,
+        "energy.fitted.synop_pj": 35.5,
+        "energy.fitted.access_pj": 51.2,
+        "energy.fitted.update_pj": 21.6,
+        "energy.fitted.spike_pj": 69.3,
+        "energy.fitted.message_pj": 111.0,
         "noise.exponent_max": 23,
     },
     "loihi2": {

@@ -22,12 +22,17 @@ def test_every_figure_of_a_shipped_profile_names_its_source(name: str) -> None:
 
 
 def test_the_classes_have_the_keys_of_the_schema_and_no_others() -> None:
-    tables = {**_profile._PARTS, "capacity.limit_kind": _profile.LimitKinds, "capacity.packing": _profile.Packing}
+    tables = {
+        **_profile._PARTS,
+        "capacity.limit_kind": _profile.LimitKinds,
+        "capacity.packing": _profile.Packing,
+        "energy.fitted": _profile.Fitted,
+    }
     keys = {
         f"{table}.{'class' if field.name == 'class_' else field.name}": str(field.type)
         for table, kind in tables.items()
         for field in fields(kind)
-        if field.name not in ("limit_kind", "packing")
+        if field.name not in ("limit_kind", "packing", "fitted")
     }
     assert set(keys) == {key.name for key in KEYS.values() if key.table}
     names = {"ints": "tuple[int, ...]", "strs": "tuple[str, ...]"}

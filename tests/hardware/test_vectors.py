@@ -378,6 +378,7 @@ def test_energy_of_loihi() -> None:
         "synaptic": 23.6,
         "all_updates": 35.2,
         "active_and_inactive": 29.38,
+        "fitted_simulator": None,
         "operating_point": None,
         "with_static": None,
         "core_activity": None,
