@@ -119,7 +119,8 @@ def _one_window(first: _Window, second: _Window, channels: int) -> _Window:
             slice(i * db * sa, i * db * sa + (a - 1) * da + 1, da)
             for i, db, sa, a, da in zip(at, d2, s1, k1, d1, strict=True)
         )
-        here = second.kernel[:, :, *at]
+        index: tuple[slice | int, ...] = (slice(None), slice(None), *at)
+        here = second.kernel[index]
         if first.pool or second.pool:
             # One of the two keeps channels apart, so that the product has no sum over them.
             found = here.reshape(*here.shape, *(1,) * len(k1)) * first.kernel
