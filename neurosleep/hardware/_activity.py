@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import reduce
 from operator import add
@@ -119,16 +119,16 @@ def count_activity(
     -------
     Activity
         A spike counts with all of its synapses, also where a delay lets it arrive after the end. Every neuron is
-        updated in every step; relays and inputs are no neurons.
+        updated in every step. Relays and inputs are no neurons: what leads to a relay, such as a pool, costs nothing,
+        and each spike that it gets goes on as one.
 
     Raises
     ------
     SettingsError
         If the recording is none of this network.
     UnsupportedError
-        If the recording holds sums of graded values, from relays, instead of a number of spikes; if the changes of a
-        rule cannot be counted: of kinds other than the two shipped, of convolutions, or without the spikes where the
-        rule changes only part of a neuron's synapses.
+        If the changes of a rule cannot be counted: of kinds other than the two shipped, of convolutions, or without the
+        spikes where the rule changes only part of a neuron's synapses. Of a loop of relays alone.
 
     Notes
     -----
@@ -149,16 +149,18 @@ def sample_activities(
     cores: Mapping[str, int] | None = None,
 ) -> list[Activity]:
     """As :func:`count_activity`, of each sample by itself; with ``cores`` by population, messages too."""
-    counts = spike_counts(network, recording)
     synapses = [Synapses(network, k, zeros) for k in range(len(network.projections))]
-    events = sum(
-        (counts[s.source.name] @ s.fan_out for s in synapses), torch.zeros(_samples(counts), dtype=torch.float64)
-    )
+    counts = spike_counts(network, recording, synapses)
+    events = torch.zeros(_samples(counts), dtype=torch.float64)
+    for s in synapses:
+        if s.target.kind != "relay":
+            events += counts[s.source.name] @ s.fan_out
     trains = spike_trains(network, recording)
     neurons = [p for p in network.layers if p.kind != "relay"]
     every = float(sum(p.size for p in neurons) * recording.steps)
     if trains is None:
-        active = sum((_estimated(p.name, synapses, counts, recording.steps) for p in neurons), torch.zeros_like(events))
+        chances = _chances(network, synapses, counts, recording.steps)
+        active = recording.steps * sum((chances[p.name].sum(1) for p in neurons), torch.zeros_like(events))
     else:
         received = sum(_received(p.name, synapses, trains, recording.steps) for p in neurons)
         active = torch.tensor([float(received)], dtype=torch.float64)
@@ -188,8 +190,10 @@ def _samples(counts: Mapping[str, Tensor]) -> int:
     return len(next(iter(counts.values())))
 
 
-def spike_counts(network: SpikingNetwork, recording: Recording | BatchRecording) -> dict[str, Tensor]:
-    """Spikes of each neuron by population, float64 ``[batch, n]``."""
+def spike_counts(
+    network: SpikingNetwork, recording: Recording | BatchRecording, synapses: Sequence[Synapses]
+) -> dict[str, Tensor]:
+    """Spikes of each neuron by population, float64 ``[batch, n]``; a relay sends each spike that it gets."""
     found: dict[str, Tensor] = {}
     held: Mapping[str, Any] = recording.totals if isinstance(recording, BatchRecording) else recording.counts
     for p in network.populations:
@@ -199,18 +203,32 @@ def spike_counts(network: SpikingNetwork, recording: Recording | BatchRecording)
                 found=", ".join(f"{name}: {np.shape(value)[-1]}" for name, value in held.items()),
                 expected="a recording of this network",
             )
+        if p.kind == "relay":
+            continue
         count = torch.as_tensor(held[p.name]).detach().cpu().to(torch.float64).reshape(-1, p.size)
-        if isinstance(recording, BatchRecording):
-            if p.kind == "relay":
-                raise UnsupportedError(
-                    f"Of the relay {p.name!r} a batch records the sum of its values, and not how many there were.",
-                    expected="a network without relays, or a recording of neurosleep.simulate",
-                )
-            if p.kind == "input" and recording.coding == "constant":
-                # The same value in every step: an event in each, unless it is 0.
-                count = (count != 0).to(torch.float64) * recording.steps
+        if isinstance(recording, BatchRecording) and p.kind == "input" and recording.coding == "constant":
+            # The same value in every step: an event in each, unless it is 0.
+            count = (count != 0).to(torch.float64) * recording.steps
         found[p.name] = count
+    for p in network.populations:
+        _pass_on(p.name, found, synapses, ())
     return found
+
+
+def _pass_on(name: str, found: dict[str, Tensor], synapses: Sequence[Synapses], path: tuple[str, ...]) -> Tensor:
+    """What a population sends: known, or, of a relay, what arrives there."""
+    if name in path:
+        raise UnsupportedError(
+            f"Spikes go round through the relays {', '.join(path)}.", expected="no loops of relays alone"
+        )
+    if name not in found:
+        sent = [
+            s.arriving(_pass_on(s.source.name, found, synapses, (*path, name)))
+            for s in synapses
+            if s.target.name == name
+        ]
+        found[name] = torch.stack(sent).sum(0)
+    return found[name]
 
 
 def spike_trains(network: SpikingNetwork, recording: Recording | BatchRecording) -> dict[str, SpikeEvents] | None:
@@ -239,22 +257,49 @@ def _received(name: str, synapses: list[Synapses], trains: Mapping[str, SpikeEve
     return found
 
 
-def _estimated(name: str, synapses: list[Synapses], counts: Mapping[str, Tensor], steps: int) -> Tensor:
-    r"""The same as expected of counts c over T steps, :math:`T \sum_j (1 - \prod_i (1 - c_i / T))`, by sample."""
-    total: Tensor | float = 0.0
-    for s in (s for s in synapses if s.target.name == name):
-        # The logarithm of a chance that can be 0; its exponential is 0 again.
-        total = total + s.arriving(torch.log((1 - counts[s.source.name] / steps).clamp_min(1e-300)))
-    if not isinstance(total, Tensor):
-        return torch.zeros(_samples(counts), dtype=torch.float64)
-    return -steps * torch.expm1(total).sum(1)
+def _chances(
+    network: SpikingNetwork, synapses: Sequence[Synapses], counts: Mapping[str, Tensor], steps: int
+) -> dict[str, Tensor]:
+    r"""The chance of a spike in a step, of counts c over T steps: :math:`c_i / T`, for relays that of any arrival."""
+    found = {p.name: (counts[p.name] / max(steps, 1)).clamp_max(1) for p in network.populations if p.kind != "relay"}
+
+    def chance(name: str) -> Tensor:
+        if name not in found:
+            found[name] = arrival(name)
+        return found[name]
+
+    def arrival(name: str) -> Tensor:
+        r""":math:`1 - \prod_i (1 - p_i)` over the synapses of each neuron."""
+        total = torch.zeros_like(counts[name])
+        for s in synapses:
+            if s.target.name == name:
+                # The logarithm of a chance that can be 0; its exponential is 0 again.
+                total += s.arriving(torch.log((1 - chance(s.source.name)).clamp_min(1e-300)))
+        return -torch.expm1(total)
+
+    return {p.name: arrival(p.name) for p in network.layers}
+
+
+def _reached(network: SpikingNetwork, name: str) -> set[str]:
+    """The populations of neurons that spikes go to, straight or through relays."""
+    found: set[str] = set()
+    ahead, seen = [name], {name}
+    while ahead:
+        here = ahead.pop()
+        for target in {q.target for q in network.projections if q.source == here}:
+            if network.population(target).kind != "relay":
+                found.add(target)
+            elif target not in seen:
+                seen.add(target)
+                ahead.append(target)
+    return found
 
 
 def _messages(network: SpikingNetwork, counts: Mapping[str, Tensor], cores: Mapping[str, int]) -> Tensor | None:
     """Spikes of neurons times the cores they go to, as if each went to all of a population; None: cores not known."""
     found = torch.zeros(_samples(counts), dtype=torch.float64)
-    for p in network.layers:
-        targets = {q.target for q in network.projections if q.source == p.name}
+    for p in (p for p in network.layers if p.kind != "relay"):
+        targets = _reached(network, p.name)
         if not targets <= set(cores):
             return None
         found += counts[p.name].sum(1) * sum(cores[name] for name in targets)

@@ -128,10 +128,13 @@ class _Work:
 def _work(network: SpikingNetwork, recording: Recording | BatchRecording) -> _Work:
     synapses = [Synapses(network, k) for k in range(len(network.projections))]
     targets = {k: s.target.name for k, s in enumerate(synapses)}
-    trains = spike_trains(network, recording)
+    targets = {k: name for k, name in targets.items() if network.population(name).kind != "relay"}
+    # What a relay sends in one step is not recorded, only whether it is 0.
+    relays = any(p.kind == "relay" for p in network.populations)
+    trains = None if relays else spike_trains(network, recording)
     if trains is None:
-        counts, steps = spike_counts(network, recording), max(recording.steps, 1)
-        means = {k: (counts[s.source.name] @ s.fan_out).numpy() / steps for k, s in enumerate(synapses)}
+        counts, steps = spike_counts(network, recording, synapses), max(recording.steps, 1)
+        means = {k: (counts[synapses[k].source.name] @ synapses[k].fan_out).numpy() / steps for k in targets}
         return _Work(means, targets, False)
     by_step = {}
     for k, s in enumerate(synapses):
@@ -171,6 +174,7 @@ def _chip_loads(network: SpikingNetwork, work: _Work, profile: HardwareProfile, 
         kinds = {
             k: from_input if q.source in inputs else to_output if q.target == last else between
             for k, q in enumerate(network.projections)
+            if k in work.events
         }
         updates = update * sum(p.size for p in network.layers if p.kind != "relay")
         loads.append(Load("throughput.clock_hz", (updates + work.most(kinds)) / step, rates.clock_hz))

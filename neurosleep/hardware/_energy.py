@@ -374,7 +374,10 @@ def _caveats(profile: HardwareProfile, activity: Activity, time: ChipTime | None
     yield f"A synaptic event is an emitted spike times the synapses it reaches, {zeros} of weight 0."
     yield "Hosts and input devices are left out."
     if activity.split == "estimated":
-        yield "Updates with input are estimated from spike counts, as if neurons fired independently and evenly."
+        yield (
+            "Updates with input are estimated from spike counts, as if neurons fired independently and evenly: "
+            "too many where they fire together."
+        )
     yield "Learning is in none of the conventions."
     if time is not None:
         yield from (f"Time: {caveat}." for caveat in time.caveats)

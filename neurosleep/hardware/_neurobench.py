@@ -58,8 +58,8 @@ def neurobench_metrics(network: SpikingNetwork, inputs: Tensor) -> dict[str, Any
     -----
     ``Effective_ACs`` and the synaptic events of :func:`~neurosleep.hardware.count_activity` are the same number in a
     network of dense layers and convolutions without delays. NeuroBench counts no pools and no neurons joined one to
-    one, and of a delayed projection only what arrives. It adds up in the network's own type: float32 is exact up to
-    16.7 million operations in one layer and step of the batch.
+    one, of a relay each value that is not 0, and of a delayed projection only what arrives. It adds up in the network's
+    own type: float32 is exact up to 16.7 million operations in one layer and step of the batch.
 
     References
     ----------

@@ -157,7 +157,7 @@ def test_activity_is_what_counting_spike_by_spike_finds(zeros: Any) -> None:
 
 def test_without_the_spikes_only_the_kinds_of_updates_are_estimated() -> None:
     network = every_kind()
-    given_spikes = spikes(network, 2000, 1, p=0.02)
+    given_spikes = spikes(network, 800, 1, p=0.02)
     exact = count_activity(network, ns.simulate(network, given_spikes, engine="reference", record=Record(spikes="all")))
     counted = count_activity(network, ns.simulate(network, given_spikes, engine="reference"))
     assert counted.split == "estimated"
@@ -213,15 +213,86 @@ def test_graded_inputs_are_an_event_in_each_step() -> None:
     assert count_activity(network, spiking).input_spikes == spiking.totals["input"].sum() == 240
 
 
-def test_sums_of_a_relay_are_no_number_of_events() -> None:
-    first, _, last = feedforward().populations
-    relayed = SpikingNetwork((first, Population("hidden", "relay", (8,)), last), feedforward().projections)
-    with pytest.raises(UnsupportedError, match=r"Of the relay 'hidden' a batch records the sum"):
-        count_activity(relayed, ns.simulate_batch(relayed, torch.ones(1, 12, dtype=torch.float64), 5))
-    recording = ns.simulate(relayed, spikes(relayed, 10, 0), engine="reference")
-    found = count_activity(relayed, recording)
-    assert found.active_updates + found.inactive_updates == 10 * 4  # a relay is no neuron
-    assert found.spikes == recording.counts["output"].sum()
+def pooling(kind: Any = "relay") -> SpikingNetwork:
+    """A convolution, a pool onto relays (or neurons), another convolution and a dense layer."""
+    neurons: dict[str, Any] = {"decay": 0.9, "threshold": 0.7}
+    return SpikingNetwork(
+        (
+            Population("input", "input", (1, 6, 6)),
+            Population("maps", "lif", (2, 6, 6), **neurons),
+            Population("pooled", kind, (2, 3, 3)),
+            Population("more", "lif", (3, 3, 3), **neurons),
+            Population("flat", kind, (27,)),
+            Population("output", "lif", (4,), **neurons),
+        ),
+        (
+            Projection("input", "maps", "conv", weight(2, 1, 3, 3, zeros=0), options=(("padding", 1),)),
+            Projection("maps", "pooled", "pool", options=(("kernel", 2), ("mode", "sum"))),
+            Projection("pooled", "more", "conv", weight(3, 2, 3, 3, zeros=0), options=(("padding", 1),)),
+            Projection("more", "flat", "flatten"),
+            Projection("flat", "output", weight=weight(4, 27, zeros=0)),
+        ),
+    )
+
+
+def test_relays_pass_spikes_on_and_cost_nothing() -> None:
+    network = pooling()
+    recording = ns.simulate(network, spikes(network, 60, 0), engine="reference", record=Record(spikes="all"))
+    found = count_activity(network, recording)
+    counts = recording.counts
+    through_pool = joined(network, 2, "skip").sum(0)[
+        np.arange(18).reshape(2, 3, 3).repeat(2, axis=1).repeat(2, axis=2).reshape(-1)
+    ]
+    expected = (
+        counts["input"] @ joined(network, 0, "skip").sum(0) + counts["maps"] @ through_pool + 4 * counts["more"].sum()
+    )
+    assert counts["more"].sum() > 0 and found.synaptic_events == expected
+    assert found.active_updates + found.inactive_updates == 60 * (72 + 27 + 4)
+    assert found.spikes == sum(counts[name].sum() for name in ("maps", "more", "output"))
+    # The mapping folds relays into the weights after them: the same spikes reach as many neurons.
+    mapped, _ = ns.map_to(network, "generic_int8")
+    assert "pooled" not in {p.name for p in mapped.populations}
+    whole, folded = (
+        count_activity(n, dataclasses.replace(recording, spikes={}), zeros="count") for n in (network, mapped)
+    )
+    assert folded.synaptic_events == whole.synaptic_events == expected
+    assert (folded.split, folded.active_updates) == ("estimated", pytest.approx(whole.active_updates))
+    batch = count_activity(network, ns.simulate_batch(network, torch.rand(2, 36).double(), 30, coding="poisson"))
+    assert batch.synaptic_events > 0 and batch.samples == 2
+
+
+def test_updates_behind_relays_are_estimated_of_what_passes_them() -> None:
+    inputs, _, pooled, more, *_ = pooling().populations
+    network = SpikingNetwork(
+        (inputs, dataclasses.replace(pooled, shape=(1, 3, 3)), more),
+        (
+            Projection("input", "pooled", "pool", options=(("kernel", 2), ("mode", "sum"))),
+            Projection("pooled", "more", "conv", weight(3, 1, 3, 3), options=(("padding", 1),)),
+        ),
+    )
+    inputs_given = spikes(network, 3000, 1, p=0.03)
+    recording = ns.simulate(network, inputs_given, engine="reference", record=Record(spikes="all"))
+    exact, counted = (count_activity(network, r) for r in (recording, dataclasses.replace(recording, spikes={})))
+    assert (exact.split, counted.split) == ("recorded", "estimated")
+    assert counted.active_updates == pytest.approx(exact.active_updates, rel=0.03)
+    assert 0.1 < exact.active_updates / (3000 * 27) < 0.9
+    rates = chip_time(network, recording, limited("spinnaker1", synaptic_events_per_s_per_core=1), {"more": 2})
+    (load,) = [load for load in rates.loads if "packing" in load.key]
+    assert load.needed == pytest.approx(exact.synaptic_events / 3000 * 1000 / 2)
+
+
+def test_a_loop_of_relays_is_refused() -> None:
+    network = SpikingNetwork(
+        (Population("input", "input", (3,)), Population("a", "relay", (3,)), Population("b", "relay", (3,))),
+        (
+            Projection("input", "a", "identity"),
+            Projection("a", "b", "identity"),
+            Projection("b", "a", "identity", delay=1, scale=0.5),
+        ),
+    )
+    recording = Recording(5, 0.001, {name: np.ones(3, dtype=np.int64) for name in ("input", "a", "b")})
+    with pytest.raises(UnsupportedError, match=r"go round through the relays"):
+        count_activity(network, recording)
 
 
 def test_a_recording_of_another_network_is_refused() -> None:
