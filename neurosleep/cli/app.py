@@ -140,7 +140,7 @@ def _progress(labels: list[str]) -> Iterator[Callable[[int, str], None]]:
 
 def _requests(
     experiment: str,
-    strategies: list[str],
+    strategies: str | None,
     seeds: range,
     changes: list[str],
     engine: str | None,
@@ -152,7 +152,7 @@ def _requests(
     import os
 
     from neurosleep.experiments import RunRequest, load_settings, parse_change, variant_name
-    from neurosleep.experiments.settings import default_variants
+    from neurosleep.experiments.settings import default_strategy, default_variants
 
     name, settings = load_settings(experiment)
     parsed = [parse_change(text) for text in changes]
@@ -176,8 +176,17 @@ def _requests(
         )
         for variant in chosen
         for seed in seeds
-        for strategy in strategies
+        for strategy in _strategies(default_strategy(experiment, variant) if strategies is None else strategies)
     ]
+
+
+def _strategies(text: str) -> list[str]:
+    """Names separated by commas, each known."""
+    from neurosleep.experiments.settings import check_strategies
+
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    check_strategies(names)
+    return names
 
 
 def _seeds(first: int, number: int) -> range:
@@ -211,13 +220,11 @@ def run(
     """Run an experiment: strategies × seeds, each into a folder of its own."""
     with _user_errors(as_json):
         from neurosleep.experiments import run_experiment, summarise
-        from neurosleep.experiments.settings import check_strategies, default_strategy
 
-        text = default_strategy(experiment) if strategy is None else strategy
-        names = [name.strip() for name in text.split(",") if name.strip()]
-        check_strategies(names)
         variants = [name.strip() for name in (variant or "").split(",") if name.strip()]
-        requests = _requests(experiment, names, _seeds(seed, seeds), changes or [], engine, data, out, resume, variants)
+        requests = _requests(
+            experiment, strategy, _seeds(seed, seeds), changes or [], engine, data, out, resume, variants
+        )
         if tuned:
             requests = _with_tuned(requests, experiment, changes or [], engine)
         with _progress([f"{r.variant}, {r.strategy}, seed {r.seed}" for r in requests]) as report:
@@ -282,7 +289,7 @@ def tune(
                 f"The experiment {experiment!r} has {len(names)} usual variants.",
                 expected="--variant with one of: " + ", ".join(["default", *variant_names(experiment)]),
             )
-        runs = _requests(experiment, [strategy], range(1), changes or [], engine, data, out, resume, names)
+        runs = _requests(experiment, strategy, range(1), changes or [], engine, data, out, resume, names)
         kept = [parse_change(text)[0] for text in changes or []]
         if "data.split" in kept:
             raise SettingsError("--set data.split has no place here.", expected="the validation split, always")
@@ -598,7 +605,7 @@ def demo(
     with _user_errors(as_json):
         from neurosleep.experiments import run_experiment, summarise, write_report
 
-        requests = _requests("demo/mnist-mini", ["sequential", "src"], _seeds(seed, seeds), [], None, None, out, False)
+        requests = _requests("demo/mnist-mini", "sequential,src", _seeds(seed, seeds), [], None, None, out, False)
         with _progress([f"{r.strategy}, seed {r.seed}" for r in requests]) as progress:
             runs = run_experiment(requests, jobs=jobs, report=progress)
         page = write_report(out)

@@ -40,6 +40,7 @@ from neurosleep.data import RunningMean, Task
 from neurosleep.errors import RunFolderError, SettingsError, shorten_warnings, unknown_name
 from neurosleep.experiments._analysis import write_analysis, write_settling
 from neurosleep.experiments._commit import own_commit
+from neurosleep.experiments._deployment import deploy, deployment_settings, deployment_table
 from neurosleep.experiments._kinds import CAN_SLEEP, kinds_of, make_network
 from neurosleep.experiments._report import write_run_figures
 from neurosleep.experiments._scenario import LastTaskOnly, kind_of, tasks_of
@@ -147,6 +148,7 @@ def check_request(request: RunRequest) -> None:
     if not all(isinstance(size, int) and size >= 1 for size in sizes) or len(sizes) < 2:
         raise SettingsError(f"network.sizes is {sizes!r}.", expected="at least two whole numbers of at least 1")
     _check_kinds(request, training)
+    deployment_settings(request.settings)
     if request.settings["engine"] not in engine_names():
         raise unknown_name("engine", request.settings["engine"], engine_names())
     engine = get_engine(request.settings["engine"])
@@ -348,8 +350,13 @@ def run_one(request: RunRequest, report: Report = lambda text: None) -> dict[str
         folder.write_accuracy(progress)
         if progress.nights:
             folder.write_firing(progress)
-        write_run_figures(folder.path)
         metrics = _metrics(request, strategy, progress, tests)
+        deployment = deployment_settings(settings)
+        if deployment is not None and progress.status == "done":
+            seen = learner.tasks
+            metrics |= _on_chips(deploy(network, seen, deployment, seed=request.seed, report=report), metrics)
+            write_whole(folder.path / "hardware.csv", deployment_table(metrics["hardware"]))
+        write_run_figures(folder.path)
         # Last, since it is what says that the folder is complete.
         folder.write_json("metrics.json", metrics)
     return metrics
@@ -407,6 +414,17 @@ def _metrics(request: RunRequest, strategy: Strategy, progress: Progress, tests:
         },
         "seconds": seconds | {"total": round(sum(seconds.values()), 3)},
     }
+
+
+def _on_chips(rows: list[dict[str, Any]], metrics: dict[str, Any]) -> dict[str, Any]:
+    """What a deployment adds to the metrics: its rows, and their numbers among the results."""
+    numbers: dict[str, Any] = {}
+    for row in rows:
+        found = {"accuracy": row["mapped"], "cores": row["cores"]}
+        if row["energy"] is not None:
+            found |= {key: row["energy"][key] for key in ("low_j", "high_j")}
+        numbers |= {f"{row['profile']}.{key}": value for key, value in found.items()}
+    return {"kind": "hardware", "hardware": rows, "results": metrics["results"] | numbers}
 
 
 def _start_worker() -> None:

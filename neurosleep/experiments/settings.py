@@ -121,6 +121,7 @@ _DEFAULTS: dict[str, Any] = {
         "read_back": None,
         **dict.fromkeys(KIND_SETTINGS["sleep"]),
     },
+    "hardware": {"profiles": None, "images": None, "steps": None, "recipe": None},
 }
 _OPTIONAL: dict[str, type] = {
     "note": str,
@@ -139,6 +140,10 @@ _OPTIONAL: dict[str, type] = {
     "wake.lr_per_task": list,
     "wake.epochs_per_task": list,
     "joint.epochs": int,
+    "hardware.profiles": list,
+    "hardware.images": int,
+    "hardware.steps": int,
+    "hardware.recipe": str,
     "sleep.after": list,
     "sleep.lengths": list,
     "sleep.spike_limit": float,
@@ -147,6 +152,8 @@ _OPTIONAL: dict[str, type] = {
 }
 # Tables whose keys are not fixed: parameters of a rule.
 _OPEN = ("sleep.rule",)
+# Tables that are not written down where nothing in them is set, so that resolved files stay what they were before them.
+_LATER = ("hardware",)
 # Short for a setting that is often given on the command line.
 _ALIASES = {"epochs": "wake.epochs"}
 
@@ -298,6 +305,7 @@ _OTHER = (
     "extends",
     "strategy",
     "default_variants",
+    "variant_strategy",
     "overrides",
     "variants",
     "faithful_settings",
@@ -331,6 +339,11 @@ def _read(experiment: str) -> tuple[str, dict[str, Any], dict[str, Any]]:
     variants = ("default", *other.get("variants", {}))
     if not isinstance(chosen, list) or not all(entry in variants for entry in chosen):
         raise SettingsError(f"default_variants is {chosen!r}.", expected="a list of names of variants of this file")
+    own = other.get("variant_strategy", {})
+    if not isinstance(own, dict) or not all(name in variants and isinstance(text, str) for name, text in own.items()):
+        raise SettingsError(
+            f"variant_strategy is {own!r}.", expected="a table of variants of this file and strategies of their own"
+        )
     if not isinstance(other.get("strategy", ""), str):
         raise SettingsError(f"strategy is {other['strategy']!r}.", expected="names of strategies, separated by commas")
     return name, settings, other
@@ -386,9 +399,10 @@ def default_variants(experiment: str) -> tuple[str, ...]:
     return tuple(other.get("default_variants", other.get("variants", {}))) or ("default",)
 
 
-def default_strategy(experiment: str) -> str:
-    """The strategies that are run where none is named, separated by commas."""
-    return str(_read(experiment)[2].get("strategy", "src"))
+def default_strategy(experiment: str, variant: str | None = None) -> str:
+    """The strategies that are run where none is named, separated by commas; a variant may have its own."""
+    other = _read(experiment)[2]
+    return str(other.get("variant_strategy", {}).get(variant, other.get("strategy", "src")))
 
 
 def load_settings(
@@ -564,6 +578,8 @@ def dump_toml(settings: Mapping[str, Any], prefix: str = "") -> str:
     parts = ["\n".join(plain)] if plain else []
     for key, value in settings.items():
         if isinstance(value, dict):
+            if prefix + key in _LATER and all(entry is None for entry in value.values()):
+                continue
             inner = dump_toml(value, f"{prefix}{key}.")
             header = f"[{prefix}{key}]"
             parts.append(f"{header}\n{inner}" if value and not inner.startswith("[") else inner or header)

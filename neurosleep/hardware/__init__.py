@@ -4,7 +4,7 @@ from neurosleep.hardware._activity import Activity, count_activity
 from neurosleep.hardware._arithmetic import Arithmetic
 from neurosleep.hardware._chip_rule import ChipRule, ChipTerm, chip_rule
 from neurosleep.hardware._chip_time import ChipTime, Load, chip_time
-from neurosleep.hardware._energy import Convention, EnergyEstimate, energy_text, estimate_energy
+from neurosleep.hardware._energy import STATEMENT, Convention, EnergyEstimate, energy_text, estimate_energy
 from neurosleep.hardware._energy_of import energy_of
 from neurosleep.hardware._findings import Finding
 from neurosleep.hardware._fixed_engine import FixedEngine
@@ -21,6 +21,7 @@ from neurosleep.hardware._registers import Register
 from neurosleep.hardware._rounding import Rounding
 
 __all__ = [
+    "STATEMENT",
     "Activity",
     "Arithmetic",
     "ChipRule",

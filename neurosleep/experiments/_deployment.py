@@ -1,0 +1,191 @@
+"""What an experiment's network becomes on chips: converted, mapped, and asked for its test images in whole numbers."""
+
+from __future__ import annotations
+
+import csv
+import io
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from neurosleep.continual import AwakeNetwork
+from neurosleep.conversion import RECIPES, Recipe, convert
+from neurosleep.data import Task, to_float
+from neurosleep.errors import MappingError, SettingsError, UnsupportedError, unknown_name
+from neurosleep.functional import Reset, numpy_generator
+from neurosleep.hardware import STATEMENT, HardwareProfile, energy_of, load_profile, map_to
+from neurosleep.networks import MLP
+from neurosleep.spiking import SpikingNetwork, simulate_batch
+
+__all__ = ["Deployment", "deploy", "deployment_settings", "deployment_table"]
+
+_IMAGES, _STEPS, _RECIPE = 1000, 100, "percentile"
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """What is asked of chips.
+
+    Parameters
+    ----------
+    profiles:
+        Names or files of the chips.
+    images, steps:
+        Number of test images, drawn at random, and how long each is shown, as Bernoulli spikes.
+    recipe:
+        Of the conversion, which is calibrated on the newest task's training images.
+    """
+
+    profiles: tuple[str, ...]
+    images: int = _IMAGES
+    steps: int = _STEPS
+    recipe: Recipe = "percentile"
+
+
+def deployment_settings(settings: Mapping[str, Any]) -> Deployment | None:
+    """The table ``hardware`` of an experiment, checked; None if it names no chips."""
+    table = settings["hardware"]
+    if table["profiles"] is None:
+        left = [key for key in ("images", "steps", "recipe") if table[key] is not None]
+        if left:
+            raise SettingsError(f"hardware.{left[0]} is given without chips.", expected="hardware.profiles with it")
+        return None
+    profiles = table["profiles"]
+    if not profiles or not all(isinstance(name, str) for name in profiles):
+        raise SettingsError(f"hardware.profiles is {profiles!r}.", expected="a list of names of profiles, or of files")
+    for name in profiles:
+        load_profile(name)
+    numbers = {}
+    for key, usual in (("images", _IMAGES), ("steps", _STEPS)):
+        numbers[key] = usual if table[key] is None else table[key]
+        if numbers[key] < 1:
+            raise SettingsError(f"hardware.{key} is {numbers[key]!r}.", expected="a whole number of at least 1")
+    recipe = table["recipe"] or _RECIPE
+    if recipe not in RECIPES:
+        raise unknown_name("recipe", str(recipe), RECIPES)
+    if settings["network"]["kind"] not in (None, "mlp"):
+        raise SettingsError(
+            f"A network of kind {settings['network']['kind']!r} is not put on chips here.", expected="network.kind mlp"
+        )
+    return Deployment(tuple(profiles), numbers["images"], numbers["steps"], cast(Recipe, recipe))
+
+
+@torch.no_grad()
+def deploy(
+    network: AwakeNetwork,
+    tasks: Sequence[Task],
+    deployment: Deployment,
+    *,
+    seed: int = 0,
+    report: Callable[[str], None] = lambda text: None,
+) -> list[dict[str, Any]]:
+    """One row for each chip, of plain names and numbers.
+
+    Returns
+    -------
+    list
+        ``profile``; ``reset`` of the neurons that it is given; ``images`` and ``steps``; accuracies (fractions) of the
+        awake network, of the spiking one in floating point, and of the one on the chip (``awake``, ``converted``,
+        ``mapped``), all on the same images; ``fits``, and ``missing``, what does not fit or is not there, one sentence
+        each; ``cores``; ``weight_error``, the largest of a layer; ``energy``: ``low_j`` and ``high_j`` an image over
+        the conventions (None: not estimated, ``reason`` says why), ``basis`` and ``statement``; ``seconds_mapping``.
+        What is not known of a chip is None.
+    """
+    assert isinstance(network, MLP)  # deployment_settings checks it
+    images = np.concatenate([task.test_images for task in tasks])
+    labels = torch.from_numpy(np.concatenate([task.test_labels for task in tasks])).long()
+    chosen = numpy_generator(seed, "deployment").permutation(len(labels))[: deployment.images]
+    x = torch.from_numpy(to_float(images[chosen])).flatten(1)
+    y = labels[torch.from_numpy(chosen)]
+    calibration = torch.from_numpy(to_float(tasks[-1].pool_images)).flatten(1)
+    was_training = network.training
+    network.eval()
+    awake = _right(network(x), y)
+    converted: dict[Reset, tuple[SpikingNetwork, float]] = {}
+    rows = []
+    for name in deployment.profiles:
+        report(f"on {name}")
+        profile = load_profile(name)
+        reset: Reset = "subtract" if "subtract_threshold" in (profile.reset.modes or ()) else "to_value"
+        if reset not in converted:
+            # In float64, as chips' whole numbers are kept, so that both are given the same spikes.
+            spiking = convert(network, calibration, recipe=deployment.recipe, reset=reset).to(torch.float64)
+            found = simulate_batch(spiking, x, deployment.steps, coding="bernoulli", seed=seed)
+            converted[reset] = spiking, _right(found.read_out[-1], y)
+        spiking, accuracy = converted[reset]
+        row = {
+            "profile": profile.id,
+            "reset": reset,
+            "images": len(y),
+            "steps": deployment.steps,
+            "awake": awake,
+            "converted": accuracy,
+        }
+        rows.append(row | _on_chip(spiking, profile, x, y, deployment.steps, seed))
+    network.train(was_training)
+    return rows
+
+
+def _right(read_out: Tensor, labels: Tensor) -> float:
+    return float((read_out.argmax(1) == labels).double().mean())
+
+
+def _on_chip(
+    network: SpikingNetwork, profile: HardwareProfile, x: Tensor, y: Tensor, steps: int, seed: int
+) -> dict[str, Any]:
+    """What is found on one chip, or why the network is not there."""
+    begin = time.perf_counter()
+    try:
+        mapped, report = map_to(network, profile, steps=steps)
+    except (MappingError, UnsupportedError) as error:
+        findings = getattr(error, "findings", ())
+        missing = [str(f) for f in findings if f.level == "error"] or [str(error).splitlines()[0]]
+        return {
+            "fits": False,
+            "missing": missing,
+            "mapped": None,
+            "cores": None,
+            "weight_error": None,
+            "energy": None,
+            "seconds_mapping": time.perf_counter() - begin,
+        }
+    seconds = time.perf_counter() - begin
+    found = simulate_batch(mapped, x, steps, coding="bernoulli", engine="fixed", seed=seed)
+    energy = energy_of(mapped, found, profile, report=report)
+    low, high = energy.interval or (None, None)
+    errors = [row.error for row in report.layers if row.error is not None]
+    return {
+        "fits": True,
+        "missing": [],
+        "mapped": _right(found.read_out[-1], y),
+        "cores": report.cores,
+        "weight_error": max(errors, default=None),
+        "energy": {
+            "low_j": None if low is None else low / len(y),
+            "high_j": None if high is None else high / len(y),
+            "basis": energy.basis,
+            "reason": energy.reason,
+            "statement": STATEMENT,
+        },
+        "seconds_mapping": seconds,
+    }
+
+
+def deployment_table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """The rows of :func:`deploy` as CSV, energies in columns of their own."""
+    flat = []
+    for row in rows:
+        energy = row["energy"] or {}
+        kept = {key: value for key, value in row.items() if key not in ("energy", "missing")}
+        numbers = {f"energy_{key}": energy.get(key) for key in ("low_j", "high_j", "basis")}
+        flat.append(kept | numbers | {"missing": "; ".join(row["missing"])})
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(flat[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(flat)
+    return text.getvalue()
