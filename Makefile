@@ -24,7 +24,7 @@ COVERAGE := --cov=neurosleep --cov-branch --cov-report=term-missing:skip-covered
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo install test test-full checks lint types rooms format clean
+.PHONY: help demo install test test-full checks lint types rooms docs format clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -35,7 +35,7 @@ demo: $(DEMO_READY) ## install what the demo needs, then run it on embedded real
 
 install: $(DEV_READY) ## install everything a developer needs into .venv
 
-test: checks ## install what is missing, then lint, types, order of the rooms, tests with branch coverage
+test: checks ## install what is missing, then lint, types, order of the rooms, pages, tests with branch coverage
 	$(call heading,tests with branch coverage (small tier))
 	$(BIN)/pytest $(COVERAGE) -m "not full" $(PYTEST_ARGS)
 
@@ -43,7 +43,7 @@ test-full: checks ## the same with every test, the long ones too
 	$(call heading,tests with branch coverage (every test))
 	$(BIN)/pytest $(COVERAGE) -m "" --durations=20 $(PYTEST_ARGS)
 
-checks: lint types rooms
+checks: lint types rooms docs
 
 lint: $(DEV_READY) ## ruff: rules and format
 	$(call heading,lint)
@@ -58,12 +58,17 @@ rooms: $(DEV_READY) ## import-linter: the order of the rooms
 	$(call heading,order of the rooms)
 	$(BIN)/lint-imports
 
+docs: $(DEV_READY) ## the documentation, strictly, into out/site; its gallery runs the examples
+	$(call heading,documentation)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	$(BIN)/python tools/check_site.py
+
 format: $(DEV_READY) ## let ruff mend and format what it can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-clean: ## remove builds, caches and out/demo (not .venv, not your runs)
-	rm -rf build dist *.egg-info htmlcov .coverage .coverage.* out/demo
+clean: ## remove builds, caches, pages and out/demo (not .venv, not your runs)
+	rm -rf build dist *.egg-info htmlcov .coverage .coverage.* out/demo out/gallery out/site
 	rm -rf .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find . -path './.*' -prune -o -type d -name __pycache__ -prune -exec rm -rf {} +
 

@@ -1,0 +1,135 @@
+"""The pages of the documentation do what they say: Python and commands run, and commands that take hours are legal.
+
+Blocks of a page run in order, in one folder and one namespace, as a reader would run them. A block of commands that
+would take hours is marked ``{.sh .long}``; of those the arguments, names and settings are checked.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shlex
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer.main
+from typer.testing import CliRunner
+
+from neurosleep.cli.app import app
+from neurosleep.experiments import load_settings, parse_change
+from neurosleep.experiments.settings import check_strategies
+
+ROOT = Path(__file__).parents[2]
+GENERATED = {"supported.md", "profiles.md", "results.md"}
+PAGES = sorted(path for path in (ROOT / "docs").rglob("*.md") if path.name not in GENERATED)
+BLOCK = re.compile(
+    r"^```(?:\{(?P<classes>[^}]*)\}|(?P<kind>[\w.]*))(?: .*)?\n(?P<text>.*?)^```$", re.DOTALL | re.MULTILINE
+)
+# What readers of a page need beside the package, and pages that take more than some seconds.
+NEEDS = {"exchange.md": ("nir", "onnx"), "convert.md": ("onnx",), "tune.md": ("optuna",)}
+LONG = {"cluster.md", "index.md", "tune.md", "experiment.md"}
+
+
+def blocks(page: Path) -> list[tuple[str, str]]:
+    """Kind and text of each block that is fenced."""
+    found = []
+    for match in BLOCK.finditer(page.read_text(encoding="utf-8")):
+        classes = [name.lstrip(".") for name in (match["classes"] or "").split()]
+        kind = "long" if "long" in classes else classes[0] if classes else match["kind"]
+        found.append((kind, match["text"]))
+    return found
+
+
+def commands(text: str) -> Iterator[list[str]]:
+    """The commands of a block; a backslash at the end of a line goes on with the next."""
+    for line in text.replace("\\\n", " ").splitlines():
+        parts = shlex.split(line, comments=True)
+        if parts:
+            yield parts
+
+
+def run_command(parts: list[str], where: str) -> None:
+    """One command as a reader would give it: neurosleep here, anything else must be of a few harmless ones."""
+    if parts[0] == "neurosleep":
+        result = CliRunner().invoke(app, parts[1:])
+        assert result.exit_code == 0, f"{where}: {shlex.join(parts)}\n{result.output}\n{result.exception}"
+        if "--json" in parts:
+            assert result.stdout.count("\n") == 1
+        return
+    assert parts[0] == "cat" and all(Path(part).is_file() for part in parts[1:]), f"{where}: {parts}"
+
+
+def check_long(parts: list[str], where: str) -> None:
+    """Whether a command that is not run could be: its arguments parse, and what they name exists."""
+    assert parts[0] == "neurosleep", where
+    command: Any = typer.main.get_command(app)
+    sub = command.commands[parts[1]]
+    with sub.make_context(parts[1], list(parts[2:])) as context:
+        given = context.params
+    if parts[1] in ("run", "tune") and not str(given["experiment"]).endswith(".toml"):
+        changes = [parse_change(text) for text in given["changes"] or []]
+        strategies = [name.strip() for name in (given["strategy"] or "src").split(",")]
+        check_strategies(strategies)
+        for variant in (given.get("variant") or "default").split(","):
+            for strategy in strategies:
+                load_settings(given["experiment"], strategy=strategy, variant=variant, changes=changes)
+
+
+def params() -> list[Any]:
+    return [
+        pytest.param(page, id=str(page.relative_to(ROOT / "docs")), marks=[pytest.mark.full] * (page.name in LONG))
+        for page in PAGES
+        if any(kind in ("python", "sh", "toml", "long") for kind, _ in blocks(page))
+    ]
+
+
+@pytest.mark.parametrize("page", params())
+def test_the_blocks_of_a_page_run_in_order(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for package in NEEDS.get(page.name, ()):
+        pytest.importorskip(package)
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {"__name__": "__main__"}
+    for number, (kind, text) in enumerate(blocks(page), start=1):
+        where = f"{page.relative_to(ROOT)}, block {number}"
+        if kind == "python":
+            with contextlib.redirect_stdout(sys.stderr):
+                exec(compile(text, where, "exec"), names)
+        elif kind == "toml":
+            first = text.splitlines()[0]
+            assert re.fullmatch(r"# [\w./-]+\.toml", first), f"{where} names its file in its first line"
+            Path(first[2:]).write_text(text, encoding="utf-8")
+        elif kind == "sh":
+            for parts in commands(text):
+                run_command(parts, where)
+        elif kind == "long":
+            for parts in commands(text):
+                check_long(parts, where)
+        else:
+            assert kind in ("", "text", "pycon"), f"{where} is of a kind that no test knows: {kind!r}"
+
+
+def test_the_commands_of_the_readme_are_legal() -> None:
+    text = (
+        (ROOT / "README.md").read_text(encoding="utf-8").split("## From the command line")[1].split("## From Python")[0]
+    )
+    found = [shlex.split(line, comments=True) for line in re.findall(r"(?m)^ {4}(neurosleep .*)$", text)]
+    assert len(found) >= 15
+    for parts in found:
+        check_long(parts, "README.md")
+
+
+def test_a_wrong_command_is_found() -> None:
+    for line in ("neurosleep run src2022/mnits", "neurosleep run src2022/mnist --sead 1", "neurosleep runn x"):
+        with pytest.raises(Exception, match=r"mnits|sead|runn"):
+            check_long(line.split(), "here")
+
+
+def test_every_page_is_in_the_navigation() -> None:
+    listed = set(re.findall(r": ([\w/-]+\.md)$", (ROOT / "mkdocs.yml").read_text(encoding="utf-8"), flags=re.MULTILINE))
+    there = {str(path.relative_to(ROOT / "docs")).replace(os.sep, "/") for path in (ROOT / "docs").rglob("*.md")}
+    assert there <= listed
+    assert listed - there == {"gallery/index.md", "api/index.md", "api/cli.md"}, "pages that are made in each build"
