@@ -2,9 +2,16 @@
 
 from neurosleep.bench._ep import bench_ep
 from neurosleep.bench._map import bench_map
+from neurosleep.bench._record import bench_record
 from neurosleep.bench._simulate import bench_simulate
 from neurosleep.bench._sleep import bench_sleep
 
-BENCHMARKS = {"ep": bench_ep, "map": bench_map, "simulate": bench_simulate, "sleep": bench_sleep}
+BENCHMARKS = {
+    "ep": bench_ep,
+    "map": bench_map,
+    "record": bench_record,
+    "simulate": bench_simulate,
+    "sleep": bench_sleep,
+}
 
-__all__ = ["BENCHMARKS", "bench_ep", "bench_map", "bench_simulate", "bench_sleep"]
+__all__ = ["BENCHMARKS", "bench_ep", "bench_map", "bench_record", "bench_simulate", "bench_sleep"]

@@ -566,11 +566,11 @@ def _layer_size(layer: dict[str, Any]) -> str:
 
 @app.command()
 def bench(
-    name: Annotated[str, typer.Argument(help="The benchmark: ep, map, simulate, sleep.")],
+    name: Annotated[str, typer.Argument(help="The benchmark: ep, map, record, simulate, sleep.")],
     data: Data = None,
     as_json: Json = False,
 ) -> None:
-    """Time sleep, batches of images (simulate), Equilibrium Propagation (ep), or mapping to chips (map)."""
+    """Time sleep, recording (record), batches of images (simulate), Equilibrium Propagation (ep), or mapping (map)."""
     with _user_errors(as_json):
         from neurosleep.bench import BENCHMARKS
         from neurosleep.errors import unknown_name

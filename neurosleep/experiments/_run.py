@@ -327,7 +327,7 @@ def run_one(request: RunRequest, report: Report = lambda text: None) -> dict[str
                     "sizes": {name: len(counts) for name, counts in recording.counts.items()},
                 }
                 if recording.spikes:
-                    arrays: dict[str, Any] = {}
+                    arrays: dict[str, Any] = {"dt": np.float64(recording.dt)}
                     for name, events in recording.spikes.items():
                         arrays |= {f"{name}:offsets": events.offsets, f"{name}:indices": events.indices}
                         arrays[f"{name}:n"] = np.int64(events.n)

@@ -150,7 +150,7 @@ class RunFolder:
         write_whole(self.path / "firing.csv", "\n".join(rows) + "\n")
 
     def write_spikes(self, task: int, arrays: Mapping[str, Any]) -> None:
-        """spikes/task<k>.npz: the recorded spikes of one sleep as sparse events."""
+        """spikes/task<k>.npz: the recorded spikes of one sleep as sparse events; ``Recording.open`` reads them."""
         import io
 
         buffer = io.BytesIO()

@@ -107,7 +107,7 @@ def read_recording(path: str | os.PathLike[str]) -> Recording:
             assert place is not None
             return read_array(place)
 
-        return _recording(small, get)
+        return _of_run(small) if "about" not in small and "dt" in small else _recording(small, get)
     except DataError:
         raise
     except Exception as error:  # what a damaged archive leads to in zipfile, zlib, NumPy and here
@@ -165,6 +165,37 @@ def _recording(small: Mapping[str, NDArray[Any]], get: Callable[[str, str], NDAr
         group_neurons=found["members"],
         states=states,
         weights=weights,
+    )
+
+
+def _events(name: str, n: int, steps: int, offsets: NDArray[Any], neurons: NDArray[Any]) -> SpikeEvents:
+    """The spikes of ``steps`` steps; a process that was killed may have written more than its note counts."""
+    offsets = offsets[: steps + 1]
+    if len(offsets) != steps + 1 or offsets[0] != 0 or (np.diff(offsets) < 0).any() or offsets[-1] > len(neurons):
+        raise ValueError(f"the spikes of {name!r} do not cover {steps} steps")
+    neurons = neurons[: int(offsets[-1])]
+    if len(neurons) and not (int(neurons.min()) >= 0 and int(neurons.max()) < n):
+        raise ValueError(f"spikes of neurons that {name!r} does not have")
+    return SpikeEvents(n, offsets.astype(np.int64, copy=False), neurons.astype(np.int32, copy=False))
+
+
+def _of_run(arrays: Mapping[str, NDArray[Any]]) -> Recording:
+    """The spikes of one sleep as a run folder keeps them, all populations over the same steps."""
+    names = [key.removesuffix(":offsets") for key in arrays if key.endswith(":offsets")]
+    steps = len(arrays[f"{names[0]}:offsets"]) - 1
+    spikes = {
+        name: _events(name, int(arrays[f"{name}:n"]), steps, arrays[f"{name}:offsets"], arrays[f"{name}:indices"])
+        for name in names
+    }
+    window = 500
+    edges = np.minimum(np.arange(0, steps + window, window), steps) if steps else np.zeros(1, np.int64)
+    return Recording(
+        steps=steps,
+        dt=float(arrays["dt"]),
+        counts={name: events.counts() for name, events in spikes.items()},
+        window=window,
+        windows={name: np.diff(events.offsets[edges]) for name, events in spikes.items()},
+        spikes=spikes,
     )
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Mapping
 from pathlib import Path
+from time import perf_counter
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +22,9 @@ from neurosleep.spiking.network import SpikingNetwork
 from neurosleep.spiking.recording import Record, Recording
 
 __all__ = ["Recorder"]
+
+# Seconds between two notes of how far a recording in a folder has come: a note costs more than a chunk of steps.
+_NOTE_EVERY = 1.0
 
 
 class Recorder:
@@ -87,7 +92,7 @@ class Recorder:
             self._offsets[name].append(np.zeros(1, dtype=np.int64))
         for watched in self._watched:
             watched.open(folder)
-        self._folder = folder
+        self._folder, self._noted = folder, -math.inf
 
     def _size(self, name: str) -> int:
         if name not in self._sizes:
@@ -125,7 +130,7 @@ class Recorder:
             self._look(session)
             for name, events in chunk.items():
                 found[name] += events.count
-        if self._folder is not None:
+        if self._folder is not None and perf_counter() > self._noted + _NOTE_EVERY:
             self.recording()
         return found
 
@@ -205,4 +210,5 @@ class Recorder:
         )
         if self._folder is not None:
             write_note(self._folder, found)
+            self._noted = perf_counter()
         return found

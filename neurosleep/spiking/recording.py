@@ -192,6 +192,8 @@ class Recording:
     def open(cls, path: str | os.PathLike[str]) -> Recording:
         """Read what :meth:`to_npz` wrote, or a folder that was recorded into, also by a process that was killed.
 
+        The spikes of one sleep in a run's folder (``spikes/task1.npz``) can be read too.
+
         Raises
         ------
         DataError

@@ -183,6 +183,24 @@ def test_damaged_recordings_are_refused(tmp_path):
     assert Recording.open(tmp_path / "night").steps == 1250
 
 
+@pytest.mark.parametrize("steps", [1, 500, 1250])
+def test_the_spikes_of_a_run_can_be_read(tmp_path, steps):
+    recording = night(steps, spikes="all")
+    arrays = {"dt": np.float64(recording.dt)}
+    for name, events in recording.spikes.items():
+        arrays |= {
+            f"{name}:offsets": events.offsets,
+            f"{name}:indices": events.indices,
+            f"{name}:n": np.int64(events.n),
+        }
+    np.savez_compressed(tmp_path / "task1.npz", **arrays)
+    assert_equal(recording, Recording.open(tmp_path / "task1.npz"))
+    arrays["input:offsets"] = arrays["input:offsets"] + 1
+    np.savez_compressed(tmp_path / "task1.npz", **arrays)
+    with pytest.raises(DataError, match="do not cover"):
+        Recording.open(tmp_path / "task1.npz")
+
+
 def test_what_is_no_recording_is_refused(tmp_path):
     with pytest.raises(DataError, match="no recording"):
         Recording.open(tmp_path)
