@@ -11,7 +11,8 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from neurosleep.errors import RunFolderError
+from neurosleep.errors import NeurosleepError, RunFolderError
+from neurosleep.experiments._deployment import Deployment
 from neurosleep.experiments._kinds import kinds_of
 from neurosleep.hardware import load_profile, profile_names
 
@@ -93,6 +94,7 @@ def cite(folder: Path | None = None, *, profiles: Sequence[str] = ()) -> dict[st
             runs += 1
             found += _uses(run, notes)
             versions |= _versions(run)
+        found = _readable(found, notes)
     found += [("profile", name) for name in profiles]
     own = {"key": "neurosleep", **_OWN, "version": ", ".join(sorted(versions))}
     references = [{**{k: v for k, v in own.items() if v}, "for": ["neurosleep"]}]
@@ -106,6 +108,19 @@ def cite(folder: Path | None = None, *, profiles: Sequence[str] = ()) -> dict[st
         "notes": list(dict.fromkeys(notes)),
         "bibtex": "\n\n".join(_entry(reference) for reference in references) + "\n",
     }
+
+
+def _readable(uses: Iterable[Use], notes: list[str]) -> list[Use]:
+    """The uses but for profiles of one's own that are no longer where a run found them."""
+    kept = []
+    for kind, name in dict.fromkeys(uses):
+        try:
+            if kind == "profile":
+                load_profile(name)
+            kept.append((kind, name))
+        except NeurosleepError as error:
+            notes.append(f"The sources of the hardware profile {name!r} are not in it: {error.message}")
+    return kept
 
 
 def _runs(folder: Path) -> list[Path]:
@@ -158,8 +173,6 @@ def _uses(run: Path, notes: list[str]) -> Iterator[Use]:
     parts = strategy.split("+")
     yield from (("strategy", part) for part in parts)
     yield from (("data", name.strip().split(":")[0]) for name in data.split(","))
-    if "profile" in metrics:
-        yield "profile", str(metrics["profile"])
     path = run / "config.toml"
     if path.is_file():
         yield from _of_settings(path, "src" in parts)
@@ -184,6 +197,12 @@ def _of_settings(path: Path, sleeps: bool) -> Iterator[Use]:
             yield "engine", settings["engine"]
             yield "rule", settings["sleep"]["rule"]["name"]
             yield "recipe", settings["sleep"]["recipe"]
+            if settings["sleep"].get("profile") is not None:
+                yield "profile", settings["sleep"]["profile"]
+        deployed = settings.get("hardware", {})
+        yield from (("profile", str(name)) for name in deployed.get("profiles", []))
+        if deployed.get("profiles"):
+            yield "recipe", deployed.get("recipe") or Deployment.recipe
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise RunFolderError(
             f"{str(path)!r} is not the settings of a run.", found=str(error), hint="leave its folder out"

@@ -136,6 +136,17 @@ def test_the_sources_of_profiles_are_added(tmp_path: Path) -> None:
     assert cite(folder, profiles=["ideal"])["without_reference"][-1] == "profile ideal"
 
 
+def test_the_chips_of_a_run_are_cited_by_their_sources(tmp_path: Path) -> None:
+    chips = [("sleep.profile", "loihi1"), ("hardware.profiles", ["ideal", "xylo_a2"]), ("hardware.recipe", "balance")]
+    found = cite(run(tmp_path / "a", "hardware/mnist", "src", *chips))
+    assert {"loihi1-lava", "xylo_a2-rockpool", "sengupta2019"} <= set(entries(found["bibtex"]))
+    assert "profile ideal" in found["without_reference"]
+    # Without sleep nothing slept on a chip; and a profile of one's own may have gone since.
+    other = cite(run(tmp_path / "b", "hardware/mnist", "sequential", *chips[:1], ("hardware.profiles", ["gone.toml"])))
+    assert not any("loihi1" in key for key in entries(other["bibtex"]))
+    assert len(other["notes"]) == 1 and "gone.toml" in other["notes"][0]
+
+
 def test_a_run_without_its_settings_says_so(tmp_path: Path) -> None:
     folder = run(tmp_path / "a", "src2022/crossmodal", "owm", settings=False)
     found = cite(folder)
