@@ -47,6 +47,7 @@ from neurosleep.experiments._scenario import LastTaskOnly, kind_of, tasks_of
 from neurosleep.experiments.run_folder import RunFolder, restore, tensors_of, write_whole
 from neurosleep.experiments.settings import check_strategies, dump_toml, learning_settings, sleep_settings
 from neurosleep.functional import check_seed, torch_generator
+from neurosleep.hardware import load_profile
 from neurosleep.learning import Backprop, PhasedLearning
 from neurosleep.networks import MLP, EquilibriumNetwork
 from neurosleep.spiking import Population, Projection, Record, SpikingNetwork, engine_names, get_engine
@@ -354,7 +355,8 @@ def run_one(request: RunRequest, report: Report = lambda text: None) -> dict[str
         deployment = deployment_settings(settings)
         if deployment is not None and progress.status == "done":
             seen = learner.tasks
-            metrics |= _on_chips(deploy(network, seen, deployment, seed=request.seed, report=report), metrics)
+            rows = deploy(network, seen, deployment, seed=request.seed, report=report)
+            metrics |= _on_chips([row | {"slept": _slept(request)} for row in rows], metrics)
             write_whole(folder.path / "hardware.csv", deployment_table(metrics["hardware"]))
         write_run_figures(folder.path)
         # Last, since it is what says that the folder is complete.
@@ -414,6 +416,17 @@ def _metrics(request: RunRequest, strategy: Strategy, progress: Progress, tests:
         },
         "seconds": seconds | {"total": round(sum(seconds.values()), 3)},
     }
+
+
+def _slept(request: RunRequest) -> str:
+    """Where a network slept before it was put on a chip."""
+    if "src" not in request.strategy.split("+"):
+        return "no sleep"
+    sleep = request.settings["sleep"]
+    if sleep["profile"] is None:
+        return "slept before mapping"
+    rounding = str(sleep["rounding"] or load_profile(sleep["profile"]).learning.update_rounding)
+    return f"slept on the chip, rounding {'by chance' if rounding == 'stochastic' else rounding.replace('_', ' ')}"
 
 
 def _on_chips(rows: list[dict[str, Any]], metrics: dict[str, Any]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ function with the name of an analysis draws the table of that analysis, or the r
 from neurosleep.plot._accuracy_matrix import accuracy_matrix
 from neurosleep.plot._before_after import input_drive, sparseness, stable_rank
 from neurosleep.plot._by_class import representation_change, sleep_wake_similarity, task_specific_firing
+from neurosleep.plot._chips import chip_accuracy, chip_cores
 from neurosleep.plot._comparison import comparison, progress
 from neurosleep.plot._conversion import conversion
 from neurosleep.plot._correlations import class_correlation, correlation_change
@@ -33,6 +34,8 @@ __all__ = [
     "accuracy",
     "accuracy_matrix",
     "activation_spread",
+    "chip_accuracy",
+    "chip_cores",
     "class_correlation",
     "comparison",
     "conversion",

@@ -14,6 +14,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from neurosleep.errors import NeurosleepError
+from neurosleep.experiments._report._chips import chip_images, chip_sentences, chip_tables
 from neurosleep.experiments._report._group import Group
 from neurosleep.experiments._report._images import Budget
 from neurosleep.experiments._report._numbers import DASH, counted, number, percent, plain, seconds, show
@@ -28,6 +29,7 @@ LONGEST_TEXT = 20_000
 # Up to so many groups, each has its verdict at the top; of more, there is one table.
 FEW_GROUPS = 6
 MOST_NOTES = 200
+CHIP_BYTES = 400_000
 
 
 @dataclass
@@ -214,6 +216,19 @@ def sweeps(report: Report) -> list[Section]:
     ]
 
 
+def chips(report: Report) -> list[Section]:
+    """What is left of the networks on chips."""
+    if not any(isinstance(run.metrics.get("hardware"), list) for run in report.runs):
+        return []
+    html = render(
+        "chips",
+        sentences=chip_sentences(report.runs),
+        images=chip_images(report.runs, Budget(CHIP_BYTES)),
+        tables=chip_tables(report.runs),
+    )
+    return [Section("chips", "On chips", html)]
+
+
 def groups(report: Report) -> list[Section]:
     """Strategies compared, and every run."""
     told = {id(group) for group in report.alone} if len(report.alone) <= FEW_GROUPS else set()
@@ -341,6 +356,7 @@ SECTIONS: tuple[Callable[[Report], list[Section]], ...] = (
     missing,
     asked,
     sweeps,
+    chips,
     groups,
     settings,
     environment,
