@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from neurosleep.errors import RunFolderError, SettingsError
+from neurosleep.experiments._chip_lines import chip_lines
 from neurosleep.experiments._tuned import load_tuned, tuned_record, tuned_variant
 from neurosleep.experiments.settings import (
     Published,
@@ -352,4 +353,5 @@ def results_page(folder: Path) -> tuple[str, int]:
                         name = f"{variant}, {strategy}" if several else strategy
                         notes += ["", f"*{name}*: {said[strategy]}"]
             lines += ["", *(f"    {command}" for command in _together(commands)), *notes]
+        lines += chip_lines(experiment, (run for run in own.values() if run["seed"] in REPORTED))
     return "\n".join(lines) + "\n", rows

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from neurosleep.experiments import write_report
+from neurosleep.experiments._chip_lines import chip_lines
 from neurosleep.experiments._chips import chip_rows, gains_kept, missing_rows, variant_parts
 
 NONE, BEFORE, CHANCE = "no sleep", "slept before mapping", "slept on the chip, rounding by chance"
@@ -102,6 +103,18 @@ def test_the_report_has_a_section_on_chips(tmp_path: Path) -> None:
     assert "On chips" in page and "80 % of the gain of sleep in floating point is kept" in page
     assert "estimate from a profile, not a chip" in page and "too many synapses" in page
     assert "1 to 3" in page
+
+
+def test_the_results_page_has_tables_of_chips() -> None:
+    lines = chip_lines("hardware/mnist", RUNS)
+    assert (
+        "| a | default | no sleep | 2 | 70.00 ± 0.00 | 69.00 ± 0.00 | 21.00 ± 1.41 | 1.00 ± 0.00 | 7 | 1 to 3 |"
+        in lines
+    )
+    assert "| a-chance | a | slept on the chip, rounding by chance | 20.00 | 70.00 | 60.00 | 80 % |" in lines
+    assert "| b | l1: too many synapses |" in lines
+    assert not any(line.startswith("| b | default") for line in lines)
+    assert chip_lines("hardware/mnist", RUNS[-1:]) == []
 
 
 @pytest.mark.parametrize("hardware", [None, 5, [], [None], [{"profile": 3}], [{"profile": "a"}]])
