@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from neurosleep.hardware import Activity, HardwareProfile, estimate_energy, load_profile, profile_names
+from neurosleep.hardware import Activity, HardwareProfile, estimate_energy, load_profile, profile_names, sleep_parts
 from neurosleep.hardware._load import REFUSED
 from neurosleep.hardware._schema import CODES, KEYS, TABLES, Key
 
@@ -65,6 +65,8 @@ def section(profile: HardwareProfile) -> str:
         table(("figure", "value", "source", "grade"), rows),
         notes,
         f"Not public: {unpublished}." if unpublished else "",
+        "Where a sleep takes place:",
+        table(("part", "where", "how"), ((p.part, p.where, p.how) for p in sleep_parts(profile))),
         table(("source", "citation", "year", "grade"), sources),
     ]
     return "\n\n".join(part for part in parts if part)

@@ -372,6 +372,8 @@ def profiles(
 
 
 def _profile_details(profile: Any) -> dict[str, Any]:
+    from neurosleep.hardware import sleep_parts
+
     figures = [
         {
             "key": figure.key,
@@ -387,6 +389,7 @@ def _profile_details(profile: Any) -> dict[str, Any]:
         "figures": figures,
         "notes": profile.notes(),
         "unpublished": list(profile.unpublished),
+        "sleep": [part.to_json() for part in sleep_parts(profile)],
         "sources": sources,
     }
 
@@ -411,6 +414,8 @@ def _show_profile(result: dict[str, Any]) -> None:
     _table(f"{profile['name']} ({profile['id']}, {profile['kind']})", ("figure", "value", "source", "grade"), rows)
     sources = [(name, f"{s['citation']} ({s['year']})") for name, s in profile["sources"].items()]
     _table("Sources", ("source", "citation"), sources)
+    parts = [(part["part"], part["where"], part["how"]) for part in profile["sleep"]]
+    _table("Where a sleep takes place", ("part", "where", "how"), parts)
     for table, note in profile["notes"].items():
         print(f"{table}: {note}")
     if profile["unpublished"]:

@@ -19,6 +19,7 @@ from neurosleep.hardware._neurobench import neurobench_metrics
 from neurosleep.hardware._profile import Figure, HardwareProfile, Source
 from neurosleep.hardware._registers import Register
 from neurosleep.hardware._rounding import Rounding
+from neurosleep.hardware._sleep_parts import SleepPart, sleep_parts
 
 __all__ = [
     "STATEMENT",
@@ -41,6 +42,7 @@ __all__ = [
     "MappingReport",
     "Register",
     "Rounding",
+    "SleepPart",
     "Source",
     "chip_rule",
     "chip_time",
@@ -55,4 +57,5 @@ __all__ = [
     "map_to",
     "neurobench_metrics",
     "profile_names",
+    "sleep_parts",
 ]
