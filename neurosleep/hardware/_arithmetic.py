@@ -15,7 +15,7 @@ from neurosleep.hardware._rounding import Rounding, round_values
 
 __all__ = ["Arithmetic", "DecayKind"]
 
-DecayKind = Literal["integer", "shift", "none"]
+DecayKind = Literal["integer", "shift", "subtract", "none"]
 
 
 @dataclass(frozen=True)
@@ -29,11 +29,16 @@ class Arithmetic:
         synaptic input (None: as wide as needed).
     decay:
         ``integer`` multiplies by a whole number over ``denominator``, ``shift`` takes the number's own bits from
-        ``shift`` on upwards away, ``none`` keeps everything.
+        ``shift`` on upwards away, ``subtract`` takes a constant away, toward 0 (:attr:`MappedNetwork.leaks`), ``none``
+        keeps everything.
     denominator, rounding:
         Of ``integer``: a power of two, and what becomes of the rest of the division.
     payload_bits:
         Bits that a spike carries; 0: it is there or not.
+    by_event:
+        Every synaptic event adds to the potential by itself and is followed by the comparison, in the order of the
+        projections and, in each, of the presynaptic neurons; a leak by ``subtract`` comes between steps. If not, the
+        events of a step are summed, and such a leak comes after them, before the comparison.
     """
 
     membrane: Register
@@ -43,6 +48,7 @@ class Arithmetic:
     denominator: int = 4096
     rounding: Rounding = "toward_zero"
     payload_bits: int = 0
+    by_event: bool = False
 
     def __post_init__(self) -> None:
         if self.decay not in get_args(DecayKind):
@@ -65,7 +71,8 @@ class Arithmetic:
         if self.decay == "shift":
             shift = -torch.log2(1 - factor)
             return (factor == 0) | (factor == 1) | (shift == torch.round(shift))
-        return factor == 1
+        # A leak that is taken away is a number of its own.
+        return torch.ones_like(factor, dtype=torch.bool) if self.decay == "subtract" else factor == 1
 
     def decayed(self, x: Tensor, factor: Tensor) -> Tensor:
         """Whole numbers ``x`` one step on; ``factor`` is a decay that the chip :meth:`offers`."""
@@ -75,3 +82,7 @@ class Arithmetic:
             # A factor of 1 is no shift at all, and one of 0 a shift by nothing.
             return torch.where(factor == 1, x, decay_by_shift(x, torch.where(factor == 1, 0, -torch.log2(1 - factor))))
         return x
+
+    def leaked(self, x: Tensor, leak: Tensor) -> Tensor:
+        """Whole numbers ``x`` less a constant, toward 0."""
+        return torch.sign(x) * (x.abs() - leak).clamp_min(0)

@@ -13,15 +13,27 @@ from neurosleep.hardware._profile import HardwareProfile
 from neurosleep.hardware._registers import Overflow, Register
 from neurosleep.hardware._rounding import Rounding
 
-__all__ = ["DECAYS", "arithmetic_of", "chip_decay", "is_float"]
+__all__ = ["DECAYS", "FIXED_POINT", "arithmetic_of", "chip_decay", "is_float", "is_real"]
 
 #: Kinds of decay in a profile, and those of the engine.
-DECAYS: dict[str, DecayKind] = {"multiplicative_integer": "integer", "power_of_two": "shift", "none": "none"}
+DECAYS: dict[str, DecayKind] = {
+    "multiplicative_integer": "integer",
+    "power_of_two": "shift",
+    "subtractive": "subtract",
+    "none": "none",
+}
+#: Of a decay that is a fixed-point number of unpublished width: 15 bits after the point, as in s16.15.
+FIXED_POINT = 1 << 15
 
 
 def is_float(profile: HardwareProfile) -> bool:
     """Whether the profile computes in floating point throughout."""
     return profile.weights.sign_scheme == "float" and profile.decay.kind == "float"
+
+
+def is_real(profile: HardwareProfile) -> bool:
+    """Whether potentials are real numbers: the chip is analogue, or publishes no width of them."""
+    return profile.membrane.bits is None
 
 
 def arithmetic_of(profile: HardwareProfile) -> Arithmetic:
@@ -44,10 +56,17 @@ def arithmetic_of(profile: HardwareProfile) -> Arithmetic:
         if current is None or current.accumulator_bits is None
         else Register(current.accumulator_bits, overflow=cast(Overflow, current.overflow or "saturate")),
         decay=DECAYS[decay.kind],
-        denominator=decay.denominator or 1,
+        denominator=_denominator(profile),
         rounding=cast(Rounding, decay.rounding or "toward_zero"),
         payload_bits=profile.spike.payload_bits or 0,
+        by_event=decay.kind == "subtractive" and profile.time.kind == "event",
     )
+
+
+def _denominator(profile: HardwareProfile) -> int:
+    if profile.decay.kind != "multiplicative_integer":
+        return 1
+    return profile.decay.denominator or FIXED_POINT
 
 
 def chip_decay(profile: HardwareProfile, factor: Tensor, *, current: bool) -> Tensor:
@@ -55,14 +74,18 @@ def chip_decay(profile: HardwareProfile, factor: Tensor, *, current: bool) -> Te
     decay = profile.decay
     factor = factor.to(torch.float64)
     if decay.kind == "multiplicative_integer":
-        assert decay.denominator is not None
+        denominator = _denominator(profile)
         offset = (decay.current_offset if current else decay.voltage_offset) or 0
-        register = torch.round((1 - factor) * decay.denominator - offset)
-        register = register.clamp(decay.min or 0, decay.denominator if decay.max is None else decay.max)
-        return 1 - (register + offset) / decay.denominator
+        register = torch.round((1 - factor) * denominator - offset)
+        register = register.clamp(decay.min or 0, denominator if decay.max is None else decay.max)
+        return 1 - (register + offset) / denominator
     if decay.kind == "power_of_two":
-        # tau / dt = -1 / ln(factor); a factor of 1 has no shift, one of 0 is a shift by nothing.
+        # tau / dt = -1 / ln(factor); one of 0 is a shift by nothing, and with one of 1 only the last bit is lost.
         steps = torch.where(factor > 0, -1 / torch.log(factor.clamp(1e-300, 1 - 2.0**-53)), torch.ones_like(factor))
         shift = torch.round(torch.log2(steps)).clamp_min(0)
-        return torch.where(factor < 1, 1 - 2.0**-shift, torch.full_like(factor, math.nan))
-    return torch.where(factor == 1, factor, torch.full_like(factor, math.nan))
+        longest = profile.membrane.bits - 1 if profile.membrane.bits is not None else 52
+        return 1 - 2.0 ** -torch.where(factor < 1, shift, longest).clamp_max(longest)
+    if decay.kind == "none":
+        return torch.where(factor == 1, factor, torch.full_like(factor, math.nan))
+    # Circuits and programs have any; where a constant is taken away, this is what it stands for.
+    return factor

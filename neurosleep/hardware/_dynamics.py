@@ -5,13 +5,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from neurosleep.hardware._chip_arithmetic import chip_decay, is_float
+from neurosleep.hardware._chip_arithmetic import chip_decay, is_float, is_real
 from neurosleep.hardware._fold import pools_on_chip
 from neurosleep.hardware._mapping_report import MappingFinding, exceeds
 from neurosleep.hardware._profile import HardwareProfile
-from neurosleep.spiking import Population, SpikingNetwork
+from neurosleep.spiking import Population, Projection, SpikingNetwork
 
-__all__ = ["check_dynamics"]
+__all__ = ["check_dynamics", "chip_delay"]
 
 
 def _tensor(value: float | Tensor) -> Tensor:
@@ -42,20 +42,32 @@ def check_dynamics(network: SpikingNetwork, profile: HardwareProfile) -> list[Ma
         text = f"a step is {network.dt:g} s in the network, and taken as {step:g} s on the chip"
         found.append(MappingFinding("note", "", text))
     unknown = [
-        key for key in profile.unpublished if key.partition(".")[0] in ("threshold", "membrane", "weights", "bias")
+        key
+        for key in profile.unpublished
+        if key.partition(".")[0] in ("threshold", "membrane", "weights", "bias", "decay", "reset", "delay")
     ]
     if unknown and not is_float(profile):
         found.append(MappingFinding("note", "", f"not published, and so not limited: {', '.join(unknown)}"))
     return found
 
 
+def chip_delay(network: SpikingNetwork, q: Projection, profile: HardwareProfile) -> tuple[int, list[MappingFinding]]:
+    """Steps from a spike to its arrival on the chip, and what to say where they become more."""
+    latency = 0 if network.population(q.source).kind == "input" else profile.delay.latency_steps or 0
+    delay = max(q.delay, latency + (profile.delay.min_steps or 0))
+    if delay == q.delay:
+        return delay, []
+    text = f"spikes of {q.source!r} arrive {delay - q.delay} steps later on the chip"
+    return delay, [MappingFinding("note", q.target, text)]
+
+
 def _population(p: Population, profile: HardwareProfile) -> list[MappingFinding]:
-    found = []
+    found: list[MappingFinding] = []
 
     def lacks(limit: str, needed: str, available: str, what: str, hint: str | None = None) -> None:
         found.append(exceeds(p.name, limit, needed, available, "structural", what=what, hint=hint))
 
-    exact = is_float(profile)
+    exact, real = is_float(profile), is_real(profile)
     if not exact and p.kind == "relay":
         hint = "end the network with neurons or with an integrator (kind 'li'), and let no relay feed itself"
         what = "a relay passes on sums, and has no weights after it into which they could be folded"
@@ -64,11 +76,12 @@ def _population(p: Population, profile: HardwareProfile) -> list[MappingFinding]
     if p.kind in ("lif", "cuba_lif"):
         _reset(p, profile, lacks)
         _refractory(p, profile, found)
-        if not exact and bool((_tensor(p.threshold) < _tensor(p.leak)).any()):
+        if not real and bool((_tensor(p.threshold) < _tensor(p.leak)).any()):
             lacks("threshold", "a negative one", ">= 0", "the leak value lies above the threshold")
     if exact:
         return found
-    if profile.current is None and bool(_tensor(p.synaptic_decay).any()):
+    # Circuits and programs of unpublished widths have synaptic currents; a file of theirs has no register for them.
+    if profile.current is None and not real and bool(_tensor(p.synaptic_decay).any()):
         lacks("current", "a synaptic current", "none", "the neurons have a synaptic current")
     decays = [("decay", p.decay, False)]
     if profile.current is not None:
@@ -79,6 +92,20 @@ def _population(p: Population, profile: HardwareProfile) -> list[MappingFinding]
             wanted = float(_tensor(value)[missing].reshape(-1)[0])
             kind = str(profile.decay.kind)
             lacks("decay.kind", f"{wanted:g} a step", kind, f"the chip has no such {key}")
+    if profile.decay.kind == "subtractive" and bool((_tensor(p.decay) < 1).any()):
+        if p.kind == "li":
+            what = "what a constant leak would stand for is a share of the threshold, and integrators have none"
+            lacks("decay.kind", "a decay by a factor", "subtractive", what, "neurons with a threshold, or no decay")
+        elif bool(_tensor(p.bias).any()):
+            what = "the chip's one constant a step cannot be leak and bias at once"
+            lacks("bias.supported", "a bias and a leak", "one of them", what)
+    if profile.decay.kind == "power_of_two" and bool((_tensor(p.decay) == 1).any()):
+        text = (
+            "the chip has no neurons without leak: with the longest time constant a positive potential loses 1 a step"
+        )
+        found.append(MappingFinding("note", p.name, text))
+    if profile.membrane.signed is False and p.kind != "relay":
+        found.append(MappingFinding("note", p.name, "potentials do not go below 0 on the chip"))
     if profile.bias.supported is False and bool(_tensor(p.bias).any()):
         lacks("bias.supported", "a bias", "none", "the neurons have a bias")
     return found
@@ -86,7 +113,9 @@ def _population(p: Population, profile: HardwareProfile) -> list[MappingFinding]
 
 def _reset(p: Population, profile: HardwareProfile, lacks: object) -> None:
     assert callable(lacks)
-    modes = profile.reset.modes or ()
+    if profile.reset.modes is None:  # not published, and so not limited
+        return
+    modes = profile.reset.modes
     there = ", ".join(modes)
     if p.reset_time != "same":
         lacks("reset.modes", f"reset_time {p.reset_time}", there, "the reset comes later than the spike")
@@ -114,6 +143,9 @@ def _refractory(p: Population, profile: HardwareProfile, found: list[MappingFind
         return
     # Where the fewest steps are 1, the spike's own step is counted.
     own, most = profile.reset.refractory_steps_min or 0, profile.reset.refractory_steps_max
+    if most is None and (profile.kind in ("analog", "software") or profile.reset.modes is None):
+        found.append(MappingFinding("note", p.name, "the profile states no limits of refractoriness: taken as it is"))
+        return
     needed, key = p.refractory + own, "reset.refractory_steps_max"
     if most is None or needed > most:
         what = "refractoriness is too long" if most is not None else "the profile states no refractoriness"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from typing import ClassVar
 
@@ -51,15 +51,27 @@ class _FixedStepper(Stepper):
         u \leftarrow hold(\lfloor u b \rfloor + hold(a)), \quad v \leftarrow hold(\lfloor v d \rfloor + u + bias)
 
     with the step's synaptic input a, the chip's rounding of decays and what its registers hold. Comparison, reset and
-    refractoriness are those of the step contract.
+    refractoriness are those of the step contract. A leak that is a constant is taken from v, toward 0, after u and the
+    bias have been added. Where the chip goes by events (:attr:`Arithmetic.by_event`), each is added by itself and
+    followed by the comparison, after the leak of the step before; what a neuron fires beyond one spike in a step is
+    lost, and counted.
     """
 
     def __init__(
-        self, population: Population, dtype: torch.dtype, device: str, batch: int, *, arithmetic: Arithmetic
+        self,
+        population: Population,
+        dtype: torch.dtype,
+        device: str,
+        batch: int,
+        *,
+        arithmetic: Arithmetic,
+        leaks: Mapping[str, Tensor],
     ) -> None:
         super().__init__(population, dtype, device, batch)
         self._arithmetic = arithmetic
-        self._decay = self.p.decay
+        self._leak = leaks.get(population.name)
+        # Where a constant is taken away instead, the factor is only what it stands for.
+        self._decay = torch.ones_like(self.p.decay) if arithmetic.decay == "subtract" else self.p.decay
         # The decay has taken place where lif_step is called: its sum is what it is given.
         self.p = self.p._replace(decay=torch.zeros_like(self.p.decay))
         self._synaptic_decay = torch.as_tensor(population.synaptic_decay, dtype=dtype, device=device)
@@ -67,6 +79,8 @@ class _FixedStepper(Stepper):
         self._fires = population.kind != "li"
         self.i = torch.zeros_like(self.state.v)
         self.overflows = {"accumulator": 0, "current": 0, "membrane": 0}
+        if arithmetic.by_event:
+            self.overflows["spikes"] = 0
 
     def _held(self, name: str, register: Register | None, x: Tensor) -> Tensor:
         if register is None:
@@ -83,12 +97,34 @@ class _FixedStepper(Stepper):
         arriving = self._held("accumulator", a.accumulator, current)
         kept = 0.0 if a.current is None else a.decayed(self.i, self._synaptic_decay)
         self.i = self._held("current", a.current, kept + arriving)
-        v = self._held("membrane", a.membrane, a.decayed(self.state.v, self._decay) + self.i + self._bias)
+        v = a.decayed(self.state.v, self._decay) + self.i + self._bias
+        if self._leak is not None:
+            v = a.leaked(v, self._leak)
+        v = self._held("membrane", a.membrane, v)
         if not self._fires:
             self.state = LIFState(v, self.state.wait)
             return torch.zeros_like(v, dtype=torch.bool)
         spiked, self.state = lif_step(v, self.state, self.p)
         return spiked
+
+    def by_events(self, events: Iterable[tuple[Tensor, Tensor]]) -> Tensor:
+        """Advance by one step of events: of each presynaptic neuron its spikes ``[batch]`` and its weights ``[n]``."""
+        a, v = self._arithmetic, self.state.v
+        if self._leak is not None:
+            v = a.leaked(v, self._leak)
+        v = self._held("membrane", a.membrane, v + self._bias)
+        fired = torch.zeros_like(v, dtype=torch.bool)
+        for sent, weights in events:
+            there = (sent != 0).unsqueeze(1)
+            v = self._held("membrane", a.membrane, v + sent.to(v.dtype).unsqueeze(1) * weights)
+            if self._fires:
+                spiked, after = lif_step(v, LIFState(torch.zeros_like(v), self.state.wait), self.p)
+                spiked = spiked & there
+                v = torch.where(spiked, after.v, v)
+                self.overflows["spikes"] += int((spiked & fired).sum())
+                fired = fired | spiked
+        self.state = LIFState(v, self.state.wait)
+        return fired
 
 
 class FixedSession(TorchSession):
@@ -105,12 +141,12 @@ class FixedSession(TorchSession):
         batch: int = 1,
         rule: ChipRule | None = None,
     ) -> None:
-        stepper = partial(_FixedStepper, arithmetic=arithmetic)
+        stepper = partial(_FixedStepper, arithmetic=arithmetic, leaks=network.leaks)
         rules = None if rule is None else _rules(network, rule)
         super().__init__(
             network.to(torch.float64), rules, device, {"lif": stepper, "cuba_lif": stepper, "li": stepper}, batch
         )
-        self._payload = arithmetic.payload_bits
+        self._payload, self._by_event = arithmetic.payload_bits, arithmetic.by_event
         # A chip adds the bias to the membrane, after the current: the neurons themselves do.
         self._bias = {
             name: torch.zeros_like(bias) if name in self._steppers else bias for name, bias in self._bias.items()
@@ -133,7 +169,25 @@ class FixedSession(TorchSession):
                     )
         self._take_back()
         self._steps += 1
-        return super().step(inputs)
+        return self._step_by_event(inputs) if self._by_event else super().step(inputs)
+
+    def _step_by_event(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """As the step of every engine, but for the events, which are not summed."""
+        now = dict(inputs)
+        self._past.appendleft(now)
+        for population, incoming in self._plan:
+            stepper = self._steppers[population.name]
+            assert isinstance(stepper, _FixedStepper)  # relays are refused
+            now[population.name] = stepper.by_events(self._events(incoming))
+        return now
+
+    def _events(self, incoming: list[int]) -> Iterator[tuple[Tensor, Tensor]]:
+        for k in incoming:
+            projection, weight = self._network.projections[k], self._weights[k]
+            assert weight is not None  # only matrices are let through
+            source = self._past[projection.delay][projection.source]
+            for j in source.any(0).nonzero().flatten().tolist():
+                yield source[:, j], projection.scale * weight[:, j]
 
     @torch.no_grad()
     def run(self, inputs: Mapping[str, SpikeEvents]) -> dict[str, SpikeEvents]:
@@ -204,7 +258,10 @@ class FixedSession(TorchSession):
         return super().batch_membranes()
 
     def overflows(self) -> dict[str, dict[str, int]]:
-        """How often a register could not hold its number, by population: accumulator, current and membrane."""
+        """How often a register could not hold its number, by population: accumulator, current and membrane.
+
+        Where a chip goes by events, also the spikes beyond one that neurons fired in a step, which were lost.
+        """
         self._take_back()
         steppers = {name: s for name, s in self._steppers.items() if isinstance(s, _FixedStepper)}
         return {name: dict(stepper.overflows) for name, stepper in steppers.items()}
@@ -214,6 +271,25 @@ class FixedSession(TorchSession):
         self._take_back()
         steppers = {name: s for name, s in self._steppers.items() if isinstance(s, _FixedStepper)}
         return {name: stepper.i.detach().cpu().clone() for name, stepper in steppers.items()}
+
+
+def _check_events(network: MappedNetwork) -> None:
+    """Refuse what does not go event by event."""
+    for p in network.layers:
+        if p.kind == "relay" or p.refractory or p.reset == "subtract" or bool(torch.as_tensor(p.synaptic_decay).any()):
+            raise UnsupportedError(
+                f"Population {p.name!r}: it does not go event by event.",
+                found=f"kind {p.kind!r}, refractory {p.refractory}, reset {p.reset!r}",
+                expected="neurons without synaptic current and refractoriness, which are reset to a value",
+            )
+    for q in network.projections:
+        if q.kind not in ("dense", "recurrent"):
+            raise UnsupportedError(
+                f"Projection {q.source!r} -> {q.target!r}: it does not go event by event.",
+                found=f"kind {q.kind!r}",
+                expected="a matrix of weights",
+                hint=f"map the network again: neurosleep.map_to(network, {network.profile!r})",
+            )
 
 
 @register_engine
@@ -250,6 +326,8 @@ class FixedEngine(Engine):
                         expected="reset_time 'same'",
                     )
             check_whole(network, network.arithmetic)
+            if network.arithmetic.by_event:
+                _check_events(network)
         return network
 
     def _check_batch(self, network: SpikingNetwork, device: str) -> None:

@@ -32,7 +32,8 @@ def from_chip(mapped: MappedNetwork, network: SpikingNetwork, before: MappedNetw
         If the mapping has changed the structure (split or folded layers), so that weights have no place to go.
     """
     same = len(mapped.projections) == len(network.projections) and all(
-        (a.source, a.target) == (b.source, b.target) and (a.weight is None) == (b.weight is None)
+        (a.source, a.target) == (b.source, b.target)
+        and (None if a.weight is None else a.weight.shape) == (None if b.weight is None else b.weight.shape)
         for a, b in zip(mapped.projections, network.projections, strict=True)
     )
     if not same:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import torch
@@ -64,6 +65,10 @@ class MappedNetwork(SpikingNetwork):
     synapses:
         What the numbers of each projection stand for, in the order of ``projections``; None for one without weights of
         its own. Empty if the network was not made by ``map_to``, or in floating point.
+    leaks:
+        By population, what is taken away from potentials in every step, toward 0, on chips whose decay is such a
+        constant: a whole number, or one for each neuron; left out, nothing. The population's ``decay`` is then the
+        factor that it stands for, which engines other than ``fixed`` use.
 
     Notes
     -----
@@ -75,6 +80,7 @@ class MappedNetwork(SpikingNetwork):
     arithmetic: Arithmetic | None = field(default=None, kw_only=True)
     profile: str = field(default="", kw_only=True)
     synapses: tuple[MappedSynapses | None, ...] = field(default=(), kw_only=True)
+    leaks: Mapping[str, Tensor] = field(default_factory=dict, kw_only=True)
 
     def plain(self) -> SpikingNetwork:
         """The same populations and projections, without the arithmetic."""
@@ -103,6 +109,13 @@ def check_whole(network: MappedNetwork, arithmetic: Arithmetic) -> None:
                 f"{where}: it does not carry whole numbers only.",
                 found="average pooling" if average else None,
                 expected="whole numbers, as the chip's arithmetic has them",
+                hint=hint,
+            )
+    for name, leak in network.leaks.items():
+        if arithmetic.decay != "subtract" or not _whole(leak) or bool((leak < 0).any()):
+            raise UnsupportedError(
+                f"Population {name!r}: its leak takes away no whole number of at least 0, or the chip has none.",
+                expected="whole numbers, on a chip whose decay is 'subtract'",
                 hint=hint,
             )
     for population in network.layers:

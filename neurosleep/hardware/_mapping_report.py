@@ -84,7 +84,7 @@ class LayerReport:
     layer, source, bits:
         The projection, and the width of its stored weights (None: floating point).
     scale:
-        What a unit of the membrane is in the chip's units.
+        What a unit of the membrane is in the chip's units; where each neuron has its own, their mean.
     saturated, zeroed:
         Weights beyond the grid, and weights that were not 0 and are now.
     error:

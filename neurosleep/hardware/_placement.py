@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import math
+from collections.abc import Mapping
+from typing import Literal
 
+from neurosleep.hardware._fan_in import FanIn
 from neurosleep.hardware._kernel_cores import place_layers
 from neurosleep.hardware._loihi_cores import axon_bits
 from neurosleep.hardware._mapping_report import MappingFinding, exceeds
 from neurosleep.hardware._plan import Placement, PopulationPlan
 from neurosleep.hardware._profile import HardwareProfile
-from neurosleep.spiking import Projection, SpikingNetwork
+from neurosleep.spiking import SpikingNetwork
 
 __all__ = ["place"]
 
@@ -17,30 +19,17 @@ __all__ = ["place"]
 _ROUNDS = 50
 
 
-def _fan_in(network: SpikingNetwork, projection: Projection) -> int:
-    """Synapses of one projection onto one neuron, at most."""
-    if projection.kind in ("dense", "recurrent"):
-        return network.population(projection.source).size
-    if projection.kind == "conv":
-        assert projection.weight is not None
-        return math.prod(projection.weight.shape[1:])
-    if projection.kind == "pool":
-        kernel = dict(projection.options)["kernel"]
-        axes = len(network.population(projection.source).shape) - 1
-        return int(math.prod(kernel) if isinstance(kernel, tuple | list) else kernel**axes)
-    return 1
-
-
 class _Population:
     """Sizes of one population, and what the profile's model makes of them."""
 
-    def __init__(self, network: SpikingNetwork, name: str, profile: HardwareProfile, bits: int) -> None:
-        incoming = [network.projections[k] for k in network.incoming(name)]
+    def __init__(self, network: SpikingNetwork, name: str, profile: HardwareProfile, bits: int, per_sign: int) -> None:
         self.name, self.size, self.profile, self.bits = name, network.population(name).size, profile, bits
-        self.fan_in = sum(_fan_in(network, q) for q in incoming)
-        self.axons = sum(network.population(q.source).size for q in incoming)
-        self.dense = all(q.kind in ("dense", "recurrent") for q in incoming)
-        self.targets = tuple(q.target for q in network.projections if q.source == name)
+        self.sums = FanIn(network, name, profile, per_sign)
+        self.fan_in, self.axons, self.dense = self.sums.synapses, self.sums.axons, self.sums.dense
+        # A row has one sign where its driver has it: a signed weight takes two synapses.
+        self.stored = self.fan_in * (2 if profile.weights.sign_scheme == "split_rows" else 1)
+        reached = [q.target for q in network.projections if q.source == name]
+        self.targets = tuple(target for target in reached if network.population(target).kind != "relay")
 
     def memory(self, neurons: int) -> int | None:
         """Bits of synapse memory for so many neurons on one core; None where the profile has no such memory."""
@@ -65,15 +54,15 @@ class _Population:
         most = self.size if limit is None or limit == "unlimited" else min(self.size, limit)
         synapses = capacity.synapses_per_core
         wrong = []
-        if isinstance(synapses, int) and self.fan_in:
-            if self.fan_in > synapses:
+        if isinstance(synapses, int) and self.stored:
+            if self.stored > synapses:
                 what = "the synapses of one neuron are too many for a core"
                 wrong.append(
                     exceeds(
-                        self.name, "synapses_per_core", self.fan_in, synapses, self.kind("synapses_per_core"), what=what
+                        self.name, "synapses_per_core", self.stored, synapses, self.kind("synapses_per_core"), what=what
                     )
                 )
-            most = min(most, synapses // self.fan_in)
+            most = min(most, synapses // self.stored)
         if isinstance(budget, int) and self.memory(1) is not None:
             low, high = 0, most
             while low < high:
@@ -83,7 +72,7 @@ class _Population:
                 key, what = "synapse_memory_bits_per_core", "the synapses of one neuron do not fit on a core"
                 wrong.append(exceeds(self.name, key, self.memory(1) or 0, budget, self.kind(key), what=what))
             most = low
-        return most, wrong
+        return (self.sums.fitting(most) if most else most), wrong
 
     def kind(self, key: str) -> str | None:
         """Whether the limit is structural, a budget or a deadline."""
@@ -92,29 +81,43 @@ class _Population:
 
 
 def _fan_findings(population: _Population) -> list[MappingFinding]:
-    capacity = population.profile.capacity
+    capacity, chip = population.profile.capacity, population.profile.id
     found = []
     for key, needed, what in (
-        ("fan_in_max", population.fan_in, "too many synapses onto one neuron"),
-        ("in_axons_per_core_max", population.axons, "too many input axons"),
+        ("fan_in_max", population.fan_in, "fan-in"),
+        ("in_axons_per_core_max", population.sums.least_axons, "input axons"),
     ):
-        limit = getattr(capacity, key)
-        if isinstance(limit, int) and needed > limit:
-            hint = f"split the sum over {-(-needed // limit)} helper neurons for each"
-            found.append(exceeds(population.name, key, needed, limit, population.kind(key), what=what, hint=hint))
+        limit, kind = getattr(capacity, key), population.kind(key) or "structural"
+        if not isinstance(limit, int) or needed <= limit:
+            continue
+        text, hint = f"{what} {needed} exceeds {limit} ({kind}, {chip})", None
+        if key == "fan_in_max" or capacity.cores_per_chip != 1:
+            hint = f"split into {-(-needed // limit)} partial-sum neurons for each sign with allow_split=true"
+        level: Literal["error", "warning"] = "warning" if kind == "deadline" else "error"
+        text = text if hint is None or level == "warning" else f"{text}; {hint}"
+        found.append(MappingFinding(level, population.name, text, key, needed, limit, kind, hint))
     return found
 
 
-def place(network: SpikingNetwork, profile: HardwareProfile, bits: int) -> Placement:
+def place(
+    network: SpikingNetwork, profile: HardwareProfile, bits: int, axons: Mapping[str, int] | None = None
+) -> Placement:
     """Divide every population that computes among cores of its own; inputs come from outside.
 
     Fewer neurons are put on a core until its synapse memory and its output axons suffice. An output axon serves one
-    core that a neuron's spikes go to.
+    core that a neuron's spikes go to. Where a neuron has one destination (``capacity.fan_out_max`` 1), it is held as
+    often as it has any.
+
+    ``axons``: by population, how many axons an input takes for each sign of its weights; left out, 1.
     """
     capacity = profile.capacity
     if capacity.packing.model == "kernel":
         return place_layers(network, profile, bits)
-    populations = [_Population(network, p.name, profile, bits) for p in network.layers]
+    populations = [
+        _Population(network, p.name, profile, bits, (axons or {}).get(p.name, 1))
+        for p in network.layers
+        if p.kind != "relay"
+    ]
     findings = [f for p in populations for f in _fan_findings(p)]
     if capacity.packing.model in (None, "unlimited"):
         plans = {p.name: PopulationPlan(None, None, None, p.axons) for p in populations}
@@ -145,6 +148,9 @@ def place(network: SpikingNetwork, profile: HardwareProfile, bits: int) -> Place
                 key, what = "out_axons_per_core_max", "its spikes go to too many cores"
                 needed = per_core[p.name] * reached
                 findings.append(exceeds(p.name, key, needed, out, p.kind(key), what=what))
+    fitting = len(per_core) == len(populations) and not any(f.level == "error" for f in findings)
+    if capacity.fan_out_max == 1 and fitting:
+        findings += _copies(network, populations, per_core)
     plans = {
         p.name: PopulationPlan(cores(p.name), per_core[p.name], p.memory(per_core[p.name]), p.axons)
         if p.name in per_core
@@ -165,6 +171,31 @@ def place(network: SpikingNetwork, profile: HardwareProfile, bits: int) -> Place
     return Placement(plans, total, tuple(findings))
 
 
+def _copies(network: SpikingNetwork, populations: list[_Population], per_core: dict[str, int]) -> list[MappingFinding]:
+    """Room for each neuron once for every axon that its spikes go to; takes it from ``per_core``."""
+    found = []
+    by_name = {p.name: p for p in populations}
+    for p in reversed(populations):
+        copies = 0
+        for q in network.projections:
+            if q.source == p.name and q.target in by_name:
+                target = by_name[q.target]
+                cores = -(-target.size // per_core[target.name])
+                copies += cores * target.sums.axons_from(q)
+        if copies <= 1:
+            continue
+        limit = p.profile.capacity.neurons_per_core
+        if isinstance(limit, int) and copies > limit:
+            what = "a neuron has one destination, and is needed once for each"
+            found.append(exceeds(p.name, "fan_out_max", copies, limit, "structural", what=what))
+            continue
+        if isinstance(limit, int):
+            per_core[p.name] = max(1, min(per_core[p.name], limit // copies))
+        text = f"a neuron has one destination: each is held {copies} times, once for every axon that it drives"
+        found.append(MappingFinding("note", p.name, text))
+    return found
+
+
 def _chip_findings(
     profile: HardwareProfile, populations: list[_Population], plans: dict[str, PopulationPlan], total: int | None
 ) -> list[MappingFinding]:
@@ -175,17 +206,32 @@ def _chip_findings(
     if limit == 1:
         # One core serves all populations together.
         neurons = sum(p.size for p in populations)
-        synapses = sum(p.size * p.fan_in for p in populations)
+        synapses = sum(p.size * p.stored for p in populations)
         found = []
         for key, needed in (("neurons_per_core", neurons), ("synapses_per_core", synapses)):
             most = getattr(capacity, key)
             if isinstance(most, int) and needed > most:
                 kind = getattr(capacity.limit_kind, key)
                 found.append(exceeds("", key, needed, most, kind, what="all populations share one core"))
-        return found
+        return found + _hidden_and_output(profile, populations)
     if total <= limit:
         return []
     if capacity.limit_kind.cores_per_chip == "structural":
         return [exceeds("", "cores_per_chip", total, limit, "structural", what="too many cores")]
     chips = -(-total // limit)
     return [MappingFinding("note", "", f"{total} cores take {chips} chips of {limit} cores")]
+
+
+def _hidden_and_output(profile: HardwareProfile, populations: list[_Population]) -> list[MappingFinding]:
+    """Of a chip that keeps neurons for its output apart: those that send to no others."""
+    found = []
+    packing = profile.capacity.packing
+    for key, sending, what in (
+        ("hidden_neurons_max", True, "too many hidden neurons"),
+        ("output_neurons_max", False, "too many output neurons"),
+    ):
+        limit = getattr(packing, key)
+        needed = sum(p.size for p in populations if bool(p.targets) == sending)
+        if limit is not None and needed > limit:
+            found.append(exceeds("", f"packing.{key}", needed, limit, "structural", what=what))
+    return found

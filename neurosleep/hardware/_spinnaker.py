@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from neurosleep.errors import SettingsError
+from neurosleep.hardware._rounding import Rounding, round_values
 
 __all__ = ["largest_weight", "quantise_spinnaker", "ring_buffer_shift"]
 
@@ -20,9 +21,12 @@ def _scale(shift: int) -> float:
     return 2.0 ** (16 - (shift + 1))
 
 
-def quantise_spinnaker(weights: Tensor, shift: int) -> Tensor:
+def quantise_spinnaker(
+    weights: Tensor, shift: int, rounding: Rounding = "nearest_even", generator: torch.Generator | None = None
+) -> Tensor:
     """Weights as whole numbers, ``round(w 2^(16 - (shift + 1)))``, at most 32767 in size."""
-    return torch.round(weights.to(torch.float64) * _scale(shift)).clamp(-_WEIGHT_MAX, _WEIGHT_MAX)
+    whole = round_values(weights.to(torch.float64) * _scale(shift), rounding, generator)
+    return whole.clamp(-_WEIGHT_MAX, _WEIGHT_MAX)
 
 
 def largest_weight(shift: int) -> float:

@@ -63,8 +63,8 @@ def weight_grid(stated: Weights, weights: Tensor, exponent: int = 0) -> WeightGr
     With ``group_mode`` a group of one sign needs no bit for it: it has the whole numbers of ``bits`` bits on one side.
     """
     assert stated.bits is not None and stated.mantissa_step is not None
-    assert stated.mantissa_min is not None and stated.mantissa_max is not None
-    low, high, step = stated.mantissa_min, stated.mantissa_max, stated.mantissa_step
+    low, high, step = stated.signed_min, stated.signed_max, stated.mantissa_step
+    assert low is not None and high is not None
     if stated.sign_scheme == "group_mode":
         most = (1 << stated.bits) - 1
         if not (weights < 0).any():
