@@ -32,13 +32,13 @@ thresholds = [1.0, 1.0]
 "sleep.rule.inc" = { low = 0.001, high = 0.1, log = true }
 """
 
-# %% Twelve trials, each the mean of one tuning seed; the same as `neurosleep tune search.toml --trials 12 --seeds 1`.
+# %% Eight trials, each the mean of one tuning seed; the same as `neurosleep tune search.toml --trials 8 --seeds 1`.
 with tempfile.TemporaryDirectory() as folder:
     file = Path(folder, "search.toml")
     file.write_text(EXPERIMENT, encoding="utf-8")
     name, settings = load_settings(str(file), strategy="src")
     run = RunRequest(name, "default", "src", seed=0, settings=settings, data=None, out=folder)
-    request = TuneRequest(run, search_space(str(file), "src", settings), trials=12, seeds=1)
+    request = TuneRequest(run, search_space(str(file), "src", settings), trials=8, seeds=1)
     found = tune(request)
     journal = JournalFileBackend(str(request.folder / "journal.log"))
     trials = optuna.load_study(study_name="tune", storage=JournalStorage(journal)).trials
