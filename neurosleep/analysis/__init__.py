@@ -14,6 +14,7 @@ from neurosleep.analysis._rates import firing_rate, psth
 from neurosleep.analysis._replay import class_patterns, replay_similarity, replay_windows
 from neurosleep.analysis._representation import representation_change
 from neurosleep.analysis._savings import epochs_saved
+from neurosleep.analysis._selectivity import preferred_class, selective_groups
 from neurosleep.analysis._similarity import sleep_wake_similarity
 from neurosleep.analysis._solutions import solution_distance
 from neurosleep.analysis._sparse import sparseness, treves_rolls
@@ -53,10 +54,12 @@ __all__ = [
     "pairwise_correlation",
     "patch_drive",
     "patch_weights",
+    "preferred_class",
     "psth",
     "replay_similarity",
     "replay_windows",
     "representation_change",
+    "selective_groups",
     "settling",
     "sleep_wake_similarity",
     "solution_distance",

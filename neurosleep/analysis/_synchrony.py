@@ -93,8 +93,11 @@ def _contrast(trains: SpikeTrains, neurons: np.ndarray, width: float, margin: fl
     start, stop, step = trains.start - margin, trains.stop + margin, width / 2
     edges = np.arange(start, stop + step, step)
     halves = len(edges) - 1
+    # Edges lie at even distances; where rounding puts a spike beside its half, the edges themselves decide.
+    number = np.clip(((trains.times - start) / step).astype(np.int64), 0, halves - 1)
+    number -= trains.times < edges[number]
     # The last edge belongs to the last half, as in a histogram.
-    number = np.minimum(np.searchsorted(edges, trains.times, side="right") - 1, halves - 1)
+    number += (trains.times >= edges[number + 1]) & (number < halves - 1)
     spikes = np.bincount(number, minlength=halves)
     keys = neurons * halves + number
     keys = keys[np.concatenate([[True], np.diff(keys) != 0])]

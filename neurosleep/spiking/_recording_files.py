@@ -13,14 +13,14 @@ from urllib.parse import quote, unquote
 import numpy as np
 from numpy.typing import NDArray
 
-from neurosleep.errors import DataError
+from neurosleep.errors import DataError, RunFolderError
 from neurosleep.functional import SpikeEvents
 from neurosleep.spiking._samples import States, WeightSamples
 from neurosleep.spiking._store import read_array
 from neurosleep.spiking._table_files import checked_name, write_arrays, write_whole
 from neurosleep.spiking.recording import Recording
 
-__all__ = ["array_file", "read_recording", "write_note", "write_npz", "write_spikes_csv"]
+__all__ = ["array_file", "check_free", "read_recording", "write_note", "write_npz", "write_spikes_csv"]
 
 _NOTE = "recording.npz"
 
@@ -69,6 +69,16 @@ def _large(recording: Recording) -> dict[tuple[str, str], NDArray[Any]]:
     for name, weight in recording.weights.items():
         found[name, "weights"], found["weights", "steps"] = weight.values, weight.steps
     return found
+
+
+def check_free(folder: Path) -> None:
+    """Refuse a folder that holds a recording already."""
+    if (folder / _NOTE).exists():
+        raise RunFolderError(
+            f"The folder {str(folder)!r} holds a recording already.",
+            found=_NOTE,
+            hint="record into another folder, or remove it",
+        )
 
 
 def write_note(folder: Path, recording: Recording) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from typing import Literal, get_args
 
@@ -201,7 +200,7 @@ def _run(
         recorder.run(session, source.chunk(start, min(start + _CHUNK, steps)))
     read = [p.name for p in network.layers if p.kind == "li"]
     membranes = session.membranes() if read else {}
-    return dataclasses.replace(recorder.recording(), potentials={name: membranes[name].numpy() for name in read})
+    return recorder.recording({name: membranes[name].numpy() for name in read})
 
 
 def _batch(recordings: list[Recording]) -> Recording:

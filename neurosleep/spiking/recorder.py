@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from neurosleep.errors import SettingsError, unknown_name
 from neurosleep.functional import SpikeEvents
 from neurosleep.spiking._chosen import check_neurons
-from neurosleep.spiking._recording_files import array_file, write_note
+from neurosleep.spiking._recording_files import array_file, check_free, write_note
 from neurosleep.spiking._store import Store
 from neurosleep.spiking._watched import WatchedPotentials, WatchedWeights
 from neurosleep.spiking.engines import Session
@@ -83,6 +83,8 @@ class Recorder:
             self._watched = [WatchedPotentials(potentials, record, network), WatchedWeights(record, network)]
         # Files are made last: what is refused leaves none behind.
         folder = None if record.folder is None else Path(record.folder)
+        if folder is not None:
+            check_free(folder)
         self._indices: dict[str, Store] = {}
         self._offsets: dict[str, Store] = {}
         self._totals = dict.fromkeys(self._kept, 0)
@@ -184,8 +186,11 @@ class Recorder:
         self._offsets[name].append(offsets[1:] + self._totals[name])
         self._totals[name] += len(indices)
 
-    def recording(self) -> Recording:
-        """Everything collected so far; a folder that is recorded into then says so too."""
+    def recording(self, potentials: Mapping[str, NDArray[np.floating]] | None = None) -> Recording:
+        """Everything collected so far; a folder that is recorded into then says so too.
+
+        ``potentials`` are those after the last step, of populations that are read and not counted.
+        """
         groups = {
             name: dict(
                 zip(self._groups[name], np.array(found, dtype=np.int64).reshape(-1, len(members)).T, strict=True)
@@ -197,6 +202,7 @@ class Recorder:
             dt=self._dt,
             counts={name: counts.copy() for name, counts in self._counts.items()},
             window=self._record.rates_every,
+            potentials=dict(potentials or {}),
             windows={name: np.array(values, dtype=np.int64) for name, values in self._windows.items()},
             spikes={
                 name: SpikeEvents(self._sizes[name], self._offsets[name].array(), self._indices[name].array())

@@ -1,10 +1,14 @@
 from __future__ import annotations
 
 import math
+import re
+import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from neurosleep import analysis
 from neurosleep.analysis import (
     cv,
     fano_factor,
@@ -69,10 +73,25 @@ def test_batches_are_refused():
         firing_statistics(Recording(5, 0.001, {"a": np.zeros(3, np.int64)}), max_neurons=1)
 
 
+PATTERNS = {c: np.random.default_rng(c).random(1200) for c in range(10)}
+EVERY = {
+    "firing_statistics": firing_statistics,
+    "neuron_statistics": lambda r: analysis.neuron_statistics(r, "a"),
+    "isi": lambda r: analysis.isi(r, "a"),
+    "pairwise_correlation": lambda r: analysis.pairwise_correlation(r, "a"),
+    "psth": lambda r: analysis.psth(r, "a", events=np.arange(1, 120, 0.5), before=0.1, after=0.3),
+    "replay_similarity": lambda r: analysis.replay_similarity(r, PATTERNS, "a"),
+    "spike_contrast": lambda r: analysis.spike_contrast(r, "a"),
+}
+
+
 @pytest.mark.full
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="reads the peak from /proc")
 def test_ten_million_spikes():
-    """Seconds are printed; nothing dense of 125,000 steps times 1200 neurons is ever made."""
-    import time
+    """Seconds are printed, memory is bounded: nothing dense of 125,000 steps times 1200 neurons is ever made."""
+
+    def resident(key):
+        return 1024 * int(re.search(rf"^{key}:\s*(\d+) kB", Path("/proc/self/status").read_text(), re.MULTILINE)[1])
 
     rng = np.random.default_rng(0)
     steps, n, per_step = 125_000, 1200, 80
@@ -80,7 +99,14 @@ def test_ten_million_spikes():
     events = SpikeEvents(n, np.arange(steps + 1, dtype=np.int64) * per_step, neurons.ravel())
     assert events.count == 10_000_000
     recording = Recording(steps, 0.001, {"a": events.counts()}, spikes={"a": events})
-    begin = time.perf_counter()
-    table = firing_statistics(recording)
-    print(f"firing_statistics: {time.perf_counter() - begin:.1f} s")
+    found = {}
+    for name, statistic in EVERY.items():
+        Path("/proc/self/clear_refs").write_text("5")
+        before, begin = resident("VmRSS"), time.perf_counter()
+        found[name] = statistic(recording)
+        grown = resident("VmHWM") - before
+        print(f"{name}: {time.perf_counter() - begin:.1f} s, {grown / 2**20:.0f} MiB")
+        assert grown < 2**30, name
+    table = found["firing_statistics"]
     assert table["spikes"][0] == 10_000_000 and abs(table["cv"][0] - 1) < 0.1
+    assert 0 < found["spike_contrast"] < 1 and len(found["neuron_statistics"]) == n

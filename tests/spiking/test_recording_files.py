@@ -18,7 +18,7 @@ import torch
 from neurosleep.errors import DataError, MissingExtraError, RunFolderError, SettingsError
 from neurosleep.functional import MeanDrive, SpikeEvents, SRCRule
 from neurosleep.replay import sleep
-from neurosleep.spiking import Population, Projection, Record, Recording, SpikingNetwork
+from neurosleep.spiking import Population, Projection, Record, Recording, SpikingNetwork, simulate
 
 RECORD = {
     "spikes": {"input": "all", "hid/den:1": [4, 1]},
@@ -103,11 +103,25 @@ def test_an_empty_recording_comes_back_too(tmp_path):
     assert_equal(one, Recording.open(one.to_npz(tmp_path / "b.npz")))
 
 
+def test_potentials_that_are_read_are_in_the_folder_too(tmp_path):
+    net = SpikingNetwork(
+        (Population("input", "input", (3,)), Population("read", "li", (2,), decay=0.5)),
+        (Projection("input", "read", weight=torch.ones(2, 3)),),
+    )
+    found = simulate(net, torch.ones(5, 3, dtype=torch.bool), record=Record(spikes="all", folder=tmp_path))
+    assert found.potentials["read"].tolist() == [5.8125, 5.8125]
+    assert_equal(found, Recording.open(tmp_path))
+
+
 def test_a_folder_that_holds_a_recording_is_left_alone(tmp_path):
     first = night(spikes="all", folder=tmp_path)
     with pytest.raises(RunFolderError, match="holds a recording already"):
         night(spikes="all", folder=tmp_path)
     assert_equal(first, Recording.open(tmp_path))
+    counted = night(folder=tmp_path / "counts")
+    with pytest.raises(RunFolderError, match="holds a recording already"):
+        night(steps=3, folder=tmp_path / "counts")
+    assert_equal(counted, Recording.open(tmp_path / "counts"))
     (tmp_path / "file").write_text("")
     with pytest.raises(RunFolderError, match="cannot be written"):
         night(spikes="all", folder=tmp_path / "file" / "night")
