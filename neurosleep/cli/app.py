@@ -308,12 +308,25 @@ def tune(
 
 
 @app.command()
-def report(folder: Annotated[Path, typer.Argument(help="Folder of runs.")], as_json: Json = False) -> None:
+def report(
+    folder: Annotated[Path, typer.Argument(help="Folder of runs.")],
+    animate: Annotated[
+        bool, typer.Option("--animate", help="Also a GIF of a recorded night of each strategy (figures/night.gif).")
+    ] = False,
+    as_json: Json = False,
+) -> None:
     """Write one self-contained HTML file about the runs in a folder."""
     with _user_errors(as_json):
-        from neurosleep.experiments import write_report
+        from neurosleep.experiments import write_animations, write_report
 
-        _emit({"html": str(write_report(folder))}, as_json, lambda result: print(result["html"]))
+        found = {"animations": [str(path) for path in write_animations(folder)]} if animate else {}
+
+        def show(result: dict[str, Any]) -> None:
+            print(result["html"])
+            if animate and not result["animations"]:
+                print("No night was recorded: neurosleep run --set record=all keeps its spikes.", file=sys.stderr)
+
+        _emit({"html": str(write_report(folder)), **found}, as_json, show)
 
 
 @app.command("list")

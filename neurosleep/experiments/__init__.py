@@ -2,7 +2,7 @@
 
 from neurosleep.continual import STRATEGIES
 from neurosleep.experiments._cite import cite
-from neurosleep.experiments._report import write_report, write_run_figures
+from neurosleep.experiments._report import write_animations, write_report, write_run_figures
 from neurosleep.experiments._run import RunRequest, run_experiment, run_one, summarise
 from neurosleep.experiments._space import search_space
 from neurosleep.experiments._tune import TuneRequest, tune
@@ -39,6 +39,7 @@ __all__ = [
     "variant_name",
     "variant_names",
     "with_tuned",
+    "write_animations",
     "write_report",
     "write_run_figures",
     "write_whole",

@@ -25,10 +25,12 @@ from neurosleep.experiments.run_folder import write_whole
 from neurosleep.networks import MLP, EquilibriumNetwork
 from neurosleep.spiking import Recording
 
-__all__ = ["write_analysis", "write_settling"]
+__all__ = ["write_analysis", "write_preferred_task", "write_settling"]
 
 # Test images that settle for the tables of an equilibrium network.
 _SETTLING_IMAGES = 500
+# Test images of each task that say which neurons it excites.
+_PREFERENCE_IMAGES = 200
 
 
 def write_analysis(
@@ -75,6 +77,33 @@ def write_settling(
     return _write(folder, tables)
 
 
+def write_preferred_task(folder: Path, network: MLP, tasks: Sequence[Task]) -> Path:
+    """Write ``analysis/preferred_task.csv``: the task (from 1) whose images excite each neuron most, 0 where none does.
+
+    Of the neurons of every layer after the input, in the network as it is; some of the test images are enough.
+    """
+    means: list[list[np.ndarray]] = []
+    training = network.training
+    network.eval()
+    with torch.no_grad():
+        for task in tasks:
+            images = task.test_images[:_PREFERENCE_IMAGES]
+            x = torch.from_numpy(to_float(images.reshape(len(images), -1)))
+            means.append([torch.relu(layer).mean(dim=0).numpy() for layer in network.activities(x)])
+    network.train(training)
+    rows = []
+    layers = len(network.weights)
+    for k in range(layers):
+        activity = np.stack([of_task[k] for of_task in means])
+        best = np.where(activity.max(axis=0) > 0, activity.argmax(axis=0) + 1, 0)
+        name = "output" if k == layers - 1 else f"hidden{k + 1}"
+        rows += [{"population": name, "neuron": neuron, "task": int(task)} for neuron, task in enumerate(best)]
+    path = folder / "analysis" / "preferred_task.csv"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Table.from_rows(rows).to_csv(path)
+    return path
+
+
 def _write(folder: Path, tables: dict[str, Table]) -> list[Path]:
     written = []
     for name, table in tables.items():
@@ -83,12 +112,22 @@ def _write(folder: Path, tables: dict[str, Table]) -> list[Path]:
         table.to_csv(path)
         written.append(path)
         for label, draw in _drawings(name, table):
-            figure = plot.figure(7.0, 4.2)
+            figure = plot.figure(5.6, 3.6)
             draw(figure.subplots())
             path = folder / "figures" / f"{label}.png"
-            write_whole(path, plot.to_png_bytes(figure, dpi=110))
-            written.append(path)
+            write_whole(path, plot.to_png_bytes(figure, dpi=120))
+            # Beside the figure the rows that it shows.
+            _rows_of(label, name, table).to_csv(path.with_suffix(".csv"))
+            written += [path, path.with_suffix(".csv")]
     return written
+
+
+def _rows_of(label: str, name: str, table: Table) -> Table:
+    """The rows of a table that a figure shows: those of the layer or the task that its name ends with, or all."""
+    rows = table.rows()
+    part = label.removeprefix("correlation_change").removeprefix(name).strip("_")
+    own = [row for row in rows if part in (row.get("layer"), f"task{row.get('task')}")] if part else rows
+    return Table.from_rows(own or rows)
 
 
 def _drawings(name: str, table: Table) -> list[tuple[str, Callable[[Any], None]]]:

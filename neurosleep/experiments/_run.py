@@ -38,7 +38,7 @@ from neurosleep.continual import (
 )
 from neurosleep.data import RunningMean, Task
 from neurosleep.errors import RunFolderError, SettingsError, shorten_warnings, unknown_name
-from neurosleep.experiments._analysis import write_analysis, write_settling
+from neurosleep.experiments._analysis import write_analysis, write_preferred_task, write_settling
 from neurosleep.experiments._commit import own_commit
 from neurosleep.experiments._deployment import deploy, deployment_settings, deployment_table
 from neurosleep.experiments._kinds import CAN_SLEEP, kinds_of, make_network
@@ -55,6 +55,9 @@ from neurosleep.spiking import Population, Projection, Record, SpikingNetwork, e
 __all__ = ["RunRequest", "run_experiment", "run_one", "summarise"]
 
 Report = Callable[[str], None]
+
+# Length in seconds of a step of every experiment.
+_DT = 0.001
 
 
 @dataclass(frozen=True)
@@ -111,12 +114,20 @@ def _environment(request: RunRequest) -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "commit": own_commit(),
         "command": command,
-        "dt": 0.001,
+        "dt": _DT,
     }
 
 
 def _tasks(request: RunRequest) -> list[Task]:
     return tasks_of(request.settings, request.data, request.seed)
+
+
+def _record(settings: dict[str, Any]) -> Record:
+    """What a night keeps: where single spikes are wanted, also what becomes of the weights, at some twenty moments."""
+    if settings["record"] != "all":
+        return Record(spikes=settings["record"])
+    every = min(max(settings["sleep"]["steps"] // 20, 1), Record.rates_every)
+    return Record(spikes="all", weights="statistics", weights_every=every)
 
 
 def _strategy(request: RunRequest, report: Report = lambda text: None) -> Strategy:
@@ -128,7 +139,7 @@ def _strategy(request: RunRequest, report: Report = lambda text: None) -> Strate
                 SRC(
                     sleep_settings(settings),
                     engine=settings["engine"],
-                    record=Record(spikes=settings["record"]),
+                    record=_record(settings),
                     progress=lambda done, steps: report(f"asleep, step {done} of {steps}"),
                 )
             )
@@ -326,6 +337,10 @@ def run_one(request: RunRequest, report: Report = lambda text: None) -> dict[str
                     "window": recording.window,
                     "windows": {name: counts.tolist() for name, counts in recording.windows.items()},
                     "sizes": {name: len(counts) for name, counts in recording.counts.items()},
+                    "weights": {
+                        name: {"steps": samples.steps.tolist(), "values": samples.values.tolist()}
+                        for name, samples in recording.weights.items()
+                    },
                 }
                 if recording.spikes:
                     arrays: dict[str, Any] = {"dt": np.float64(recording.dt)}
@@ -333,6 +348,8 @@ def run_one(request: RunRequest, report: Report = lambda text: None) -> dict[str
                         arrays |= {f"{name}:offsets": events.offsets, f"{name}:indices": events.indices}
                         arrays[f"{name}:n"] = np.int64(events.n)
                     folder.write_spikes(task, arrays)
+                    if isinstance(network, MLP):
+                        write_preferred_task(folder.path, network, tests[: task + 1])
             mean = {f"mean.{k}": torch.from_numpy(np.array(v)) for k, v in learner.mean.state_dict().items()}
             kept = {f"strategy.{k}": v for k, v in strategy.state_dict().items()}
             folder.save_bundle(tensors_of(trained(network), velocity) | mean | kept, progress, config)
@@ -351,6 +368,7 @@ def run_one(request: RunRequest, report: Report = lambda text: None) -> dict[str
         folder.write_accuracy(progress)
         if progress.nights:
             folder.write_firing(progress)
+            folder.write_weights(progress, dt=_DT)
         metrics = _metrics(request, strategy, progress, tests)
         deployment = deployment_settings(settings)
         if deployment is not None and progress.status == "done":

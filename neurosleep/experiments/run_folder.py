@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import fcntl
 import json
+import math
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -21,6 +22,9 @@ from neurosleep.continual import Progress
 from neurosleep.errors import RunFolderError
 
 __all__ = ["RunFolder", "write_whole"]
+
+# What WeightSamples hold of a whole weight matrix, in this order.
+_STATISTICS = ("mean", "sd", "smallest", "largest", "change")
 
 
 def write_whole(path: Path, content: bytes | str) -> None:
@@ -148,6 +152,18 @@ class RunFolder:
                     length = min(night["window"], night["steps"] - start)
                     rows.append(f"{night['task'] + 1},{name},{night['sizes'][name]},{start},{length},{spikes}")
         write_whole(self.path / "firing.csv", "\n".join(rows) + "\n")
+
+    def write_weights(self, progress: Progress, dt: float) -> None:
+        """weights.csv: statistics of the weights of each projection through the sleeps, if they were recorded."""
+        rows = ["after_task,projection,time_s," + ",".join(_STATISTICS)]
+        for night in progress.nights:
+            for name, samples in night.get("weights", {}).items():
+                for step, values in zip(samples["steps"], samples["values"], strict=True):
+                    # A night that diverged may have left the finite numbers; those are not JSON, and here empty.
+                    known = ["" if value is None or not math.isfinite(value) else repr(value) for value in values]
+                    rows.append(f"{night['task'] + 1},{name},{round(step * dt, 9)}," + ",".join(known))
+        if len(rows) > 1:
+            write_whole(self.path / "weights.csv", "\n".join(rows) + "\n")
 
     def write_spikes(self, task: int, arrays: Mapping[str, Any]) -> None:
         """spikes/task<k>.npz: the recorded spikes of one sleep as sparse events; ``Recording.open`` reads them."""

@@ -5,6 +5,7 @@ function with the name of an analysis draws the table of that analysis, or the r
 """
 
 from neurosleep.plot._accuracy_matrix import accuracy_matrix
+from neurosleep.plot._animation import animate_night, night_rows
 from neurosleep.plot._before_after import input_drive, sparseness, stable_rank
 from neurosleep.plot._by_class import representation_change, sleep_wake_similarity, task_specific_firing
 from neurosleep.plot._chips import chip_accuracy, chip_cores
@@ -12,10 +13,14 @@ from neurosleep.plot._comparison import comparison, progress
 from neurosleep.plot._conversion import conversion
 from neurosleep.plot._correlations import class_correlation, correlation_change
 from neurosleep.plot._curves import accuracy, rates
+from neurosleep.plot._energy import energy
 from neurosleep.plot._equilibrium import activation_spread, settling, stability, state_trajectories
+from neurosleep.plot._intervals import interval_counts, intervals
+from neurosleep.plot._mosaic import chosen_units, image_shape, receptive_fields, sleep_images, window_rates
 from neurosleep.plot._patch_task import patch_drive, patch_weights
 from neurosleep.plot._raster import raster
 from neurosleep.plot._saved_epochs import epochs_saved
+from neurosleep.plot._stdp_window import stdp_window, stdp_window_rows
 from neurosleep.plot._style import (
     PALETTE,
     figure,
@@ -26,6 +31,7 @@ from neurosleep.plot._style import (
     to_svg_bytes,
 )
 from neurosleep.plot._sweep import sweep
+from neurosleep.plot._weight_change import weight_change
 from neurosleep.plot._weight_counts import weight_histogram
 from neurosleep.plot._weight_space import solution_distance, weight_trajectory
 
@@ -34,35 +40,48 @@ __all__ = [
     "accuracy",
     "accuracy_matrix",
     "activation_spread",
+    "animate_night",
     "chip_accuracy",
     "chip_cores",
+    "chosen_units",
     "class_correlation",
     "comparison",
     "conversion",
     "correlation_change",
+    "energy",
     "epochs_saved",
     "figure",
+    "image_shape",
     "input_drive",
+    "interval_counts",
+    "intervals",
+    "night_rows",
     "patch_drive",
     "patch_weights",
     "progress",
     "raster",
     "rates",
+    "receptive_fields",
     "representation_change",
     "save",
     "settling",
+    "sleep_images",
     "sleep_wake_similarity",
     "solution_distance",
     "sparseness",
     "stability",
     "stable_rank",
     "state_trajectories",
+    "stdp_window",
+    "stdp_window_rows",
     "strategy_colours",
     "sweep",
     "task_colours",
     "task_specific_firing",
     "to_png_bytes",
     "to_svg_bytes",
+    "weight_change",
     "weight_histogram",
     "weight_trajectory",
+    "window_rates",
 ]

@@ -46,6 +46,11 @@ def accuracy(rows: Sequence[Row], *, chance: float | None = None, ax: Axes | Non
     table = np.array([[values.get((*phase, task), math.nan) for task in tasks] for phase in phases])
     at = np.arange(len(phases))
     for k, colour in enumerate(task_colours(len(tasks))):
+        if len(phases) == 1:
+            # One moment makes no line: bars, side by side.
+            width = 0.8 / len(tasks)
+            ax.bar((k + 0.5) * width - 0.4, table[0, k], width=0.9 * width, color=colour, label=f"task {tasks[k]}")
+            continue
         marker = MARKERS[k % len(MARKERS)]
         ax.plot(at, table[:, k], color=colour, marker=marker, markersize=5, linewidth=1.4, label=f"task {tasks[k]}")
     if not phases:
@@ -55,7 +60,10 @@ def accuracy(rows: Sequence[Row], *, chance: float | None = None, ax: Axes | Non
         known = (~np.isnan(table)).sum(axis=1)
         mean = np.where(known > 0, np.nansum(table, axis=1) / np.maximum(known, 1), math.nan)
         label = "mean of all tasks" if complete else "mean of tasks measured"
-        ax.plot(at, mean, color="black", marker=".", linewidth=2.4, label=label)
+        if len(phases) > 1:
+            ax.plot(at, mean, color="black", marker=".", linewidth=2.4, label=label)
+        elif known[0]:
+            ax.axhline(mean[0], color="black", linestyle="--", linewidth=1.6, label=label)
     for x, (_, asleep) in enumerate(phases):
         if asleep:
             ax.axvspan(x - 0.5, x + 0.5, color="#eceff4", zorder=0, linewidth=0)

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.colors import to_hex
+from numpy.typing import ArrayLike
 
+from neurosleep.errors import SettingsError
 from neurosleep.functional import SpikeEvents, numpy_generator
-from neurosleep.plot._style import GREY, PALETTE, axes, plain, positive, say
+from neurosleep.plot._style import GREY, PALETTE, axes, plain, positive, say, task_colours
+from neurosleep.plot._tables import legend_above
 
 __all__ = ["raster"]
 
@@ -17,6 +22,8 @@ def raster(
     spikes: Mapping[str, SpikeEvents] | SpikeEvents,
     *,
     dt: float = 0.001,
+    tasks: Mapping[str, ArrayLike] | None = None,
+    selectivity: Mapping[str, ArrayLike] | None = None,
     max_neurons: int = 500,
     max_dots: int = 100_000,
     ax: Axes | None = None,
@@ -29,6 +36,12 @@ def raster(
         The events of one population, or of several by name; the first is drawn at the bottom.
     dt:
         Length of a step in seconds.
+    tasks:
+        By population, the task (from 1) of each neuron, 0 for none; a population may be left out. Dots then have the
+        colours of the tasks in all other figures.
+    selectivity:
+        By population, a number from 0 to 1 for each neuron, such as how much it prefers one class; NaN for unknown.
+        Dots then have the colours of a scale.
     max_neurons:
         Neurons shown of one population; of a larger one, that many at even distances. Its label says so.
     max_dots:
@@ -39,7 +52,8 @@ def raster(
     Raises
     ------
     SettingsError
-        If ``dt``, ``max_neurons`` or ``max_dots`` is not positive.
+        If ``dt``, ``max_neurons`` or ``max_dots`` is not positive, both ``tasks`` and ``selectivity`` are given, or one
+        of them does not fit its population.
     """
     positive(dt, "step length dt")
     positive(max_neurons, "number of neurons to show")
@@ -49,7 +63,8 @@ def raster(
 
     steps = max((events.steps for events in populations.values()), default=0)
     spike_count = sum(events.count for events in populations.values())
-    drawn: list[tuple[np.ndarray, np.ndarray]] = []
+    drawn: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
+    paint = _paint(populations, tasks, selectivity)
     ticks: list[float] = []
     labels: list[str] = []
     base = 0.0
@@ -61,11 +76,12 @@ def raster(
             chosen = np.linspace(0, events.n - 1, int(max_neurons)).round().astype(np.int64)
         row_of = np.full(events.n, -1, dtype=np.int64)
         row_of[chosen] = np.arange(len(chosen))
-        rows = row_of[events.indices[events.offsets[0] : events.offsets[-1]]]
+        neurons = events.indices[events.offsets[0] : events.offsets[-1]]
+        rows = row_of[neurons]
         shown = rows >= 0
         # A small population beside large ones is stretched, so that its neurons can be told apart.
         apart = max(1.0, 0.08 * total / max(len(chosen), 1))
-        drawn.append((events.times[shown], base + apart * rows[shown]))
+        drawn.append((events.times[shown], base + apart * rows[shown], neurons[shown]))
         ticks.append(base + apart * (len(chosen) - 1) / 2)
         size = f"{len(chosen)} of {events.n}" if len(chosen) < events.n else str(events.n)
         labels.append(plain(f"{name}\n({size})"))
@@ -73,27 +89,34 @@ def raster(
             ax.axhline(base - (gap + 1) / 2, color="#d0d0d0", linewidth=0.8)
         base += apart * (len(chosen) - 1) + 1 + gap
 
-    dots = sum(len(times) for times, _ in drawn)
+    dots = sum(len(times) for times, _, _ in drawn)
     time_label = "time (s)"
     if dots > max_dots:
         keep = np.zeros(dots, dtype=bool)
         keep[numpy_generator(0, "raster").choice(dots, size=int(max_dots), replace=False)] = True
-        parts = np.split(keep, np.cumsum([len(times) for times, _ in drawn])[:-1])
-        drawn = [(times[part], rows[part]) for (times, rows), part in zip(drawn, parts, strict=True)]
+        parts = np.split(keep, np.cumsum([len(times) for times, _, _ in drawn])[:-1])
+        drawn = [tuple(values[part] for values in found) for found, part in zip(drawn, parts, strict=True)]
         time_label += f", {int(max_dots):,} of {dots:,} spikes shown"
     # Few spikes get dots that can be seen, many get dots that do not run together.
     largest = 5.0 if dots <= 500 else 2.0
-    for k, (times, rows) in enumerate(drawn):
-        ax.plot(
-            times * dt,
-            rows,
-            linestyle="none",
-            marker="o",
-            markersize=float(np.clip(60 / np.sqrt(max(len(times), 1)), 0.7, largest)),
-            markeredgewidth=0,
-            color=PALETTE[k % len(PALETTE)],
-            rasterized=True,
-        )
+    for name, (times, rows, neurons) in zip(populations, drawn, strict=True):
+        codes, colours = paint[name]
+        codes = codes[neurons]
+        dot = float(np.clip(60 / np.sqrt(max(len(times), 1)), 0.7, largest))
+        for code, colour in enumerate(colours):
+            own = codes == code
+            if own.any() or len(colours) == 1:
+                ax.plot(
+                    times[own] * dt,
+                    rows[own],
+                    linestyle="none",
+                    marker="o",
+                    markersize=dot,
+                    markeredgewidth=0,
+                    color=colour,
+                    rasterized=True,
+                )
+    _explain(ax, tasks, selectivity)
 
     if not populations or steps == 0:
         say(ax, "nothing was recorded")
@@ -111,3 +134,69 @@ def raster(
     ax.set_xlabel(time_label)
     ax.set_ylabel("neuron")
     return ax
+
+
+_UNKNOWN = "#b8b8b8"
+_SHADES = 16
+_Paint = tuple[np.ndarray, list[str]]
+
+
+def _paint(
+    populations: Mapping[str, SpikeEvents],
+    tasks: Mapping[str, ArrayLike] | None,
+    selectivity: Mapping[str, ArrayLike] | None,
+) -> dict[str, _Paint]:
+    """For every population, colours and which of them each neuron has."""
+    if tasks is not None and selectivity is not None:
+        raise SettingsError("A raster cannot have the colours of tasks and of selectivity.", expected="one of them")
+    given = tasks if tasks is not None else selectivity
+    found = {}
+    for k, (name, events) in enumerate(populations.items()):
+        if given is None:
+            found[name] = np.zeros(events.n, dtype=np.int64), [PALETTE[k % len(PALETTE)]]
+            continue
+        values = np.asarray(given.get(name, np.full(events.n, 0.0 if tasks is not None else np.nan)), dtype=float)
+        if values.shape != (events.n,):
+            what = "tasks" if tasks is not None else "selectivity"
+            raise SettingsError(
+                f"The {what} of {name!r} have the shape {values.shape}.", expected=f"one for each of {events.n} neurons"
+            )
+        found[name] = _task_paint(values, _last_task(tasks)) if tasks is not None else _shades(values)
+    return found
+
+
+def _last_task(tasks: Mapping[str, ArrayLike]) -> int:
+    return max((int(np.max(values)) for values in map(np.asarray, tasks.values()) if values.size), default=0)
+
+
+def _task_paint(values: np.ndarray, last: int) -> _Paint:
+    if not np.array_equal(values, values.round()) or (values < 0).any():
+        raise SettingsError("A task is no whole number.", expected="tasks from 1, and 0 for none")
+    return values.astype(np.int64), [_UNKNOWN, *task_colours(last)]
+
+
+def _shades(values: np.ndarray) -> _Paint:
+    known = values[~np.isnan(values)]
+    if ((known < 0) | (known > 1)).any():
+        raise SettingsError(
+            "A selectivity is not from 0 to 1.", found=f"{known.min():g} to {known.max():g}", expected="0 to 1, or NaN"
+        )
+    scale = matplotlib.colormaps["viridis"]
+    # A few shades, each of which is drawn at once.
+    codes = np.where(np.isnan(values), 0, 1 + np.minimum(np.nan_to_num(values) * _SHADES, _SHADES - 1))
+    return codes.astype(np.int64), [_UNKNOWN, *(to_hex(scale(k / (_SHADES - 1))) for k in range(_SHADES))]
+
+
+def _explain(ax: Axes, tasks: Mapping[str, ArrayLike] | None, selectivity: Mapping[str, ArrayLike] | None) -> None:
+    """A legend of the tasks, or the scale of selectivity."""
+    if selectivity is not None:
+        shades = matplotlib.cm.ScalarMappable(matplotlib.colors.Normalize(0, 1), "viridis")
+        ax.figure.colorbar(shades, ax=ax, label="selectivity (0 to 1)", shrink=0.8)
+    elif tasks is not None:
+        last = _last_task(tasks)
+        colours = task_colours(last)
+        # Of very many tasks only some are named.
+        for task in range(1, last + 1, -(-last // 12) or 1):
+            ax.plot([], [], linestyle="none", marker="o", markersize=5, color=colours[task - 1], label=f"task {task}")
+        ax.plot([], [], linestyle="none", marker="o", markersize=5, color=_UNKNOWN, label="no task")
+        legend_above(ax, 4)

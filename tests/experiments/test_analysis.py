@@ -33,6 +33,10 @@ def test_analyses_of_digits(tmp_path: Path) -> None:
     assert all(tables.values())
     for name in ("sparseness", "input_drive", "class_correlation_hidden1", "weight_histogram_output"):
         assert (folder / "figures" / f"{name}.png").stat().st_size > 2000
+        # The data of a figure lie beside it: the rows of its own layer.
+        rows = _rows(folder / "figures" / f"{name}.csv")
+        of_one = {name.rsplit("_", 1)[1]} if name.endswith(("hidden1", "output")) else set()
+        assert {row["layer"] for row in rows} == (of_one or {row["layer"] for row in tables[name]})
     moved = [
         float(row["after"]) - float(row["before"]) for row in tables["class_correlation"] if row["layer"] == "hidden1"
     ]
@@ -44,6 +48,10 @@ def test_analyses_of_patches(tmp_path: Path, overlap: int) -> None:
     folder = _run(tmp_path, "src2022/patches", "--variant", f"overlap-{overlap:02d}", "--set", "sleep.steps=500")
     assert _rows(folder / "analysis" / "patch_drive.csv")
     assert (folder / "figures" / "patch_weights_task1.png").stat().st_size > 2000
+    assert {row["task"] for row in _rows(folder / "figures" / "patch_weights_task1.csv")} == {"1"}
+    assert {path.stem for path in (folder / "figures").glob("*.png")} == {
+        path.stem for path in (folder / "figures").glob("*.csv")
+    }
 
 
 @pytest.mark.parametrize("strategy", ["src", "sequential"])

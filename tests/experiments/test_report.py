@@ -17,11 +17,12 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 from matplotlib.image import imread
+from safetensors.numpy import save_file
 
 from neurosleep import plot
 from neurosleep.errors import RunFolderError
 from neurosleep.experiments import apply_changes, load_settings
-from neurosleep.experiments._report import _page, _zoom, write_report, write_run_figures
+from neurosleep.experiments._report import _page, _zoom, write_animations, write_report, write_run_figures
 from neurosleep.experiments._report._figures import FIGURES
 from neurosleep.experiments._report._numbers import DASH
 from neurosleep.experiments.settings import dump_toml
@@ -158,6 +159,12 @@ def words_only(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_page, "IMAGE_BYTES", 0)
 
 
+@pytest.fixture
+def few_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the figures of a run, the raster alone."""
+    monkeypatch.setattr(_page, "FIGURES", FIGURES[2:3])
+
+
 def many(make_run: MakeRun) -> None:
     for seed, (slept, without) in enumerate([(0.43, 0.19), (0.471, 0.192), (0.512, 0.191)]):
         make_run("src", seed, slept)
@@ -193,8 +200,8 @@ def test_the_page_needs_nothing_else_and_can_be_read_by_all(tmp_path: Path, make
     assert page.all("html") == [{"lang": "en"}] and len(page.all("h1")) == 1
     assert page.all("th") and all(cell.get("scope") in ("row", "col") for cell in page.all("th"))
     assert len(page.images()) == len(page.all("img")) and path.stat().st_size < 5_000_000
-    # Two that compare, four figures of the first seed of each strategy, one of each other run.
-    assert len(page.images()) == 2 + 2 * 4 + 4 * 1
+    # Two that compare, six figures of the first seed of each strategy, one of each other run.
+    assert len(page.images()) == 2 + 2 * 6 + 4 * 1
     assert list(path.parent.glob(".*")) == []
 
 
@@ -204,7 +211,7 @@ def test_a_run_is_told_in_full(tmp_path: Path, make_run: MakeRun) -> None:
     assert page.source == Page(write_report(run)).source
     # It has a column of its own.
     assert "accuracy_all" not in page.text
-    assert len(page.images()) == 6
+    assert len(page.images()) == 8
     for words in (
         "neurosleep run src2022/mnist --strategy src --seed 0",
         'name = "mnist" # <b>not bold</b>',
@@ -356,6 +363,7 @@ def test_the_raster_carries_its_spikes(tmp_path: Path, make_run: MakeRun) -> Non
     assert numbers("hidden", "counts") == [0] * 100 and numbers("hidden", "neurons") == []
 
 
+@pytest.mark.usefixtures("few_figures")
 def test_of_a_long_night_the_page_carries_the_beginning(
     tmp_path: Path, make_run: MakeRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -383,6 +391,7 @@ def test_of_a_long_night_the_page_carries_the_beginning(
     )
 
 
+@pytest.mark.usefixtures("few_figures")
 def test_the_verdict_says_what_the_sleep_did_and_how_far_it_goes(tmp_path: Path, make_run: MakeRun) -> None:
     for seed in (0, 1):
         results = {"accuracy_all": 0.5, "accuracy_all_before_last_sleep": 0.3}
@@ -392,7 +401,7 @@ def test_the_verdict_says_what_the_sleep_did_and_how_far_it_goes(tmp_path: Path,
     page = Page(write_report(tmp_path / "out"))
     assert "40 points above sequential. Its last sleep raised the accuracy by 20 points." in page.text
     assert "sequential ends at 10.0 ± 0.0 % (n = 2). That is no better than always naming the most" in page.text
-    assert "Of the way from sequential to joint, src goes 50 %, the farthest." in page.text
+    assert "Of the way from sequential to joint, src goes 50 %." in page.text
     assert "Reads old data" in page.text and " yes " in page.text
     alts = [str(image["alt"]) for image in page.all("img")]
     # The mean of the first task after the first, of both after the second.
@@ -444,6 +453,82 @@ def test_a_sweep_is_told_in_a_sentence_for_each_strategy(tmp_path: Path, make_ru
     assert told in page.text and page.text.index(told) < page.text.index("src ends at 30.0 %")
 
 
+def test_what_a_recorded_run_holds_is_drawn_with_its_data(make_run: MakeRun) -> None:
+    run = make_run()
+    (run / "weights.csv").write_text(
+        "after_task,projection,time_s,mean,sd,smallest,largest,change\n"
+        "1,input -> hidden,0.0,0,0,0,0,0.0\n2,input -> hidden,0.0,0,0,0,0,0.0\n2,input -> hidden,0.2,0,0,0,0,0.25\n"
+    )
+    (run / "analysis").mkdir()
+    rows = [f"{name},{k},{1 + k % 2}" for name, n in (("hidden", 2), ("input", 4)) for k in range(n)]
+    (run / "analysis" / "preferred_task.csv").write_text("\n".join(["population,neuron,task", *rows]) + "\n")
+    (run / "resume").mkdir()
+    save_file({"weight0": np.arange(12.0).reshape(3, 4)}, run / "resume" / "bundle.safetensors")
+    files = {file.name: file for file in write_run_figures(run)}
+    names = ("weight_change", "intervals", "sleep_images", "receptive_fields")
+    assert all(f"{name}.{kind}" in files for name in names for kind in ("png", "csv"))
+
+    def table(name: str) -> list[dict[str, str]]:
+        return list(csv.DictReader(io.StringIO(files[f"{name}.csv"].read_text())))
+
+    assert [row["change"] for row in table("weight_change")] == ["0.0", "0.25"]
+    assert len(table("sleep_images")) == 8 * 4 and len(table("receptive_fields")) == 3 * 4
+    # No neuron fires twice, which the figure says.
+    assert table("intervals") == []
+    page = Page(write_report(run))
+    assert "The colour is the task whose images excite the neuron most." in page.text
+    (content,) = page.json()
+    assert base64.b64decode(content["populations"][0]["tasks"]) == bytes([1, 2, 1, 2])
+    assert content["task_colours"][1:] == plot.task_colours(2)
+    alts = " ".join(str(image["alt"]) for image in page.all("img"))
+    assert "at the end input -> hidden 0.25" in alts and "weights from the pixels" in alts
+
+
+def test_what_does_not_fit_a_recorded_run_is_left_out(make_run: MakeRun) -> None:
+    run = make_run()
+    (run / "weights.csv").write_text("after_task,projection,time_s,change\n1,,0.0,0\n1,a,-1,0\n1,a,0,\n")
+    (run / "analysis").mkdir()
+    (run / "analysis" / "preferred_task.csv").write_text("population,neuron,task\nhidden,0,1\ninput,0,x\n")
+    (run / "resume").mkdir()
+    (run / "resume" / "bundle.safetensors").write_bytes(b"no tensors")
+    text = Page(write_report(run)).text
+    assert "weights.csv: 2 of 3 rows make no sense" in text and "does not fit the 2 neurons of hidden" in text
+    assert "does not fit the 4 neurons of input" in text and "The colour is" not in text
+    save_file({"weight0": np.ones((3, 5))}, run / "resume" / "bundle.safetensors")
+    assert not any(file.stem == "receptive_fields" for file in write_run_figures(run))
+
+
+@pytest.mark.usefixtures("few_figures")
+def test_the_rule_of_a_run_that_slept_is_drawn(make_run: MakeRun) -> None:
+    run = make_run()
+    (run / "config.toml").write_text('[sleep.rule]\nname = "stdp"\na_plus = 0.01\na_minus = 0.02\n')
+    assert "The plasticity rule stdp" in Page(write_report(run)).text
+    (run / "config.toml").write_text('[sleep.rule]\nname = "unheard-of"\n')
+    assert "The plasticity rule" not in Page(write_report(run)).text
+    (run / "config.toml").write_text("[sleep\n")
+    assert "The plasticity rule" not in Page(write_report(run)).text
+
+
+@pytest.mark.usefixtures("few_figures")
+def test_animations_are_written_and_shown(tmp_path: Path, make_run: MakeRun) -> None:
+    bare = make_run("src", 0)
+    for file in (bare / "spikes").iterdir():
+        file.unlink()
+    run = make_run("src", 1)
+    make_run("src", 2)
+    files = write_animations(tmp_path / "out")
+    # The first seed that holds spikes stands for its strategy.
+    assert files == [run / "figures" / name for name in ("night.gif", "night.csv")]
+    assert files[0].read_bytes().startswith(b"GIF8")
+    assert next(csv.DictReader(io.StringIO(files[1].read_text())))["population"] == "input"
+    source = write_report(tmp_path / "out").read_text()
+    assert source.count("data:image/gif;base64,") == 1 and "A sleep as it passes" in source
+    files[0].write_bytes(b"nonsense")
+    assert "data:image/gif" not in write_report(tmp_path / "out").read_text()
+    with pytest.raises(RunFolderError, match="no run in"):
+        write_animations(tmp_path / "out" / "src2022" / "mnist" / "default" / "src" / "seed1" / "figures")
+
+
 def test_hostile_text_stays_text(tmp_path: Path, make_run: MakeRun) -> None:
     folder = make_run(strategy="a$b", results={'<img src="x">': 1.0})
     metrics = json.loads((folder / "metrics.json").read_text()) | {
@@ -453,7 +538,7 @@ def test_hostile_text_stays_text(tmp_path: Path, make_run: MakeRun) -> None:
     (folder / "metrics.json").write_text(json.dumps(metrics))
     page = Page(write_report(tmp_path / "out"))
     assert "alert(1)</script>" not in page.source and "<script>alert(1)</script> · $x" in page.text
-    assert len(page.images()) == 6
+    assert len(page.images()) == 8
 
 
 def test_many_runs_stay_below_the_limit_and_say_what_is_left_out(
@@ -508,6 +593,7 @@ def test_figures_of_analyses_without_room_are_counted(
     (folder / "figures").mkdir()
     for name in ("sparseness", "stable_rank"):
         (folder / "figures" / f"{name}.png").write_bytes(bytes(200_000))
+    monkeypatch.setattr(_page, "FIGURES", FIGURES[:1])
     monkeypatch.setattr(_page, "IMAGE_BYTES", 450_000)
     text = Page(write_report(tmp_path / "out")).text
     assert "1 of 2 figures of analyses are left out to keep this file small; they are in figures/." in text
@@ -562,7 +648,9 @@ def test_run_figures_come_with_their_data(make_run: MakeRun) -> None:
     run = make_run()
     files = write_run_figures(run)
     assert [file.name for file in files] == [
-        f"{name}.{kind}" for name in ("accuracy", "accuracy_matrix", "raster", "rates") for kind in ("png", "csv")
+        f"{name}.{kind}"
+        for name in ("accuracy", "accuracy_matrix", "raster", "rates", "intervals", "sleep_images")
+        for kind in ("png", "csv")
     ]
     assert sorted(files) == sorted((run / "figures").iterdir())
     assert all(imread(file).size for file in files if file.suffix == ".png")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import errno
 import fcntl
+import io
 import json
 import math
 import os
@@ -146,7 +147,9 @@ def test_strategies_without_sleep_run(tmp_path: Path, strategy: str) -> None:
     assert metrics["sleep"]["steps"] == []
     assert metrics["reads_old_data"] is (strategy == "joint")
     assert not (wanted.folder.path / "firing.csv").exists()
-    assert {path.name for path in (wanted.folder.path / "figures").iterdir()} == {"accuracy.png", "accuracy.csv"}
+    drawn = {"accuracy"} if strategy == "joint" else {"accuracy", "accuracy_matrix"}
+    found = {path.name for path in (wanted.folder.path / "figures").iterdir()}
+    assert found == {f"{name}.{kind}" for name in drawn for kind in ("png", "csv")}
     # Joint training has one task, so nothing can be forgotten between tasks.
     assert (metrics["bwt"] is None) is (strategy == "joint")
     assert len(metrics["accuracy_per_task"]) == 5
@@ -167,7 +170,9 @@ def test_recorded_spikes_are_as_many_as_counted(tmp_path: Path, whole: tuple[Run
     metrics = run_one(wanted)
     assert same(metrics) == same(whole[1])
     sleep = metrics["sleep"]
-    drawn = {f"{name}.{kind}" for name in ("accuracy", "raster", "rates") for kind in ("png", "csv")}
+    names = {"accuracy", "accuracy_matrix", "raster", "rates"}
+    names |= {"weight_change", "intervals", "sleep_images", "receptive_fields"}
+    drawn = {f"{name}.{kind}" for name in names for kind in ("png", "csv")}
     assert {path.name for path in (wanted.folder.path / "figures").iterdir()} == drawn
     paths = sorted((wanted.folder.path / "spikes").iterdir())
     assert [path.name for path in paths] == [f"task{k}.npz" for k in range(1, 6)]
@@ -177,6 +182,18 @@ def test_recorded_spikes_are_as_many_as_counted(tmp_path: Path, whole: tuple[Run
                 assert len(arrays[f"{name}:indices"]) == arrays[f"{name}:offsets"][-1] == round(mean * steps)
                 assert len(arrays[f"{name}:offsets"]) == steps + 1
                 assert arrays[f"{name}:n"] == n
+    rows = list(csv.DictReader(io.StringIO((wanted.folder.path / "weights.csv").read_text(encoding="utf-8"))))
+    assert {row["projection"] for row in rows} == {"input -> hidden1", "hidden1 -> hidden2", "hidden2 -> output"}
+    for night, steps in enumerate(sleep["steps"], start=1):
+        times = [row["time_s"] for row in rows if row["after_task"] == str(night)]
+        # From the beginning to the end, where the weights have moved.
+        assert times[0] == "0.0" and float(times[-1]) == pytest.approx(steps * 0.001, abs=0.015)
+    assert all((float(row["change"]) > 0) or row["time_s"] == "0.0" for row in rows if row["after_task"] == "5")
+    preferred = (wanted.folder.path / "analysis" / "preferred_task.csv").read_text(encoding="utf-8")
+    found = list(csv.DictReader(io.StringIO(preferred)))
+    assert len(found) == 40 + 30 + 10 and {int(row["task"]) for row in found} <= set(range(6))
+    # The outputs answer to several tasks, as they are trained to.
+    assert len({row["task"] for row in found if row["population"] == "output"}) > 1
 
 
 # --- stopped and resumed ----------------------------------------------------------------------------------------------

@@ -10,10 +10,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from neurosleep import plot
+from neurosleep.errors import NeurosleepError
 from neurosleep.experiments._report._images import Budget, Image, image
 from neurosleep.experiments._report._numbers import counted, mean, percent, plain_spread, points, sd, spread
 from neurosleep.experiments._report._read import Rows, Run, matrix_of
 from neurosleep.experiments._report._table import Cell, Table, accuracies, durations, numbers, words
+from neurosleep.functional import make_rule
 
 __all__ = ["Group", "groups_of"]
 
@@ -147,7 +149,30 @@ def draw_group(group: Group, colours: Mapping[str, str], budget: Budget) -> None
         rows = progress_rows(group)
         if len({row["after_task"] for row in rows}) > 1:
             made.append(_progress(group, rows, colours, budget))
+    made.append(_rule(group, budget))
     group.images = [picture for picture in made if picture is not None]
+
+
+def _rule(group: Group, budget: Budget) -> Image | None:
+    """What a pair of spikes does to a weight, by the rule of the first run that slept."""
+    for run in group.runs:
+        sleep = run.settings.get("sleep")
+        given = sleep.get("rule") if isinstance(sleep, dict) and run.metrics.get("accuracy_before_sleep") else None
+        if not isinstance(given, dict) or not budget.room:
+            continue
+        try:
+            rule = make_rule(**given)
+        except (NeurosleepError, TypeError):
+            continue
+        fig = plot.figure(4.8, 3.2)
+        plot.stdp_window(rule, dt=run.dt, ax=fig.add_subplot())
+        caption = f"The plasticity rule {rule.name}: change of a weight of 0 by a pair of spikes, by the time between."
+        alone = next(row["change"] for row in plot.stdp_window_rows(rule, steps=1, dt=run.dt) if row["lag_s"] is None)
+        both = next(row["change"] for row in plot.stdp_window_rows(rule, steps=1, dt=run.dt) if row["lag_s"] == 0)
+        told = f"{both:.3g} in the same step, {alone:.3g} by the unit alone"
+        alt = f"Stems: change of a weight by the rule {rule.name}; {told}."
+        return image(plot.to_svg_bytes(fig), alt, caption, budget, name="rule")
+    return None
 
 
 def _comparison(group: Group, colours: Mapping[str, str], budget: Budget) -> Image | None:
@@ -265,7 +290,8 @@ def _share(scores: Mapping[str, list[float]], lowest: Sequence[float], highest: 
     share = (statistics.fmean(scores[between[0]]) - low) / (high - low)
     if not 0 <= share <= 1:
         return []
-    return [f"Of the way from sequential to joint, {between[0]} goes {100 * share:.0f} %, the farthest."]
+    most = ", the farthest" if len(between) > 1 else ""
+    return [f"Of the way from sequential to joint, {between[0]} goes {100 * share:.0f} %{most}."]
 
 
 def _states(runs: Sequence[Run]) -> list[str]:

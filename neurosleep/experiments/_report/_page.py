@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import base64
-import csv
 import hashlib
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,15 +12,23 @@ from markupsafe import Markup
 
 from neurosleep import plot
 from neurosleep.errors import RunFolderError
-from neurosleep.experiments._report._figures import FIGURES, RunFigure, analyses_of, run_image
+from neurosleep.experiments._report._figures import (
+    FIGURES,
+    RunFigure,
+    analyses_of,
+    as_csv,
+    night_of,
+    run_image,
+    write_night,
+)
 from neurosleep.experiments._report._group import Group, draw_group, groups_of
 from neurosleep.experiments._report._images import Budget
-from neurosleep.experiments._report._read import Rows, Run, read_run, run_folders
+from neurosleep.experiments._report._read import Run, read_run, run_folders
 from neurosleep.experiments._report._sections import Report, sections_of, source, templates
 from neurosleep.experiments._report._sweep import sweeps_of
 from neurosleep.experiments.run_folder import write_whole
 
-__all__ = ["write_report", "write_run_figures"]
+__all__ = ["write_animations", "write_report", "write_run_figures"]
 
 # Up to so many runs, each shows all its figures; of more, only the first seed of each strategy shows all.
 FEW_RUNS = 4
@@ -50,20 +56,7 @@ def write_report(folder: Path) -> Path:
         If there is no run in the folder, or the report cannot be written there.
     """
     folder = Path(folder)
-    if not folder.is_dir():
-        raise RunFolderError(
-            f"There is no folder {str(folder)!r}.",
-            expected="the output folder of neurosleep run",
-            hint="check the path",
-        )
-    runs = [read_run(path, folder) for path in run_folders(folder)]
-    if not runs:
-        raise RunFolderError(
-            f"There is no run in {str(folder)!r}.",
-            found="no metrics.json in it or below",
-            expected="folders such as <experiment>/<variant>/<strategy>/seed0 with a metrics.json",
-            hint="give the folder named with --out when the experiment was run",
-        )
+    runs = _runs(folder)
     images, texts = Budget(IMAGE_BYTES), Budget(TEXT_BYTES)
     colours = plot.strategy_colours(run.strategy for run in runs)
     groups = groups_of(runs)
@@ -88,6 +81,24 @@ def write_report(folder: Path) -> Path:
     path = folder / "report.html"
     write_whole(path, html.encode("utf-8", errors="replace"))
     return path
+
+
+def _runs(folder: Path) -> list[Run]:
+    if not folder.is_dir():
+        raise RunFolderError(
+            f"There is no folder {str(folder)!r}.",
+            expected="the output folder of neurosleep run",
+            hint="check the path",
+        )
+    runs = [read_run(path, folder) for path in run_folders(folder)]
+    if not runs:
+        raise RunFolderError(
+            f"There is no run in {str(folder)!r}.",
+            found="no metrics.json in it or below",
+            expected="folders such as <experiment>/<variant>/<strategy>/seed0 with a metrics.json",
+            hint="give the folder named with --out when the experiment was run",
+        )
+    return runs
 
 
 def write_run_figures(run_folder: Path) -> list[Path]:
@@ -125,19 +136,39 @@ def write_run_figures(run_folder: Path) -> list[Path]:
             columns, rows = figure.table(run)
             for path, content in (
                 (stem.with_suffix(".png"), figure.png(run)),
-                (stem.with_suffix(".csv"), _csv(rows, columns)),
+                (stem.with_suffix(".csv"), as_csv(rows, columns)),
             ):
                 write_whole(path, content)
                 written.append(path)
     return written
 
 
-def _csv(rows: Rows, columns: Sequence[str]) -> bytes:
-    buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, columns, extrasaction="ignore", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return buffer.getvalue().encode("utf-8")
+def write_animations(folder: Path) -> list[Path]:
+    """Write ``figures/night.gif`` and ``night.csv`` of the first seed of each strategy whose spikes were recorded.
+
+    :func:`write_report` shows them from then on.
+
+    Parameters
+    ----------
+    folder:
+        An output folder, or any level below it down to a single run folder.
+
+    Returns
+    -------
+    list of Path
+        The files written.
+
+    Raises
+    ------
+    RunFolderError
+        If there is no run in the folder, or a file cannot be written.
+    """
+    written = []
+    for group in groups_of(_runs(Path(folder))):
+        for members in group.by_strategy.values():
+            # The first that holds a night stands for the others.
+            written += next(filter(None, map(write_night, members)), [])
+    return written
 
 
 @dataclass
@@ -163,6 +194,7 @@ def _draw_runs(groups: Sequence[Group], budget: Budget) -> None:
         _draw_run(wanted, budget)
     for wanted in first:
         wanted.run.analyses, missing = analyses_of(wanted.run, budget)
+        wanted.run.night = night_of(wanted.run, budget)
         if missing:
             total = len(wanted.run.analyses) + missing
             wanted.run.notes.append(

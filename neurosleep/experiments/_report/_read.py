@@ -16,15 +16,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from safetensors import SafetensorError, safe_open
 
+from neurosleep.errors import SettingsError
 from neurosleep.experiments._report._images import Image
 from neurosleep.experiments._report._numbers import number
 from neurosleep.functional import SpikeEvents
+from neurosleep.plot import image_shape
 
-__all__ = ["Rows", "Run", "load_night", "matrix_of", "read_run", "recorded_nights", "run_folders"]
+__all__ = ["Rows", "Run", "input_weights", "load_night", "matrix_of", "read_run", "recorded_nights", "run_folders"]
 
 DEFAULT_DT = 0.001
 ACCURACY = ("after_task", "phase", "on_task", "accuracy")
+WEIGHTS = ("after_task", "projection", "time_s", "change")
 FIRING = ("after_task", "population", "neurons", "start_step", "steps", "spikes")
 
 Rows = list[dict[str, Any]]
@@ -48,13 +52,15 @@ class Run:
     command: str = ""
     accuracy: Rows = field(default_factory=list)
     firing: Rows = field(default_factory=list)
+    weights: Rows = field(default_factory=list)
     # What the last night that was recorded holds, once load_night has read it.
     spikes: dict[str, SpikeEvents] | None = None
     spikes_after: int = 0
-    # The task (from 1) whose classes each neuron answers to most, 0 for none, by population.
-    selectivity: dict[str, np.ndarray] = field(default_factory=dict)
+    # The task (from 1) whose images excite each neuron most, 0 for none, by population.
+    preferred: dict[str, np.ndarray] = field(default_factory=dict)
     images: list[Image] = field(default_factory=list)
     analyses: list[Image] = field(default_factory=list)
+    night: Image | None = None
     facts: list[tuple[str, str]] = field(default_factory=list)
 
     @property
@@ -154,6 +160,8 @@ def read_run(folder: Path, root: Path) -> Run:
     run.accuracy = _accuracy_rows(run)
     if (folder / "firing.csv").is_file():
         run.firing = _checked(folder / "firing.csv", FIRING, notes)
+    if (folder / "weights.csv").is_file():
+        run.weights = _checked(folder / "weights.csv", WEIGHTS, notes, optional="change")
     if status == "done" and "accuracy_all" in metrics and run.score is None:
         notes.append("Its accuracy over all classes is undefined.")
     return run
@@ -204,7 +212,7 @@ def _checked(path: Path, needed: Sequence[str], notes: list[str], *, optional: s
 def _sound(column: str, value: object, optional: str) -> bool:
     if not isinstance(value, str):
         return False
-    if column == "population":
+    if column in ("population", "projection"):
         return value != ""
     if column == "phase":
         return value in ("wake", "sleep")
@@ -216,6 +224,8 @@ def _sound(column: str, value: object, optional: str) -> bool:
         return False
     if column == optional:
         return not math.isinf(number)
+    if column == "time_s":
+        return math.isfinite(number) and number >= 0
     # Everything else is a count; only a position and the spikes may be zero.
     return math.isfinite(number) and number == int(number) and number >= (column not in ("start_step", "spikes"))
 
@@ -257,6 +267,23 @@ def recorded_nights(run: Run) -> list[tuple[int, Path]]:
     return sorted(found)
 
 
+def input_weights(run: Run) -> np.ndarray | None:
+    """The weights ``[units, inputs]`` of the first layer as the run left them, where the inputs make an image."""
+    path = run.folder / "resume" / "bundle.safetensors"
+    try:
+        with safe_open(path, framework="np") as file:  # type: ignore[no-untyped-call, unused-ignore]
+            if "weight0" not in file.keys():  # noqa: SIM118
+                return None
+            weights = np.asarray(file.get_tensor("weight0"), dtype=float)
+        if weights.ndim != 2 or not weights.size:
+            return None
+        image_shape(weights.shape[1])
+    except (OSError, SafetensorError, TypeError, ValueError, SettingsError):
+        # What it was stored for is resuming, which says so itself if it cannot be read.
+        return None
+    return weights
+
+
 def load_night(run: Run) -> None:
     """Read the spikes of the last sleep that was recorded, and which task each neuron answers to."""
     nights = recorded_nights(run)
@@ -275,6 +302,24 @@ def load_night(run: Run) -> None:
     populations = sleep.get("populations") if isinstance(sleep, dict) else None
     order = [name for name in populations if name in events] if isinstance(populations, list) else []
     run.spikes = {name: events[name] for name in [*order, *(name for name in events if name not in order)]}
+    run.preferred = _preferred(run)
+
+
+def _preferred(run: Run) -> dict[str, np.ndarray]:
+    """Which task each neuron answers to, where the run wrote that down and it fits the spikes."""
+    rows = _table(run.folder / "analysis" / "preferred_task.csv", run.notes)
+    found: dict[str, np.ndarray] = {}
+    for name, events in (run.spikes or {}).items():
+        own = [row for row in rows if row.get("population") == name]
+        try:
+            tasks = np.array([int(row["task"]) for row in own])
+        except (KeyError, TypeError, ValueError):
+            tasks = np.zeros(0, dtype=np.int64)
+        if len(own) == events.n and events.n and (tasks >= 0).all() and (tasks <= max(run.tasks, 1)).all():
+            found[name] = tasks
+        elif own:
+            run.notes.append(f"analysis/preferred_task.csv does not fit the {events.n} neurons of {name}.")
+    return found
 
 
 def _events(archive: Any, name: str) -> SpikeEvents:

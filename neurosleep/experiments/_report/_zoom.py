@@ -17,6 +17,8 @@ __all__ = ["zoom_data"]
 
 MOST_SPIKES = 40_000
 MOST_STEPS = 10_000
+# Of more tasks, the colours could not be told apart anyway.
+MOST_TASKS = 20
 
 
 def zoom_data(run: Run, budget: Budget) -> Markup | None:
@@ -31,8 +33,11 @@ def zoom_data(run: Run, budget: Budget) -> Markup | None:
     if steps < 1 or not any(events.count for events in shown.values()):
         return None
     longest = max(events.steps for events in populations.values())
+    last = max((int(tasks.max()) for tasks in run.preferred.values() if len(tasks)), default=0)
     content = {
         "dt": run.dt,
+        # The first for neurons that answer to no task.
+        "task_colours": ["#9a9a9a", *plot.task_colours(last)] if run.preferred and last <= MOST_TASKS else [],
         "steps": steps,
         "of": longest,
         "populations": [
@@ -43,6 +48,7 @@ def zoom_data(run: Run, budget: Budget) -> Markup | None:
                 "wide": events.n > 65_535,
                 "counts": _base64(np.diff(events.offsets), wide=events.n > 65_535),
                 "neurons": _base64(events.indices, wide=events.n > 65_535),
+                "tasks": _tasks(run, name),
             }
             for k, (name, events) in enumerate(shown.items())
         ],
@@ -63,6 +69,14 @@ def _steps_within(populations: list[SpikeEvents]) -> int:
         total[: len(part)] += part
     within = int(np.searchsorted(np.cumsum(total), MOST_SPIKES, side="right"))
     return min(max(within, 1), longest)
+
+
+def _tasks(run: Run, population: str) -> str | None:
+    """The task of each neuron, a byte each."""
+    tasks = run.preferred.get(population)
+    if tasks is None or tasks.max(initial=0) > MOST_TASKS:
+        return None
+    return base64.b64encode(tasks.astype("u1").tobytes()).decode("ascii")
 
 
 def _base64(values: np.ndarray, *, wide: bool) -> str:

@@ -67,7 +67,8 @@
       });
       // A small population beside large ones is stretched, so that its neurons can be told apart.
       const apart = Math.max(1, (0.08 * total) / Math.max(p.n, 1));
-      const found = { ...p, neurons, steps, apart, base, top: base + apart * Math.max(p.n, 1) };
+      const tasks = p.tasks === null ? null : Uint8Array.from(atob(p.tasks), (sign) => sign.charCodeAt(0));
+      const found = { ...p, tasks, neurons, steps, apart, base, top: base + apart * Math.max(p.n, 1) };
       base = found.top + gap;
       return found;
     });
@@ -128,7 +129,14 @@
       const bar = make("div", { className: "bar" }, ...buttons, label);
       bar.setAttribute("role", "group");
       bar.setAttribute("aria-label", "Zoom of the raster");
-      const zoom = make("div", { className: "zoom" }, bar, this.canvas, this.output, make("p", { className: "hint", textContent: hint }));
+      const legend = make("ul", { className: "legend" });
+      this.data.task_colours.forEach((colour, task) => {
+        const mark = make("span");
+        mark.style.background = colour;
+        legend.append(make("li", {}, mark, task === 0 ? "no task" : `task ${task}`));
+      });
+      legend.hidden = !this.data.task_colours.length;
+      const zoom = make("div", { className: "zoom" }, bar, this.canvas, legend, this.output, make("p", { className: "hint", textContent: hint }));
       figure.classList.add("zoomable");
       figure.insertBefore(zoom, caption);
       this.listen();
@@ -269,12 +277,13 @@
       for (const p of this.data.populations) {
         const wide = Math.min(Math.max((0.7 * width) / (t1 - t0), 1.2), 5);
         const tall = Math.min(Math.max((0.7 * height * p.apart) / (y1 - y0), 1.2), 5);
-        pen.fillStyle = p.colour;
+        pen.fillStyle = this.data.task_colours.length ? this.data.task_colours[0] : p.colour;
         for (let k = 0; k < p.neurons.length; k += 1) {
           const step = p.steps[k] + 0.5;
           const row = p.base + p.apart * (p.neurons[k] + 0.5);
           if (step < t0 || step > t1 || row < y0 || row > y1) continue;
           shown += 1;
+          if (p.tasks) pen.fillStyle = this.data.task_colours[p.tasks[p.neurons[k]]];
           pen.fillRect(x(step) - wide / 2, y(row) - tall / 2, wide, tall);
         }
       }
@@ -321,6 +330,19 @@
 
   for (const holder of document.querySelectorAll("script.spikes")) {
     new Raster(holder.closest("figure"), JSON.parse(holder.textContent));
+  }
+
+  // --- animations -----------------------------------------------------------------------------------------------------
+
+  // A picture that moves begins anew whenever it is unfolded, and only then.
+  for (const part of document.querySelectorAll("details.moving")) {
+    part.addEventListener("toggle", () => {
+      for (const picture of part.open ? part.querySelectorAll("img") : []) {
+        const source = picture.src;
+        picture.src = "data:,";
+        picture.src = source;
+      }
+    });
   }
 
   // --- print ----------------------------------------------------------------------------------------------------------

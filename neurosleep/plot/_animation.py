@@ -1,0 +1,179 @@
+"""A night as a moving picture: spikes, rates and the change of the weights, as they come."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import ArrayLike, NDArray
+from PIL import Image
+
+from neurosleep.errors import RunFolderError, SettingsError
+from neurosleep.functional import SpikeEvents
+from neurosleep.plot._raster import raster
+from neurosleep.plot._style import PALETTE, Row, figure, plain, positive, to_png_bytes
+from neurosleep.plot._tables import distinct, numbers, text
+from neurosleep.plot._weight_change import weight_change
+
+__all__ = ["animate_night", "night_rows"]
+
+
+def animate_night(
+    spikes: Mapping[str, SpikeEvents],
+    path: str | os.PathLike[str],
+    *,
+    dt: float = 0.001,
+    weights: Sequence[Row] = (),
+    tasks: Mapping[str, ArrayLike] | None = None,
+    frames: int = 48,
+    seconds: float = 5.0,
+    max_dots: int = 20_000,
+    title: str = "",
+) -> Path:
+    """Write a GIF in which a night passes: the raster and the rates, and the change of the weights where it is known.
+
+    Parameters
+    ----------
+    spikes:
+        The events of the populations by name.
+    path:
+        A name that ends in ``.gif``; missing folders are made.
+    dt:
+        Length of a step in seconds.
+    weights:
+        Rows with ``projection``, ``time_s`` and ``change``, as :func:`weight_change` takes them; none leaves it out.
+    tasks:
+        By population, the task of each neuron, as :func:`raster` takes it.
+    frames, seconds:
+        Number of pictures, and for how long they are shown in all. It is played once and ends with the whole night.
+    max_dots:
+        Spikes shown in all, as in :func:`raster`.
+    title:
+        Above the picture.
+
+    Returns
+    -------
+    Path
+        The file.
+
+    Raises
+    ------
+    SettingsError
+        If the name does not end in ``.gif``, there is no step to show, or a number is not positive.
+    RunFolderError
+        If the file cannot be written.
+    """
+    target = Path(path)
+    if target.suffix.lower() != ".gif":
+        raise SettingsError(f"The animation cannot be written as {target.name!r}.", expected="a name that ends in .gif")
+    positive(dt, "step length dt")
+    positive(seconds, "length of the animation")
+    steps = max((events.steps for events in spikes.values()), default=0)
+    if not steps:
+        raise SettingsError("The recording holds no step.", expected="at least one, of a sleep whose spikes were kept")
+    frames = min(int(positive(frames, "number of frames")), steps)
+
+    fig = figure(6.0, 6.4 if weights else 5.0, title=title)
+    parts = fig.subplots(3 if weights else 2, 1, sharex=True, height_ratios=[3, 1.4, 1.4] if weights else [3, 1.4])
+    raster(spikes, dt=dt, tasks=tasks, max_dots=max_dots, ax=parts[0])
+    _draw_rates(parts[1], night_rows(spikes, dt=dt, windows=frames), list(spikes))
+    if weights:
+        weight_change(weights, ax=parts[2])
+        parts[2].get_legend().set_loc("upper left")
+    for ax in parts[:-1]:
+        ax.set_xlabel("")
+    note = parts[0].get_xlabel().removeprefix("time (s), ")
+    parts[-1].set_xlabel("time (s)" + (f", {note}" if note else ""))
+    parts[0].set_xlim(0, steps * dt)
+    if weights:
+        parts[2].set_ylabel("weight change\n(rms)")
+    return _write(_frames(fig, parts, frames), seconds, target)
+
+
+def _frames(fig: Figure, parts: Sequence[Axes], count: int) -> list[Image.Image]:
+    """The figure with time passing: left of a line what was, right of it what the axes are without their data.
+
+    Only those two are drawn, and the frames put together from them, since drawing many dots takes long.
+    """
+    whole = _pixels(fig)
+    # Nothing but the data is to go, and nothing to move.
+    fig.set_layout_engine("none")
+    for ax in parts:
+        for artist in (*ax.lines, *ax.patches, *ax.collections):
+            artist.set_visible(False)
+    empty = _pixels(fig)
+    boxes = [ax.get_window_extent() for ax in parts]
+    scale, height = _DPI / fig.dpi, len(whole)
+    left, right = (round(scale * edge) for edge in (boxes[0].x0, boxes[0].x1))
+    found = []
+    for k in range(1, count):
+        now = round(left + (right - left) * k / count)
+        frame = np.concatenate([whole[:, :now], empty[:, now:]], axis=1)
+        for box in boxes:
+            frame[height - round(scale * box.y1) : height - round(scale * box.y0), now : now + 2] = 40
+        found.append(Image.fromarray(frame))
+    return [*found, Image.fromarray(whole)]
+
+
+_DPI = 90
+
+
+def _pixels(fig: Figure) -> NDArray[np.uint8]:
+    return np.asarray(Image.open(io.BytesIO(to_png_bytes(fig, dpi=_DPI))).convert("RGB"))
+
+
+def _write(frames: Sequence[Image.Image], seconds: float, target: Path) -> Path:
+    # Few colours, shared by all pictures, make it small.
+    palette = frames[-1].quantize(64)
+    first, *others = [frame.quantize(palette=palette, dither=Image.Dither.NONE) for frame in frames]
+    # It plays once, and so does not move for ever beside a text that someone reads.
+    duration = max(20, round(1000 * seconds / len(frames)))
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        first.save(temporary, "GIF", save_all=True, append_images=others, duration=duration, optimize=False)
+        os.replace(temporary, target)
+    except OSError as error:
+        temporary.unlink(missing_ok=True) if target.parent.is_dir() else None
+        raise RunFolderError(
+            f"The animation {str(target)!r} cannot be written.", found=error.strerror or str(error)
+        ) from error
+    return target
+
+
+def night_rows(spikes: Mapping[str, SpikeEvents], *, dt: float = 0.001, windows: int = 48) -> list[dict[str, Any]]:
+    """The rates that :func:`animate_night` draws: the mean rate of a neuron in equal windows of the night.
+
+    Returns
+    -------
+    A row per population and window: ``population``, ``start_s``, ``stop_s`` (seconds) and ``rate_hz``.
+    """
+    positive(dt, "step length dt")
+    positive(windows, "number of windows")
+    rows: list[dict[str, Any]] = []
+    for name, events in spikes.items():
+        edges = np.linspace(0, events.steps, min(int(windows), events.steps) + 1).round().astype(np.int64)
+        counts = np.diff(events.offsets[edges])
+        for start, stop, count in zip(edges[:-1] * dt, edges[1:] * dt, counts, strict=True):
+            rate = float(count / (events.n * (stop - start))) if events.n else 0.0
+            rows.append({"population": name, "start_s": float(start), "stop_s": float(stop), "rate_hz": rate})
+    return rows
+
+
+def _draw_rates(ax: Axes, rows: Sequence[Row], names: Sequence[str]) -> None:
+    ax.spines[["top", "right"]].set_visible(False)
+    for name in distinct(rows, "population"):
+        own = [row for row in rows if text(row, "population") == name]
+        edges = [*numbers(own, "start_s"), numbers(own[-1:], "stop_s")[0]]
+        colour = PALETTE[names.index(name) % len(PALETTE)]
+        ax.stairs(numbers(own, "rate_hz"), edges, color=colour, linewidth=1.4, baseline=None, label=plain(name))
+    # Room for the names above the lines.
+    ax.set_ylim(0, 1.35 * max([*numbers(rows, "rate_hz"), 1e-9]))
+    ax.set_ylabel("rate (Hz)")
+    ax.legend(frameon=False, fontsize=8, loc="upper right", ncols=4, borderaxespad=0)

@@ -1,0 +1,96 @@
+"""Intervals between the spikes of a neuron."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from numpy.typing import NDArray
+
+from neurosleep.functional import SpikeEvents
+from neurosleep.plot._style import PALETTE, axes, plain, positive, say
+from neurosleep.plot._tables import legend_above
+
+__all__ = ["interval_counts", "intervals"]
+
+
+def intervals(
+    spikes: Mapping[str, SpikeEvents] | SpikeEvents, *, dt: float = 0.001, bins: int = 40, ax: Axes | None = None
+) -> Axes:
+    """Histogram of the intervals between consecutive spikes of a neuron, in seconds on a logarithmic axis.
+
+    Parameters
+    ----------
+    spikes:
+        The events of one population, or of several by name. One that has no interval is named all the same.
+    dt:
+        Length of a step in seconds.
+    bins:
+        Number of bins, equally wide on the logarithmic axis.
+    ax:
+        Where to draw; by default on a new figure.
+
+    Raises
+    ------
+    SettingsError
+        If ``dt`` or ``bins`` is not positive.
+    """
+    populations = {"neurons": spikes} if isinstance(spikes, SpikeEvents) else dict(spikes)
+    rows = interval_counts(populations, dt=dt, bins=bins)
+    ax = axes(ax, 5.6, 3.2)
+    ax.set_xlabel("interval between spikes of a neuron (s)")
+    ax.set_ylabel("share of the intervals (%)")
+    if not rows:
+        say(ax, "no neuron fired twice" if any(part.count for part in populations.values()) else "no spike")
+        return ax
+    for k, name in enumerate(populations):
+        own = [row for row in rows if row["population"] == name]
+        counts = np.array([row["intervals"] for row in own], dtype=float)
+        colour = PALETTE[k % len(PALETTE)]
+        if not own:
+            ax.plot([], [], color=colour, label=plain(f"{name}: no interval"))
+            continue
+        edges = [row["low_s"] for row in own] + [own[-1]["high_s"]]
+        share = 100 * counts / counts.sum()
+        label = plain(f"{name} ({int(counts.sum()):,})")
+        ax.stairs(share, edges, color=colour, linewidth=1.5, label=label)
+        ax.stairs(share, edges, color=colour, fill=True, alpha=0.15)
+    ax.set_xscale("log")
+    ax.set_ylim(bottom=0)
+    legend_above(ax)
+    return ax
+
+
+def interval_counts(spikes: Mapping[str, SpikeEvents], *, dt: float = 0.001, bins: int = 40) -> list[dict[str, Any]]:
+    """The numbers that :func:`intervals` draws.
+
+    Returns
+    -------
+    A row per population and bin: ``population``, ``low_s``, ``high_s`` (edges in seconds, the same for all), and
+    ``intervals`` (their number). A population whose neurons never fire twice has none.
+    """
+    positive(dt, "step length dt")
+    positive(bins, "number of bins")
+    found = {name: _steps_between(events) for name, events in spikes.items()}
+    longest = max((int(steps.max()) for steps in found.values() if len(steps)), default=0)
+    if not longest:
+        return []
+    # Edges between whole steps, so that no bin is empty merely because no number of steps falls into it.
+    edges = np.unique(np.round(np.geomspace(1, longest + 1, int(bins) + 1))) - 0.5
+    return [
+        {"population": name, "low_s": float(low), "high_s": float(high), "intervals": int(count)}
+        for name, steps in found.items()
+        if len(steps)
+        for low, high, count in zip(edges[:-1] * dt, edges[1:] * dt, np.histogram(steps, edges)[0], strict=True)
+    ]
+
+
+def _steps_between(events: SpikeEvents) -> NDArray[np.int64]:
+    """Steps from each spike of a neuron to its next."""
+    neurons = events.indices[events.offsets[0] : events.offsets[-1]]
+    order = np.argsort(neurons, kind="stable")
+    times, owners = events.times[order], neurons[order]
+    found: NDArray[np.int64] = np.diff(times)[owners[1:] == owners[:-1]]
+    return found

@@ -1,0 +1,49 @@
+"""How far the weights have moved since a sleep began."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from matplotlib.axes import Axes
+
+from neurosleep.plot._style import MARKERS, PALETTE, Row, axes, plain, say
+from neurosleep.plot._tables import distinct, legend_above, numbers, text
+
+__all__ = ["weight_change"]
+
+
+def weight_change(rows: Sequence[Row], *, ax: Axes | None = None) -> Axes:
+    """Root mean square of the change of the weights of each projection over the time asleep in seconds.
+
+    Parameters
+    ----------
+    rows:
+        With the columns ``projection``, ``time_s`` and ``change`` (in units of the weight).
+    ax:
+        Where to draw; by default on a new figure.
+
+    Raises
+    ------
+    SettingsError
+        If a column is missing or does not hold a number.
+    """
+    ax = axes(ax, 5.6, 3.2)
+    for k, name in enumerate(distinct(rows, "projection")):
+        own = [row for row in rows if text(row, "projection") == name]
+        ax.plot(
+            numbers(own, "time_s"),
+            numbers(own, "change"),
+            color=PALETTE[k % len(PALETTE)],
+            marker=MARKERS[k % len(MARKERS)] if len(own) <= 30 else "none",
+            markersize=4,
+            linewidth=1.5,
+            label=plain(name),
+        )
+    if not rows:
+        say(ax, "no weight was recorded")
+    ax.set_ylim(bottom=0)
+    ax.set_xlabel("time asleep (s)")
+    ax.set_ylabel("change of the weights (rms)")
+    if rows:
+        legend_above(ax)
+    return ax
