@@ -21,6 +21,9 @@ from neurosleep.spiking.recording import Record
 
 __all__ = ["WatchedPotentials", "WatchedWeights", "weight_names"]
 
+# Weights that are looked at together: few enough to stay in the processor's cache.
+_PART = 2**15
+
 
 def weight_names(network: SpikingNetwork) -> list[str]:
     """A name for each weight of the network, in order: ``"source -> target"``, numbered if several have the same."""
@@ -119,13 +122,13 @@ class WatchedWeights:
     def look(self, session: Session, step: int) -> None:
         """Take a sample after ``step`` steps."""
         assert self._steps is not None
-        weights = session.weights()
+        weights = session.weights() if self._first else []
         for name, synapses in self._synapses.items():
-            weight = weights[self._number[name]]
+            number = self._number[name]
             if synapses is None:
-                values = _statistics(weight, self._first[self._number[name]])
+                values = _statistics(weights[number], self._first[number])
             else:
-                values = weight[synapses[:, 0], synapses[:, 1]].to(torch.float64).numpy()
+                values = session.weights_at(number, synapses[:, 0], synapses[:, 1]).to(torch.float64).numpy()
             self._stores[name].append(values[None])
         self._steps.append(np.array([step]))
 
@@ -142,11 +145,18 @@ class WatchedWeights:
 
 
 def _statistics(weight: Tensor, first: Tensor) -> NDArray[np.float64]:
-    """The numbers that STATISTICS names, in float64."""
-    w = weight.double()
-    low, high = torch.aminmax(w)
-    change = (w - first.cpu()).square().mean().sqrt()
-    return torch.stack([w.mean(), w.std(correction=0), low, high, change]).numpy()
+    """The numbers that STATISTICS names, in float64; part by part, since copies of all weights would cost more."""
+    now, then = (torch.split(w.reshape(-1), _PART) for w in (weight, first.cpu()))
+    n = weight.numel()
+    mean = torch.stack([part.double().sum() for part in now]).sum() / n
+    found = []
+    for part, before in zip(now, then, strict=True):
+        w = part.double()
+        low, high = torch.aminmax(w)
+        found.append(torch.stack([(w - mean).square().sum(), low, high, (w - before).square().sum()]))
+    spread, lows, highs, change = torch.stack(found).T
+    sd, rms = ((squares.sum() / n).sqrt() for squares in (spread, change))
+    return torch.stack([mean, sd, lows.min(), highs.max(), rms]).numpy()
 
 
 def _check_synapses(name: str, synapses: Any, weight: Tensor) -> NDArray[np.int64]:

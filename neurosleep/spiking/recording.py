@@ -59,7 +59,7 @@ class Record:
     -----
     Potentials and weights can be seen only between stretches that an engine runs in one go, which are then as short as
     the steps between two looks: the numbers stay the same, to the bit, but the ``event`` engine loses speed when it is
-    stopped every few steps, and each look at the weights copies all of them once.
+    stopped every few steps, and each look at the statistics of the weights reads all of them.
     """
 
     spikes: Literal["all", "counts"] | tuple[str, ...] | Mapping[str, Literal["all"] | Neurons] = "counts"

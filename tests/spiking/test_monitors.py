@@ -14,6 +14,7 @@ from neurosleep.functional import MeanDrive, PairSTDP, SpikeEvents, SRCRule
 from neurosleep.hardware import chip_rule, load_profile, map_to
 from neurosleep.replay import sleep
 from neurosleep.spiking import Population, Projection, Record, Recording, SpikingNetwork, get_engine
+from neurosleep.spiking.engines.event import BLOCK
 
 RULES = {"src": SRCRule(0.02, 0.004), "stdp": PairSTDP(a_plus=0.02, a_minus=0.015, decay_plus=0.9, decay_minus=0.9)}
 
@@ -366,3 +367,30 @@ def test_a_night_that_diverges_keeps_what_was_seen():
     assert found.status == "diverged" and found.recording.steps == 1000
     assert found.recording.state_monitor("hidden1").steps.tolist() == list(range(0, 1001, 100))
     assert found.recording.weight_monitor("input -> hidden1").steps.tolist() == [0, 1000]
+
+
+@pytest.mark.parametrize("engine", ["event", "reference", "snntorch", "norse"])
+def test_single_weights_are_those_of_the_whole(engine):
+    """Over several blocks of the compiled engine, two projections into one population, and a transposed one."""
+    draw = torch.Generator().manual_seed(4)
+    n = 2 * BLOCK + 50
+    net = SpikingNetwork(
+        (
+            Population("input", "input", (6,)),
+            Population("wide", "lif", (n,), threshold=0.5),
+            Population("b", "lif", (3,)),
+        ),
+        (
+            Projection("input", "wide", weight=torch.rand(n, 6, generator=draw)),
+            Projection("wide", "b", weight=torch.rand(3, n, generator=draw)),
+            Projection("b", "wide", "recurrent", torch.rand(n, 3, generator=draw), delay=1),
+            Projection("b", "wide", delay=1, transpose_of=("wide", "b")),
+        ),
+    )
+    session = get_engine(engine).start(net, RULES["src"])
+    session.run({"input": SpikeEvents.from_dense(torch.rand(20, 6, generator=draw) < 0.5)})
+    for number, weight in enumerate(session.weights()):
+        assert not torch.equal(weight, net.weights[number])
+        rng = np.random.default_rng(number)
+        post, pre = rng.integers(0, weight.shape[0], 200), rng.integers(0, weight.shape[1], 200)
+        assert torch.equal(session.weights_at(number, post, pre), weight[post, pre])

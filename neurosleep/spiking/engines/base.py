@@ -8,7 +8,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from typing import ClassVar
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from neurosleep.errors import SettingsError, UnsupportedError, unknown_name
@@ -29,6 +31,13 @@ class Session(ABC):
     @abstractmethod
     def weights(self) -> list[Tensor]:
         """The present weights ``[post, pre]``, in the order of the network's own."""
+
+    def weights_at(self, number: int, post: NDArray[np.int64], pre: NDArray[np.int64]) -> Tensor:
+        """Some of the present weights, ``[k]``: of the one that :meth:`weights` has at ``number``, at ``post`` and ``pre``.
+
+        An engine may have a way that does not copy them all.
+        """
+        return self.weights()[number][torch.from_numpy(post), torch.from_numpy(pre)]
 
     def outliers(self, bound: float) -> list[int]:
         """Numbers, in the order of :meth:`weights`, of those that hold a value beyond ``bound``, or not a finite one.

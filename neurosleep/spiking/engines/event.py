@@ -808,6 +808,12 @@ class _EventSession(Session):
                 found[number] = population.weight(q)
         return [found[number] for number in sorted(found)]
 
+    def weights_at(self, number: int, post: npt.NDArray[np.int64], pre: npt.NDArray[np.int64]) -> Tensor:
+        wanted = self._weighted[number]
+        population = next(p for p in self._populations.values() if wanted in p.numbers)
+        first, width = population.first_row[population.numbers.index(wanted)], population.weights.shape[2]
+        return torch.from_numpy(population.weights[post // width, first + pre, post % width])
+
     def outliers(self, bound: float) -> list[int]:
         if bound != self._bound:
             self._unseen, self._bound = set(self._weighted), bound
