@@ -33,7 +33,7 @@ class Session(ABC):
         """The present weights ``[post, pre]``, in the order of the network's own."""
 
     def weights_at(self, number: int, post: NDArray[np.int64], pre: NDArray[np.int64]) -> Tensor:
-        """Some of the present weights, ``[k]``: of the one that :meth:`weights` has at ``number``, at ``post`` and ``pre``.
+        """Some of the present weights, ``[k]``: those from ``pre`` to ``post`` of entry ``number`` of :meth:`weights`.
 
         An engine may have a way that does not copy them all.
         """
