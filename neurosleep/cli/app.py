@@ -115,7 +115,7 @@ def _percent(entry: dict[str, Any]) -> str:
 @contextmanager
 def _progress(labels: list[str]) -> Iterator[Callable[[int, str], None]]:
     """One line per run on standard error, on a terminal only."""
-    if not sys.stderr.isatty():
+    if not sys.stderr.isatty() or not labels:
         yield lambda number, text: None
         return
     from rich.console import Console
@@ -215,6 +215,11 @@ def run(
     jobs: Annotated[int, typer.Option(help="Runs side by side, one thread each.")] = 1,
     resume: Annotated[bool, typer.Option(help="Go on with runs that were stopped.")] = False,
     tuned: Annotated[bool, typer.Option("--tuned", help="With the settings found by tune, as committed.")] = False,
+    live: Annotated[bool, typer.Option("--live", help="Show rates, weights and accuracy while it sleeps.")] = False,
+    follow: Annotated[
+        Path | None, typer.Option(help="File to which what happens is added, an object of JSON on each line.")
+    ] = None,
+    tensorboard: Annotated[Path | None, typer.Option(help="Folder for TensorBoard.")] = None,
     as_json: Json = False,
 ) -> None:
     """Run an experiment: strategies × seeds, each into a folder of its own."""
@@ -227,10 +232,35 @@ def run(
         )
         if tuned:
             requests = _with_tuned(requests, experiment, changes or [], engine)
-        with _progress([f"{r.variant}, {r.strategy}, seed {r.seed}" for r in requests]) as report:
-            runs = run_experiment(requests, jobs=jobs, report=report)
+        labels = [f"{r.variant}, {r.strategy}, seed {r.seed}" for r in requests]
+        with _listening(live, follow, tensorboard, jobs) as listener, _progress([] if live else labels) as report:
+            runs = run_experiment(requests, jobs=jobs, report=report, listener=listener)
         result = {"out": str(out), "runs": runs, "summary": summarise(runs)}
         _emit(result, as_json, _show_summary)
+
+
+@contextmanager
+def _listening(live: bool, follow: Path | None, tensorboard: Path | None, jobs: int) -> Iterator[Any]:
+    """What is to be told of runs while they go on; None if nothing is."""
+    from neurosleep.errors import SettingsError
+
+    if not (live or follow or tensorboard):
+        yield None
+        return
+    from neurosleep.experiments import Follow, Listeners, TensorBoard
+
+    told = ([] if follow is None else [Follow(follow)]) + ([] if tensorboard is None else [TensorBoard(tensorboard)])
+    if not live:
+        yield Listeners(*told)
+        return
+    if jobs != 1:
+        raise SettingsError(
+            f"--live shows one run at a time, and --jobs is {jobs}.", expected="--jobs 1, or --follow FILE for several"
+        )
+    from neurosleep.cli._live import live_view
+
+    with live_view() as view:
+        yield Listeners(view, *told)
 
 
 def _with_tuned(requests: list[Any], experiment: str, changes: list[str], engine: str | None) -> list[Any]:

@@ -2,6 +2,7 @@
 
 from neurosleep.continual import STRATEGIES
 from neurosleep.experiments._cite import cite
+from neurosleep.experiments._live import Follow, Listener, Listeners, TensorBoard
 from neurosleep.experiments._report import write_animations, write_report, write_run_figures
 from neurosleep.experiments._run import RunRequest, run_experiment, run_one, summarise
 from neurosleep.experiments._space import search_space
@@ -20,8 +21,12 @@ from neurosleep.experiments.settings import (
 
 __all__ = [
     "STRATEGIES",
+    "Follow",
+    "Listener",
+    "Listeners",
     "RunFolder",
     "RunRequest",
+    "TensorBoard",
     "TuneRequest",
     "apply_changes",
     "cite",

@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,7 @@ from neurosleep.experiments._analysis import write_analysis, write_preferred_tas
 from neurosleep.experiments._commit import own_commit
 from neurosleep.experiments._deployment import deploy, deployment_settings, deployment_table
 from neurosleep.experiments._kinds import CAN_SLEEP, kinds_of, make_network
+from neurosleep.experiments._live import Listener, Watcher
 from neurosleep.experiments._report import write_run_figures
 from neurosleep.experiments._scenario import LastTaskOnly, kind_of, tasks_of
 from neurosleep.experiments.run_folder import RunFolder, restore, tensors_of, write_whole
@@ -50,6 +52,7 @@ from neurosleep.functional import check_seed, torch_generator
 from neurosleep.hardware import load_profile
 from neurosleep.learning import Backprop, PhasedLearning
 from neurosleep.networks import MLP, EquilibriumNetwork
+from neurosleep.replay import Moment
 from neurosleep.spiking import Population, Projection, Record, SpikingNetwork, engine_names, get_engine
 
 __all__ = ["RunRequest", "run_experiment", "run_one", "summarise"]
@@ -130,7 +133,11 @@ def _record(settings: dict[str, Any]) -> Record:
     return Record(spikes="all", weights="statistics", weights_every=every)
 
 
-def _strategy(request: RunRequest, report: Report = lambda text: None) -> Strategy:
+def _strategy(
+    request: RunRequest,
+    report: Report = lambda text: None,
+    watch: Callable[[Learner, Moment], None] | None = None,
+) -> Strategy:
     settings = request.settings
     parts: list[Strategy] = []
     for name in request.strategy.split("+"):
@@ -141,6 +148,7 @@ def _strategy(request: RunRequest, report: Report = lambda text: None) -> Strate
                     engine=settings["engine"],
                     record=_record(settings),
                     progress=lambda done, steps: report(f"asleep, step {done} of {steps}"),
+                    watch=watch,
                 )
             )
         elif name == "sequential" and settings["data"]["control"] == "last":
@@ -278,8 +286,12 @@ def _check_data(requests: Sequence[RunRequest]) -> None:
         _check_fit(request, tasks)
 
 
-def run_one(request: RunRequest, report: Report = lambda text: None) -> dict[str, Any]:
+def run_one(
+    request: RunRequest, report: Report = lambda text: None, *, listener: Listener | None = None
+) -> dict[str, Any]:
     """Run one request in the present process and return its metrics; a finished one is not run again.
+
+    ``listener`` is told what happens while it goes on (:class:`~neurosleep.experiments._live.Watcher`).
 
     Raises
     ------
@@ -299,7 +311,9 @@ def run_one(request: RunRequest, report: Report = lambda text: None) -> dict[str
     network = make_network(settings, torch_generator(request.seed, "init"))
     training = learning_settings(settings, request.strategy, len(tests))
     velocity = _optimiser_state(training[0], network)
-    strategy = _strategy(request, report)
+    name = {key: getattr(request, key) for key in ("experiment", "variant", "strategy", "seed")}
+    watcher = None if listener is None else Watcher(listener, name, tests)
+    strategy = _strategy(request, report, None if watcher is None else watcher.sleep)
     learner = Learner(network, velocity, strategy.tasks(tests), request.seed)
     with folder.locked():
         stored = folder.load_bundle(config) if request.resume else None
@@ -354,7 +368,14 @@ def run_one(request: RunRequest, report: Report = lambda text: None) -> dict[str
             kept = {f"strategy.{k}": v for k, v in strategy.state_dict().items()}
             folder.save_bundle(tensors_of(trained(network), velocity) | mean | kept, progress, config)
             done = progress.after[-1] if phase == "sleep" else progress.before_sleep[-1]
+            if watcher is not None and (phase == "wake" or learner.night is not None):
+                watcher.phase(phase, task, done)
             report(f"task {task + 1} of {len(learner.tasks)}, {phase}: {100 * sum(done) / len(done):.1f} %")
+
+        def after_epoch(task: int, epoch: int) -> None:
+            report(f"task {task + 1}, epoch {epoch}")
+            if watcher is not None:
+                watcher.epoch(task, epoch)
 
         learn_tasks(
             learner,
@@ -363,7 +384,7 @@ def run_one(request: RunRequest, report: Report = lambda text: None) -> dict[str
             tests,
             progress,
             after_phase=keep,
-            after_epoch=lambda task, epoch: report(f"task {task + 1}, epoch {epoch}"),
+            after_epoch=after_epoch,
         )
         folder.write_accuracy(progress)
         if progress.nights:
@@ -379,6 +400,8 @@ def run_one(request: RunRequest, report: Report = lambda text: None) -> dict[str
         write_run_figures(folder.path)
         # Last, since it is what says that the folder is complete.
         folder.write_json("metrics.json", metrics)
+    if watcher is not None:
+        watcher.end(metrics)
     return metrics
 
 
@@ -468,12 +491,17 @@ def _start_worker() -> None:
 
 
 def run_experiment(
-    requests: Sequence[RunRequest], *, jobs: int = 1, report: Callable[[int, str], None] = lambda number, text: None
+    requests: Sequence[RunRequest],
+    *,
+    jobs: int = 1,
+    report: Callable[[int, str], None] = lambda number, text: None,
+    listener: Listener | None = None,
 ) -> list[dict[str, Any]]:
     """Run all requests, ``jobs`` at a time with one thread each; metrics come back in their order.
 
     Everything that can be checked is checked for all of them before the first starts. ``report(number, text)`` tells
-    the progress of a request (only that it has ended, with several jobs).
+    the progress of a request (only that it has ended, with several jobs). ``listener`` is told what happens in each;
+    with several jobs it is sent to other processes, and so must be one that can be pickled.
     """
     if jobs < 1:
         raise SettingsError(f"--jobs is {jobs!r}.", expected="at least 1")
@@ -483,13 +511,14 @@ def run_experiment(
     if jobs == 1 or len(requests) == 1:
         results = []
         for number, request in enumerate(requests):
-            results.append(run_one(request, lambda text, number=number: report(number, text)))  # type: ignore[misc]
+            tell = partial(report, number)
+            results.append(run_one(request, tell, listener=listener))
             report(number, "done")
         return results
     found: dict[int, dict[str, Any]] = {}
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(min(jobs, len(requests)), mp_context=context, initializer=_start_worker) as pool:
-        futures = {pool.submit(run_one, request): number for number, request in enumerate(requests)}
+        futures = {pool.submit(run_one, request, listener=listener): number for number, request in enumerate(requests)}
         try:
             for future in as_completed(futures):
                 found[futures[future]] = future.result()

@@ -50,7 +50,8 @@ class CompiledSteps:
         """Whether the compiled steps know everything in ``network``."""
         weights = [q.weight for q in network.projections]
         return (
-            all(p.kind in _KINDS for p in network.populations)
+            not arithmetic.by_event
+            and all(p.kind in _KINDS for p in network.populations)
             and all(q.kind in ("dense", "recurrent") and q.scale == 1 for q in network.projections)
             and all(q.weight is not None and q.transpose_of is None for q in network.projections)
             # What arrives is summed in int64, weights are kept in int32.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Literal
@@ -12,7 +12,7 @@ from neurosleep.functional import MeanDrive, PlasticityRule, numpy_generator
 from neurosleep.hardware import ChipRule, MappedNetwork
 from neurosleep.spiking import Record, Recorder, Recording, SpikingNetwork, get_engine
 
-__all__ = ["CHUNK", "Divergence", "Night", "sleep"]
+__all__ = ["CHUNK", "Divergence", "Moment", "Night", "sleep"]
 
 # Steps drawn at once from one generator: a fixed number, so that every engine, and a resumed run, sees the same spikes.
 CHUNK = 1000
@@ -24,6 +24,30 @@ class Divergence:
 
     step: int
     projection: str
+
+
+@dataclass(frozen=True, eq=False)
+class Moment:
+    """A night while it goes on, at the end of a piece of at most 1000 steps.
+
+    Attributes
+    ----------
+    step, steps:
+        Steps slept so far, and of the whole night.
+    window, dt:
+        Steps of the piece, and their length in seconds.
+    spikes:
+        Spikes in the piece, by population.
+    network:
+        Makes the network as it is at this moment; it copies all weights, and is best not called every time.
+    """
+
+    step: int
+    steps: int
+    window: int
+    dt: float
+    spikes: Mapping[str, int]
+    network: Callable[[], SpikingNetwork]
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,6 +87,7 @@ def sleep(
     spike_limit: float | None = None,
     device: str = "cpu",
     progress: Callable[[int], None] = lambda steps: None,
+    watch: Callable[[Moment], None] | None = None,
 ) -> Night:
     """Let ``network`` fire spontaneously and change; a new network comes back, the given one is untouched.
 
@@ -86,6 +111,8 @@ def sleep(
         diverged too: a network in a seizure learns nothing, and slowly. None: no limit.
     progress:
         Called with the number of steps done so far.
+    watch:
+        Called after each piece of the night with what it is like; it changes nothing.
 
     References
     ----------
@@ -125,5 +152,15 @@ def sleep(
             where = Divergence(start + events.steps, f"{projection.source} -> {projection.target}")
             return Night(network, recorder.recording(), "diverged", perf_counter() - begin, where)
         progress(start + events.steps)
+        if watch is not None:
+            present = Moment(
+                start + events.steps,
+                steps,
+                events.steps,
+                network.dt,
+                spikes,
+                lambda: network.with_weights(session.weights()),
+            )
+            watch(present)
     slept = network.with_weights(session.weights())
     return Night(slept, recorder.recording(), "done", perf_counter() - begin)

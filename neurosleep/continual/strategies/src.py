@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar, Literal, cast
 
 import numpy as np
@@ -18,7 +19,7 @@ from neurosleep.data import RunningMean, to_float
 from neurosleep.errors import SettingsError
 from neurosleep.functional import Compare, MeanDrive, PlasticityRule, Process, SRCRule
 from neurosleep.hardware import MappedNetwork, Rounding, chip_rule, from_chip, map_to
-from neurosleep.replay import Night, sleep, thresholds_for_rates
+from neurosleep.replay import Moment, Night, sleep, thresholds_for_rates
 from neurosleep.spiking import Population, Record, SpikingNetwork
 
 __all__ = ["SRC", "SleepSettings", "one_night"]
@@ -172,6 +173,7 @@ def one_night(
     engine: str = "event",
     record: Record | None = None,
     progress: Callable[[int], None] = lambda done: None,
+    watch: Callable[[Moment], None] | None = None,
 ) -> Night:
     """Convert ``model``, which stays as it is, and let it sleep as after task number ``task`` (from 0).
 
@@ -213,11 +215,28 @@ def one_night(
         bound=float("inf") if chip else 1e6,
         spike_limit=s.spike_limit,
         progress=progress,
+        watch=watch if watch is None or not chip else _as_host(watch, network, asleep, s.read_back == "changes"),
     )
     if isinstance(night.network, MappedNetwork) and isinstance(asleep, MappedNetwork):
         read = from_chip(night.network, network, before=asleep if s.read_back == "changes" else None)
         night = dataclasses.replace(night, network=network if night.status == "diverged" else read)
     return night
+
+
+def _as_host(
+    watch: Callable[[Moment], None], network: SpikingNetwork, asleep: SpikingNetwork, changes: bool
+) -> Callable[[Moment], None]:
+    """What watches a night on a chip sees the host's network, with the weights that it would read at that moment."""
+
+    def seen(moment: Moment) -> None:
+        def read() -> SpikingNetwork:
+            present = moment.network()
+            assert isinstance(present, MappedNetwork) and isinstance(asleep, MappedNetwork)
+            return from_chip(present, network, before=asleep if changes else None)
+
+        watch(dataclasses.replace(moment, network=read))
+
+    return seen
 
 
 class SRC(Strategy):
@@ -233,8 +252,9 @@ class SRC(Strategy):
         engine: str = "event",
         record: Record | None = None,
         progress: Callable[[int, int], None] = lambda done, steps: None,
+        watch: Callable[[Learner, Moment], None] | None = None,
     ) -> None:
-        self.settings, self.engine = settings, engine
+        self.settings, self.engine, self.watch = settings, engine, watch
         self.record = record or Record()
         self.progress = progress
         self.reads_old_data = settings.scale_data == "seen" or settings.statistics == "first"
@@ -263,6 +283,7 @@ class SRC(Strategy):
             engine=self.engine,
             record=self.record,
             progress=lambda done: self.progress(done, steps),
+            watch=None if self.watch is None else partial(self.watch, learner),
         )
         if learner.night.status == "done":
             woken = wake(learner.night.network, learner.network)

@@ -1,0 +1,214 @@
+"""A run while it goes on: what happened, as plain values that can be shown, written as lines of JSON, or plotted."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from neurosleep.continual import Learner
+from neurosleep.conversion import wake
+from neurosleep.data import Task, to_float
+from neurosleep.errors import NeurosleepError, RunFolderError, missing_extra
+from neurosleep.learning import accuracy
+from neurosleep.replay import Moment
+from neurosleep.spiking import SpikingNetwork
+
+__all__ = ["Follow", "Listener", "Listeners", "TensorBoard", "Watcher"]
+
+Listener = Callable[[Mapping[str, Any]], None]
+"""Takes one event: a mapping of plain values, of which ``event`` is the kind."""
+
+# So often, at most, the accuracy is looked at in a night: each time, the network wakes and sees images.
+_LOOKS = 20
+_IMAGES = 500
+
+
+class Watcher:
+    """Makes events of a run and hands them to a listener.
+
+    Events, beside ``experiment``, ``variant``, ``strategy``, ``seed`` and ``time`` (seconds since the epoch):
+
+    ``start``: ``tasks``. ``epoch``: ``task``, ``epoch``. ``phase``: ``task``, ``phase`` (``wake`` or ``sleep``),
+    ``accuracy`` of each task and ``accuracy_all``. ``sleep``: ``task``, ``step``, ``steps``, ``rates`` (Hz, mean over
+    the neurons of each layer in the last piece of the night), and from time to time ``weight_change`` (by projection,
+    the norm of the change since the night began over the norm then) and ``accuracy_all`` (the network woken at that
+    step, on a part of the test images of all tasks). ``end``: ``status``, ``accuracy_all``.
+    """
+
+    def __init__(self, listener: Listener, name: Mapping[str, Any], tests: Sequence[Task]) -> None:
+        self._listener, self._name = listener, dict(name)
+        self._counts = [len(task.test_labels) for task in tests]
+        images, labels = [], []
+        for task in tests:
+            # Evenly from each task, so that none is left out.
+            part = max(1, _IMAGES // len(tests))
+            images.append(torch.from_numpy(to_float(task.test_images[:part])))
+            labels.append(torch.from_numpy(task.test_labels[:part]))
+        self._images, self._labels = torch.cat(images), torch.cat(labels)
+        self._before: list[Tensor] = []
+        self.send("start", tasks=len(tests))
+
+    def send(self, event: str, **values: Any) -> None:
+        """Hand on one event; numbers that are not finite become None."""
+        self._listener({"event": event, **self._name, "time": time.time(), **{k: _plain(v) for k, v in values.items()}})
+
+    def epoch(self, task: int, number: int) -> None:
+        """An epoch of a task (from 0) is over."""
+        self.send("epoch", task=task + 1, epoch=number)
+
+    def phase(self, phase: str, task: int, accuracies: Sequence[float]) -> None:
+        """A phase of a task (from 0) is over."""
+        total = sum(a * n for a, n in zip(accuracies, self._counts, strict=True)) / sum(self._counts)
+        self.send("phase", task=task + 1, phase=phase, accuracy=list(accuracies), accuracy_all=total)
+
+    def sleep(self, learner: Learner, moment: Moment) -> None:
+        """A piece of a night is over."""
+        sizes = {name: count / (moment.window * moment.dt) for name, count in moment.spikes.items()}
+        pieces = -(-moment.steps // moment.window) if moment.window else 1
+        number = moment.step // max(moment.window, 1)
+        values: dict[str, Any] = {"task": learner.task + 1, "step": moment.step, "steps": moment.steps}
+        every = max(1, pieces // _LOOKS)
+        first = moment.step == moment.window
+        network = moment.network() if first or number % every == 0 or moment.step == moment.steps else None
+        if network is not None:
+            values["rates"] = {p.name: sizes[p.name] / p.size for p in network.populations}
+            values["weight_change"] = self._change(learner, network)
+            try:
+                woken = wake(network, learner.network)
+                values["accuracy_all"] = accuracy(woken, self._images, self._labels)
+            except NeurosleepError:
+                values["accuracy_all"] = None
+            self._populations = {p.name: p.size for p in network.populations}
+        else:
+            values["rates"] = {name: rate / self._populations[name] for name, rate in sizes.items()}
+        self.send("sleep", **values)
+
+    @staticmethod
+    def _change(learner: Learner, network: SpikingNetwork) -> dict[str, float | None]:
+        """By projection, the change of its weights since the night began; the awake ones are those it began with."""
+        found: dict[str, float | None] = {}
+        own = [q for q in network.projections if q.weight is not None]
+        for q, now, awake in zip(own, network.weights, learner.network.weights, strict=True):
+            then = awake.detach()
+            norm = float(then.norm())
+            found[f"{q.source} -> {q.target}"] = float((now.to(then) - then).norm()) / norm if norm else None
+        return found
+
+    def end(self, metrics: Mapping[str, Any]) -> None:
+        """The run is over."""
+        self.send("end", status=metrics["status"], accuracy_all=metrics["accuracy_all"])
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, Mapping):
+        return {key: _plain(inner) for key, inner in value.items()}
+    return [_plain(inner) for inner in value] if isinstance(value, list | tuple) else value
+
+
+class Listeners:
+    """Hands each event to several listeners."""
+
+    def __init__(self, *listeners: Listener) -> None:
+        self._listeners = listeners
+
+    def __call__(self, event: Mapping[str, Any]) -> None:
+        """Hand on one event."""
+        for listener in self._listeners:
+            listener(event)
+
+
+class Follow:
+    """Writes each event as a line of JSON at the end of a file; several processes may share it.
+
+    Raises
+    ------
+    RunFolderError
+        If the file cannot be written.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self._path = str(path)
+        self._write(b"")
+
+    def __call__(self, event: Mapping[str, Any]) -> None:
+        """Write one event."""
+        self._write(json.dumps(event, allow_nan=False).encode() + b"\n")
+
+    def _write(self, line: bytes) -> None:
+        try:
+            # One write at the end of the file: lines of several processes do not mix.
+            handle = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+            try:
+                os.write(handle, line)
+            finally:
+                os.close(handle)
+        except OSError as error:
+            raise RunFolderError(
+                f"The file {self._path!r} cannot be written.",
+                found=error.strerror or str(error),
+                hint="--follow takes the name of a file in a folder that exists",
+            ) from error
+
+
+class TensorBoard:
+    """Writes the numbers of each event for TensorBoard (extra ``tensorboard``), a run of it for each of ours.
+
+    Raises
+    ------
+    MissingExtraError
+        If the package is not installed.
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        try:
+            from torch.utils.tensorboard import SummaryWriter
+        except ImportError as error:
+            raise missing_extra("tensorboard", "tensorboard", "Writing for TensorBoard") from error
+        self._make, self._folder = SummaryWriter, Path(folder)
+        self._writers: dict[str, Any] = {}
+        self._steps: dict[str, tuple[int, int]] = {}
+
+    def __call__(self, event: Mapping[str, Any]) -> None:
+        """Write one event."""
+        run = "/".join(str(event[key]) for key in ("experiment", "variant", "strategy")) + f"/seed{event['seed']}"
+        if run not in self._writers:
+            self._writers[run] = self._make(str(self._folder / run))  # type: ignore[no-untyped-call, unused-ignore]
+        writer = self._writers[run]
+        kind = event["event"]
+        if kind == "sleep":
+            # Steps asleep in all nights so far, so that the curves go on from night to night.
+            done, task = self._steps.get(run, (0, 0))
+            if event["task"] != task:
+                self._steps[run] = (done, event["task"])
+            step = done + event["step"]
+            if event["step"] == event["steps"]:
+                self._steps[run] = (step, event["task"])
+            for name, value in self._scalars(event):
+                writer.add_scalar(f"asleep/{name}", value, step)
+        elif kind == "phase":
+            at = 2 * event["task"] - (event["phase"] == "wake")
+            writer.add_scalar("after each phase/accuracy_all", event["accuracy_all"], at)
+            for k, value in enumerate(event["accuracy"], start=1):
+                writer.add_scalar(f"after each phase/task {k}", value, at)
+        if kind in ("phase", "end"):
+            writer.flush()
+
+    @staticmethod
+    def _scalars(event: Mapping[str, Any]) -> list[tuple[str, float]]:
+        found = []
+        for key, value in event.items():
+            if key in ("rates", "weight_change"):
+                found += [(f"{key}/{name}", inner) for name, inner in value.items() if inner is not None]
+            elif key == "accuracy_all" and value is not None:
+                found.append((key, value))
+        return found

@@ -1,0 +1,133 @@
+"""Runs that are followed while they go on."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import neurosleep as ns
+from neurosleep.errors import RunFolderError
+from neurosleep.experiments import (
+    Follow,
+    Listeners,
+    RunRequest,
+    TensorBoard,
+    apply_changes,
+    load_settings,
+    run_experiment,
+)
+
+SMALL = [
+    ("network.sizes", [784, 40, 30, 10]),
+    ("network.init", 0.05),
+    ("data.images_per_task", 200),
+    ("wake.epochs", 1),
+    ("sleep.steps", 1500),
+    ("sleep.growth", 0.0),
+    ("sleep.thresholds", [0.5, 0.5, 0.5]),
+    ("sleep.alpha_scale", 1.0),
+    ("record", "counts"),
+]
+
+
+def request(out: Path, *changes: tuple[str, Any], strategy: str = "src", seed: int = 0) -> RunRequest:
+    settings = apply_changes(load_settings("demo/mnist-mini")[1], [*SMALL, *changes])
+    return RunRequest("demo/mnist-mini", "small", strategy, seed, settings, None, str(out))
+
+
+def same(metrics: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in metrics.items() if key != "seconds"}
+
+
+@pytest.mark.parametrize("chip", [[], [("sleep.profile", "generic_int8")]])
+def test_events_tell_the_run_and_change_nothing(tmp_path: Path, chip: list[tuple[str, Any]]) -> None:
+    events: list[dict[str, Any]] = []
+    followed = run_experiment([request(tmp_path / "a", *chip)], listener=lambda event: events.append(dict(event)))[0]
+    assert same(followed) == same(run_experiment([request(tmp_path / "b", *chip)])[0])
+    kinds = [event["event"] for event in events]
+    assert kinds[0] == "start" and kinds[-1] == "end" and events[-1]["accuracy_all"] == followed["accuracy_all"]
+    one = ["epoch", "phase", "sleep", "sleep", "phase"]
+    assert kinds[1:-1] == one * 5
+    assert all((e["experiment"], e["variant"], e["seed"]) == ("demo/mnist-mini", "small", 0) for e in events)
+    asleep = [event for event in events if event["event"] == "sleep"]
+    assert [(e["task"], e["step"]) for e in asleep[:3]] == [(1, 1000), (1, 1500), (2, 1000)]
+    for event in asleep:
+        assert set(event["rates"]) == {"input", "hidden1", "hidden2", "output"} and event["rates"]["input"] > 0
+        assert set(event["weight_change"]) == {"input -> hidden1", "hidden1 -> hidden2", "hidden2 -> output"}
+        assert 0 <= event["accuracy_all"] <= 1
+    # Rates are means over neurons and seconds: together they are the night's spikes.
+    first = sum(e["rates"]["hidden1"] * 40 * window for e, window in zip(asleep[:2], (1.0, 0.5), strict=True))
+    assert first == pytest.approx(followed["sleep"]["spikes_per_step"][0][1] * 1500)
+    assert asleep[1]["weight_change"]["input -> hidden1"] > 0
+    after = [event for event in events if event["event"] == "phase" and event["phase"] == "sleep"]
+    assert [event["accuracy"] for event in after] == followed["accuracy_matrix"]
+
+
+def test_the_network_of_a_moment_is_that_of_a_shorter_night() -> None:
+    drive = ns.MeanDrive([0.5] * 6, 300.0)
+    network = ns.spiking.SpikingNetwork(
+        (ns.spiking.Population("input", "input", (6,)), ns.spiking.Population("output", "lif", (4,), threshold=0.5)),
+        (ns.spiking.Projection("input", "output", weight=0.2 * ns_ones(4, 6)),),
+    )
+    seen: list[Any] = []
+    night = ns.sleep(
+        network,
+        drive=drive,
+        rule=ns.SRCRule(0.01, 0.002, "constant"),
+        steps=2500,
+        watch=lambda moment: seen.append((moment.step, moment.window, moment.network().weights[0])),
+    )
+    assert [entry[:2] for entry in seen] == [(1000, 1000), (2000, 1000), (2500, 500)]
+    short = ns.sleep(network, drive=drive, rule=ns.SRCRule(0.01, 0.002, "constant"), steps=1000)
+    assert (seen[0][2] == short.network.weights[0]).all() and (seen[2][2] == night.network.weights[0]).all()
+    assert (seen[0][2] != seen[2][2]).any()
+
+
+def ns_ones(rows: int, columns: int) -> Any:
+    import torch
+
+    return torch.ones(rows, columns)
+
+
+def test_a_file_of_lines_that_several_processes_share(tmp_path: Path) -> None:
+    file = tmp_path / "events.jsonl"
+    listener = Listeners(Follow(file))
+    assert isinstance(pickle.loads(pickle.dumps(listener)), Listeners)
+    run_experiment([request(tmp_path / "out", seed=seed) for seed in (0, 1)], jobs=2, listener=listener)
+    events = [json.loads(line) for line in file.read_text().splitlines()]
+    for seed in (0, 1):
+        own = [event["event"] for event in events if event["seed"] == seed]
+        assert own[0] == "start" and own[-1] == "end" and own.count("sleep") == 10
+
+
+def test_without_sleep_there_are_no_nights(tmp_path: Path) -> None:
+    events: list[Any] = []
+    run_experiment([request(tmp_path, strategy="sequential")], listener=events.append)
+    assert [e["event"] for e in events] == ["start", *["epoch", "phase"] * 5, "end"]
+
+
+def test_a_file_that_cannot_be_written_is_refused_before_the_run(tmp_path: Path) -> None:
+    with pytest.raises(RunFolderError, match="cannot be written"):
+        Follow(tmp_path / "missing" / "events.jsonl")
+    with pytest.raises(RunFolderError, match="cannot be written"):
+        Follow(tmp_path)
+
+
+def test_tensorboard_has_the_curves(tmp_path: Path) -> None:
+    pytest.importorskip("tensorboard")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    run_experiment([request(tmp_path / "out")], listener=TensorBoard(tmp_path / "board"))
+    found = EventAccumulator(str(tmp_path / "board/demo/mnist-mini/small/src/seed0"))
+    found.Reload()
+    tags = found.Tags()["scalars"]
+    assert "asleep/rates/hidden1" in tags and "asleep/weight_change/input -> hidden1" in tags
+    # Steps asleep, night after night.
+    assert [e.step for e in found.Scalars("asleep/accuracy_all")] == [
+        1500 * night + step for night in range(5) for step in (1000, 1500)
+    ]
+    assert [e.step for e in found.Scalars("after each phase/accuracy_all")] == list(range(1, 11))
