@@ -61,14 +61,14 @@ def simulate(
     -------
     Recording
         Counts are ``[n]`` by population for a single train, ``[batch, n]`` for a batch; likewise ``potentials``, of
-        leaky integrators. Single spikes and rates over time are recorded of a single train only.
+        leaky integrators. Single spikes, and anything over time, are recorded of a single train only.
 
     Raises
     ------
     SettingsError
         If the inputs do not fit the network, or intensities lie outside 0 to 1.
     UnsupportedError
-        If single spikes of a batch are to be recorded.
+        If single spikes of a batch, or its potentials or weights, are to be recorded.
     """
     if str(coding) == "constant":
         raise SettingsError(

@@ -76,6 +76,22 @@ class Record:
             raise unknown_name("recording", self.spikes, ("all", "counts"))
         if isinstance(self.weights, str) and self.weights not in ("none", "statistics"):
             raise unknown_name("recording of weights", self.weights, ("none", "statistics"))
+        if not isinstance(self.spikes, str | Mapping) and not (
+            isinstance(self.spikes, Sequence) and all(isinstance(name, str) for name in self.spikes)
+        ):
+            raise SettingsError(
+                f"spikes is {self.spikes!r}.",
+                expected="'all', 'counts', names of populations, or neurons by population",
+            )
+        for key, inner in (("groups", "neurons by group, by population"), ("potentials", "neurons by population")):
+            if not isinstance(getattr(self, key), Mapping):
+                raise SettingsError(f"{key} is {getattr(self, key)!r}.", expected=f"a mapping: {inner}")
+        if not all(isinstance(groups, Mapping) for groups in self.groups.values()):
+            raise SettingsError(f"groups is {self.groups!r}.", expected="a mapping: neurons by group, by population")
+        if not isinstance(self.weights, str | Mapping):
+            raise SettingsError(
+                f"weights is {self.weights!r}.", expected="'none', 'statistics', or pairs (post, pre) by projection"
+            )
         for key in ("rates_every", "potentials_every", "weights_every"):
             value = getattr(self, key)
             if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:

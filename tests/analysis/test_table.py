@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import json
+import math
 from pathlib import Path
 
 import numpy as np
@@ -68,3 +70,12 @@ def test_what_is_no_table_is_refused(tmp_path: Path) -> None:
         table()["lair"]
     with pytest.raises(SettingsError, match=r"ends in \.csv"):
         table().to_csv(tmp_path / "table.txt")
+
+
+def test_json_has_null_where_a_number_is_undefined():
+    table = Table({"a": [1, 2], "b": [0.5, math.nan], "c": [math.inf, -math.inf], "d": ["x", 'y"'], "e": [True, False]})
+    assert json.loads(table.to_json()) == [
+        {"a": 1, "b": 0.5, "c": None, "d": "x", "e": True},
+        {"a": 2, "b": None, "c": None, "d": 'y"', "e": False},
+    ]
+    assert Table({"a": np.zeros(0)}).to_json() == "[]"

@@ -275,6 +275,17 @@ def test_nonsense_in_a_record_is_refused():
         for value in (0, -1, 1.5, True):
             with pytest.raises(SettingsError, match=f"{key} is {value}"):
                 Record(**{key: value})
+    for key, value in (
+        ("spikes", 3),
+        ("spikes", (1, 2)),
+        ("groups", ["hidden1"]),
+        ("groups", {"hidden1": [1]}),
+        ("potentials", ["hidden1"]),
+        ("weights", 3),
+        ("weights", ["a -> b"]),
+    ):
+        with pytest.raises(SettingsError, match=f"{key} is"):
+            Record(**{key: value})
     with pytest.raises(UnknownNameError, match="recording of weights"):
         Record(weights="stats")
     with pytest.raises(SettingsError, match="known"):

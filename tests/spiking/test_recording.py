@@ -58,6 +58,21 @@ def test_kept_spikes_are_the_chunks_one_after_another(rasters, chunks):
         assert recording.spikes[name].equals(SpikeEvents.from_dense(dense))
 
 
+@pytest.mark.parametrize("chunks", CHUNKS)
+@pytest.mark.parametrize("every", [1, 5, 23])
+def test_groups_and_subsets_run_across_chunks(rasters, chunks, every):
+    groups = {"in": {"even": [0, 2], "one": [3]}, "out": {"none": []}}
+    recording = record(rasters, chunks, spikes={"in": [3, 0]}, groups=groups, rates_every=every)
+    for name, of in groups.items():
+        for group, neurons in of.items():
+            parts = [rasters[name][k : k + every, neurons].sum() for k in range(0, STEPS, every)]
+            assert recording.group_windows[name][group].tolist() == parts
+            assert recording.group_neurons[name][group].tolist() == neurons
+    kept = rasters["in"] & np.array([True, False, False, True])
+    assert recording.spikes["in"].equals(SpikeEvents.from_dense(kept))
+    assert recording.kept["in"].tolist() == [0, 3] and set(recording.spikes) == {"in"}
+
+
 def test_only_the_asked_spikes_are_kept(rasters):
     assert record(rasters, [23]).spikes == {}
     assert set(record(rasters, [23], spikes=("out",)).spikes) == {"out"}
