@@ -118,6 +118,11 @@ def chip_images(runs: Sequence[Run], budget: Budget) -> list[Image]:
         ways = ", ".join(dict.fromkeys(row["slept"] for row in usual))
         drawings: tuple[tuple[Callable[[Rows, Any], object], float, str], ...] = (
             (_draw_accuracy, 6.6, f"Accuracy on each chip in percent, by how the network slept: {ways}."),
+            (
+                _draw_energy,
+                6.6,
+                f"Energy of an image on each chip, from the least to the most by convention; {STATEMENT}.",
+            ),
             (_draw_cores, 4.4, "Cores that the network takes on each chip."),
         )
         for draw, width, told in drawings:
@@ -134,6 +139,17 @@ def chip_images(runs: Sequence[Run], budget: Budget) -> list[Image]:
 
 def _draw_accuracy(rows: Rows, ax: Any) -> object:
     return plot.chip_accuracy(rows, ax=ax)
+
+
+def _draw_energy(rows: Rows, ax: Any) -> object:
+    """A row for each chip that the network fits: the least and the most of all its networks."""
+    found = []
+    for chip in dict.fromkeys(str(row["profile"]) for row in rows if row["fits"]):
+        own = [row for row in rows if row["profile"] == chip]
+        lows = [row["low_j"] for row in own if row["low_j"] is not None]
+        highs = [row["high_j"] for row in own if row["high_j"] is not None]
+        found.append({"label": chip, "low": min(lows, default=None), "high": max(highs, default=None)})
+    return plot.energy(found, label="energy of an image", ax=ax)
 
 
 def _draw_cores(rows: Rows, ax: Any) -> object:
