@@ -3,11 +3,13 @@
 #   PYTHON=python3.12        the Python (3.11 or newer) that makes the virtual environment
 #   VENV=DIR                 use, or make, the environment there instead of .venv
 #   PYTEST_ARGS="-k engines" further arguments for pytest
+#   TEST_JOBS=4             processes that share the tests (2), one thread each
 #   NEUROSLEEP_DATA=DIR      folder of the real data sets, read by the package itself
 
 PYTHON ?= python3
 VENV ?= .venv
 PYTEST_ARGS ?=
+TEST_JOBS ?= 2
 
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
@@ -19,6 +21,8 @@ DEMO_READY := $(VENV)/.neurosleep-$(HERE)-demo
 DEV_READY := $(VENV)/.neurosleep-$(HERE)-dev
 
 heading = @printf '\n=== %s ===\n' '$(1)'
+# Whole files to each process, whose tests share what is made once; a thread each, or they stand in each other's way.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n $(TEST_JOBS) --dist loadfile
 COVERAGE := --cov=neurosleep --cov-branch --cov-report=term-missing:skip-covered
 
 .DEFAULT_GOAL := help
@@ -37,11 +41,11 @@ install: $(DEV_READY) ## install everything a developer needs into .venv
 
 test: checks ## install what is missing, then lint, types, order of the rooms, pages, tests with branch coverage
 	$(call heading,tests with branch coverage (small tier))
-	$(BIN)/pytest $(COVERAGE) -m "not full" $(PYTEST_ARGS)
+	$(PYTEST) $(COVERAGE) -m "not full" $(PYTEST_ARGS)
 
 test-full: checks ## the same with every test, the long ones too
 	$(call heading,tests with branch coverage (every test))
-	$(BIN)/pytest $(COVERAGE) -m "" --durations=20 $(PYTEST_ARGS)
+	$(PYTEST) $(COVERAGE) -m "" --durations=20 $(PYTEST_ARGS)
 
 checks: lint types rooms docs
 
