@@ -15,6 +15,7 @@ from types import ModuleType
 import pytest
 
 import neurosleep as ns
+from neurosleep.experiments import experiment_names
 
 ROOT = Path(__file__).parents[2]
 pytest.importorskip("mkdocs")
@@ -115,6 +116,18 @@ def test_the_page_of_commands_names_every_command_and_option() -> None:
 def test_the_page_of_names_links_to_every_room() -> None:
     page = load("docs_pages").names()
     assert all(f"[`{name}`][{room}.{name}]" in page for name, room in ns._PUBLIC.items())
+
+
+def test_every_setting_and_every_experiment_is_told_of() -> None:
+    tool = load("docs_settings")
+    silent = [path for path, _ in tool.paths() if not tool.meaning(path)]
+    assert silent == [], "say what they mean in the class that takes them, or in tools/docs_settings.py"
+    page = tool.settings_page()
+    assert "| `sleep.steps` | int | `15000` | Steps of the sleep after task k" in page
+    assert "| `wake.beta` | float | `0.1` | Strength of the nudge, not 0." in page and "Only `ep`" in page
+    assert not [path for path in tool.SAID if path not in dict(tool.paths())], "settings that are no more"
+    runs = tool.experiments_page()
+    assert all(f"| `{name}` | " in runs for name in experiment_names())
 
 
 def test_a_site_with_faults_is_found_out(tmp_path: Path) -> None:

@@ -1,0 +1,178 @@
+"""Pages of the documentation: every setting of an experiment with what it means, and every experiment of the package.
+
+What a setting means stands in the docstring of the class that takes it; of those that no class takes it is said here.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import sys
+import textwrap
+import tomllib
+from importlib import resources
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from neurosleep.continual import STRATEGIES, SleepSettings
+from neurosleep.experiments._deployment import Deployment
+from neurosleep.experiments._kinds import _LEARNING, _NETWORKS, KIND_SETTINGS, kinds_with
+from neurosleep.experiments.settings import _DEFAULTS, _OPTIONAL, experiment_names, load_published, variant_names
+from neurosleep.learning import BPTT, Backprop, ContrastiveHebbian, EquilibriumPropagation, PhasedLearning
+from neurosleep.networks import MLP, DendriticMLP, EquilibriumConv, EquilibriumMLP
+
+ROOT = Path(__file__).parents[1]
+
+# The classes that take the settings of a table, the first that knows a name tells of it.
+TAKERS: dict[str, tuple[type, ...]] = {
+    "network": (MLP, EquilibriumMLP, EquilibriumConv, DendriticMLP),
+    "wake": (Backprop, PhasedLearning, EquilibriumPropagation, BPTT, ContrastiveHebbian),
+    "sleep": (SleepSettings,),
+    "hardware": (Deployment,),
+    **{name: (STRATEGIES[name],) for name in ("ewc", "si", "owm", "lwf", "rehearsal", "icarl")},
+}
+SAID: dict[str, str] = {
+    "engine": "The engine that steps the sleeping network.",
+    "record": "What is recorded of a sleep: `counts`, or `all` for every spike.",
+    "analyse": "Whether tables and figures of the last sleep, or of how a network settles, are written too.",
+    "faithful": "Whether faults of the released code are kept as they were released.",
+    "order": "Of strategies that work together: `sleep-first` or `sleep-last` after each task.",
+    "note": "What every result of the experiment says.",
+    "data.name": "The data set, or `features:PATH`.",
+    "data.sequence": "Names of data sets that are learnt one after another, with the same classes (cross-modal).",
+    "data.tasks": "The classes of each task; else consecutive ones.",
+    "data.classes_per_task": "How many classes a task has, where `tasks` is not given.",
+    "data.order": "Of the tasks: as they stand (`label`), or drawn anew for each seed (`random`).",
+    "data.images_per_task": "Train on the first so many images of each task; else on all.",
+    "data.split": "`test`, or `validation`: the last tenth of each class of the training images, then not trained on.",
+    "data.evaluate": "What is evaluated on: `test` or `train` images.",
+    "data.control": "What the strategy `sequential` learns: the `sequence`, or the `last` task alone.",
+    "data.scale": "How inputs are scaled: `none`, by the `maximum` of the training images, each part by its own "
+    "(`maximum-of-each`), or `standard`: less their mean, over their deviation.",
+    "data.deviations": "With `standard`: divide by so many standard deviations.",
+    "data.width": "Of the data set `patches`: side of the images in pixels.",
+    "data.overlap": "Of `patches`: pixels that all images share.",
+    "network.kind": "`mlp`, `equilibrium`, `equilibrium-conv` or `dendritic`.",
+    "network.dt_distribution": "Distribution that each unit's time step is drawn from, once.",
+    "network.dt_spread": "Spread of that distribution; else its own.",
+    "network.dt_control": "Whether every unit takes the mean of the steps that would be drawn: the control.",
+    "network.full": "Of `equilibrium-conv`: units of fully connected layers between convolutions and output.",
+    "wake.kind": "How the network learns: `backprop`, `ep`, `bptt` or `chl`.",
+    "wake.lr_per_task": "Learning rates of the tasks in turn; the last counts for all further ones.",
+    "wake.epochs_per_task": "Epochs of the tasks in turn; the last counts for all further ones.",
+    "wake.lr_per_layer": "Learning rates of the layers, input side first, in place of one for all.",
+    "joint.epochs": "Epochs of joint training, where they are others.",
+    "sleep.rule": "The plasticity rule by its `name`, and its parameters as `sleep.rule.inc` and so on.",
+    "sleep.decay": "Factor of the potential per step.",
+    "sleep.compare": "Comparison at the threshold, `>=` or `>`.",
+}
+_HEAD = """# Settings
+
+Every setting of an experiment, by the dotted name that `--set` and the keys of a TOML file have. Some exist only for
+some kinds of network or of learning; one that a kind does not have is refused by name. No default: not set.
+
+"""
+
+_EXPERIMENTS = """# Experiments
+
+`neurosleep run NAME` runs one. [Settings](settings.md) says what its settings mean, and [Measured](../results.md) what
+came out. Published is the accuracy over all classes that the publication reports.
+"""
+
+
+def _tool(name: str) -> ModuleType:
+    if name not in sys.modules:
+        spec = importlib.util.spec_from_file_location(name, ROOT / "tools" / f"{name}.py")
+        assert spec is not None and spec.loader is not None
+        sys.modules[name] = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(sys.modules[name])
+    return sys.modules[name]
+
+
+def parameters(cls: type) -> dict[str, str]:
+    """What the docstrings of a class and of its bases say of each parameter, as one line of Markdown."""
+    found: dict[str, str] = {}
+    for owner in cls.__mro__:
+        text = textwrap.dedent("    " + (owner.__dict__.get("__doc__") or ""))
+        section = re.search(r"Parameters\n-+\n(.*?)(?=\n\n\S[^\n]*\n-+\n|\Z)", text, flags=re.DOTALL)
+        for match in re.finditer(r"(?m)^(\w[\w, ]*):\n((?: +.*\n?|\n)+)", section[1] if section else ""):
+            said = _tool("docs_docstrings").markdown(" ".join(match[2].split())).strip()
+            for name in match[1].split(","):
+                found.setdefault(name.strip(), said)
+    return found
+
+
+def meaning(path: str) -> str | None:
+    """What a setting means; None where nobody says it."""
+    if path in SAID:
+        return SAID[path]
+    table, _, key = path.partition(".")
+    return next((said for taker in TAKERS.get(table, ()) if (said := parameters(taker).get(key))), None)
+
+
+def paths() -> list[tuple[str, Any]]:
+    """Every setting and its default."""
+    found: list[tuple[str, Any]] = []
+    for key, value in _DEFAULTS.items():
+        if isinstance(value, dict):
+            found += [(f"{key}.{inner}", default) for inner, default in value.items()]
+        else:
+            found.append((key, value))
+    return found
+
+
+def _default(path: str, value: Any) -> Any:
+    """The default of a setting that only some kinds have: theirs, where they agree."""
+    theirs = [kind[path] for kind in (*_NETWORKS.values(), *_LEARNING.values()) if path in kind]
+    return theirs[0] if value is None and theirs and all(other == theirs[0] for other in theirs) else value
+
+
+def _shown(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, float):
+        return f"`{value:.6g}`"
+    return f"`{str(value).lower() if isinstance(value, bool) else value}`"
+
+
+def settings_page() -> str:
+    """All settings, a table for each table of the file."""
+    parts, last = [_HEAD], None
+    for path, default in paths():
+        table, _, key = path.partition(".")
+        title = table if key else "The file itself"
+        if title != last:
+            heading = f"`[{title}]`" if key else title
+            parts.append(f"\n## {heading}\n\n| setting | type | default | |\n| --- | --- | --- | --- |\n")
+            last = title
+        kind = _OPTIONAL.get(path, type(default)).__name__
+        said = (meaning(path) or "").replace("|", "\\|")
+        if key in KIND_SETTINGS.get(table, {}):
+            said += f" Only {', '.join(f'`{name}`' for name in kinds_with(path))}."
+        parts.append(f"| `{path}` | {kind} | {_shown(_default(path, default))} | {said} |\n")
+    return "".join(parts)
+
+
+def experiments_page() -> str:
+    """All experiments of the package, by group."""
+    parts, last = [_EXPERIMENTS], None
+    for name in experiment_names():
+        group = name.split("/")[0]
+        if group != last:
+            header = "| experiment | what it is | variants | published |\n| --- | --- | --- | --- |"
+            parts.append(f"\n## {group}\n\n{header}\n")
+            last = group
+        text = (resources.files("neurosleep") / "experiments" / f"{name}.toml").read_text(encoding="utf-8")
+        told = re.match(r"(?:#.*\n)+", text)
+        said = " ".join(line.lstrip("# ") for line in told[0].splitlines()) if told else _extends(text)
+        said = re.split(r"(?<=[.:]) (?=[A-Z])", said, maxsplit=1)[0].replace("|", "\\|")
+        variants = ", ".join(f"`{variant}`" for variant in variant_names(name))
+        published = ", ".join(f"{strategy} {figure.mean:g} %" for strategy, figure in load_published(name).items())
+        parts.append(f"| `{name}` | {said} | {variants} | {published} |\n")
+    return "".join(parts)
+
+
+def _extends(text: str) -> str:
+    base = tomllib.loads(text).get("extends")
+    return f"As `{base}`." if base else ""
