@@ -47,7 +47,7 @@ def chip_lines(experiment: str, runs: Iterable[Mapping[str, Any]]) -> list[str]:
         header,
         (
             (
-                row["profile"],
+                row["profile"] + (", sums split" if row["split"] else ""),
                 row["variant"],
                 row["slept"],
                 str(row["mapped"]["n"]),

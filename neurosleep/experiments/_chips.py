@@ -48,8 +48,8 @@ def chip_rows(runs: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     list
         ``experiment``, ``profile``, ``slept``, ``variant``, ``strategy``; ``accuracy_all`` of the awake network on all
         test images, and on those shown to the chip ``awake``, ``converted`` and ``mapped``; ``weight_error``; each with
-        ``mean``, ``sd`` and ``n`` (None where undefined); ``cores`` (None: not known, or it does not fit); ``fits``;
-        ``low_j`` and ``high_j``, means of the energy of an image (None: not estimated).
+        ``mean``, ``sd`` and ``n`` (None where undefined); ``cores`` (None: not known, or it does not fit); ``fits``,
+        ``split``; ``low_j`` and ``high_j``, means of the energy of an image (None: not estimated).
     """
     found = []
     for (experiment, profile, slept, variant, strategy), rows in _groups(runs).items():
@@ -63,6 +63,7 @@ def chip_rows(runs: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
                 "variant": variant,
                 "strategy": strategy,
                 "fits": any(row.get("fits") is True for row in rows),
+                "split": any(row.get("split") is True for row in rows),
                 "cores": max(cores, default=None),
                 **{
                     key: _spread(row.get(key) for row in rows)

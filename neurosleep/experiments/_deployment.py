@@ -18,7 +18,15 @@ from neurosleep.conversion import RECIPES, Recipe, convert
 from neurosleep.data import Task, to_float
 from neurosleep.errors import MappingError, SettingsError, UnsupportedError, unknown_name
 from neurosleep.functional import Reset, numpy_generator
-from neurosleep.hardware import STATEMENT, HardwareProfile, energy_of, load_profile, map_to
+from neurosleep.hardware import (
+    STATEMENT,
+    HardwareProfile,
+    MappedNetwork,
+    MappingReport,
+    energy_of,
+    load_profile,
+    map_to,
+)
 from neurosleep.networks import MLP
 from neurosleep.spiking import SpikingNetwork, simulate_batch
 
@@ -39,19 +47,22 @@ class Deployment:
         Number of test images, drawn at random, and how long each is shown, as Bernoulli spikes.
     recipe:
         Of the conversion, which is calibrated on the newest task's training images.
+    allow_split:
+        Whether a network that does not fit otherwise has its sums split over helper neurons.
     """
 
     profiles: tuple[str, ...]
     images: int = _IMAGES
     steps: int = _STEPS
     recipe: Recipe = "percentile"
+    allow_split: bool = False
 
 
 def deployment_settings(settings: Mapping[str, Any]) -> Deployment | None:
     """The table ``hardware`` of an experiment, checked; None if it names no chips."""
     table = settings["hardware"]
     if table["profiles"] is None:
-        left = [key for key in ("images", "steps", "recipe") if table[key] is not None]
+        left = [key for key in ("images", "steps", "recipe", "allow_split") if table[key] is not None]
         if left:
             raise SettingsError(f"hardware.{left[0]} is given without chips.", expected="hardware.profiles with it")
         return None
@@ -72,7 +83,8 @@ def deployment_settings(settings: Mapping[str, Any]) -> Deployment | None:
         raise SettingsError(
             f"A network of kind {settings['network']['kind']!r} is not put on chips here.", expected="network.kind mlp"
         )
-    return Deployment(tuple(profiles), numbers["images"], numbers["steps"], cast(Recipe, recipe))
+    split = bool(table["allow_split"])
+    return Deployment(tuple(profiles), numbers["images"], numbers["steps"], cast(Recipe, recipe), split)
 
 
 @torch.no_grad()
@@ -91,10 +103,10 @@ def deploy(
     list
         ``profile``; ``reset`` of the neurons that it is given; ``images`` and ``steps``; accuracies (fractions) of the
         awake network, of the spiking one in floating point, and of the one on the chip (``awake``, ``converted``,
-        ``mapped``), all on the same images; ``fits``, and ``missing``, what does not fit or is not there, one sentence
-        each; ``cores``; ``weight_error``, the largest of a layer; ``energy``: ``low_j`` and ``high_j`` an image over
-        the conventions (None: not estimated, ``reason`` says why), ``basis`` and ``statement``; ``seconds_mapping``.
-        What is not known of a chip is None.
+        ``mapped``), all on the same images; ``fits``, perhaps with sums that were ``split``, and ``missing``, what does
+        not fit or is not there, one sentence each; ``cores``; ``weight_error``, the largest of a layer; ``energy``:
+        ``low_j`` and ``high_j`` an image over the conventions (None: not estimated, ``reason`` says why), ``basis`` and
+        ``statement``; ``seconds_mapping``. What is not known of a chip is None.
     """
     assert isinstance(network, MLP)  # deployment_settings checks it
     images = np.concatenate([task.test_images for task in tasks])
@@ -126,7 +138,7 @@ def deploy(
             "awake": awake,
             "converted": accuracy,
         }
-        rows.append(row | _on_chip(spiking, profile, x, y, deployment.steps, seed))
+        rows.append(row | _on_chip(spiking, profile, x, y, deployment, seed))
     network.train(was_training)
     return rows
 
@@ -135,18 +147,35 @@ def _right(read_out: Tensor, labels: Tensor) -> float:
     return float((read_out.argmax(1) == labels).double().mean())
 
 
+def _mapped(
+    network: SpikingNetwork, profile: HardwareProfile, deployment: Deployment
+) -> tuple[MappedNetwork, MappingReport, bool]:
+    """The network on the chip, and whether its sums had to be split for that."""
+    try:
+        return *map_to(network, profile, steps=deployment.steps), False
+    except MappingError as error:
+        if not deployment.allow_split:
+            raise
+        try:
+            return *map_to(network, profile, steps=deployment.steps, allow_split=True), True
+        except MappingError:
+            # What is in the way of the network as it is says more.
+            raise error from None
+
+
 def _on_chip(
-    network: SpikingNetwork, profile: HardwareProfile, x: Tensor, y: Tensor, steps: int, seed: int
+    network: SpikingNetwork, profile: HardwareProfile, x: Tensor, y: Tensor, deployment: Deployment, seed: int
 ) -> dict[str, Any]:
     """What is found on one chip, or why the network is not there."""
     begin = time.perf_counter()
     try:
-        mapped, report = map_to(network, profile, steps=steps)
+        mapped, report, split = _mapped(network, profile, deployment)
     except (MappingError, UnsupportedError) as error:
         findings = getattr(error, "findings", ())
         missing = [str(f) for f in findings if f.level == "error"] or [str(error).splitlines()[0]]
         return {
             "fits": False,
+            "split": False,
             "missing": missing,
             "mapped": None,
             "cores": None,
@@ -155,12 +184,13 @@ def _on_chip(
             "seconds_mapping": time.perf_counter() - begin,
         }
     seconds = time.perf_counter() - begin
-    found = simulate_batch(mapped, x, steps, coding="bernoulli", engine="fixed", seed=seed)
+    found = simulate_batch(mapped, x, deployment.steps, coding="bernoulli", engine="fixed", seed=seed)
     energy = energy_of(mapped, found, profile, report=report)
     low, high = energy.interval or (None, None)
     errors = [row.error for row in report.layers if row.error is not None]
     return {
         "fits": True,
+        "split": split,
         "missing": [],
         "mapped": _right(found.read_out[-1], y),
         "cores": report.cores,

@@ -121,7 +121,7 @@ _DEFAULTS: dict[str, Any] = {
         "read_back": None,
         **dict.fromkeys(KIND_SETTINGS["sleep"]),
     },
-    "hardware": {"profiles": None, "images": None, "steps": None, "recipe": None},
+    "hardware": {"profiles": None, "images": None, "steps": None, "recipe": None, "allow_split": None},
 }
 _OPTIONAL: dict[str, type] = {
     "note": str,
@@ -144,6 +144,7 @@ _OPTIONAL: dict[str, type] = {
     "hardware.images": int,
     "hardware.steps": int,
     "hardware.recipe": str,
+    "hardware.allow_split": bool,
     "sleep.after": list,
     "sleep.lengths": list,
     "sleep.spike_limit": float,

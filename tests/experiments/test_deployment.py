@@ -105,6 +105,20 @@ GENTLE = (
 )
 
 
+def test_sums_are_split_where_that_is_asked_for() -> None:
+    chips = 'hardware.profiles=["tianjic"]', "hardware.images=50", "hardware.steps=40"
+    rows = []
+    for more in ((), ("hardware.allow_split=true",)):
+        settings = request(Path(), *SMALL, *chips, *more).settings
+        deployment = deployment_settings(settings)
+        assert deployment is not None
+        network = MLP([784, 60, 10], init=0.1, generator=torch.Generator().manual_seed(0))
+        rows += deploy(network, tasks_of(settings, None, 0), deployment, seed=0)
+    plain, split = rows
+    assert not plain["fits"] and any("fan-in 784 exceeds 256" in text for text in plain["missing"])
+    assert split["fits"] and split["split"] and split["cores"] > 0 and split["mapped"] is not None
+
+
 @pytest.mark.full
 def test_sleep_on_a_chip_in_a_whole_run(tmp_path: Path) -> None:
     chip = "sleep.profile=generic_int8", "sleep.headroom=2.0"

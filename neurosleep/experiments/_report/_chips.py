@@ -80,7 +80,7 @@ def chip_tables(runs: Sequence[Run]) -> list[Table]:
     several = len({variant_parts(row["variant"])[1] for row in found}) > 1
     rows = [
         [
-            words(row["profile"]),
+            words(row["profile"] + (", sums split" if row["split"] else "")),
             words(f"{row['experiment']}, {row['variant'] if several else variant_parts(row['variant'])[0]}"),
             words(row["slept"] + ("" if row["strategy"] in ("sequential", "src") else f" ({row['strategy']})")),
             one_number(row["awake"]["n"]),
