@@ -2,7 +2,8 @@
 
 `map_to` brings a spiking network into a chip's whole numbers and says what that costs: scales, errors, weights that
 are cut off or become 0, cores, and what does not fit. The engine `fixed` then steps it in the chip's own
-arithmetic, so that the accuracy on the chip can be seen before there is one.
+arithmetic, so that the accuracy on the chip can be seen before there is one. Energies are estimates from a profile,
+by every convention of the literature that has a number.
 """
 
 import torch
@@ -11,6 +12,7 @@ from torch import nn
 import neurosleep as ns
 from neurosleep import plot
 from neurosleep.data import to_float
+from neurosleep.hardware import energy_of
 
 data = ns.load_dataset("mnist-mini")
 x, labels = torch.from_numpy(to_float(data.images)), torch.from_numpy(data.labels)
@@ -26,25 +28,24 @@ for batch in (b for _ in range(3) for b in torch.randperm(len(x)).split(100)):
     optimiser.step()
 network = ns.convert(model, x[:1000], recipe="percentile", read_out="spikes", reset="to_value")  # Loihi has no other
 
-# %% The report of one chip in words, and the accuracy over time on several. Inputs are spikes: a chip knows no others.
+# %% The report of one chip in words, and accuracy and energy on several. Inputs are spikes: a chip knows no others.
 _, report = ns.map_to(network, "loihi1")
 for row in report.rows():
     print(f"{row['source']} > {row['layer']}: {row['bits']} bits, error {row['error']:.2%}, became 0: {row['zeroed']}")
 print(*report.findings, f"cores: {report.cores}", sep="\n")
 
-fig = plot.figure(8.5, 3.4)
+fig = plot.figure(9.0, 3.4)
 left, right = fig.subplots(1, 2)
-for k, profile in enumerate(("ideal", "generic_int8", "loihi1", "loihi2")):
+energies = []
+for profile, colour in zip(("ideal", "generic_int8", "loihi1", "spinnaker1"), plot.PALETTE, strict=False):
     mapped, report = ns.map_to(network, profile)
     shown = ns.simulate_batch(mapped, x_test, 50, coding="poisson", engine="fixed")
-    left.plot(100 * shown.accuracy(labels_test), color=plot.PALETTE[k], label=profile)
-    errors = [100 * (row["error"] or 0) for row in report.rows()]
-    right.bar([layer + 0.2 * k - 0.3 for layer in range(len(errors))], errors, width=0.2, color=plot.PALETTE[k])
+    left.plot(100 * shown.accuracy(labels_test), color=colour, label=profile)
+    low, high = energy_of(mapped, shown, profile, report=report).interval or (None, None)
+    energies.append({"label": profile, "low": low and low / len(x_test), "high": high and high / len(x_test)})
 left.set(xlabel="time steps (1 ms)", ylabel="accuracy (%)", ylim=(0, 100))
 left.legend(frameon=False)
-right.set(xticks=[0, 1], xticklabels=["hidden layer", "output"], ylabel="error of the weights (%)")
-for ax in (left, right):
-    ax.spines[["top", "right"]].set_visible(False)
+plot.energy(energies, label="energy per image", ax=right)
 
 if __name__ == "__main__":
     plot.save(fig, "plot_hardware.png")

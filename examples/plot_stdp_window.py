@@ -1,47 +1,25 @@
-"""The window of spike-timing-dependent plasticity.
+"""The window of a plasticity rule.
 
-One synapse, one spike on either side, and the time between them varied: an input just before the unit's spike
-strengthens the synapse, one after it weakens it. Pairs within the same step count as causal. The published sleep
-rule has no window of this kind: it looks at one step only.
+One synapse, one spike on either side, and the time between them varied. Pair-based STDP strengthens the synapse if
+the input fires before the unit and weakens it if it fires after; a pair within the same step counts as causal. The
+rule of Sleep Replay Consolidation looks at one step only: it strengthens what fired together, and weakens whatever
+did not, however long ago it fired.
 """
 
-import numpy as np
-import torch
+import math
 
 import neurosleep as ns
 from neurosleep import plot
-from neurosleep.functional import pair_stdp_step, src_step
 
-dt = 0.001  # seconds
-stdp = ns.PairSTDP(a_plus=1.0, a_minus=0.6, decay_plus=np.exp(-dt / 0.020), decay_minus=np.exp(-dt / 0.030))
-src = ns.SRCRule(inc=0.5, dec=0.1)
+# %% Time constants of 20 and 30 ms, at steps of 1 ms; and the published sleep rule, at a weight of 0.
+stdp = ns.PairSTDP(a_plus=1.0, a_minus=0.6, decay_plus=math.exp(-1 / 20), decay_minus=math.exp(-1 / 30))
+sleep = ns.SRCRule(inc=0.032, dec=0.0033)
 
-
-# %% The change of a weight from 0, for an input spike in step 60 and a spike of the unit `lag` steps later.
-def change(lag: int) -> tuple[float, float]:
-    pairs, hebb = torch.zeros(1, 1), torch.zeros(1, 1)
-    traces = stdp.initial_traces(pairs)
-    for step in range(121):
-        pre, post = torch.tensor([step == 60]), torch.tensor([step == 60 + lag])
-        pairs, traces = pair_stdp_step(pairs, pre, post, traces, stdp)
-        hebb = src_step(hebb, pre, post, src)
-    return pairs.item(), hebb.item()
-
-
-lags = np.arange(-60, 61)
-found = np.array([change(int(lag)) for lag in lags])
-
-# %% Both rules over the same lags.
-fig = plot.figure(7.0, 3.6)
-ax = fig.add_subplot()
-ax.plot(1000 * dt * lags, found[:, 0], color=plot.PALETTE[0], label="pair STDP, 20 and 30 ms")
-ax.plot(
-    1000 * dt * lags, found[:, 1], color=plot.PALETTE[1], marker=".", markersize=5, linestyle="none", label="SRC rule"
-)
-ax.axhline(0, color="#b0b0b0", linewidth=0.8)
-ax.set(xlabel="spike of the unit after that of the input (ms)", ylabel="change of the weight")
-ax.legend(frameon=False)
-ax.spines[["top", "right"]].set_visible(False)
+# %% The picture is found by running the rule, so that any rule can be drawn, your own among them.
+fig = plot.figure(9.0, 3.4)
+left, right = fig.subplots(1, 2)
+plot.stdp_window(stdp, ax=left).set_title("pair-based STDP", fontsize="medium")
+plot.stdp_window(sleep, ax=right).set_title("sleep rule", fontsize="medium")
 
 if __name__ == "__main__":
     plot.save(fig, "plot_stdp_window.png")

@@ -118,7 +118,19 @@ def gallery() -> Iterator[tuple[str, str | bytes]]:
 
 
 # What a newcomer should meet first; further ones follow by name.
-_FIRST = ("forgetting", "consolidate", "raster", "convert", "hardware", "equilibrium", "dendrites", "stdp_window")
+_FIRST = (
+    "forgetting",
+    "consolidate",
+    "raster",
+    "monitors",
+    "seen_asleep",
+    "stdp_window",
+    "convert",
+    "hardware",
+    "nir",
+    "equilibrium",
+    "dendrites",
+)
 
 
 def _order(path: Path) -> tuple[int, str]:
