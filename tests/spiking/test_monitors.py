@@ -7,6 +7,8 @@ import math
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import neurosleep as ns
 from neurosleep.errors import DataError, SettingsError, UnknownNameError, UnsupportedError
@@ -63,7 +65,7 @@ CASES = {
 @pytest.mark.parametrize("rule", list(RULES))
 @pytest.mark.parametrize("case", list(CASES))
 def test_a_watched_night_is_the_unwatched_one_bit_for_bit(engine, rule, case):
-    steps = 1150 if engine == "event" else 130
+    steps = 1150 if engine == "event" else 100
     net = network(seed=len(case), **CASES[case])
     plain = night(net, engine=engine, rule=rule, steps=steps, record=Record(spikes="all"))
     record = Record(spikes="all", potentials_every=7, weights_every=45, **WATCH)
@@ -405,3 +407,73 @@ def test_single_weights_are_those_of_the_whole(engine):
         rng = np.random.default_rng(number)
         post, pre = rng.integers(0, weight.shape[0], 200), rng.integers(0, weight.shape[1], 200)
         assert torch.equal(session.weights_at(number, post, pre), weight[post, pre])
+
+
+@st.composite
+def watched_nights(draw):
+    """A random network of two layers, perhaps with feedback, and how its night is watched."""
+    seed, sizes = draw(st.integers(0, 10**6)), draw(st.tuples(*[st.integers(1, 9)] * 3))
+    weights = torch.Generator().manual_seed(seed)
+    dtype = draw(st.sampled_from([torch.float32, torch.float64]))
+
+    def weight(post, pre):
+        return (torch.rand(post, pre, generator=weights, dtype=torch.float64) - 0.3).to(dtype)
+
+    def lif(name, n):
+        refractory = draw(st.integers(0, 3))
+        return Population(
+            name,
+            "lif",
+            (n,),
+            threshold=draw(st.floats(0.1, 1.5)),
+            decay=draw(st.sampled_from([1.0, 0.9, 0.5])),
+            bias=draw(st.sampled_from([0.0, 0.05])),
+            leak=draw(st.sampled_from([0.0, 0.1])),
+            refractory=refractory,
+            reset=draw(st.sampled_from(["to_value", "subtract"])),
+            while_refractory=draw(st.sampled_from(["hold", "integrate"])),
+            compare=draw(st.sampled_from([">=", ">"])),
+        )
+
+    a, b, c = sizes
+    projections = [
+        Projection("input", "hidden1", weight=weight(b, a), delay=draw(st.integers(0, 4))),
+        Projection("hidden1", "output", weight=weight(c, b), delay=draw(st.integers(0, 4))),
+    ]
+    feedback = draw(st.sampled_from(["none", "own", "transposed"]))
+    if feedback == "own":
+        projections.append(Projection("output", "hidden1", weight=weight(b, c), delay=draw(st.integers(1, 4))))
+    elif feedback == "transposed":
+        symmetric = draw(st.booleans())
+        back = Projection("output", "hidden1", delay=1, transpose_of=("hidden1", "output"), symmetric_rule=symmetric)
+        projections.append(back)
+    net = SpikingNetwork((Population("input", "input", (a,)), lif("hidden1", b), lif("output", c)), tuple(projections))
+    rule = "stdp" if feedback != "transposed" and draw(st.booleans()) else "src"
+    every = {f"{what}_every": draw(st.integers(1, 90)) for what in ("potentials", "weights")}
+    return net, rule, draw(st.integers(1, 120)), every, seed
+
+
+def assert_watching_changes_nothing(case, engines):
+    net, rule, steps, every, seed = case
+    drive = MeanDrive(np.linspace(0.1, 0.9, net.inputs[0].size), 200.0)
+    watch = Record(spikes="all", potentials={"hidden1": "all", "output": [0]}, weights="statistics", **every)
+    for engine in engines:
+        plain, watched = (
+            sleep(net, drive=drive, rule=RULES[rule], steps=steps, engine=engine, record=record, seed=seed)
+            for record in (Record(spikes="all"), watch)
+        )
+        assert all(plain.recording.spikes[name].equals(e) for name, e in watched.recording.spikes.items())
+        assert all(torch.equal(a, b) for a, b in zip(plain.network.weights, watched.network.weights, strict=True))
+
+
+@settings(max_examples=25, deadline=None, derandomize=True)
+@given(watched_nights())
+def test_watching_changes_no_random_night(case):
+    assert_watching_changes_nothing(case, ("event", "reference"))
+
+
+@pytest.mark.full
+@settings(max_examples=500, deadline=None)
+@given(watched_nights())
+def test_watching_changes_none_of_500_random_nights(case):
+    assert_watching_changes_nothing(case, ("event", "reference", "snntorch", "norse"))
