@@ -560,6 +560,13 @@ def map_network(
     approximate: Annotated[bool, typer.Option("--approximate", help="Average in place of max-pooling.")] = False,
     external_data: Annotated[Path | None, typer.Option(help="Second file that holds an ONNX file's weights.")] = None,
     steps: Annotated[int, typer.Option(help="How long the network will run at a stretch.")] = 100,
+    allow_split: Annotated[
+        bool,
+        typer.Option("--allow-split", help="Split sums too long for a neuron over helpers; less accurate."),
+    ] = False,
+    mismatch_sd: Annotated[
+        float | None, typer.Option(help="Of an analogue chip, relative; else the profile's figure, if it has one.")
+    ] = None,
     inputs: Annotated[
         Path | None, typer.Option(help="Images (.npy, .npz) to simulate for the energy; else those for the scale.")
     ] = None,
@@ -577,6 +584,8 @@ def map_network(
             rounding=rounding,
             seed=seed,
             steps=steps,
+            allow_split=allow_split,
+            mismatch_sd=mismatch_sd,
             calibration=calibration,
             recipe=recipe,
             external_data=external_data,

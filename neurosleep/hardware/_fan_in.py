@@ -24,30 +24,41 @@ def core_axons_limit(profile: HardwareProfile) -> int | None:
 class FanIn:
     """What leads onto one population.
 
-    Weights that are 0 for all neurons are no connection. Where a neuron stores its synapses one by one (packing
-    ``cam``), those of 0 are none either; where the presynaptic neuron has the sign, an input of both signs counts
-    twice; and where an axon's type has it, such an input takes an axon for each sign.
+    Weights of 0 are no synapses. Where the presynaptic neuron has the sign, an input of both signs counts twice; and
+    where an axon's type has it, such an input takes an axon for each sign.
+
+    ``unrounded``: the network before its weights were rounded, of which synapses are counted: one that only rounding
+    made 0 is still one of the neuron's inputs. Where a neuron stores its synapses one by one (packing ``cam``), they
+    need not be stored, and are not counted.
     """
 
-    def __init__(self, network: SpikingNetwork, name: str, profile: HardwareProfile, per_sign: int = 1) -> None:
+    def __init__(
+        self,
+        network: SpikingNetwork,
+        name: str,
+        profile: HardwareProfile,
+        per_sign: int = 1,
+        unrounded: SpikingNetwork | None = None,
+    ) -> None:
         self._profile, self._per_sign = profile, per_sign
         self._single_core = profile.capacity.cores_per_chip == 1
         self.size = network.population(name).size
         self.incoming = [network.projections[k] for k in network.incoming(name)]
         self._network = network
-        self.synapses = sum(self._synapses(q) for q in self.incoming)
         self.axons = self.axons_of(self.size)
+        if unrounded is None or profile.capacity.packing.model == "cam":
+            self.synapses = sum(self._synapses(q) for q in self.incoming)
+        else:
+            self.synapses = FanIn(unrounded, name, profile, per_sign).synapses
 
     def _synapses(self, q: Projection) -> int:
         """Synapses of one projection onto one neuron, at most."""
         if q.kind in ("dense", "recurrent"):
             weight = self._weight(q)
-            if self._profile.capacity.packing.model == "cam":
-                return int((weight != 0).sum(1).max())
-            columns = int((weight != 0).any(0).sum())
+            there = weight != 0
             if self._profile.weights.sign_scheme == "pre_neuron":
-                columns += int(mixed_signs([weight]).sum())
-            return columns
+                return int((there * (1 + mixed_signs([weight]).long())).sum(1).max())
+            return int(there.sum(1).max())
         if q.kind == "conv":
             return self._weight(q)[0].numel()
         return pool_divisor(_average(q), len(self._network.population(q.source).shape) - 1)

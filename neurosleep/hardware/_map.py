@@ -145,7 +145,7 @@ def map_to(
     else:
         mapping = kind(network, profile, rounding, seed, steps, headroom)
     mapped, rows = mapping.network(), mapping.rows
-    placement = place(mapped, profile, bits, mapping.axons)
+    placement = place(mapped, profile, bits, mapping.axons, network)
     findings += [*mapping.findings, *placement.findings]
     layers = tuple(_placed(row, placement.plans[row.layer]) for row in rows)
     report = MappingReport(profile.id, layers, placement.cores, tuple(findings), energy_coefficients(profile))

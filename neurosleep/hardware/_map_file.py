@@ -31,6 +31,8 @@ def map_file(
     rounding: str | None = None,
     seed: int = 0,
     steps: int = 100,
+    allow_split: bool = False,
+    mismatch_sd: float | None = None,
     calibration: str | Path | None = None,
     recipe: str | None = None,
     external_data: str | Path | None = None,
@@ -49,7 +51,7 @@ def map_file(
     ----------
     model, calibration, recipe, external_data, approximate:
         As for ``neurosleep convert``.
-    profile, rounding, seed, steps:
+    profile, rounding, seed, steps, allow_split, mismatch_sd:
         As for :func:`~neurosleep.map_to`.
     inputs:
         File of images of intensities from 0 to 1, each shown for ``steps`` steps; left out, the first hundred of the
@@ -71,7 +73,8 @@ def map_file(
         profile = load_profile(profile)
     # Calibration images are what only an awake network has; every recipe knows a reset to 0.
     awake = calibration is not None
-    reset = "to_value" if awake and "subtract_threshold" not in (profile.reset.modes or ()) else None
+    modes = profile.reset.modes
+    reset = "to_value" if awake and modes is not None and "subtract_threshold" not in modes else None
     network = read_spiking(
         model,
         calibration=calibration,
@@ -83,7 +86,16 @@ def map_file(
     way = cast("Rounding | None", rounding)
     if coding not in CODINGS:
         raise unknown_name("coding", coding, CODINGS)
-    mapped, report = map_to(network, profile, rounding=way, seed=seed, steps=steps, strict=False)
+    mapped, report = map_to(
+        network,
+        profile,
+        rounding=way,
+        seed=seed,
+        steps=steps,
+        strict=False,
+        allow_split=allow_split,
+        mismatch_sd=mismatch_sd,
+    )
     file = inputs if inputs is not None else calibration
     if file is not None:
         shown = (steps, cast("BatchCoding", coding), seed)

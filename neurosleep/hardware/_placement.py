@@ -22,9 +22,17 @@ _ROUNDS = 50
 class _Population:
     """Sizes of one population, and what the profile's model makes of them."""
 
-    def __init__(self, network: SpikingNetwork, name: str, profile: HardwareProfile, bits: int, per_sign: int) -> None:
+    def __init__(
+        self,
+        network: SpikingNetwork,
+        name: str,
+        profile: HardwareProfile,
+        bits: int,
+        per_sign: int,
+        unrounded: SpikingNetwork | None,
+    ) -> None:
         self.name, self.size, self.profile, self.bits = name, network.population(name).size, profile, bits
-        self.sums = FanIn(network, name, profile, per_sign)
+        self.sums = FanIn(network, name, profile, per_sign, unrounded)
         self.fan_in, self.axons, self.dense = self.sums.synapses, self.sums.axons, self.sums.dense
         # A row has one sign where its driver has it: a signed weight takes two synapses.
         self.stored = self.fan_in * (2 if profile.weights.sign_scheme == "split_rows" else 1)
@@ -100,7 +108,11 @@ def _fan_findings(population: _Population) -> list[MappingFinding]:
 
 
 def place(
-    network: SpikingNetwork, profile: HardwareProfile, bits: int, axons: Mapping[str, int] | None = None
+    network: SpikingNetwork,
+    profile: HardwareProfile,
+    bits: int,
+    axons: Mapping[str, int] | None = None,
+    unrounded: SpikingNetwork | None = None,
 ) -> Placement:
     """Divide every population that computes among cores of its own; inputs come from outside.
 
@@ -108,13 +120,14 @@ def place(
     core that a neuron's spikes go to. Where a neuron has one destination (``capacity.fan_out_max`` 1), it is held as
     often as it has any.
 
-    ``axons``: by population, how many axons an input takes for each sign of its weights; left out, 1.
+    ``axons``: by population, how many axons an input takes for each sign of its weights; left out, 1. ``unrounded``:
+    the network before its weights were rounded, of whose synapses the fan-in is counted.
     """
     capacity = profile.capacity
     if capacity.packing.model == "kernel":
         return place_layers(network, profile, bits)
     populations = [
-        _Population(network, p.name, profile, bits, (axons or {}).get(p.name, 1))
+        _Population(network, p.name, profile, bits, (axons or {}).get(p.name, 1), unrounded)
         for p in network.layers
         if p.kind != "relay"
     ]
