@@ -289,6 +289,7 @@ def test_layers_on_the_cores_of_speck() -> None:
     assert {f.limit for f in error.findings if f.level == "error"} == {"packing.output_size_max"}
 
 
+@settings(deadline=None)
 @given(st.dictionaries(st.integers(0, 7).map(str), st.lists(st.integers(0, 6), unique=True)))
 def test_as_many_layers_as_possible_get_a_core(fits: dict[str, list[int]]) -> None:
     found = match(fits)
