@@ -11,6 +11,7 @@ import os
 import re
 import shlex
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -122,6 +123,19 @@ def test_the_commands_of_the_readme_are_legal() -> None:
     assert len(found) >= 15
     for parts in found:
         check_long(parts, "README.md")
+
+
+def test_the_first_page_names_every_extra() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    table = (ROOT / "docs" / "index.md").read_text(encoding="utf-8").split("| extra | for |")[1].split("\n\n")[0]
+    named = {name for row in table.splitlines() if row for name in re.findall(r"`([\w-]+)`", row.split("|")[1])}
+    assert named == set(project["optional-dependencies"]) - {"dev"}
+
+
+def test_links_of_the_readme_lead_somewhere() -> None:
+    links = re.findall(r"\]\(([^)#]+)[^)]*\)", (ROOT / "README.md").read_text(encoding="utf-8"))
+    local = [link for link in links if "://" not in link]
+    assert len(local) > 10 and [link for link in local if not (ROOT / link).exists()] == []
 
 
 def test_a_wrong_command_is_found() -> None:

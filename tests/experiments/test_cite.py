@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from neurosleep import analysis
 from neurosleep.continual import STRATEGIES
 from neurosleep.conversion import RECIPES
 from neurosleep.data import dataset_names
@@ -63,7 +64,22 @@ def test_every_name_the_package_has_is_known() -> None:
     assert uses["recipe"] == set(RECIPES)
     assert uses["data"] == {*dataset_names(), "patches"}
     assert uses["experiment"] == {name.split("/")[0] for name in experiment_names()}
+    assert uses["analysis"] <= set(analysis.__all__)
     assert uses["network"] == set(_NETWORKS) and uses["learning"] == set(_LEARNING)
+
+
+def test_every_work_that_a_docstring_names_is_known() -> None:
+    works = _references()["works"].values()
+    known = {str(work[key]).lower() for work in works for key in ("doi", "eprint") if key in work}
+    package = Path(analysis.__file__).parents[1]
+    named = {
+        (match[1] or match[2]).rstrip(".:").lower()
+        for path in package.rglob("*.py")
+        for match in re.finditer(
+            r"doi:\s*(10\.\d{4,}/[^\s,;)\]]+)|arXiv[: ]*(\d{4}\.\d{4,5})", path.read_text(encoding="utf-8")
+        )
+    }
+    assert len(named) > 25 and named - known == set(), "write them into experiments/references.toml"
 
 
 def test_every_work_is_used_and_every_use_names_a_work() -> None:
