@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 
 from neurosleep.errors import unknown_name
 from neurosleep.plot._style import MARKERS, PALETTE, Row, axes, field
-from neurosleep.plot._tables import BEFORE_AFTER, Data, distinct, legend_above, numbers, read, text, zero_line
+from neurosleep.plot._tables import BEFORE_AFTER, Data, distinct, legend_above, needs, numbers, read, text, zero_line
 
 __all__ = ["input_drive", "sparseness", "stable_rank"]
 
@@ -18,6 +18,7 @@ __all__ = ["input_drive", "sparseness", "stable_rank"]
 _AGES = {False: (PALETTE[0], MARKERS[0], "old tasks"), True: (PALETTE[1], MARKERS[1], "newest task")}
 
 
+@needs("{value}_before", "{value}_after")
 def sparseness(data: Data, *, value: str = "sparseness", ax: Axes | None = None) -> Axes:
     """Sparseness, or the share of active units, before and after sleep: a line per class, the mean of them in black.
 
@@ -64,6 +65,7 @@ def _lines(ax: Axes, rows: Sequence[Row], before: str, after: str, factor: float
     _moments(ax, layers)
 
 
+@needs("before", "after")
 def stable_rank(data: Data, *, ax: Axes | None = None) -> Axes:
     """Stable rank of each layer's weights before and after sleep, as bars with their values.
 
@@ -93,6 +95,7 @@ def stable_rank(data: Data, *, ax: Axes | None = None) -> Axes:
     return ax
 
 
+@needs("before", "after")
 def input_drive(data: Data, *, ax: Axes | None = None) -> Axes:
     """Input that each task's units get from its images, before and after sleep: old tasks in blue, the newest in red.
 

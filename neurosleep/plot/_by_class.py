@@ -9,11 +9,12 @@ from matplotlib.axes import Axes
 
 from neurosleep.errors import unknown_name
 from neurosleep.plot._style import GREY, MARKERS, PALETTE, axes
-from neurosleep.plot._tables import Data, chosen, distinct, legend_above, numbers, read, text, zero_line
+from neurosleep.plot._tables import Data, chosen, distinct, legend_above, needs, numbers, read, text, zero_line
 
 __all__ = ["representation_change", "sleep_wake_similarity", "task_specific_firing"]
 
 
+@needs("specific_hz", "random_hz")
 def task_specific_firing(data: Data, *, layer: str, level: float = 0.05, ax: Axes | None = None) -> Axes:
     """Rate in sleep of the units that a class excites most, against random ones, with a star where they differ.
 
@@ -64,6 +65,7 @@ def task_specific_firing(data: Data, *, layer: str, level: float = 0.05, ax: Axe
     return ax
 
 
+@needs("{value}")
 def sleep_wake_similarity(data: Data, *, value: str = "per_window", ax: Axes | None = None) -> Axes:
     """Correlation of the activity of each class awake with firing in sleep; a marker per layer.
 
@@ -91,6 +93,7 @@ def sleep_wake_similarity(data: Data, *, value: str = "per_window", ax: Axes | N
     return _markers(data, value, "per_window_sd" if value == "per_window" else None, labels[value], ax)
 
 
+@needs("distance")
 def representation_change(data: Data, *, ax: Axes | None = None) -> Axes:
     """How far sleep turned the activity that a class evokes (1 - cosine), with the standard deviation over its images.
 

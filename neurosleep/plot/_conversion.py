@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 
 from neurosleep.conversion import ConversionCheck
 from neurosleep.errors import SettingsError
-from neurosleep.plot._style import PALETTE, figure
+from neurosleep.plot._style import GREY, PALETTE, figure
 
 __all__ = ["conversion"]
 
@@ -35,5 +35,8 @@ def conversion(check: ConversionCheck, ax: Axes | None = None, **kwargs: Any) ->
         return ax
     names = [layer.population for layer in check.layers]
     ax.bar(names, [layer.error or 0.0 for layer in check.layers], **({"color": PALETTE[0]} | kwargs))
+    for k, layer in enumerate(check.layers):
+        if layer.error is None:
+            ax.text(k, 0, "not known", rotation=90, ha="center", va="bottom", color=GREY)
     ax.set(xlabel="layer", ylabel="mean error / mean activation")
     return ax

@@ -8,11 +8,12 @@ from matplotlib.axes import Axes
 
 from neurosleep.errors import unknown_name
 from neurosleep.plot._style import PALETTE, axes, field, say
-from neurosleep.plot._tables import Data, chosen, distinct, legend_above, numbers, text, zero_line
+from neurosleep.plot._tables import Data, chosen, distinct, legend_above, needs, numbers, text, zero_line
 
 __all__ = ["class_correlation", "correlation_change"]
 
 
+@needs("{value}")
 def class_correlation(data: Data, *, layer: str, value: str = "after", ax: Axes | None = None) -> Axes:
     """The matrix of correlations between classes in one layer: blue below 0, white at 0, red above.
 
@@ -60,6 +61,7 @@ def class_correlation(data: Data, *, layer: str, value: str = "after", ax: Axes 
     return ax
 
 
+@needs()
 def correlation_change(data: Data, *, layer: str, ax: Axes | None = None) -> Axes:
     """Histogram of the change of correlation with sleep in one layer: within a class, and between classes.
 

@@ -7,11 +7,12 @@ from matplotlib.axes import Axes
 
 from neurosleep.errors import unknown_name
 from neurosleep.plot._style import GREY, MARKERS, axes, plain, say, task_colours
-from neurosleep.plot._tables import Data, chosen, distinct, numbers, read, text
+from neurosleep.plot._tables import Data, chosen, distinct, needs, numbers, read, text
 
 __all__ = ["activation_spread", "settling", "stability", "state_trajectories"]
 
 
+@needs("residual")
 def settling(data: Data, *, ax: Axes | None = None) -> Axes:
     """Largest change of a state in each step of the free phase, one line per layer, on a logarithmic scale.
 
@@ -39,6 +40,7 @@ def settling(data: Data, *, ax: Axes | None = None) -> Axes:
     return ax
 
 
+@needs("state")
 def state_trajectories(data: Data, *, layer: str | None = None, ax: Axes | None = None) -> Axes:
     """States of single units through the free phase, one line per unit.
 
@@ -65,6 +67,7 @@ def state_trajectories(data: Data, *, layer: str | None = None, ax: Axes | None 
     return ax
 
 
+@needs("mean")
 def activation_spread(data: Data, *, ax: Axes | None = None) -> Axes:
     """Mean state of each layer, with the spread over its units, and above each bar how evenly the units take part.
 
@@ -90,6 +93,7 @@ def activation_spread(data: Data, *, ax: Axes | None = None) -> Axes:
     return ax
 
 
+@needs("diverged", "{value}")
 def stability(data: Data, *, value: str = "diverged", ax: Axes | None = None) -> Axes:
     """Share of diverged runs, or accuracy of the others, over the step size, one line per kind.
 

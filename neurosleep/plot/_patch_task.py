@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from matplotlib.axes import Axes
 
 from neurosleep.errors import unknown_name
 from neurosleep.plot._style import PALETTE, axes, field
-from neurosleep.plot._tables import Data, chosen, distinct, legend_above, numbers, read, text, zero_line
+from neurosleep.plot._tables import Data, chosen, distinct, legend_above, needs, numbers, read, text, zero_line
 
 __all__ = ["patch_drive", "patch_weights"]
 
 _KINDS = {"own": PALETTE[0], "sibling": PALETTE[4], "overlap": PALETTE[5], "other task": PALETTE[1]}
 
 
+@needs("own", "other")
 def patch_drive(data: Data, *, ax: Axes | None = None) -> Axes:
     """Drive of each patch to its own output and at most to one of another task, before (hollow) and after sleep (full).
 
@@ -56,6 +59,7 @@ def patch_drive(data: Data, *, ax: Axes | None = None) -> Axes:
     return ax
 
 
+@needs("before", "after")
 def patch_weights(data: Data, *, task: int, moment: str = "after", bins: int = 30, ax: Axes | None = None) -> Axes:
     """Histogram of the weights to one task's outputs, by the kind of their pixel.
 
@@ -80,10 +84,11 @@ def patch_weights(data: Data, *, task: int, moment: str = "after", bins: int = 3
     rows = chosen(data, "task", task)
     ax = axes(ax, 5.6, 3.2)
     both = np.array([numbers(rows, "before"), numbers(rows, "after")])
-    low, high = float(both.min()), float(both.max())
+    low, high = float(np.nanmin(both)), float(np.nanmax(both))
     edges = np.linspace(low, high if high > low else low + 1e-3, bins + 1).tolist()
     for kind, colour in _KINDS.items():
-        own = numbers([row for row in rows if text(row, "kind") == kind], moment)
+        found = numbers([row for row in rows if text(row, "kind") == kind], moment)
+        own = [weight for weight in found if math.isfinite(weight)]
         if own:
             mean = float(np.mean(own))
             ax.hist(own, edges, histtype="stepfilled", alpha=0.25, color=colour)

@@ -6,11 +6,12 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from neurosleep.plot._style import GREY, axes
-from neurosleep.plot._tables import BEFORE_AFTER, Data, numbers, read
+from neurosleep.plot._tables import BEFORE_AFTER, Data, needs, numbers, read
 
 __all__ = ["epochs_saved"]
 
 
+@needs("epochs_without", "epochs_with")
 def epochs_saved(data: Data, *, ax: Axes | None = None) -> Axes:
     """Epochs needed to reach an accuracy with and without sleep, over the range that both reach; the gap is shaded.
 
@@ -33,14 +34,18 @@ def epochs_saved(data: Data, *, ax: Axes | None = None) -> Axes:
     ax.fill_betweenx(100 * accuracy, asleep, without, color="#eceff4")
     ax.plot(without, 100 * accuracy, color=BEFORE_AFTER["before"], linewidth=2, label="without sleep")
     ax.plot(asleep, 100 * accuracy, color=BEFORE_AFTER["after"], linewidth=2, linestyle="--", label="with sleep")
-    middle = len(rows) // 2
-    ax.annotate(
-        "",
-        (asleep[middle], 100 * accuracy[middle]),
-        (without[middle], 100 * accuracy[middle]),
-        arrowprops={"arrowstyle": "->", "color": GREY},
-    )
-    ax.set_title(f"epochs saved, mean over accuracies: {saved.mean():.2g}", fontsize="medium")
+    both = np.flatnonzero(np.isfinite(accuracy + without + asleep))
+    if len(both):
+        middle = both[len(both) // 2]
+        ax.annotate(
+            "",
+            (asleep[middle], 100 * accuracy[middle]),
+            (without[middle], 100 * accuracy[middle]),
+            arrowprops={"arrowstyle": "->", "color": GREY},
+        )
+    known = saved[np.isfinite(saved)]
+    told = f"{known.mean():.2g}" if len(known) else "not defined"
+    ax.set_title(f"epochs saved, mean over accuracies: {told}", fontsize="medium")
     ax.set_xlabel("epochs per task")
     ax.set_ylabel("accuracy (%)")
     ax.legend(frameon=False, fontsize=9, loc="lower right")

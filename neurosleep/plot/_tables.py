@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 import math
-from collections.abc import Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol, TypeVar, cast
 
 from matplotlib.axes import Axes
 
 from neurosleep.errors import SettingsError, unknown_name
-from neurosleep.plot._style import PALETTE, Row, field
+from neurosleep.plot._style import PALETTE, Row, axes, field, say
 
 __all__ = [
     "BEFORE_AFTER",
@@ -18,6 +20,7 @@ __all__ = [
     "chosen",
     "distinct",
     "legend_above",
+    "needs",
     "numbers",
     "read",
     "text",
@@ -51,6 +54,45 @@ def read(data: Data) -> list[Row]:
     if not rows:
         raise SettingsError("The table is empty.", expected="at least one row")
     return rows
+
+
+_Draw = TypeVar("_Draw", bound=Callable[..., Axes])
+
+
+def needs(*columns: str) -> Callable[[_Draw], _Draw]:
+    """Let a function that draws a table say so where the table is empty, or where none of these numbers is defined.
+
+    A column may depend on an option: ``"{value}_before"``. Only rows of the layer, task or run asked for are looked at.
+    """
+
+    def decorate(function: _Draw) -> _Draw:
+        signature = inspect.signature(function)
+
+        @functools.wraps(function)
+        def draw(data: Data, *given: Any, **options: Any) -> Axes:
+            bound = signature.bind(data, *given, **options)
+            bound.apply_defaults()
+            rows = list(data) if isinstance(data, Sequence) else list(data.rows())
+            what = "" if rows else "no data"
+            if rows and columns:
+                chosen = {
+                    key: str(bound.arguments[key]) for key in ("layer", "task", "run") if bound.arguments.get(key)
+                }
+                own = [row for row in rows if all(str(row.get(key, value)) == value for key, value in chosen.items())]
+                names = [column.format(**bound.arguments) for column in columns]
+                # What is missing altogether, the function refuses by name.
+                if own and all(name in row for row in own for name in names):
+                    known = (not math.isnan(field(row, name)) for row in own for name in names)
+                    what = "" if any(known) else "no number is defined"
+            if not what:
+                return function(rows, *given, **options)
+            ax = axes(bound.arguments["ax"], 5.0, 3.0)
+            say(ax, what)
+            return ax
+
+        return cast(_Draw, draw)
+
+    return decorate
 
 
 def text(row: Row, column: str) -> str:

@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 
 from neurosleep.errors import unknown_name
 from neurosleep.plot._style import PALETTE, axes, say
-from neurosleep.plot._tables import BEFORE_AFTER, Data, chosen, legend_above, numbers, text, zero_line
+from neurosleep.plot._tables import BEFORE_AFTER, Data, chosen, legend_above, needs, numbers, text, zero_line
 
 __all__ = ["weight_histogram"]
 
@@ -15,6 +15,7 @@ _PARTS = {"all": "{}", "grown": "grown {}", "shrunk": "shrunk {}"}
 _TITLES = {"all": "all synapses", "grown": "synapses that grew", "shrunk": "synapses that shrank", "change": "change"}
 
 
+@needs()
 def weight_histogram(data: Data, *, layer: str, part: str = "all", ax: Axes | None = None) -> Axes:
     """Histogram of the weights into one layer before and after sleep, or of their change; counts on a logarithmic axis.
 

@@ -9,11 +9,12 @@ from matplotlib.axes import Axes
 
 from neurosleep.errors import SettingsError
 from neurosleep.plot._style import MARKERS, PALETTE, axes, field, plain
-from neurosleep.plot._tables import Data, distinct, numbers, read, text
+from neurosleep.plot._tables import Data, distinct, needs, numbers, read, text
 
 __all__ = ["solution_distance", "weight_trajectory"]
 
 
+@needs("pc{components[0]}", "pc{components[1]}")
 def weight_trajectory(data: Data, *, components: tuple[int, int] = (1, 2), ax: Axes | None = None) -> Axes:
     """The runs as paths through two principal components of their weights, with the moments named along the first run.
 
@@ -57,6 +58,7 @@ def weight_trajectory(data: Data, *, components: tuple[int, int] = (1, 2), ax: A
     return ax
 
 
+@needs("nearest", "flat")
 def solution_distance(data: Data, *, run: str | None = None, ax: Axes | None = None) -> Axes:
     """Distance of a network to the solutions of each task through wake and sleep: to the nearest (full line) and flat.
 

@@ -160,13 +160,32 @@ def test_a_table_its_file_and_given_axes_look_the_same(
 
 
 @pytest.mark.parametrize(("draw", "table", "options"), DRAWN)
-def test_a_missing_column_or_an_empty_table_is_named(
+def test_a_missing_column_is_named_and_an_empty_table_comes_out(
     draw: Callable[..., Axes], table: Table, options: dict[str, Any]
 ) -> None:
-    with pytest.raises(SettingsError, match="table is empty"):
-        draw([], **options)
+    assert "no data" in words(draw([], **options))
     with pytest.raises(SettingsError, match=r"no column|no component"):
         draw([{"nothing": 1}], **options)
+
+
+# Columns that say what a row is of, in which nothing can be undefined.
+NAMES = {"layer", "class", "class_a", "class_b", "units", "task", "age", "quantity", "low", "high", "count", "moment"}
+NAMES |= {"kind", "run", "pc1", "pc2", "share1", "share2"}
+
+
+@pytest.mark.parametrize(("draw", "table", "options"), DRAWN)
+def test_undefined_numbers_leave_the_figure_whole(
+    draw: Callable[..., Axes], table: Table, options: dict[str, Any]
+) -> None:
+    rows = table.rows()
+    measured = [key for key in rows[0] if key not in NAMES]
+    for seed in range(2):
+        generator = np.random.default_rng(seed)
+        holes = [row | {key: "" for key in measured if generator.random() < 0.5} for row in rows]
+        assert png(draw(holes, **options))
+    nothing = [row | dict.fromkeys(measured, "") for row in rows]
+    if measured:
+        assert "defined" in words(draw(nothing, **options))
 
 
 def test_names_that_do_not_exist() -> None:

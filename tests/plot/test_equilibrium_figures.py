@@ -121,3 +121,18 @@ def test_a_file_draws_as_its_table_and_a_missing_column_is_named(
     np.testing.assert_array_equal(imread(tmp_path / "a.png"), imread(tmp_path / "b.png"))
     with pytest.raises(SettingsError, match="column"):
         draw([{"nothing": 1}])
+
+
+@pytest.mark.parametrize(("draw", "table"), FIGURES)
+def test_nothing_and_undefined_numbers_come_out(draw: Callable[..., Axes], table: Table) -> None:
+    def words(ax: Axes) -> str:
+        fig = ax.get_figure(root=True)
+        assert fig is not None and plot.to_png_bytes(fig, dpi=20)
+        return " ".join(text.get_text() for text in ax.texts)
+
+    assert "no data" in words(draw([]))
+    rows = table.rows()
+    measured = [key for key in rows[0] if key not in ("layer", "step", "unit", "units", "kind", "step_size", "runs")]
+    assert "no number is defined" in words(draw([row | dict.fromkeys(measured, "") for row in rows]))
+    for k, row in enumerate(rows[:2]):
+        words(draw([*rows[:k], row | dict.fromkeys(measured, ""), *rows[k + 1 :]]))

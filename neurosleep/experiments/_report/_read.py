@@ -175,6 +175,8 @@ def _json(path: Path, notes: list[str]) -> dict[str, Any]:
         notes.append(f"{path.name} cannot be read: {error}.")
         return {}
     if isinstance(content, dict):
+        if not content:
+            notes.append(f"{path.name} is empty.")
         return content
     notes.append(f"{path.name} cannot be used: it holds no named values.")
     return {}
