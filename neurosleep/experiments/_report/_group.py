@@ -12,7 +12,17 @@ from typing import Any
 from neurosleep import plot
 from neurosleep.errors import NeurosleepError
 from neurosleep.experiments._report._images import Budget, Image, image
-from neurosleep.experiments._report._numbers import counted, mean, percent, plain_spread, points, sd, spread
+from neurosleep.experiments._report._numbers import (
+    DASH,
+    counted,
+    mean,
+    minus,
+    percent,
+    plain_spread,
+    points,
+    sd,
+    spread,
+)
 from neurosleep.experiments._report._read import Rows, Run, matrix_of
 from neurosleep.experiments._report._table import Cell, Table, accuracies, durations, numbers, words
 from neurosleep.functional import make_rule
@@ -50,6 +60,14 @@ class Group:
     def ended(self, strategy: str) -> list[Run]:
         """The runs of a strategy that ended without diverging."""
         return [run for run in self.by_strategy[strategy] if run.status == "done"]
+
+    def above_sequential(self, strategy: str) -> Cell:
+        """How many points of accuracy a strategy is above learning one task after another."""
+        values, baseline = self.scores[strategy], self.scores.get("sequential")
+        if not values or not baseline or strategy == "sequential":
+            return Cell(DASH, None, True)
+        gap = 100 * (statistics.fmean(values) - statistics.fmean(baseline))
+        return Cell(minus(gap, "+.1f"), gap, True)
 
     @property
     def table(self) -> Table:

@@ -20,7 +20,7 @@ from neurosleep.experiments._report._images import Budget
 from neurosleep.experiments._report._numbers import DASH, counted, number, percent, plain, seconds, show
 from neurosleep.experiments._report._read import Run, matrix_of
 from neurosleep.experiments._report._sweep import Sweep
-from neurosleep.experiments._report._table import Cell, Table, accuracies, one_number, words
+from neurosleep.experiments._report._table import Cell, Table, accuracies, one_number, one_percent, words
 from neurosleep.experiments.settings import changes_between, load_settings
 
 __all__ = ["SECTIONS", "Report", "Section", "sections_of", "source", "templates"]
@@ -121,19 +121,22 @@ def _overview(groups: Sequence[Group]) -> Table:
     rows = []
     for group in groups:
         for name, values in group.scores.items():
-            rows.append(
-                [words(group.title), words(name), Cell(str(len(values)), len(values), True), accuracies(values)]
-            )
+            row = [words(group.title, group.anchor), words(name), Cell(str(len(values)), len(values), True)]
+            rows.append([*row, accuracies(values), group.above_sequential(name)])
     caption = "Accuracy over all classes after the last task: mean ± standard deviation over seeds"
-    return Table(caption, ["Experiment and variant", "Strategy", "Seeds", "Accuracy"], rows)
+    return Table(caption, ["Experiment and variant", "Strategy", "Seeds", "Accuracy", "Above sequential"], rows)
 
 
 def missing(report: Report) -> list[Section]:
-    """What is not there or does not count."""
-    notes = [(run.where, note) for run in report.runs for note in run.notes]
+    """What is not there or does not count, each once."""
+    notes: dict[str, list[Run]] = {}
+    for run in report.runs:
+        for note in dict.fromkeys(run.notes):
+            notes.setdefault(note, []).append(run)
     if not notes:
         return []
-    html = render("missing", notes=notes[:MOST_NOTES], total=len(notes))
+    told = [(note, _whose(members, report.runs).removeprefix("of ")) for note, members in notes.items()]
+    html = render("missing", notes=told[:MOST_NOTES], total=len(told))
     return [Section("missing", "What is missing or not counted", html)]
 
 
@@ -236,17 +239,46 @@ def groups(report: Report) -> list[Section]:
     found = []
     for group in report.groups:
         for run in group.runs:
-            run.facts = _facts(run, report.texts)
+            run.facts = _facts(run, report.texts) if _told_alone(run, few) else []
         html = render(
             "group",
             group=group,
             few=few,
             verdict=[] if id(group) in told else group.verdict,
+            # The best strategy first, as in the tables.
+            runs=(runs := [run for own in group.by_strategy.values() for run in own if _told_alone(run, few)]),
+            # Of many, one that shows a night is unfolded.
+            shown=next((run for run in runs if any(picture.zoom for picture in run.images)), None),
+            table_of=_runs_table(group) if len(group.runs) > 1 else None,
             matrix_of=_matrix,
             facts_of=_facts_table,
         )
         found.append(Section(group.anchor, group.title, html))
     return found
+
+
+def _told_alone(run: Run, few: bool) -> bool:
+    """Whether there is more to show of a run than its line in the table of all."""
+    return few or bool(run.images or run.analyses or run.night)
+
+
+def _runs_table(group: Group) -> Table:
+    """All runs of a group, a line each."""
+    rows = []
+    for run in group.runs:
+        spent = run.metrics.get("seconds")
+        total = number(spent.get("total")) if isinstance(spent, dict) else None
+        score = number(run.metrics.get("accuracy_all"))
+        rows.append(
+            [
+                words(run.name),
+                words(run.status),
+                one_percent(score),
+                one_percent(number(run.metrics.get("forgetting_max_minus_last"))),
+                Cell(seconds(total), total, True),
+            ]
+        )
+    return Table(f"All runs of {group.title}", ["Run", "Status", "Accuracy", "Forgetting", "Time"], rows)
 
 
 def _matrix(run: Run) -> Table | None:

@@ -17,6 +17,8 @@ class Cell:
     text: str
     key: float | None = None
     number: bool = False
+    # The section of the page that it leads to.
+    anchor: str = ""
 
 
 @dataclass(frozen=True)
@@ -37,9 +39,9 @@ class Table:
         return any(not row[column].number for row in self.rows)
 
 
-def words(text: object) -> Cell:
-    """A cell of text."""
-    return Cell(str(text))
+def words(text: object, anchor: str = "") -> Cell:
+    """A cell of text, which may lead to a section of the page."""
+    return Cell(str(text), anchor=anchor)
 
 
 def accuracies(values: Iterable[object]) -> Cell:
