@@ -344,6 +344,12 @@ class FixedEngine(Engine):
                 expected="a rule in the whole numbers of a chip",
                 hint=f"rule=neurosleep.hardware.chip_rule({mapped.profile!r}, rule)",
             )
+        if rule is not None and mapped.arithmetic.by_event:
+            raise UnsupportedError(
+                f"The engine 'fixed' applies no rule to networks that go event by event, as on {mapped.profile!r}.",
+                expected="rule=None",
+                hint="sleep off chip, before the mapping",
+            )
         return FixedSession(mapped, mapped.arithmetic, device, rule=rule)
 
     def _start_batch(self, network: SpikingNetwork, batch: int, device: str) -> TorchSession:

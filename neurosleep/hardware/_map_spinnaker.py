@@ -10,9 +10,9 @@ from torch import Tensor
 from neurosleep.functional import torch_generator
 from neurosleep.hardware._chip_arithmetic import FIXED_POINT
 from neurosleep.hardware._map_integers import IntegerMapping
-from neurosleep.hardware._mapped import MappedNetwork
-from neurosleep.hardware._spinnaker import quantise_spinnaker, ring_buffer_shift
-from neurosleep.hardware._weight_grid import OnGrid
+from neurosleep.hardware._mapped import MappedNetwork, MappedSynapses
+from neurosleep.hardware._spinnaker import WEIGHT_MAX, quantise_spinnaker, ring_buffer_shift
+from neurosleep.hardware._weight_grid import OnGrid, WeightGrid
 from neurosleep.spiking import Population
 
 __all__ = ["SpinnakerMapping"]
@@ -27,8 +27,9 @@ class SpinnakerMapping(IntegerMapping):
     """Thresholds and potentials in steps of 2^-15; weights as whole numbers of 16 bits, shifted by the ring buffer.
 
     The unit is free in software: for each population it is the largest power of two with which threshold, bias and
-    expected input stay below 2^14. Exciting and inhibiting synapses have a ring buffer each, whose shift is chosen by
-    the input expected in a step: mean and five standard deviations, if each input fires with a probability of 1/4.
+    expected input stay below 2^14. Exciting and inhibiting synapses have a ring buffer each. Its shift is chosen by the
+    input expected in a step: mean and five standard deviations, if each input fires with a probability of 1/4; the
+    larger of the two shifts serves both, so that all weights of a population are on one grid.
     """
 
     def network(self) -> MappedNetwork:
@@ -38,8 +39,8 @@ class SpinnakerMapping(IntegerMapping):
             self._note("", "note", text)
         return super().network()
 
-    def _sums(self, p: Population, sign: int) -> tuple[float, float]:
-        """What is expected of the synapses of one sign in a step, and what comes if all fire, at most."""
+    def _expected(self, p: Population, sign: int) -> float:
+        """What is expected of the synapses of one sign in a step, of the neuron with most."""
         mean = square = torch.zeros(p.size, dtype=torch.float64)
         for k in self._network.incoming(p.name):
             weights = self._weights[k]
@@ -49,10 +50,10 @@ class SpinnakerMapping(IntegerMapping):
             square = square + rows.square().sum(1).repeat_interleave(p.size // len(rows))
         mean, square = self._headroom * mean, self._headroom**2 * square
         expected = _ACTIVE * mean + _DEVIATIONS * (_ACTIVE * (1 - _ACTIVE) * square).sqrt()
-        return float(torch.minimum(expected, mean).max()), float(mean.max())
+        return float(torch.minimum(expected, mean).max())
 
     def _scale(self, p: Population) -> float | Tensor:
-        largest = [self._sums(p, sign)[0] for sign in (1, -1)] + [float(self._bias(p).abs().max())]
+        largest = [self._expected(p, sign) for sign in (1, -1)] + [float(self._bias(p).abs().max())]
         if p.kind != "li":
             largest.append(float((torch.as_tensor(p.threshold) - torch.as_tensor(p.leak)).abs().max()))
         most = max(largest)
@@ -63,20 +64,17 @@ class SpinnakerMapping(IntegerMapping):
             return 2.0 ** math.floor(math.log2(room))
         return scale
 
-    def _shift(self, p: Population, sign: int, unit: float) -> int:
-        return ring_buffer_shift(unit * self._sums(p, sign)[0])
-
     def _place(self, k: int, scale: float | Tensor) -> tuple[int | None, OnGrid]:
         p, weights = self._network.population(self._network.projections[k].target), self._weights[k]
         unit = float(scale) / FIXED_POINT
+        shift = max(ring_buffer_shift(unit * self._expected(p, sign)) for sign in (1, -1))
         generator = torch_generator(self._seed, "mapping", k)
-        placed, saturated = torch.zeros_like(weights), 0
-        for sign in (1, -1):
-            shift = self._shift(p, sign, unit)
-            magnitudes = (sign * weights).clamp_min(0) * unit
-            whole = quantise_spinnaker(magnitudes, shift, self._rounding, generator)
-            placed += sign * whole * 2.0**shift
-            saturated += int((magnitudes * 2.0 ** (15 - shift) > whole + 1).sum())
+        whole = quantise_spinnaker(weights * unit, shift, self._rounding, generator)
+        saturated = int(((weights * unit).abs() * 2.0 ** (15 - shift) > whole.abs() + 1).sum())
+        placed = whole * 2.0**shift
+        q = self._network.projections[k]
+        grid = WeightGrid(-WEIGHT_MAX, WEIGHT_MAX, 1, shift, 16)
+        self.synapses.append(None if q.weight is None else MappedSynapses(float(scale), q.scale, grid, 1 << shift))
         norm = float(weights.norm())
         error = float((placed / float(scale) - weights).norm()) / norm if norm > 0 else None
         return 16, OnGrid(placed, saturated, int(((placed == 0) & (weights != 0)).sum()), error)

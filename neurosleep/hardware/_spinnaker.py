@@ -10,9 +10,9 @@ from torch import Tensor
 from neurosleep.errors import SettingsError
 from neurosleep.hardware._rounding import Rounding, round_values
 
-__all__ = ["largest_weight", "quantise_spinnaker", "ring_buffer_shift"]
+__all__ = ["WEIGHT_MAX", "largest_weight", "quantise_spinnaker", "ring_buffer_shift"]
 
-_WEIGHT_MAX = 32767
+WEIGHT_MAX = 32767
 
 
 def _scale(shift: int) -> float:
@@ -26,12 +26,12 @@ def quantise_spinnaker(
 ) -> Tensor:
     """Weights as whole numbers, ``round(w 2^(16 - (shift + 1)))``, at most 32767 in size."""
     whole = round_values(weights.to(torch.float64) * _scale(shift), rounding, generator)
-    return whole.clamp(-_WEIGHT_MAX, _WEIGHT_MAX)
+    return whole.clamp(-WEIGHT_MAX, WEIGHT_MAX)
 
 
 def largest_weight(shift: int) -> float:
     """The largest weight that such a number holds."""
-    return _WEIGHT_MAX / _scale(shift)
+    return WEIGHT_MAX / _scale(shift)
 
 
 def ring_buffer_shift(largest_input: float, *, signed_plastic: bool = False) -> int:
