@@ -39,30 +39,32 @@ def pages() -> dict[str, str]:
     return found
 
 
-def link(target: str, short: bool) -> str:
-    """Markdown for a role's target: a link if a page shows it, else its name as code."""
+def link(target: str, short: bool, room: str) -> str:
+    """Markdown for a role's target: a link if a page shows it, else its name as code; the own room comes first."""
     name = target.rsplit(".", 1)[-1] if short else target
     known = pages()
-    if target in known:
-        return f"[`{name}`][{known[target]}]"
-    # A method: the class is known, and its page has it.
     owner = target.rpartition(".")[0]
-    if owner in known and known[owner].rsplit(".", 1)[-1][:1].isupper():
-        return f"[`{name}`][{known[owner]}]"
+    for found in (f"{room}.{target}", target):
+        if found in known:
+            return f"[`{name}`][{known[found]}]"
+    for found in (f"{room}.{owner}", owner):
+        # A method: the class is known, and its page has it.
+        if found in known and known[found].rsplit(".", 1)[-1][:1].isupper():
+            return f"[`{name}`][{known[found]}]"
     return f"`{name}`"
 
 
-def markdown(text: str) -> str:
-    """One docstring as Markdown."""
+def markdown(text: str, room: str = "") -> str:
+    """One docstring as Markdown; ``room`` is the one that it stands in, such as ``neurosleep.plot``."""
     text = _MATH_BLOCK.sub(_formula, text + "\n")
     text = re.sub(r":math:`([^`]+)`", lambda m: rf"\({' '.join(m[1].split())}\)", text)
-    text = _ROLE.sub(lambda m: link(m[2].removesuffix("()"), bool(m[1])), text)
+    text = _ROLE.sub(lambda m: link(m[2].removesuffix("()"), bool(m[1]), room), text)
     text = re.sub(r"(?m)(?<=\w)::$", ":", text)
     text = re.sub(r"(?m)^>>> .*\n(?:.+\n)*", lambda m: f"```pycon\n{m[0]}```\n", text)
     parts = re.split(rf"(?m)^({'|'.join(SECTIONS)})\n-+\n", text)
     made = [parts[0].strip()]
     for title, body in zip(parts[1::2], parts[2::2], strict=True):
-        made.append(f"**{title}**\n\n{_section(title, body)}")
+        made.append(f"**{title}**\n\n{_section(title, body, room)}")
     return "\n\n".join(part for part in made if part) + "\n"
 
 
@@ -71,25 +73,25 @@ def _formula(match: re.Match[str]) -> str:
     return f"\n{match[1]}\\[ {body} \\]\n\n"
 
 
-def _section(title: str, body: str) -> str:
+def _section(title: str, body: str, room: str) -> str:
     body = body.strip("\n")
     if title in LISTS:
-        return _definitions(body)
+        return _definitions(body, room, linked=title == "Raises")
     if title == "See Also":
-        return "\n".join(f"- {_also(line)}" for line in body.splitlines() if line.strip())
+        return "\n".join(f"- {_also(line, room)}" for line in body.splitlines() if line.strip())
     # Names with an indented text, as of several things that are returned.
     if re.search(r"(?m)^\S.*\n {4}\S", body) and not re.search(r"(?m)^\S.*\n\S", body):
-        return _definitions(body)
+        return _definitions(body, room, linked=True)
     return body
 
 
-def _also(line: str) -> str:
+def _also(line: str, room: str) -> str:
     name, colon, text = line.partition(" : ")
-    return f"{link(name.strip(), False)}{': ' if colon else ''}{text}"
+    return f"{link(name.strip(), False, room)}{': ' if colon else ''}{text}"
 
 
-def _definitions(body: str) -> str:
-    """``name, other:`` with an indented text, as a definition list."""
+def _definitions(body: str, room: str, *, linked: bool) -> str:
+    """``name, other:`` with an indented text, as a definition list; types are links, names of parameters are not."""
     entries: list[tuple[str, list[str]]] = []
     for line in body.splitlines():
         if line and not line.startswith(" "):
@@ -99,12 +101,14 @@ def _definitions(body: str) -> str:
     made = []
     for names, lines in entries:
         text = textwrap.dedent("\n".join(lines)).strip()
-        head = ", ".join(
-            n if n.startswith("[") else f"`{n}`" for n in (link(n.strip(" `"), False) for n in names.split(","))
-        )
-        head = head.replace("``", "`")
+        parts = [name.strip(" `") for name in names.split(",")]
+        head = ", ".join(link(name, False, room) if linked else f"`{name}`" for name in parts)
         made.append(f"{head}\n:   " + textwrap.indent(text, "    ").strip())
     return "\n\n".join(made)
+
+
+def _room(obj: griffe.Object) -> str:
+    return ".".join(obj.path.split(".")[:2])
 
 
 def comment_before(obj: griffe.Attribute) -> str:
@@ -121,7 +125,7 @@ def comment_before(obj: griffe.Attribute) -> str:
     if value.startswith("Literal["):
         return f"One of {', '.join(f'`{name}`' for name in re.findall(r'[^, ]+', value[8:-1]))}."
     if value.startswith("get_args("):
-        return f"The names of {link(value[9:-1], False)}, in a tuple."
+        return f"The names of {link(value[9:-1], False, _room(obj))}, in a tuple."
     return "By name." if value.startswith("{") else "A constant."
 
 
@@ -134,4 +138,4 @@ class Docstrings(griffe.Extension):
             if obj.name in pages():
                 obj.docstring = griffe.Docstring(comment_before(obj), parent=obj)
         elif obj.docstring is not None:
-            obj.docstring.value = markdown(obj.docstring.value)
+            obj.docstring.value = markdown(obj.docstring.value, _room(obj))

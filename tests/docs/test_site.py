@@ -71,6 +71,10 @@ def test_a_docstring_becomes_markdown() -> None:
     assert "`third`\n:   Seconds." in made and "**Returns**\n\nA number." in made
     assert "[`SettingsError`][neurosleep.errors.SettingsError]\n:   If it is none." in made
     assert "```pycon\n>>> 1 + 1\n2\n```" in made
+    plot = load("docs_docstrings").markdown(
+        ":func:`settling`.\n\nParameters\n----------\naccuracy:\n    x\n", "neurosleep.plot"
+    )
+    assert "[`settling`][neurosleep.plot.settling]" in plot and "`accuracy`\n:   x" in plot
     assert ":func:" not in made and ".. math::" not in made and "----" not in made
 
 
