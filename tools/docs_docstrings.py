@@ -126,6 +126,8 @@ def comment_before(obj: griffe.Attribute) -> str:
         return f"One of {', '.join(f'`{name}`' for name in re.findall(r'[^, ]+', value[8:-1]))}."
     if value.startswith("get_args("):
         return f"The names of {link(value[9:-1], False, _room(obj))}, in a tuple."
+    if value.startswith(("'", '"')):
+        return f"The text {value}."
     return "By name." if value.startswith("{") else "A constant."
 
 
