@@ -17,6 +17,7 @@ from neurosleep.analysis import (
     analyse_sleep,
     patch_drive,
     patch_weights,
+    preferred_class,
     settling,
     state_trajectories,
 )
@@ -82,22 +83,15 @@ def write_preferred_task(folder: Path, network: MLP, tasks: Sequence[Task]) -> P
 
     Of the neurons of every layer after the input, in the network as it is; some of the test images are enough.
     """
-    means: list[list[np.ndarray]] = []
-    training = network.training
-    network.eval()
-    with torch.no_grad():
-        for task in tasks:
-            images = task.test_images[:_PREFERENCE_IMAGES]
-            x = torch.from_numpy(to_float(images.reshape(len(images), -1)))
-            means.append([torch.relu(layer).mean(dim=0).numpy() for layer in network.activities(x)])
-    network.train(training)
-    rows = []
-    layers = len(network.weights)
-    for k in range(layers):
-        activity = np.stack([of_task[k] for of_task in means])
-        best = np.where(activity.max(axis=0) > 0, activity.argmax(axis=0) + 1, 0)
-        name = "output" if k == layers - 1 else f"hidden{k + 1}"
-        rows += [{"population": name, "neuron": neuron, "task": int(task)} for neuron, task in enumerate(best)]
+    images = [task.test_images[:_PREFERENCE_IMAGES] for task in tasks]
+    x = np.concatenate([part.reshape(len(part), -1) for part in images])
+    numbers = np.repeat(np.arange(1, len(tasks) + 1), [len(part) for part in images])
+    preferred = preferred_class(network, torch.from_numpy(to_float(x)), numbers)
+    rows = [
+        {"population": name, "neuron": neuron, "task": max(task, 0)}
+        for name, of_layer in preferred.items()
+        for neuron, task in enumerate(of_layer.tolist())
+    ]
     path = folder / "analysis" / "preferred_task.csv"
     path.parent.mkdir(parents=True, exist_ok=True)
     Table.from_rows(rows).to_csv(path)
@@ -125,7 +119,7 @@ def _write(folder: Path, tables: dict[str, Table]) -> list[Path]:
 def _rows_of(label: str, name: str, table: Table) -> Table:
     """The rows of a table that a figure shows: those of the layer or the task that its name ends with, or all."""
     rows = table.rows()
-    part = label.removeprefix("correlation_change").removeprefix(name).strip("_")
+    part = label.removeprefix("correlation_change").removeprefix(name).removeprefix("_before_").strip("_")
     own = [row for row in rows if part in (row.get("layer"), f"task{row.get('task')}")] if part else rows
     return Table.from_rows(own or rows)
 
@@ -144,6 +138,9 @@ def _drawings(name: str, table: Table) -> list[tuple[str, Callable[[Any], None]]
         (f"{name}_{layer}", partial(_draw, function, table, layer=layer)) for layer in layers
     ]
     if name == "class_correlation":
+        found += [
+            (f"{name}_before_{layer}", partial(_draw, function, table, layer=layer, value="before")) for layer in layers
+        ]
         found += [
             (f"correlation_change_{layer}", partial(_draw, plot.correlation_change, table, layer=layer))
             for layer in layers

@@ -362,7 +362,7 @@ def run_one(
                         arrays |= {f"{name}:offsets": events.offsets, f"{name}:indices": events.indices}
                         arrays[f"{name}:n"] = np.int64(events.n)
                     folder.write_spikes(task, arrays)
-                    if isinstance(network, MLP):
+                    if isinstance(network, MLP) and progress.status == "done":
                         write_preferred_task(folder.path, network, tests[: task + 1])
             mean = {f"mean.{k}": torch.from_numpy(np.array(v)) for k, v in learner.mean.state_dict().items()}
             kept = {f"strategy.{k}": v for k, v in strategy.state_dict().items()}

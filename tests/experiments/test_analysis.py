@@ -31,7 +31,8 @@ def test_analyses_of_digits(tmp_path: Path) -> None:
     tables = {path.stem: _rows(path) for path in (folder / "analysis").glob("*.csv")}
     assert {"class_correlation", "sparseness", "input_drive", "task_specific_firing", "weight_summary"} <= set(tables)
     assert all(tables.values())
-    for name in ("sparseness", "input_drive", "class_correlation_hidden1", "weight_histogram_output"):
+    names = ("sparseness", "input_drive", "class_correlation_hidden1", "weight_histogram_output")
+    for name in (*names, "class_correlation_before_hidden1"):
         assert (folder / "figures" / f"{name}.png").stat().st_size > 2000
         # The data of a figure lie beside it: the rows of its own layer.
         rows = _rows(folder / "figures" / f"{name}.csv")

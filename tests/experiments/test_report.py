@@ -8,6 +8,7 @@ import hashlib
 import io
 import json
 import re
+import shutil
 from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
@@ -578,6 +579,7 @@ def _interrupted(folder: Path) -> None:
 def _diverged(folder: Path) -> None:
     metrics = json.loads((folder / "metrics.json").read_text())
     metrics |= {"status": "diverged", "accuracy_all": None, "bwt": None, "accuracy_matrix": [[0.9, 0.0]]}
+    metrics["sleep"]["divergence"] = {"step": 1000, "projection": "input -> hidden"}
     (folder / "metrics.json").write_text(json.dumps(metrics))
     (folder / "weights.csv").write_text("after_task,projection,time_s,change\n2,a,0.0,0\n2,a,0.1,\n")
 
@@ -592,7 +594,7 @@ def _diverged(folder: Path) -> None:
         (_undefined, "src has no result."),
         (_nothing_known, "metrics.json is empty."),
         (_interrupted, "The run has not ended; its numbers are not counted."),
-        (_diverged, "The run diverged; its numbers are not counted in the means."),
+        (_diverged, "not counted in the means. It left its bounds within 1000 steps of a sleep: input -> hidden."),
     ],
 )
 def test_the_report_of_next_to_nothing_comes_out_and_says_so(
@@ -606,6 +608,19 @@ def test_the_report_of_next_to_nothing_comes_out_and_says_so(
     alts = " ".join(str(image["alt"]) for image in page.all("img"))
     assert words in page.text + alts and page.images()
     assert "nan" not in re.sub("[a-z]+nan|nan[a-z]+", "", page.text.lower()) and "None" not in page.text
+
+
+@pytest.mark.full
+def test_the_report_of_all_committed_results_is_below_the_limit(tmp_path: Path) -> None:
+    results = Path(__file__).parents[2] / "results"
+    shutil.copytree(results, tmp_path / "results")
+    path = write_report(tmp_path / "results")
+    page = Page(path)
+    runs = len(list(results.rglob("metrics.json")))
+    assert f"{runs} runs: " in page.text and path.stat().st_size < 5_000_000
+    assert "sweep over overlap" in page.text and page.images()
+    # Every run has its line in a table, whether it is drawn or not.
+    assert page.text.count(", seed ") >= runs
 
 
 def test_hostile_text_stays_text(tmp_path: Path, make_run: MakeRun) -> None:
@@ -662,7 +677,7 @@ def test_the_figures_of_analyses_are_shown_with_their_run(tmp_path: Path, make_r
     assert "What the last sleep changed (4 figures)" in page.text
     captions = page.text
     assert "Sparseness of the activities before and after the last sleep (all layers)." in captions
-    assert "before and after the last sleep (hidden1)." in captions and "(task2)." in captions
+    assert "cause, after the last sleep (hidden1)." in captions and "(task2)." in captions
     assert len(page.images()) == len(page.all("img"))
 
 

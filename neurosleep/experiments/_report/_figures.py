@@ -31,7 +31,8 @@ _Table = tuple[Sequence[str], Rows]
 
 # The figures that a run's analyses left beside their tables, in the order in which they are shown.
 ANALYSES = {
-    "class_correlation": "Correlation of the activities that two classes cause, before and after the last sleep",
+    "class_correlation_before": "Correlation of the activities that two classes cause, before the last sleep",
+    "class_correlation": "Correlation of the activities that two classes cause, after the last sleep",
     "correlation_change": "What the last sleep changed in the correlations within and between classes",
     "sparseness": "Sparseness of the activities before and after the last sleep",
     "representation_change": "How far the last sleep moved the activities of each class",

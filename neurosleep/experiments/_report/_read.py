@@ -129,7 +129,7 @@ def read_run(folder: Path, root: Path) -> Run:
     if status == "unfinished":
         notes.append("The run has not ended; its numbers are not counted.")
     elif status == "diverged":
-        notes.append("The run diverged; its numbers are not counted in the means.")
+        notes.append("The run diverged; its numbers are not counted in the means." + _where_diverged(metrics))
     environment: dict[str, Any] = {}
     if (folder / "environment.json").is_file():
         environment = _json(folder / "environment.json", notes)
@@ -165,6 +165,15 @@ def read_run(folder: Path, root: Path) -> Run:
     if status == "done" and "accuracy_all" in metrics and run.score is None:
         notes.append("Its accuracy over all classes is undefined.")
     return run
+
+
+def _where_diverged(metrics: dict[str, Any]) -> str:
+    """At which step of a sleep, and in which projection, if it says so."""
+    sleep = metrics.get("sleep")
+    found = sleep.get("divergence") if isinstance(sleep, dict) else None
+    if not isinstance(found, dict) or not {"step", "projection"} <= found.keys():
+        return ""
+    return f" It left its bounds within {found['step']} steps of a sleep: {found['projection']}."
 
 
 def _json(path: Path, notes: list[str]) -> dict[str, Any]:
