@@ -371,8 +371,8 @@ def redo(report: Report) -> list[Section]:
         for command, members in commands.items()
         if report.texts.take(len(command) + 200)
     ]
-    report_command = shlex.join(["neurosleep", "report", report.name])
-    return [Section("redo", "To redo it", render("redo", commands=shown, report=report_command))]
+    about = {what: shlex.join(["neurosleep", what, report.name]) for what in ("report", "cite")}
+    return [Section("redo", "To redo it", render("redo", commands=shown, **about))]
 
 
 def _whose(members: Sequence[Run], runs: Sequence[Run]) -> str:
