@@ -92,11 +92,15 @@ class FanIn:
         """Axons into a core that holds as few of the neurons as it can: one, or all of them on a single core."""
         return self.axons if self._single_core else self.axons_of(1)
 
-    def axons_from(self, q: Projection) -> int:
-        """Axons that one presynaptic neuron of projection ``q`` takes in a core, at most."""
-        if q.kind not in ("dense", "recurrent") or self._profile.weights.sign_scheme != "axon_table":
-            return 1
-        return self._per_sign * int(axon_signs(self._weight(q)).max())
+    def driven(self, q: Projection, neurons: int) -> Tensor:
+        """Axons that each presynaptic neuron of projection ``q`` drives, of all cores of so many neurons: ``[pre]``."""
+        source = self._network.population(q.source)
+        if q.kind not in ("dense", "recurrent"):
+            return torch.full((source.size,), -(-self.size // neurons))
+        rows = torch.split(self._weight(q), neurons)
+        if self._profile.weights.sign_scheme == "axon_table":
+            return self._per_sign * torch.stack([axon_signs(those) for those in rows]).sum(0)
+        return torch.stack([(those != 0).any(0) for those in rows]).sum(0)
 
     def fitting(self, most: int) -> int:
         """The most neurons, of ``most``, for which the axons of a core suffice; at least 1."""

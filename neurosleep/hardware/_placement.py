@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal
 
+import torch
+
 from neurosleep.hardware._fan_in import FanIn
 from neurosleep.hardware._kernel_cores import place_layers
 from neurosleep.hardware._loihi_cores import axon_bits
@@ -189,12 +191,11 @@ def _copies(network: SpikingNetwork, populations: list[_Population], per_core: d
     found = []
     by_name = {p.name: p for p in populations}
     for p in reversed(populations):
-        copies = 0
+        driven = torch.zeros(p.size, dtype=torch.int64)
         for q in network.projections:
             if q.source == p.name and q.target in by_name:
-                target = by_name[q.target]
-                cores = -(-target.size // per_core[target.name])
-                copies += cores * target.sums.axons_from(q)
+                driven = driven + by_name[q.target].sums.driven(q, per_core[q.target])
+        copies = int(driven.max())
         if copies <= 1:
             continue
         limit = p.profile.capacity.neurons_per_core
@@ -204,7 +205,7 @@ def _copies(network: SpikingNetwork, populations: list[_Population], per_core: d
             continue
         if isinstance(limit, int):
             per_core[p.name] = max(1, min(per_core[p.name], limit // copies))
-        text = f"a neuron has one destination: each is held {copies} times, once for every axon that it drives"
+        text = f"a neuron has one destination: each is held up to {copies} times, once for every axon that it drives"
         found.append(MappingFinding("note", p.name, text))
     return found
 
