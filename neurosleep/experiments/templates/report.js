@@ -263,7 +263,7 @@
         pen.setLineDash([]);
       }
       const time = (step) => (step * this.data.dt).toFixed(3);
-      const cut = this.data.steps < this.data.of ? ` The first ${this.data.steps} of ${this.data.of} steps are in this page.` : "";
+      const cut = this.data.steps < this.data.of ? ` The first ${this.data.steps.toLocaleString("en")} of ${this.data.of.toLocaleString("en")} steps are in this page.` : "";
       this.output.value = `Shown: ${time(t0)} s to ${time(t1)} s, ${shown.toLocaleString("en")} ${shown === 1 ? "spike" : "spikes"}.${cut}`;
     }
 
@@ -275,8 +275,10 @@
       pen.clip();
       let shown = 0;
       for (const p of this.data.populations) {
-        const wide = Math.min(Math.max((0.7 * width) / (t1 - t0), 1.2), 5);
-        const tall = Math.min(Math.max((0.7 * height * p.apart) / (y1 - y0), 1.2), 5);
+        // Few spikes get dots that can be seen, many get dots that do not run together.
+        const least = p.neurons.length < 5000 ? 2.4 : 1.2;
+        const wide = Math.min(Math.max((0.7 * width) / (t1 - t0), least), 5);
+        const tall = Math.min(Math.max((0.7 * height * p.apart) / (y1 - y0), least), 5);
         pen.fillStyle = this.data.task_colours.length ? this.data.task_colours[0] : p.colour;
         for (let k = 0; k < p.neurons.length; k += 1) {
           const step = p.steps[k] + 0.5;
