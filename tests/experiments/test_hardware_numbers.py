@@ -20,7 +20,7 @@ pytestmark = [
 def accuracy(out: Path, strategy: str, variant: str, seeds: tuple[int, ...]) -> float:
     """Mean over seeds, on the validation split; nothing is put on chips."""
     changes = [("data.split", "validation"), ("hardware.profiles", None)]
-    changes += [("hardware.images", None), ("hardware.steps", None)]
+    changes += [("hardware.images", None), ("hardware.steps", None), ("hardware.allow_split", None)]
     requests = []
     for seed in seeds:
         name, settings = load_settings("hardware/mnist", strategy=strategy, variant=variant, changes=changes)
