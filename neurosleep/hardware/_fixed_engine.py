@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import ClassVar
 
@@ -19,7 +19,7 @@ from neurosleep.hardware._compiled_steps import CompiledSteps, FixedState
 from neurosleep.hardware._mapped import MappedNetwork, check_whole
 from neurosleep.hardware._registers import Register
 from neurosleep.spiking import Engine, Population, Session, SpikingNetwork, get_engine, register_engine
-from neurosleep.spiking.engines.reference import ReferenceEngine, Stepper, TorchSession
+from neurosleep.spiking.engines.reference import STEPPERS, ReferenceEngine, Stepper, TorchSession
 
 __all__ = ["FixedEngine", "FixedSession"]
 
@@ -127,7 +127,33 @@ class _FixedStepper(Stepper):
         return fired
 
 
-class FixedSession(TorchSession):
+class _MappedSession(TorchSession):
+    """Leaves out of products what is 0: of split sums, each helper hears a few of the inputs only."""
+
+    def __init__(
+        self,
+        network: SpikingNetwork,
+        rule: PlasticityRule | Sequence[PlasticityRule | None] | None,
+        device: str,
+        steppers: Mapping[str, Callable[[Population, torch.dtype, str, int], Stepper]],
+        batch: int = 1,
+    ) -> None:
+        super().__init__(network, rule, device, steppers, batch)
+        self._heard: dict[int, tuple[Tensor, Tensor]] = {}
+        for k, (q, weight) in enumerate(zip(network.projections, self._weights, strict=True)):
+            if rule is None and weight is not None and q.kind in ("dense", "recurrent"):
+                columns = weight.any(0).nonzero().flatten()
+                if 2 * len(columns) <= weight.shape[1]:
+                    self._heard[k] = columns, weight[:, columns].T.contiguous()
+
+    def _arriving(self, k: int, source: Tensor) -> Tensor:
+        if k not in self._heard:
+            return super()._arriving(k, source)
+        columns, weight = self._heard[k]
+        return source[:, columns] @ weight
+
+
+class FixedSession(_MappedSession):
     """A mapped network being stepped; the sums of its inputs are exact, and so is all that follows.
 
     One :meth:`step` is plain torch. :meth:`run` does the same steps compiled where it can.
@@ -355,5 +381,5 @@ class FixedEngine(Engine):
     def _start_batch(self, network: SpikingNetwork, batch: int, device: str) -> TorchSession:
         mapped = self._check(network)
         if mapped.arithmetic is None:
-            return ReferenceEngine().start_batch(mapped, batch, device=device)
+            return _MappedSession(mapped, None, device, STEPPERS, batch)
         return FixedSession(mapped, mapped.arithmetic, device, batch)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from functools import cached_property
 from typing import Any, Literal
 
 from neurosleep.hardware._findings import Finding
@@ -431,6 +432,11 @@ class HardwareProfile:
 
     def figures(self) -> tuple[Figure, ...]:
         """Every stated value but names and notes, in the order of the schema, with its source."""
+        return self._figures
+
+    @cached_property
+    def _figures(self) -> tuple[Figure, ...]:
+        # Once: an energy asks for them, and there is one for each image.
         return tuple(
             Figure(key.name, value, self.source_of(key.name))
             for key in KEYS.values()

@@ -120,6 +120,21 @@ def test_spikes_are_those_of_the_network_up_to_quanta() -> None:
     assert abs(found["hidden1"] - exact["hidden1"]).sum() < 0.25 * exact["hidden1"].sum()
 
 
+@pytest.mark.parametrize("profile", [narrow(64), "tianjic"], ids=["generic_int8", "tianjic"])
+def test_what_helpers_do_not_hear_is_left_out_of_products_and_changes_nothing(profile: HardwareProfile | str) -> None:
+    reset = "to_value" if profile == "tianjic" else "subtract"
+    network = chain(600, 20, 4, threshold=20.0, reset=reset)
+    mapped, _ = ns.map_to(network, profile, allow_split=True)
+    assert len(mapped.projections) > 5
+    images = torch.rand(7, 600, generator=torch.Generator().manual_seed(4))
+    found, plain = (
+        ns.simulate_batch(mapped, images, 40, coding="bernoulli", engine=engine) for engine in ("fixed", "reference")
+    )
+    assert found.totals["hidden1"].sum() > 0
+    # Without decays and overflows, every engine steps these alike.
+    assert torch.equal(found.read_out, plain.read_out)
+
+
 def test_integrators_keep_one_unit() -> None:
     network = chain(40, 4, seed=1)
     read_out = Population("output", "li", (4,))

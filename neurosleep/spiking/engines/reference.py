@@ -23,7 +23,7 @@ from neurosleep.spiking.engines.batch import BatchInput, BatchSession, ConstantI
 from neurosleep.spiking.geometry import GEOMETRIES, propagate
 from neurosleep.spiking.network import Population, SpikingNetwork
 
-__all__ = ["CubaLIFStepper", "LIFStepper", "LIStepper", "ReferenceEngine", "Stepper", "TorchSession"]
+__all__ = ["STEPPERS", "CubaLIFStepper", "LIFStepper", "LIStepper", "ReferenceEngine", "Stepper", "TorchSession"]
 
 
 class Stepper:
@@ -226,7 +226,8 @@ class TorchSession(Session, BatchSession):
         return {name: stepper.state.v.detach().cpu().clone() for name, stepper in self._steppers.items()}
 
 
-_STEPPERS: Mapping[str, type[Stepper]] = {"lif": LIFStepper, "cuba_lif": CubaLIFStepper, "li": LIStepper}
+#: How the neurons of each kind are stepped.
+STEPPERS: Mapping[str, type[Stepper]] = {"lif": LIFStepper, "cuba_lif": CubaLIFStepper, "li": LIStepper}
 
 
 @register_engine
@@ -234,7 +235,7 @@ class ReferenceEngine(Engine):
     """Plain torch, dense input sums, row-sparse plasticity."""
 
     name: ClassVar[str] = "reference"
-    population_kinds: ClassVar[frozenset[str]] = frozenset({"input", "relay", *_STEPPERS})
+    population_kinds: ClassVar[frozenset[str]] = frozenset({"input", "relay", *STEPPERS})
     projection_kinds: ClassVar[frozenset[str]] = frozenset({"dense", "recurrent", *GEOMETRIES})
     rules: ClassVar[frozenset[str]] = frozenset({"*"})
     synaptic_integrators: ClassVar[bool] = True
@@ -250,7 +251,7 @@ class ReferenceEngine(Engine):
         return session
 
     def _start(self, network: SpikingNetwork, rule: PlasticityRule | None, device: str) -> Session:
-        return TorchSession(network, rule, device, _STEPPERS)
+        return TorchSession(network, rule, device, STEPPERS)
 
     def _start_batch(self, network: SpikingNetwork, batch: int, device: str) -> TorchSession:
-        return TorchSession(network, None, device, _STEPPERS, batch)
+        return TorchSession(network, None, device, STEPPERS, batch)
