@@ -102,18 +102,18 @@ class Recorder:
         return self._sizes[name]
 
     def _chosen_spikes(self, record: Record) -> dict[str, NDArray[np.int64] | None]:
-        """The populations whose spikes are kept, and their neurons where these are not all of them."""
+        """The populations whose spikes are kept, in the network's order, and their neurons where not all of them."""
         if isinstance(record.spikes, str):
             return dict.fromkeys(self._sizes if record.spikes == "all" else (), None)
         if not isinstance(record.spikes, Mapping):
             for name in record.spikes:
                 self._size(name)
-            return dict.fromkeys(record.spikes, None)
+            return {name: None for name in self._sizes if name in record.spikes}
         chosen: dict[str, NDArray[np.int64] | None] = {}
         for name, neurons in record.spikes.items():
             found = np.unique(check_neurons(name, neurons, self._size(name), "spikes"))
             chosen[name] = None if len(found) == self._sizes[name] else found
-        return chosen
+        return {name: chosen[name] for name in self._sizes if name in chosen}
 
     def run(self, session: Session, inputs: Mapping[str, SpikeEvents]) -> dict[str, int]:
         """Let ``session`` advance by the steps of ``inputs`` and record it; its spikes are counted by population.

@@ -116,7 +116,7 @@ class Recording:
     windows:
         Spikes of the whole population in consecutive windows of ``window`` steps, int64 ``[windows]``, by population.
     spikes:
-        The spikes themselves, by population, where they were recorded.
+        The spikes themselves, by population, in the order of the network, where they were recorded.
     potentials:
         Membrane potentials after the last step, ``[n]`` (``[batch, n]``), of the populations that never fire (kind
         ``li``): what a network says whose last layer is read and not counted.

@@ -120,3 +120,10 @@ def test_empty_windows_are_refused(every):
 def test_unknown_populations_are_refused():
     with pytest.raises(UnknownNameError, match="no population named 'ou'"):
         Recorder(Record(spikes=("ou",)), SIZES, dt=0.001)
+
+
+def test_populations_stand_in_the_order_of_the_network():
+    sizes = {"input": 2, "hidden1": 3, "output": 2}
+    asked = (("output", "hidden1"), {"output": "all", "hidden1": [2, 0]})
+    for spikes in asked:
+        assert list(Recorder(Record(spikes=spikes), sizes, 0.001).recording().spikes) == ["hidden1", "output"]
