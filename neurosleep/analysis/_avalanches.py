@@ -27,8 +27,9 @@ def avalanches(
     spikes, population:
         As in :func:`~neurosleep.analysis.spike_trains`.
     width:
-        Of a bin, in seconds; if not given, the mean interval between consecutive spikes of the whole population (or of
-        distinct moments, where several fire at once), which is the usual choice.
+        Of a bin, in seconds; what is left over after the last whole one is not used, as in Elephant. If not given, the
+        mean interval between consecutive spikes of the whole population (or of distinct moments, where several fire at
+        once), which is the usual choice; every spike is then in a bin, and the last may go on beyond the stretch.
     empty_bins:
         How many empty bins in a row end an avalanche.
 
@@ -44,11 +45,14 @@ def avalanches(
     """
     trains = spike_trains(spikes, population)
     whole_number("empty_bins", empty_bins, 1)
+    all_of_it = width is None
     if width is None:
         moments = np.unique(trains.times)
         width = float(np.diff(moments).mean()) if len(moments) > 1 else (trains.duration or 1.0)
     bins = bin_count(trains, positive_seconds("width", width))
     number, neurons = bin_of(trains, width), trains.neurons
+    if all_of_it and len(number):
+        bins = max(bins, int(number.max()) + 1)
     inside = number < bins
     number, neurons = number[inside], neurons[inside]
     filled, counts = np.unique(number, return_counts=True)
