@@ -15,21 +15,23 @@ from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 
 from neurosleep.errors import RunFolderError, SettingsError
-from neurosleep.functional import SpikeEvents
 from neurosleep.plot._raster import raster
+from neurosleep.plot._spikes import Spikes, change_rows
+from neurosleep.plot._spikes import populations as of_populations
 from neurosleep.plot._style import PALETTE, Row, figure, plain, positive, to_png_bytes
 from neurosleep.plot._tables import distinct, numbers, text
 from neurosleep.plot._weight_change import weight_change
+from neurosleep.spiking import Recording
 
 __all__ = ["animate_night", "night_rows"]
 
 
 def animate_night(
-    spikes: Mapping[str, SpikeEvents],
+    spikes: Spikes,
     path: str | os.PathLike[str],
     *,
-    dt: float = 0.001,
-    weights: Sequence[Row] = (),
+    dt: float | None = None,
+    weights: Sequence[Row] | None = None,
     tasks: Mapping[str, ArrayLike] | None = None,
     frames: int = 48,
     seconds: float = 5.0,
@@ -41,13 +43,14 @@ def animate_night(
     Parameters
     ----------
     spikes:
-        The events of the populations by name.
+        The events of the populations by name, or a recording.
     path:
         A name that ends in ``.gif``; missing folders are made.
     dt:
-        Length of a step in seconds.
+        Length of a step in seconds; if not given, that of the recording, or 0.001.
     weights:
-        Rows with ``projection``, ``time_s`` and ``change``, as :func:`weight_change` takes them; none leaves it out.
+        Rows with ``projection``, ``time_s`` and ``change``, as :func:`weight_change` takes them; if not given, what
+        the recording holds of them. Without any this part is left out.
     tasks:
         By population, the task of each neuron, as :func:`raster` takes it.
     frames, seconds:
@@ -72,20 +75,22 @@ def animate_night(
     target = Path(path)
     if target.suffix.lower() != ".gif":
         raise SettingsError(f"The animation cannot be written as {target.name!r}.", expected="a name that ends in .gif")
-    positive(dt, "step length dt")
+    populations, dt = of_populations(spikes, dt)
+    weights = change_rows(spikes if isinstance(spikes, Recording) else ()) if weights is None else weights
     positive(seconds, "length of the animation")
-    steps = max((events.steps for events in spikes.values()), default=0)
+    steps = max((events.steps for events in populations.values()), default=0)
     if not steps:
         raise SettingsError("The recording holds no step.", expected="at least one, of a sleep whose spikes were kept")
     frames = min(int(positive(frames, "number of frames")), steps)
 
     fig = figure(6.0, 6.4 if weights else 5.0, title=title)
     parts = fig.subplots(3 if weights else 2, 1, sharex=True, height_ratios=[3, 1.4, 1.4] if weights else [3, 1.4])
-    raster(spikes, dt=dt, tasks=tasks, max_dots=max_dots, ax=parts[0])
-    _draw_rates(parts[1], night_rows(spikes, dt=dt, windows=frames), list(spikes))
+    raster(populations, dt=dt, tasks=tasks, max_dots=max_dots, ax=parts[0])
+    _draw_rates(parts[1], night_rows(populations, dt=dt, windows=frames), list(populations))
     if weights:
         weight_change(weights, ax=parts[2])
-        parts[2].get_legend().set_loc("upper left")
+        # Weights move away from where they began: the lines end above.
+        parts[2].get_legend().set_loc("lower right")
     for ax in parts[:-1]:
         ax.set_xlabel("")
     note = parts[0].get_xlabel().removeprefix("time (s), ")
@@ -147,17 +152,17 @@ def _write(frames: Sequence[Image.Image], seconds: float, target: Path) -> Path:
     return target
 
 
-def night_rows(spikes: Mapping[str, SpikeEvents], *, dt: float = 0.001, windows: int = 48) -> list[dict[str, Any]]:
+def night_rows(spikes: Spikes, *, dt: float | None = None, windows: int = 48) -> list[dict[str, Any]]:
     """The rates that :func:`animate_night` draws: the mean rate of a neuron in equal windows of the night.
 
     Returns
     -------
     A row per population and window: ``population``, ``start_s``, ``stop_s`` (seconds) and ``rate_hz``.
     """
-    positive(dt, "step length dt")
+    populations, dt = of_populations(spikes, dt)
     positive(windows, "number of windows")
     rows: list[dict[str, Any]] = []
-    for name, events in spikes.items():
+    for name, events in populations.items():
         edges = np.linspace(0, events.steps, min(int(windows), events.steps) + 1).round().astype(np.int64)
         counts = np.diff(events.offsets[edges])
         for start, stop, count in zip(edges[:-1] * dt, edges[1:] * dt, counts, strict=True):

@@ -9,7 +9,9 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from neurosleep.errors import SettingsError
+from neurosleep.plot._spikes import window_rows
 from neurosleep.plot._style import GREY, MARKERS, PALETTE, Row, axes, field, plain, positive, say, task_colours
+from neurosleep.spiking import Recording
 
 __all__ = ["accuracy", "rates"]
 
@@ -84,7 +86,7 @@ def accuracy(rows: Sequence[Row], *, chance: float | None = None, ax: Axes | Non
     return ax
 
 
-def rates(rows: Sequence[Row], *, dt: float = 0.001, ax: Axes | None = None) -> Axes:
+def rates(rows: Sequence[Row] | Recording, *, dt: float | None = None, ax: Axes | None = None) -> Axes:
     """Mean firing rate in Hz of a neuron of each population over the time asleep in s, one sleep after another.
 
     Parameters
@@ -92,9 +94,9 @@ def rates(rows: Sequence[Row], *, dt: float = 0.001, ax: Axes | None = None) -> 
     rows:
         With the columns ``after_task`` (from 1), ``population``, ``neurons``, ``start_step`` (within that sleep),
         ``steps`` (length of the window) and ``spikes`` (of all its neurons in the window); each window is drawn at
-        its middle.
+        its middle. Or a recording of one sleep.
     dt:
-        Length of a step in seconds.
+        Length of a step in seconds; if not given, that of the recording, or 0.001.
     ax:
         Where to draw; by default on a new figure.
 
@@ -103,7 +105,10 @@ def rates(rows: Sequence[Row], *, dt: float = 0.001, ax: Axes | None = None) -> 
     SettingsError
         If a column is missing or a value makes no sense.
     """
-    positive(dt, "step length dt")
+    if isinstance(rows, Recording):
+        dt = rows.dt if dt is None else dt
+        rows = window_rows(rows)
+    dt = positive(0.001 if dt is None else dt, "step length dt")
     ax = axes(ax, 7.0, 3.4)
     windows: dict[str, dict[int, list[tuple[float, float]]]] = {}
     ends: dict[int, float] = {}

@@ -2,31 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
+from neurosleep.analysis import isi, spike_trains
 from neurosleep.functional import SpikeEvents
+from neurosleep.plot._spikes import Spikes
+from neurosleep.plot._spikes import populations as of_populations
 from neurosleep.plot._style import PALETTE, axes, plain, positive, say
 from neurosleep.plot._tables import legend_above
 
 __all__ = ["interval_counts", "intervals"]
 
 
-def intervals(
-    spikes: Mapping[str, SpikeEvents] | SpikeEvents, *, dt: float = 0.001, bins: int = 40, ax: Axes | None = None
-) -> Axes:
+def intervals(spikes: Spikes, *, dt: float | None = None, bins: int = 40, ax: Axes | None = None) -> Axes:
     """Histogram of the intervals between consecutive spikes of a neuron, in seconds on a logarithmic axis.
 
     Parameters
     ----------
     spikes:
-        The events of one population, or of several by name. One that has no interval is named all the same.
+        The events of one population, or of several by name, a recording or a spike monitor. A population that has no
+        interval is named all the same.
     dt:
-        Length of a step in seconds.
+        Length of a step in seconds; if not given, that of the recording, or 0.001.
     bins:
         Number of bins, equally wide on the logarithmic axis.
     ax:
@@ -36,8 +37,10 @@ def intervals(
     ------
     SettingsError
         If ``dt`` or ``bins`` is not positive.
+    DataError
+        If a recording holds no single spikes.
     """
-    populations = {"neurons": spikes} if isinstance(spikes, SpikeEvents) else dict(spikes)
+    populations, dt = of_populations(spikes, dt)
     rows = interval_counts(populations, dt=dt, bins=bins)
     ax = axes(ax, 5.6, 3.2)
     ax.set_xlabel("interval between spikes of a neuron (s)")
@@ -63,7 +66,7 @@ def intervals(
     return ax
 
 
-def interval_counts(spikes: Mapping[str, SpikeEvents], *, dt: float = 0.001, bins: int = 40) -> list[dict[str, Any]]:
+def interval_counts(spikes: Spikes, *, dt: float | None = None, bins: int = 40) -> list[dict[str, Any]]:
     """The numbers that :func:`intervals` draws.
 
     Returns
@@ -71,9 +74,9 @@ def interval_counts(spikes: Mapping[str, SpikeEvents], *, dt: float = 0.001, bin
     A row per population and bin: ``population``, ``low_s``, ``high_s`` (edges in seconds, the same for all), and
     ``intervals`` (their number). A population whose neurons never fire twice has none.
     """
-    positive(dt, "step length dt")
     positive(bins, "number of bins")
-    found = {name: _steps_between(events) for name, events in spikes.items()}
+    populations, dt = of_populations(spikes, dt)
+    found = {name: _steps_between(events) for name, events in populations.items()}
     longest = max((int(steps.max()) for steps in found.values() if len(steps)), default=0)
     if not longest:
         return []
@@ -89,8 +92,5 @@ def interval_counts(spikes: Mapping[str, SpikeEvents], *, dt: float = 0.001, bin
 
 def _steps_between(events: SpikeEvents) -> NDArray[np.int64]:
     """Steps from each spike of a neuron to its next."""
-    neurons = events.indices[events.offsets[0] : events.offsets[-1]]
-    order = np.argsort(neurons, kind="stable")
-    times, owners = events.times[order], neurons[order]
-    found: NDArray[np.int64] = np.diff(times)[owners[1:] == owners[:-1]]
-    return found
+    # Whole numbers, as long as a step lasts one second.
+    return np.concatenate([np.zeros(0), *isi(spike_trains(events, dt=1.0))]).astype(np.int64)

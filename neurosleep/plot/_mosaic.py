@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from neurosleep.errors import SettingsError
 from neurosleep.functional import SpikeEvents
+from neurosleep.plot._spikes import Spikes, one_population
 from neurosleep.plot._style import axes, plain, positive, say
 
 __all__ = ["chosen_units", "image_shape", "receptive_fields", "sleep_images", "window_rates"]
@@ -22,12 +23,12 @@ Shape = tuple[int, ...]
 
 
 def sleep_images(
-    spikes: SpikeEvents,
+    spikes: Spikes,
     *,
     shape: Shape | None = None,
     windows: int = 8,
     length: int | None = None,
-    dt: float = 0.001,
+    dt: float | None = None,
     ax: Axes | None = None,
 ) -> Axes:
     """The inputs' mean rate in parts of a sleep, as images: what the network saw while it slept.
@@ -35,7 +36,7 @@ def sleep_images(
     Parameters
     ----------
     spikes:
-        Of the input population.
+        Of the input population: its events or a spike monitor of it.
     shape:
         Of the images: ``(height, width)`` or ``(height, width, colours)``; a square if not given.
     windows:
@@ -43,17 +44,18 @@ def sleep_images(
     length:
         Steps at the beginning of each part over which the rate is taken; else over all of it.
     dt:
-        Length of a step in seconds.
+        Length of a step in seconds; if not given, that of the recording, or 0.001.
     ax:
         Where to draw; by default on a new figure.
 
     Raises
     ------
     SettingsError
-        If the inputs do not fill the shape, or a number is not positive.
+        If the inputs do not fill the shape, a number is not positive, or the spikes are not of one population.
     """
-    shape = image_shape(spikes.n, shape)
-    spans, rates = window_rates(spikes, windows=windows, length=length, dt=dt)
+    events, dt = one_population(spikes, dt)
+    shape = image_shape(events.n, shape)
+    spans, rates = window_rates(events, windows=windows, length=length, dt=dt)
     ax = axes(ax, 6.0, 3.6)
     if not len(rates):
         say(ax, "nothing was recorded")
@@ -64,7 +66,7 @@ def sleep_images(
         digits = max(0, 1 - math.floor(math.log10(spans[0][1] - spans[0][0])))
         names = [f"{start:.{digits}f} to {stop:.{digits}f} s" for start, stop in spans]
     else:
-        digits = max(0, 1 - math.floor(math.log10(spikes.steps * dt / len(spans))))
+        digits = max(0, 1 - math.floor(math.log10(events.steps * dt / len(spans))))
         names = [f"{start:.{digits}f} s" for start, _ in spans]
         label = f"mean rate in {spans[0][1] - spans[0][0]:g} s (Hz)"
     # Colours would need three scales: their mean shows as well where the input is.

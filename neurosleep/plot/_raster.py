@@ -12,6 +12,8 @@ from numpy.typing import ArrayLike
 
 from neurosleep.errors import SettingsError
 from neurosleep.functional import SpikeEvents, numpy_generator
+from neurosleep.plot._spikes import Spikes
+from neurosleep.plot._spikes import populations as of_populations
 from neurosleep.plot._style import GREY, PALETTE, axes, plain, positive, say, task_colours
 from neurosleep.plot._tables import legend_above
 
@@ -19,9 +21,9 @@ __all__ = ["raster"]
 
 
 def raster(
-    spikes: Mapping[str, SpikeEvents] | SpikeEvents,
+    spikes: Spikes,
     *,
-    dt: float = 0.001,
+    dt: float | None = None,
     tasks: Mapping[str, ArrayLike] | None = None,
     selectivity: Mapping[str, ArrayLike] | None = None,
     max_neurons: int = 500,
@@ -33,9 +35,10 @@ def raster(
     Parameters
     ----------
     spikes:
-        The events of one population, or of several by name; the first is drawn at the bottom.
+        The events of one population, or of several by name, a recording or a spike monitor; the first population is
+        drawn at the bottom. Of a recording of some neurons only these are drawn.
     dt:
-        Length of a step in seconds.
+        Length of a step in seconds; if not given, that of the recording, or 0.001.
     tasks:
         By population, the task (from 1) of each neuron, 0 for none; a population may be left out. Dots then have the
         colours of the tasks in all other figures.
@@ -54,11 +57,12 @@ def raster(
     SettingsError
         If ``dt``, ``max_neurons`` or ``max_dots`` is not positive, both ``tasks`` and ``selectivity`` are given, or one
         of them does not fit its population.
+    DataError
+        If a recording holds no single spikes.
     """
-    positive(dt, "step length dt")
     positive(max_neurons, "number of neurons to show")
     positive(max_dots, "number of dots to show")
-    populations = {"neurons": spikes} if isinstance(spikes, SpikeEvents) else dict(spikes)
+    populations, dt = of_populations(spikes, dt)
     ax = axes(ax, 7.0, 4.2)
 
     steps = max((events.steps for events in populations.values()), default=0)

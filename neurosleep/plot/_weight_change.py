@@ -6,19 +6,22 @@ from collections.abc import Sequence
 
 from matplotlib.axes import Axes
 
+from neurosleep.plot._spikes import change_rows
 from neurosleep.plot._style import MARKERS, PALETTE, Row, axes, plain, say
 from neurosleep.plot._tables import distinct, legend_above, numbers, text
+from neurosleep.spiking import Recording, WeightMonitor
 
 __all__ = ["weight_change"]
 
 
-def weight_change(rows: Sequence[Row], *, ax: Axes | None = None) -> Axes:
+def weight_change(rows: Sequence[Row] | Recording | WeightMonitor, *, ax: Axes | None = None) -> Axes:
     """Root mean square of the change of the weights of each projection over the time asleep in seconds.
 
     Parameters
     ----------
     rows:
-        With the columns ``projection``, ``time_s`` and ``change`` (in units of the weight).
+        With the columns ``projection``, ``time_s`` and ``change`` (in units of the weight); or a recording or weight
+        monitor with the statistics of the weights.
     ax:
         Where to draw; by default on a new figure.
 
@@ -27,6 +30,7 @@ def weight_change(rows: Sequence[Row], *, ax: Axes | None = None) -> Axes:
     SettingsError
         If a column is missing or does not hold a number.
     """
+    rows = change_rows(rows)
     ax = axes(ax, 5.6, 3.2)
     for k, name in enumerate(distinct(rows, "projection")):
         own = [row for row in rows if text(row, "projection") == name]

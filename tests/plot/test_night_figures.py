@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import itertools
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,9 @@ from matplotlib.image import imread
 from PIL import Image
 
 from neurosleep import plot
-from neurosleep.errors import RunFolderError, SettingsError
+from neurosleep.errors import DataError, RunFolderError, SettingsError
 from neurosleep.functional import SpikeEvents, numpy_generator
+from neurosleep.spiking import Record, Recorder, Recording, WeightSamples
 
 NOTHING = (SpikeEvents.empty(4), SpikeEvents.empty(4, 50), SpikeEvents.empty(0, 50))
 ONE = SpikeEvents.from_times(np.array([3]), np.array([1]), steps=9, n=4)
@@ -233,3 +235,66 @@ def test_a_night_that_cannot_be_shown_is_refused(tmp_path: Path, monkeypatch: py
     with pytest.raises(RunFolderError, match="disk full"):
         plot.animate_night({"a": ONE}, tmp_path / "a.gif", frames=2)
     assert list(tmp_path.iterdir()) == []
+
+
+# --- recordings and monitors ------------------------------------------------------------------------------------------
+
+
+def recorded(record: Record, dt: float = 0.002) -> Recording:
+    chunk = {"input": events(1200, 4, 0.2), "hidden": events(1200, 6, 0.05, seed=1)}
+    recorder = Recorder(record, {name: part.n for name, part in chunk.items()}, dt)
+    recorder.add(chunk)
+    return recorder.recording()
+
+
+def dots(ax: Axes) -> list[Any]:
+    return [line.get_xydata().tolist() for line in ax.get_lines() if line.get_marker() == "o"]
+
+
+def test_figures_take_recordings_and_monitors_with_their_own_step_length(tmp_path: Path) -> None:
+    found = recorded(Record(spikes="all"))
+    assert dots(plot.raster(found)) == dots(plot.raster(found.spikes, dt=0.002)) != dots(plot.raster(found.spikes))
+    assert plot.interval_counts(found) == plot.interval_counts(found.spikes, dt=0.002)
+    assert plot.night_rows(found) == plot.night_rows(found.spikes, dt=0.002)
+    one = found.monitor("hidden")
+    assert plot.interval_counts(one) == plot.interval_counts({"hidden": found.spikes["hidden"]}, dt=0.002)
+    seen = plot.sleep_images(found.monitor("input")).get_images()[0].get_array()
+    wanted = plot.sleep_images(found.spikes["input"], dt=0.002).get_images()[0].get_array()
+    assert seen is not None and wanted is not None and np.array_equal(seen.filled(-1), wanted.filled(-1))
+    with Image.open(plot.animate_night(found, tmp_path / "night.gif", frames=3)) as picture:
+        assert getattr(picture, "n_frames", 1) == 3
+
+
+def test_of_some_neurons_only_these_are_drawn() -> None:
+    some = recorded(Record(spikes={"hidden": [1, 4]}))
+    whole = recorded(Record(spikes="all"))
+    for ax in (plot.raster(some), plot.raster(whole.monitor("hidden", [4, 1]))):
+        assert [label.get_text() for label in ax.get_yticklabels()] == ["hidden\n(2)"]
+        assert len(dots(ax)[0]) == whole.counts["hidden"][[1, 4]].sum() > 0
+
+
+def test_what_cannot_be_drawn_is_named() -> None:
+    with pytest.raises(DataError, match="no single spikes"):
+        plot.raster(recorded(Record()))
+    with pytest.raises(SettingsError, match="type list cannot be drawn"):
+        plot.intervals([1, 2])  # type: ignore[arg-type]
+    with pytest.raises(SettingsError, match="several populations"):
+        plot.sleep_images(recorded(Record(spikes="all")))
+
+
+def test_rates_of_a_recording_are_those_of_its_windows() -> None:
+    found = recorded(Record(rates_every=500))
+    lines = {str(line.get_label()): line for line in plot.rates(found).get_lines()}
+    for name in ("input", "hidden"):
+        x, y = lines[name].get_data()
+        np.testing.assert_allclose(y, found.rate_monitor(name).rate)
+        np.testing.assert_allclose(x, [0.5, 1.5, 2.2])
+
+
+def test_changes_of_weights_of_a_recording() -> None:
+    synapses = WeightSamples(np.array([0, 9]), np.array([[0, 1]]), np.ones((2, 1)))
+    kept = WeightSamples(np.array([0, 500, 1000]), None, np.arange(15.0).reshape(3, 5))
+    found = replace(recorded(Record()), weights={"a -> b": kept, "b -> c": synapses})
+    for ax in (plot.weight_change(found), plot.weight_change(found.weight_monitor("a -> b"))):
+        (line,) = ax.get_lines()
+        assert line.get_xydata().tolist() == [[0.0, 4.0], [1.0, 9.0], [2.0, 14.0]]
