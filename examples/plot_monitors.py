@@ -32,11 +32,7 @@ left, middle, right = fig.subplots(1, 3)
 potentials = night.state_monitor("hidden1")
 left.plot(potentials.t[:400], potentials.v[:, :400].T, linewidth=1)
 left.set(xlabel="time (s)", ylabel="potential of three units")
-rows = []
-for name in ("input -> hidden1", "hidden1 -> hidden2", "hidden2 -> output"):
-    weights = night.weight_monitor(name)
-    rows += [{"projection": name, "time_s": t, "change": c} for t, c in zip(weights.t, weights.change, strict=True)]
-plot.weight_change(rows, ax=middle)
+plot.weight_change(night, ax=middle)
 plot.intervals({p.name: night.spikes[p.name] for p in network.layers}, ax=right)
 
 if __name__ == "__main__":

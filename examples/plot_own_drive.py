@@ -43,7 +43,7 @@ night = ns.sleep(network, drive=drive, rule=ns.SRCRule(1e-4, 1e-5), steps=1000, 
 
 # %% One second of it.
 fig = plot.figure(8.0, 4.2)
-plot.raster({p.name: night.recording.spikes[p.name] for p in network.populations}, ax=fig.add_subplot())
+plot.raster(night.recording, ax=fig.add_subplot())
 
 if __name__ == "__main__":
     plot.save(fig, "plot_own_drive.png")

@@ -30,15 +30,10 @@ print(night.status, {p.name: night.recording.spikes_per_step(p.name) for p in ne
 
 # %% The first half second, and the rates of the whole night.
 recording = night.recording
-rows = [
-    {"after_task": 1, "population": p.name, "neurons": p.size, "start_step": 50 * k, "steps": 50, "spikes": int(spikes)}
-    for p in network.layers
-    for k, spikes in enumerate(recording.windows[p.name])
-]
 fig = plot.figure(8.0, 6.0)
 above, below = fig.subplots(2, height_ratios=[2, 1])
-plot.raster({p.name: recording.spikes[p.name].slice(0, 500) for p in network.populations}, ax=above)
-plot.rates(rows, ax=below)
+plot.raster({name: spikes.slice(0, 500) for name, spikes in recording.spikes.items()}, ax=above)
+plot.rates(recording, ax=below)
 
 if __name__ == "__main__":
     plot.save(fig, "plot_raster.png")

@@ -90,7 +90,7 @@ def animate_night(
     if weights:
         weight_change(weights, ax=parts[2])
         # Weights move away from where they began: the lines end above.
-        parts[2].get_legend().set_loc("lower right")
+        parts[2].legend(frameon=False, fontsize=8, loc="lower right", ncols=2, borderaxespad=0)
     for ax in parts[:-1]:
         ax.set_xlabel("")
     note = parts[0].get_xlabel().removeprefix("time (s), ")

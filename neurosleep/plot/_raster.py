@@ -88,7 +88,9 @@ def raster(
         drawn.append((events.times[shown], base + apart * rows[shown], neurons[shown]))
         ticks.append(base + apart * (len(chosen) - 1) / 2)
         size = f"{len(chosen)} of {events.n}" if len(chosen) < events.n else str(events.n)
-        labels.append(plain(f"{name}\n({size})"))
+        # Beside large ones a small population is too low for two lines.
+        between = " " if apart * len(chosen) < 0.15 * total else "\n"
+        labels.append(plain(f"{name}{between}({size})"))
         if base:
             ax.axhline(base - (gap + 1) / 2, color="#d0d0d0", linewidth=0.8)
         base += apart * (len(chosen) - 1) + 1 + gap

@@ -18,6 +18,7 @@ from PIL import Image
 from neurosleep import plot
 from neurosleep.errors import DataError, RunFolderError, SettingsError
 from neurosleep.functional import SpikeEvents, numpy_generator
+from neurosleep.plot import _animation
 from neurosleep.spiking import Record, Recorder, Recording, WeightSamples
 
 NOTHING = (SpikeEvents.empty(4), SpikeEvents.empty(4, 50), SpikeEvents.empty(0, 50))
@@ -298,3 +299,25 @@ def test_changes_of_weights_of_a_recording() -> None:
     for ax in (plot.weight_change(found), plot.weight_change(found.weight_monitor("a -> b"))):
         (line,) = ax.get_lines()
         assert line.get_xydata().tolist() == [[0.0, 4.0], [1.0, 9.0], [2.0, 14.0]]
+
+
+def test_names_of_small_populations_beside_large_ones_do_not_run_into_each_other() -> None:
+    spikes = {name: events(100, n, 0.1) for name, n in (("input", 784), ("hidden1", 40), ("output", 10))}
+    fig = plot.figure(6.0, 3.0)
+    ax = plot.raster(spikes, ax=fig.add_subplot())
+    plot.to_png_bytes(fig)
+    boxes = [label.get_window_extent() for label in ax.get_yticklabels()]
+    assert all(below.y1 <= above.y0 for below, above in itertools.pairwise(boxes))
+
+
+def test_names_in_the_moving_picture_hide_no_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    seen: list[Axes] = []
+    kept = _animation.weight_change
+    monkeypatch.setattr(_animation, "weight_change", lambda rows, ax: seen.append(kept(rows, ax=ax)))
+    rows = [{"projection": "a -> b", "time_s": k / 10, "change": 1 - 0.5**k} for k in range(11)]
+    plot.animate_night({"b": events(1000, 5, 0.1)}, tmp_path / "night.gif", weights=rows, frames=2)
+    legend, line = seen[0].get_legend(), seen[0].get_lines()[0]
+    assert legend is not None
+    points = seen[0].transData.transform(np.array(line.get_data()).T)
+    assert not any(legend.get_window_extent().contains(x, y) for x, y in points)
+    assert seen[0].get_window_extent().contains(*legend.get_window_extent().min)
