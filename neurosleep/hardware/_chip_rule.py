@@ -28,7 +28,7 @@ from torch import Tensor
 
 from neurosleep.errors import SettingsError, UnsupportedError, unknown_name
 from neurosleep.functional import SRCRule, check_seed, weight_factor
-from neurosleep.hardware._chip_arithmetic import is_float
+from neurosleep.hardware._chip_arithmetic import is_float, is_real
 from neurosleep.hardware._counter_random import key_at, key_of, uniforms
 from neurosleep.hardware._load import load_profile
 from neurosleep.hardware._loihi_learning import accumulate, learning_product
@@ -141,7 +141,8 @@ def chip_rule(
     Raises
     ------
     UnsupportedError
-        If the chip has no learning engine that could do it: the sleep then takes place off chip, before the mapping.
+        If the chip has no learning engine that could do it, or no whole numbers that a sleep could be emulated in: it
+        then takes place off chip, before the mapping.
     """
     if isinstance(profile, str):
         profile = load_profile(profile)
@@ -170,6 +171,12 @@ def chip_rule(
         raise UnsupportedError(
             f"The sleep's rule cannot run on {profile.id!r}, which {what}.",
             expected="learning.class sum_of_products or programmable",
+            hint=off,
+        )
+    if is_real(profile):
+        raise UnsupportedError(
+            f"The sleep's rule cannot run on {profile.id!r} here: its potentials are analogue or of unpublished width.",
+            expected="a chip of whole numbers, whose sleep the engine 'fixed' can step",
             hint=off,
         )
     if form == "sum_of_products":
@@ -249,6 +256,13 @@ class SynapseRule:
     def make(cls, spec: ChipRule, synapses: MappedSynapses, number: int) -> SynapseRule:
         """Tables of ``spec`` for these synapses."""
         grid = synapses.grid
+        if synapses.alpha == 0 or (synapses.alpha < 0 and spec.form == "sum_of_products"):
+            raise UnsupportedError(
+                f"The scale of a plastic projection is {synapses.alpha:g}.",
+                found="weights that reach no neuron" if synapses.alpha == 0 else "weights whose sign the chip turns",
+                expected="a scale above 0",
+                hint="make the projection plastic=False, or take the sign into its weights",
+            )
         levels = (grid.high - grid.low) // grid.step + 1
         if levels > _MOST_LEVELS:
             raise UnsupportedError(
@@ -286,7 +300,19 @@ class SynapseRule:
         per_unit = synapses.scale * synapses.alpha / synapses.unit
         down = _nearest_term(spec.rule.dec * per_unit, spec.exponents)
         # With the loss that there is, so that the sum of both is inc as near as can be.
-        up = _nearest_term(spec.rule.inc * per_unit + down.value, spec.exponents, tuple(range(64, _TRACE_MAX + 1)))
+        wanted_up = spec.rule.inc * per_unit + down.value
+        up = _nearest_term(wanted_up, spec.exponents, tuple(range(64, _TRACE_MAX + 1)))
+        if abs(up.value - wanted_up) > 0.01 * wanted_up:
+            # Small steps need small impulses too; they are what a decaying trace is coarser with.
+            up = _nearest_term(wanted_up, spec.exponents, tuple(range(1, _TRACE_MAX + 1)))
+        for name, wanted, got in (("inc", spec.rule.inc, up.value - down.value), ("dec", spec.rule.dec, down.value)):
+            if 0 < wanted * per_unit < 1 and not 0.5 <= got / (wanted * per_unit) <= 2:
+                raise UnsupportedError(
+                    f"The learning engine of {spec.profile!r} has no coefficient near {name} {wanted:g}.",
+                    found=f"{got / per_unit:.3g} as the nearest",
+                    expected=f"multiples of {2.0 ** spec.exponents[0] / per_unit:.3g}, within a factor of 2",
+                    hint=f"a larger {name}, or less headroom, which makes weights finer",
+                )
         return up, down
 
     @staticmethod

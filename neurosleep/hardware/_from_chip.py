@@ -56,6 +56,9 @@ def from_chip(mapped: MappedNetwork, network: SpikingNetwork, before: MappedNetw
         if q.weight is None:
             continue
         assert stands_for is not None and whole is not None  # the same projections have weights
+        if stands_for.alpha == 0:  # nothing of them is on the chip
+            weights.append(q.weight)
+            continue
         if before is None:
             weights.append(stands_for.weights(whole).to(network.dtype))
             continue

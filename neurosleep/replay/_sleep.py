@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from math import inf
 from time import perf_counter
 from typing import Literal
 
@@ -106,6 +107,7 @@ def sleep(
         Key of the drive's random stream: chunk k of it is drawn from (seed, task, k).
     bound:
         A weight beyond this size, or one that is not finite, ends the night as diverged (looked at every 1000 steps).
+        Weights in a chip's whole numbers are bounded by its grid, and not by this.
     spike_limit:
         More spikes per step than this, of all populations but the inputs, in the mean of 1000 steps, end the night as
         diverged too: a network in a seizure learns nothing, and slowly. None: no limit.
@@ -135,6 +137,8 @@ def sleep(
             expected="a rule in the whole numbers of the chip, and engine='fixed'",
             hint=f"rule=neurosleep.hardware.chip_rule({network.profile!r}, rule); network.plain() sleeps in any engine",
         )
+    if isinstance(rule, ChipRule):
+        bound = inf
     begin = perf_counter()
     session = get_engine(engine).start(network, rule, device=device)
     recorder = Recorder(record or Record(), {p.name: p.size for p in network.populations}, network.dt, network)

@@ -74,8 +74,14 @@ def test_a_setting_that_the_chip_cannot_do_is_found_at_once() -> None:
         settings(profile="loihi7")
     with pytest.raises(SettingsError, match=r"sleep\.rounding is 'stochastic'"):
         settings(rounding="stochastic")
-    with pytest.raises(SettingsError, match=r"sleep\.headroom is 0\.5"):
-        settings(headroom=0.5)
+    for headroom in (0.5, 1e6):
+        with pytest.raises(SettingsError, match=r"sleep\.headroom is") as refused:
+            settings(headroom=headroom)
+        assert refused.value.expected == "a factor from 1 to 65536"
+    with pytest.raises(SettingsError, match=r"sleep\.profile is 'loihi1' with sleep\.feedback 'delayed'"):
+        settings(profile="loihi1", feedback="delayed")
+    with pytest.raises(UnsupportedError, match="cannot run on 'brainscales2' here"):
+        settings(profile="brainscales2", rounding="stochastic")
     with pytest.raises(SettingsError, match=r"sleep\.read_back is 'all'"):
         settings(read_back="all")
     with pytest.raises(UnknownNameError, match="no rounding named 'up'"):

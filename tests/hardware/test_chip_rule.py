@@ -112,6 +112,69 @@ def test_loihis_engine_adds_saturated_products_of_whole_numbers() -> None:
         assert 2 * (found.low[x, k] + found.part[x, k]) - 256 == pytest.approx(wanted, abs=1e-12)
 
 
+@pytest.mark.parametrize(("inc", "dec"), [(0.001, 0.0001), (0.0002, 0.00004), (0.01, 0.0), (0.3, 0.02)])
+def test_small_steps_have_coefficients_of_their_size(inc: float, dec: float) -> None:
+    # inc 0.001 is a quarter of a mantissa, and with an impulse of 64 at least the least would be half of one.
+    synapses = MappedSynapses(scale=254 * 64, alpha=1.0, grid=MIXED, unit=64)
+    found = rule_of("loihi1", inc, dec).on(synapses)
+    assert found.terms is not None
+    up, down = found.terms
+    assert up.value - down.value == pytest.approx(254 * inc, rel=0.02, abs=1 / 256)
+    assert down.value == pytest.approx(254 * dec, rel=0.15, abs=1 / 256)
+
+
+def test_a_coefficient_that_would_vanish_is_refused() -> None:
+    synapses = MappedSynapses(scale=254 * 64, alpha=1.0, grid=MIXED, unit=64)
+    for inc, dec, name in ((1e-5, 0.01, "inc"), (0.01, 1e-6, "dec")):
+        with pytest.raises(UnsupportedError, match=f"no coefficient near {name}") as refused:
+            rule_of("loihi1", inc, dec).on(synapses)
+        assert "multiples of 3.08e-05" in str(refused.value.expected) and f"larger {name}" in str(refused.value.hint)
+    # Where any function can be computed, there are no coefficients.
+    rule_of("generic_int8", 1e-5, 1e-6).on(MappedSynapses(127.0, 1.0, INT8, 1))
+
+
+@pytest.mark.parametrize("profile", ["generic_int8", "loihi1"])
+def test_weights_that_reach_no_neuron_cannot_learn_but_can_be_read(profile: str) -> None:
+    network = chain()
+    silent = SpikingNetwork(
+        network.populations,
+        tuple(
+            Projection(q.source, q.target, weight=q.weight, scale=0.0 if k else 1.25, plastic=not k)
+            for k, q in enumerate(network.projections)
+        ),
+    )
+    mapped, _ = map_to(silent, profile)
+    night = ns.sleep(mapped, drive=DRIVE, rule=rule_of(profile), steps=100, engine="fixed")
+    assert isinstance(night.network, MappedNetwork)
+    read = from_chip(night.network, silent)
+    assert not torch.equal(read.weights[0], silent.weights[0]) and torch.equal(read.weights[1], silent.weights[1])
+    plastic = SpikingNetwork(
+        network.populations,
+        tuple(Projection(q.source, q.target, weight=q.weight, scale=0.0) for q in network.projections),
+    )
+    with pytest.raises(UnsupportedError, match="scale of a plastic projection is 0"):
+        ns.sleep(map_to(plastic, profile)[0], drive=DRIVE, rule=rule_of(profile), steps=1, engine="fixed")
+
+
+def test_a_scale_below_zero_turns_signs_that_loihis_engine_reads() -> None:
+    synapses = MappedSynapses(scale=254 * 64, alpha=-1.0, grid=MIXED, unit=64)
+    with pytest.raises(UnsupportedError, match="scale of a plastic projection is -1"):
+        rule_of("loihi1").on(synapses)
+    turned = rule_of("generic_int8").on(MappedSynapses(127.0, -1.0, INT8, 1))
+    straight = rule_of("generic_int8").on(MappedSynapses(127.0, 1.0, INT8, 1))
+    moved, mirrored = (found.low + found.part - np.arange(255) for found in (straight, turned))
+    assert np.allclose(moved[:, 10:-10], -mirrored[:, ::-1][:, 10:-10])
+
+
+def test_weights_on_a_grid_do_not_diverge_by_the_bound_of_real_ones() -> None:
+    # A mantissa of SpiNNaker is worth thousands in its fixed point, beyond the bound of weights in floating point.
+    mapped, _ = map_to(chain(), "spinnaker1")
+    assert float(mapped.weights[0].abs().max()) > 1e6
+    rule = rule_of("spinnaker1", rounding="stochastic")
+    night = ns.sleep(mapped, drive=DRIVE, rule=rule, steps=100, engine="fixed")
+    assert night.status == "done" and not torch.equal(night.network.weights[0], mapped.weights[0])
+
+
 def test_positive_weights_are_frozen_by_the_sign_factor_and_negative_ones_move_twice() -> None:
     synapses = MappedSynapses(scale=254 * 64, alpha=1.0, grid=MIXED, unit=64)
     steep, constant = (rule_of("loihi1", factor=factor).on(synapses) for factor in ("steep", "constant"))
@@ -178,8 +241,9 @@ def nights(draw: st.DrawFn) -> dict[str, Any]:
         "decay": draw(st.sampled_from([0.5, 0.9, 0.999, 1.0])),
         "refractory": draw(st.integers(0, 2)),
         "delay": draw(st.integers(0, 3)),
-        "inc": draw(st.floats(0, 0.3)),
-        "dec": draw(st.floats(0, 0.1)),
+        # Smaller ones have no coefficient on Loihi, which it says.
+        "inc": draw(st.just(0.0) | st.floats(0.05, 0.3)),
+        "dec": draw(st.just(0.0) | st.floats(0.02, 0.1)),
         "factor": draw(st.sampled_from(["steep", "constant"])),
         "rounding": draw(st.sampled_from(["stochastic", "nearest_even", "floor", None])),
         "trace_decay": draw(st.sampled_from([0.0, 0.3, 0.9])),
@@ -302,6 +366,13 @@ def test_floating_point_profiles_keep_the_rule() -> None:
 def test_chips_that_cannot_learn_so_say_where_sleep_takes_place(profile: str) -> None:
     with pytest.raises(UnsupportedError, match=f"cannot run on '{profile}'") as refused:
         chip_rule(profile, SRCRule(0.1, 0.1))
+    assert "sleep off chip" in str(refused.value.hint)
+
+
+@pytest.mark.parametrize("profile", ["brainscales2", "spinnaker2"])
+def test_chips_without_whole_numbers_are_refused_before_the_night(profile: str) -> None:
+    with pytest.raises(UnsupportedError, match=f"cannot run on '{profile}' here") as refused:
+        chip_rule(profile, SRCRule(0.1, 0.1), rounding="stochastic")
     assert "sleep off chip" in str(refused.value.hint)
 
 

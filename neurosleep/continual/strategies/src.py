@@ -93,8 +93,8 @@ class SleepSettings:
     def __post_init__(self) -> None:
         if self.read_back not in ("weights", "changes"):
             raise SettingsError(f"sleep.read_back is {self.read_back!r}.", expected="'weights' or 'changes'")
-        if not 1 <= self.headroom < float("inf"):
-            raise SettingsError(f"sleep.headroom is {self.headroom!r}.", expected="a factor of at least 1")
+        if not 1 <= self.headroom <= 1 << 16:
+            raise SettingsError(f"sleep.headroom is {self.headroom!r}.", expected="a factor from 1 to 65536")
         self.on_chip(0, 0)
         if self.statistics not in ("seen", "first"):
             raise SettingsError(f"sleep.statistics is {self.statistics!r}.", expected="'seen' or 'first'")
@@ -107,6 +107,12 @@ class SleepSettings:
                 raise SettingsError(f"sleep.{key} is empty.", expected="at least one whole number")
         if self.feedback not in ("none", "delayed"):
             raise SettingsError(f"sleep.feedback is {self.feedback!r}.", expected="'none' or 'delayed'")
+        if self.profile is not None and self.feedback != "none":
+            raise SettingsError(
+                f"sleep.profile is {self.profile!r} with sleep.feedback {self.feedback!r}.",
+                expected="sleep.feedback none: on a chip the transposed weights are copies, which do not learn with it",
+                hint="sleep without sleep.profile, and map the network afterwards",
+            )
         if not 0 <= self.gamma <= 1:
             raise SettingsError(f"sleep.gamma is {self.gamma!r}.", expected="from 0 to 1")
         if self.symmetric_rule and self.feedback == "none":
@@ -211,8 +217,6 @@ def one_night(
         record=record,
         seed=seed,
         task=task,
-        # A chip's weights are bounded by its grid.
-        bound=float("inf") if chip else 1e6,
         spike_limit=s.spike_limit,
         progress=progress,
         watch=watch if watch is None or not chip else _as_host(watch, network, asleep, s.read_back == "changes"),
