@@ -91,7 +91,8 @@ def _population(p: Population, profile: HardwareProfile) -> list[MappingFinding]
         if bool(missing.any()):
             wanted = float(_tensor(value)[missing].reshape(-1)[0])
             kind = str(profile.decay.kind)
-            lacks("decay.kind", f"{wanted:g} a step", kind, f"the chip has no such {key}")
+            without = "decay=1.0 (convert): neurons without leak" if kind == "none" and key == "decay" else None
+            lacks("decay.kind", f"{wanted:g} a step", kind, f"the chip has no such {key}", without)
     if profile.decay.kind == "subtractive" and bool((_tensor(p.decay) < 1).any()):
         if p.kind == "li":
             what = "what a constant leak would stand for is a share of the threshold, and integrators have none"
@@ -135,7 +136,10 @@ def _reset(p: Population, profile: HardwareProfile, lacks: object) -> None:
     at_zero = bool((_tensor(p.reset_value) == _tensor(p.leak)).all())
     if not ("to_value" in modes or ("to_zero" in modes and at_zero)):
         needed = "to_zero" if at_zero else "to_value"
-        lacks("reset.modes", needed, there, "the reset goes to a value" if not at_zero else "the reset goes to 0")
+        # Not every recipe of the conversion has both resets.
+        hint = "reset='subtract', recipe='percentile' (convert), or --reset subtract (neurosleep convert)"
+        what = "the reset goes to 0" if at_zero else "the reset goes to a value"
+        lacks("reset.modes", needed, there, what, hint if "subtract_threshold" in modes else None)
 
 
 def _refractory(p: Population, profile: HardwareProfile, found: list[MappingFinding]) -> None:

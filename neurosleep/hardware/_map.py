@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from typing import ClassVar
 
 import torch
@@ -36,6 +35,9 @@ from neurosleep.hardware._unroll import unroll
 from neurosleep.spiking import Projection, SpikingNetwork
 
 __all__ = ["map_to"]
+
+# With more than this, no weight of 16 bits would be left of the largest.
+_MOST_HEADROOM = 1 << 16
 
 
 @torch.no_grad()
@@ -76,15 +78,15 @@ def map_to(
         which so many steps of a quarter of the strongest possible input do not overflow. The engine ``fixed`` counts
         what overflows all the same.
     headroom:
-        How much larger than the largest present weight the largest of the chip shall be, at least 1: room for what a
-        sleep on the chip adds, paid for by coarser weights.
+        How much larger than the largest present weight the largest of the chip shall be, from 1 to 65536: room for
+        what a sleep on the chip adds, paid for by coarser weights.
     strict:
         Whether what exceeds the chip's capacity raises. If not, the report says it, and the network is as it would be
         on a chip that is large enough.
     allow_split:
         Whether sums of more inputs than a neuron can have are split over helper neurons, which become populations of
         the network and pass on partial sums as spikes. It costs neurons, steps (where the chip delivers later) and
-        accuracy.
+        accuracy; weights that were split do not change in a sleep.
     mismatch_sd:
         Of analogue chips: relative standard deviation of every weight, threshold and time constant of the device that
         ``seed`` stands for. None: the profile's figure, or none where none is published, which a finding then says.
@@ -121,15 +123,17 @@ def map_to(
         profile = load_profile(profile)
     if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:
         raise SettingsError(f"The number of steps is {steps!r}.", expected="a whole number of at least 1")
-    if not 1 <= headroom < math.inf:
-        raise SettingsError(f"The headroom is {headroom!r}.", expected="a factor of at least 1")
+    if not 1 <= headroom <= _MOST_HEADROOM:
+        raise SettingsError(f"The headroom is {headroom!r}.", expected=f"a factor from 1 to {_MOST_HEADROOM}")
     if rounding is not None and rounding not in ROUNDINGS:
         raise unknown_name("rounding", str(rounding), ROUNDINGS)
     exact = is_float(profile)
     kind = None if exact else _mapping_of(profile, rounding)
     sd, findings = chosen_mismatch(profile, mismatch_sd)
-    network = _own_weights(network.to(torch.float64))
+    network = network.to(torch.float64)
     if kind is not None:
+        network, notes = _own_weights(network)
+        findings += notes
         network, notes = _prepared(network, profile, allow_split)
         findings += notes
     findings += check_dynamics(network, profile)
@@ -223,9 +227,10 @@ def _mapping_of(profile: HardwareProfile, rounding: Rounding | None) -> type[Int
     return SpinnakerMapping if fixed_point else TrueNorthMapping if scheme == "axon_table" else IntegerMapping
 
 
-def _own_weights(network: SpikingNetwork) -> SpikingNetwork:
+def _own_weights(network: SpikingNetwork) -> tuple[SpikingNetwork, list[MappingFinding]]:
     """Every projection with a weight of its own: on a chip a transposed weight is a second copy."""
-    projections = []
+    projections: list[Projection] = []
+    notes: list[MappingFinding] = []
     for k, projection in enumerate(network.projections):
         if projection.transpose_of is not None:
             shared = network.projections[network.owner(k)].weight
@@ -238,8 +243,10 @@ def _own_weights(network: SpikingNetwork) -> SpikingNetwork:
                 delay=projection.delay,
                 plastic=False,
             )
+            text = f"the transposed weight from {projection.source!r} is a copy, which does not change in a sleep"
+            notes.append(MappingFinding("note", projection.target, text))
         projections.append(projection)
-    return dataclasses.replace(network, projections=tuple(projections))
+    return dataclasses.replace(network, projections=tuple(projections)), notes
 
 
 class _Floats:

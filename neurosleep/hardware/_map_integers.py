@@ -190,7 +190,10 @@ class IntegerMapping:
             largest = float(error.max())
             changes["threshold"] = largest
             if largest > _COARSE:
-                self._note(p.name, "warning", f"the threshold's rounding changes it by {100 * largest:.2g} percent")
+                text = f"the threshold's rounding changes it by {100 * largest:.3g} percent"
+                if bool(((threshold == 0) & (wanted > 0)).any()):
+                    text += ": it becomes 0"
+                self._note(p.name, "warning", text)
             more = {
                 "threshold": threshold,
                 "reset_value": torch.round((_tensor(p.reset_value) - leak) * scale),

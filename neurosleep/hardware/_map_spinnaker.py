@@ -48,9 +48,8 @@ class SpinnakerMapping(IntegerMapping):
             # Rows of a convolution are channels, each of them many neurons.
             mean = mean + rows.sum(1).repeat_interleave(p.size // len(rows))
             square = square + rows.square().sum(1).repeat_interleave(p.size // len(rows))
-        mean, square = self._headroom * mean, self._headroom**2 * square
         expected = _ACTIVE * mean + _DEVIATIONS * (_ACTIVE * (1 - _ACTIVE) * square).sqrt()
-        return float(torch.minimum(expected, mean).max())
+        return self._headroom * float(torch.minimum(expected, mean).max())
 
     def _scale(self, p: Population) -> float | Tensor:
         largest = [self._expected(p, sign) for sign in (1, -1)] + [float(self._bias(p).abs().max())]

@@ -58,7 +58,8 @@ def split_fan_in(network: SpikingNetwork, profile: HardwareProfile) -> tuple[Spi
         network, helpers, blocks = _split(network, p, min(limits.values()), profile)
         text = (
             f"fan-in {needed[beyond[0]]} exceeds {limits[beyond[0]]}: sums are split over {blocks} blocks of inputs, "
-            f"with {helpers} partial-sum neurons in all; sums that are passed on as spikes lose accuracy"
+            f"with {helpers} partial-sum neurons in all; sums that are passed on as spikes lose accuracy, "
+            "and weights that were split do not change in a sleep"
         )
         findings.append(MappingFinding("warning", p.name, text))
     return network, findings

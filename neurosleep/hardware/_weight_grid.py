@@ -57,7 +57,7 @@ class OnGrid:
     error: float | None
 
 
-def weight_grid(stated: Weights, weights: Tensor, exponent: int = 0) -> WeightGrid:
+def weight_grid(stated: Weights, weights: Tensor) -> WeightGrid:
     """The grid for one group of synapses.
 
     With ``group_mode`` a group of one sign needs no bit for it: it has the whole numbers of ``bits`` bits on one side.
@@ -71,4 +71,4 @@ def weight_grid(stated: Weights, weights: Tensor, exponent: int = 0) -> WeightGr
             low, high, step = 0, most, 1
         elif not (weights > 0).any():
             low, high, step = -most, 0, 1
-    return WeightGrid(low, high, step, (stated.base_shift_bits or 0) + exponent, stated.bits)
+    return WeightGrid(low, high, step, stated.base_shift_bits or 0, stated.bits)

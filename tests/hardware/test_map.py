@@ -164,7 +164,11 @@ def test_delays_of_a_chip_that_delivers_later() -> None:
 def test_a_transposed_weight_becomes_a_copy() -> None:
     network = chain(3, 4, 2)
     back = Projection("output", "hidden1", delay=1, scale=0.5, transpose_of=("hidden1", "output"))
-    mapped, report = ns.map_to(dataclasses.replace(network, projections=(*network.projections, back)), "generic_int8")
+    looped = dataclasses.replace(network, projections=(*network.projections, back))
+    mapped, report = ns.map_to(looped, "generic_int8")
+    assert any("is a copy, which does not change in a sleep" in f.text for f in report.findings)
+    # In floating point nothing is copied, so that a sleep there is the one of the network.
+    assert ns.map_to(looped, "ideal")[0].projections[2].transpose_of == ("hidden1", "output")
     copy = mapped.projections[2]
     assert copy.weight is not None and copy.transpose_of is None
     torch.testing.assert_close(
@@ -427,6 +431,24 @@ def test_other_errors() -> None:
         ns.map_to(network, "loihi1", rounding="up")
 
 
+def test_what_to_do_is_said_where_convert_can_do_it() -> None:
+    hints = [
+        refused(chain(5, 4, 3, decay=0.9, reset="subtract"), "speck2f").hint,
+        refused(chain(5, 4, 3), "xylo_a2").hint,
+    ]
+    assert "decay=1.0" in str(hints[0]) and "reset='subtract'" in str(hints[1])
+
+
+@pytest.mark.parametrize("profile", ["spinnaker1", "loihi1", "odin", "truenorth", "brainscales2"])
+def test_headroom_has_limits(profile: str) -> None:
+    network = chain(5, 4, 3)
+    ns.map_to(network, profile, headroom=65536.0)
+    for headroom in (0.9, 65537.0, 1e300, float("nan")):
+        with pytest.raises(SettingsError, match="The headroom is") as caught:
+            ns.map_to(network, profile, headroom=headroom)
+        assert caught.value.expected == "a factor from 1 to 65536"
+
+
 def test_what_exceeds_the_capacity_is_said_without_strict() -> None:
     mapped, report = ns.map_to(chain(5, 4, 3), limit(in_axons_per_core_max=4), strict=False)
     assert not report.fits
@@ -464,6 +486,8 @@ def test_stochastic_rounding_keeps_the_mean_and_its_seed() -> None:
 def test_thresholds_that_become_coarse_and_sums_that_may_wrap_are_said() -> None:
     _, report = ns.map_to(chain(40, 4, 3, threshold=0.01), "loihi1")
     assert any("the threshold's rounding changes it" in f.text for f in report.findings)
+    _, report = ns.map_to(chain(5, 4, 3), "loihi1", headroom=65536.0)
+    assert any("changes it by 100 percent: it becomes 0" in f.text for f in report.findings)
     _, report = ns.map_to(chain(2000, 4, 3), "loihi1")
     assert any("overflow: wrap" in f.text for f in report.findings)
 
