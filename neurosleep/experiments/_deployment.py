@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import io
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -158,9 +159,13 @@ def _mapped(
             raise
         try:
             return *map_to(network, profile, steps=deployment.steps, allow_split=True), True
-        except MappingError:
-            # What is in the way of the network as it is says more.
-            raise error from None
+        except MappingError as split:
+            # Not what splitting would mend is in the way, but what it needs then: of each limit once.
+            found = [f for f in error.findings if "allow_split" not in (f.hint or "")]
+            for f in split.findings:
+                if f.level == "error" and f.limit not in {other.limit for other in found}:
+                    found.append(dataclasses.replace(f, text=f"with split sums, {f.text}"))
+            raise MappingError(split.message, findings=tuple(found)) from None
 
 
 def _on_chip(

@@ -108,7 +108,8 @@ def _population(p: Population, profile: HardwareProfile) -> list[MappingFinding]
     if profile.membrane.signed is False and p.kind != "relay":
         found.append(MappingFinding("note", p.name, "potentials do not go below 0 on the chip"))
     if profile.bias.supported is False and bool(_tensor(p.bias).any()):
-        lacks("bias.supported", "a bias", "none", "the neurons have a bias")
+        hint = "train a network without biases, such as torch.nn.Linear(..., bias=False)"
+        lacks("bias.supported", "a bias", "none", "the neurons have a bias", hint)
     return found
 
 

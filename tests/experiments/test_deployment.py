@@ -119,6 +119,19 @@ def test_sums_are_split_where_that_is_asked_for() -> None:
     assert split["fits"] and split["split"] and split["cores"] > 0 and split["mapped"] is not None
 
 
+def test_what_is_missing_with_split_sums_is_no_advice_to_split_them() -> None:
+    chips = 'hardware.profiles=["brainscales2", "xylo_a2"]', "hardware.images=10", "hardware.steps=10"
+    settings = request(Path(), *SMALL, *chips, "hardware.allow_split=true").settings
+    deployment = deployment_settings(settings)
+    assert deployment is not None
+    network = MLP([784, 60, 10], init=0.1, generator=torch.Generator().manual_seed(0))
+    for row in deploy(network, tasks_of(settings, None, 0), deployment, seed=0):
+        assert not row["fits"] and row["missing"]
+        assert not any("allow_split" in text for text in row["missing"]), row["missing"]
+        assert any("with split sums, " in text for text in row["missing"])
+        assert len(row["missing"]) < 6
+
+
 @pytest.mark.full
 def test_sleep_on_a_chip_in_a_whole_run(tmp_path: Path) -> None:
     chip = "sleep.profile=generic_int8", "sleep.headroom=2.0"
