@@ -86,11 +86,16 @@ def firing_statistics(
     Raises
     ------
     DataError
-        If the recording is of a batch, or of no population.
+        If it is no recording, or one of a batch or of no population.
     """
     positive_seconds("width", width)
     positive_seconds("fano_width", fano_width)
     whole_number("max_neurons", max_neurons, 2)
+    if not isinstance(recording, Recording):
+        raise DataError(
+            f"Statistics of firing need a recording, not an object of type {type(recording).__name__}.",
+            hint="neuron_statistics takes the spikes of one population",
+        )
     if not recording.counts or any(counts.ndim != 1 for counts in recording.counts.values()):
         raise DataError(
             "Statistics of firing need a recording of one train.",

@@ -5,7 +5,7 @@ from neurosleep.spiking._rate_monitor import RateMonitor
 from neurosleep.spiking._samples import States, WeightSamples
 from neurosleep.spiking._simulate import CODINGS, Coding, simulate
 from neurosleep.spiking._spike_monitor import SpikeMonitor
-from neurosleep.spiking._state_monitor import StateMonitor
+from neurosleep.spiking._state_monitor import NeuronState, StateMonitor
 from neurosleep.spiking._weight_monitor import WeightMonitor
 from neurosleep.spiking.engines import Engine, Session, engine_names, get_engine, register_engine
 from neurosleep.spiking.network import Population, Projection, SpikingNetwork
@@ -19,6 +19,7 @@ __all__ = [
     "BatchRecording",
     "Coding",
     "Engine",
+    "NeuronState",
     "Population",
     "Projection",
     "RateMonitor",

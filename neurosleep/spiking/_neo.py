@@ -12,9 +12,10 @@ if TYPE_CHECKING:
     from neurosleep.spiking._rate_monitor import RateMonitor
     from neurosleep.spiking._spike_monitor import SpikeMonitor
     from neurosleep.spiking._state_monitor import StateMonitor
+    from neurosleep.spiking._weight_monitor import WeightMonitor
     from neurosleep.spiking.recording import Recording
 
-__all__ = ["rate_to_neo", "recording_to_neo", "spike_trains_to_neo", "states_to_neo"]
+__all__ = ["rate_to_neo", "recording_to_neo", "spike_trains_to_neo", "states_to_neo", "weights_to_neo"]
 
 
 def _import() -> tuple[Any, Any]:
@@ -58,25 +59,36 @@ def rate_to_neo(monitor: RateMonitor) -> Any:
 
 def states_to_neo(monitor: StateMonitor) -> Any:
     """A ``neo.AnalogSignal`` without a unit (potentials are in units of the threshold), a channel for each neuron."""
+    return _samples(monitor, f"potentials of {monitor.population}", {"neuron": monitor.record})
+
+
+def weights_to_neo(monitor: WeightMonitor) -> Any:
+    """A ``neo.AnalogSignal`` without a unit, a channel for each synapse or statistic."""
+    return _samples(monitor, f"weights of {monitor.projection}", {"channel": np.array(monitor.channels)})
+
+
+def _samples(monitor: StateMonitor | WeightMonitor, name: str, channels: dict[str, Any]) -> Any:
     neo, pq = _import()
     every = int(monitor.steps[1] - monitor.steps[0]) if len(monitor.steps) > 1 else 1
     return neo.AnalogSignal(
         np.array(monitor.values()),
         units="dimensionless",
         sampling_period=every * monitor.dt * pq.s,
-        name=f"potentials of {monitor.population}",
-        array_annotations={"neuron": monitor.record},
+        name=name,
+        array_annotations=channels,
     )
 
 
 def recording_to_neo(recording: Recording) -> Any:
-    """A ``neo.Block`` of one segment with the spike trains and potentials that were recorded."""
+    """A ``neo.Block`` of one segment with the spike trains, potentials and weights that were recorded."""
     neo, _ = _import()
     segment = neo.Segment(name="recording")
     for name in recording.spikes:
         segment.spiketrains.extend(recording.monitor(name).to_neo())
     for name in recording.states:
         segment.analogsignals.append(recording.state_monitor(name).to_neo())
+    for name in recording.weights:
+        segment.analogsignals.append(recording.weight_monitor(name).to_neo())
     block = neo.Block(name="neurosleep", dt=recording.dt, steps=recording.steps)
     block.segments.append(segment)
     return block

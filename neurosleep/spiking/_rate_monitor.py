@@ -118,20 +118,31 @@ class RateMonitor:
             return np.full(len(self.spikes), np.nan)
         return np.asarray(self.spikes / (len(self.neurons) * self.lengths * self.dt))
 
-    def smooth_rate(self, width: float) -> NDArray[np.float64]:
-        """The rate averaged over a flat window of ``width`` seconds, ``[windows]``.
+    def smooth_rate(self, window: str = "gaussian", *, width: float) -> NDArray[np.float64]:
+        """The rate averaged over its neighbours in time, in Hz, ``[windows]``.
 
-        As in Brian 2 the width is rounded to an odd number of windows; at the edges fewer are averaged.
+        Parameters
+        ----------
+        window:
+            As in Brian 2: ``"gaussian"``, of which ``width`` is the standard deviation and which is cut off at two of
+            them, or ``"flat"``, whose whole ``width`` is rounded to an odd number of windows. Other than in Brian 2, at
+            the edges only what was recorded is averaged.
+        width:
+            In seconds.
         """
-        if isinstance(width, bool) or not isinstance(width, (int, float)) or not 0 < width < float("inf"):
+        if window not in ("gaussian", "flat"):
+            raise unknown_name("window to smooth with", str(window), ("gaussian", "flat"))
+        number = not isinstance(width, bool) and isinstance(width, (int, float, np.number))
+        if not number or not 0 < width < float("inf"):
             raise SettingsError(f"The width is {width!r}.", expected="a number of seconds > 0")
-        half = min(int(width / 2 / (self.window * self.dt) + 1e-8), len(self.spikes))
-        spikes, steps = (np.concatenate([[0], np.cumsum(v)]) for v in (self.spikes, self.lengths))
-        k = np.arange(len(self.spikes))
-        low, high = np.maximum(k - half, 0), np.minimum(k + half + 1, len(k))
-        if not len(self.neurons):
-            return np.full(len(k), np.nan)
-        return np.asarray((spikes[high] - spikes[low]) / (len(self.neurons) * (steps[high] - steps[low]) * self.dt))
+        n, widths = len(self.spikes), float(width) / (self.window * self.dt)
+        if not n or not len(self.neurons):
+            return np.full(n, np.nan)
+        half = min(int(widths / 2 + 1e-8) if window == "flat" else round(2 * widths), n)
+        at = np.arange(-half, half + 1)
+        weight = np.ones(len(at)) if window == "flat" else np.exp(-0.5 * (at / widths) ** 2)
+        spikes, steps = (np.convolve(values, weight)[half : half + n] for values in (self.spikes, self.lengths))
+        return np.asarray(spikes / (len(self.neurons) * steps * self.dt))
 
     def to_csv(self, path: str | os.PathLike[str]) -> Path:
         """Write a table: ``time`` in seconds, ``spikes``, ``rate_hz``."""

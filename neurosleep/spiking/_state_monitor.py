@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,23 @@ from neurosleep.spiking._table_files import write_arrays, write_csv
 if TYPE_CHECKING:
     from neurosleep.spiking.recording import Recording
 
-__all__ = ["StateMonitor"]
+__all__ = ["NeuronState", "StateMonitor"]
+
+
+@dataclass(frozen=True, eq=False)
+class NeuronState:
+    """The membrane potential of one neuron over time, as a monitor's ``[neuron]`` gives it.
+
+    Attributes
+    ----------
+    t:
+        Times in seconds, ``[samples]``.
+    v:
+        Potentials in units of the threshold, ``[samples]``.
+    """
+
+    t: NDArray[np.float64]
+    v: NDArray[Any]
 
 
 class StateMonitor:
@@ -73,19 +90,19 @@ class StateMonitor:
         """Potentials, time first: ``[samples, neurons]``."""
         return self._values
 
-    def __getitem__(self, neuron: int) -> NDArray[Any]:
-        """The potential of one neuron, by its number in the population, ``[samples]``."""
-        place = np.flatnonzero(self.record == neuron)
+    def __getitem__(self, neuron: int) -> NeuronState:
+        """The potential of one neuron, by its number in the population: ``monitor[3].v``, ``monitor[3].t``."""
+        place = np.flatnonzero(self.record == neuron) if np.ndim(neuron) == 0 else np.zeros(0, np.int64)
         if not len(place):
             known = ", ".join(map(str, self.record[:20].tolist())) + ", …" * (len(self.record) > 20)
             raise SettingsError(
                 f"The potential of neuron {neuron} of {self.population!r} was not recorded.",
                 expected=f"one of: {known}",
             )
-        return np.asarray(self._values[:, place[0]])
+        return NeuronState(self.t, np.asarray(self._values[:, place[0]]))
 
     def _columns(self) -> dict[str, NDArray[Any]]:
-        return {"time": self.t} | {f"neuron {k}": self[k] for k in self.record.tolist()}
+        return {"time": self.t} | {f"neuron {k}": self[k].v for k in self.record.tolist()}
 
     def to_csv(self, path: str | os.PathLike[str]) -> Path:
         """Write a table: ``time`` in seconds, and a column for each neuron."""

@@ -80,6 +80,13 @@ class WeightMonitor:
         self._pairs()
         return self._values.T
 
+    @property
+    def channels(self) -> list[str]:
+        """What each column of :meth:`values` is: ``post <- pre``, or the name of the statistic."""
+        if self._synapses is None:
+            return list(STATISTICS)
+        return [f"{post} <- {pre}" for post, pre in self._synapses.tolist()]
+
     def values(self) -> NDArray[Any]:
         """Weights ``[samples, synapses]``, or statistics ``[samples, 5]`` in the order above: time first."""
         return self._values
@@ -127,17 +134,19 @@ class WeightMonitor:
 
     def to_csv(self, path: str | os.PathLike[str]) -> Path:
         """Write a table: ``time`` in seconds, and a column for each synapse (``post <- pre``) or statistic."""
-        if self._synapses is None:
-            names = list(STATISTICS)
-        else:
-            names = [f"{post} <- {pre}" for post, pre in self._synapses.tolist()]
-        return write_csv(path, {"time": self.t} | {name: self._values[:, k] for k, name in enumerate(names)})
+        return write_csv(path, {"time": self.t} | {name: self._values[:, k] for k, name in enumerate(self.channels)})
 
     def to_npz(self, path: str | os.PathLike[str]) -> Path:
         """Write ``t``, and ``w``, ``post``, ``pre``, or each statistic, as arrays."""
         if self._synapses is None:
             return write_arrays(path, {"t": self.t} | {name: self._statistic(name) for name in STATISTICS})
         return write_arrays(path, {"t": self.t, "w": self.w, "post": self.post, "pre": self.pre})
+
+    def to_neo(self) -> Any:
+        """A ``neo.AnalogSignal`` without a unit, a channel for each synapse or statistic (extra ``neo``)."""
+        from neurosleep.spiking._neo import weights_to_neo
+
+        return weights_to_neo(self)
 
     def __repr__(self) -> str:
         what = "statistics" if self._synapses is None else f"{len(self._synapses)} synapses"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from neurosleep.errors import SettingsError, unknown_name
+from neurosleep.errors import SettingsError, UnknownNameError, unknown_name
 from neurosleep.functional import SpikeEvents
 from neurosleep.spiking._samples import States, WeightSamples
 
@@ -73,7 +73,11 @@ class Record:
 
     def __post_init__(self) -> None:
         if isinstance(self.spikes, str) and self.spikes not in ("all", "counts"):
-            raise unknown_name("recording", self.spikes, ("all", "counts"))
+            raise UnknownNameError(
+                f"There is no recording named {self.spikes!r}.",
+                expected="one of: all, counts",
+                hint=f"did you mean 'counts', or the spikes of a population of this name, spikes=({self.spikes!r},)?",
+            )
         if isinstance(self.weights, str) and self.weights not in ("none", "statistics"):
             raise unknown_name("recording of weights", self.weights, ("none", "statistics"))
         if not isinstance(self.spikes, str | Mapping) and not (
@@ -199,7 +203,7 @@ class Recording:
         return write_spikes_csv(self, path)
 
     def to_neo(self) -> Any:
-        """A ``neo.Block`` of one segment: spike trains and potentials with units (extra ``neo``)."""
+        """A ``neo.Block`` of one segment: spike trains, potentials and weights (extra ``neo``)."""
         from neurosleep.spiking._neo import recording_to_neo
 
         return recording_to_neo(self)

@@ -67,6 +67,8 @@ def test_empty_recordings_and_single_spikes_are_no_error(steps, spikes):
 def test_batches_are_refused():
     with pytest.raises(DataError, match="one of a batch"):
         firing_statistics(Recording(5, 0.001, {"a": np.zeros((2, 3), np.int64)}))
+    with pytest.raises(DataError, match=r"not an object of type SpikeEvents(.|\n)*neuron_statistics"):
+        firing_statistics(SpikeEvents.empty(2))  # type: ignore[arg-type]
     with pytest.raises(DataError, match="no population"):
         firing_statistics(Recording(5, 0.001, {}))
     with pytest.raises(SettingsError, match="max_neurons is 1"):

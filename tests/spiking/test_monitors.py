@@ -127,7 +127,7 @@ def test_potentials_and_weights_are_those_of_a_session_stepped_by_hand(engine, e
     states, weights = recording.state_monitor("hidden1"), recording.weight_monitor("input -> hidden1")
     np.testing.assert_array_equal(states.values(), v)
     np.testing.assert_array_equal(states.v, np.array(v).T)
-    np.testing.assert_array_equal(states[2], np.array(v)[:, 1])
+    np.testing.assert_array_equal(states[2].v, np.array(v)[:, 1])
     np.testing.assert_allclose(states.t, np.arange(0, steps + 1, every) * net.dt)
     assert states.record.tolist() == [5, 2] and recording.state_monitor("output").v.shape[0] == 4
     np.testing.assert_array_equal(weights.w, np.array(w).T)
@@ -223,10 +223,18 @@ def test_other_windows_are_multiples_or_made_of_spikes():
     ]
     with pytest.raises(DataError, match="no single spikes"):
         counted.rate_monitor("hidden1", window=70)
-    smooth = recording.rate_monitor("hidden1", window=100).smooth_rate(0.3)
+    rates = recording.rate_monitor("hidden1", window=100)
+    smooth = rates.smooth_rate("flat", width=0.3)
     assert smooth[5] == pytest.approx(dense[400:700].mean() * 1000)
     assert smooth[0] == pytest.approx(dense[:200].mean() * 1000)
     assert smooth[-1] == pytest.approx(dense[1100:].mean() * 1000)
+    # Brian 2's Gaussian: a standard deviation of one window, cut off at two; at the edges what there is.
+    weight = np.exp([-2.0, -0.5, 0.0, -0.5, -2.0])
+    smooth = rates.smooth_rate(width=np.float32(0.1))
+    assert smooth[5] == pytest.approx(weight @ rates.rate[3:8] / weight.sum(), rel=1e-6)
+    assert smooth[0] == pytest.approx(weight[2:] @ rates.rate[:3] / weight[2:].sum(), rel=1e-6)
+    with pytest.raises(UnknownNameError, match="did you mean 'flat'"):
+        rates.smooth_rate("flatt", width=0.1)
 
 
 @pytest.mark.parametrize("engine", ["event", "reference"])
@@ -325,7 +333,7 @@ def test_what_was_not_recorded_is_said():
     with pytest.raises(UnknownNameError, match="did you mean 'a'"):
         grouped.rate_monitor("hidden1", group="b")
     with pytest.raises(SettingsError, match="width is"):
-        grouped.rate_monitor("hidden1").smooth_rate(math.nan)
+        grouped.rate_monitor("hidden1").smooth_rate(width=math.nan)
     weighed = night(network(), steps=20, record=Record(weights="statistics")).recording
     with pytest.raises(UnknownNameError, match="recorded projection"):
         weighed.weight_monitor("input -> output")
@@ -367,7 +375,7 @@ def test_empty_recordings_and_single_spikes_have_monitors(steps, spikes):
     recording = Recording(steps, 0.001, {"a": events.counts()}, 500, windows, {"a": events})
     m, r = recording.monitor("a"), recording.rate_monitor("a")
     assert len(m.t) == len(m.i) == m.num_spikes == events.count and list(m.spike_trains()) == [0, 1, 2]
-    assert len(r.rate) == len(r.t) == len(r.smooth_rate(1.0)) == bool(steps)
+    assert len(r.rate) == len(r.t) == len(r.smooth_rate(width=1.0)) == bool(steps)
     assert len(recording.rate_monitor("a", window=1).rate) == steps
     assert recording.monitor("a", []).num_spikes == 0 and recording.monitor("a", []).spike_trains() == {}
     assert np.isnan(recording.rate("a")).all() == (steps == 0)
@@ -477,3 +485,14 @@ def test_watching_changes_no_random_night(case):
 @given(watched_nights())
 def test_watching_changes_none_of_500_random_nights(case):
     assert_watching_changes_nothing(case, ("event", "reference", "snntorch", "norse"))
+
+
+def test_a_state_monitor_speaks_as_brians_does():
+    found = night(network(), steps=40, record=Record(potentials={"hidden1": [5, 2]})).recording.state_monitor("hidden1")
+    assert found.record.tolist() == [5, 2] and found.v.shape == (2, len(found.t))
+    for row, neuron in enumerate((5, 2)):
+        assert found[neuron].v.tolist() == found.v[row].tolist() and found[neuron].t.tolist() == found.t.tolist()
+    assert found[5].v.any() and found[5].v.tolist() != found[2].v.tolist()
+    for absent in (0, -1, [5, 2]):
+        with pytest.raises(SettingsError, match="one of: 5, 2"):
+            found[absent]

@@ -109,6 +109,9 @@ def test_a_recording_does_not_change_when_more_is_added():
 def test_unknown_kinds_of_recording_are_refused():
     with pytest.raises(UnknownNameError, match="did you mean 'counts'"):
         Record(spikes="count")
+    # A name that is no kind is often that of a population.
+    with pytest.raises(UnknownNameError, match=r"spikes=\('hidden1',\)"):
+        Record(spikes="hidden1")
 
 
 @pytest.mark.parametrize("every", [0, -5])

@@ -292,6 +292,12 @@ def test_neo_objects_hold_the_same(tmp_path):
     np.testing.assert_array_equal(rate.magnitude[:, 0], recording.rate_monitor("input").rate[:2])
     block = recording.to_neo()
     assert len(block.segments[0].spiketrains) == 14 and len(block.segments[0].analogsignals) == 1
+    for weights, channel in (("statistics", "change"), ({"input -> hid/den:1": [(2, 7), (0, 0)]}, "0 <- 0")):
+        weighed = night(weights=weights, weights_every=250)
+        (signal,) = weighed.to_neo().segments[0].analogsignals
+        np.testing.assert_array_equal(signal.magnitude, weighed.weight_monitor("input -> hid/den:1").values())
+        assert signal.array_annotations["channel"][-1] == channel and len(signal.times) > 2
+        assert signal.sampling_period.rescale("ms").item() == pytest.approx(250)
     silent = Recording(0, 0.001, {"a": np.zeros(2, np.int64)}, spikes={"a": SpikeEvents.empty(2)}).to_neo()
     assert [len(train) for train in silent.segments[0].spiketrains] == [0, 0]
 
