@@ -57,8 +57,8 @@ class LiveView:
                 self.sleep = None
         self._show(self)
 
-    def lines(self) -> list[str]:
-        """What there is to see, line by line."""
+    def lines(self, *, curves: bool = True) -> list[str]:
+        """What there is to see, line by line; without ``curves`` only what is now."""
         e = self.event
         if not e:
             return []
@@ -73,7 +73,9 @@ class LiveView:
             "end": str(e.get("status", "")),
         }[e["event"]]
         last = next((a for a in reversed(self.accuracies) if a is not None), None)
-        told.append(what + ("" if last is None else f"; accuracy {100 * last:.1f} % {sparkline(self.accuracies)}"))
+        told.append(
+            what + ("" if last is None else f"; accuracy {100 * last:.1f} %{f' {sparkline(self.accuracies)}' * curves}")
+        )
         if self.sleep is not None:
             for name, rate in self.sleep["rates"].items():
                 into = [value for key, value in self.change.items() if key.endswith(f"-> {name}") and value is not None]
@@ -81,15 +83,20 @@ class LiveView:
                 high = max((r for r in seen if r is not None), default=0.0)
                 shown = "-" if rate is None else f"{rate:8.2f} Hz"
                 moved = f"  weights changed by {100 * max(into):6.1f} %" if into else ""
-                told.append(f"  {name:<10} {shown:>11} {sparkline(seen, high=high or 1.0, width=20):<20}{moved}")
+                curve = f" {sparkline(seen, high=high or 1.0, width=20):<20}" * curves
+                told.append(f"  {name:<10} {shown:>11}{curve}{moved}")
         return told
+
+
+def _in_one_line(view: LiveView) -> str:
+    return " | ".join(" ".join(line.split()) for line in view.lines(curves=False))
 
 
 @contextmanager
 def live_view() -> Iterator[LiveView]:
     """A view on standard error: redrawn in place on a terminal, else one line for each event."""
     if not sys.stderr.isatty():
-        yield LiveView(lambda view: print(" | ".join(view.lines()[:2]), file=sys.stderr, flush=True))
+        yield LiveView(lambda view: print(_in_one_line(view), file=sys.stderr, flush=True))
         return
     from rich.console import Console
     from rich.live import Live

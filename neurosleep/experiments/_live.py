@@ -167,6 +167,8 @@ class TensorBoard:
     ------
     MissingExtraError
         If the package is not installed.
+    RunFolderError
+        If the folder cannot be made.
     """
 
     def __init__(self, folder: str | Path) -> None:
@@ -175,6 +177,14 @@ class TensorBoard:
         except ImportError as error:
             raise missing_extra("tensorboard", "tensorboard", "Writing for TensorBoard") from error
         self._make, self._folder = SummaryWriter, Path(folder)
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise RunFolderError(
+                f"The folder {str(folder)!r} cannot be made.",
+                found=error.strerror or str(error),
+                hint="--tensorboard takes the name of a folder",
+            ) from error
         self._writers: dict[str, Any] = {}
         self._steps: dict[str, tuple[int, int]] = {}
 

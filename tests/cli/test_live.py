@@ -37,6 +37,9 @@ def test_lines_in_a_pipe_and_one_object_on_standard_output(tmp_path: Path) -> No
     assert json.loads(done.stdout)["runs"][0]["status"] == "done"
     told = done.stderr.splitlines()
     assert told[0].endswith("begins") and any("asleep, step 1000 of 1200" in line for line in told)
+    asleep = next(line for line in told if "asleep, step 1000 of 1200" in line).split(" | ")
+    assert asleep[2].startswith("input ") and asleep[2].endswith(" Hz")
+    assert asleep[3].startswith("hidden1 ") and "weights changed by" in asleep[3]
     assert told[-1].split(" | ")[1].startswith("done; accuracy")
     assert len(told) == len(file.read_text().splitlines())
 

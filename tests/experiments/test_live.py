@@ -115,6 +115,10 @@ def test_a_file_that_cannot_be_written_is_refused_before_the_run(tmp_path: Path)
         Follow(tmp_path / "missing" / "events.jsonl")
     with pytest.raises(RunFolderError, match="cannot be written"):
         Follow(tmp_path)
+    pytest.importorskip("tensorboard")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(RunFolderError, match="cannot be made"):
+        TensorBoard(tmp_path / "file" / "board")
 
 
 def test_tensorboard_has_the_curves(tmp_path: Path) -> None:
