@@ -13,7 +13,7 @@ from neurosleep.hardware._profile import HardwareProfile
 from neurosleep.hardware._registers import Overflow, Register
 from neurosleep.hardware._rounding import Rounding
 
-__all__ = ["DECAYS", "FIXED_POINT", "arithmetic_of", "chip_decay", "is_float", "is_real"]
+__all__ = ["DECAYS", "FIXED_POINT", "arithmetic_of", "chip_decay", "float64", "is_float", "is_real"]
 
 #: Kinds of decay in a profile, and those of the engine.
 DECAYS: dict[str, DecayKind] = {
@@ -24,6 +24,11 @@ DECAYS: dict[str, DecayKind] = {
 }
 #: Of a decay that is a fixed-point number of unpublished width: 15 bits after the point, as in s16.15.
 FIXED_POINT = 1 << 15
+
+
+def float64(value: float | Tensor) -> Tensor:
+    """A parameter of a population, one number or one for each neuron, as a tensor of float64."""
+    return torch.as_tensor(value, dtype=torch.float64)
 
 
 def is_float(profile: HardwareProfile) -> bool:

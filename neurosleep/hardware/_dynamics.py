@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor
 
-from neurosleep.hardware._chip_arithmetic import chip_decay, is_float, is_real
+from neurosleep.hardware._chip_arithmetic import chip_decay, float64, is_float, is_real
 from neurosleep.hardware._fold import pools_on_chip
 from neurosleep.hardware._mapping_report import MappingFinding, exceeds
 from neurosleep.hardware._profile import HardwareProfile
 from neurosleep.spiking import Population, Projection, SpikingNetwork
 
 __all__ = ["check_dynamics", "chip_delay"]
-
-
-def _tensor(value: float | Tensor) -> Tensor:
-    return torch.as_tensor(value, dtype=torch.float64)
 
 
 def check_dynamics(network: SpikingNetwork, profile: HardwareProfile) -> list[MappingFinding]:
@@ -76,38 +71,38 @@ def _population(p: Population, profile: HardwareProfile) -> list[MappingFinding]
     if p.kind in ("lif", "cuba_lif"):
         _reset(p, profile, lacks)
         _refractory(p, profile, found)
-        if not real and bool((_tensor(p.threshold) < _tensor(p.leak)).any()):
+        if not real and bool((float64(p.threshold) < float64(p.leak)).any()):
             lacks("threshold", "a negative one", ">= 0", "the leak value lies above the threshold")
     if exact:
         return found
     # Circuits and programs of unpublished widths have synaptic currents; a file of theirs has no register for them.
-    if profile.current is None and not real and bool(_tensor(p.synaptic_decay).any()):
+    if profile.current is None and not real and bool(float64(p.synaptic_decay).any()):
         lacks("current", "a synaptic current", "none", "the neurons have a synaptic current")
     decays = [("decay", p.decay, False)]
     if profile.current is not None:
         decays.append(("synaptic_decay", p.synaptic_decay, True))
     for key, value, current in decays:
-        missing = torch.isnan(chip_decay(profile, _tensor(value), current=current))
+        missing = torch.isnan(chip_decay(profile, float64(value), current=current))
         if bool(missing.any()):
-            wanted = float(_tensor(value)[missing].reshape(-1)[0])
+            wanted = float(float64(value)[missing].reshape(-1)[0])
             kind = str(profile.decay.kind)
             without = "decay=1.0 (convert): neurons without leak" if kind == "none" and key == "decay" else None
             lacks("decay.kind", f"{wanted:g} a step", kind, f"the chip has no such {key}", without)
-    if profile.decay.kind == "subtractive" and bool((_tensor(p.decay) < 1).any()):
+    if profile.decay.kind == "subtractive" and bool((float64(p.decay) < 1).any()):
         if p.kind == "li":
             what = "what a constant leak would stand for is a share of the threshold, and integrators have none"
             lacks("decay.kind", "a decay by a factor", "subtractive", what, "neurons with a threshold, or no decay")
-        elif bool(_tensor(p.bias).any()):
+        elif bool(float64(p.bias).any()):
             what = "the chip's one constant a step cannot be leak and bias at once"
             lacks("bias.supported", "a bias and a leak", "one of them", what)
-    if profile.decay.kind == "power_of_two" and bool((_tensor(p.decay) == 1).any()):
+    if profile.decay.kind == "power_of_two" and bool((float64(p.decay) == 1).any()):
         text = (
             "the chip has no neurons without leak: with the longest time constant a positive potential loses 1 a step"
         )
         found.append(MappingFinding("note", p.name, text))
     if profile.membrane.signed is False and p.kind != "relay":
         found.append(MappingFinding("note", p.name, "potentials do not go below 0 on the chip"))
-    if profile.bias.supported is False and bool(_tensor(p.bias).any()):
+    if profile.bias.supported is False and bool(float64(p.bias).any()):
         hint = "train a network without biases, such as torch.nn.Linear(..., bias=False)"
         lacks("bias.supported", "a bias", "none", "the neurons have a bias", hint)
     return found
@@ -130,11 +125,11 @@ def _reset(p: Population, profile: HardwareProfile, lacks: object) -> None:
         elif (
             p.amount is not None
             and not is_float(profile)
-            and not bool((_tensor(p.amount) == _tensor(p.threshold)).all())
+            and not bool((float64(p.amount) == float64(p.threshold)).all())
         ):
             lacks("reset.modes", "another amount", "the threshold", "the reset subtracts another amount")
         return
-    at_zero = bool((_tensor(p.reset_value) == _tensor(p.leak)).all())
+    at_zero = bool((float64(p.reset_value) == float64(p.leak)).all())
     if not ("to_value" in modes or ("to_zero" in modes and at_zero)):
         needed = "to_zero" if at_zero else "to_value"
         # Not every recipe of the conversion has both resets.

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from neurosleep.functional import torch_generator
-from neurosleep.hardware._chip_arithmetic import arithmetic_of, chip_decay
+from neurosleep.hardware._chip_arithmetic import arithmetic_of, chip_decay, float64
 from neurosleep.hardware._compose import pool_divisor
 from neurosleep.hardware._dynamics import chip_delay
 from neurosleep.hardware._mapped import MappedNetwork, MappedSynapses
@@ -26,10 +26,6 @@ __all__ = ["IntegerMapping"]
 _ACTIVE = 0.25
 # A threshold whose rounding changes it by more than this is worth a finding.
 _COARSE = 1 / 128
-
-
-def _tensor(value: float | Tensor) -> Tensor:
-    return torch.as_tensor(value, dtype=torch.float64)
 
 
 def _most_sent(network: SpikingNetwork, name: str) -> int:
@@ -75,7 +71,7 @@ class IntegerMapping:
         network, profile = self._network, self._profile
         scales = {p.name: self._scale(p) for p in network.layers if p.kind != "relay"}
         if profile.weights.scale_scope == "network" and scales:
-            scales = dict.fromkeys(scales, min(float(_tensor(scale).min()) for scale in scales.values()))
+            scales = dict.fromkeys(scales, min(float(float64(scale).min()) for scale in scales.values()))
         populations, changes = {}, {}
         for p in network.populations:
             if p.kind in ("input", "relay"):
@@ -102,7 +98,7 @@ class IntegerMapping:
         if q.weight is not None:
             return q.scale * q.weight
         divisor = pool_divisor(q, len(self._network.population(q.source).shape) - 1)
-        return _tensor(q.scale / divisor).reshape(1)
+        return float64(q.scale / divisor).reshape(1)
 
     def _unit(self) -> int:
         """What the lowest stored bit of a weight is worth."""
@@ -119,7 +115,7 @@ class IntegerMapping:
         """The largest factor with which weights, threshold and bias of a population fit the chip."""
         unit, limits = self._unit(), self._weight_limits(p)
         if p.kind != "li":
-            for value in (_tensor(p.threshold) - _tensor(p.leak), *(_tensor(a) for a in (p.amount,) if a is not None)):
+            for value in (float64(p.threshold) - float64(p.leak), *(float64(a) for a in (p.amount,) if a is not None)):
                 if (highest := float(value.max())) > 0:
                     limits.append(self._threshold_most() / highest)
         if (largest := float(self._bias(p).abs().max())) > 0:
@@ -141,7 +137,7 @@ class IntegerMapping:
                 # Rows of a convolution are channels, each of them many neurons.
                 total += sums.repeat_interleave(p.size // len(sums))
         # What is left after so many steps of 1, each decayed since, times the gain of a synaptic current.
-        decay, current = (_tensor(d).expand(p.size) for d in (p.decay, p.synaptic_decay))
+        decay, current = (float64(d).expand(p.size) for d in (p.decay, p.synaptic_decay))
         time = torch.where(decay < 1, (1 - decay**self._steps) / (1 - decay).clamp_min(1e-300), float(self._steps))
         strongest = (_ACTIVE * torch.maximum(*gathered) / (1 - current) + self._bias(p).abs()) * time
         highest = float(strongest.max())
@@ -163,8 +159,8 @@ class IntegerMapping:
 
     def _bias(self, p: Population) -> Tensor:
         """The bias as a chip adds it, to the membrane; through a current it would gather to 1 / (1 - b) times."""
-        synaptic = chip_decay(self._profile, _tensor(p.synaptic_decay), current=True)
-        bias = _tensor(p.bias)
+        synaptic = chip_decay(self._profile, float64(p.synaptic_decay), current=True)
+        bias = float64(p.bias)
         return bias / (1 - synaptic) if self._profile.current is not None and bool(synaptic.any()) else bias
 
     def _whole_bias(self, bias: Tensor) -> Tensor:
@@ -179,12 +175,12 @@ class IntegerMapping:
     def _population(self, p: Population, scale: float | Tensor) -> tuple[Population, dict[str, float | None]]:
         """The population in whole numbers, and by how much its threshold and its decays changed."""
         profile = self._profile
-        leak = _tensor(p.leak)
+        leak = float64(p.leak)
         step = 1 << (profile.threshold.shift_bits or 0)
         changes: dict[str, float | None] = {"threshold": None}
         more: dict[str, Any] = {}
         if p.kind != "li":
-            wanted = (_tensor(p.threshold) - leak) * scale
+            wanted = (float64(p.threshold) - leak) * scale
             threshold = torch.round(wanted / step) * step
             error = ((threshold - wanted).abs() / wanted.clamp_min(1e-300)).where(wanted > 0, 0.0)
             largest = float(error.max())
@@ -196,26 +192,26 @@ class IntegerMapping:
                 self._note(p.name, "warning", text)
             more = {
                 "threshold": threshold,
-                "reset_value": torch.round((_tensor(p.reset_value) - leak) * scale),
+                "reset_value": torch.round((float64(p.reset_value) - leak) * scale),
                 "compare": profile.threshold.compare or p.compare,
             }
             if p.amount is not None:
-                more["amount"] = torch.round(_tensor(p.amount) * scale)
+                more["amount"] = torch.round(float64(p.amount) * scale)
             if more["compare"] != p.compare:
                 self._note(p.name, "note", f"the comparison is {more['compare']!r} on the chip, and was {p.compare!r}")
-        decay = chip_decay(profile, _tensor(p.decay), current=False)
+        decay = chip_decay(profile, float64(p.decay), current=False)
         if profile.decay.kind == "subtractive":
             self._leak(p, more)
-        synaptic = _tensor(p.synaptic_decay)
+        synaptic = float64(p.synaptic_decay)
         if profile.current is not None:
             synaptic = chip_decay(profile, synaptic, current=True)
         moved = max(
-            float((decay - _tensor(p.decay)).abs().max()), float((synaptic - _tensor(p.synaptic_decay)).abs().max())
+            float((decay - float64(p.decay)).abs().max()), float((synaptic - float64(p.synaptic_decay)).abs().max())
         )
         changes["decay"] = moved
         if bool(leak.any()):
             self._note(p.name, "note", "potentials count from the leak value, which is 0 on the chip")
-        if bool(synaptic.any()) and bool(_tensor(p.bias).any()):
+        if bool(synaptic.any()) and bool(float64(p.bias).any()):
             text = "the bias is added to the membrane, times what it would gather to in the current"
             self._note(p.name, "note", text)
         kind = "cuba_lif" if p.kind == "lif" and profile.current is not None else p.kind
@@ -227,7 +223,7 @@ class IntegerMapping:
 
     def _leak(self, p: Population, whole: dict[str, Any]) -> None:
         """The constant that stands for a decay: what the decay takes from half of the threshold."""
-        decay = _tensor(p.decay)
+        decay = float64(p.decay)
         if not bool((decay < 1).any()):
             return
         most = self._profile.decay.max
@@ -263,7 +259,7 @@ class IntegerMapping:
         change = changes[q.target]
         decay = change["decay"]
         assert decay is not None
-        mean = float(_tensor(scale).mean())
+        mean = float(float64(scale).mean())
         found = (placed.saturated, placed.zeroed, placed.error, change["threshold"], decay)
         self.rows.append(LayerReport(q.target, q.source, bits, mean, *found))
         delay, notes = chip_delay(self._network, q, self._profile)

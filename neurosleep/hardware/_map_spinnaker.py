@@ -74,9 +74,7 @@ class SpinnakerMapping(IntegerMapping):
         q = self._network.projections[k]
         grid = WeightGrid(-WEIGHT_MAX, WEIGHT_MAX, 1, shift, 16)
         self.synapses.append(None if q.weight is None else MappedSynapses(float(scale), q.scale, grid, 1 << shift))
-        norm = float(weights.norm())
-        error = float((placed / float(scale) - weights).norm()) / norm if norm > 0 else None
-        return 16, OnGrid(placed, saturated, int(((placed == 0) & (weights != 0)).sum()), error)
+        return 16, OnGrid.of(placed, weights, float(scale), saturated)
 
     def _check_sums(self, mapped: MappedNetwork) -> None:
         """Nothing to warn of: a slot of 16 bits holds four times what is expected, and all at once are no more."""

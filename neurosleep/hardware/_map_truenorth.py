@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from neurosleep.functional import torch_generator
-from neurosleep.hardware._map_integers import IntegerMapping, _tensor
+from neurosleep.hardware._chip_arithmetic import float64
+from neurosleep.hardware._map_integers import IntegerMapping
 from neurosleep.hardware._profile import HardwareProfile
 from neurosleep.hardware._rounding import Rounding, round_values
 from neurosleep.hardware._signs import axon_signs
@@ -68,7 +69,7 @@ class TrueNorthMapping(IntegerMapping):
         largest = torch.stack([values.max(1).values for values, _ in self._fitted[p.name].values()]).max(0).values
         limits = [torch.where(largest > 0, stated.mantissa_max / self._headroom / largest.clamp_min(1e-300), math.inf)]
         if p.kind != "li":
-            for value in (_tensor(p.threshold) - _tensor(p.leak), *(_tensor(a) for a in (p.amount,) if a is not None)):
+            for value in (float64(p.threshold) - float64(p.leak), *(float64(a) for a in (p.amount,) if a is not None)):
                 limits.append(torch.where(value > 0, self._threshold_most() / value.clamp_min(1e-300), math.inf))
         bias = self._bias(p).abs()
         limits.append(torch.where(bias > 0, self._bias_most() / bias.clamp_min(1e-300), math.inf))
@@ -83,13 +84,11 @@ class TrueNorthMapping(IntegerMapping):
         incoming = self._network.incoming(p.name)
         start = sum(self._weights[i].shape[1] for i in incoming[: incoming.index(k)])
         columns = slice(start, start + weights.shape[1])
-        own = _tensor(scale).expand(p.size).unsqueeze(1)
+        own = float64(scale).expand(p.size).unsqueeze(1)
         placed = torch.zeros_like(weights)
         for sign, (values, masks) in self._fitted[p.name].items():
             # The same draws for every projection: a neuron's values are its own.
             generator = torch_generator(self._seed, f"mapping of {p.name}", 0 if sign > 0 else 1)
             whole = round_values(values * own, self._rounding, generator)
             placed += sign * subset_sums(whole).gather(1, masks)[:, columns]
-        norm = float(weights.norm())
-        error = float((placed / own - weights).norm()) / norm if norm > 0 else None
-        return self._profile.weights.bits, OnGrid(placed, 0, int(((placed == 0) & (weights != 0)).sum()), error)
+        return self._profile.weights.bits, OnGrid.of(placed, weights, own)

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from neurosleep.functional import Compare, torch_generator
 from neurosleep.hardware._brainscales import split_rows
+from neurosleep.hardware._chip_arithmetic import float64
 from neurosleep.hardware._dynamics import chip_delay
 from neurosleep.hardware._mapped import MappedNetwork
 from neurosleep.hardware._mapping_report import LayerReport, MappingFinding
@@ -18,13 +19,10 @@ from neurosleep.hardware._mismatch import with_mismatch
 from neurosleep.hardware._profile import HardwareProfile
 from neurosleep.hardware._rounding import Rounding, round_values
 from neurosleep.hardware._subset_sums import fit_subset_sums, subset_sums
+from neurosleep.hardware._weight_grid import OnGrid
 from neurosleep.spiking import Population, Projection, SpikingNetwork
 
 __all__ = ["ValueMapping"]
-
-
-def _tensor(value: float | Tensor) -> Tensor:
-    return torch.as_tensor(value, dtype=torch.float64)
 
 
 class ValueMapping:
@@ -85,7 +83,7 @@ class ValueMapping:
 
     def _effective(self, k: int) -> Tensor:
         q = self._network.projections[k]
-        return _tensor(q.scale).reshape(1) if q.weight is None else q.scale * q.weight
+        return float64(q.scale).reshape(1) if q.weight is None else q.scale * q.weight
 
     def _scale(self, p: Population) -> float:
         if self._cluster or self._high is None or self._low is None:
@@ -147,18 +145,14 @@ class ValueMapping:
         return placed, int((whole != placed).sum())
 
     def _projection(self, k: int, scales: dict[str, float], currents: dict[str, Tensor]) -> Projection:
-        q, weights, scale = (
-            self._network.projections[k],
-            self._effective(k),
-            scales[self._network.projections[k].target],
-        )
+        q, weights = self._network.projections[k], self._effective(k)
+        scale = scales[q.target]
         placed, saturated = self._place(k, scale, currents)
-        norm = float(weights.norm())
-        error = float((placed / scale - weights).norm()) / norm if norm > 0 else None
-        zeroed = int(((placed == 0) & (weights != 0)).sum())
+        lost = OnGrid.of(placed, weights, scale, saturated)
         changed = None if self._network.population(q.target).kind == "li" else 0.0
         bits = self._profile.weights.bits
-        self.rows.append(LayerReport(q.target, q.source, bits, scale, saturated, zeroed, error, changed, 0.0))
+        found = (lost.saturated, lost.zeroed, lost.error, changed, 0.0)
+        self.rows.append(LayerReport(q.target, q.source, bits, scale, *found))
         delay, notes = chip_delay(self._network, q, self._profile)
         self.findings += notes
         if bits is None or q.scale == 0:  # the network's own weights and scale

@@ -37,14 +37,7 @@ class WeightGrid:
         """Weights times ``scale``, rounded to the grid and cut off at its ends."""
         whole = round_values(weights * scale / self.step, rounding, generator) * self.step
         placed = whole.clamp(self.low, self.high)
-        back = placed / scale
-        norm = float(weights.norm())
-        return OnGrid(
-            placed,
-            int((whole != placed).sum()),
-            int(((placed == 0) & (weights != 0)).sum()),
-            float((back - weights).norm()) / norm if norm > 0 else None,
-        )
+        return OnGrid.of(placed, weights, scale, int((whole != placed).sum()))
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,6 +48,13 @@ class OnGrid:
     saturated: int
     zeroed: int
     error: float | None
+
+    @classmethod
+    def of(cls, placed: Tensor, weights: Tensor, scale: float | Tensor, saturated: int = 0) -> OnGrid:
+        """``placed`` numbers, which over ``scale`` stand for ``weights``, with what is lost."""
+        norm = float(weights.norm())
+        error = float((placed / scale - weights).norm()) / norm if norm > 0 else None
+        return cls(placed, saturated, int(((placed == 0) & (weights != 0)).sum()), error)
 
 
 def weight_grid(stated: Weights, weights: Tensor) -> WeightGrid:
