@@ -194,7 +194,7 @@ def test_a_learning_rate_for_all_layers_takes_the_place_of_those_of_each(mnist: 
     assert changes_between(each, both) == [("wake.lr", 0.2), ("wake.lr_per_layer", None)]
 
 
-NEW = [name for name in experiment_names() if name.split("/")[0] not in ("src2022", "demo")]
+NEW = [name for name in experiment_names() if name.split("/")[0] not in ("src2022", "demo", "hardware")]
 
 
 @pytest.mark.parametrize("name", NEW)
