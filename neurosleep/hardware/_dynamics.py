@@ -52,7 +52,8 @@ def chip_delay(network: SpikingNetwork, q: Projection, profile: HardwareProfile)
     delay = max(q.delay, latency + (profile.delay.min_steps or 0))
     if delay == q.delay:
         return delay, []
-    text = f"spikes of {q.source!r} arrive {delay - q.delay} steps later on the chip"
+    later = "1 step" if delay - q.delay == 1 else f"{delay - q.delay} steps"
+    text = f"spikes of {q.source!r} arrive {later} later on the chip"
     return delay, [MappingFinding("note", q.target, text)]
 
 

@@ -157,7 +157,7 @@ def test_delays_of_a_chip_that_delivers_later() -> None:
     network = dataclasses.replace(network, projections=(*network.projections, loop))
     mapped, report = ns.map_to(network, "loihi1")
     assert [q.delay for q in mapped.projections] == [0, 1, 5]
-    assert "output: spikes of 'hidden1' arrive 1 steps later on the chip" in [str(f) for f in report.findings]
+    assert "output: spikes of 'hidden1' arrive 1 step later on the chip" in [str(f) for f in report.findings]
     assert [q.delay for q in ns.map_to(network, "generic_int8")[0].projections] == [0, 0, 5]
 
 
