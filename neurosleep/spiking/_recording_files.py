@@ -142,16 +142,10 @@ def _recording(small: Mapping[str, NDArray[Any]], get: Callable[[str, str], NDAr
         for name in names[:-1]:
             place = place.setdefault(name, {})
         place[names[-1]] = values
-    spikes = {}
-    for name, n in found["spikes"].items():
-        # A process that was killed may have written more than the note counts.
-        offsets, neurons = get(name, "offsets")[: steps + 1], get(name, "neurons")
-        if len(offsets) != steps + 1 or offsets[0] != 0 or (np.diff(offsets) < 0).any() or offsets[-1] > len(neurons):
-            raise ValueError(f"the spikes of {name!r} do not cover {steps} steps")
-        neurons = neurons[: int(offsets[-1])]
-        if len(neurons) and not (int(neurons.min()) >= 0 and int(neurons.max()) < int(n)):
-            raise ValueError(f"spikes of neurons that {name!r} does not have")
-        spikes[name] = SpikeEvents(int(n), offsets.astype(np.int64, copy=False), neurons.astype(np.int32, copy=False))
+    spikes = {
+        name: _events(name, int(n), steps, get(name, "offsets"), get(name, "neurons"))
+        for name, n in found["spikes"].items()
+    }
     states, weights = {}, {}
     for name, neurons in found["state"].items():
         sampled = get("states", "steps")
