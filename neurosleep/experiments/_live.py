@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
-from torch import Tensor
 
 from neurosleep.continual import Learner
 from neurosleep.conversion import wake
@@ -37,7 +37,8 @@ class Watcher:
     Events, beside ``experiment``, ``variant``, ``strategy``, ``seed`` and ``time`` (seconds since the epoch):
 
     ``start``: ``tasks``. ``epoch``: ``task``, ``epoch``. ``phase``: ``task``, ``phase`` (``wake`` or ``sleep``),
-    ``accuracy`` of each task and ``accuracy_all``. ``sleep``: ``task``, ``step``, ``steps``, ``rates`` (Hz, mean over
+    ``accuracy`` of each task and ``accuracy_all``. ``sleep``: ``task``, ``step``, ``steps``, ``asleep`` (steps in all
+    nights so far), ``rates`` (Hz, mean over
     the neurons of each layer in the last piece of the night), and from time to time ``weight_change`` (by projection,
     the norm of the change since the night began over the norm then) and ``accuracy_all`` (the network woken at that
     step, on a part of the test images of all tasks). ``end``: ``status``, ``accuracy_all``.
@@ -48,12 +49,14 @@ class Watcher:
         self._counts = [len(task.test_labels) for task in tests]
         images, labels = [], []
         for task in tests:
-            # Evenly from each task, so that none is left out.
-            part = max(1, _IMAGES // len(tests))
-            images.append(torch.from_numpy(to_float(task.test_images[:part])))
-            labels.append(torch.from_numpy(task.test_labels[:part]))
+            # As many of each task, and at even distances, so that no class is left out where a file is sorted by them.
+            n = len(task.test_labels)
+            part = np.linspace(0, n - 1, min(n, max(1, _IMAGES // len(tests)))).round().astype(np.int64)
+            images.append(torch.from_numpy(to_float(task.test_images[part])))
+            labels.append(torch.from_numpy(task.test_labels[part]))
         self._images, self._labels = torch.cat(images), torch.cat(labels)
-        self._before: list[Tensor] = []
+        # Of the present night its task and steps, and the steps of those before it.
+        self._task, self._step, self.slept = -1, 0, 0
         self.send("start", tasks=len(tests))
 
     def send(self, event: str, **values: Any) -> None:
@@ -74,7 +77,11 @@ class Watcher:
         sizes = {name: count / (moment.window * moment.dt) for name, count in moment.spikes.items()}
         pieces = -(-moment.steps // moment.window) if moment.window else 1
         number = moment.step // max(moment.window, 1)
+        if learner.task != self._task:
+            self.slept += self._step
+        self._task, self._step = learner.task, moment.step
         values: dict[str, Any] = {"task": learner.task + 1, "step": moment.step, "steps": moment.steps}
+        values["asleep"] = self.slept + moment.step
         every = max(1, pieces // _LOOKS)
         first = moment.step == moment.window
         network = moment.network() if first or number % every == 0 or moment.step == moment.steps else None
@@ -186,7 +193,6 @@ class TensorBoard:
                 hint="--tensorboard takes the name of a folder",
             ) from error
         self._writers: dict[str, Any] = {}
-        self._steps: dict[str, tuple[int, int]] = {}
 
     def __call__(self, event: Mapping[str, Any]) -> None:
         """Write one event."""
@@ -196,15 +202,9 @@ class TensorBoard:
         writer = self._writers[run]
         kind = event["event"]
         if kind == "sleep":
-            # Steps asleep in all nights so far, so that the curves go on from night to night.
-            done, task = self._steps.get(run, (0, 0))
-            if event["task"] != task:
-                self._steps[run] = (done, event["task"])
-            step = done + event["step"]
-            if event["step"] == event["steps"]:
-                self._steps[run] = (step, event["task"])
+            # Over the steps of all nights so far, so that the curves go on from night to night.
             for name, value in self._scalars(event):
-                writer.add_scalar(f"asleep/{name}", value, step)
+                writer.add_scalar(f"asleep/{name}", value, event["asleep"])
         elif kind == "phase":
             at = 2 * event["task"] - (event["phase"] == "wake")
             writer.add_scalar("after each phase/accuracy_all", event["accuracy_all"], at)

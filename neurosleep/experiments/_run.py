@@ -320,6 +320,8 @@ def run_one(
         progress = Progress()
         if stored is not None:
             tensors, progress = stored
+            if watcher is not None:
+                watcher.slept = sum(night["steps"] for night in progress.nights)
             restore(tensors, trained(network), velocity)
             strategy.load_state_dict(
                 {k.removeprefix("strategy."): v for k, v in tensors.items() if k.startswith("strategy.")}

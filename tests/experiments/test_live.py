@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 import pickle
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import neurosleep as ns
+from neurosleep.data import class_incremental
 from neurosleep.errors import RunFolderError
 from neurosleep.experiments import (
     Follow,
@@ -20,6 +24,7 @@ from neurosleep.experiments import (
     load_settings,
     run_experiment,
 )
+from neurosleep.experiments._live import Watcher
 
 SMALL = [
     ("network.sizes", [784, 40, 30, 10]),
@@ -135,3 +140,29 @@ def test_tensorboard_has_the_curves(tmp_path: Path) -> None:
         1500 * night + step for night in range(5) for step in (1000, 1500)
     ]
     assert [e.step for e in found.Scalars("after each phase/accuracy_all")] == list(range(1, 11))
+
+
+def test_every_class_is_looked_at_where_a_file_is_sorted_by_them() -> None:
+    (task,) = class_incremental(ns.load_dataset("mnist-mini"), [[0, 1, 2]])
+    order = np.argsort(task.test_labels, kind="stable")
+    sorted_task = replace(task, test_images=task.test_images[order], test_labels=task.test_labels[order])
+    watcher = Watcher(lambda event: None, {}, [sorted_task] * 5)
+    assert np.bincount(watcher._labels[:100].numpy()).min() > 30 and len(watcher._labels) == 500
+
+
+def test_steps_asleep_go_on_after_a_run_was_stopped(tmp_path: Path) -> None:
+    class StoppedError(Exception):
+        pass
+
+    events: list[dict[str, Any]] = []
+
+    def listen(event: Mapping[str, Any]) -> None:
+        events.append(dict(event))
+        if event.get("phase") == "sleep" and event["task"] == 2 and len(events) < 15:
+            raise StoppedError
+
+    with pytest.raises(StoppedError):
+        run_experiment([request(tmp_path)], listener=listen)
+    run_experiment([replace(request(tmp_path), resume=True)], listener=listen)
+    asleep = [event["asleep"] for event in events if event["event"] == "sleep"]
+    assert asleep == [1500 * night + step for night in range(5) for step in (1000, 1500)]
