@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from neurosleep.hardware._chip_arithmetic import is_float
+from neurosleep.hardware._chip_arithmetic import is_float, is_real
 from neurosleep.hardware._profile import HardwareProfile
 
 __all__ = ["SleepPart", "sleep_parts"]
@@ -58,9 +58,10 @@ def _drive(profile: HardwareProfile) -> SleepPart:
 def _rule(profile: HardwareProfile) -> tuple[bool, str]:
     if is_float(profile):
         return True, "any rule"
+    unseen = "; not emulated here, since potentials are analogue or of unpublished width" if is_real(profile) else ""
     return {
         "sum_of_products": (True, "two products with the postsynaptic spike: of the input's trace, and of a constant"),
-        "programmable": (True, "any function of the weight and the spikes of both sides"),
+        "programmable": (True, f"any function of the weight and the spikes of both sides{unseen}"),
         "fixed_rule": (False, "the chip's one rule is another; its weights are written after the night"),
         "last_layer": (False, "only the last layer learns on the chip"),
         "none": (False, "the chip changes no weights; they are written after the night"),
