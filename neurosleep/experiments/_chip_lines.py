@@ -66,16 +66,17 @@ def chip_lines(experiment: str, runs: Iterable[Mapping[str, Any]]) -> list[str]:
         lines += [
             "",
             "What a sleep in a chip's whole numbers keeps of the gain that the same sleep in floating point has over",
-            "no sleep (accuracy of the awake network on all test images, means over seeds):",
+            "no sleep (accuracy of the awake network on all test images, means over the n seeds that all three have):",
             "",
         ]
         lines += _table(
-            ("variant", "chip", "sleep", "no sleep", "in floating point", "on the chip", "kept"),
+            ("variant", "chip", "sleep", "n", "no sleep", "in floating point", "on the chip", "kept"),
             (
                 (
                     row["variant"],
                     row["profile"],
                     row["slept"],
+                    str(row["n"]),
                     *(f"{100 * row[key]:.2f}" for key in ("none", "floating", "chip")),
                     "-" if row["kept"] is None else f"{100 * row['kept']:.0f} %",
                 )

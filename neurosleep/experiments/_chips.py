@@ -36,7 +36,8 @@ def _groups(runs: Iterable[Mapping[str, Any]]) -> dict[tuple[str, str, str, str,
             if isinstance(row, dict) and isinstance(row.get("profile"), str):
                 slept = str(row.get("slept", "unknown"))
                 key = str(run["experiment"]), row["profile"], slept, str(run["variant"]), str(run["strategy"])
-                groups.setdefault(key, []).append({**row, "accuracy_all": run.get("accuracy_all")})
+                own = {"accuracy_all": run.get("accuracy_all"), "seed": run.get("seed")}
+                groups.setdefault(key, []).append({**row, **own})
     return groups
 
 
@@ -49,7 +50,8 @@ def chip_rows(runs: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
         ``experiment``, ``profile``, ``slept``, ``variant``, ``strategy``; ``accuracy_all`` of the awake network on all
         test images, and on those shown to the chip ``awake``, ``converted`` and ``mapped``; ``weight_error``; each with
         ``mean``, ``sd`` and ``n`` (None where undefined); ``cores`` (None: not known, or it does not fit); ``fits``,
-        ``split``; ``low_j`` and ``high_j``, means of the energy of an image (None: not estimated).
+        ``split``; ``by_seed``, the ``accuracy_all`` of each seed; ``low_j`` and ``high_j``, means of the energy of an
+        image (None: not estimated).
     """
     found = []
     for (experiment, profile, slept, variant, strategy), rows in _groups(runs).items():
@@ -69,6 +71,7 @@ def chip_rows(runs: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
                     key: _spread(row.get(key) for row in rows)
                     for key in ("accuracy_all", "awake", "converted", "mapped")
                 },
+                "by_seed": {row["seed"]: row["accuracy_all"] for row in rows if row["accuracy_all"] is not None},
                 "weight_error": _spread(row.get("weight_error") for row in rows),
                 **{key: _spread(energy.get(key) for energy in energies)["mean"] for key in ("low_j", "high_j")},
             }
@@ -99,32 +102,38 @@ def gains_kept(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     Returns
     -------
     list
-        ``experiment``, ``profile``, ``variant``, ``slept``, ``none``, ``floating``, ``chip`` (mean accuracies) and
-        ``kept``, None where sleep in floating point gains nothing.
+        ``experiment``, ``profile``, ``variant``, ``slept``, ``none``, ``floating``, ``chip`` (mean accuracies over the
+        ``n`` seeds that all three have) and ``kept``, None where sleep in floating point gains nothing.
     """
     rows = list(rows)
-    means: dict[tuple[str, str, str, str], float] = {}
+    known: dict[tuple[str, str, str, str], dict[Any, float]] = {}
     for row in rows:
-        mean = row["accuracy_all"]["mean"]
-        if mean is not None and row["slept"] in ("no sleep", "slept before mapping"):
-            means[row["experiment"], row["slept"], *variant_parts(row["variant"])] = mean
+        if row["slept"] in ("no sleep", "slept before mapping"):
+            known[row["experiment"], row["slept"], *variant_parts(row["variant"])] = row["by_seed"]
     found = []
     for row in rows:
-        experiment, chip = row["experiment"], row["accuracy_all"]["mean"]
-        if not row["slept"].startswith("slept on the chip") or chip is None:
+        experiment, chip = row["experiment"], row["by_seed"]
+        if not row["slept"].startswith("slept on the chip"):
             continue
         name, rest = variant_parts(row["variant"])
-        none = means.get((experiment, "no sleep", "default", rest))
+        none = known.get((experiment, "no sleep", "default", rest), {})
         parts = name.split("-")
         names = ["-".join(parts[:k]) for k in range(len(parts), 0, -1)] + ["default"]
-        floats = (means.get((experiment, "slept before mapping", shorter, rest)) for shorter in names)
-        floating = next((value for value in floats if value is not None), None)
-        if none is None or floating is None:
+        floats = (known.get((experiment, "slept before mapping", shorter, rest)) for shorter in names)
+        floating = next((values for values in floats if values), {})
+        # Seeds differ more than roundings do: only those that all three have are compared.
+        seeds = sorted(none.keys() & floating.keys() & chip.keys())
+        if not seeds:
             continue
-        gain = floating - none
-        kept = (chip - none) / gain if gain > 0 else None
+        means = {
+            key: statistics.fmean(values[seed] for seed in seeds)
+            for key, values in (("none", none), ("floating", floating), ("chip", chip))
+        }
+        gain = means["floating"] - means["none"]
+        kept = (means["chip"] - means["none"]) / gain if gain > 0 else None
         found.append(
             {key: row[key] for key in ("experiment", "profile", "variant", "slept")}
-            | {"none": none, "floating": floating, "chip": chip, "kept": kept}
+            | means
+            | {"n": len(seeds), "kept": kept}
         )
     return found

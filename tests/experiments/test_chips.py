@@ -78,6 +78,10 @@ def test_gains_are_compared_with_sleep_in_floating_point_by_the_same_rule() -> N
     assert found["a-chance"]["kept"] == pytest.approx(0.8)
     # With the variant "small", whose steps it shares: (0.5 - 0.2) / (0.6 - 0.2).
     assert found["small-a"]["floating"] == 0.6 and found["small-a"]["kept"] == pytest.approx(0.75)
+    # Only seeds that all three have count: a second one on the chip alone changes nothing.
+    more = [*RUNS, run("a-chance", "src", 1, 0.9, row("a", CHANCE, 0.9))]
+    again = {r["variant"]: r for r in gains_kept(chip_rows(more))}
+    assert again["a-chance"]["kept"] == pytest.approx(0.8) and again["a-chance"]["n"] == 1
     level = [entry | {"accuracy_all": 0.2} for entry in RUNS]
     assert all(r["kept"] is None for r in gains_kept(chip_rows(level)))
     diverged = [entry | {"accuracy_all": None} if entry["strategy"] == "src" else entry for entry in RUNS]
@@ -100,7 +104,7 @@ def test_the_report_has_a_section_on_chips(tmp_path: Path) -> None:
         folder.mkdir(parents=True)
         (folder / "metrics.json").write_text(json.dumps(entry | {"status": "done", "split": "test"}))
     page = write_report(tmp_path).read_text()
-    assert "On chips" in page and "80 % of the gain of sleep in floating point is kept" in page
+    assert "On chips" in page and "80 % of the gain of sleep in floating point is kept (n = 1)" in page
     assert "estimate from a profile, not a chip" in page and "too many synapses" in page
     assert "1 to 3" in page
 
@@ -111,7 +115,7 @@ def test_the_results_page_has_tables_of_chips() -> None:
         "| a | default | no sleep | 2 | 70.00 ± 0.00 | 69.00 ± 0.00 | 21.00 ± 1.41 | 1.00 ± 0.00 | 7 | 1 to 3 |"
         in lines
     )
-    assert "| a-chance | a | slept on the chip, rounding by chance | 20.00 | 70.00 | 60.00 | 80 % |" in lines
+    assert "| a-chance | a | slept on the chip, rounding by chance | 1 | 20.00 | 70.00 | 60.00 | 80 % |" in lines
     assert "| b | l1: too many synapses |" in lines
     assert not any(line.startswith("| b | default") for line in lines)
     assert chip_lines("hardware/mnist", RUNS[-1:]) == []

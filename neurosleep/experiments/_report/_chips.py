@@ -33,7 +33,7 @@ def chip_sentences(runs: Sequence[Run]) -> list[str]:
     for row in gains_kept(rows):
         part = "nothing to compare: sleep in floating point gains nothing"
         if row["kept"] is not None:
-            part = f"{100 * row['kept']:.0f} % of the gain of sleep in floating point is kept"
+            part = f"{100 * row['kept']:.0f} % of the gain of sleep in floating point is kept (n = {row['n']})"
         name = variant_parts(row["variant"])[0]
         told.append(
             f"{row['experiment']}, {name} ({row['profile']}, {row['slept']}): {percent(row['chip'])}, "
