@@ -1,0 +1,120 @@
+"""What every public function does with what it was given: one check a kind of value, the same for every door.
+
+A check returns the value in the form that the package computes with, or raises an error that names the argument.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from neurosleep.errors import DataError, NeurosleepError, SettingsError, UnsupportedError
+
+__all__ = ["as_images", "check_count", "check_device", "check_number"]
+
+
+def check_count(
+    name: str, value: Any, least: int = 1, most: int | None = None, error: type[NeurosleepError] = SettingsError
+) -> int:
+    """A whole number from ``least`` to ``most``; ``True``, ``2.0`` and ``"2"`` are none.
+
+    >>> check_count("steps", 3)
+    3
+    """
+    try:
+        count = None if isinstance(value, bool | np.bool_) else operator.index(value)
+    except TypeError:
+        count = None
+    if count is None or count < least or (most is not None and count > most):
+        limits = f"at least {least}" if most is None else f"from {least} to {most}"
+        raise error(f"{name} cannot be {value!r:.60}.", expected=f"a whole number, {limits}")
+    return count
+
+
+def check_number(
+    name: str,
+    value: Any,
+    least: float = -math.inf,
+    most: float = math.inf,
+    *,
+    above: float = -math.inf,
+    error: type[NeurosleepError] = SettingsError,
+) -> float:
+    """A finite number from ``least`` to ``most`` and greater than ``above``; texts and truth values are none.
+
+    >>> check_number("dt", 0.001, above=0)
+    0.001
+    """
+    number = math.nan
+    if not isinstance(value, bool | np.bool_ | str | bytes):
+        try:
+            number = float(value)
+        except (TypeError, ValueError, OverflowError, RuntimeError):
+            number = math.nan
+    if not (math.isfinite(number) and least <= number <= most and number > above):
+        limits = [f"of at least {least:g}"] if least > -math.inf else []
+        limits += [f"above {above:g}"] if above > -math.inf else []
+        limits += [f"of at most {most:g}"] if most < math.inf else []
+        expected = " ".join(["a finite number", " and ".join(limits)]).strip()
+        raise error(f"{name} cannot be {value!r:.60}.", expected=expected)
+    return number
+
+
+def check_device(device: Any) -> torch.device:
+    """A device of torch that this machine has.
+
+    >>> check_device("cpu")
+    device(type='cpu')
+    """
+    try:
+        wanted = torch.device(device)
+    except (TypeError, RuntimeError, ValueError) as problem:
+        raise SettingsError(f"There is no device {device!r:.60}.", expected="'cpu', 'cuda' or 'cuda:0'") from problem
+    if wanted.type == "cuda" and (not torch.cuda.is_available() or (wanted.index or 0) >= torch.cuda.device_count()):
+        raise UnsupportedError(
+            f"device={str(wanted)!r} is not on this machine.",
+            found=f"{torch.cuda.device_count()} CUDA devices",
+            hint="device='cpu'",
+        )
+    return wanted
+
+
+def as_images(name: str, images: Any, error: type[NeurosleepError] = DataError) -> Tensor:
+    """Images or features ``[n, ...]`` as a floating-point tensor, from an array, a tensor or a list of equal ones.
+
+    Float tensors and arrays keep their type, but half precision becomes float32, in which the package computes at
+    least; ``uint8`` is scaled from 0..255 to 0..1; other whole numbers and truth values become float32 as they are.
+
+    >>> as_images("x", [[0, 1], [1, 1]])
+    tensor([[0., 1.],
+            [1., 1.]])
+    """
+    try:
+        if isinstance(images, list | tuple) and images and all(isinstance(one, Tensor) for one in images):
+            values = torch.stack(list(images))
+        else:
+            values = images if isinstance(images, Tensor) else torch.as_tensor(np.asarray(images))
+    except (TypeError, ValueError, RuntimeError) as problem:
+        values = None
+        cause: Exception | None = problem
+    else:
+        cause = None
+    if values is None or values.is_complex() or values.is_sparse or values.is_quantized:
+        raise error(
+            f"{name} cannot be read as images.",
+            found=type(images).__name__,
+            expected="an array or a tensor [n, ...] of numbers",
+        ) from cause
+    if values.ndim < 1 or values.numel() == 0:
+        raise error(f"{name} holds no image.", found=f"shape {tuple(values.shape)}", expected="at least one, [n, ...]")
+    values = values.detach()
+    if values.dtype == torch.uint8:
+        return values.float() / 255
+    if values.dtype in (torch.float32, torch.float64):
+        return values
+    return values.float()
