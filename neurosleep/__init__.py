@@ -18,6 +18,7 @@ _PUBLIC = {
     "MappingError": "neurosleep.errors",
     "MeanDrive": "neurosleep.functional",
     "NeurosleepError": "neurosleep.errors",
+    "NeurosleepWarning": "neurosleep.errors",
     "PairSTDP": "neurosleep.functional",
     "Population": "neurosleep.spiking",
     "Projection": "neurosleep.spiking",

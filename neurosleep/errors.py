@@ -19,6 +19,7 @@ __all__ = [
     "MappingError",
     "MissingExtraError",
     "NeurosleepError",
+    "NeurosleepWarning",
     "RunFolderError",
     "SettingsError",
     "UnknownNameError",
@@ -58,6 +59,10 @@ class NeurosleepError(ValueError):
     def __str__(self) -> str:
         rows = [("Found", self.found), ("Expected", self.expected), ("Try", self.hint)]
         return "\n".join([self.message] + [f"  {label + ':':<9} {text}" for label, text in rows if text])
+
+
+class NeurosleepWarning(UserWarning):
+    """Something was done, but did nothing, not all that was asked, or harm: the text says what, with the numbers."""
 
 
 def _rebuild(

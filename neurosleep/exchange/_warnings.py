@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from neurosleep.errors import NeurosleepWarning
+
 __all__ = ["ExchangeWarning"]
 
 
-class ExchangeWarning(UserWarning):
+class ExchangeWarning(NeurosleepWarning):
     """Something was read or written, but not quite as the other tool would say it: the text says what and why."""
