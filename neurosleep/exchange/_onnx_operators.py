@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from neurosleep.errors import ExchangeError
-from neurosleep.exchange._onnx_tensors import short
+from neurosleep.exchange._onnx_tensors import element_name, short, type_name
 
 if TYPE_CHECKING:
     from onnx import AttributeProto, NodeProto
@@ -49,6 +49,7 @@ class Build(Protocol):
 
     opset: int
     batch: int | None
+    dtype: torch.dtype
 
     def layer(self, node: Node, layer: nn.Module, x: Activation, shape: tuple[int, ...]) -> Activation:
         """Put a layer behind ``x``."""
@@ -83,8 +84,14 @@ class Node:
         for attribute in proto.attribute:
             if attribute.ref_attr_name:
                 raise self.refuse("has an attribute that refers to a function's", short(attribute.name))
-            if attribute.name not in known or attribute.name in self.attributes:
-                raise self.refuse("has an attribute that is not known, or twice", short(attribute.name))
+            if attribute.name not in known:
+                raise self.refuse(
+                    "has an attribute that is not known",
+                    short(attribute.name),
+                    ", ".join(sorted(known)) if known else "no attributes",
+                )
+            if attribute.name in self.attributes:
+                raise self.refuse("has an attribute twice", short(attribute.name))
             self.attributes[attribute.name] = attribute
 
     def refuse(
@@ -129,15 +136,21 @@ class Node:
 
     def count(self, least: int, most: int) -> None:
         """Refuse another number of inputs, or a missing one among the first ``least``."""
-        if not least <= len(self.inputs) <= most or any(value is None for value in self.inputs[:least]):
-            raise self.refuse(f"has {len(self.inputs)} inputs", expected=f"{least} to {most}")
+        if not least <= len(self.inputs) <= most:
+            raise self.refuse(
+                f"has {len(self.inputs)} inputs", expected=str(least) if least == most else f"{least} to {most}"
+            )
+        missing = [number for number, value in enumerate(self.inputs[:least]) if value is None]
+        if missing:
+            raise self.refuse(f"has no input {missing[0]}", expected="a value: only the later inputs may be left out")
 
     def activation(self, number: int, rank: int | None = None) -> Activation:
         """An input that depends on the network's input."""
         value = self.inputs[number]
         if not isinstance(value, Activation):
+            what = "a list of sizes" if isinstance(value, Sizes) else "a constant"
             raise self.refuse(
-                f"has a constant as input {number}", expected="a value that depends on the network's input"
+                f"has {what} as input {number}", expected="a value that is computed from the network's input"
             )
         if rank is not None and len(value.shape) != rank:
             raise self.refuse(f"gets a value of shape [batch, {_text(value.shape)}]", expected=f"{rank + 1} axes")
@@ -147,7 +160,8 @@ class Node:
         """An input that is an initialiser or computed from such."""
         value = self.inputs[number]
         if not isinstance(value, Tensor):
-            raise self.refuse(f"has an input {number} that is no constant", expected="a tensor stored in the file")
+            why = "sizes of a value" if isinstance(value, Sizes) else "values computed from the network's input"
+            raise self.refuse(f"has an input {number} that is no constant", why, "a tensor stored in the file")
         if rank is not None and value.ndim != rank:
             raise self.refuse(f"has an input {number} of shape {tuple(value.shape)}", expected=f"{rank} axes")
         return value
@@ -156,7 +170,7 @@ class Node:
         """A constant of floating-point numbers."""
         value = self.constant(number, rank)
         if not value.is_floating_point():
-            raise self.refuse(f"has a weight of type {value.dtype}", expected="float32 or float64")
+            raise self.refuse(f"has an input {number} of type {type_name(value.dtype)}", expected="float32 or float64")
         return value
 
     def optional(self, number: int) -> Value | None:
@@ -171,7 +185,10 @@ class Node:
                 return Sizes(tuple(int(i) for i in value.reshape(-1)), scalar=value.ndim == 0)
         elif isinstance(value, Sizes):
             return value
-        raise self.refuse(f"has an input {number} that is no short list of integers")
+        raise self.refuse(
+            f"has an input {number} that is no list of integers",
+            expected=f"up to {4 * MAX_DIMS} integers, stored in the file or computed from a shape",
+        )
 
     def fixed(self, number: int) -> tuple[int, ...]:
         """Such a list, none of it the number of images."""
@@ -256,16 +273,31 @@ def _add(build: Build, node: Node) -> Activation:
             )
         return build.add(node, a, b)
     number = 0 if isinstance(a, Activation) else 1
-    return build.give_bias(node, node.activation(number), node.weight(1 - number))
+    x, constant = node.activation(number), node.weight(1 - number)
+    try:
+        return build.give_bias(node, x, constant)
+    except ExchangeError:
+        if not constant.any() and _spreads(constant, x):
+            return x
+        raise
 
 
 def _mul(build: Build, node: Node) -> Activation:
     node.count(2, 2)
+    if all(isinstance(value, Activation) for value in node.inputs):
+        raise node.refuse("multiplies two values of the network", expected="one of them a single number")
     number = 0 if isinstance(node.inputs[0], Activation) else 1
-    factor = node.weight(1 - number)
-    if factor.numel() != 1 or factor.ndim > 1:
+    x, factor = node.activation(number), node.weight(1 - number)
+    if not _spreads(factor, x) or not (factor.numel() and (factor == factor.reshape(-1)[0]).all()):
         raise node.refuse("multiplies by a tensor", found=f"{tuple(factor.shape)}", expected="a single number")
-    return build.scale(node, node.activation(number), float(factor))
+    return build.scale(node, x, float(factor.reshape(-1)[0]))
+
+
+def _spreads(constant: Tensor, x: Activation) -> bool:
+    """Whether a constant broadcasts to the values of an image, the same for each image."""
+    shape = (1, *x.shape)
+    sizes = zip(reversed(constant.shape), reversed(shape), strict=False)
+    return constant.ndim <= len(shape) and all(size in (1, whole) for size, whole in sizes)
 
 
 # --- convolution and pooling ------------------------------------------------------------------------------------------
@@ -313,10 +345,15 @@ def _padded(
     """What is padded alike on both sides stays with the layer; other zeros come from a layer of their own."""
     if before == after:
         return x, before
+    return _zeros(build, node, x, before, after), (0,) * len(before)
+
+
+def _zeros(build: Build, node: Node, x: Activation, before: tuple[int, ...], after: tuple[int, ...]) -> Activation:
+    """A layer that puts zeros around the axes behind the channels."""
     shape = (x.shape[0], *(size + b + a for size, b, a in zip(x.shape[1:], before, after, strict=True)))
     sides = [n for pair in zip(reversed(before), reversed(after), strict=True) for n in pair]
     layer: nn.Module = nn.ConstantPad1d((sides[0], sides[1]), 0.0) if len(before) == 1 else nn.ZeroPad2d(tuple(sides))  # type: ignore[arg-type]
-    return build.layer(node, layer, x, _checked(node, shape)), (0,) * len(before)
+    return build.layer(node, layer, x, _checked(node, shape))
 
 
 def _windows(
@@ -333,7 +370,7 @@ def _windows(
     if any(span < 0 for span in spans):
         raise node.refuse(
             f"has a window of {list(kernel)}, larger than its input",
-            found=f"[{_text(x.shape[1:])}] with padding {list(padding)} on each side",
+            found=f"[{_text(x.shape[1:])}] with padding {list(padding)} on each side and dilations {list(dilation)}",
         )
     return tuple(span // s + 1 for span, s in zip(spans, stride, strict=True))
 
@@ -398,16 +435,17 @@ def _pool_geometry(
     kernel, stride = _per_axis(node, "kernel_shape", axes, 1), _per_axis(node, "strides", axes, 1)
     ones = (1,) * axes
     if _per_axis(node, "dilations", axes, 1) != ones:
-        raise node.refuse(f"has dilations = {node.integer_list('dilations')}", expected="a dense window")
+        raise node.refuse(f"has dilations = {node.integer_list('dilations')}", expected="dilations of 1")
     before, after = _padding(node, x.shape[1:], kernel, stride, ones)
-    lopsided = before != after or any(2 * p > k for p, k in zip(before, kernel, strict=True))
-    if lopsided and not counts_zeros:
-        raise node.refuse(f"has the padding {[*before, *after]}", expected="the same on both sides")
-    if lopsided:
-        shape = (x.shape[0], *(size + b + a for size, b, a in zip(x.shape[1:], before, after, strict=True)))
-        sides = [n for pair in zip(reversed(before), reversed(after), strict=True) for n in pair]
-        pad: nn.Module = nn.ConstantPad1d((sides[0], sides[1]), 0.0) if axes == 1 else nn.ZeroPad2d(tuple(sides))  # type: ignore[arg-type]
-        x, before = build.layer(node, pad, x, _checked(node, shape)), (0,) * axes
+    wide = any(2 * p > k for p, k in zip(before, kernel, strict=True))
+    if before != after and not counts_zeros:
+        raise node.refuse(f"has pads = {[*before, *after]}", expected="as much padding before as behind, on each axis")
+    if wide and not counts_zeros:
+        raise node.refuse(
+            f"has pads = {[*before, *after]} for windows of {list(kernel)}", expected="at most half of a window"
+        )
+    if before != after or wide:
+        x, before = _zeros(build, node, x, before, after), (0,) * axes
     sizes = _windows(node, x, before, kernel, stride, ones)
     if node.integer("ceil_mode", 0):
         spare = [(size + 2 * p - k) % s for size, p, k, s in zip(x.shape[1:], before, kernel, stride, strict=True)]
@@ -455,8 +493,11 @@ def _reduce_mean(build: Build, node: Node) -> Activation:
     x, axes = _spatial(node)
     given = node.integer_list("axes") if node.optional(1) is None else node.fixed(1)
     rank = axes + 2
-    if given is None or sorted(axis % rank for axis in given if -rank <= axis < rank) != list(range(2, rank)):
-        raise node.refuse(f"takes the mean over the axes {given}", expected="over all axes after the channels")
+    if not given and node.integer("noop_with_empty_axes", 0):
+        return x
+    if not given or sorted(axis % rank for axis in given if -rank <= axis < rank) != list(range(2, rank)):
+        over = f"the axes {list(given[:8])}" if given else "all axes, that of the batch too"
+        raise node.refuse(f"takes the mean over {over}", expected="over all axes after the channels")
     return _mean_over_space(build, node, x, bool(node.integer("keepdims", 1)))
 
 
@@ -516,7 +557,11 @@ def _batch_norm(build: Build, node: Node) -> Activation:
         )
     epsilon, momentum = node.number("epsilon", 1e-5), node.number("momentum", 0.9)
     if epsilon < 0 or bool((tensors[3] < 0).any()) or bool((tensors[3] + epsilon <= 0).any()):
-        raise node.refuse("has a negative variance or epsilon", expected="variance + epsilon > 0")
+        raise node.refuse(
+            "divides by a variance that cannot be",
+            found=f"a least variance of {float(tensors[3].min()):g}, epsilon {epsilon:g}",
+            expected="variances and epsilon of at least 0, their sum above 0",
+        )
     kind: Any = nn.BatchNorm2d if len(x.shape) == 3 else nn.BatchNorm1d
     # What torch calls momentum is the share of the new value; float32's 0.9 stands for 0.9.
     layer = kind(channels, eps=_plain(epsilon), momentum=_plain(1 - _plain(momentum)), device="meta")
@@ -614,8 +659,10 @@ def _squeeze(build: Build, node: Node) -> Value:
     if isinstance(value, Activation):
         axes = _axes(node, len(value.shape) + 1)
         if axes is None or any(axis == 0 or value.shape[axis - 1] != 1 for axis in axes):
+            which = "all axes of length 1" if axes is None else f"the axes {axes}"
             raise node.refuse(
-                f"takes the axes {axes} off a value of shape [batch, {_text(value.shape)}]", expected="axes of length 1"
+                f"takes {which} off a value of shape [batch, {_text(value.shape)}]",
+                expected="axes that are named, of length 1 and not that of the batch",
             )
         return _reshaped(build, node, value, tuple(n for k, n in enumerate(value.shape, start=1) if k not in axes))
     sizes = node.integers(0)
@@ -630,8 +677,12 @@ def _unsqueeze(build: Build, node: Node) -> Value:
     if isinstance(value, Activation):
         count = len(node.integer_list("axes") or ()) if node.optional(1) is None else len(node.fixed(1))
         axes = _axes(node, len(value.shape) + 1 + count)
-        if not axes or 0 in axes or len(value.shape) + count > MAX_DIMS:
-            raise node.refuse(f"puts the axes {axes} in", expected="axes behind the batch")
+        if axes is None:
+            raise node.refuse("does not say which axes it puts in", expected="axes")
+        if 0 in axes or len(value.shape) + count > MAX_DIMS:
+            raise node.refuse(
+                f"puts in the axes {axes}", expected=f"axes behind the batch, no more than {MAX_DIMS} with those there"
+            )
         left = list(value.shape)
         shape = tuple(1 if k in axes else left.pop(0) for k in range(1, len(value.shape) + 1 + count))
         return _reshaped(build, node, value, shape)
@@ -650,41 +701,69 @@ def _shape(build: Build, node: Node) -> Sizes:
 
 def _gather(build: Build, node: Node) -> Sizes:
     node.count(2, 2)
-    node.exactly("axis", 0)
     if isinstance(node.inputs[0], Activation):
-        raise node.refuse("picks values out", expected="only sizes of a shape")
+        raise node.refuse("picks values out", expected="sizes of a shape, the only thing that is picked from")
+    node.exactly("axis", 0)
     sizes, places = node.integers(0), node.integers(1)
     length = len(sizes.values)
     if any(place is None or not -length <= place < length for place in places.values):
-        raise node.refuse(f"picks the sizes {list(places.values)} of {length}")
+        raise node.refuse(f"picks the sizes {list(places.values)} out of {length}", expected=f"0 to {length - 1}")
     return Sizes(tuple(sizes.values[place] for place in places.values if place is not None), scalar=places.scalar)
 
 
-def _concat(build: Build, node: Node) -> Sizes:
+def _concat(build: Build, node: Node) -> Value:
+    if len(node.inputs) == 1 and isinstance(node.inputs[0], Activation):
+        return node.inputs[0]
+    if any(isinstance(value, Activation) for value in node.inputs):
+        raise node.refuse(
+            "joins values of the network",
+            expected="sums of branches (Add); only lists of sizes are joined",
+            hint="a layer after it can be split: W [a, b] = W1 a + W2 b",
+        )
     node.count(1, MAX_DIMS)
     node.exactly("axis", 0)
-    if any(isinstance(value, Activation) for value in node.inputs):
-        raise node.refuse("joins values", expected="only sizes of a shape", hint="concatenations are not supported")
     joined = tuple(size for number in range(len(node.inputs)) for size in node.integers(number).values)
     if len(joined) > 4 * MAX_DIMS:
-        raise node.refuse(f"joins {len(joined)} sizes")
+        raise node.refuse(f"joins {len(joined)} sizes", expected=f"up to {4 * MAX_DIMS}")
     return Sizes(joined)
 
 
-def _slice(build: Build, node: Node) -> Sizes:
-    node.count(3, 5)
-    if isinstance(node.inputs[0], Activation):
-        raise node.refuse("cuts values out", expected="only sizes of a shape")
-    sizes, starts, ends = node.integers(0), node.fixed(1), node.fixed(2)
+def _slice(build: Build, node: Node) -> Value:
+    if node.attributes:  # up to operator set 9
+        node.count(1, 1)
+        starts, ends, axes = (node.integer_list(name) for name in ("starts", "ends", "axes"))
+        steps = None
+    else:
+        node.count(3, 5)
+        starts, ends = node.fixed(1), node.fixed(2)
+        axes, steps = (None if node.optional(k) is None else node.fixed(k) for k in (3, 4))
+    value = node.inputs[0]
+    if starts is None or ends is None:
+        raise node.refuse("does not say what it cuts out", expected="starts and ends")
+    if isinstance(value, Activation):
+        rank = len(value.shape) + 1
+        axes = tuple(range(len(starts))) if axes is None else axes
+        fits = len(starts) == len(ends) == len(axes) and all(-rank <= axis < rank for axis in axes)
+        whole = fits and all(
+            start == 0 and (end >= 2**31 - 1 if axis % rank == 0 else end >= value.shape[axis % rank - 1])
+            for start, end, axis in zip(starts, ends, axes, strict=True)
+        )
+        if whole and set(steps or ()) <= {1}:
+            return value
+        raise node.refuse("cuts values out", expected="all of them, or sizes of a shape")
+    sizes = node.integers(0)
     plain = len(starts) == len(ends) == 1
-    plain &= node.optional(3) is None or node.fixed(3) == (0,)
-    plain &= node.optional(4) is None or node.fixed(4) == (1,)
+    plain &= axes in (None, (0,)) and steps in (None, (1,))
     if not plain:
         raise node.refuse("cuts a list of sizes in an unusual way", expected="one piece")
     return Sizes(sizes.values[starts[0] : ends[0]])
 
 
 # --- what leaves values as they are, and constants --------------------------------------------------------------------
+
+
+# What a Cast may turn a constant into, by ONNX's number of the type.
+_CAST_TYPES = {1: torch.float32, 11: torch.float64, 6: torch.int32, 7: torch.int64}
 
 
 def _identity(build: Build, node: Node) -> Value:
@@ -696,14 +775,62 @@ def _identity(build: Build, node: Node) -> Value:
 
 def _cast(build: Build, node: Node) -> Value:
     node.count(1, 1)
-    types = {1: torch.float32, 11: torch.float64, 6: torch.int32, 7: torch.int64}
-    target = types.get(node.integer("to", 0))
+    number = node.integer("to", 0)
+    target = _CAST_TYPES.get(number)
     value = node.inputs[0]
-    if isinstance(value, Tensor) and target is not None and value.numel() <= 4 * MAX_DIMS:
-        return value.to(target)
-    if isinstance(value, Sizes) and target in (torch.int32, torch.int64):
-        return value
-    raise node.refuse("changes the type of values", expected="one floating-point type all through the network")
+    if isinstance(value, Activation):
+        if target == build.dtype:
+            return value
+        raise node.refuse(
+            f"turns {type_name(build.dtype)} values into {element_name(number)}",
+            expected=f"{type_name(build.dtype)}, the type of the network's input, all through the network",
+        )
+    if isinstance(value, Sizes):
+        if target in (torch.int32, torch.int64):
+            return value
+        raise node.refuse(f"turns sizes of a shape into {element_name(number)}", expected="int32 or int64")
+    assert value is not None
+    if target is None:
+        raise node.refuse(
+            f"turns a constant into {element_name(number)}",
+            expected=", ".join(sorted(type_name(known) for known in _CAST_TYPES.values())),
+        )
+    return value if value.dtype == target else build.own(value).to(target)
+
+
+def _pad(build: Build, node: Node) -> Activation:
+    """Zeros around the axes behind the channels, as a layer; none at all are no layer."""
+    node.count(1, 4)
+    x = node.activation(0)
+    rank = len(x.shape) + 1
+    if "pads" in node.attributes:  # up to operator set 10
+        given, filling = node.integer_list("pads") or (), node.number("value", 0.0)
+    else:
+        node.count(2, 4)
+        given, filling = node.fixed(1), 0.0
+        if node.optional(2) is not None:
+            constant = node.weight(2)
+            if constant.numel() != 1:
+                raise node.refuse(f"fills with a constant of shape {tuple(constant.shape)}", expected="a single number")
+            filling = float(constant)
+    axes = tuple(range(rank)) if node.optional(3) is None else node.fixed(3)
+    if len(given) != 2 * len(axes) or any(not -rank <= axis < rank for axis in axes):
+        raise node.refuse(f"has pads = {list(given[:16])}", expected=f"two for each of {len(axes)} axes")
+    before, after = [0] * rank, [0] * rank
+    for k, axis in enumerate(axes):
+        before[axis % rank], after[axis % rank] = given[k], given[len(axes) + k]
+    if not any(given):
+        return x
+    mode = node.text("mode", "constant")
+    if mode != "constant" or filling != 0:
+        raise node.refuse(
+            f"pads in mode {short(mode)}" if mode != "constant" else f"pads with {filling:g}", expected="zeros"
+        )
+    if any(before[:2]) or any(after[:2]) or rank not in (3, 4):
+        raise node.refuse(f"has pads = {list(given[:16])}", expected="padding of the axes behind the channels only")
+    if any(not 0 <= side <= MAX_PADDING for side in given):
+        raise node.refuse(f"has pads = {list(given[:16])}", expected=f"integers from 0 to {MAX_PADDING}")
+    return _zeros(build, node, x, tuple(before[2:]), tuple(after[2:]))
 
 
 def _transpose(build: Build, node: Node) -> Value:
@@ -759,11 +886,12 @@ OPERATORS: dict[str, Operator] = {
     "MatMul": _operator(_matmul),
     "MaxPool": _operator(_max_pool, "auto_pad ceil_mode dilations kernel_shape pads storage_order strides"),
     "Mul": _operator(_mul),
+    "Pad": _operator(_pad, "mode pads value"),
     "ReduceMean": _operator(_reduce_mean, "axes keepdims noop_with_empty_axes"),
     "Relu": _operator(_relu),
     "Reshape": _operator(_reshape, "allowzero"),
     "Shape": _operator(_shape, "end start"),
-    "Slice": _operator(_slice),
+    "Slice": _operator(_slice, "axes ends starts"),
     "Squeeze": _operator(_squeeze, "axes"),
     "Transpose": _operator(_transpose, "perm"),
     "Unsqueeze": _operator(_unsqueeze, "axes"),

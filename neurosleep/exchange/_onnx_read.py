@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from neurosleep.errors import ExchangeError, missing_extra
 from neurosleep.exchange._layer_graph import LayerGraph, Step
 from neurosleep.exchange._onnx_operators import OPERATORS, Activation, Node, Value, bias_vector
-from neurosleep.exchange._onnx_tensors import External, read_tensor, short
+from neurosleep.exchange._onnx_tensors import External, element_name, read_tensor, short
 from neurosleep.exchange._protobuf import check_message
 from neurosleep.networks import MLP
 from neurosleep.networks.mlp import Output
@@ -149,6 +149,7 @@ class _Reader:
     def __init__(self, graph: GraphProto, file: str, opset: int, external: External, room: int) -> None:
         self.graph, self.file, self.opset, self.external, self.room = graph, file, opset, external, room
         self.batch: int | None = None
+        self.dtype = torch.float32
         self.values: dict[str, Value] = {}
         self.layers: dict[str, nn.Module] = {}
         self.steps: list[Step] = []
@@ -180,10 +181,11 @@ class _Reader:
         for proto in graph.node:
             self._node(proto)
         result = self.values.get(graph.output[0].name)
-        if not isinstance(result, Activation) or not self.steps:
+        if not isinstance(result, Activation):
             raise ExchangeError(
-                f"The output {short(graph.output[0].name)} of {self.file!r} does not come from its input.",
-                expected="at least one layer between them",
+                f"The output {short(graph.output[0].name)} of {self.file!r} "
+                + ("is made by no node." if result is None else "does not depend on its input."),
+                expected="a value computed from the input",
             )
         return self._module(result, shape)
 
@@ -191,8 +193,10 @@ class _Reader:
         kind = entry.type.tensor_type
         if kind.elem_type not in (1, 11):
             raise ExchangeError(
-                f"The input {short(entry.name)} is of no floating-point type.", expected="float32, float64"
+                f"The input {short(entry.name)} of {self.file!r} is of type {element_name(kind.elem_type)}.",
+                expected="float32 or float64",
             )
+        self.dtype = torch.float32 if kind.elem_type == 1 else torch.float64
         dims = [dim.dim_value if dim.HasField("dim_value") else None for dim in kind.shape.dim[:9]]
         if dims and dims[0] is not None:
             self.batch = dims[0]
@@ -216,7 +220,10 @@ class _Reader:
             )
         shape = tuple(size for size in found if size is not None)
         if any(size < 1 for size in shape) or math.prod(shape) > 2**28:
-            raise ExchangeError(f"The input {short(entry.name)} has the shape {text}.", expected="sizes of at least 1")
+            raise ExchangeError(
+                f"The input {short(entry.name)} has the shape {list(shape)} without the batch.",
+                expected=f"sizes of at least 1, and no more than {2**28} values an image",
+            )
         return shape
 
     def _define(self, name: str, value: Value, what: str) -> None:
@@ -345,7 +352,9 @@ class _Reader:
                 steps.append(step)
         steps.reverse()
         if not steps:
-            raise ExchangeError(f"{self.file!r} holds no layer between input and output.")
+            raise ExchangeError(
+                f"The output of {self.file!r} is its input as it is.", expected="at least one layer between them"
+            )
         kept = {step.layer: self.layers[step.layer] for step in steps if step.kind == "layer"}
         types = {tensor.dtype for layer in kept.values() for tensor in layer.state_dict().values()} - {torch.int64}
         if len(types) > 1:

@@ -16,7 +16,7 @@ from neurosleep.errors import ExchangeError
 if TYPE_CHECKING:
     from onnx import TensorProto
 
-__all__ = ["External", "read_tensor", "short"]
+__all__ = ["External", "element_name", "read_tensor", "short", "type_name"]
 
 # ONNX's number of a type -> numpy's type in the file's byte order, and the field that holds it if raw_data does not.
 _TYPES = {
@@ -32,6 +32,20 @@ MAX_RANK = 8
 def short(name: str) -> str:
     """A name out of a file, quoted and cut to a length that fits a message."""
     return repr(name if len(name) <= 80 else f"{name[:77]}...")
+
+
+def type_name(dtype: torch.dtype) -> str:
+    """The name of a type of torch without its module: ``float32``."""
+    return str(dtype).removeprefix("torch.")
+
+
+def element_name(number: int) -> str:
+    """The name of a type by its number in ONNX: ``float32`` for 1."""
+    from onnx import TensorProto as Proto
+
+    known: dict[int, str] = {number: label.lower() for label, number in Proto.DataType.items()}
+    name = known.get(number, f"type {number}")
+    return {"float": "float32", "double": "float64"}.get(name, name)
 
 
 class External:
@@ -99,13 +113,12 @@ def read_tensor(tensor: TensorProto, external: External) -> Tensor:
     """
     name = short(tensor.name)
     if tensor.data_type not in _TYPES:
-        from onnx import TensorProto as Proto
-
-        known = {number: label for label, number in Proto.DataType.items()}
+        found = element_name(tensor.data_type)
+        hint = "export the network before it was quantised" if "int" in found else None
         raise ExchangeError(
-            f"The tensor {name} has the type {known.get(tensor.data_type, str(tensor.data_type)).lower()}.",
+            f"The tensor {name} has the type {found}.",
             expected="float32, float64, int32, int64 or bool",
-            hint="quantised and half-precision networks: export the network before it was quantised",
+            hint="export the network in float32" if "float" in found else hint,
         )
     dtype_name, field = _TYPES[tensor.data_type]
     dtype = np.dtype(dtype_name)
@@ -127,12 +140,10 @@ def read_tensor(tensor: TensorProto, external: External) -> Tensor:
         if len(values) != math.prod(dims):
             raise _sizes(name, dims, len(values))
         array = np.asarray(values).astype(dtype)
-    found = torch.from_numpy(array.reshape(dims).astype(dtype.newbyteorder("="), copy=True))
-    if found.is_floating_point() and not torch.isfinite(found).all():
-        raise ExchangeError(
-            f"The tensor {name} holds NaN or infinite values.", expected="finite numbers", hint="train it again"
-        )
-    return found
+    made = torch.from_numpy(array.reshape(dims).astype(dtype.newbyteorder("="), copy=True))
+    if made.is_floating_point() and not torch.isfinite(made).all():
+        raise ExchangeError(f"The tensor {name} holds NaN or infinite values.", expected="finite numbers")
+    return made
 
 
 def _sizes(name: str, dims: tuple[int, ...], count: int) -> ExchangeError:

@@ -222,11 +222,7 @@ class _Writer:
         found = found if found.dtype == torch.int64 and name == "shape" else found.to(self.dtype)
         if found.is_floating_point() and not torch.isfinite(found).all():
             raise ExchangeError(f"The {name} of {layer!r} holds NaN or infinite values.", expected="finite numbers")
-        whole, number = f"{layer}.{name}", 1
-        while whole in self.taken:
-            number += 1
-            whole = f"{layer}.{number}.{name}"
-        self.taken.add(whole)
+        whole = self._unique(layer, f".{name}")
         array = found.numpy()
         little = array.astype(array.dtype.newbyteorder("<"))
         self.initialisers.append(
@@ -234,12 +230,21 @@ class _Writer:
         )
         return whole
 
+    def _unique(self, name: str, end: str = "") -> str:
+        """A name that nothing bears yet: a module may be called several times, and a layer be several nodes."""
+        whole, number = name + end, 1
+        while whole in self.taken:
+            number += 1
+            whole = f"{name}.{number}{end}"
+        self.taken.add(whole)
+        return whole
+
     def _put(self, node: fx.Node, op: str, inputs: list[str], output: str | None = None, **attributes: Any) -> None:
         from onnx import helper
 
-        name = str(node.target) if node.op == "call_module" else node.name
         made = output or f"{node.name}_value"
-        self.nodes.append(helper.make_node(op, inputs, [made], name=name, **attributes))
+        wish = str(node.target) if node.op == "call_module" else node.name
+        self.nodes.append(helper.make_node(op, inputs, [made], name=self._unique(wish), **attributes))
         self.names[node] = made
 
     # One method for each kind of layer.

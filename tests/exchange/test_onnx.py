@@ -235,6 +235,97 @@ def test_a_module_of_ones_own_is_traced(tmp_path: Path) -> None:
     assert not any(n.op_type == "Loop" for n in onnx.load(tmp_path / "r.onnx").graph.node)
 
 
+class Calls(nn.Module):
+    """Calls its modules in the given order, some of them several times, on values with and without more axes."""
+
+    def __init__(self, order: str) -> None:
+        super().__init__()
+        self.a, self.b, self.r, self.h, self.d = (
+            nn.Linear(4, 4),
+            nn.Linear(4, 4, bias=False),
+            nn.ReLU(),
+            nn.Hardtanh(-1.0, 1.0),
+            nn.Dropout(),
+        )
+        self.order = order
+
+    def forward(self, x: Tensor) -> Tensor:
+        for name in self.order:
+            x = getattr(self, name)(x)
+        return x + self.r(x)
+
+
+@pytest.mark.parametrize("order", ["ara", "arbrar", "bahdhra", "aaaa", "dadrdh"])
+@pytest.mark.parametrize("shape", [(4,), (3, 4)])
+def test_a_module_called_twice_is_two_nodes(
+    order: str, shape: tuple[int, ...], tmp_path: Path, in_onnxruntime: list[int]
+) -> None:
+    model = _trained(lambda: Calls(order))
+    path = ns.save(model, tmp_path / "m.onnx", input_shape=shape)
+    graph = onnx.load(path).graph
+    for names in (
+        [n.name for n in graph.node],
+        [v for n in graph.node for v in n.output],
+        [t.name for t in graph.initializer],
+    ):
+        assert len(set(names)) == len(names)
+    assert len(in_onnxruntime) == 1  # opened there, and compared
+    x = torch.randn(5, *shape)
+    assert torch.equal(ns.load(path)(x), model(x))
+
+
+@pytest.mark.parametrize("opset", [9, 13, 18])
+def test_what_changes_nothing_is_passed_over(opset: int, tmp_path: Path) -> None:
+    """What exporters write although it leaves every value as it is: no layer comes of it."""
+    tensors: dict[str, Any] = {
+        "w": torch.randn(2, 1, 3, 3),
+        "one": torch.ones(1, 2, 1, 1),
+        "none": torch.zeros(2, 1, 1),
+    }
+    nodes = [
+        _node("Cast", "x", output="a", to=TensorProto.FLOAT),
+        _node("Conv", "a", "w", output="b"),
+        _node("Concat", "b", output="c", axis=1),
+        _node("Relu", "c", output="d"),
+        _node("Add", "d", "none", output="e"),
+        _node("Mul", "e", "one", output="f"),
+        _node("Transpose", "f", output="g", perm=[0, 1, 2, 3]),
+        _node("Clip", "g", output="h"),
+    ]
+    if opset < 11:
+        nodes += [
+            _node("Pad", "h", output="i", pads=[0] * 8),
+            _node("Slice", "i", output="j", starts=[0], ends=[2**31 - 1], axes=[0]),
+        ]
+    else:
+        tensors |= {
+            "pads": torch.zeros(8, dtype=torch.int64),
+            "first": torch.tensor([0]),
+            "last": torch.tensor([2**63 - 1]),
+        }
+        nodes += [_node("Pad", "h", "pads", output="i"), _node("Slice", "i", "first", "last", output="j")]
+    nodes += [_node("AveragePool", "j", kernel_shape=[2, 2], strides=[2, 2])]
+    read = _compare(_file(tmp_path, nodes, tensors, ["n", 1, 10, 10], opset=opset), (2, 1, 10, 10))
+    assert [type(layer) for layer in read.children()] == [nn.Conv2d, nn.ReLU, nn.AvgPool2d]
+
+
+@pytest.mark.parametrize("opset", [9, 13, 18])
+def test_zeros_around_an_image(opset: int, tmp_path: Path) -> None:
+    pads = [0, 0, 1, 2, 0, 0, 3, 0]
+    w = {"w": torch.randn(2, 1, 3, 3)}
+    if opset < 11:
+        pad = _node("Pad", "x", output="p", pads=pads, mode="constant", value=0.0)
+    elif opset < 18:
+        pad, w["pads"] = _node("Pad", "x", "pads", output="p"), torch.tensor(pads)
+    else:
+        w |= {"pads": torch.tensor([2, 1, 0, 3]), "axes": torch.tensor([-1, 2])}
+        pad = _node("Pad", "x", "pads", "", "axes", output="p")
+    read = _compare(_file(tmp_path, [pad, _node("Conv", "p", "w")], w, ["n", 1, 6, 7], opset=opset), (2, 1, 6, 7))
+    again = ns.load(ns.save(read, tmp_path / "again.onnx"))
+    x = torch.randn(2, 1, 6, 7)
+    assert torch.allclose(again(x), read(x), atol=1e-6)
+
+
 def test_converting_what_was_read_sleeps_like_the_original(tmp_path: Path) -> None:
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(6, 5, bias=False), nn.ReLU(), nn.Linear(5, 4, bias=False))
@@ -336,6 +427,12 @@ def _node(op: str, *inputs: str, output: str = "y", **attributes: Any) -> Any:
     return helper.make_node(op, list(inputs), [output], name="here", **attributes)
 
 
+def _twice() -> Any:
+    node = _node("Flatten", "x", axis=1)
+    node.attribute.append(node.attribute[0])
+    return node
+
+
 WEIGHT = torch.ones(3, 6)
 REFUSED: dict[str, tuple[list[Any], dict[str, Any], list[Any], str]] = {
     "operator": ([_node("Softmax", "x")], {}, ["n", 6], "'Softmax' of node 'here'"),
@@ -362,7 +459,32 @@ REFUSED: dict[str, tuple[list[Any], dict[str, Any], list[Any], str]] = {
     "axis": ([_node("Flatten", "x", axis=2)], {}, ["n", 6, 3], "axis = 2"),
     "norm": ([_node("BatchNormalization", "x", *"abcd")], {k: torch.ones(5) for k in "abcd"}, ["n", 6], "6, one"),
     "variance": ([_node("BatchNormalization", "x", *"abcd")], {k: -torch.ones(6) for k in "abcd"}, ["n", 6], "varian"),
-    "input": ([_node("Relu", "x")], {}, ["n", 10**15], "shape"),
+    "input": ([_node("Relu", "x")], {}, ["n", 10**15], "no more than 268435456 values an image"),
+    "cast": ([_node("Cast", "x", to=TensorProto.DOUBLE)], {}, ["n", 6], "turns float32 values into float64"),
+    "cast sizes": ([_node("Shape", "x", output="s"), _node("Cast", "s", to=1)], {}, ["n", 6], "sizes of a shape"),
+    "pad with ones": ([_node("Pad", "x", "p", "v")], {"p": torch.ones(8).long(), "v": torch.tensor(1.0)},
+                      ["n", 1, 6, 6], "pads with 1"),
+    "pad the batch": ([_node("Pad", "x", "p")], {"p": torch.ones(8).long()}, ["n", 1, 6, 6], "behind the channels"),
+    "pad too few": ([_node("Pad", "x", "p")], {"p": torch.ones(6).long()}, ["n", 1, 6, 6], "two for each of 4 axes"),
+    "reflect": ([_node("Pad", "x", "p", mode="reflect")], {"p": torch.ones(8).long()}, ["n", 1, 6, 6], "in mode 'refl"),
+    "cut": ([_node("Pad", "x", "p")], {"p": -torch.tensor([0, 0, 1, 0, 0, 0, 0, 0])}, ["n", 1, 6, 6], "from 0 to"),
+    "max-pool, wide": ([_node("MaxPool", "x", kernel_shape=[3, 3], pads=[2] * 4)], {}, ["n", 1, 8, 8],
+                       r"pads = \[2, 2, 2, 2\] for windows of \[3, 3\].*at most half of a window"),
+    "max-pool, lopsided": ([_node("MaxPool", "x", kernel_shape=[3, 3], pads=[0, 0, 1, 1])], {}, ["n", 1, 8, 8],
+                           "as much padding before as behind"),
+    "concat": ([_node("Relu", "x", output="a"), _node("Concat", "a", "x", axis=1)], {}, ["n", 6], "joins values of"),
+    "gather": ([_node("Gather", "x", "i", axis=1)], {"i": torch.tensor([0])}, ["n", 6], "picks values out"),
+    "slice": ([_node("Slice", "x", "i", "j")], {"i": torch.tensor([0]), "j": torch.tensor([1])}, ["n", 6], "cuts val"),
+    "product": ([_node("Mul", "x", "x")], {}, ["n", 6], "multiplies two values of the network"),
+    "left out": ([_node("Gemm", "x", "", "w")], {"w": WEIGHT}, ["n", 6], "has no input 1"),
+    "sizes": ([_node("Shape", "x", output="s"), _node("Relu", "s")], {}, ["n", 6], "has a list of sizes as input 0"),
+    "mean": ([_node("ReduceMean", "x")], {}, ["n", 1, 6, 6], "over all axes, that of the batch too"),
+    "variance 0": ([_node("BatchNormalization", "x", *"abcd", epsilon=0.0)], {k: torch.zeros(6) for k in "abcd"},
+                   ["n", 6], "least variance of 0, epsilon 0"),
+    "whole numbers": ([_node("Gemm", "x", "w", transB=1)], {"w": WEIGHT.long()}, ["n", 6], "input 1 of type int64"),
+    "attribute twice": ([_twice()], {}, ["n", 6], "has an attribute twice"),
+    "unused": ([_node("Relu", "x", output="a"), _node("Identity", "w")], {"w": WEIGHT}, ["n", 6], "does not depend on"),
+    "as it is": ([_node("Identity", "x")], {}, ["n", 6], "its input as it is"),
 }  # fmt: skip
 
 
@@ -372,6 +494,16 @@ def test_what_is_refused_by_name(case: str, tmp_path: Path) -> None:
     with pytest.raises(ExchangeError) as caught:
         ns.load(_file(tmp_path, nodes, tensors, shape))
     caught.match(r"(?s).*" + message)
+
+
+@pytest.mark.parametrize(("kind", "name"), [("FLOAT16", "float16"), ("BFLOAT16", "bfloat16"), ("UINT8", "uint8")])
+def test_inputs_of_other_types_are_named(kind: str, name: str, tmp_path: Path) -> None:
+    path = _file(tmp_path, [_node("Relu", "x")], {}, ["n", 6])
+    proto = onnx.load(path)
+    proto.graph.input[0].type.tensor_type.elem_type = getattr(TensorProto, kind)
+    onnx.save(proto, path)
+    with pytest.raises(ExchangeError, match=f"is of type {name}"):
+        ns.load(path)
 
 
 def test_what_cannot_be_written(tmp_path: Path) -> None:
