@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from neurosleep.conversion._convert import chain_layers
+from neurosleep.conversion._convert import chain_layers, own_weight
 from neurosleep.conversion._trace import Plan, trace
 from neurosleep.errors import ConversionError, DataError
 from neurosleep.networks import MLP, EquilibriumMLP
@@ -52,7 +52,9 @@ def sleeping_chain(model: nn.Module, example: Tensor) -> tuple[nn.Module, list[n
             f"Images of shape {list(example.shape)} do not fit the network.",
             expected=f"at least one image of {layers[0].in_features} values",
         )
-    weights = [_parameter(model, layer) for layer in layers]
+    weights = [own_weight(model, layer) for layer in layers]
+    if len(set(weights)) < len(weights):
+        raise ConversionError("Two layers share one weight, which sleep would change twice.", expected=_EXPECTED)
     if chain is None:
         chain = nn.Sequential(*(part for layer in layers for part in (_bias_free(layer), nn.ReLU())))
     return chain, weights
@@ -112,14 +114,3 @@ def _bias_free(layer: nn.Linear) -> nn.Linear:
         made = nn.Linear(layer.in_features, layer.out_features, bias=False)
     made.weight = layer.weight
     return made
-
-
-def _parameter(model: nn.Module, layer: nn.Linear) -> nn.Parameter:
-    weight = layer._parameters.get("weight")
-    if weight is None:
-        name = next(name for name, found in model.named_modules() if found is layer)
-        raise ConversionError(
-            f"The weight of layer {name!r} is computed from others, so that sleep cannot change it.",
-            expected="a parameter of the layer, no weight_norm or parametrization",
-        )
-    return weight

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import copy
+import functools
 import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -12,7 +12,9 @@ from typing import Literal, TypeVar, cast, get_args, overload
 import torch
 from torch import Tensor, nn
 
+from neurosleep._checks import as_images
 from neurosleep.conversion._build import READ_OUTS, Neurons, ReadOut, build, spiking
+from neurosleep.conversion._copied import copied
 from neurosleep.conversion._trace import MaxPool, activations, folded, trace
 from neurosleep.conversion.recipes import balanced, maxima, percentiles
 from neurosleep.conversion.scale import RECIPES, Recipe, batches, largest_activities, layer_scales
@@ -77,9 +79,46 @@ class ConversionReport:
 
 
 def chain_layers(model: nn.Module) -> list[nn.Linear]:
-    """The Linear layers in order; refuses networks that cannot sleep."""
-    if isinstance(model, MLP | EquilibriumMLP):
-        return [layer for layer in model.layers if isinstance(layer, nn.Linear)]
+    """The Linear layers in order, each with a weight of its own; refuses networks that cannot sleep as such a chain."""
+    layers = _chain_layers(model)
+    weights: dict[nn.Parameter, str] = {}
+    for layer in layers:
+        name, weight = _name_of(model, layer), own_weight(model, layer)
+        if weight in weights:
+            raise ConversionError(
+                f"The layers {weights[weight]!r} and {name!r} share one weight, which sleep would change twice.",
+                expected="a weight of its own for every layer",
+            )
+        weights[weight] = name
+    return layers
+
+
+def own_weight(model: nn.Module, layer: nn.Module) -> nn.Parameter:
+    """The weight of a layer, into which a slept one can be written; refuses one that is computed from others."""
+    weight = layer._parameters.get("weight")
+    if weight is None:
+        raise ConversionError(
+            f"The weight of layer {_name_of(model, layer)!r} is computed from others, so that sleep cannot change it.",
+            expected="a parameter of the layer, no weight_norm, pruning mask or other parametrization",
+            hint="torch.nn.utils.parametrize.remove_parametrizations(layer, 'weight'), remove_weight_norm or "
+            "prune.remove makes a parameter of it",
+        )
+    return weight
+
+
+def _name_of(model: nn.Module, layer: nn.Module) -> str:
+    name: str = next(name for name, found in model.named_modules() if found is layer)
+    return name
+
+
+def _runs_as(layer: nn.Module, kind: type[nn.Module]) -> bool:
+    """Whether it is such a layer and computes what that does: a subclass may compute anything."""
+    return isinstance(layer, kind) and type(layer).forward is kind.forward
+
+
+def _chain_layers(model: nn.Module) -> list[nn.Linear]:
+    if any(_runs_as(model, kind) for kind in (MLP, EquilibriumMLP)):
+        return [layer for layer in cast(MLP | EquilibriumMLP, model).layers if isinstance(layer, nn.Linear)]
     if isinstance(model, EquilibriumNetwork):
         raise ConversionError(
             f"A network of type {type(model).__name__} cannot be converted: only fully connected networks of point "
@@ -87,28 +126,60 @@ def chain_layers(model: nn.Module) -> list[nn.Linear]:
             expected="an EquilibriumMLP, in which one weight [post, pre] joins each pair of units",
             hint="train an EquilibriumMLP instead; for images, on features that a fixed network extracts from them",
         )
-    if not isinstance(model, nn.Sequential):
+    if not _runs_as(model, nn.Sequential):
         raise ConversionError(
             f"A network of type {type(model).__name__} cannot be converted.",
             expected="neurosleep's MLP or EquilibriumMLP, or torch.nn.Sequential of Linear(bias=False) and ReLU",
+            hint="the recipes 'max', 'percentile' and 'balance' take any module that torch.fx traces",
         )
     found: list[nn.Linear] = []
-    for name, layer in model.named_children():
-        if isinstance(layer, nn.Linear):
+    rectified, leading = True, None
+    # Not named_children(), which leaves out what comes a second time.
+    for name, layer in model._modules.items():
+        if layer is None:
+            continue
+        if _runs_as(layer, nn.Linear):
+            assert isinstance(layer, nn.Linear)
             if layer.bias is not None:
                 raise ConversionError(
                     f"Layer {name!r} has a bias, which this sleep does not know.",
                     expected="Linear(..., bias=False)",
-                    hint="train the network without biases",
+                    hint="the recipes 'max', 'percentile' and 'balance' carry biases; consolidate leaves them as they "
+                    "are",
+                )
+            if any(layer is before for before in found):
+                raise ConversionError(
+                    f"Layer {name!r} is layer {_name_of(model, layer)!r} again, and sleep would change it twice.",
+                    expected="layers that are used once",
+                )
+            if not rectified:
+                raise ConversionError(
+                    f"Layer {name!r} follows another Linear layer without ReLU between.",
+                    expected="Linear, ReLU, Linear, ..., Linear",
+                    hint="the product of the two weights makes one layer of them",
                 )
             found.append(layer)
-        elif not isinstance(layer, (nn.ReLU, nn.Dropout, nn.Flatten, nn.Identity)):
+            rectified = False
+        elif _runs_as(layer, nn.ReLU):
+            rectified = True
+            leading = name if not found else leading
+        elif not (
+            any(_runs_as(layer, kind) for kind in (nn.Dropout, nn.Identity))
+            or (_runs_as(layer, nn.Flatten) and str(layer) == str(nn.Flatten()))
+        ):
+            what = str(layer) if isinstance(layer, nn.Flatten) else type(layer).__name__
             raise ConversionError(
-                f"Layer {name!r} is {type(layer).__name__}, which has no spiking counterpart here.",
-                expected="Linear(bias=False), ReLU, Dropout, Flatten",
+                f"Layer {name!r} is {what}, which has no spiking counterpart here.",
+                expected="Linear(bias=False), ReLU, Dropout, Flatten, Identity",
             )
     if not found:
         raise ConversionError("The network has no Linear layer.", expected="at least one")
+    if leading is not None:
+        raise ConversionError(
+            f"Layer {leading!r} is a ReLU before the first Linear layer.",
+            expected="Linear, ReLU, Linear, ..., Linear",
+            hint="apply it to the data",
+        )
     return found
 
 
@@ -298,12 +369,14 @@ def convert(
             expected="reset='to_value', or a recipe max, percentile or balance",
         )
     decay = 0.999 if decay is None else decay
+    model = _precise(model)
     layers = chain_layers(model)
     _check_feedback(model, feedback, gamma, symmetric_rule, bias_drive)
-    images = calibration.reshape(len(calibration), calibration.shape[1:].numel())
-    if len(images) == 0 or images.shape[1] != layers[0].in_features or not _finite(images):
+    given = as_images("calibration", calibration).to(layers[0].weight)
+    images = given.reshape(len(given), -1)
+    if images.shape[1] != layers[0].in_features or not _finite(images):
         raise DataError(
-            f"Calibration images of shape {tuple(calibration.shape)} cannot be used.",
+            f"Calibration images of shape {tuple(given.shape)} cannot be used.",
             expected=f"at least one image of {layers[0].in_features} finite values",
         )
     if thresholds is None:
@@ -352,6 +425,13 @@ def convert(
     network = SpikingNetwork(tuple(populations), tuple(projections), dt=dt)
     found = ConversionReport(tuple(largest), tuple(scales), len(images), recipe, tuple(names[1:]))
     return (network, found) if report else network
+
+
+def _precise(model: nn.Module) -> nn.Module:
+    """``model``, or a copy in one type of at least single precision where its own is half, or are several."""
+    own = {value.dtype for value in model.parameters() if value.is_floating_point()}
+    wanted = functools.reduce(torch.promote_types, own, torch.float32)
+    return model if own <= {wanted} else copied(model).to(wanted)
 
 
 def _normalised(
@@ -429,7 +509,7 @@ def wake(network: SpikingNetwork, model: Module) -> Module:
     ConversionError
         If the two do not have the same layers, or the network holds two different versions of one shared layer.
     """
-    woken = copy.deepcopy(model)
+    woken = copied(model)
     if isinstance(model, EquilibriumNetwork) or _is_chain(model):
         layers: list[tuple[nn.Module, Tensor | None]] = [(layer, None) for layer in chain_layers(woken)]
     else:
@@ -443,22 +523,22 @@ def wake(network: SpikingNetwork, model: Module) -> Module:
         raise ConversionError(
             "The slept network has other layers than the model.", found=f"{found}", expected=f"{expected}"
         )
-    given: dict[nn.Module, Tensor] = {}
+    given: dict[Tensor, Tensor] = {}
     originals = {layer: cast(Tensor, layer.weight).detach().clone() for layer, fold in layers if fold is not None}
     for (layer, fold), weight in zip(layers, network.weights, strict=True):
-        own = cast(Tensor, layer.weight)
+        own = own_weight(woken, layer)
         new = weight
         if fold is not None:
             before = originals[layer]
             spread = folded(torch.ones_like(before), fold)
             # A channel that BatchNorm multiplies by 0 tells nothing of its weights.
             new = torch.where((weight == folded(before, fold)) | (spread == 0), before, weight / spread)
-        if layer in given and not torch.equal(given[layer], new):
+        if own in given and not torch.equal(given[own], new):
             raise ConversionError(
-                "A layer that the model uses more than once has different weights at its places in the network.",
+                "A weight that the model uses more than once has different values at its places in the network.",
                 expected="the same weights at all of them",
             )
-        given[layer] = new
+        given[own] = new
         own.copy_(new)
     return woken
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 import operator
 from collections.abc import Iterator
@@ -13,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
+from neurosleep.conversion._copied import copied
 from neurosleep.errors import ConversionError, NeurosleepError, unknown_name
 from neurosleep.networks import MLP
 from neurosleep.spiking import Projection
@@ -570,9 +570,9 @@ def trace(model: nn.Module, example: Tensor, maxpool: MaxPool = "refuse") -> Pla
     """
     if maxpool not in MAXPOOLS:
         raise unknown_name("maxpool", str(maxpool), MAXPOOLS)
-    copied = copy.deepcopy(model).eval()
+    own = copied(model).eval()
     try:
-        module = fx.symbolic_trace(_Chain(copied) if isinstance(copied, MLP) else copied)
+        module = fx.symbolic_trace(_Chain(own) if isinstance(own, MLP) else own)
     except Exception as error:  # whatever the model's own code raises when a proxy goes through it
         raise ConversionError(
             f"A network of type {type(model).__name__} cannot be traced: {error}",

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import copy
+import re
+import warnings
+from collections.abc import Callable
 
 import pytest
 import torch
 from torch import nn
+from torch.nn.utils import prune
 
 from neurosleep.conversion import convert, largest_activities, layer_scales, wake
 from neurosleep.errors import ConversionError, DataError, NeurosleepError, SettingsError, UnknownNameError
@@ -117,7 +121,7 @@ def test_waking_leaves_the_model_untouched() -> None:
         (nn.Linear(4, 2, bias=False), torch.rand(3, 4), ConversionError, "type Linear"),
         (MLP([4, 2]), torch.full((3, 4), float("nan")), DataError, "Calibration"),
         (MLP([4, 2]), torch.rand(3, 5), DataError, "Calibration"),
-        (MLP([4, 2]), torch.rand(0, 4), DataError, "Calibration"),
+        (MLP([4, 2]), torch.rand(0, 4), DataError, "calibration holds no image"),
         (MLP([4, 2]), torch.rand(4), DataError, "Calibration"),
     ],
     ids=["bias", "conv", "no linear", "no sequential", "nan images", "wrong width", "no images", "flat"],
@@ -139,3 +143,111 @@ def test_nan_weights_and_wrong_thresholds_are_refused() -> None:
         model.weights[0][0, 0] = float("nan")
     with pytest.raises(ConversionError, match="Layer 1"):
         convert(model, torch.rand(3, 4))
+
+
+class Doubling(nn.Linear):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return 2 * super().forward(x)
+
+
+class Skipping(nn.Sequential):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x + super().forward(x)
+
+
+class Sharper(MLP):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return super().forward(x) ** 2
+
+
+def free(n_in: int = 4, n_out: int = 4) -> nn.Linear:
+    return nn.Linear(n_in, n_out, bias=False)
+
+
+def used_twice() -> nn.Module:
+    layer = free()
+    return nn.Sequential(layer, nn.ReLU(), layer)
+
+
+def tied() -> nn.Module:
+    model = nn.Sequential(free(), nn.ReLU(), free())
+    model[2].weight = model[0].weight
+    return model
+
+
+def old_weight_norm(layer: nn.Linear) -> nn.Module:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        return nn.utils.weight_norm(layer)
+
+
+def normed_mlp() -> nn.Module:
+    model = MLP([4, 3, 2])
+    nn.utils.parametrizations.weight_norm(model.layers[1])
+    return model
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda: nn.Sequential(free(), free()), "Layer '1' follows another Linear layer without ReLU"),
+        (lambda: nn.Sequential(free(), nn.Dropout(0.5), free()), "Layer '2' follows"),
+        (used_twice, "Layer '2' is layer '0' again"),
+        (tied, "'0' and '2' share one weight"),
+        (lambda: nn.Sequential(nn.Identity(), nn.ReLU(), free()), "Layer '1' is a ReLU before"),
+        (lambda: nn.Sequential(nn.Flatten(0), free()), "start_dim=0"),
+        (lambda: nn.Sequential(Doubling(4, 4, bias=False)), "Layer '0' is Doubling"),
+        (lambda: Skipping(free(), nn.ReLU(), free()), "type Skipping"),
+        (lambda: Sharper([4, 2]), "type Sharper"),
+        (lambda: nn.Sequential(nn.utils.parametrizations.weight_norm(free())), "weight of layer '0' is computed"),
+        (lambda: nn.Sequential(nn.utils.parametrizations.spectral_norm(free())), "weight of layer '0' is computed"),
+        (lambda: nn.Sequential(old_weight_norm(free())), "of layer '0' is computed"),
+        (
+            lambda: nn.Sequential(prune.l1_unstructured(free(), "weight", amount=0.5)),
+            "of layer '0' is computed",
+        ),
+        (normed_mlp, "weight of layer 'layers.1' is computed"),
+    ],
+)
+def test_what_would_be_taken_for_another_chain_is_refused_by_name(make: Callable[[], nn.Module], said: str) -> None:
+    with pytest.raises(ConversionError, match=re.escape(said)):
+        convert(make(), torch.rand(3, 4))
+
+
+@pytest.mark.parametrize("norm", [nn.utils.parametrizations.weight_norm, old_weight_norm])
+def test_a_weight_that_is_computed_is_carried_for_chips_but_not_written_back(
+    norm: Callable[[nn.Linear], nn.Module],
+) -> None:
+    torch.manual_seed(0)
+    model, x = nn.Sequential(norm(free()), nn.ReLU(), free()), torch.rand(20, 4)
+    try:
+        network = convert(model, x, recipe="max")
+    except ConversionError as error:  # the older one cannot be copied by torch
+        assert "remove_weight_norm" in str(error)
+        return
+    assert torch.equal(network.weights[0], model[0].weight)
+    with pytest.raises(ConversionError, match="weight of layer '0' is computed"):
+        wake(network, model)
+
+
+@pytest.mark.parametrize("give", [lambda x: x.numpy(), lambda x: x.double(), lambda x: (255 * x).byte(), list])
+def test_images_of_any_kind_are_read(give: Callable[[torch.Tensor], object]) -> None:
+    model = nn.Sequential(free(), nn.ReLU(), free())
+    x = (255 * torch.rand(20, 4)).byte().float() / 255
+    found = convert(model, give(x))  # type: ignore[call-overload]
+    expected = convert(model, x)
+    assert [p.scale for p in found.projections] == pytest.approx([p.scale for p in expected.projections])
+
+
+@pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("make", [lambda: nn.Sequential(free(), nn.ReLU(), free()), lambda: MLP([4, 3, 2], init=0.5)])
+def test_half_precision_is_computed_in_single_and_woken_bit_for_bit(
+    make: Callable[[], nn.Module], kind: torch.dtype
+) -> None:
+    model = make().to(kind)
+    network = convert(model, torch.rand(20, 4))
+    assert all(weight.dtype == torch.float32 for weight in network.weights)
+    woken = wake(network, model)
+    assert all(
+        torch.equal(a, b) and b.dtype == kind for a, b in zip(model.parameters(), woken.parameters(), strict=True)
+    )
