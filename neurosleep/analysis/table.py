@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from neurosleep._files import discard, temporary_beside
 from neurosleep.errors import DataError, RunFolderError, SettingsError, unknown_name
 
 __all__ = ["Table"]
@@ -121,13 +122,13 @@ class Table:
         writer.writerow(self.columns)
         for row in self.rows():
             writer.writerow("" if _undefined(value) else value for value in row.values())
-        temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+        temporary = temporary_beside(target)
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
             temporary.write_text(buffer.getvalue(), encoding="utf-8")
             os.replace(temporary, target)
         except OSError as error:
-            temporary.unlink(missing_ok=True) if target.parent.is_dir() else None
+            discard(temporary)
             raise RunFolderError(
                 f"The table {str(target)!r} cannot be written.", found=error.strerror or str(error)
             ) from error

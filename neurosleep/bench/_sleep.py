@@ -6,11 +6,11 @@ from collections.abc import Callable
 from time import process_time
 from typing import Any
 
-import numba
 import numpy as np
 import torch
 from torch import Tensor
 
+from neurosleep._compiled import compiled
 from neurosleep.continual import Learner, Strategy
 from neurosleep.conversion import convert
 from neurosleep.data import class_incremental, load_dataset, to_float
@@ -86,7 +86,7 @@ def _users_loop(network: SpikingNetwork, rule: SRCRule, events: SpikeEvents) -> 
     return (process_time() - begin) / events.steps
 
 
-@numba.njit(cache=True)  # type: ignore[untyped-decorator, unused-ignore]
+@compiled()
 def _touch(rows: Any, offsets: Any, indices: Any, out_offsets: Any, out_indices: Any) -> float:
     """Gather the rows of what fired and scatter to the columns of what it made fire; nothing is computed of it."""
     n = rows.shape[1]

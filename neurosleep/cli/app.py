@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import shlex
 import sys
@@ -13,12 +14,15 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from neurosleep.errors import NeurosleepError, shorten_warnings
+from neurosleep.errors import NeurosleepError, RunFolderError, shorten_warnings
 
 __all__ = ["app", "main"]
 
 # By way of its public child, since the class itself lives in click or, in newer versions of typer, in typer.
 UsageError: Any = typer.BadParameter.__base__
+
+# Why the operating system refuses a file, where that is for the user to mend: its name, rights, room, a read-only disk.
+_REFUSED = {errno.ENAMETOOLONG, errno.ELOOP, errno.EACCES, errno.EPERM, errno.ENOSPC, errno.EDQUOT, errno.EROFS}
 
 
 class _Commands(TyperGroup):
@@ -83,6 +87,12 @@ def _user_errors(as_json: bool) -> Iterator[None]:
         yield
     except NeurosleepError as error:
         _fail(error, as_json)
+    except OSError as error:
+        if error.errno not in _REFUSED:
+            raise
+        name = str(error.filename or "a file")
+        hint = "name another place, or free some space"
+        _fail(RunFolderError(f"{name!r:.80} cannot be used.", found=error.strerror, hint=hint), as_json)
 
 
 def _emit(result: dict[str, Any], as_json: bool, show: Callable[[dict[str, Any]], None]) -> None:

@@ -22,7 +22,14 @@ def default_cache() -> Path:
     """Folder for downloads: ``$XDG_CACHE_HOME/neurosleep/data``, or ``~/.cache/neurosleep/data``."""
     base = os.environ.get("XDG_CACHE_HOME", "")
     # The XDG specification says that a relative path there is to be ignored.
-    root = Path(base) if os.path.isabs(base) else Path.home() / ".cache"
+    home = os.path.expanduser("~")
+    if os.path.isabs(base):
+        root = Path(base)
+    elif os.path.isabs(home):
+        root = Path(home, ".cache")
+    else:
+        # A user without a home (a container with another user id): nothing is there, and nothing can be kept.
+        root = Path(os.devnull)
     return root / "neurosleep" / "data"
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 import io
 import itertools
-import os
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from neurosleep._files import discard, temporary_beside
 from neurosleep.data._files import open_npz
 from neurosleep.data.dataset import Array, check_labels
 from neurosleep.errors import DataError
@@ -136,12 +136,11 @@ def _read_kept(path: Path, shape: tuple[int, ...]) -> NDArray[np.uint8] | None:
 
 def _keep(path: Path, images: NDArray[np.uint8]) -> None:
     """Keep the decoded images; without a cache that can be written they are decoded again next time."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = temporary_beside(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with temporary.open("wb") as file:
             np.save(file, images, allow_pickle=False)
         temporary.replace(path)
     except OSError:
-        if os.path.isdir(path.parent):
-            temporary.unlink(missing_ok=True)
+        discard(temporary)

@@ -28,8 +28,8 @@ class Shelf:
 
 
 def expand(path: str | os.PathLike[str]) -> Path:
-    """The path with ``~`` filled in."""
-    return Path(path).expanduser()
+    """The path with ``~`` filled in, where it is known whose home that is."""
+    return Path(os.path.expanduser(path))
 
 
 def given_shelf(root: str | os.PathLike[str] | None) -> Shelf | None:

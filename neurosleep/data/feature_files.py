@@ -92,7 +92,7 @@ def _find(given: str, root: str | os.PathLike[str] | None) -> list[Path]:
         tried.append(shelf.folder / given)
     seen: list[str] = []
     for path in tried:
-        if path.is_file():
+        if os.path.isfile(path):
             other = _other_part(path)
             return [path] if other is None else [path, other]
         if "*" in path.name:
@@ -120,7 +120,7 @@ def _other_part(path: Path) -> Path | None:
     """The file beside ``..._train.mat`` that has ``test`` in that place, if there is one."""
     name = re.sub("train(?!.*train)", "test", path.name)
     other = path.with_name(name)
-    return other if name != path.name and other.is_file() else None
+    return other if name != path.name and os.path.isfile(other) else None
 
 
 def _read(path: Path) -> dict[str, Array]:

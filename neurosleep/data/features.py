@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from neurosleep._files import discard, temporary_beside
 from neurosleep.data.dataset import Array, Dataset
 from neurosleep.data.extractors.base import Extractor
 from neurosleep.errors import DataError, SettingsError
@@ -105,7 +106,7 @@ def features_of(
     extractor_name(extractor)
     if isinstance(batch, bool) or not isinstance(batch, int) or batch < 1:
         raise SettingsError("The setting 'batch' cannot be used.", found=repr(batch), expected="an integer >= 1")
-    folder = Path(cache_dir).expanduser() / extractor.key
+    folder = Path(os.path.expanduser(cache_dir)) / extractor.key
     features = np.empty((len(images), extractor.n_features), np.float32)
     for start in range(0, len(images), batch):
         rows = images[start : start + batch]
@@ -163,7 +164,7 @@ def _read_part(path: Path, shape: tuple[int, int]) -> Array | None:
 def _write_part(path: Path, part: Array) -> None:
     buffer = io.BytesIO()
     np.save(buffer, part, allow_pickle=False)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = temporary_beside(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with temporary.open("wb") as file:
@@ -172,8 +173,7 @@ def _write_part(path: Path, part: Array) -> None:
             os.fsync(file.fileno())
         temporary.replace(path)
     except OSError as error:
-        if path.parent.is_dir():
-            temporary.unlink(missing_ok=True)
+        discard(temporary)
         raise DataError(
             f"The features cannot be kept in the cache folder {str(path.parent.parent)!r}.",
             found=error.strerror or str(error),

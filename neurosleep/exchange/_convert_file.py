@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 import zipfile
 from collections.abc import Callable
@@ -189,7 +190,7 @@ def read_calibration(path: str | Path, what: str = "calibration file") -> Tensor
     """
     path = Path(path)
     wrong = "a .npy file of numbers [images, ...], or an .npz file with one such array"
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise DataError(f"There is no file {str(path)!r}.", expected=wrong)
     try:
         if zipfile.is_zipfile(path):

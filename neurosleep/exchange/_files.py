@@ -16,6 +16,7 @@ from safetensors import safe_open
 from safetensors.torch import save as to_bytes
 from torch import Tensor, nn
 
+from neurosleep._files import discard, temporary_beside
 from neurosleep.errors import ExchangeError, NeurosleepError
 from neurosleep.functional.activations import ACTIVATIONS
 from neurosleep.networks import MLP, EquilibriumMLP, EquilibriumNetwork
@@ -109,12 +110,12 @@ def save(obj: SpikingNetwork | nn.Module, path: str | Path, *, input_shape: Sequ
 
 
 def _write_whole(path: Path, content: bytes) -> Path:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = temporary_beside(path)
     try:
         temporary.write_bytes(content)
         temporary.replace(path)
     except OSError as error:
-        temporary.unlink(missing_ok=True) if path.parent.is_dir() else None
+        discard(temporary)
         raise ExchangeError(f"{str(path)!r} cannot be written.", found=error.strerror or str(error)) from error
     return path
 
@@ -178,7 +179,7 @@ def load(
         If the file is missing, damaged, of an unknown kind, or does not fit ``module``.
     """
     path = Path(path)
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise ExchangeError(
             f"There is no file {str(path)!r}.", expected="a .safetensors, .onnx or .nir file, or .pt with module="
         )

@@ -10,6 +10,7 @@ from pathlib import Path
 from safetensors.torch import save as to_bytes
 from torch import Tensor
 
+from neurosleep._files import temporary_beside
 from neurosleep.errors import ExchangeError
 
 __all__ = ["SOURCE", "WEIGHTS", "write_folder"]
@@ -47,7 +48,7 @@ def write_folder(
     path = Path(os.path.abspath(path))
     text = source if isinstance(source, str) else "\n".join(source)
     weights = to_bytes({name: t.detach().cpu().contiguous().clone() for name, t in tensors.items()}, dict(metadata))
-    temporary, aside = (path.with_name(f".{path.name}.{os.getpid()}.{end}") for end in ("tmp", "old"))
+    temporary, aside = (temporary_beside(path, end) for end in ("tmp", "old"))
     try:
         if path.is_symlink() or (path.exists() and not path.is_dir()):
             raise ExchangeError(f"{str(path)!r} is no folder.", expected="a new folder, or one written before")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+import os
 from pathlib import Path
 from typing import Any
 
@@ -161,7 +162,7 @@ def read_nir_data(path: str | Path, dt: float, *, sample: int = 0) -> Recording:
     import_nir("Reading NIR data")
     _check_dt(dt)
     path = Path(path)
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise ExchangeError(f"There is no file {str(path)!r}.")
     tree = read_hdf5(path, "nodes")
     found: dict[str, tuple[Any, Any, int, float]] = {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +66,7 @@ def read_nir(
 def read_nir_graph(path: str | Path) -> Any:
     """The ``nir.NIRGraph`` of a file, read as carefully as by :func:`read_nir`."""
     nir, path = import_nir("Reading NIR"), Path(path)
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise ExchangeError(f"There is no file {str(path)!r}.")
     tree = read_hdf5(path, "node")
     if tree.get("type") != "NIRGraph":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import re
 from collections import Counter
 from pathlib import Path
@@ -69,7 +70,7 @@ def read_onnx(
         from onnx import ModelProto, defs
     except ImportError as error:
         raise missing_extra("onnx", "onnx", "Reading an ONNX file") from error
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise ExchangeError(f"There is no file {str(path)!r}.", expected="an .onnx file")
     external = External(None if external_data is None else Path(external_data), path)
     if path.stat().st_size > MAX_BYTES:

@@ -93,7 +93,6 @@ def write_preferred_task(folder: Path, network: MLP, tasks: Sequence[Task]) -> P
         for neuron, task in enumerate(of_layer.tolist())
     ]
     path = folder / "analysis" / "preferred_task.csv"
-    path.parent.mkdir(parents=True, exist_ok=True)
     Table.from_rows(rows).to_csv(path)
     return path
 
@@ -102,7 +101,6 @@ def _write(folder: Path, tables: dict[str, Table]) -> list[Path]:
     written = []
     for name, table in tables.items():
         path = folder / "analysis" / f"{name}.csv"
-        path.parent.mkdir(parents=True, exist_ok=True)
         table.to_csv(path)
         written.append(path)
         for label, draw in _drawings(name, table):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
+import os
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
@@ -124,7 +125,7 @@ def _readable(uses: Iterable[Use], notes: list[str]) -> list[Use]:
 
 
 def _runs(folder: Path) -> list[Path]:
-    if not folder.is_dir():
+    if not os.path.isdir(folder):
         raise RunFolderError(f"There is no folder {str(folder)!r}.", expected="a run folder, or one above several")
     found = sorted(path.parent for path in folder.rglob("metrics.json"))
     if not found:

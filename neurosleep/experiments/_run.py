@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from neurosleep._files import check_folder
 from neurosleep.continual import (
     SRC,
     STRATEGIES,
@@ -190,20 +191,12 @@ def check_request(request: RunRequest) -> None:
     if "owm" in request.strategy.split("+") and len(owm["alpha"]) != len(sizes) - 1:
         raise SettingsError(f"owm.alpha has {len(owm['alpha'])} entries.", expected=f"{len(sizes) - 1}, one per layer")
     folder = request.folder
-    if not request.resume and folder.path.exists():
+    if not request.resume and os.path.lexists(folder.path):
         raise RunFolderError(
             f"The run folder {str(folder.path)!r} exists already.",
             hint="--resume goes on with it (or keeps it, if it is finished); --out names another folder",
         )
-    for parent in (folder.path, *folder.path.parents):
-        if parent.exists():
-            if not parent.is_dir():
-                raise RunFolderError(
-                    f"{str(parent)!r} is a file, where a folder is needed.", hint="choose another --out"
-                )
-            if not os.access(parent, os.W_OK):
-                raise RunFolderError(f"The folder {str(parent)!r} cannot be written.", hint="choose another --out")
-            break
+    check_folder(folder.path, "choose another --out")
 
 
 def _smallest_asleep(sleeping: SleepSettings) -> SpikingNetwork:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import multiprocessing
+import os
 import shutil
 import statistics
 import time
@@ -15,6 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from neurosleep._files import check_folder
 from neurosleep.errors import ConversionError, RunFolderError, SettingsError, missing_extra, unknown_name
 from neurosleep.experiments._commit import own_commit
 from neurosleep.experiments._run import RunRequest, _check_data, _start_worker, check_request, run_one
@@ -125,7 +127,7 @@ def tune(request: TuneRequest, *, jobs: int = 1, report: Report = lambda number,
         If the request makes no sense, or something in its search space cannot be run; before the first trial.
     """
     _check(request, jobs)
-    if not request.run.resume and request.folder.exists():
+    if not request.run.resume and os.path.lexists(request.folder):
         raise RunFolderError(
             f"There is a search in {str(request.folder)!r} already.",
             hint="--resume goes on with it; --out names another folder",
@@ -189,6 +191,7 @@ def _check(request: TuneRequest, jobs: int) -> None:
             importlib.import_module(package)
         except ImportError as error:
             raise missing_extra(package, "tune", purpose) from error
+    check_folder(request.folder, "choose another --out")
     points = [request.trial_run(request.space.settings(v), "-check", 100) for v in request.space.corners()]
     for point in points:
         check_request(point)

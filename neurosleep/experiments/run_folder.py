@@ -18,6 +18,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as save_tensors
 from torch import Tensor
 
+from neurosleep._files import discard, temporary_beside
 from neurosleep.continual import Progress
 from neurosleep.errors import RunFolderError
 
@@ -36,7 +37,7 @@ def write_whole(path: Path, content: bytes | str) -> None:
         If it cannot be written: a file in the way, no permission, a full disk.
     """
     data = content.encode() if isinstance(content, str) else content
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = temporary_beside(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with temporary.open("wb") as file:
@@ -45,7 +46,7 @@ def write_whole(path: Path, content: bytes | str) -> None:
             os.fsync(file.fileno())
         temporary.replace(path)
     except OSError as error:
-        temporary.unlink(missing_ok=True) if path.parent.is_dir() else None
+        discard(temporary)
         raise RunFolderError(
             f"{path.name} cannot be written in {str(path.parent)!r}.",
             found=error.strerror or str(error),

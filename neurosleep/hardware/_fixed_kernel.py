@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import numba
 import numpy as np
 
+from neurosleep._compiled import compiled
 from neurosleep.hardware._counter_random import GOLDEN, MIX_1, MIX_2, UNIT
 
 __all__ = ["DECAY_INTEGER", "DECAY_NONE", "DECAY_SHIFT", "run_steps"]
@@ -18,7 +18,7 @@ __all__ = ["DECAY_INTEGER", "DECAY_NONE", "DECAY_SHIFT", "run_steps"]
 DECAY_NONE, DECAY_INTEGER, DECAY_SHIFT = 0, 1, 2
 
 
-@numba.njit(cache=True, inline="always")  # type: ignore[untyped-decorator, unused-ignore]
+@compiled(inline="always")
 def _mixed(z: Any) -> Any:
     z = z + GOLDEN
     z = (z ^ (z >> np.uint64(30))) * MIX_1
@@ -26,12 +26,12 @@ def _mixed(z: Any) -> Any:
     return z ^ (z >> np.uint64(31))
 
 
-@numba.njit(cache=True, inline="always")  # type: ignore[untyped-decorator, unused-ignore]
+@compiled(inline="always")
 def _uniform(key: Any, number: int) -> float:
     return float(_mixed(key + np.uint64(number) * GOLDEN) >> np.uint64(11)) * UNIT
 
 
-@numba.njit(cache=True, inline="always")  # type: ignore[untyped-decorator, unused-ignore]
+@compiled(inline="always")
 def _decayed(x: Any, by: Any, kind: int, bits: int, floors: bool) -> Any:
     """``x`` one step on; ``by`` is a numerator over 2^bits, or a shift (-1: none)."""
     if kind == 1:
@@ -45,7 +45,7 @@ def _decayed(x: Any, by: Any, kind: int, bits: int, floors: bool) -> Any:
     return x
 
 
-@numba.njit(cache=True, inline="always")  # type: ignore[untyped-decorator, unused-ignore]
+@compiled(inline="always")
 def _held(x: Any, register: Any, counts: Any, place: int) -> Any:
     """``x`` as the register (low, high, whether it wraps, whether there is one) holds it."""
     if register[3] == 0 or (register[0] <= x <= register[1]):
@@ -56,7 +56,7 @@ def _held(x: Any, register: Any, counts: Any, place: int) -> Any:
     return min(max(x, register[0]), register[1])
 
 
-@numba.njit(cache=True)  # type: ignore[untyped-decorator, unused-ignore]
+@compiled()
 def run_steps(
     steps: int,
     begin: int,  # steps done before

@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 
+from neurosleep._files import discard, temporary_beside
 from neurosleep.errors import RunFolderError, SettingsError
 from neurosleep.plot._raster import raster
 from neurosleep.plot._spikes import Spikes, change_rows
@@ -139,13 +140,13 @@ def _write(frames: Sequence[Image.Image], seconds: float, target: Path) -> Path:
     first, *others = [frame.quantize(palette=palette, dither=Image.Dither.NONE) for frame in frames]
     # It plays once, and so does not move for ever beside a text that someone reads.
     duration = max(20, round(1000 * seconds / len(frames)))
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    temporary = temporary_beside(target)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         first.save(temporary, "GIF", save_all=True, append_images=others, duration=duration, optimize=False)
         os.replace(temporary, target)
     except OSError as error:
-        temporary.unlink(missing_ok=True) if target.parent.is_dir() else None
+        discard(temporary)
         raise RunFolderError(
             f"The animation {str(target)!r} cannot be written.", found=error.strerror or str(error)
         ) from error

@@ -14,6 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
+from neurosleep._files import discard, temporary_beside
 from neurosleep.errors import RunFolderError, SettingsError
 
 __all__ = ["MARKERS", "PALETTE", "Row", "axes", "field", "figure", "plain", "positive", "save", "say", "task_colours"]
@@ -98,13 +99,13 @@ def save(fig: Figure, path: str | os.PathLike[str], *, dpi: float = 150) -> Path
     if target.suffix.lower() != ".png":
         raise SettingsError(f"The figure cannot be written as {target.name!r}.", expected="a name that ends in .png")
     content = to_png_bytes(fig, dpi=dpi)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    temporary = temporary_beside(target)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         temporary.write_bytes(content)
         os.replace(temporary, target)
     except OSError as error:
-        temporary.unlink(missing_ok=True) if target.parent.is_dir() else None
+        discard(temporary)
         raise RunFolderError(
             f"The figure {str(target)!r} cannot be written.", found=error.strerror or str(error)
         ) from error

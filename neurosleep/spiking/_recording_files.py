@@ -73,7 +73,7 @@ def _large(recording: Recording) -> dict[tuple[str, str], NDArray[Any]]:
 
 def check_free(folder: Path) -> None:
     """Refuse a folder that holds a recording already."""
-    if (folder / _NOTE).exists():
+    if os.path.exists(folder / _NOTE):
         raise RunFolderError(
             f"The folder {str(folder)!r} holds a recording already.",
             found=_NOTE,
@@ -101,8 +101,8 @@ def write_npz(recording: Recording, path: str | os.PathLike[str]) -> Path:
 def read_recording(path: str | os.PathLike[str]) -> Recording:
     """Read a file of :func:`write_npz`, or a folder that was recorded into."""
     source = Path(path)
-    note = source / _NOTE if source.is_dir() else source
-    if not note.is_file():
+    note = source / _NOTE if os.path.isdir(source) else source
+    if not os.path.isfile(note):
         raise DataError(f"There is no recording in {str(source)!r}.", expected=f"a .npz file, or a folder with {_NOTE}")
     try:
         # Opened here: NumPy leaves a damaged file open.

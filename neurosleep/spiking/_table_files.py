@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from neurosleep._files import discard, temporary_beside
 from neurosleep.errors import RunFolderError, SettingsError
 
 __all__ = ["checked_name", "write_arrays", "write_csv", "write_whole"]
@@ -37,13 +38,13 @@ def write_whole(path: Path, write: Callable[[Path], None]) -> Path:
     RunFolderError
         If it cannot be written.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = temporary_beside(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         write(temporary)
         temporary.replace(path)
     except OSError as error:
-        temporary.unlink(missing_ok=True) if path.parent.is_dir() else None
+        discard(temporary)
         raise RunFolderError(f"{str(path)!r} cannot be written.", found=error.strerror or str(error)) from error
     return path
 

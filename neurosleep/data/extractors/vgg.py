@@ -7,6 +7,7 @@ on Tiny ImageNet, which is not released. This one is trained by ``tools/train_vg
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -85,7 +86,7 @@ class _Network:
 def _find(folder: Path | None) -> Path:
     packaged = Path(str(files("neurosleep.data").joinpath("_vgg", FILE)))
     for path in ([folder / FILE] if folder is not None else []) + [packaged]:
-        if path.is_file():
+        if os.path.isfile(path):
             return path
     raise DataError(
         f"The weights of the extractor {NAME!r} are not at hand.", found=f"no file {FILE}", expected=FILE, hint=REBUILD

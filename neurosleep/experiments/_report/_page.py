@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -84,7 +85,7 @@ def write_report(folder: Path) -> Path:
 
 
 def _runs(folder: Path) -> list[Run]:
-    if not folder.is_dir():
+    if not os.path.isdir(folder):
         raise RunFolderError(
             f"There is no folder {str(folder)!r}.",
             expected="the output folder of neurosleep run",

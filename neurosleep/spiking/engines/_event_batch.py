@@ -12,12 +12,12 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-import numba
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from neurosleep._compiled import compiled
 from neurosleep.spiking.engines.batch import BatchInput, BatchSession, ConstantInput, SpikeInput
 from neurosleep.spiking.engines.event import _gather, _Population
 from neurosleep.spiking.network import SpikingNetwork
@@ -37,7 +37,7 @@ _PLACE[[1 << _bit for _bit in range(8)]] = np.arange(8)
 _Events = tuple[npt.NDArray[np.int64], npt.NDArray[np.int32]]
 
 
-@numba.njit(cache=True, boundscheck=False)  # type: ignore[untyped-decorator, unused-ignore]
+@compiled(boundscheck=False)
 def _note(words: Any, low: int, row: Any, found: int) -> int:
     """Append to ``row`` which bytes of ``words`` are 1, counted from ``low``; returns how many it holds then."""
     for c in range(len(words)):
@@ -50,7 +50,7 @@ def _note(words: Any, low: int, row: Any, found: int) -> int:
     return found
 
 
-@numba.njit(cache=True, boundscheck=False)  # type: ignore[untyped-decorator, unused-ignore]
+@compiled(boundscheck=False)
 def _run_stretch(
     n: int,
     samples: int,
@@ -160,7 +160,7 @@ def _run_stretch(
     return out, neurons[:used]
 
 
-@numba.njit(cache=True, boundscheck=False)  # type: ignore[untyped-decorator, unused-ignore]
+@compiled(boundscheck=False)
 def _listed(fired: Any, neurons: Any, begins: Any) -> Any:
     """Events of input spikes: ``fired`` uint8 ``[steps, entries]``, entries ``begins[g]`` to ``begins[g + 1]`` of g."""
     steps, samples = len(fired), len(begins) - 1
@@ -177,7 +177,7 @@ def _listed(fired: Any, neurons: Any, begins: Any) -> Any:
     return offsets, found[:used]
 
 
-@numba.njit(cache=True, boundscheck=False)  # type: ignore[untyped-decorator, unused-ignore]
+@compiled(boundscheck=False)
 def _tally(offsets: Any, neurons: Any, samples: int, totals: Any, first: int, tell: bool, said: Any) -> None:
     """Add the spikes of samples ``first`` and following to ``totals``; tells what these come to after every step."""
     steps = (len(offsets) - 1) // samples
@@ -190,7 +190,7 @@ def _tally(offsets: Any, neurons: Any, samples: int, totals: Any, first: int, te
                     said[t, first + g, j] = totals[first + g, j]
 
 
-@numba.njit(cache=True, boundscheck=False)  # type: ignore[untyped-decorator, unused-ignore]
+@compiled(boundscheck=False)
 def _joined(past: Any, old: Any, memory: int, offsets: Any, neurons: Any, steps: int, samples: int) -> Any:
     """Past (``memory`` steps) and present of every sample in one."""
     both = memory + steps
@@ -211,7 +211,7 @@ def _joined(past: Any, old: Any, memory: int, offsets: Any, neurons: Any, steps:
     return out, found
 
 
-@numba.njit(cache=True, boundscheck=False)  # type: ignore[untyped-decorator, unused-ignore]
+@compiled(boundscheck=False)
 def _latest(offsets: Any, neurons: Any, memory: int, samples: int) -> Any:
     """The last ``memory`` steps of every sample."""
     steps = (len(offsets) - 1) // samples

@@ -13,12 +13,12 @@ import math
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-import numba
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from neurosleep._compiled import compiled
 from neurosleep.errors import UnsupportedError
 from neurosleep.functional import FACTORS, PairSTDP, PlasticityRule, SpikeEvents, SRCRule
 from neurosleep.spiking.engines.base import Engine, Session, register_engine
@@ -42,7 +42,7 @@ _LOG2E, _LN2_HIGH, _LN2_LOW = 1.4426950408889634, 0.693147180369123816490, 1.908
 _LN2_HIGH32, _LN2_LOW32 = np.float32(355 / 512), np.float32(-2.12194440054690583e-4)
 
 
-@numba.njit(cache=True)  # type: ignore[untyped-decorator, unused-ignore]
+@compiled()
 def _factors(x: Any, factor: int, width: float, g: Any, bits: Any) -> None:
     """Weight factor g of the weights ``x`` (float32 or float64), written so that the compiler can do several at a time.
 
@@ -89,7 +89,7 @@ def _factors(x: Any, factor: int, width: float, g: Any, bits: Any) -> None:
             g[i] = numerator / (one + g[i] * power64[i])
 
 
-@numba.njit(cache=True)  # type: ignore[untyped-decorator, unused-ignore]
+@compiled()
 def _gather(w: Any, indices: Any, first: int, last: int, acc: Any) -> None:
     """Sum of the rows of ``w`` that fired, into ``acc``; several rows at a time, for fewer passes over ``acc``."""
     # Rows by number, not as views of their own: making a view costs as much as summing a good part of a row.
@@ -115,7 +115,7 @@ def _gather(w: Any, indices: Any, first: int, last: int, acc: Any) -> None:
             acc[j] += w[r0, j]
 
 
-@numba.njit(cache=True, boundscheck=False)  # type: ignore[untyped-decorator, unused-ignore]
+@compiled(boundscheck=False)
 def _run_population(
     n: int,
     steps: int,
@@ -318,7 +318,7 @@ _SOURCE, _TARGET, _OWNER, _OWNER_Q, _DELAY, _SYMMETRIC = 0, 1, 2, 3, 4, 5
 _TRANSPOSE_COLUMNS = 6
 
 
-@numba.njit(cache=True, boundscheck=False)  # type: ignore[untyped-decorator, unused-ignore]
+@compiled(boundscheck=False)
 def _gather_transposed(w: Any, first: int, real: int, fired: Any, scale: Any, acc: Any, extra: Any) -> None:
     """Add ``scale`` times the transposed weight's sum over ``fired`` to ``extra``, one entry per row of the projection.
 
@@ -351,7 +351,7 @@ def _gather_transposed(w: Any, first: int, real: int, fired: Any, scale: Any, ac
         extra[i] += scale * acc[i]
 
 
-@numba.njit(cache=True, boundscheck=False)  # type: ignore[untyped-decorator, unused-ignore]
+@compiled(boundscheck=False)
 def _update_transposed(
     w: Any, n: int, first: int, post: Any, pre: Any, numbers: Any, factor: int, change: Any, g: Any, bits: Any
 ) -> None:
@@ -374,7 +374,7 @@ def _update_transposed(
                 row[j] += change[low + j] * g[j]
 
 
-@numba.njit(cache=True, boundscheck=False)  # type: ignore[untyped-decorator, unused-ignore]
+@compiled(boundscheck=False)
 def _run_network(
     memory: int,  # steps of the past that delays can reach
     steps: int,
@@ -530,7 +530,7 @@ def _run_network(
     return offsets, fired
 
 
-@numba.njit(cache=True)  # type: ignore[untyped-decorator, unused-ignore]
+@compiled()
 def _outside(w: Any, first: int, last: int, limit: Any) -> bool:
     """Whether some rows of ``w`` ``[blocks, rows, width]`` hold NaN, or a value beyond ``limit``."""
     found = False

@@ -1,0 +1,67 @@
+"""What every part of the package that writes files whole or not at all does alike."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from pathlib import Path
+
+from neurosleep.errors import RunFolderError
+
+__all__ = ["check_folder", "discard", "temporary_beside"]
+
+# Bytes that a file system takes as the name of a file, nearly everywhere.
+_NAME = 255
+
+
+def temporary_beside(path: Path, ending: str = "tmp") -> Path:
+    """The name under which ``path`` is written at first, in the same folder: ``.NAME.PID.tmp``.
+
+    A name that leaves no room for that is shortened, so that every name that a file may have can be written.
+    """
+    end = f".{os.getpid()}.{ending}"
+    name = path.name.encode(errors="surrogateescape")[: _NAME - 1 - len(end)].decode(errors="ignore")
+    return path.with_name(f".{name}{end}")
+
+
+def discard(temporary: Path) -> None:
+    """Remove what was written under the temporary name, if there is anything.
+
+    It raises nothing: on a disk that cannot be written, removing what could not be made fails in its turn.
+    """
+    with contextlib.suppress(OSError):
+        if temporary.is_dir() and not temporary.is_symlink():
+            shutil.rmtree(temporary)
+        else:
+            temporary.unlink()
+
+
+def check_folder(folder: Path, hint: str) -> None:
+    """Find that a folder cannot be made or cannot be written, before anything is; ``hint`` says what to do then.
+
+    Raises
+    ------
+    RunFolderError
+        If there is a file in the way, no permission, a disk that cannot be written, or too long a name.
+    """
+    missing: list[str] = []
+    for place in (folder, *folder.parents):
+        try:
+            os.stat(place)
+        except (FileNotFoundError, NotADirectoryError):
+            missing.append(place.name)
+            continue
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or str(error)
+            raise RunFolderError(f"There can be no folder {str(place)!r:.80}.", found=reason, hint=hint) from error
+        if not os.path.isdir(place):
+            raise RunFolderError(f"{str(place)!r:.80} is a file, where a folder is needed.", hint=hint)
+        if not os.access(place, os.W_OK | os.X_OK):
+            raise RunFolderError(f"The folder {str(place)!r:.80} cannot be written.", hint=hint)
+        break
+    if longest := max((name for name in missing if len(os.fsencode(name)) > _NAME), key=len, default=None):
+        found = f"a name of {len(os.fsencode(longest))} bytes"
+        raise RunFolderError(
+            f"There can be no folder {longest!r:.80}.", found=found, expected=f"at most {_NAME}", hint=hint
+        )
