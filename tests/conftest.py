@@ -1,15 +1,18 @@
-"""What all tests share: how hypothesis searches, and a child process whose memory and processor time are limited."""
+"""What all tests share: how hypothesis searches, a child process whose memory and processor time are limited, and a
+browser."""
 
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -116,3 +119,59 @@ def run_python(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Child]
         return Child(process.returncode, *texts, used.ru_utime + used.ru_stime - begin)
 
     return run
+
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Any]:
+    """The installed Chromium, headless, driven by Playwright: a ``playwright.sync_api.Browser``.
+
+    Its pages wait as long as they have to: only ``HANG`` ends what hangs. It lives as long as a module, since the event
+    loop that Playwright keeps in this thread would be in the way of others.
+    """
+    api = pytest.importorskip("playwright.sync_api", reason="the extra 'dev' is not installed: no Playwright")
+    path = next((path for name in BROWSERS if (path := shutil.which(name))), None)
+    if path is None:
+        pytest.skip(f"no browser found: none of {', '.join(BROWSERS)} is on the PATH")
+    options = ["--disable-gpu", "--disable-quic", "--no-first-run"]
+    options += ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
+    with api.sync_playwright() as playwright:
+        # Without its sandbox, in which in a container nobody but root may be.
+        browser = playwright.chromium.launch(
+            executable_path=path, args=options, chromium_sandbox=False, timeout=1000 * HANG
+        )
+        yield browser
+        browser.close()
+
+
+@dataclass
+class Tab:
+    """A page of a browser and what came up in it: messages and uncaught errors, requests made, requests that failed."""
+
+    page: Any  # playwright.sync_api.Page
+    console: list[str] = field(default_factory=list)
+    requests: list[str] = field(default_factory=list)
+    failed: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.page.on("console", lambda message: self.console.append(f"{message.type}: {message.text}"))
+        self.page.on("pageerror", lambda error: self.console.append(f"uncaught: {error}"))
+        self.page.on("request", lambda request: self.requests.append(request.url))
+        self.page.on("requestfailed", lambda request: self.failed.append(f"{request.url}: {request.failure}"))
+
+
+@pytest.fixture
+def new_tab(chromium: Any) -> Iterator[Callable[[int], Tab]]:
+    """An empty tab, with no memory of others, in a window of the given width: a phone's below 500."""
+    contexts = []
+
+    def new(width: int) -> Tab:
+        contexts.append(chromium.new_context(viewport={"width": width, "height": 900}, is_mobile=width < 500))
+        contexts[-1].set_default_timeout(1000 * HANG)
+        return Tab(contexts[-1].new_page())
+
+    yield new
+    for context in contexts:
+        context.close()
