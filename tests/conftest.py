@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -121,6 +122,20 @@ def run_python(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Child]
     return run
 
 
+@pytest.fixture
+def wait_until() -> Callable[[Callable[[], Any]], Any]:
+    """Ask again and again, until the answer of a function is true, and return it; fail only after ``HANG`` seconds."""
+
+    def wait(answer: Callable[[], Any]) -> Any:
+        end = time.monotonic() + HANG
+        while not (found := answer()):
+            assert time.monotonic() < end, "what the test waits for does not come"
+            time.sleep(0.02)
+        return found
+
+    return wait
+
+
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 
 
@@ -128,8 +143,7 @@ BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stab
 def chromium() -> Iterator[Any]:
     """The installed Chromium, headless, driven by Playwright: a ``playwright.sync_api.Browser``.
 
-    Its pages wait as long as they have to: only ``HANG`` ends what hangs. It lives as long as a module, since the event
-    loop that Playwright keeps in this thread would be in the way of others.
+    It lives as long as a module, since the event loop that Playwright keeps in the thread would be in others' way.
     """
     api = pytest.importorskip("playwright.sync_api", reason="the extra 'dev' is not installed: no Playwright")
     path = next((path for name in BROWSERS if (path := shutil.which(name))), None)
@@ -169,7 +183,7 @@ def new_tab(chromium: Any) -> Iterator[Callable[[int], Tab]]:
 
     def new(width: int) -> Tab:
         contexts.append(chromium.new_context(viewport={"width": width, "height": 900}, is_mobile=width < 500))
-        contexts[-1].set_default_timeout(1000 * HANG)
+        contexts[-1].set_default_timeout(600_000)  # milliseconds: ends what hangs, and nothing else
         return Tab(contexts[-1].new_page())
 
     yield new

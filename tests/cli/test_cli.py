@@ -52,7 +52,7 @@ def test_help_names_the_commands_without_importing_torch() -> None:
         "    heavy = ({'numpy', 'torch'} | optional) & set(sys.modules)\n"
         "    print('heavy:', sorted(heavy), file=sys.stderr)\n"
     )
-    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert result.returncode == 0
     assert result.stderr.strip() == "heavy: []"
     for name in ("run", "report", "list", "results"):
@@ -232,9 +232,7 @@ def test_a_folder_without_runs_is_refused(tmp_path: Path, command: str) -> None:
 
 def test_a_process_of_its_own_answers_alike(tmp_path: Path) -> None:
     arguments = ["run", "src2022/mnist", "--strategy", "scr", "--out", str(tmp_path), "--json"]
-    result = subprocess.run(
-        [sys.executable, "-m", "neurosleep", *arguments], capture_output=True, text=True, timeout=100
-    )
+    result = subprocess.run([sys.executable, "-m", "neurosleep", *arguments], capture_output=True, text=True)
     assert result.returncode == 2
     assert json.loads(result.stdout)["error"]["type"] == "UnknownNameError"
     assert result.stderr == ""

@@ -599,4 +599,4 @@ def test_without_avalanche_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -
 
 def test_the_room_does_not_import_it() -> None:
     program = "import sys, neurosleep.continual; sys.exit('avalanche' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", program], timeout=120).returncode == 0
+    assert subprocess.run([sys.executable, "-c", program]).returncode == 0

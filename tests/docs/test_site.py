@@ -165,7 +165,6 @@ def test_the_documentation_builds_strictly(tmp_path: Path) -> None:
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=900,
     )
     assert built.returncode == 0, built.stderr[-3000:]
     assert load("check_site").findings(tmp_path / "site") == []

@@ -66,9 +66,9 @@ def test_pages_load_their_own_files_only_and_fit(site: str, new_tab: Callable[[i
 def test_the_search_finds_a_page_and_a_click_opens_it(site: str, new_tab: Callable[[int], Any]) -> None:
     tab = new_tab(1400)
     tab.page.goto(f"{site}/index.html")
-    tab.page.locator("input[data-md-component=search-query]").press_sequentially("homeostatic")
-    tab.page.locator(".md-search-result__item a").first.click()
+    tab.page.locator("input[data-md-component=search-query]").press_sequentially("equilibrium")
+    tab.page.locator(".md-search-result__link").first.click()
     tab.page.wait_for_url(lambda url: not url.endswith("index.html"))
-    assert "homeostatic" in tab.page.locator("main").inner_text().lower()
+    assert "equilibrium" in tab.page.locator("main").inner_text().lower()
     assert (tab.console, tab.failed) == ([], [])
     assert all(url.startswith((site, "data:", "blob:")) for url in tab.requests)

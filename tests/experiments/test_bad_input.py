@@ -212,7 +212,7 @@ def on_a_small_disk(size: str, out: Path, *command: str) -> subprocess.Completed
     if unshare is None:
         pytest.skip("there is no unshare here to make a small disk with")
     room = [unshare, "--user", "--map-root-user", "--mount", "sh", "-c"]
-    result = subprocess.run([*room, DISK, "sh", size, str(out), *command], capture_output=True, text=True, timeout=300)
+    result = subprocess.run([*room, DISK, "sh", size, str(out), *command], capture_output=True, text=True, timeout=1800)
     if result.returncode in (1, 99) and ("unshare" in result.stderr or "mount" in result.stderr):
         pytest.skip(f"no small disk can be made here: {result.stderr.strip()}")
     return result

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -74,7 +74,7 @@ def test_the_same_seed_twice_and_killed_in_its_third_sleep_gives_the_same_metric
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the kernel ends the workers on Linux only")
-def test_workers_die_with_their_parent(tmp_path: Path) -> None:
+def test_workers_die_with_their_parent(tmp_path: Path, wait_until: Callable[..., Any]) -> None:
     changes = ["data.name=mnist-mini", "data.images_per_task=100", "network.sizes=[784, 20, 10]", "wake.epochs=1"]
     changes += ["sleep.thresholds=[5.0, 5.0]", "sleep.steps=100000000"]
     sets = [part for change in changes for part in ("--set", change)]
@@ -82,21 +82,22 @@ def test_workers_die_with_their_parent(tmp_path: Path) -> None:
     with subprocess.Popen([*program, "--out", str(tmp_path)], stdout=subprocess.DEVNULL) as parent:
         try:
             # Both are asleep, for hours, when their first phase is stored.
-            while len(stored := list(tmp_path.rglob("bundle.safetensors"))) < 2:
-                assert parent.poll() is None
-                time.sleep(0.05)
-            folders = [RunFolder(path.parents[1]) for path in stored]
+            wait_until(lambda: parent.poll() is not None or len(list(tmp_path.rglob("bundle.safetensors"))) == 2)
+            assert parent.poll() is None
+            folders = [RunFolder(path.parents[1]) for path in tmp_path.rglob("bundle.safetensors")]
             for folder in folders:
                 with pytest.raises(RunFolderError, match="Another process"), folder.locked():
                     pass
         finally:
             parent.kill()
+
+    def free(folder: RunFolder) -> bool:
+        try:
+            with folder.locked():
+                return True
+        except RunFolderError:
+            return False
+
+    # Neither worker goes on without its parent.
     for folder in folders:
-        deadline = time.monotonic() + 20
-        while True:
-            try:
-                with folder.locked():
-                    break
-            except RunFolderError:
-                assert time.monotonic() < deadline, "a worker goes on without its parent"
-                time.sleep(0.05)
+        wait_until(lambda folder=folder: free(folder))

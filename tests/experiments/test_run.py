@@ -243,12 +243,12 @@ def test_killed_in_its_sleep_and_resumed_is_as_if_never_killed(tmp_path: Path) -
     longer = ("sleep.steps", 2400)
     wanted = request(tmp_path / "killed", longer)
     program = (
-        "import json, sys, time\n"
+        "import json, sys, threading\n"
         "from neurosleep.experiments import RunRequest, run_one\n"
         "def report(text):\n"
         "    if text.startswith('asleep, step 2000 of 3200'):\n"
         "        print('asleep', flush=True)\n"
-        "        time.sleep(100)\n"
+        "        threading.Event().wait()\n"
         "run_one(RunRequest(**json.load(sys.stdin)), report)\n"
     )
     process = subprocess.Popen(

@@ -8,7 +8,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -143,14 +142,15 @@ sleep(net, drive=MeanDrive(np.full(8, 0.5), 100.0), rule=SRCRule(0.01, 0.004), s
 """
 
 
-def test_what_a_killed_process_recorded_can_be_read(tmp_path):
+def test_what_a_killed_process_recorded_can_be_read(tmp_path, wait_until):
+    def recorded():
+        assert process.poll() is None, "the process ended, though it has hours of steps to do"
+        note = tmp_path / "night" / "recording.npz"
+        return note.is_file() and Recording.open(tmp_path / "night").steps >= 3000
+
     process = subprocess.Popen([sys.executable, "-c", PROGRAM, str(tmp_path / "night"), "100000000"])
     try:
-        deadline = time.monotonic() + 120
-        while time.monotonic() < deadline and process.poll() is None:
-            time.sleep(0.05)
-            if (tmp_path / "night" / "recording.npz").is_file() and Recording.open(tmp_path / "night").steps >= 3000:
-                break
+        wait_until(recorded)
     finally:
         os.kill(process.pid, signal.SIGKILL)
         process.wait()
