@@ -5,14 +5,16 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, get_args
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
-from neurosleep.conversion._copied import copied
+from neurosleep.conversion._memory import InPlaceTracer, Shapes
+from neurosleep.conversion._model import check_model, evaluation_copy, number_type, unwrapped
+from neurosleep.conversion._verify import check_plan, check_trace
 from neurosleep.errors import ConversionError, NeurosleepError, unknown_name
 from neurosleep.networks import MLP
 from neurosleep.spiking import Projection
@@ -23,7 +25,6 @@ __all__ = [
     "MaxPool",
     "Plan",
     "PlannedPopulation",
-    "Shapes",
     "Sum",
     "Term",
     "Tracer",
@@ -99,13 +100,19 @@ class Sum:
     bias: Tensor | None = None
 
 
-_ADD = (operator.add, operator.iadd, torch.add)
-_MULTIPLY = (operator.mul, operator.imul, torch.mul)
-_FLATTEN = (torch.flatten, torch.reshape)
-_RELU = (F.relu, F.relu_, torch.relu, torch.relu_)
+# Operations by what they are called with: functions, and names of methods. In place or not, they compute the same.
+_ADD = (operator.add, operator.iadd, torch.add, "add", "add_")
+_SUBTRACT = (operator.sub, operator.isub, torch.sub, torch.subtract, "sub", "sub_")
+_MULTIPLY = (operator.mul, operator.imul, torch.mul, torch.multiply, "mul", "mul_")
+_DIVIDE = (operator.truediv, operator.itruediv, torch.div, torch.true_divide, torch.divide, "div", "div_")
+_NEGATE = (operator.neg, torch.neg, torch.negative, "neg", "neg_")
+_FLATTEN = (torch.flatten, torch.reshape, "flatten", "reshape", "view")
+_RELU = (F.relu, F.relu_, torch.relu, torch.relu_, "relu", "relu_")
 _DROPOUT = (F.dropout, F.dropout1d, F.dropout2d, F.dropout3d)
 _AVERAGE: tuple[Any, ...] = (F.avg_pool1d, F.avg_pool2d)
 _ADAPTIVE: tuple[Any, ...] = (F.adaptive_avg_pool1d, F.adaptive_avg_pool2d)
+# So many operations of a model, and different terms of one sum, are taken; more are no network that somebody trained.
+_MAX_NODES, _MAX_TERMS = 20_000, 4096
 _MAX_OPTIONS = ("kernel_size", "stride", "padding", "dilation", "ceil_mode")
 _DROPOUT_MODULES = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.Identity)
 _MAX_MODULES = (nn.MaxPool1d, nn.MaxPool2d)
@@ -145,20 +152,6 @@ class _Chain(nn.Module):
         return x
 
 
-class Shapes(fx.Interpreter):
-    """Runs the traced module and keeps the shape of every tensor, and whether it is the same batch still."""
-
-    def __init__(self, module: fx.GraphModule) -> None:
-        super().__init__(module)
-        self.shapes: dict[str, tuple[int, ...]] = {}
-
-    def run_node(self, n: fx.Node) -> Any:
-        found = super().run_node(n)
-        if isinstance(found, Tensor):
-            self.shapes[n.name] = tuple(found.shape)
-        return found
-
-
 class _Activations(fx.Interpreter):
     """Runs the traced module and keeps the tensors of some nodes."""
 
@@ -179,7 +172,7 @@ def activations(plan: Plan, images: Tensor, size: int = 250) -> Iterator[dict[st
     wanted = {p.name: p.node for p in plan.populations}
     for start in range(0, len(images), size):
         interpreter = _Activations(plan.module, set(wanted.values()))
-        interpreter.run(images[start : start + size])
+        interpreter.run(images[start : start + size].clone())  # the model may write into what it is given
         yield {name: interpreter.found[node].flatten(1) for name, node in wanted.items()}
 
 
@@ -200,8 +193,13 @@ def _padding(layer: nn.Conv1d | nn.Conv2d) -> tuple[int, ...] | None:
 class Tracer:
     """Goes through a traced module and makes populations and terms of it."""
 
-    def __init__(self, module: fx.GraphModule, shapes: dict[str, tuple[int, ...]], maxpool: MaxPool) -> None:
-        self._module, self._shapes, self._maxpool = module, shapes, maxpool
+    def __init__(
+        self, module: fx.GraphModule, memory: Shapes, maxpool: MaxPool, prefix: str = "", single: bool = False
+    ) -> None:
+        self._module, self._memory, self._shapes, self._maxpool = module, memory, memory.shapes, maxpool
+        self._prefix, self._single = prefix, single  # of names in the model; whether that is a single layer
+        self._number = {node: k for k, node in enumerate(module.graph.nodes)}
+        self._written: dict[fx.Node, fx.Node] = {}  # a tensor, and what wrote into it last
         self._modules = dict(module.named_modules())
         self._values: dict[fx.Node, Value | Sum] = {}
         self._names = {"input", "output"}
@@ -270,12 +268,42 @@ class Tracer:
             elif node.op == "output":
                 self._finish(node)
             elif self._no_tensor(node):
+                if self._memory.writes.get(node.name):
+                    raise self._refuse(node, "writes into a tensor.")
                 continue  # who uses it as a tensor is refused
             else:
                 found = self._operation(node)
-                if isinstance(found, Sum) and len(node.users) > 1:
+                others = self._overwritten(node)
+                if isinstance(found, Sum) and (len(node.users) > 1 or others):
                     found = self._add("relay", found, node)
+                for other in others:
+                    self._values[other], self._written[other] = found, node
                 self._values[node] = found
+
+    def _overwritten(self, node: fx.Node) -> list[fx.Node]:
+        """What is read after ``node`` though it shares the memory that ``node`` writes into: it holds the same then."""
+        written = self._memory.writes.get(node.name, set())
+        if not written:
+            return []
+        place = self._memory.places[node.name]
+        if written != {place.memory} or written & self._memory.fixed:
+            raise self._refuse(
+                node, "writes into a parameter, a buffer or a tensor beside its result.", "what it computes as a result"
+            )
+        found = []
+        for other in self._values:
+            theirs = self._memory.places[other.name]
+            later = any(self._number[user] > self._number[node] for user in other.users)
+            if theirs.memory == place.memory and later:
+                if not theirs.holds_the_same_as(place):
+                    raise self._refuse(
+                        node,
+                        f"writes into a part of {other.name!r}, or into what is turned or cut, which is read again.",
+                        "operations that are not in place, or work on the whole tensor",
+                        "inplace=False; h = h + x in the place of h += x",
+                    )
+                found.append(other)
+        return found
 
     def _no_tensor(self, node: fx.Node) -> bool:
         """Whether ``node`` is a size or a constant."""
@@ -293,29 +321,32 @@ class Tracer:
             raise ConversionError("The model returns more than one tensor.", expected="one tensor [batch, ...]")
         found = self._get(result, node)
         spiking = {p.name for p in self.populations if p.kind == "lif"}
-        if isinstance(found, Value) and found.population in spiking:
+        if isinstance(found, Value) and found.population in spiking and found.factor == 1:
             self.output = found.population
             return
-        self._add("output", self._as_sum(result, node), result)
+        self._add("output", self._as_sum(result, node), self._written.get(result, result))
         self.output = "output"
 
     def _operation(self, node: fx.Node) -> Value | Sum:
         if node.op == "call_module":
             return self._layer(node, self._modules[str(node.target)])
         target, x = node.target, node.args[0] if node.args else node.kwargs.get("input")
-        is_method = node.op == "call_method"
-        if target in _RELU or (is_method and target in ("relu", "relu_")):
-            inplace = target in (F.relu_, torch.relu_, "relu_") or bool(node.kwargs.get("inplace", False))
-            return self._relu(node, x, inplace)
-        if target in _ADD or (is_method and target in ("add", "add_")):
+        if target in _RELU:
+            return self._relu(node, x)
+        if target in _ADD or target in _SUBTRACT:
             return self._sum(node)
-        if target in _MULTIPLY or target is operator.truediv or (is_method and target in ("mul", "div")):
+        if target in _MULTIPLY or target in _DIVIDE:
             return self._product(node)
+        if target in _NEGATE:
+            return self._scaled(self._get(x, node), -1.0, node)
         if target in _DROPOUT:
+            # torch.nn.functional drops while training, and takes that for the usual case.
+            if node.args[2] if len(node.args) > 2 else node.kwargs.get("training", True):
+                raise self._refuse(node, "drops at random, in evaluation too.", "nn.Dropout, or training=self.training")
             return self._get(x, node)
-        if target in _FLATTEN or (is_method and target in ("flatten", "reshape", "view")):
+        if target in _FLATTEN:
             return self._reshape(node, x)
-        if is_method and target == "contiguous":
+        if target == "contiguous":
             return self._get(x, node)
         names: tuple[str, ...] = (
             "kernel_size",
@@ -340,7 +371,7 @@ class Tracer:
         if isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d):
             return self._batch_norm(node, x, layer)
         if type(layer) is nn.ReLU:
-            return self._relu(node, x, layer.inplace)
+            return self._relu(node, x)
         if isinstance(layer, _DROPOUT_MODULES):
             self.became.append((str(node.target), "nothing: while a network is evaluated, it has no effect"))
             return self._get(x, node)
@@ -378,7 +409,8 @@ class Tracer:
                 ("dilation", tuple(layer.dilation)),
                 ("groups", layer.groups),
             )
-        term = Term(source.population, kind, source.factor, weight, options, str(node.target))  # type: ignore[arg-type]
+        name = self._prefix.rstrip(".") if self._single else self._prefix + str(node.target)
+        term = Term(source.population, kind, source.factor, weight, options, name)  # type: ignore[arg-type]
         self.became.append((str(node.target), f"projection of kind {kind}"))
         bias = None if layer.bias is None else self._spread(layer.bias.detach(), shape)
         return Sum(shape, node.name, [term], bias)
@@ -410,7 +442,7 @@ class Tracer:
         new = Term(term.source, term.kind, term.factor, weight, term.options, term.module, fold)
         return Sum(found.shape, found.name, [new], bias)
 
-    def _relu(self, node: fx.Node, x: Any, inplace: bool) -> Value:
+    def _relu(self, node: fx.Node, x: Any) -> Value:
         found = self._get(x, node)
         spiking = {p.name for p in self.populations if p.kind == "lif"}
         if isinstance(found, Value) and found.population in spiking and found.factor >= 0:
@@ -418,34 +450,65 @@ class Tracer:
         value = self._add("lif", self._as_sum(x, node), node)
         what = str(node.target) if node.op == "call_module" else node.name
         self.became.append((what, f"spiking population {value.population!r}"))
-        if inplace:
-            self._values[x] = value
         return value
 
     def _sum(self, node: fx.Node) -> Sum:
-        arguments = [*node.args, *(v for k, v in node.kwargs.items() if k in ("other", "input"))]
-        if len(arguments) != 2 or node.kwargs.get("alpha", 1) != 1:
+        arguments = [*node.args, *(node.kwargs[key] for key in ("input", "other") if key in node.kwargs)]
+        alpha = node.kwargs.get("alpha", 1)
+        if len(arguments) != 2 or isinstance(alpha, bool) or not isinstance(alpha, int | float):
             raise self._refuse(node, "is not the sum of two tensors.")
-        parts = [self._as_sum(a, node) for a in arguments]
-        if parts[0].shape != parts[1].shape:
-            raise self._refuse(node, f"adds tensors of shapes {parts[0].shape} and {parts[1].shape}.", "equal shapes")
-        biases = [p.bias for p in parts if p.bias is not None]
+        first, second = (self._as_sum(a, node) for a in arguments)
+        factor = float(-alpha if node.target in _SUBTRACT else alpha)
+        if factor != 1:
+            second = self._scaled_sum(second, factor, node)
+        if first.shape != second.shape:
+            raise self._refuse(node, f"adds tensors of shapes {first.shape} and {second.shape}.", "equal shapes")
+        biases = [p.bias for p in (first, second) if p.bias is not None]
         bias = None if not biases else sum(biases[1:], biases[0])
-        return Sum(parts[0].shape, node.name, [*parts[0].terms, *parts[1].terms], bias)
+        return Sum(first.shape, node.name, self._merged([*first.terms, *second.terms], node), bias)
+
+    def _merged(self, terms: list[Term], node: fx.Node) -> list[Term]:
+        """Equal terms as one, with the sum of their factors: what is added to itself n times has not 2^n terms."""
+        found: dict[tuple[Any, ...], Term] = {}
+        for term in terms:
+            # Of one layer every call makes a tensor of its own of the same weight.
+            weight = None if term.module is not None and term.fold is None else id(term.weight)
+            key = (term.source, term.kind, term.options, term.module, weight)
+            same = found.get(key)
+            found[key] = term if same is None else self._with_factor(same, same.factor + term.factor, node)
+        if len(found) > _MAX_TERMS:
+            raise self._refuse(node, f"is a sum of {len(found)} different terms.", f"up to {_MAX_TERMS}")
+        kept = [term for term in found.values() if term.factor != 0]
+        return kept or list(found.values())[:1]
+
+    def _with_factor(self, term: Term, factor: float, node: fx.Node) -> Term:
+        if not math.isfinite(factor):
+            raise self._refuse(node, "multiplies beyond the range of numbers.", "finite factors")
+        return replace(term, factor=factor)
+
+    def _scaled_sum(self, found: Sum, c: float, node: fx.Node) -> Sum:
+        terms = [self._with_factor(term, term.factor * c, node) for term in found.terms]
+        return Sum(found.shape, found.name, terms, None if found.bias is None else found.bias * c)
+
+    def _scaled(self, found: Value | Sum, c: float, node: fx.Node) -> Value | Sum:
+        """``found`` times ``c``."""
+        if isinstance(found, Sum):
+            return self._scaled_sum(found, c, node)
+        if not math.isfinite(found.factor * c) or found.factor * c == 0:
+            raise self._refuse(node, "multiplies beyond the range of numbers.", "finite factors that are not 0")
+        return Value(found.population, found.factor * c)
 
     def _product(self, node: fx.Node) -> Value | Sum:
-        x, factor = (node.args[0], node.args[1]) if len(node.args) == 2 else (None, None)
-        divides = node.target is operator.truediv or node.target == "div"
+        arguments = [*node.args, *(node.kwargs[key] for key in ("input", "other") if key in node.kwargs)]
+        x, factor = arguments if len(arguments) == 2 else (None, None)
+        divides = node.target in _DIVIDE
         if isinstance(factor, fx.Node) and not divides:
             x, factor = factor, x
         if isinstance(factor, bool) or not isinstance(factor, int | float) or not math.isfinite(factor) or factor == 0:
             raise self._refuse(node, "is not a product with a fixed number.")
-        c = 1 / factor if divides else float(factor)
-        found = self._get(x, node)
-        if isinstance(found, Value):
-            return Value(found.population, found.factor * c)
-        terms = [Term(t.source, t.kind, t.factor * c, t.weight, t.options, t.module, t.fold) for t in found.terms]
-        return Sum(found.shape, found.name, terms, None if found.bias is None else found.bias * c)
+        if node.kwargs.get("rounding_mode") is not None:
+            raise self._refuse(node, "rounds.", "rounding_mode=None")
+        return self._scaled(self._get(x, node), 1 / factor if divides else float(factor), node)
 
     def _reshape(self, node: fx.Node, x: Any) -> Value | Sum:
         before, after = self._shapes[x.name], self._shapes[node.name]
@@ -559,43 +622,62 @@ def _average_in_place(module: fx.GraphModule) -> None:
     module.recompile()
 
 
-@torch.no_grad()
-def trace(model: nn.Module, example: Tensor, maxpool: MaxPool = "refuse") -> Plan:
+def trace(model: nn.Module, example: Tensor, maxpool: MaxPool = "refuse", *, check: bool = True) -> Plan:
     """The plan of ``model``, which stays as it is; ``example`` is a batch of its inputs ``[n, ...]``.
+
+    The plan computes in float32 or float64, whatever the model does. With ``check`` it is computed on a few images
+    and random ones, and compared with the model.
 
     Raises
     ------
     ConversionError
-        If the model cannot be traced, or computes what has no spiking counterpart: by name and place.
+        If the model cannot be traced, or computes what has no spiking counterpart: by name and place; or if the plan
+        computes other numbers.
     """
     if maxpool not in MAXPOOLS:
         raise unknown_name("maxpool", str(maxpool), MAXPOOLS)
-    own = copied(model).eval()
+    # Tensors of inference mode do not tell what writes into them; to leave it turns gradients on.
+    with torch.inference_mode(False), torch.no_grad():
+        return _trace(model, example, maxpool, check)
+
+
+def _trace(model: nn.Module, example: Tensor, maxpool: MaxPool, check: bool) -> Plan:
+    inner, prefix = unwrapped(check_model(model))
+    own = evaluation_copy(inner)
+    # Two images: with one, other tensors may be views of each other.
+    given, example = tuple(example.shape), torch.cat([example[:2], example[:1]])[:2].to(number_type(own))
+    root: nn.Module = _Chain(own) if isinstance(own, MLP) else own
+    single = InPlaceTracer().is_leaf_module(root, "")
+    if single:  # torch.fx would look into a single layer of torch
+        root = nn.Sequential(root)
     try:
-        module = fx.symbolic_trace(_Chain(own) if isinstance(own, MLP) else own)
+        module = fx.GraphModule(root, InPlaceTracer().trace(root), type(inner).__name__)
     except Exception as error:  # whatever the model's own code raises when a proxy goes through it
         raise ConversionError(
             f"A network of type {type(model).__name__} cannot be traced: {error}",
             expected="a module that torch.fx.symbolic_trace follows: no control flow that depends on values",
         ) from error
+    _check_graph(module)
     runner = Shapes(module)
     try:
-        runner.run(example[:2])
+        runner.run(example.clone())
     except NeurosleepError:
         raise
     except Exception as error:  # shapes that do not fit the model's own layers
         said = str(error).split("\n\nWhile executing")[0]  # torch.fx adds its own trace
         raise ConversionError(
-            f"The model does not accept calibration images of shape {tuple(example.shape)}: {said}",
+            f"The model does not accept calibration images of shape {given}: {said}",
             expected="images [n, ...] of the shape that the model takes",
         ) from error
-    tracer = Tracer(module, runner.shapes, maxpool)
+    tracer = Tracer(module, runner, maxpool, prefix, single)
     tracer.run()
     if not any(term.weight is not None for p in tracer.populations for term in p.terms):
         raise ConversionError("The network has no layer with weights.", expected="at least one Linear or Conv layer")
+    if check:
+        check_trace(root, module, example)
     if maxpool == "approximate":
         _average_in_place(module)
-    return Plan(
+    plan = Plan(
         module,
         tuple(example.shape[1:]),
         tuple(tracer.populations),
@@ -603,3 +685,18 @@ def trace(model: nn.Module, example: Tensor, maxpool: MaxPool = "refuse") -> Pla
         tuple(tracer.became),
         tuple(tracer.notes),
     )
+    if check:
+        check_plan(plan, example)
+    return plan
+
+
+def _check_graph(module: fx.GraphModule) -> None:
+    nodes = list(module.graph.nodes)
+    if len(nodes) > _MAX_NODES:
+        raise ConversionError(f"The model does {len(nodes)} operations.", expected=f"up to {_MAX_NODES}")
+    inputs = [node for node in nodes if node.op == "placeholder"]
+    if len(inputs) > 1 and not inputs[1].args:
+        raise ConversionError(
+            f"The model takes {len(inputs)} inputs: {', '.join(str(node.target) for node in inputs)}.",
+            expected="a model of one input",
+        )

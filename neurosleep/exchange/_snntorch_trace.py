@@ -11,7 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
-from neurosleep.conversion._trace import PlannedPopulation, Shapes, Sum, Tracer, Value
+from neurosleep.conversion._memory import InPlaceTracer, Shapes
+from neurosleep.conversion._trace import PlannedPopulation, Sum, Tracer, Value
 from neurosleep.errors import ExchangeError, NeurosleepError
 
 __all__ = ["CALLS", "LAYERS", "Wiring", "snntorch_wiring"]
@@ -56,7 +57,7 @@ class _Leaf(nn.Module):
         return x
 
 
-class _Leaves(fx.Tracer):
+class _Leaves(InPlaceTracer):
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         return isinstance(m, _Leaf) or super().is_leaf_module(m, module_qualified_name)
 
@@ -67,8 +68,9 @@ class _Shapes(Shapes):
     def run_node(self, n: fx.Node) -> Any:
         if n.op == "call_module" and isinstance(self.module.get_submodule(str(n.target)), _Leaf):
             x = self.fetch_args_kwargs_from_env(n)[0][0]
-            self.shapes[n.name] = tuple(x.shape)
-            return (x,) * 3 if any(user.target is operator.getitem for user in n.users) else x
+            self.note(n, x.clone())
+            several = any(user.target is operator.getitem for user in n.users)
+            return tuple(x.clone() for _ in range(3)) if several else x.clone()
         return super().run_node(n)
 
 
@@ -136,7 +138,7 @@ def snntorch_wiring(module: nn.Module, input_shape: tuple[int, ...] | None) -> W
             found=(str(error).splitlines() or [type(error).__name__])[0][:300],
             expected="input_shape=(...) that the module takes",
         ) from error
-    tracer = _NeuronTracer(traced, runner.shapes)
+    tracer = _NeuronTracer(traced, runner)
     tracer.run()
     return tracer.wiring(shape, getattr(module, "populations", None))
 
@@ -166,8 +168,8 @@ def _rest(module: nn.Module, count: int, dtype: torch.dtype) -> tuple[Tensor, ..
 
 
 class _NeuronTracer(Tracer):
-    def __init__(self, module: fx.GraphModule, shapes: dict[str, tuple[int, ...]]) -> None:
-        super().__init__(module, shapes, "refuse")
+    def __init__(self, module: fx.GraphModule, memory: Shapes) -> None:
+        super().__init__(module, memory, "refuse")
         self._neuron: dict[str, fx.Node] = {}
         self._fires: dict[fx.Node, str] = {}
         self._factors: dict[str, float] = {}
@@ -320,7 +322,7 @@ class _NeuronTracer(Tracer):
             raise self._refuse(node, f"adds a constant that does not fit {part.shape}.", str(part.shape)) from error
         return Sum(part.shape, node.name, part.terms, bias if part.bias is None else bias + part.bias)
 
-    def _relu(self, node: fx.Node, x: Any, inplace: bool) -> Value:
+    def _relu(self, node: fx.Node, x: Any) -> Value:
         raise self._refuse(node, "rectifies, which a network of neurons does not.")
 
     def _maximum(self, node: fx.Node, x: Any, given: dict[str, Any]) -> Sum:

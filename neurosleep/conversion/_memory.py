@@ -1,0 +1,121 @@
+"""Which tensors of a traced module share memory, and which operation writes into it."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, fx
+
+__all__ = ["InPlaceTracer", "Place", "Shapes"]
+
+
+class _Proxy(fx.Proxy):
+    """Follows ``h += x`` as what it is; torch.fx itself takes it for ``h = h + x``, which leaves other names alone."""
+
+
+def _in_place(target: Callable[..., Any]) -> Any:
+    def method(self: fx.Proxy, other: Any) -> Any:
+        return self.tracer.create_proxy("call_function", target, (self, other), {})
+
+    return method
+
+
+for _name in ("iadd", "isub", "imul", "itruediv", "ifloordiv", "imod", "ipow", "iand", "ior", "ixor"):
+    setattr(_Proxy, f"__{_name}__", _in_place(getattr(operator, _name)))
+
+
+class InPlaceTracer(fx.Tracer):
+    """A tracer of torch.fx that tells ``h += x`` from ``h = h + x``."""
+
+    def proxy(self, node: fx.Node) -> fx.Proxy:
+        """The proxy of ``node``."""
+        return _Proxy(node, self)
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a tensor lies: its memory, and what it is a view of."""
+
+    memory: int
+    offset: int
+    shape: tuple[int, ...]
+    stride: tuple[int, ...]
+    contiguous: bool
+
+    def holds_the_same_as(self, other: Place) -> bool:
+        """Whether both are all of the same values, in the same order."""
+        if (self.memory, self.offset) != (other.memory, other.offset):
+            return False
+        if self.contiguous and other.contiguous:
+            return torch.Size(self.shape).numel() == torch.Size(other.shape).numel()
+        return (self.shape, self.stride) == (other.shape, other.stride)
+
+
+class Shapes(fx.Interpreter):
+    """Runs the traced module and notes of every tensor its shape and where it lies, and what is written into.
+
+    Torch itself counts how often memory is written to, so that no list of operations is needed.
+
+    Attributes
+    ----------
+    shapes, places:
+        By the name of the node.
+    writes:
+        By the name of the node, the memories that it writes into.
+    fixed:
+        Memories of the module's own parameters and buffers.
+    """
+
+    def __init__(self, module: fx.GraphModule) -> None:
+        super().__init__(module)
+        self.shapes: dict[str, tuple[int, ...]] = {}
+        self.places: dict[str, Place] = {}
+        self.writes: dict[str, set[int]] = {}
+        # A memory that is given back may be used again, and would then be taken for the first.
+        self._held: dict[int, Any] = {}
+        own: list[Tensor] = [*module.parameters(), *module.buffers()]
+        self.fixed = {self._memory(tensor) for tensor in own}
+
+    def _memory(self, tensor: Tensor) -> int:
+        storage = tensor.untyped_storage()
+        self._held[storage._cdata] = storage
+        return int(storage._cdata)
+
+    def run_node(self, n: fx.Node) -> Any:
+        """Run one node."""
+        read: list[Tensor] = []
+        if n.op not in ("placeholder", "get_attr", "output"):
+            read = list(_tensors(self.fetch_args_kwargs_from_env(n)))
+        versions = [tensor._version for tensor in read]
+        found = super().run_node(n)
+        written = {self._memory(t) for t, v in zip(read, versions, strict=True) if t._version != v}
+        if written:
+            self.writes[n.name] = written
+        self.note(n, found)
+        return found
+
+    def note(self, n: fx.Node, found: Any) -> None:
+        """Keep where ``found``, the result of ``n``, lies."""
+        if isinstance(found, Tensor):
+            self.shapes[n.name] = tuple(found.shape)
+            self.places[n.name] = Place(
+                self._memory(found),
+                int(found.storage_offset()),
+                tuple(found.shape),
+                tuple(found.stride()),
+                found.is_contiguous(),
+            )
+
+
+def _tensors(values: Any) -> Iterator[Tensor]:
+    if isinstance(values, Tensor):
+        yield values
+    elif isinstance(values, dict):
+        yield from _tensors(tuple(values.values()))
+    elif isinstance(values, tuple | list):
+        for value in values:
+            yield from _tensors(value)
