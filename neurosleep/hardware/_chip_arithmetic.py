@@ -85,11 +85,12 @@ def chip_decay(profile: HardwareProfile, factor: Tensor, *, current: bool) -> Te
         register = register.clamp(decay.min or 0, denominator if decay.max is None else decay.max)
         return 1 - (register + offset) / denominator
     if decay.kind == "power_of_two":
-        # tau / dt = -1 / ln(factor); one of 0 is a shift by nothing, and with one of 1 only the last bit is lost.
-        steps = torch.where(factor > 0, -1 / torch.log(factor.clamp(1e-300, 1 - 2.0**-53)), torch.ones_like(factor))
-        shift = torch.round(torch.log2(steps)).clamp_min(0)
+        # A shift by nothing keeps nothing; with the longest one only the last bit is lost.
         longest = profile.membrane.bits - 1 if profile.membrane.bits is not None else 52
-        return 1 - 2.0 ** -torch.where(factor < 1, shift, longest).clamp_max(longest)
+        lost = (1 - factor).clamp(2.0**-longest, 1.0)
+        shorter = torch.floor(-torch.log2(lost))
+        shift = torch.where(lost > 0.75 * 2.0**-shorter, shorter, shorter + 1).clamp_max(longest)
+        return 1 - 2.0**-shift
     if decay.kind == "none":
         return torch.where(factor == 1, factor, torch.full_like(factor, math.nan))
     # Circuits and programs have any; where a constant is taken away, this is what it stands for.

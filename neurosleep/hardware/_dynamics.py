@@ -126,6 +126,7 @@ def _reset(p: Population, profile: HardwareProfile, lacks: object) -> None:
         elif (
             p.amount is not None
             and not is_float(profile)
+            and not profile.reset.amount_free
             and not bool((float64(p.amount) == float64(p.threshold)).all())
         ):
             lacks("reset.modes", "another amount", "the threshold", "the reset subtracts another amount")

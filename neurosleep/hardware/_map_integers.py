@@ -13,6 +13,7 @@ from neurosleep.functional import torch_generator
 from neurosleep.hardware._chip_arithmetic import arithmetic_of, chip_decay, float64
 from neurosleep.hardware._compose import pool_divisor
 from neurosleep.hardware._dynamics import chip_delay
+from neurosleep.hardware._exact_scale import exact_scale, settled
 from neurosleep.hardware._mapped import MappedNetwork, MappedSynapses
 from neurosleep.hardware._mapping_report import LayerReport, MappingFinding
 from neurosleep.hardware._profile import HardwareProfile
@@ -26,6 +27,8 @@ __all__ = ["IntegerMapping"]
 _ACTIVE = 0.25
 # A threshold whose rounding changes it by more than this is worth a finding.
 _COARSE = 1 / 128
+# A relative error that is only float64's own.
+_NOTHING = 1e-12
 
 
 def _most_sent(network: SpikingNetwork, name: str) -> int:
@@ -72,13 +75,24 @@ class IntegerMapping:
         scales = {p.name: self._scale(p) for p in network.layers if p.kind != "relay"}
         if profile.weights.scale_scope == "network" and scales:
             scales = dict.fromkeys(scales, min(float(float64(scale).min()) for scale in scales.values()))
+        placed: dict[int, tuple[int | None, OnGrid]] = {}
+        for k, q in enumerate(network.projections):
+            if q.target in scales:
+                placed[k] = self._place(k, scales[q.target])
+            else:  # a relay that stayed: it counts spikes as they are
+                self.synapses.append(None)
         populations, changes = {}, {}
         for p in network.populations:
             if p.kind in ("input", "relay"):
                 populations[p.name] = p
             else:
-                populations[p.name], changes[p.name] = self._population(p, scales[p.name])
-        projections = tuple(self._projection(k, scales, changes) for k in range(len(network.projections)))
+                errors = [placed[k][1].error for k in network.incoming(p.name)]
+                exact = all(error is None or error <= _NOTHING for error in errors)
+                populations[p.name], changes[p.name] = self._population(p, scales[p.name], exact)
+        projections = tuple(
+            self._projection(k, scales[q.target], *placed[k], changes[q.target]) if k in placed else q
+            for k, q in enumerate(network.projections)
+        )
         mapped = MappedNetwork(
             tuple(populations[p.name] for p in network.populations),
             projections,
@@ -106,9 +120,9 @@ class IntegerMapping:
 
     def _weight_limits(self, p: Population) -> list[float]:
         """Factors at which the weights of each incoming projection just fit their grid."""
-        incoming = [self._weights[k] for k in self._network.incoming(p.name)]
         return [
-            weight_grid(self._profile.weights, w).largest_scale(w) * self._unit() / self._headroom for w in incoming
+            weight_grid(self._profile.weights, w).largest_scale(w) * self._unit() / self._headroom
+            for w in self._weights_onto(p)
         ]
 
     def _scale(self, p: Population) -> float | Tensor:
@@ -124,8 +138,33 @@ class IntegerMapping:
         if p.kind == "li" and (room := self._room(p)) < found:
             text = f"its scale is {found / room:.1f} times smaller, so that {self._steps} steps do not overflow"
             self._note(p.name, "note", text)
-            return room
-        return found
+            found = room
+        return float(self._exact(p, float64(found).reshape(1), self._incoming_weights(p)))
+
+    def _incoming_weights(self, p: Population) -> Tensor:
+        """All weights onto a population, ``[1, k]``."""
+        rows = [self._weights[k].reshape(-1) for k in self._network.incoming(p.name)]
+        return torch.cat(rows).unsqueeze(0) if rows else torch.zeros(1, 0, dtype=torch.float64)
+
+    def _exact(self, p: Population, most: Tensor, weights: Tensor) -> Tensor:
+        """Scales ``[n]`` up to ``most`` that leave weights ``[n, k]`` as they are, where there are such."""
+        steps = [weight_grid(self._profile.weights, w).step for w in self._weights_onto(p)]
+        step = max(steps, default=1) * self._unit()
+        others = [(self._bias(p), 1), (float64(p.reset_value) - float64(p.leak), 1)]
+        if p.amount is not None:
+            others.append((float64(p.amount), 1))
+        if p.kind != "li":
+            others.append((float64(p.threshold) - float64(p.leak), 1 << (self._profile.threshold.shift_bits or 0)))
+        decays = torch.cat([float64(d).reshape(-1) for d in (p.decay, p.synaptic_decay)])
+        halves = bool(((decays > 0) & (decays < 1) & (decays * 16 == torch.round(decays * 16))).any())
+        if len(most) == 1:  # one scale for all neurons: a number of each of them
+            numbers = [(value, grid) for x, grid in others for value in x.reshape(-1).unique().reshape(-1, 1)[:64]]
+        else:
+            numbers = [(x.expand(len(most)), grid) for x, grid in others]
+        return exact_scale(most, weights, step, numbers, halves)
+
+    def _weights_onto(self, p: Population) -> list[Tensor]:
+        return [self._weights[k] for k in self._network.incoming(p.name)]
 
     def _room(self, p: Population) -> float:
         """The largest factor at which an integrator's potential stays within its register."""
@@ -153,9 +192,11 @@ class IntegerMapping:
 
     def _bias_most(self) -> int:
         b = self._profile.bias
+        most = self._threshold_most()
         if b.mantissa_bits is None:
-            return self._threshold_most()
-        return ((1 << (b.mantissa_bits - 1)) - 1) << ((1 << (b.exponent_bits or 0)) - 1)
+            return most
+        largest = ((1 << (b.mantissa_bits - 1)) - 1) << ((1 << (b.exponent_bits or 0)) - 1)
+        return min(largest, arithmetic_of(self._profile).membrane.high)
 
     def _bias(self, p: Population) -> Tensor:
         """The bias as a chip adds it, to the membrane; through a current it would gather to 1 / (1 - b) times."""
@@ -169,25 +210,32 @@ class IntegerMapping:
         if b.mantissa_bits is None:
             return torch.round(bias)
         most = (1 << (b.mantissa_bits - 1)) - 1
-        exponent = torch.ceil(torch.log2(bias.abs().clamp_min(1) / most)).clamp_min(0)
+        largest = (1 << (b.exponent_bits or 0)) - 1
+        exponent = torch.ceil(torch.log2(bias.abs().clamp_min(1) / most)).clamp(0, largest)
         return torch.round(bias / 2**exponent) * 2**exponent
 
-    def _population(self, p: Population, scale: float | Tensor) -> tuple[Population, dict[str, float | None]]:
-        """The population in whole numbers, and by how much its threshold and its decays changed."""
+    def _population(
+        self, p: Population, scale: float | Tensor, exact: bool
+    ) -> tuple[Population, dict[str, float | None]]:
+        """The population in whole numbers, and by how much its threshold and its decays changed.
+
+        ``exact``: none of its weights was rounded.
+        """
         profile = self._profile
         leak = float64(p.leak)
-        step = 1 << (profile.threshold.shift_bits or 0)
+        bias = self._whole_bias(self._bias(p) * scale)
         changes: dict[str, float | None] = {"threshold": None}
         more: dict[str, Any] = {}
         if p.kind != "li":
             wanted = (float64(p.threshold) - leak) * scale
-            threshold = torch.round(wanted / step) * step
-            error = ((threshold - wanted).abs() / wanted.clamp_min(1e-300)).where(wanted > 0, 0.0)
+            exact &= bool((settled(self._bias(p) * scale) == bias).all())
+            threshold, stands_for = self._threshold(p, wanted, bias, exact)
+            error = ((stands_for - wanted).abs() / wanted.clamp_min(1e-300)).where(wanted > 0, 0.0)
             largest = float(error.max())
             changes["threshold"] = largest
             if largest > _COARSE:
                 text = f"the threshold's rounding changes it by {100 * largest:.3g} percent"
-                if bool(((threshold == 0) & (wanted > 0)).any()):
+                if bool(((stands_for == 0) & (wanted > 0)).any()):
                     text += ": it becomes 0"
                 self._note(p.name, "warning", text)
             more = {
@@ -195,10 +243,15 @@ class IntegerMapping:
                 "reset_value": torch.round((float64(p.reset_value) - leak) * scale),
                 "compare": profile.threshold.compare or p.compare,
             }
-            if p.amount is not None:
-                more["amount"] = torch.round(float64(p.amount) * scale)
+            if p.reset == "subtract":
+                # None: the threshold itself, which is what most chips subtract.
+                amount = wanted if p.amount is None else float64(p.amount) * scale
+                more["amount"] = torch.round(amount) if profile.reset.amount_free else None
             if more["compare"] != p.compare:
-                self._note(p.name, "note", f"the comparison is {more['compare']!r} on the chip, and was {p.compare!r}")
+                text = f"the comparison is {more['compare']!r} on the chip, and was {p.compare!r}"
+                if bool((threshold != stands_for).any()):
+                    text += f"; the threshold is {'lower' if p.compare == '>=' else 'higher'} by a step for it"
+                self._note(p.name, "note", text)
         decay = chip_decay(profile, float64(p.decay), current=False)
         if profile.decay.kind == "subtractive":
             self._leak(p, more)
@@ -215,11 +268,43 @@ class IntegerMapping:
             text = "the bias is added to the membrane, times what it would gather to in the current"
             self._note(p.name, "note", text)
         kind = "cuba_lif" if p.kind == "lif" and profile.current is not None else p.kind
-        bias = self._whole_bias(self._bias(p) * scale)
         return (
             dataclasses.replace(p, kind=kind, decay=decay, synaptic_decay=synaptic, leak=0.0, bias=bias, **more),
             changes,
         )
+
+    def _threshold(self, p: Population, wanted: Tensor, bias: Tensor, exact: bool) -> tuple[Tensor, Tensor]:
+        """The threshold on the chip's grid for ``wanted``, and what it stands for in the network's comparison.
+
+        Potentials that equal a threshold are frequent among whole numbers. Where chip and network compare in different
+        ways, the chip's threshold is the next one on the side on which they fire, or do not, as in the network.
+        """
+        stated = self._profile.threshold
+        step = 1 << (stated.shift_bits or 0)
+        chip = stated.compare or p.compare
+        level = settled(wanted / step)
+        nearest = torch.round(level)
+        subtracts = p.reset == "subtract" and not self._profile.reset.amount_free
+        if subtracts:  # the threshold is also what a spike takes away
+            return nearest * step, nearest * step
+        # Whether potentials that can occur lie a step apart, as thresholds do: then each interval has one threshold.
+        apart = step == 1 or (
+            bool(((float64(p.decay) == 1) | (float64(p.decay) == 0)).all())
+            and not bool(float64(p.synaptic_decay).any())
+            and bool((bias % step == 0).all())
+            and bool((float64(p.reset_value) == float64(p.leak)).all())
+        )
+        if exact and (apart or chip != p.compare):
+            meant = torch.ceil(level) if p.compare == ">=" else torch.floor(level)
+        else:
+            meant = nearest
+        moved = meant
+        if chip != p.compare:
+            # Between two steps apart there are potentials: none but those on a step itself are told apart.
+            there = torch.ones_like(meant, dtype=torch.bool) if exact or apart else meant == level
+            moved = torch.where(there, meant - 1 if p.compare == ">=" else meant + 1, meant)
+        least = 0 if not stated.signed else -self._threshold_most() // step
+        return moved.clamp(least, self._threshold_most() // step) * step, meant * step
 
     def _leak(self, p: Population, whole: dict[str, Any]) -> None:
         """The constant that stands for a decay: what the decay takes from half of the threshold."""
@@ -246,17 +331,11 @@ class IntegerMapping:
         return grid.bits, dataclasses.replace(placed, mantissas=placed.mantissas * unit)
 
     def _projection(
-        self, k: int, scales: dict[str, float | Tensor], changes: dict[str, dict[str, float | None]]
+        self, k: int, scale: float | Tensor, bits: int | None, placed: OnGrid, change: dict[str, float | None]
     ) -> Projection:
         q = self._network.projections[k]
-        if q.target not in scales:  # a relay that stayed: it counts spikes as they are
-            self.synapses.append(None)
-            return q
-        scale = scales[q.target]
-        bits, placed = self._place(k, scale)
         if placed.zeroed and placed.zeroed == int((self._weights[k] != 0).sum()):
             self._note(q.target, "warning", f"all weights from {q.source!r} became 0")
-        change = changes[q.target]
         decay = change["decay"]
         assert decay is not None
         mean = float(float64(scale).mean())

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from neurosleep.functional import torch_generator
 from neurosleep.hardware._chip_arithmetic import float64
+from neurosleep.hardware._exact_scale import settled
 from neurosleep.hardware._map_integers import IntegerMapping
 from neurosleep.hardware._profile import HardwareProfile
 from neurosleep.hardware._rounding import Rounding, round_values
@@ -75,6 +76,7 @@ class TrueNorthMapping(IntegerMapping):
         limits.append(torch.where(bias > 0, self._bias_most() / bias.clamp_min(1e-300), math.inf))
         scale = torch.stack([limit.expand(p.size) for limit in limits]).min(0).values
         scale = torch.where(torch.isfinite(scale), scale, 1.0)
+        scale = self._exact(p, scale, torch.cat([values for values, _ in self._fitted[p.name].values()], 1))
         # What is read out of an integrator is compared between its neurons: they share a scale.
         return float(min(float(scale.min()), self._room(p))) if p.kind == "li" else scale
 
@@ -89,6 +91,6 @@ class TrueNorthMapping(IntegerMapping):
         for sign, (values, masks) in self._fitted[p.name].items():
             # The same draws for every projection: a neuron's values are its own.
             generator = torch_generator(self._seed, f"mapping of {p.name}", 0 if sign > 0 else 1)
-            whole = round_values(values * own, self._rounding, generator)
+            whole = round_values(settled(values * own), self._rounding, generator)
             placed += sign * subset_sums(whole).gather(1, masks)[:, columns]
         return self._profile.weights.bits, OnGrid.of(placed, weights, own)

@@ -173,6 +173,7 @@ class Reset(_Table):
 
     modes: tuple[str, ...] | None = None
     default: str | None = None
+    amount_free: bool | None = None
     refractory_steps_min: int | None = None
     refractory_steps_max: int | None = None
 

@@ -384,6 +384,7 @@ def _tables() -> list[Key]:
         ),
         Key("reset.modes", "strs", "resets there are", choices=_RESETS, required=True),
         _choice("reset.default", "the usual one", _RESETS, required=True),
+        Key("reset.amount_free", "bool", "what a spike subtracts is a number of its own, not the threshold"),
         _int("reset.refractory_steps_min", "fewest refractory steps", 0),
         _int("reset.refractory_steps_max", "most refractory steps", 0),
         _choice("time.kind", "what time is", ("discrete", "event", "continuous"), required=True),

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from neurosleep.hardware._exact_scale import settled
 from neurosleep.hardware._profile import Weights
 from neurosleep.hardware._rounding import Rounding, round_values
 
@@ -35,7 +36,7 @@ class WeightGrid:
 
     def place(self, weights: Tensor, scale: float, rounding: Rounding, generator: torch.Generator | None) -> OnGrid:
         """Weights times ``scale``, rounded to the grid and cut off at its ends."""
-        whole = round_values(weights * scale / self.step, rounding, generator) * self.step
+        whole = round_values(settled(weights * scale / self.step), rounding, generator) * self.step
         placed = whole.clamp(self.low, self.high)
         return OnGrid.of(placed, weights, scale, int((whole != placed).sum()))
 

@@ -99,7 +99,11 @@ def test_whole_numbers_within_the_chips_limits(
         found = float(p.threshold)
         grid = 1 << (profile.threshold.shift_bits or 0)
         assert found % grid == 0
-        assert abs(found - threshold * row.scale) <= grid / 2 * (1 + 1e-9)
+        # Where the chip fires above its threshold and the network at it, the chip's may be the next lower one.
+        below = grid if p.compare == ">" else 0
+        # And where no weight was rounded, it is the next one that is reached.
+        within = (grid if row.error is not None and row.error < 1e-12 else grid / 2) * (1 + 1e-9)
+        assert -within - below <= found - threshold * row.scale <= within
         assert found < 2**31 and (name == "generic_int8" or found <= 131071 * 64)
         assert float(p.decay) * 4096 == round(float(p.decay) * 4096)
         assert abs(float(p.decay) - decay) <= 1 / 4096 + 1e-12
@@ -138,16 +142,15 @@ def test_ideal_is_the_network_itself() -> None:
     assert found.counts["output"].sum() > 0
 
 
-# Loihi 2 publishes no shift of its weights: its thresholds, in steps of 64, are then coarse.
-@pytest.mark.parametrize(("profile", "share"), [("loihi1", 0.05), ("loihi2", 0.3), ("generic_int8", 0.05)])
-def test_spikes_are_those_of_the_network_up_to_rounding(profile: str, share: float) -> None:
+@pytest.mark.parametrize("profile", INTEGERS)
+def test_spikes_are_those_of_the_network_up_to_rounding(profile: str) -> None:
     network = chain(20, 30, 10, decay=0.95, leak=0.25, reset_value=0.25, threshold=3.0, bias=0.05)
     mapped, report = ns.map_to(network, profile)
     found = ns.simulate(mapped, spikes(2000, 20), engine="fixed").counts
     expected = ns.simulate(network, spikes(2000, 20), engine="reference").counts
     for name in ("hidden1", "output"):
         assert expected[name].sum() > 500
-        assert abs(found[name] - expected[name]).sum() < share * expected[name].sum()
+        assert abs(found[name] - expected[name]).sum() < 0.05 * expected[name].sum()
     assert report.fits
 
 
