@@ -6,6 +6,7 @@ import dataclasses
 import math
 from typing import Any, cast
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -157,8 +158,8 @@ class IntegerMapping:
             others.append((float64(p.threshold) - float64(p.leak), 1 << (self._profile.threshold.shift_bits or 0)))
         decays = torch.cat([float64(d).reshape(-1) for d in (p.decay, p.synaptic_decay)])
         halves = bool(((decays > 0) & (decays < 1) & (decays * 16 == torch.round(decays * 16))).any())
-        if len(most) == 1:  # one scale for all neurons: a number of each of them
-            numbers = [(value, grid) for x, grid in others for value in x.reshape(-1).unique().reshape(-1, 1)[:64]]
+        if len(most) == 1:  # one scale for all neurons
+            numbers = [(v, grid) for x, grid in others for v in torch.from_numpy(np.unique(x.numpy())[:64]).split(1)]
         else:
             numbers = [(x.expand(len(most)), grid) for x, grid in others]
         return exact_scale(most, weights, step, numbers, halves)
