@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import cast
 
 import torch
@@ -26,7 +27,7 @@ DECAYS: dict[str, DecayKind] = {
 FIXED_POINT = 1 << 15
 
 
-def float64(value: float | Tensor) -> Tensor:
+def float64(value: float | Sequence[float] | Tensor) -> Tensor:
     """A parameter of a population, one number or one for each neuron, as a tensor of float64."""
     return torch.as_tensor(value, dtype=torch.float64)
 

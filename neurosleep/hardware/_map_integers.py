@@ -159,7 +159,7 @@ class IntegerMapping:
         decays = torch.cat([float64(d).reshape(-1) for d in (p.decay, p.synaptic_decay)])
         halves = bool(((decays > 0) & (decays < 1) & (decays * 16 == torch.round(decays * 16))).any())
         if len(most) == 1:  # one scale for all neurons
-            numbers = [(v, grid) for x, grid in others for v in torch.from_numpy(np.unique(x.numpy())[:64]).split(1)]
+            numbers = [(float64([v]), grid) for x, grid in others for v in np.unique(x.numpy())[:64].tolist()]
         else:
             numbers = [(x.expand(len(most)), grid) for x, grid in others]
         return exact_scale(most, weights, step, numbers, halves)
