@@ -34,7 +34,7 @@ def read_embedded() -> Dataset:
     digest = sha256(raw)
     if digest != SHA256:
         raise DataError(f"{label} was changed.", found=f"SHA-256 {digest}", expected=SHA256, hint=hint)
-    arrays = open_npz(raw, label)
+    arrays, _ = open_npz(raw, label)
     return Dataset(
         name=NAME,
         images=arrays["x_train"],

@@ -8,13 +8,17 @@ from __future__ import annotations
 
 import gzip
 import io
+import math
 import struct
 import warnings
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
+from neurosleep._guards.arrays import read_npz
+from neurosleep._guards.files import check_regular, most_bytes, within
 from neurosleep.data._published import SOURCES, Member, md5, owner, sha256
 from neurosleep.data.dataset import Array, check_images, check_labels
 from neurosleep.errors import DataError
@@ -38,11 +42,11 @@ def read_member(name: str, member: Member, path: Path, label: str) -> Array:
     DataError
         If the file cannot be read, is broken, or belongs to another set.
     """
-    raw = _read_bytes(path, label)
     checks = SOURCES[name].checks(member)
+    raw = _read_bytes(path, label) if path.suffix in (".npz", ".gz") else _read_idx(path, member.magic, label)
     if path.suffix == ".npz":
         _check(name, member, label, "MD5", md5(raw), checks.npz_md5)
-        arrays = open_npz(raw, label)
+        arrays, _ = open_npz(raw, label)
         if len(arrays) != 1:
             raise DataError(
                 f"{label} does not hold one array.", found=_listing(arrays), expected="a single array (arr_0)"
@@ -50,7 +54,7 @@ def read_member(name: str, member: Member, path: Path, label: str) -> Array:
         return _check_array(member, next(iter(arrays.values())), label)
     if path.suffix == ".gz":
         digest = md5(raw)
-        content = _inflate(raw, label)
+        content = _inflate(raw, member.magic, label)
         array = parse_idx(content, member.magic, label)
         if digest != checks.gz_md5:
             # A file packed anew may still have the published content, which is worth telling apart.
@@ -72,7 +76,7 @@ def read_single_npz(name: str, members: tuple[Member, ...], path: Path, label: s
     DataError
         If the file cannot be read, is broken, lacks an array, or belongs to another set.
     """
-    arrays = open_npz(_read_bytes(path, label), label)
+    arrays, _ = open_npz(_read_bytes(path, label), label)
     missing = [m.npz_array for m in members if m.npz_array not in arrays]
     if missing:
         raise DataError(
@@ -123,60 +127,75 @@ def parse_idx(content: bytes, magic: int, label: str) -> Array:
     DataError
         If the magic number is another, or there are fewer or more bytes than the header says.
     """
+    header = 4 + 4 * (magic & 0xFF)
+    _idx_size(content[:header], magic, label)
+    _check_length(content, magic, len(content) - header, label)
+    # A copy, since an array on top of bytes is read-only and torch warns about such arrays.
+    return np.frombuffer(content, dtype=np.uint8, offset=header).reshape(_idx_shape(content, magic)).copy()
+
+
+def _idx_shape(head: bytes, magic: int) -> tuple[int, ...]:
     rank = magic & 0xFF
-    header = 4 + 4 * rank
-    if len(content) < header:
+    return struct.unpack(f">{rank}I", head[4 : 4 + 4 * rank])
+
+
+def _idx_size(head: bytes, magic: int, label: str) -> int:
+    """How many bytes of data the header of an idx file declares."""
+    header = 4 + 4 * (magic & 0xFF)
+    if len(head) < header:
         raise DataError(
             f"{label} is too short for an idx file.",
-            found=f"{len(content)} bytes",
+            found=f"{len(head)} bytes",
             expected=f"a header of {header} bytes and then the data",
         )
-    found = int.from_bytes(content[:4], "big")
+    found = int.from_bytes(head[:4], "big")
     if found != magic:
-        what = "images" if rank == 3 else "labels"
+        what = "images" if magic & 0xFF == 3 else "labels"
         raise DataError(
             f"{label} has the wrong magic number for an idx file of {what}.", found=str(found), expected=str(magic)
         )
-    shape = struct.unpack(f">{rank}I", content[4:header])
     # Python integers: the product of three 32-bit sizes overflows a 64-bit one.
-    size = 1
-    for side in shape:
-        size *= side
-    if len(content) - header != size:
+    return math.prod(_idx_shape(head, magic))
+
+
+def _check_length(head: bytes, magic: int, there: int, label: str) -> None:
+    """Refuse fewer or more bytes of data than the header declares."""
+    shape = _idx_shape(head, magic)
+    size = math.prod(shape)
+    if there != size:
         raise DataError(
-            f"{label} is {'truncated' if len(content) - header < size else 'longer than its header says'}.",
-            found=f"{len(content) - header} bytes of data",
+            f"{label} is {'truncated' if there < size else 'longer than its header says'}.",
+            found=f"{there} bytes of data",
             expected=f"{size} bytes ({' x '.join(str(side) for side in shape)}, as its header says)",
         )
-    # A copy, since an array on top of bytes is read-only and torch warns about such arrays.
-    return np.frombuffer(content, dtype=np.uint8, offset=header).reshape(shape).copy()
 
 
-def open_npz(raw: bytes, label: str) -> dict[str, Array]:
-    """All arrays of an npz file; pickled objects are refused.
+def open_npz(
+    source: bytes | Path, label: str, wanted: Callable[[str], bool] = lambda name: True
+) -> tuple[dict[str, Array], dict[str, tuple[int, ...]]]:
+    """The wanted arrays of an npz file, and the shapes of all; pickled objects are refused.
 
     Raises
     ------
     DataError
-        If it is no npz file or an array in it cannot be read.
+        If it is no npz file, an array in it cannot be read, or it would unpack to far more than its own size.
     """
     try:
-        archive = np.load(io.BytesIO(raw), allow_pickle=False)
-        if isinstance(archive, np.lib.npyio.NpzFile):
-            with archive:
-                return {key: archive[key] for key in archive.files}
-    # Which exception numpy, zipfile and zlib raise depends on which byte is damaged; a header that promises a huge
-    # array even ends in a MemoryError.
+        with source.open("rb") if isinstance(source, Path) else io.BytesIO(source) as stream:
+            if stream.read(6) != b"\x93NUMPY":
+                return read_npz(stream, stream.seek(0, 2), wanted)
+    # Which exception numpy, zipfile and zlib raise depends on which byte is damaged.
     except Exception as error:
         raise DataError(
             f"{label} cannot be read as an npz file.",
-            found=f"{type(error).__name__}: {error}",
+            found=f"{type(error).__name__}: {error}"[:300],
             expected="a whole npz file of plain arrays",
         ) from error
     raise DataError(f"{label} is no npz file.", found="a single array", expected="an npz archive")
 
 
 def _read_bytes(path: Path, label: str) -> bytes:
+    check_regular(path, DataError, name=label)
     try:
         return path.read_bytes()
     except OSError as error:
@@ -185,9 +204,40 @@ def _read_bytes(path: Path, label: str) -> bytes:
         ) from error
 
 
-def _inflate(raw: bytes, label: str) -> bytes:
+def _read_idx(path: Path, magic: int, label: str) -> bytes:
+    """The bytes of a plain idx file, whose size is compared with its header first."""
+    size = check_regular(path, DataError, name=label)
     try:
-        return gzip.decompress(raw)
+        with path.open("rb") as file:
+            head = file.read(4 + 4 * (magic & 0xFF))
+            _idx_size(head, magic, label)
+            _check_length(head, magic, size - len(head), label)
+            file.seek(0)
+            return file.read()
+    except OSError as error:
+        raise DataError(
+            f"{label} cannot be read.", found=error.strerror or type(error).__name__, expected="a readable file"
+        ) from error
+
+
+def _inflate(raw: bytes, magic: int, label: str) -> bytes:
+    """The idx file in a gzip file: its header first, then no more than that declares."""
+    try:
+        with gzip.GzipFile(fileobj=io.BytesIO(raw)) as stream:
+            head = stream.read(4 + 4 * (magic & 0xFF))
+            declared = _idx_size(head, magic, label)
+            why = within(declared, len(raw), most_bytes(len(raw)))
+            if why is not None:
+                shape = " x ".join(str(side) for side in _idx_shape(head, magic))
+                raise DataError(
+                    f"{label} is truncated, or no file of images or labels.",
+                    found=why,
+                    expected=f"{declared} bytes ({shape}, as its header says)",
+                )
+            # One byte more, so that a longer file is noticed; reading to the end compares the checksum.
+            data = stream.read(declared + 1)
+            _check_length(head, magic, len(data), label)
+            return head + data
     except EOFError as error:
         raise DataError(
             f"{label} is truncated.", found=f"a gzip file that ends after {len(raw)} bytes", expected="a whole file"

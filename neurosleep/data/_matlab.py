@@ -2,32 +2,34 @@
 
 from __future__ import annotations
 
-import importlib
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-
+from neurosleep._guards.files import check_regular
+from neurosleep._guards.hdf5 import read_numbers
+from neurosleep.data._matlab_old import read_old
 from neurosleep.data.dataset import Array
-from neurosleep.errors import DataError, missing_extra
+from neurosleep.errors import DataError, MissingExtraError
 
 __all__ = ["read_mat"]
 
 _EXPECTED = "a MATLAB file as `save` writes it, of any version"
 
 
-def read_mat(path: Path) -> dict[str, Array]:
-    """Every variable of a ``.mat`` file that is a full array of numbers, as MATLAB would show its shape.
+def read_mat(path: Path, wanted: Callable[[str], bool]) -> tuple[dict[str, Array], dict[str, tuple[int, ...]]]:
+    """The wanted variables of a ``.mat`` file that are full arrays of numbers, and the shapes of all such variables.
 
-    Structs, cells, texts and sparse arrays are passed over.
+    Shapes are as MATLAB would show them. Structs, cells, texts and sparse arrays are passed over. Nothing outside the
+    file is opened, and memory is bounded by its size.
 
     Raises
     ------
     MissingExtraError
-        If the reader (scipy, for version 7.3 h5py) is not installed.
+        If the reader of version 7.3 (h5py) is not installed.
     DataError
         If the file cannot be read.
     """
+    check_regular(path, DataError, name=path.name, expected=_EXPECTED)
     try:
         with path.open("rb") as file:
             start = file.read(520)
@@ -35,42 +37,19 @@ def read_mat(path: Path) -> dict[str, Array]:
         raise DataError(f"{path.name} cannot be read.", found=error.strerror or str(error)) from error
     # A file of version 7.3 is an HDF5 file behind a header of 512 bytes (or without one, as other tools write it).
     new = b"\x89HDF\r\n\x1a\n" in (start[:8], start[512:520])
-    reader = _module("h5py", path) if new else _module("scipy.io", path)
     try:
-        return _read_new(reader, path) if new else _read_old(reader, path)
+        if not new:
+            return read_old(path, wanted)
+        arrays, shapes = read_numbers(path, wanted, extra="features", error=DataError)
+    except MissingExtraError:
+        raise
     # Which exception is raised depends on which byte is damaged.
     except Exception as error:
+        words = str(error) if not isinstance(error, DataError) else " ".join([error.message, error.found or ""])
         raise DataError(
             f"{path.name} cannot be read as a MATLAB file.",
-            found=f"{type(error).__name__}: {' '.join(str(error).split())[:200]}",
+            found=f"{type(error).__name__}: {' '.join(words.split())[:200]}",
             expected=_EXPECTED,
         ) from error
-
-
-def _module(name: str, path: Path) -> Any:
-    try:
-        return importlib.import_module(name)
-    except ImportError:
-        raise missing_extra(name.split(".")[0], "features", f"Reading {path.name}") from None
-
-
-def _read_old(scipy_io: Any, path: Path) -> dict[str, Array]:
-    variables = scipy_io.loadmat(str(path))
-    return {
-        name: array
-        for name, array in variables.items()
-        if isinstance(array, np.ndarray) and array.dtype.kind in "fiub" and not name.startswith("__")
-    }
-
-
-def _read_new(h5py: Any, path: Path) -> dict[str, Array]:
-    found: dict[str, Array] = {}
-    with h5py.File(path, "r") as file:
-        for name, item in file.items():
-            if not isinstance(item, h5py.Dataset) or item.dtype.kind not in "fiub":
-                continue
-            if "MATLAB_empty" in item.attrs or item.attrs.get("MATLAB_class", b"double") == b"char":
-                continue
-            # MATLAB stores columns first, so its axes come out in reverse.
-            found[name] = np.asarray(item).T
-    return found
+    # MATLAB stores columns first, so its axes come out in reverse.
+    return {name: array.T for name, array in arrays.items()}, {name: shape[::-1] for name, shape in shapes.items()}

@@ -11,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neurosleep._files import discard, temporary_beside
+from neurosleep._guards.arrays import read_npy
+from neurosleep._guards.files import check_regular
 from neurosleep.data._files import open_npz
 from neurosleep.data.dataset import Array, check_labels
 from neurosleep.errors import DataError
@@ -48,11 +50,12 @@ def read_packed(
     DataError
         If the file cannot be read, lacks an array, or an image in it is damaged or of another size.
     """
+    check_regular(path, DataError, name=label)
     try:
         raw = path.read_bytes()
     except OSError as error:
         raise DataError(f"{label} cannot be read.", found=error.strerror or str(error)) from error
-    arrays = open_npz(raw, label)
+    arrays, _ = open_npz(raw, label)
     missing = [name for name in _ARRAYS if name not in arrays]
     if missing:
         raise DataError(
@@ -110,7 +113,9 @@ def _decode(content: bytes, starts: list[int], side: int, label: str) -> NDArray
         try:
             # Naming the format keeps PIL from trying its many other readers on foreign bytes.
             with Image.open(io.BytesIO(content[starts[row] : starts[row + 1]]), formats=("JPEG",)) as image:
-                size, pixels = image.size, image.convert("RGB")
+                size = image.size
+                # Not before its size is known to be right: a header of a few bytes may declare billions of pixels.
+                pixels = image.convert("RGB") if size == (side, side) else None
         # PIL raises OSError, SyntaxError and others, depending on which byte is damaged.
         except Exception as error:
             raise DataError(
@@ -128,10 +133,12 @@ def _decode(content: bytes, starts: list[int], side: int, label: str) -> NDArray
 
 def _read_kept(path: Path, shape: tuple[int, ...]) -> NDArray[np.uint8] | None:
     try:
-        images = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError):
+        check_regular(path, DataError)
+        images = read_npy(path)
+    # Which exception is raised depends on which byte is damaged; the images are at hand to decode again.
+    except Exception:
         return None
-    return images if isinstance(images, np.ndarray) and images.shape == shape and images.dtype == np.uint8 else None
+    return images if images.shape == shape and images.dtype == np.uint8 else None
 
 
 def _keep(path: Path, images: NDArray[np.uint8]) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from neurosleep._guards.files import check_regular
 from neurosleep.data._files import open_npz
 from neurosleep.data._matlab import read_mat
 from neurosleep.data._shelves import expand, given_shelf
@@ -23,6 +24,7 @@ PREFIX = "features:"
 # Names of the four arrays of a file that holds both parts, in lower case.
 _WHOLE = (("train_x", "train_y", "test_x", "test_y"), ("x_train", "y_train", "x_test", "y_test"))
 _HALF = ("x", "y")
+_Variables = tuple[dict[str, Array], dict[str, tuple[int, ...]]]
 _EXPECTED = "train_x, train_y, test_x and test_y (or x_train, ...), or X and y in a file of each part"
 
 
@@ -61,11 +63,10 @@ def load_feature_file(path: str | os.PathLike[str], root: str | os.PathLike[str]
         If the reader of a ``.mat`` file is not installed.
     """
     files = _find(str(path), root)
-    read = [_read(file) for file in files]
     if len(files) == 1:
-        arrays, labels_from = _whole(read[0], files[0]), (files[0].name, files[0].name)
+        arrays, labels_from = _whole(*_read(files[0], _WHOLE), files[0]), (files[0].name, files[0].name)
     else:
-        halves = [_half(variables, file) for variables, file in zip(read, files, strict=True)]
+        halves = [_half(*_read(file, (_HALF,)), file) for file in files]
         arrays, labels_from = (*halves[0], *halves[1]), (files[0].name, files[1].name)
     train_x, train_y, test_x, test_y = arrays
     x = _features(train_x, f"the training features of {labels_from[0]}")
@@ -92,7 +93,8 @@ def _find(given: str, root: str | os.PathLike[str] | None) -> list[Path]:
         tried.append(shelf.folder / given)
     seen: list[str] = []
     for path in tried:
-        if os.path.isfile(path):
+        if os.path.exists(path) and not os.path.isdir(path):
+            check_regular(path, DataError, name=path.name, expected="a .npz or .mat file")
             other = _other_part(path)
             return [path] if other is None else [path, other]
         if "*" in path.name:
@@ -123,44 +125,45 @@ def _other_part(path: Path) -> Path | None:
     return other if name != path.name and os.path.isfile(other) else None
 
 
-def _read(path: Path) -> dict[str, Array]:
-    readers: dict[str, Callable[[Path], dict[str, Array]]] = {".mat": read_mat, ".npz": _read_npz}
+def _read(path: Path, names: tuple[tuple[str, ...], ...]) -> _Variables:
+    """The arrays that bear one of these names, and the shapes of all arrays of the file."""
+    readers: dict[str, Callable[[Path, Callable[[str], bool]], _Variables]] = {".mat": read_mat, ".npz": _read_npz}
     if path.suffix not in readers:
         raise DataError(
             f"{path.name} has an ending that says another format.", found=path.suffix or "none", expected=".npz or .mat"
         )
-    return readers[path.suffix](path)
+    wanted = {name for group in names for name in group}
+    return readers[path.suffix](path, lambda name: name.lower() in wanted)
 
 
-def _read_npz(path: Path) -> dict[str, Array]:
-    try:
-        raw = path.read_bytes()
-    except OSError as error:
-        raise DataError(f"{path.name} cannot be read.", found=error.strerror or str(error)) from error
-    return open_npz(raw, path.name)
+def _read_npz(path: Path, wanted: Callable[[str], bool]) -> _Variables:
+    check_regular(path, DataError, name=path.name, expected="a .npz file")
+    return open_npz(path, path.name, wanted)
 
 
-def _whole(variables: Mapping[str, Array], path: Path) -> tuple[Array, Array, Array, Array]:
+def _whole(
+    variables: Mapping[str, Array], shapes: Mapping[str, tuple[int, ...]], path: Path
+) -> tuple[Array, Array, Array, Array]:
     known = {name.lower(): array for name, array in variables.items()}
     for names in _WHOLE:
         if all(name in known for name in names):
             a, b, c, d = (known[name] for name in names)
             return a, b, c, d
     hint = None
-    if all(name in known for name in _HALF):
+    if {*_HALF} <= {name.lower() for name in shapes}:
         hint = "it holds one part (X, y): name it ..._train and put the other part beside it as ..._test"
-    raise _unknown_variables(variables, path, hint)
+    raise _unknown_variables(shapes, path, hint)
 
 
-def _half(variables: Mapping[str, Array], path: Path) -> tuple[Array, Array]:
+def _half(variables: Mapping[str, Array], shapes: Mapping[str, tuple[int, ...]], path: Path) -> tuple[Array, Array]:
     known = {name.lower(): array for name, array in variables.items()}
     if not all(name in known for name in _HALF):
-        raise _unknown_variables(variables, path, None)
+        raise _unknown_variables(shapes, path, None)
     return known["x"], known["y"]
 
 
-def _unknown_variables(variables: Mapping[str, Array], path: Path, hint: str | None) -> DataError:
-    listing = ", ".join(f"{name} {list(array.shape)}" for name, array in sorted(variables.items()))
+def _unknown_variables(shapes: Mapping[str, tuple[int, ...]], path: Path, hint: str | None) -> DataError:
+    listing = ", ".join(f"{name} {list(shape)}" for name, shape in sorted(shapes.items())[:20])
     return DataError(
         f"{path.name} does not hold the variables of features and labels.",
         found=listing or "no array of numbers",

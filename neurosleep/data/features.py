@@ -15,6 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neurosleep._files import discard, temporary_beside
+from neurosleep._guards.arrays import read_npy
+from neurosleep._guards.files import check_regular
 from neurosleep.data.dataset import Array, Dataset
 from neurosleep.data.extractors.base import Extractor
 from neurosleep.errors import DataError, SettingsError
@@ -149,12 +151,14 @@ def extractor_name(extractor: Extractor) -> str:
 def _read_part(path: Path, shape: tuple[int, int]) -> Array | None:
     """The part in the cache, or None if it is not there or not whole."""
     try:
-        part = np.load(path, allow_pickle=False)
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except (OSError, ValueError, EOFError):
+        check_regular(path, DataError)
+        part: Array | None = read_npy(path)
+    # Which exception is raised depends on which byte is damaged.
+    except Exception:
+        if not os.path.exists(path):
+            return None
         part = None
-    if isinstance(part, np.ndarray) and part.shape == shape and part.dtype == np.float32 and np.isfinite(part).all():
+    if part is not None and part.shape == shape and part.dtype == np.float32 and np.isfinite(part).all():
         return part
     # Ours are written whole, so someone or something else damaged it; the images are at hand to mend it.
     warnings.warn(f"The cached features {path.parent.name}/{path.name} are damaged; computing them anew.", stacklevel=2)

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import io
 import math
-import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from neurosleep._guards.files import check_regular
+from neurosleep._guards.hdf5 import read_hdf5
 from neurosleep.errors import DataError, ExchangeError, SettingsError, UnsupportedError
 from neurosleep.exchange._files import _write_whole
-from neurosleep.exchange._hdf5 import read_hdf5
 from neurosleep.exchange._to_nir import import_nir
 from neurosleep.functional import SpikeEvents
 from neurosleep.spiking import Record, Recorder, Recording
@@ -162,8 +162,7 @@ def read_nir_data(path: str | Path, dt: float, *, sample: int = 0) -> Recording:
     import_nir("Reading NIR data")
     _check_dt(dt)
     path = Path(path)
-    if not os.path.isfile(path):
-        raise ExchangeError(f"There is no file {str(path)!r}.")
+    check_regular(path, ExchangeError)
     tree = read_hdf5(path, "nodes")
     found: dict[str, tuple[Any, Any, int, float]] = {}
     for name, node in tree.items():

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import io
-import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from neurosleep._guards.files import check_regular
+from neurosleep._guards.hdf5 import read_hdf5
 from neurosleep.errors import ExchangeError
 from neurosleep.exchange._files import _write_whole
 from neurosleep.exchange._from_nir import _KNOWN, MAX_NODES, NIRReset, NIRWriter, from_nir
-from neurosleep.exchange._hdf5 import read_hdf5
 from neurosleep.exchange._time_constants import Discretisation
 from neurosleep.exchange._to_nir import import_nir, to_nir
 from neurosleep.spiking import SpikingNetwork
@@ -66,8 +66,7 @@ def read_nir(
 def read_nir_graph(path: str | Path) -> Any:
     """The ``nir.NIRGraph`` of a file, read as carefully as by :func:`read_nir`."""
     nir, path = import_nir("Reading NIR"), Path(path)
-    if not os.path.isfile(path):
-        raise ExchangeError(f"There is no file {str(path)!r}.")
+    check_regular(path, ExchangeError)
     tree = read_hdf5(path, "node")
     if tree.get("type") != "NIRGraph":
         raise ExchangeError(f"{path.name!r} holds no graph.", found=str(tree.get("type"))[:80], expected="a NIRGraph")

@@ -160,7 +160,7 @@ def keras(**changes: Any) -> dict[str, Any]:
         ({"y_test": np.full(20, -1)}, ["mnist.npz: y_test", "label -1 at row 0"]),
         ({"y_test": np.full(20, 1.0)}, ["mnist.npz: y_test", "not integers"]),
         ({"y_test": np.zeros((20, 10), int)}, ["mnist.npz: y_test", "wrong rank"]),
-        ({"y_test": np.array([object()] * 20)}, ["DATA/mnist.npz cannot be read", "allow_pickle=False"]),
+        ({"y_test": np.array([object()] * 20)}, ["DATA/mnist.npz cannot be read", "objects of Python"]),
     ],
 )
 def test_names_what_is_wrong_in_a_single_npz_file(tmp_path: Path, changes: dict[str, Any], words: list[str]) -> None:
@@ -214,7 +214,7 @@ def test_a_damaged_npz_file_is_refused_or_read_and_nothing_else(flips: list[tupl
         raw[position % len(raw)] ^= bits
     for damaged in (bytes(raw), npz_bytes()[: end % len(raw)]):
         try:
-            arrays = open_npz(damaged, "x.npz")
+            arrays, _ = open_npz(damaged, "x.npz")
         except DataError as error:
             assert error.message.startswith("x.npz ")
         else:

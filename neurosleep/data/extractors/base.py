@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from neurosleep._guards.files import check_regular
 from neurosleep.data.dataset import Array, describe
 from neurosleep.errors import DataError, SettingsError
 
@@ -138,6 +140,8 @@ def file_hash(path: Path) -> str:
         If it cannot be read.
     """
     try:
+        if os.path.exists(path):
+            check_regular(path, DataError, expected="a file of weights")
         return hashlib.sha256(path.read_bytes()).hexdigest()
     except OSError as error:
         raise DataError(

@@ -13,6 +13,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from neurosleep._guards.files import check_regular
 from neurosleep.data.dataset import Array
 from neurosleep.data.extractors.base import Extractor, check_colour, file_hash, one_by_one
 from neurosleep.errors import DataError
@@ -86,7 +87,8 @@ class _Network:
 def _find(folder: Path | None) -> Path:
     packaged = Path(str(files("neurosleep.data").joinpath("_vgg", FILE)))
     for path in ([folder / FILE] if folder is not None else []) + [packaged]:
-        if os.path.isfile(path):
+        if os.path.exists(path):
+            check_regular(path, DataError, expected=FILE)
             return path
     raise DataError(
         f"The weights of the extractor {NAME!r} are not at hand.", found=f"no file {FILE}", expected=FILE, hint=REBUILD

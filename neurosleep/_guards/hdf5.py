@@ -7,15 +7,19 @@ size before memory is asked for.
 
 from __future__ import annotations
 
+import importlib
 import struct
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from neurosleep.errors import ExchangeError, missing_extra
+from neurosleep._guards.files import most_bytes
+from neurosleep.errors import ExchangeError, NeurosleepError, missing_extra
 
-__all__ = ["read_hdf5"]
+__all__ = ["read_hdf5", "read_numbers"]
 
 #: Groups and data sets that a file may hold.
 _MAX_OBJECTS = 50_000
@@ -37,42 +41,108 @@ def read_hdf5(path: Path, group: str) -> dict[str, Any]:
     ExchangeError
         If the file is damaged or refers to anything outside itself, or holds more than it may.
     """
+    h5py = _h5py("nir", "Reading HDF5 files")
+    found: dict[str, Any]
+    found = _guarded(h5py, path, ExchangeError, lambda file: _Walk(h5py, path, ExchangeError).start(file, group))
+    return found
+
+
+def read_numbers(
+    path: Path, wanted: Callable[[str], bool], *, extra: str, error: type[NeurosleepError]
+) -> tuple[dict[str, NDArray[Any]], dict[str, tuple[int, ...]]]:
+    """Arrays of numbers at the root of an HDF5 file that are wanted, and the shapes of all that are there.
+
+    Groups and data sets that hold no numbers are passed over, and what is not wanted is not read. Of MATLAB's files
+    texts and empty arrays, which look like numbers, are passed over too; shapes are as stored, the last axis first.
+
+    Raises
+    ------
+    NeurosleepError
+        Of the class ``error``: if the file is damaged, or a wanted array refers to anything outside the file, or holds
+        more than it may.
+    """
+    h5py = _h5py(extra, f"Reading {path.name}")
+    found: tuple[dict[str, NDArray[Any]], dict[str, tuple[int, ...]]]
+    found = _guarded(h5py, path, error, lambda file: _Walk(h5py, path, error, most_bytes).root(file, wanted))
+    return found
+
+
+def _h5py(extra: str, purpose: str) -> Any:
     try:
-        import h5py
+        return importlib.import_module("h5py")
     except ImportError as error:
-        raise missing_extra("h5py", "nir", "Reading HDF5 files") from error
+        raise missing_extra("h5py", extra, purpose) from error
+
+
+def _guarded(h5py: Any, path: Path, error: type[NeurosleepError], read: Callable[[Any], Any]) -> Any:
     try:
         with h5py.File(path, "r") as file:
-            return _Walk(h5py, path).start(file, group)
-    except ExchangeError:
+            return read(file)
+    except NeurosleepError:
         raise
-    except (OSError, RuntimeError, KeyError, ValueError, TypeError, MemoryError, OverflowError, IndexError) as error:
-        text = str(error).splitlines()
-        raise ExchangeError(
-            f"{path.name!r} is no HDF5 file, or a damaged one.", found=text[0] if text else type(error).__name__
-        ) from error
+    except (OSError, RuntimeError, KeyError, ValueError, TypeError, MemoryError, OverflowError, IndexError) as problem:
+        text = str(problem).splitlines()
+        raise error(
+            f"{path.name!r} is no HDF5 file, or a damaged one.", found=text[0] if text else type(problem).__name__
+        ) from problem
 
 
 class _Walk:
-    def __init__(self, h5py: Any, path: Path) -> None:
-        self.h5py, self.path = h5py, path
+    def __init__(
+        self,
+        h5py: Any,
+        path: Path,
+        error: type[NeurosleepError],
+        most: Callable[[int], int] = lambda size: max(_FREE, _RATIO * size),
+    ) -> None:
+        self.h5py, self.path, self.error = h5py, path, error
         self.objects = self.characters = 0
         self.seen: set[Any] = set()
         self.size = path.stat().st_size
-        self.bytes_left = max(_FREE, _RATIO * self.size)
+        self.most = self.bytes_left = most(self.size)
         self.heaps: dict[int, dict[int, bytes]] = {}
         self.heap_bytes = 0
 
-    def _refuse(self, where: str, what: str, expected: str | None = None) -> ExchangeError:
-        return ExchangeError(f"{self.path.name!r} {what} at {where!r}.", expected=expected)
+    def _refuse(self, where: str, what: str, expected: str | None = None) -> NeurosleepError:
+        return self.error(f"{self.path.name!r} {what} at {where!r}.", expected=expected)
 
     def start(self, file: Any, group: str) -> dict[str, Any]:
         if group not in file or not isinstance(self._open(file, group, group), self.h5py.Group):
-            raise ExchangeError(f"{self.path.name!r} has no group {group!r}.", expected="a file of NIR")
+            raise self.error(f"{self.path.name!r} has no group {group!r}.", expected="a file of NIR")
         self.seen.clear()
         self.objects = 0
         found: dict[str, Any] = self._read(file, group, group, 0)
         return found
+
+    def root(
+        self, file: Any, wanted: Callable[[str], bool]
+    ) -> tuple[dict[str, NDArray[Any]], dict[str, tuple[int, ...]]]:
+        arrays: dict[str, NDArray[Any]] = {}
+        shapes: dict[str, tuple[int, ...]] = {}
+        if len(file) > _MAX_OBJECTS:
+            raise self._refuse("/", f"holds more than {_MAX_OBJECTS} groups and data sets")
+        for key in file.keys():  # noqa: SIM118
+            name = str(key)
+            if not wanted(name) and not isinstance(file.get(key, getlink=True), self.h5py.HardLink):
+                continue
+            item = self._open(file, key, name)
+            if not isinstance(item, self.h5py.Dataset) or item.dtype.kind not in "fiub" or item.shape is None:
+                continue
+            if "MATLAB_empty" in item.attrs or self._short_text(item, "MATLAB_class") == b"char":
+                continue
+            shapes[name] = item.shape
+            if wanted(name):
+                arrays[name] = np.asarray(self._value(item, name))
+        return arrays, shapes
+
+    @staticmethod
+    def _short_text(item: Any, name: str) -> bytes:
+        """An attribute that is one text of a fixed length; HDF5's reader of others is not trusted."""
+        if name not in item.attrs:
+            return b""
+        attribute = item.attrs.get_id(name)
+        fixed = attribute.dtype.kind == "S" and attribute.shape in ((), (1,)) and attribute.dtype.itemsize <= 64
+        return bytes(np.asarray(item.attrs[name]).reshape(-1)[0]).rstrip(b"\0") if fixed else b""
 
     def _open(self, parent: Any, key: str, where: str) -> Any:
         """A member of a group, if it lies in this file and was not met before."""
@@ -134,7 +204,7 @@ class _Walk:
             raise self._refuse(where, f"declares {size} bytes and holds {stored}", "data that is in the file")
         self.bytes_left -= size
         if self.bytes_left < 0:
-            raise self._refuse(where, "unpacks to too many bytes", f"at most {_FREE} bytes, or {_RATIO} times the file")
+            raise self._refuse(where, "unpacks to too many bytes", f"at most {self.most} bytes")
 
     def _strings(self, data: Any, where: str) -> Any:
         count = 1
