@@ -15,7 +15,7 @@ from torch import Tensor
 
 from neurosleep.errors import DataError, NeurosleepError, SettingsError, UnsupportedError
 
-__all__ = ["as_images", "check_count", "check_device", "check_number"]
+__all__ = ["as_images", "as_reals", "check_count", "check_device", "check_number"]
 
 
 def check_count(
@@ -118,3 +118,31 @@ def as_images(name: str, images: Any, error: type[NeurosleepError] = DataError) 
     if values.dtype in (torch.float32, torch.float64):
         return values
     return values.float()
+
+
+def as_reals(name: str, value: Any, error: type[NeurosleepError] = SettingsError) -> Tensor:
+    """Real numbers of any shape as a dense tensor of float32 or float64, the types in which networks are computed.
+
+    Half precision becomes float32, whole numbers float64; both hold it exactly. A tensor that has the type already
+    shares its memory. Texts, truth values and complex numbers are refused; whether numbers are finite is not looked at.
+
+    >>> as_reals("threshold", [1, 2])
+    tensor([1., 2.], dtype=torch.float64)
+    """
+    tensor, cause = None, None
+    try:
+        if isinstance(value, Tensor):
+            tensor = value.detach()
+        else:
+            # NumPy makes objects of whole numbers beyond int64; torch knows no foreign byte orders and strides.
+            array = np.array(float(value) if type(value) is int else value, order="C")
+            tensor = torch.from_numpy(array.astype(array.dtype.newbyteorder("=")))
+    except (TypeError, ValueError, RuntimeError, OverflowError) as problem:
+        cause = problem
+    plain = tensor is not None and tensor.layout == torch.strided and not tensor.is_quantized and not tensor.is_meta
+    if tensor is None or not plain or tensor.is_complex() or tensor.dtype == torch.bool:
+        what = f"a tensor of {value.dtype}, {value.layout}" if isinstance(value, Tensor) else f"{value!r:.60}"
+        raise error(f"{name} cannot be {what}.", expected="real numbers, in a dense array or tensor") from cause
+    if tensor.dtype in (torch.float32, torch.float64):
+        return tensor
+    return tensor.to(torch.float32 if tensor.is_floating_point() else torch.float64)

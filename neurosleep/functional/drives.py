@@ -105,4 +105,4 @@ class MeanDrive:
             neurons = pixel[times, visible]
         offsets = np.zeros(steps + 1, dtype=np.int64)
         np.cumsum(np.bincount(times, minlength=steps), out=offsets[1:])
-        return SpikeEvents(self.n, offsets, neurons.astype(np.int32))
+        return SpikeEvents._trusted(self.n, offsets, neurons.astype(np.int32))

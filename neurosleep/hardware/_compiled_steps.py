@@ -225,7 +225,7 @@ class CompiledSteps:
                 result[p.name] = inputs[p.name]
                 continue
             own = np.concatenate([[0], np.cumsum(widths[:, k])]).astype(np.int64)
-            result[p.name] = SpikeEvents(p.size, own, fired[owner == k])
+            result[p.name] = SpikeEvents._trusted(p.size, own, fired[owner == k])
         return result
 
     def state(self) -> FixedState:

@@ -19,6 +19,7 @@ from neurosleep.hardware._compiled_steps import CompiledSteps, FixedState
 from neurosleep.hardware._mapped import MappedNetwork, check_whole
 from neurosleep.hardware._registers import Register
 from neurosleep.spiking import Engine, Population, Session, SpikingNetwork, get_engine, register_engine
+from neurosleep.spiking.engines.base import check_inputs
 from neurosleep.spiking.engines.reference import STEPPERS, ReferenceEngine, Stepper, TorchSession
 
 __all__ = ["FixedEngine", "FixedSession"]
@@ -220,6 +221,7 @@ class FixedSession(_MappedSession):
         """Advance by the steps of ``inputs``."""
         if not self._may_compile:
             return super().run(inputs)
+        steps = check_inputs(self._network, inputs)
         if self._compiled is None:
             self._compiled = CompiledSteps(
                 self._mapped,
@@ -228,7 +230,7 @@ class FixedSession(_MappedSession):
                 self._state(),
             )
         found = self._compiled.run(inputs)
-        self._steps += next(iter(inputs.values())).steps
+        self._steps += steps
         return found
 
     def _state(self) -> FixedState:

@@ -60,7 +60,7 @@ def _of_monitor(monitor: SpikeMonitor) -> SpikeEvents:
     if len(neurons) == events.n:
         return events
     indices = np.searchsorted(neurons, events.indices).astype(np.int32)
-    return SpikeEvents(len(neurons), events.offsets, indices)
+    return SpikeEvents._trusted(len(neurons), events.offsets, indices)
 
 
 def one_population(spikes: Spikes, dt: float | None) -> tuple[SpikeEvents, float]:

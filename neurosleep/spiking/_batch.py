@@ -93,8 +93,8 @@ def simulate_batch(
     max_rate:
         Rate in Hz of an intensity of 1.
     engine:
-        An engine that steps batches. Left out, ``event`` where it offers all kinds that the network has, on the CPU, in
-        float32 or float64, and else ``reference``; the recording names it. ``event`` compiles when it is first used.
+        An engine that steps batches. Left out, ``event`` where it offers all kinds that the network has, on the CPU,
+        and else ``reference``; the recording names it. ``event`` compiles when it is first used.
     device, seed:
         Every engine is given the same spikes. They are drawn for many samples at once: of another batch size they are
         others, and not those of :func:`~neurosleep.simulate`.

@@ -13,7 +13,7 @@ from urllib.parse import quote, unquote
 import numpy as np
 from numpy.typing import NDArray
 
-from neurosleep.errors import DataError, RunFolderError
+from neurosleep.errors import DataError, RunFolderError, SettingsError
 from neurosleep.functional import SpikeEvents
 from neurosleep.spiking._samples import States, WeightSamples
 from neurosleep.spiking._store import read_array
@@ -175,12 +175,12 @@ def _recording(small: Mapping[str, NDArray[Any]], get: Callable[[str, str], NDAr
 def _events(name: str, n: int, steps: int, offsets: NDArray[Any], neurons: NDArray[Any]) -> SpikeEvents:
     """The spikes of ``steps`` steps; a process that was killed may have written more than its note counts."""
     offsets = offsets[: steps + 1]
-    if len(offsets) != steps + 1 or offsets[0] != 0 or (np.diff(offsets) < 0).any() or offsets[-1] > len(neurons):
+    if len(offsets) != steps + 1 or offsets[0] != 0:
         raise ValueError(f"the spikes of {name!r} do not cover {steps} steps")
-    neurons = neurons[: int(offsets[-1])]
-    if len(neurons) and not (int(neurons.min()) >= 0 and int(neurons.max()) < n):
-        raise ValueError(f"spikes of neurons that {name!r} does not have")
-    return SpikeEvents(n, offsets.astype(np.int64, copy=False), neurons.astype(np.int32, copy=False))
+    try:
+        return SpikeEvents(n, offsets, neurons[: max(int(offsets[-1]), 0)])
+    except SettingsError as error:
+        raise ValueError(f"the spikes of {name!r} are none: {error.message}") from error
 
 
 def _of_run(arrays: Mapping[str, NDArray[Any]]) -> Recording:

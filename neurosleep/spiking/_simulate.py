@@ -119,7 +119,7 @@ class _Coded:
         seed, b = self._key
         generator = numpy_generator(seed, "coding", b, start // _CHUNK)
         times, neurons = np.nonzero(generator.random((_CHUNK, len(self._p))) < self._p)
-        events = SpikeEvents.from_times(times, neurons, steps=_CHUNK, n=len(self._p))
+        events = SpikeEvents._trusted_times(times, neurons, steps=_CHUNK, n=len(self._p))
         return {self._name: events.slice(0, stop - start)}
 
 

@@ -130,7 +130,7 @@ class SpikeMonitor:
         wanted[self.neurons] = True
         inside = wanted[found.indices]
         offsets = np.concatenate([[0], np.cumsum(inside)])[found.offsets].astype(np.int64)
-        return SpikeEvents(self._n, offsets - offsets[0], found.indices[inside][offsets[0] :])
+        return SpikeEvents._trusted(self._n, offsets - offsets[0], found.indices[inside][offsets[0] :])
 
     @property
     def i(self) -> NDArray[np.int32]:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal, get_args
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from neurosleep.errors import SettingsError, unknown_name
+from neurosleep._checks import as_reals, check_count, check_number
+from neurosleep.errors import SettingsError, UnsupportedError, unknown_name
 from neurosleep.functional import Compare, LIFParams, Refractory, Reset, ResetTime
 from neurosleep.spiking.geometry import check_geometry
 
@@ -20,29 +23,62 @@ __all__ = ["Population", "PopulationKind", "Projection", "ProjectionKind", "Spik
 PopulationKind = Literal["input", "relay", "lif", "cuba_lif", "li"]
 ProjectionKind = Literal["dense", "conv", "pool", "flatten", "identity", "recurrent"]
 Parameter = float | Tensor
+#: What a population holds a number of, or one for each of its neurons.
+PARAMETERS = ("threshold", "decay", "leak", "reset_value", "bias", "amount", "synaptic_decay")
 
 
-def _check_parameter(population: str, key: str, value: Parameter, size: int, low: float, high: float) -> None:
-    tensor = torch.as_tensor(value, dtype=torch.float64)
+#: Neurons are numbered by int32.
+_MOST_NEURONS = 2**31 - 1
+#: Steps that a delay may last, and steps times neurons that the delays of a network may make an engine remember: what
+#: they take stays below some gigabytes in every engine.
+_LONGEST_DELAY, _MOST_REMEMBERED = 100_000, 2**28
+
+
+def _parameter(population: str, key: str, value: Any, size: int, low: float, high: float) -> Parameter:
+    """``value`` as a finite number from ``low`` to ``high``, or as a tensor ``[n]`` of them; else an error."""
+    if type(value) is float and low <= value <= high and math.isfinite(value):
+        return value
+    where = f"Population {population!r}: {key}"
+    tensor = as_reals(where, value)
     if tensor.ndim > 1 or (tensor.ndim == 1 and len(tensor) != size):
         raise SettingsError(
-            f"Population {population!r}: {key} has shape {tuple(tensor.shape)}.",
+            f"{where} has shape {tuple(tensor.shape)}.",
             expected=f"a number, or one for each of the {size} neurons",
         )
-    if not torch.isfinite(tensor).all() or (tensor < low).any() or (tensor > high).any():
-        bad = tensor.reshape(-1)[~(torch.isfinite(tensor) & (tensor >= low) & (tensor <= high)).reshape(-1)][0]
+    fine = torch.isfinite(tensor) & (tensor >= low) & (tensor <= high)
+    if not fine.all():
+        bad = tensor.reshape(-1)[~fine.reshape(-1)][0]
         limits = f"at least {low:g}" if high == math.inf else f"between {low:g} and {high:g}"
         raise SettingsError(
-            f"Population {population!r}: {key} is {bad.item()!r}.",
+            f"{where} is {bad.item()!r}.",
             expected=f"a finite number, {limits}" if low > -math.inf else "a finite number",
         )
+    return tensor if tensor.ndim else tensor.item()
+
+
+def _few(names: Sequence[str]) -> str:
+    """Some of the names, as a list for a message."""
+    return ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
+
+
+def _check_name(what: str, name: Any) -> None:
+    if not isinstance(name, str) or not name:
+        raise SettingsError(f"{what} cannot be named {name!r:.60}.", expected="a text that is not empty")
+
+
+def _truth(where: str, value: Any) -> bool:
+    if not isinstance(value, bool | np.bool_):
+        raise SettingsError(f"{where} is {value!r:.60}.", expected="True or False")
+    return bool(value)
 
 
 @dataclass(frozen=True, eq=False)
 class Population:
     """A group of neurons of one kind.
 
-    Every parameter is a number or a tensor ``[n]``; potentials share the unit of the threshold.
+    Every parameter is a number or a tensor ``[n]``; potentials share the unit of the threshold. Parameters of another
+    type than float32 and float64 are kept in one of these, which holds them exactly. A unit that rests above its
+    threshold (by ``leak``, or by ``bias``) fires by itself.
 
     Parameters
     ----------
@@ -54,7 +90,7 @@ class Population:
     threshold, decay, leak, reset_value, bias:
         ``decay`` is the factor per step; ``bias`` is added to the input every step.
     refractory, while_refractory:
-        Steps without firing after a spike; meanwhile the potential is held or goes on integrating.
+        Steps without firing after a spike, a whole number; meanwhile the potential is held or goes on integrating.
     compare, reset, amount:
         ``>=`` or ``>``; reset ``to_value`` or by ``subtract`` of ``amount`` (None: the threshold).
     reset_time:
@@ -88,18 +124,17 @@ class Population:
         ):
             if getattr(self, key) not in get_args(kinds):
                 raise unknown_name(f"population {key}", str(getattr(self, key)), get_args(kinds))
-        if not self.shape or any(length < 1 for length in self.shape):
-            raise SettingsError(f"Population {self.name!r} has shape {self.shape!r}.", expected="sizes of at least 1")
+        _check_name("A population", self.name)
+        object.__setattr__(self, "shape", self._checked_shape())
         limits = {"threshold": (0.0, math.inf), "decay": (0.0, 1.0), "synaptic_decay": (0.0, 1.0)}
-        for key in ("threshold", "decay", "leak", "reset_value", "bias", "synaptic_decay"):
-            low, high = limits.get(key, (-math.inf, math.inf))
-            _check_parameter(self.name, key, getattr(self, key), self.size, low, high)
-        if self.amount is not None:
-            _check_parameter(self.name, "amount", self.amount, self.size, 0.0, math.inf)
-        if self.refractory < 0:
-            raise SettingsError(
-                f"Population {self.name!r}: refractory is {self.refractory!r}.", expected="a number of steps >= 0"
-            )
+        for key in PARAMETERS:
+            if key == "amount" and self.amount is None:
+                continue
+            low, high = (0.0, math.inf) if key == "amount" else limits.get(key, (-math.inf, math.inf))
+            checked = _parameter(self.name, key, getattr(self, key), self.size, low, high)
+            object.__setattr__(self, key, checked)
+        steps = check_count(f"Population {self.name!r}: refractory", self.refractory, 0, 2**31 - 1)
+        object.__setattr__(self, "refractory", steps)
         if self.reset_time != "same" and (self.reset != "subtract" or self.refractory != 0):
             raise SettingsError(
                 f"Population {self.name!r}: reset_time is {self.reset_time!r}, with reset {self.reset!r} and "
@@ -107,6 +142,20 @@ class Population:
                 expected="reset 'subtract' and no refractory steps, or reset_time 'same'",
                 hint="a later reset to a value gives the spike trains of one in the same step",
             )
+
+    def _checked_shape(self) -> tuple[int, ...]:
+        """The shape as whole numbers, or an error."""
+        where = f"Population {self.name!r} has shape {self.shape!r:.80}."
+        expected = f"a tuple of sizes of at least 1, of no more than {_MOST_NEURONS} neurons"
+        if not isinstance(self.shape, tuple | list | torch.Size):
+            raise SettingsError(where, expected=expected)
+        try:
+            shape = tuple(check_count("a size", length) for length in self.shape)
+        except SettingsError as error:
+            raise SettingsError(where, expected=expected) from error
+        if not shape or math.prod(shape) > _MOST_NEURONS:
+            raise SettingsError(where, expected=expected)
+        return shape
 
     @property
     def size(self) -> int:
@@ -150,7 +199,7 @@ class Projection:
     scale:
         Factor alpha on the summed input.
     delay:
-        Steps; 0 means the same step.
+        Steps, a whole number up to 100 000; 0 means the same step.
     plastic:
         Whether a plasticity rule may change the weight through this projection; with ``transpose_of`` it always equals
         ``symmetric_rule``.
@@ -187,12 +236,18 @@ class Projection:
         where = f"Projection {self.source!r} -> {self.target!r}"
         if self.kind not in get_args(ProjectionKind):
             raise unknown_name("projection kind", self.kind, get_args(ProjectionKind))
-        if not math.isfinite(self.scale):
-            raise SettingsError(f"{where}: scale is {self.scale!r}.", expected="a finite number")
-        if self.delay < 0:
-            raise SettingsError(f"{where}: delay is {self.delay!r}.", expected="a number of steps >= 0")
-        if self.weight is not None and not torch.isfinite(self.weight).all():
-            raise SettingsError(f"{where}: the weight holds NaN or infinite values.", expected="finite numbers")
+        for end in (self.source, self.target):
+            _check_name(f"{where}: a population", end)
+        object.__setattr__(self, "scale", check_number(f"{where}: scale", self.scale))
+        object.__setattr__(self, "delay", check_count(f"{where}: delay", self.delay, 0, _LONGEST_DELAY))
+        for key in ("plastic", "symmetric_rule"):
+            object.__setattr__(self, key, _truth(f"{where}: {key}", getattr(self, key)))
+        object.__setattr__(self, "options", self._checked_options(where))
+        if self.weight is not None:
+            weight = as_reals(f"{where}: the weight", self.weight)
+            if not torch.isfinite(weight).all():
+                raise SettingsError(f"{where}: the weight holds NaN or infinite values.", expected="finite numbers")
+            object.__setattr__(self, "weight", weight)
         if self.transpose_of is None:
             if self.symmetric_rule:
                 raise SettingsError(
@@ -212,8 +267,28 @@ class Projection:
                 expected="a delay of at least 1 step",
                 hint="delay=1 uses the spikes of the step before",
             )
-        object.__setattr__(self, "transpose_of", tuple(self.transpose_of))
+        pair = tuple(self.transpose_of) if isinstance(self.transpose_of, tuple | list) else ()
+        if len(pair) != 2 or not all(isinstance(name, str) for name in pair):
+            raise SettingsError(
+                f"{where}: transpose_of is {self.transpose_of!r:.60}.",
+                expected="source and target of the projection whose weight it is",
+            )
+        object.__setattr__(self, "transpose_of", pair)
         object.__setattr__(self, "plastic", self.symmetric_rule)
+
+    def _checked_options(self, where: str) -> tuple[tuple[str, Any], ...]:
+        """The options as pairs of a key and a value, or an error."""
+        pairs = self.options if isinstance(self.options, tuple | list) else None
+        if pairs is None or not all(
+            isinstance(pair, tuple | list) and len(pair) == 2 and isinstance(pair[0], str) for pair in pairs
+        ):
+            raise SettingsError(
+                f"{where}: options is {self.options!r:.60}.", expected='pairs of a key and a value, (("stride", 2), …)'
+            )
+        keys = [pair[0] for pair in pairs]
+        if len(set(keys)) != len(keys):
+            raise SettingsError(f"{where}: options is {self.options!r:.60}.", expected="every key once")
+        return tuple((key, value) for key, value in pairs)
 
 
 @dataclass(frozen=True, eq=False)
@@ -223,7 +298,7 @@ class SpikingNetwork:
     Parameters
     ----------
     populations, projections:
-        The graph. Loops need a delay of at least one step.
+        The graph. Loops need a delay of at least one step. Weights of different types become float64.
     dt:
         Length of a step in seconds.
     discretisation:
@@ -236,15 +311,28 @@ class SpikingNetwork:
     discretisation: Literal["exponential", "euler"] = "exponential"
 
     def __post_init__(self) -> None:
-        names = [population.name for population in self.populations]
-        if len(set(names)) != len(names):
-            raise SettingsError(f"Two populations share a name: {', '.join(names)}.", expected="names that differ")
-        if not self.dt > 0 or not math.isfinite(self.dt):
-            raise SettingsError(f"dt is {self.dt!r}.", expected="a number of seconds > 0")
+        for key, kind in (("populations", Population), ("projections", Projection)):
+            parts = getattr(self, key)
+            if not isinstance(parts, tuple | list) or not all(isinstance(part, kind) for part in parts):
+                raise SettingsError(f"{key} is {parts!r:.80}.", expected=f"a tuple of {kind.__name__} objects")
+            object.__setattr__(self, key, tuple(parts))
+        if not self.populations:
+            raise SettingsError("The network has no population.", expected="at least one")
+        if len(self._by_name) != len(self.populations):
+            names = [population.name for population in self.populations]
+            twice = [
+                name
+                for name, population in zip(names, self.populations, strict=True)
+                if self._by_name[name] is not population
+            ]
+            raise SettingsError(f"Two populations share a name: {_few(twice)}.", expected="names that differ")
+        object.__setattr__(self, "dt", check_number("dt", self.dt, above=0))
+        if self.discretisation not in ("exponential", "euler"):
+            raise unknown_name("discretisation", str(self.discretisation), ("exponential", "euler"))
+        self._unite_types()
         for number, projection in enumerate(self.projections):
             for name in (projection.source, projection.target):
-                if name not in names:
-                    raise unknown_name("population", name, names)
+                self.population(name)
             if projection.transpose_of is not None:
                 self._check_transpose(number)
             elif projection.kind in ("dense", "recurrent"):
@@ -258,6 +346,37 @@ class SpikingNetwork:
             else:
                 check_geometry(projection, self.population(projection.source), self.population(projection.target))
         _ = self.order
+        self._check_memory()
+
+    def _unite_types(self) -> None:
+        """Make all weights of one type, and refuse numbers that it does not hold."""
+        if len({weight.dtype for weight in self.weights}) > 1:
+            wide = tuple(
+                q if q.weight is None else dataclasses.replace(q, weight=q.weight.double()) for q in self.projections
+            )
+            object.__setattr__(self, "projections", wide)
+            self.__dict__.pop("_weights", None)
+        most = torch.finfo(self.dtype).max
+        for population in self.populations:
+            for key in PARAMETERS:
+                value = getattr(population, key)
+                if value is not None and float(value.abs().max() if isinstance(value, Tensor) else abs(value)) > most:
+                    raise SettingsError(
+                        f"Population {population.name!r}: {key} is too large for weights of type {self.dtype}.",
+                        expected=f"numbers up to {most:g}",
+                        hint="float64 weights",
+                    )
+
+    def _check_memory(self) -> None:
+        """Refuse delays for which an engine would have to remember too much."""
+        longest = max((q.delay for q in self.projections), default=0)
+        neurons = sum(p.size for p in self.populations)
+        if longest * neurons > _MOST_REMEMBERED:
+            raise SettingsError(
+                f"A delay of {longest} steps in a network of {neurons} neurons.",
+                expected=f"steps times neurons of no more than {_MOST_REMEMBERED}",
+                hint="a longer dt makes a delay fewer steps",
+            )
 
     def _check_transpose(self, number: int) -> None:
         """Refuse a projection whose shared weight is missing, ambiguous, itself a transpose, or of another shape."""
@@ -265,13 +384,10 @@ class SpikingNetwork:
         assert projection.transpose_of is not None
         where = f"Projection {projection.source!r} -> {projection.target!r}"
         source, target = projection.transpose_of
-        known = [p.name for p in self.populations]
         for name in (source, target):
-            if name not in known:
-                raise unknown_name("population", name, known)
-        found = [
-            q for q in self.projections if (q.source, q.target) == (source, target) and q.kind in ("dense", "recurrent")
-        ]
+            self.population(name)
+        joining = (self.projections[k] for k in self._between.get((source, target), ()))
+        found = [q for q in joining if q.kind in ("dense", "recurrent")]
         if len(found) != 1 or found[0].transpose_of is not None or found[0].kind != "dense":
             what = [f"{q.kind}{' transpose' if q.transpose_of else ''}" for q in found]
             raise SettingsError(
@@ -300,22 +416,46 @@ class SpikingNetwork:
             return number
         return next(
             k
-            for k, q in enumerate(self.projections)
-            if (q.source, q.target) == pair and q.kind == "dense" and q.transpose_of is None
+            for k in self._between[pair]
+            if self.projections[k].kind == "dense" and self.projections[k].transpose_of is None
         )
+
+    # A network is looked up by name over and over, in loops over its parts: what is found by a walk over all of them is
+    # found once.
+    @cached_property
+    def _by_name(self) -> dict[str, Population]:
+        return {population.name: population for population in self.populations}
+
+    @cached_property
+    def _between(self) -> Mapping[tuple[str, str], list[int]]:
+        found: dict[tuple[str, str], list[int]] = {}
+        for k, projection in enumerate(self.projections):
+            found.setdefault((projection.source, projection.target), []).append(k)
+        return found
+
+    @cached_property
+    def _incoming(self) -> Mapping[str, list[int]]:
+        found: dict[str, list[int]] = {}
+        for k, projection in enumerate(self.projections):
+            found.setdefault(projection.target, []).append(k)
+        return found
+
+    @cached_property
+    def _weights(self) -> tuple[Tensor, ...]:
+        return tuple(projection.weight for projection in self.projections if projection.weight is not None)
 
     def population(self, name: str) -> Population:
         """The population with this name."""
-        for population in self.populations:
-            if population.name == name:
-                return population
-        raise unknown_name("population", name, [population.name for population in self.populations])
+        found = self._by_name.get(name)
+        if found is None:
+            raise unknown_name("population", str(name), self._by_name)
+        return found
 
     def incoming(self, name: str) -> list[int]:
         """Numbers of the projections that end in population ``name``."""
-        return [k for k, projection in enumerate(self.projections) if projection.target == name]
+        return list(self._incoming.get(name, ()))
 
-    @property
+    @cached_property
     def order(self) -> tuple[str, ...]:
         """Names in topological order of the projections without delay."""
         waiting = {population.name: 0 for population in self.populations}
@@ -337,9 +477,9 @@ class SpikingNetwork:
                         following.append(target)
             ready = sorted(following, key=place.__getitem__)
         if len(order) < len(waiting):
+            placed = set(order)
             raise SettingsError(
-                f"The populations {', '.join(name for name in waiting if name not in set(order))} form a loop without "
-                "delay.",
+                f"The populations {_few([name for name in waiting if name not in placed])} form a loop without delay.",
                 expected="a delay of at least one step on every feedback projection",
             )
         return tuple(order)
@@ -367,12 +507,12 @@ class SpikingNetwork:
     @property
     def weights(self) -> list[Tensor]:
         """The weights of all projections that have one, in order."""
-        return [projection.weight for projection in self.projections if projection.weight is not None]
+        return list(self._weights)
 
     @property
     def dtype(self) -> torch.dtype:
-        """The type of the weights."""
-        return self.weights[0].dtype if self.weights else torch.float32
+        """The type of all weights, float32 or float64, in which engines compute."""
+        return self._weights[0].dtype if self._weights else torch.float32
 
     def with_weights(self, weights: Sequence[Tensor]) -> SpikingNetwork:
         """The same graph with other weights, in the order of :attr:`weights`."""
@@ -385,7 +525,13 @@ class SpikingNetwork:
         return dataclasses.replace(self, projections=projections)
 
     def to(self, dtype: torch.dtype) -> SpikingNetwork:
-        """The same network with weights of another type."""
+        """The same network with weights of another type, float32 or float64."""
+        if dtype not in (torch.float32, torch.float64):
+            raise UnsupportedError(
+                f"A network cannot be computed in {dtype}.",
+                expected="torch.float32 or torch.float64",
+                hint="networks with weights in half precision are computed in float32",
+            )
         return self.with_weights([weight.to(dtype) for weight in self.weights])
 
     def with_thresholds(self, thresholds: dict[str, float]) -> SpikingNetwork:

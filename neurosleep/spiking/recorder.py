@@ -205,7 +205,7 @@ class Recorder:
             potentials=dict(potentials or {}),
             windows={name: np.array(values, dtype=np.int64) for name, values in self._windows.items()},
             spikes={
-                name: SpikeEvents(self._sizes[name], self._offsets[name].array(), self._indices[name].array())
+                name: SpikeEvents._trusted(self._sizes[name], self._offsets[name].array(), self._indices[name].array())
                 for name in self._kept
             },
             kept={name: neurons for name, neurons in self._kept.items() if neurons is not None},

@@ -280,7 +280,6 @@ def test_without_a_name_the_fastest_engine_that_can_is_taken() -> None:
     images = torch.rand(2, 4)
     assert ns.simulate_batch(network(), images, 3).engine == "event"
     assert ns.simulate_batch(network(), images, 3, engine="reference").engine == "reference"
-    assert ns.simulate_batch(network().to(torch.bfloat16), images, 3, coding="poisson").engine == "reference"
     relay = SpikingNetwork(
         (*network().populations, Population("sum", "relay", (2,))),
         (*network().projections, Projection("out", "sum", "identity")),
@@ -288,8 +287,6 @@ def test_without_a_name_the_fastest_engine_that_can_is_taken() -> None:
     assert ns.simulate_batch(relay, images, 3).engine == "reference"
     with pytest.raises(UnsupportedError, match="cannot step population 'sum'"):
         ns.simulate_batch(relay, images, 3, engine="event")
-    with pytest.raises(UnsupportedError, match="bfloat16"):
-        ns.simulate_batch(network().to(torch.bfloat16), images, 3, engine="event")
     with pytest.raises(UnsupportedError, match="on the device 'meta'"):
         get_engine("event").start_batch(network(), 2, device="meta")
     with pytest.raises(UnsupportedError, match="with 2 input populations"):

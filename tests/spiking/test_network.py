@@ -48,7 +48,7 @@ def test_population_size_is_the_product_of_its_shape():
         ({"reset_value": math.inf}, "reset_value is inf", "a finite number"),
         ({"bias": torch.tensor([0.0, math.nan, 0.0, 0.0])}, "bias is nan", "a finite number"),
         ({"amount": -1.0}, "amount is -1.0", "at least 0"),
-        ({"refractory": -1}, "refractory is -1", "steps >= 0"),
+        ({"refractory": -1}, "refractory cannot be -1", "a whole number, from 0"),
     ],
 )
 def test_impossible_parameters_are_refused_with_population_value_and_limits(fields, message, expected):
@@ -102,9 +102,9 @@ def test_lif_params_have_the_asked_type_and_the_threshold_as_amount():
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"scale": math.nan}, "scale is nan"),
-        ({"scale": math.inf}, "scale is inf"),
-        ({"delay": -1}, "delay is -1"),
+        ({"scale": math.nan}, "scale cannot be nan"),
+        ({"scale": math.inf}, "scale cannot be inf"),
+        ({"delay": -1}, "delay cannot be -1"),
         ({"weight": torch.tensor([[1.0, math.nan]])}, "the weight holds NaN or infinite values"),
         ({"weight": torch.tensor([[-math.inf, 0.0]])}, "the weight holds NaN or infinite values"),
     ],
@@ -124,13 +124,13 @@ def test_unknown_projection_kind_is_refused():
 
 
 def test_two_populations_of_one_name_are_refused():
-    with pytest.raises(SettingsError, match="Two populations share a name: a, a"):
+    with pytest.raises(SettingsError, match="Two populations share a name: a"):
         SpikingNetwork((Population("a", "input", (1,)), Population("a", "lif", (1,))), ())
 
 
 @pytest.mark.parametrize("dt", [0.0, -0.001, math.nan, math.inf])
 def test_impossible_steps_are_refused(dt):
-    with pytest.raises(SettingsError, match="dt is"):
+    with pytest.raises(SettingsError, match="dt cannot be"):
         SpikingNetwork(populations(), (), dt=dt)
 
 

@@ -334,10 +334,7 @@ def _preferred(run: Run) -> dict[str, np.ndarray]:
 
 
 def _events(archive: Any, name: str) -> SpikeEvents:
-    offsets = np.asarray(archive[f"{name}:offsets"]).astype(np.int64)
-    indices = np.asarray(archive[f"{name}:indices"]).astype(np.int32)
-    n = int(archive[f"{name}:n"])
-    sound = offsets.ndim == indices.ndim == 1 and len(offsets) and offsets[0] >= 0 and offsets[-1] <= len(indices)
-    if not sound or (np.diff(offsets) < 0).any() or (len(indices) and (indices.min() < 0 or indices.max() >= n)):
-        raise ValueError(f"the arrays of {name} do not fit together")
-    return SpikeEvents(n, offsets, indices)
+    try:
+        return SpikeEvents(int(archive[f"{name}:n"]), archive[f"{name}:offsets"], archive[f"{name}:indices"])
+    except SettingsError as error:
+        raise ValueError(f"the arrays of {name} do not fit together: {error.message}") from error

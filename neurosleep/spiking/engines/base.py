@@ -18,7 +18,7 @@ from neurosleep.functional import PlasticityRule, SpikeEvents
 from neurosleep.spiking.engines.batch import BatchSession
 from neurosleep.spiking.network import SpikingNetwork
 
-__all__ = ["Engine", "Session", "check_supported", "engine_names", "get_engine", "register_engine"]
+__all__ = ["Engine", "Session", "check_inputs", "check_supported", "engine_names", "get_engine", "register_engine"]
 
 
 class Session(ABC):
@@ -26,7 +26,13 @@ class Session(ABC):
 
     @abstractmethod
     def run(self, inputs: Mapping[str, SpikeEvents]) -> dict[str, SpikeEvents]:
-        """Advance by the steps of ``inputs`` (by input population); return the spikes of every population."""
+        """Advance by the steps of ``inputs`` (by input population); return the spikes of every population.
+
+        Raises
+        ------
+        SettingsError
+            If they are not the events of all input populations, over the same steps (:func:`check_inputs`).
+        """
 
     @abstractmethod
     def weights(self) -> list[Tensor]:
@@ -196,6 +202,24 @@ def check_supported(engine: Engine, network: SpikingNetwork, rule: PlasticityRul
             expected="one of: " + ", ".join(sorted(engine.rules)),
             hint="--engine reference runs any rule that has a step_ method",
         )
+
+
+def check_inputs(network: SpikingNetwork, inputs: Mapping[str, SpikeEvents]) -> int:
+    """The number of steps of ``inputs``, or an error if these are not what the input populations can send."""
+    found = {name: events.n if isinstance(events, SpikeEvents) else events for name, events in inputs.items()}
+    expected = {p.name: p.size for p in network.inputs}
+    if found != expected:
+        raise SettingsError(
+            "The inputs do not fit the network.", found=f"{found!r:.200}", expected=f"inputs {expected} (name: neurons)"
+        )
+    lengths = {events.steps for events in inputs.values()}
+    if len(lengths) != 1:
+        raise SettingsError(
+            "The inputs are of different lengths, or there are none.",
+            found=f"{sorted(lengths)} steps",
+            expected="events of one input population or more, over the same steps",
+        )
+    return lengths.pop()
 
 
 _ENGINES: dict[str, type[Engine]] = {}

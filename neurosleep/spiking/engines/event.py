@@ -21,7 +21,7 @@ from torch import Tensor
 from neurosleep._compiled import compiled
 from neurosleep.errors import UnsupportedError
 from neurosleep.functional import FACTORS, PairSTDP, PlasticityRule, SpikeEvents, SRCRule
-from neurosleep.spiking.engines.base import Engine, Session, register_engine
+from neurosleep.spiking.engines.base import Engine, Session, check_inputs, register_engine
 from neurosleep.spiking.engines.batch import BatchSession
 from neurosleep.spiking.network import SpikingNetwork
 
@@ -630,7 +630,7 @@ class _Population:
             False,
             self.v,
         )
-        return SpikeEvents.from_times(times, neurons, steps=steps, n=self.n)
+        return SpikeEvents._trusted_times(times, neurons, steps=steps, n=self.n)
 
     def weight(self, q: int) -> Tensor:
         rows = self.weights[:, self.first_row[q] : self.first_row[q + 1]]
@@ -740,7 +740,7 @@ class _Loop:
         return {
             name: inputs[name]
             if name in inputs
-            else SpikeEvents(past[name].n, found[k] - found[k, 0], neurons[found[k, 0] : found[k, -1]])
+            else SpikeEvents._trusted(past[name].n, found[k] - found[k, 0], neurons[found[k, 0] : found[k, -1]])
             for k, name in enumerate(self._names)
         }
 
@@ -751,10 +751,8 @@ class _EventSession(Session):
         self._populations = {p.name: _Population(network, p.name, rule) for p in network.layers}
         self._memory = max([p.delay for p in network.projections], default=0)
         self._past = {p.name: SpikeEvents.empty(p.size, self._memory) for p in network.populations}
-        order = list(network.order)
-        loops = any(
-            p.transpose_of is not None or order.index(p.source) >= order.index(p.target) for p in network.projections
-        )
+        place = {name: k for k, name in enumerate(network.order)}
+        loops = any(p.transpose_of is not None or place[p.source] >= place[p.target] for p in network.projections)
         self._loop = _Loop(network, self._populations, self._memory) if loops else None
         self._weighted = [k for k, p in enumerate(network.projections) if p.weight is not None]
         # Which weights may have changed since they were last looked at, and the bound that they were held against.
@@ -763,9 +761,9 @@ class _EventSession(Session):
         self._gated = rule is None or isinstance(rule, SRCRule)
 
     def run(self, inputs: Mapping[str, SpikeEvents]) -> dict[str, SpikeEvents]:
-        steps = next(iter(inputs.values())).steps
+        steps = check_inputs(self._network, inputs)
         if self._loop is None:
-            fired = self._advance(inputs)
+            fired = self._advance(inputs, steps)
         else:
             fired = self._loop.run(self._past, inputs, steps)
             if self._memory:
@@ -776,8 +774,7 @@ class _EventSession(Session):
                 self._unseen.add(self._network.owner(k))
         return fired
 
-    def _advance(self, inputs: Mapping[str, SpikeEvents]) -> dict[str, SpikeEvents]:
-        steps = next(iter(inputs.values())).steps
+    def _advance(self, inputs: Mapping[str, SpikeEvents], steps: int) -> dict[str, SpikeEvents]:
         # Past and present of every population, those in topological order that have been stepped.
         seen = {n: SpikeEvents.concatenate((self._past[n], e), e.n) for n, e in inputs.items()}
         fired: dict[str, SpikeEvents] = dict(inputs)
@@ -857,12 +854,6 @@ class EventEngine(Engine):
                 f"The engine 'event' steps no batches on the device {device!r}.",
                 expected="device='cpu'",
                 hint="engine='reference'",
-            )
-        if network.dtype not in (torch.float32, torch.float64):
-            raise UnsupportedError(
-                f"The engine 'event' steps no batches of a network of type {network.dtype}.",
-                expected="float32 or float64 weights",
-                hint="network.to(torch.float32), or engine='reference'",
             )
         if len(network.inputs) != 1:
             raise UnsupportedError(

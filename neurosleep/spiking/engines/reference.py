@@ -18,7 +18,7 @@ from neurosleep.functional import (
     cuba_lif_step,
     lif_step,
 )
-from neurosleep.spiking.engines.base import Engine, Session, register_engine
+from neurosleep.spiking.engines.base import Engine, Session, check_inputs, register_engine
 from neurosleep.spiking.engines.batch import BatchInput, BatchSession, ConstantInput
 from neurosleep.spiking.geometry import GEOMETRIES, propagate
 from neurosleep.spiking.network import Population, SpikingNetwork
@@ -110,7 +110,8 @@ class TorchSession(Session, BatchSession):
         ]
         # Weights of a projection's own first, then those that it shares: the order that Projection states.
         own = [k for k, p in enumerate(network.projections) if p.transpose_of is None]
-        self._own, self._update_order = own, own + [k for k in range(len(network.projections)) if k not in own]
+        sharing = [k for k, p in enumerate(network.projections) if p.transpose_of is not None]
+        self._own, self._update_order = own, own + sharing
         self._steppers = {
             p.name: steppers[p.kind](p, self._dtype, device, batch) for p in network.populations if p.kind in steppers
         }
@@ -170,7 +171,7 @@ class TorchSession(Session, BatchSession):
     @torch.no_grad()
     def run(self, inputs: Mapping[str, SpikeEvents]) -> dict[str, SpikeEvents]:
         """Advance by the steps of ``inputs``."""
-        steps = next(iter(inputs.values())).steps
+        steps = check_inputs(self._network, inputs)
         if steps == 0:
             return {p.name: SpikeEvents.empty(p.size) for p in self._network.populations}
         fired: dict[str, list[Tensor]] = {p.name: [] for p in self._network.populations}
@@ -186,7 +187,7 @@ class TorchSession(Session, BatchSession):
             neurons = torch.cat(fired[population.name]).cpu().numpy()
             widths = torch.tensor([len(f) for f in fired[population.name]])
             offsets = torch.cat([torch.zeros(1, dtype=torch.int64), widths.cumsum(0)]).numpy()
-            result[population.name] = SpikeEvents(population.size, offsets, neurons.astype("int32"))
+            result[population.name] = SpikeEvents._trusted(population.size, offsets, neurons.astype("int32"))
         return result
 
     @torch.no_grad()
