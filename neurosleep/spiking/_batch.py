@@ -53,8 +53,13 @@ class BatchRecording:
     coding: BatchCoding = "constant"
 
     def rate(self, population: str) -> Tensor:
-        """Spikes per step of each neuron, ``[batch, n]``."""
-        return self.totals[population] / self.steps
+        """Mean firing rate of each neuron in Hz, float64 ``[batch, n]``, as :meth:`Recording.rate` has it.
+
+        Of an input that sent graded values, and of relays, the mean of what they sent in a second.
+        """
+        if population not in self.totals:
+            raise unknown_name("population", str(population), self.totals)
+        return self.totals[population].double() / (self.steps * self.dt)
 
     def accuracy(self, labels: Tensor) -> Tensor:
         """The fraction of images whose label has the largest read-out, after every step: ``[steps]``."""
