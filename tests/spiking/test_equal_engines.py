@@ -1,4 +1,4 @@
-"""Random networks, spike for spike the same in every engine: any refractoriness, delay, leak, rest, reset, threshold."""
+"""Random networks, spike for spike the same in every engine: any refractoriness, delay, rest, reset and threshold."""
 
 from __future__ import annotations
 
