@@ -12,7 +12,9 @@ from typing import Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
+from neurosleep._checks import as_reals, check_count, check_number
 from neurosleep.errors import SettingsError, unknown_name
 from neurosleep.functional.events import SpikeEvents
 
@@ -50,31 +52,28 @@ class MeanDrive:
     dt: float = 0.001
 
     def __post_init__(self) -> None:
-        mean = np.ascontiguousarray(self.mean, dtype=np.float64).reshape(-1)
+        mean = as_reals("The mean input of the drive", self.mean).cpu().to(torch.float64).numpy().reshape(-1)
         object.__setattr__(self, "mean", mean)
         if mean.size == 0 or not np.isfinite(mean).all() or (mean < 0).any():
             raise SettingsError(
                 "The mean input of the drive has negative, infinite or NaN entries, or none at all.",
                 expected="one finite number >= 0 for every input",
             )
-        if not 0 <= self.max_rate < float("inf"):
-            raise SettingsError(f"The drive's max_rate is {self.max_rate!r}.", expected="a rate in Hz, >= 0")
-        if not 0 < self.dt < float("inf"):
-            raise SettingsError(f"The drive's dt is {self.dt!r}.", expected="a number of seconds > 0")
+        object.__setattr__(self, "max_rate", check_number("The drive's max_rate, in Hz,", self.max_rate, 0))
+        object.__setattr__(self, "dt", check_number("The drive's dt, in seconds,", self.dt, above=0))
         if self.process not in PROCESSES:
             raise unknown_name("spike process", self.process, PROCESSES)
         if self.window is None:
             return
-        if self.image_shape is None or self.image_shape[0] * self.image_shape[1] != mean.size:
+        shape = self.image_shape
+        if not isinstance(shape, tuple | list) or len(shape) != 2 or shape[0] * shape[1] != mean.size:
             raise SettingsError(
-                f"A drive with a window needs the image's shape; it is {self.image_shape!r} for {mean.size} inputs.",
+                f"A drive with a window needs the image's shape; it is {shape!r:.60} for {mean.size} inputs.",
                 expected="image_shape = (height, width) with height * width inputs",
                 hint="window=None shows the whole input in every step",
             )
-        if not 1 <= self.window <= min(self.image_shape):
-            raise SettingsError(
-                f"The drive's window is {self.window!r}.", expected=f"1 to {min(self.image_shape)} pixels"
-            )
+        object.__setattr__(self, "image_shape", tuple(check_count("A side of the drive's image", s) for s in shape))
+        object.__setattr__(self, "window", check_count("The drive's window, in pixels,", self.window, 1, min(shape)))
 
     @property
     def n(self) -> int:

@@ -9,10 +9,12 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor, nn
 
+from neurosleep._checks import check_count
 from neurosleep.conversion import Feedback, convert, wake
 from neurosleep.errors import ConversionError
 from neurosleep.functional import MeanDrive, PlasticityRule, SRCRule, numpy_generator
 from neurosleep.networks import EquilibriumNetwork
+from neurosleep.replay._drawing import check_drive, drawn
 from neurosleep.replay._sleep import CHUNK, sleep
 from neurosleep.spiking import SpikingNetwork, get_engine
 
@@ -43,8 +45,8 @@ def thresholds_for_rates(
     below. With feedback the layers above count too: the first turn finds thresholds while they are silent, and further
     turns start from what the one before found.
     """
-    begin = numpy_generator(seed, "calibration")
-    events = drive.draw(begin, steps)
+    check_drive(network, drive)
+    events = drawn(drive, numpy_generator(seed, "calibration"), check_count("steps", steps))
     engine = get_engine("event")
     layers = network.layers
     if len(rates) != len(layers) or any(not 0 < rate < 1 for rate in rates):
@@ -120,7 +122,7 @@ def consolidate(
         bias_drive=bias_drive,
     )
     mean = input_mean.detach().cpu().numpy() if isinstance(input_mean, Tensor) else np.asarray(input_mean)
-    drive = MeanDrive(mean.astype(np.float64), max_rate, window=window, image_shape=image_shape)
+    drive = MeanDrive(mean.astype(np.float64), max_rate, window=window, image_shape=image_shape, dt=network.dt)
     targets = [2e-5] * len(network.layers) if rates is None else rates
     asleep = thresholds_for_rates(network, drive, targets, steps=2 * CHUNK, seed=seed)
     if rule is None:

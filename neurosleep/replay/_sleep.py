@@ -11,6 +11,7 @@ from typing import Literal
 from neurosleep.errors import SettingsError, UnsupportedError
 from neurosleep.functional import MeanDrive, PlasticityRule, numpy_generator
 from neurosleep.hardware import ChipRule, MappedNetwork
+from neurosleep.replay._drawing import check_drive, drawn
 from neurosleep.spiking import Record, Recorder, Recording, SpikingNetwork, get_engine
 
 __all__ = ["CHUNK", "Divergence", "Moment", "Night", "sleep"]
@@ -95,7 +96,7 @@ def sleep(
     Parameters
     ----------
     network:
-        With exactly one input population, as large as the drive.
+        With exactly one input population, as large as the drive, and the drive's step length.
     drive, rule, steps:
         Noise, plasticity rule, and number of steps (at least 1). A network that ``map_to`` made takes a rule of its
         chip (:func:`~neurosleep.hardware.chip_rule`) and the engine ``fixed``.
@@ -122,13 +123,8 @@ def sleep(
     """
     if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:
         raise SettingsError(f"The number of sleep steps is {steps!r}.", expected="a whole number of at least 1")
+    check_drive(network, drive)
     inputs = network.inputs
-    if len(inputs) != 1 or inputs[0].size != drive.n:
-        raise SettingsError(
-            f"The drive has {drive.n} inputs.",
-            expected="one input population of that size",
-            found=", ".join(f"{p.name}: {p.size}" for p in inputs) or "no input population",
-        )
     if spike_limit is not None and not spike_limit > 0:
         raise SettingsError(f"The spike limit is {spike_limit!r}.", expected="a number of spikes per step > 0, or None")
     if isinstance(network, MappedNetwork) and network.arithmetic is not None and not isinstance(rule, ChipRule):
@@ -145,7 +141,7 @@ def sleep(
     projections = [p for p in network.projections if p.weight is not None]
     for chunk, start in enumerate(range(0, steps, CHUNK)):
         # A whole chunk is always drawn, so that a shorter night is the beginning of a longer one.
-        events = drive.draw(numpy_generator(seed, "drive", task, chunk), CHUNK).slice(0, min(CHUNK, steps - start))
+        events = drawn(drive, numpy_generator(seed, "drive", task, chunk), CHUNK).slice(0, min(CHUNK, steps - start))
         spikes = recorder.run(session, {inputs[0].name: events})
         fired = sum(count for name, count in spikes.items() if name != inputs[0].name)
         if spike_limit is not None and fired > spike_limit * events.steps:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
 
-from neurosleep.errors import SettingsError, UnknownNameError
-from neurosleep.functional import MeanDrive, SRCRule
-from neurosleep.replay import Night, sleep
+from neurosleep.errors import NeurosleepError, SettingsError, UnknownNameError
+from neurosleep.functional import MeanDrive, SpikeEvents, SRCRule
+from neurosleep.replay import Night, sleep, thresholds_for_rates
 from neurosleep.spiking import Population, Projection, Record, SpikingNetwork
 
 RULE = SRCRule(inc=0.01, dec=0.001, factor="constant")
@@ -141,3 +143,64 @@ def test_weights_beyond_the_bound_from_the_start_are_found(engine: str) -> None:
     found = sleep(given, drive=drive(), rule=RULE, steps=10, engine=engine)
     assert found.divergence is not None
     assert (found.divergence.step, found.divergence.projection) == (10, "hidden1 -> output")
+
+
+class OwnDrive:
+    """A drive of a user's, which draws whatever it is told."""
+
+    def __init__(self, draws: object, n: int = 12, dt: object = 0.001) -> None:
+        self.draws, self.n, self.dt = draws, n, dt
+
+    def draw(self, generator: np.random.Generator, steps: int) -> object:
+        return self.draws(generator, steps) if callable(self.draws) else self.draws
+
+
+def rhythm(generator: np.random.Generator, steps: int) -> SpikeEvents:
+    return SpikeEvents.from_times(np.arange(steps), np.arange(steps) % 12, steps=steps, n=12)
+
+
+def test_a_drive_of_ones_own_that_draws_what_it_should_drives() -> None:
+    slept = night(1500, drive=OwnDrive(rhythm))
+    assert slept.recording.counts["input"].tolist() == [125] * 12
+    no_step_length = OwnDrive(rhythm, dt=None)
+    assert np.array_equal(
+        night(1500, drive=no_step_length).recording.counts["output"], slept.recording.counts["output"]
+    )
+
+
+@pytest.mark.parametrize(
+    ("draws", "message"),
+    [
+        (SpikeEvents.empty(13, 1000), r"another size(.|\n)*1000 steps of 13 inputs(.|\n)*of 12"),
+        (SpikeEvents.empty(12, 999), r"another size(.|\n)*999 steps"),
+        (np.zeros((1000, 12), dtype=bool), "drew an object of type ndarray"),
+        (None, "drew an object of type NoneType"),
+        (
+            lambda generator, steps: SpikeEvents(12, np.arange(steps + 1), np.full(steps, 10**7, dtype=np.int32)),
+            "name a neuron 10000000, of 12",
+        ),
+    ],
+)
+def test_what_a_drive_draws_is_looked_at(draws: object, message: str) -> None:
+    with pytest.raises(NeurosleepError, match=message):
+        night(300, drive=OwnDrive(draws))
+    with pytest.raises(NeurosleepError):
+        thresholds_for_rates(network(), OwnDrive(draws), [0.01, 0.01])  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("given", [None, 3, "noise", np.ones(12)])
+def test_what_is_no_drive_is_refused(given: object) -> None:
+    with pytest.raises(SettingsError, match="The drive is"):
+        night(300, drive=given)
+
+
+def test_a_drive_of_another_step_length_is_refused_with_both() -> None:
+    fast = MeanDrive(np.ones(12), 50.0, dt=0.0005)
+    with pytest.raises(SettingsError, match=r"The drive's dt is 0.0005 s, and the network's is 0.001 s"):
+        night(300, drive=fast)
+    with pytest.raises(SettingsError, match=r"0\.0005"):
+        thresholds_for_rates(network(), fast, [0.01, 0.01])
+    same = dataclasses.replace(network(), dt=0.0005)
+    assert sleep(same, drive=fast, rule=RULE, steps=100).recording.dt == 0.0005
+    with pytest.raises(SettingsError, match="The drive's dt cannot be 'short'"):
+        night(300, drive=OwnDrive(rhythm, dt="short"))
