@@ -208,6 +208,8 @@ def _mapping_of(profile: HardwareProfile, rounding: Rounding | None) -> type[Int
         reasons.append(f"weights.sign_scheme {scheme or 'unpublished'}")
     if scheme == "axon_table" and weights.distinct_magnitudes_per_neuron != 4:
         reasons.append(f"weights.distinct_magnitudes_per_neuron {weights.distinct_magnitudes_per_neuron}, not 4")
+    if scheme == "axon_table" and not weights.mantissa_max:
+        reasons.append(f"weights.mantissa_max {weights.mantissa_max}")
     if decay.kind not in DECAYS:
         reasons.append(f"decay.kind {decay.kind or 'unpublished'}")
     elif decay.kind == "multiplicative_integer" and decay.denominator is None and not fixed_point:

@@ -10,6 +10,8 @@ from typing import Any, Final
 
 __all__ = [
     "CODES",
+    "EXACT_BITS",
+    "FAR",
     "GRADES",
     "KEYS",
     "LIMITED",
@@ -45,6 +47,7 @@ CODES = {
     "HP017": "energy that is not above zero",
     "HP018": "limit without its kind",
     "HP019": "id differs from the file's name (a shipped profile's id: warning)",
+    "HP020": "arithmetic that whole numbers of 53 bits cannot do, or tables of cores that differ",
     "HP030": "not a spiking target",
 }
 
@@ -130,12 +133,21 @@ class Key:
 
     @property
     def range(self) -> str:
-        """The range as messages write it; empty if there is none."""
+        """The range as messages write it, without bounds that no chip comes near; empty if none is left."""
         if self.above_zero:
             return "> 0"
-        if self.low is not None and self.high is not None:
-            return f"{self.low:g}..{self.high:g}"
-        return f">= {self.low:g}" if self.low is not None else f"<= {self.high:g}" if self.high is not None else ""
+        near = [None if x is None or abs(x) >= FAR else x for x in (self.low, self.high)]
+        return _between(near[0], near[1])
+
+    @property
+    def bounds(self) -> str:
+        """Least and greatest value."""
+        return _between(self.low, self.high)
+
+
+def _between(low: float | None, high: float | None) -> str:
+    least, most = ("" if x is None else str(x) if isinstance(x, int) else f"{x:g}" for x in (low, high))
+    return f"{least}..{most}" if least and most else f">= {least}" if least else f"<= {most}" if most else ""
 
 
 _FLOAT = When("weights.sign_scheme", ("float",))
@@ -163,7 +175,17 @@ _ONE_OF_MEMORY = {
 }
 
 
-def _int(name: str, meaning: str, low: int | None = None, high: int | None = None, **more: Any) -> Key:
+# Every number has bounds: no chip comes near these, and what is computed with them stays exact, and bounded in time.
+FAR = 2**30
+_MOST_COUNT = 10**15
+_MOST_MANTISSA = 2**31
+_MOST_STEPS = 1023
+_LEAST_FLOAT, _MOST_FLOAT = 1e-15, 1e15
+#: What float64, in which whole numbers are kept, holds exactly.
+EXACT_BITS = 53
+
+
+def _int(name: str, meaning: str, low: int = 0, high: int = _MOST_COUNT, **more: Any) -> Key:
     return Key(name, "int", meaning, low=low, high=high, **more)
 
 
@@ -210,6 +232,7 @@ def _packing() -> list[Key]:
         return {"when": (When("capacity.packing.model", names),)}
 
     p = "capacity.packing."
+    words: dict[str, Any] = {"low": 1, "high": _MOST_COUNT}
     return [
         _choice(p + "model", "how cores are counted", models, required=True),
         Key(p + "estimated", "bool", "the constants of the model are planning figures"),
@@ -217,16 +240,16 @@ def _packing() -> list[Key]:
         _int(p + "group_size", "synapses that share one head", 1, **of("loihi")),
         _int(p + "overhead_bits", "head of a group of synapses", 0, **of("loihi")),
         _int(p + "entries_per_neuron", "entries of a neuron's address memory", 1, **of("cam")),
-        Key(p + "neuron_words_per_core", "ints", "neuron memory of each core in words", low=1, **of("kernel")),
-        Key(p + "kernel_words_per_core", "ints", "kernel memory of each core in words", low=1, **of("kernel")),
+        Key(p + "neuron_words_per_core", "ints", "neuron memory of each core in words", **words, **of("kernel")),
+        Key(p + "kernel_words_per_core", "ints", "kernel memory of each core in words", **words, **of("kernel")),
         _int(p + "bias_words_per_core", "bias memory of a core in words", 1),
         _int(p + "input_size_max", "width and height of a layer's input", 1),
         _int(p + "output_size_max", "width and height of a layer's output", 1),
         _int(p + "channels_max", "channels of a layer's input", 1),
         _int(p + "kernel_size_max", "width and height of a kernel", 1),
         _int(p + "padding_max", "padding", 0),
-        Key(p + "strides", "ints", "strides there are", low=1),
-        Key(p + "pools", "ints", "pooling sizes there are", low=1),
+        Key(p + "strides", "ints", "strides there are", **words),
+        Key(p + "pools", "ints", "pooling sizes there are", **words),
         Key(p + "recurrent", "bool", "a layer may feed itself or an earlier one"),
         _int(p + "hidden_neurons_max", "neurons that are no output", 1),
         _int(p + "output_neurons_max", "output neurons", 1),
@@ -317,16 +340,33 @@ def _tables() -> list[Key]:
         _int(
             "weights.mantissa_min",
             "least stored integer (of the magnitude where the sign is kept elsewhere)",
+            low=-_MOST_MANTISSA,
             high=0,
             required=True,
             unless=(_FLOAT,),
             absent_if=_FLOAT,
         ),
-        _int("weights.mantissa_max", "greatest stored integer", 0, required=True, unless=(_FLOAT,), absent_if=_FLOAT),
-        _int("weights.mantissa_step", "step of the grid", 1, required=True, unless=(_FLOAT,), absent_if=_FLOAT),
+        _int(
+            "weights.mantissa_max",
+            "greatest stored integer",
+            0,
+            _MOST_MANTISSA,
+            required=True,
+            unless=(_FLOAT,),
+            absent_if=_FLOAT,
+        ),
+        _int(
+            "weights.mantissa_step",
+            "step of the grid",
+            1,
+            _MOST_MANTISSA,
+            required=True,
+            unless=(_FLOAT,),
+            absent_if=_FLOAT,
+        ),
         _int("weights.exponent_min", "least shared power of two", -64, 64),
         _int("weights.exponent_max", "greatest shared power of two", -64, 64),
-        _int("weights.base_shift_bits", "left shift that is always applied", 0, 64),
+        _int("weights.base_shift_bits", "left shift that is always applied", 0, 31),
         _choice(
             "weights.scale_scope",
             "what shares one scale",
@@ -346,39 +386,56 @@ def _tables() -> list[Key]:
         _bits(
             "threshold.mantissa_bits",
             "width of a threshold, the sign included if it is signed",
+            high=EXACT_BITS,
             required=True,
             unless=(_FLOAT,),
         ),
-        _int("threshold.shift_bits", "left shift that is always applied", 0, 64, required=True, unless=(_FLOAT,)),
+        _int("threshold.shift_bits", "left shift that is always applied", 0, 31, required=True, unless=(_FLOAT,)),
         Key("threshold.signed", "bool", "the mantissa has a sign bit; without it, it has none"),
         _choice("threshold.compare", "a spike if v compare threshold", (">", ">="), required=True),
-        _bits("membrane.bits", "width of v, sign included", required=True, unless=(_FLOAT,), absent_if=_FLOAT),
+        _bits(
+            "membrane.bits",
+            "width of v, sign included",
+            low=2,
+            high=EXACT_BITS,
+            required=True,
+            unless=(_FLOAT,),
+            absent_if=_FLOAT,
+        ),
         Key("membrane.signed", "bool", "v may be negative", required=True, unless=(_FLOAT,)),
         _choice("membrane.overflow", "v beyond its range", ("saturate", "wrap"), required=True, unless=(_FLOAT,)),
-        _int("membrane.clamp_min", "v is kept at or above it"),
-        _int("membrane.clamp_max", "v is kept at or below it"),
-        _bits("current.bits", "width of the synaptic current, sign included"),
+        _int("membrane.clamp_min", "v is kept at or above it", -(2**52), 2**52),
+        _int("membrane.clamp_max", "v is kept at or below it", -(2**52), 2**52),
+        _bits("current.bits", "width of the synaptic current, sign included", 2, high=EXACT_BITS),
         _choice("current.overflow", "current beyond its range", ("saturate", "wrap")),
-        _bits("current.accumulator_bits", "width of a step's summed input, sign included"),
+        _bits("current.accumulator_bits", "width of a step's summed input, sign included", 2, high=EXACT_BITS),
         _choice(
             "decay.kind",
             "how v decays",
             ("multiplicative_integer", "power_of_two", "subtractive", "analog", "float", "none"),
             required=True,
         ),
-        _int("decay.denominator", "v loses v * d / denominator a step", 1, when=(_INTEGER_DECAY,)),
-        _int("decay.min", "least register value", when=(_INTEGER_DECAY,)),
-        _int("decay.max", "greatest register value", when=(_INTEGER_DECAY,)),
-        _int("decay.current_offset", "added to the register of the current"),
-        _int("decay.voltage_offset", "added to the register of v"),
+        _int(
+            "decay.denominator", "v loses v * d / denominator a step, a power of two", 1, 2**30, when=(_INTEGER_DECAY,)
+        ),
+        _int("decay.min", "least register value", -(2**30), 2**30, when=(_INTEGER_DECAY,)),
+        _int("decay.max", "greatest register value", -(2**30), 2**30, when=(_INTEGER_DECAY,)),
+        _int("decay.current_offset", "added to the register of the current", -(2**30), 2**30),
+        _int("decay.voltage_offset", "added to the register of v", -(2**30), 2**30),
         _choice("decay.rounding", "rounding of the decayed value", ("toward_zero", "floor"), when=(_INTEGER_DECAY,)),
         Key("bias.supported", "bool", "neurons have a bias", required=True),
-        _bits("bias.mantissa_bits", "width, sign included", when=(When("bias.supported", (True,)),), unless=(_FLOAT,)),
+        _bits(
+            "bias.mantissa_bits",
+            "width, sign included",
+            high=EXACT_BITS,
+            when=(When("bias.supported", (True,)),),
+            unless=(_FLOAT,),
+        ),
         _int(
             "bias.exponent_bits",
             "width of the exponent",
             0,
-            64,
+            5,
             when=(When("bias.supported", (True,)),),
             unless=(_FLOAT,),
         ),
@@ -399,9 +456,14 @@ def _tables() -> list[Key]:
         ),
         Key("time.step_free", "bool", "steps have no fixed length"),
         Key("time.speedup", "float", "times faster than biology", above_zero=True),
-        _int("delay.min_steps", "least synaptic delay", 0, required=True),
+        _int("delay.min_steps", "least synaptic delay", 0, _MOST_STEPS, required=True),
         _int("delay.max_steps", "greatest synaptic delay", 0, required=True, unlimited=True),
-        _int("delay.latency_steps", "steps from a neuron's spike to its arrival with delay 0 (left out: none)", 0),
+        _int(
+            "delay.latency_steps",
+            "steps from a neuron's spike to its arrival with delay 0 (left out: none)",
+            0,
+            _MOST_STEPS,
+        ),
         *_capacity(),
         *_packing(),
         *_learning(),
@@ -454,10 +516,11 @@ def _with_sources(keys: list[Key]) -> dict[str, Key]:
         )
     ]
     top = [
-        _int("schema_version", "version of this schema", required=True),
+        Key("schema_version", "int", "version of this schema", required=True),
         Key("unpublished", "strs", "dotted keys of what is not public"),
     ]
     every = sorted([*keys, *common], key=lambda key: tables.index(key.table))
+    every = [replace(key, low=_LEAST_FLOAT, high=_MOST_FLOAT) if key.above_zero else key for key in every]
     return {key.name: replace(key, only=_ANALOG) if key.table == "mismatch" else key for key in [*top, *every]}
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from neurosleep.hardware._findings import Finding, kind_of, printable, shown
-from neurosleep.hardware._schema import KEYS, LIMITED, SCHEMA_VERSION, TABLES, UNLIMITED, Key, When
+from neurosleep.hardware._schema import EXACT_BITS, FAR, KEYS, LIMITED, SCHEMA_VERSION, TABLES, UNLIMITED, Key, When
 from neurosleep.hardware._sources import Sources, read_sources, text_problem
 
 __all__ = ["validate"]
@@ -93,7 +93,15 @@ def validate(raw: Mapping[str, Any], file: str, *, stem: str | None = None) -> t
     for key in KEYS.values():
         _check_presence(checked, key)
     sources = read_sources(raw.get("sources"), file)
-    for rule in (_check_order, _check_grid, _check_threshold, _check_energy, _check_limits):
+    for rule in (
+        _check_order,
+        _check_grid,
+        _check_threshold,
+        _check_arithmetic,
+        _check_cores,
+        _check_energy,
+        _check_limits,
+    ):
         rule(checked)
     _check_sources(checked, sources)
     if stem is not None and checked.values.get("profile.id", stem) != stem:
@@ -160,7 +168,9 @@ def _value_problem(key: Key, value: Any) -> tuple[str, str, str] | None:
             return "HP017", "must be > 0; omit and list as unpublished if unknown", key.range
         return "HP007", f"expected {key.range}, got {shown(value)}", key.range
     if (key.low is not None and value < key.low) or (key.high is not None and value > key.high):
-        return "HP007", f"expected {key.range}, got {shown(value)}", key.range
+        # A bound that no chip comes near is named only where it is what was exceeded.
+        wanted = key.bounds if abs(value) >= FAR or key.above_zero else key.range
+        return "HP007", f"expected {wanted}, got {shown(value)}", wanted
     return None
 
 
@@ -256,6 +266,8 @@ def _check_grid(checked: _File) -> None:
 def _check_threshold(checked: _File) -> None:
     mantissa, shift = (checked.values.get(f"threshold.{name}") for name in ("mantissa_bits", "shift_bits"))
     membrane, signed = (checked.values.get(f"membrane.{name}") for name in ("bits", "signed"))
+    if mantissa == 1 and checked.values.get("threshold.signed"):
+        checked.add("HP020", "threshold.mantissa_bits", "a sign alone is no threshold", "1", "2 or more, or unsigned")
     if mantissa is None or shift is None or membrane is None or signed is None:
         return
     largest = mantissa - bool(checked.values.get("threshold.signed", False)) + shift
@@ -263,6 +275,40 @@ def _check_threshold(checked: _File) -> None:
     if largest > room:
         text = f"largest threshold 2^{largest} exceeds membrane range"
         checked.add("HP011", "threshold.mantissa_bits", text, f"{largest} bits", f"at most {room} bits")
+
+
+def _check_arithmetic(checked: _File) -> None:
+    """Decays by a whole number over another: a power of two, which keeps no more than all, in 53 bits."""
+    denominator = checked.values.get("decay.denominator")
+    if denominator is None:
+        return
+    if denominator & (denominator - 1):
+        text = f"expected a power of two, got {shown(denominator)}"
+        checked.add("HP020", "decay.denominator", text, shown(denominator), "a power of two")
+        return
+    offsets = [checked.values.get(f"decay.{name}_offset", 0) for name in ("current", "voltage")]
+    low, high = checked.values.get("decay.min", 0), checked.values.get("decay.max", 0)
+    if low + min(offsets) < 0 or high + max(offsets) > denominator:
+        found = f"{shown(low + min(offsets))}..{shown(high + max(offsets))}"
+        text = f"registers and offsets make a loss of {found} of {shown(denominator)}"
+        checked.add("HP020", "decay.max", text, found, f"0..{shown(denominator)}")
+    widths = [checked.values[key] for key in ("membrane.bits", "current.bits") if key in checked.values]
+    bits = max(widths, default=0) + denominator.bit_length() - 1
+    if bits > EXACT_BITS:
+        text = f"a product of a state and a decay has {bits} bits"
+        checked.add("HP020", "decay.denominator", text, f"{bits} bits", f"at most {EXACT_BITS} bits")
+
+
+def _check_cores(checked: _File) -> None:
+    """Tables of cores: one entry for each core, in all of them."""
+    lists = [f"capacity.packing.{name}_words_per_core" for name in ("kernel", "neuron")]
+    cores = checked.values.get("capacity.cores_per_chip")
+    sizes = {key: len(checked.values[key]) for key in lists if key in checked.values}
+    wanted = cores if isinstance(cores, int) else max(sizes.values(), default=0)
+    for key, size in sizes.items():
+        if size != wanted:
+            text = f"expected an entry for each of {shown(wanted)} cores, got {size}"
+            checked.add("HP020", key, text, f"{size} entries", f"{shown(wanted)} entries")
 
 
 def _check_energy(checked: _File) -> None:

@@ -26,12 +26,15 @@ class WeightGrid:
     bits: int
 
     def largest_scale(self, weights: Tensor) -> float:
-        """The largest factor that keeps ``weights`` within the grid; infinity if all are zero."""
+        """The largest factor that keeps ``weights`` within the grid; infinity if all are zero.
+
+        A sign that the grid does not have at all is left out: no factor would bring it there.
+        """
         if weights.numel() == 0:
             return math.inf
         high, low = float(weights.max()), float(weights.min())
-        above = math.inf if high <= 0 else self.high / high
-        below = math.inf if low >= 0 else self.low / low
+        above = math.inf if high <= 0 or self.high == 0 else self.high / high
+        below = math.inf if low >= 0 or self.low == 0 else self.low / low
         return min(above, below)
 
     def place(self, weights: Tensor, scale: float, rounding: Rounding, generator: torch.Generator | None) -> OnGrid:

@@ -134,7 +134,7 @@ def test_one_input_as_large_as_the_threshold_fires_whatever_the_other_weights_ar
             assert found.to_dense().flatten().tolist() == [1, 0], (profile, decay)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(st.floats(0, 1), st.booleans())
 def test_decays_are_the_nearest_of_the_chip(factor: float, current: bool) -> None:
     candidates = {

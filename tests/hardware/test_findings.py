@@ -57,8 +57,8 @@ CASES = {
         "[treshold]",
         [
             "treshold: HP003 unknown key; did you mean 'threshold'?",
-            f"threshold.mantissa_bits: {MISSING} (got nothing, expected int 1..64)",
-            f"threshold.shift_bits: {MISSING} (got nothing, expected int 0..64)",
+            f"threshold.mantissa_bits: {MISSING} (got nothing, expected int 1..53)",
+            f"threshold.shift_bits: {MISSING} (got nothing, expected int 0..31)",
             f"threshold.compare: {MISSING} (got nothing, expected str)",
         ],
     ),
@@ -156,6 +156,41 @@ CASES = {
             "decay.denominator: HP012 required when decay.kind = 'multiplicative_integer' "
             "(got nothing, expected int >= 1)"
         ],
+    ),
+    "HP020": (
+        "denominator = 4096\n",
+        "denominator = 4095\n",
+        ["decay.denominator: HP020 expected a power of two, got 4095"],
+    ),
+    "HP020 more than all": (
+        "current_offset = 1\n",
+        "current_offset = 2\n",
+        ["decay.max: HP020 registers and offsets make a loss of 0..4097 of 4096 (got 0..4097, expected 0..4096)"],
+    ),
+    "HP020 too wide": (
+        "denominator = 4096\n",
+        "denominator = 1073741824\n",
+        [
+            "decay.denominator: HP020 a product of a state and a decay has 54 bits "
+            "(got 54 bits, expected at most 53 bits)"
+        ],
+    ),
+    "HP020 sign alone": (
+        "mantissa_bits = 17\n",
+        "mantissa_bits = 1\nsigned = true\n",
+        [
+            "threshold.mantissa_bits: HP020 a sign alone is no threshold (got 1, expected 2 or more, or unsigned)",
+        ],
+    ),
+    "HP020 cores": (
+        "[capacity.packing]\n",
+        "[capacity.packing]\nkernel_words_per_core = [1, 2]\n",
+        ["capacity.packing.kernel_words_per_core: HP020 expected an entry for each of 128 cores, got 2"],
+    ),
+    "HP007 far": (
+        "latency_steps = 1\n",
+        "latency_steps = 2147483648\n",
+        ["delay.latency_steps: HP007 expected 0..1023, got 2147483648"],
     ),
     "HP012 unless": (
         "step_s = 0.001\n",
