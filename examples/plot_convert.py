@@ -44,8 +44,8 @@ unlabelled = compare(model, network, report, test, steps=60)
 
 fig = plot.figure(8.0, 3.2)
 left, right = fig.subplots(1, 2)
-plot.conversion(check, left)
-plot.conversion(unlabelled, right).set_title("error of each layer's rates", fontsize="medium")
+plot.conversion(check, ax=left)
+plot.conversion(unlabelled, ax=right).set_title("error of each layer's rates", fontsize="medium")
 
 if __name__ == "__main__":
     plot.save(fig, "plot_convert.png")

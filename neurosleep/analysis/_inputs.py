@@ -40,7 +40,14 @@ def layer_names(network: Layered) -> list[str]:
 
 
 def check_pair(before: Layered, after: Layered) -> None:
-    """Refuse networks of different shapes, and weights that are not finite."""
+    """Refuse what is no network, networks of different shapes, and weights that are not finite."""
+    for moment, network in (("before", before), ("after", after)):
+        weights = getattr(network, "weights", None)
+        if not isinstance(weights, Sequence) or not all(isinstance(weight, Tensor) for weight in weights):
+            raise SettingsError(
+                f"The network {moment} sleep is an object of type {type(network).__name__}.",
+                expected="a network of layers, such as neurosleep.MLP",
+            )
     shapes = [[tuple(weight.shape) for weight in network.weights] for network in (before, after)]
     if shapes[0] != shapes[1]:
         raise SettingsError(

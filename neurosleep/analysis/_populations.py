@@ -21,6 +21,10 @@ def hidden_populations(network: Layered, recording: Recording) -> list[tuple[int
     hidden = list(enumerate(layer_names(network)))[:-1]
     if not hidden:
         raise DataError("The network has no hidden layer.", expected="at least one between input and output")
+    if not isinstance(recording, Recording):
+        raise DataError(
+            f"The recording is an object of type {type(recording).__name__}.", expected="the Recording of a sleep"
+        )
     if recording.steps < 1:
         raise DataError("The recording has no steps.", expected="at least one")
     for k, name in hidden:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from neurosleep.analysis._trains import Spikes, bin_count, bin_of, positive_seconds, spike_trains
+from neurosleep.analysis._trains import Spikes, bin_count, bin_of, check_population, positive_seconds, spike_trains
 from neurosleep.analysis.table import Table
 from neurosleep.errors import DataError, unknown_name
 from neurosleep.spiking import Recording
@@ -27,6 +27,7 @@ def firing_rate(spikes: Spikes, population: str | None = None) -> NDArray[np.flo
     -------
     ``[n]``; 0 for a silent neuron, NaN if no time was recorded.
     """
+    check_population(spikes, population)
     if isinstance(spikes, Recording) and population is not None:
         if population not in spikes.counts:
             raise unknown_name("population", population, spikes.counts)

@@ -177,6 +177,11 @@ def _patterns(
     patterns: Mapping[Any, NDArray[np.float64]], n: int
 ) -> tuple[list[Any], NDArray[np.float64], NDArray[np.bool_]]:
     """Names of the classes, their patterns centred and of length 1, ``[classes, n]``, and which are not constant."""
+    if not isinstance(patterns, Mapping):
+        raise DataError(
+            f"The patterns are an object of type {type(patterns).__name__}.",
+            expected="a mapping from class to pattern, such as class_patterns(...)['hidden1']",
+        )
     if not patterns:
         raise DataError("There is no pattern to compare with.", expected="at least one class")
     rows = []

@@ -10,11 +10,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from neurosleep._checks import check_number
 from neurosleep.errors import DataError, SettingsError
 from neurosleep.functional import SpikeEvents
 from neurosleep.spiking import Recording, SpikeMonitor
 
-__all__ = ["SpikeTrains", "Spikes", "bin_count", "bin_of", "positive_seconds", "spike_trains", "whole_number"]
+__all__ = [
+    "SpikeTrains",
+    "Spikes",
+    "bin_count",
+    "bin_of",
+    "check_population",
+    "positive_seconds",
+    "spike_trains",
+    "whole_number",
+]
 
 # A spike nearer than this part of a bin to the bin's end counts for the next: times are products of a step and its
 # length, and those of two lengths differ by rounding. Elephant does the same.
@@ -112,7 +122,8 @@ def spike_trains(
         seconds per neuron, in any order (those of Neo with a unit are turned into seconds). Of a recording or monitor
         of some neurons only, these are neuron 0, 1, … of what comes back. Spike trains come back as they are.
     population:
-        Of a recording: which one; not needed if the spikes of a single one were recorded.
+        Of a recording: which one, by name; not needed if the spikes of a single one were recorded. Anything else has
+        no populations, and none is taken.
     dt:
         Of events: the length of a step in seconds.
     start, stop:
@@ -126,8 +137,14 @@ def spike_trains(
     DataError
         If the recording holds no spikes of it, or arrays hold anything but times within the stretch.
     SettingsError
-        If events come without a step length, or ``start`` and ``stop`` are no stretch.
+        If events come without a step length, ``start`` and ``stop`` are no stretch, or an argument is given that these
+        spikes do not have.
     """
+    check_population(spikes, population)
+    if not isinstance(spikes, SpikeEvents):
+        _refuse(spikes, dt=dt)
+    if isinstance(spikes, SpikeTrains | Recording | SpikeMonitor | SpikeEvents):
+        _refuse(spikes, start=start or None, stop=stop)
     if isinstance(spikes, SpikeTrains):
         return spikes
     if isinstance(spikes, Recording):
@@ -142,6 +159,46 @@ def spike_trains(
             )
         return _of_events(spikes, positive_seconds("dt", dt))
     return _of_arrays(spikes, start, stop)
+
+
+def check_population(spikes: Spikes, population: str | None) -> None:
+    """Refuse a ``population`` that is no name, or that these spikes cannot have, so that none is silently ignored.
+
+    Raises
+    ------
+    SettingsError
+        Also where a number or an array was given in its place.
+    """
+    if population is None:
+        return
+    if not isinstance(population, str):
+        raise SettingsError(
+            f"population is {population!r:.60}.",
+            expected="the name of a population of a recording",
+            hint="every other argument is given by its name, such as width=0.05",
+        )
+    if isinstance(spikes, SpikeMonitor) and population == spikes.population:
+        return
+    if not isinstance(spikes, Recording):
+        raise SettingsError(
+            f"population is {population!r}, and the spikes are {_kind(spikes)}.",
+            expected="a name with a recording, which holds several populations, and with nothing else",
+        )
+
+
+def _refuse(spikes: Spikes, **given: float | None) -> None:
+    """Refuse arguments that these spikes do not have."""
+    for name, value in given.items():
+        if value is not None:
+            raise SettingsError(
+                f"{name} is {value!r:.60}, and the spikes are {_kind(spikes)}.",
+                expected="dt with spike events, start and stop with arrays of spike times; the others know theirs",
+            )
+
+
+def _kind(spikes: Spikes) -> str:
+    named = isinstance(spikes, SpikeTrains | Recording | SpikeMonitor | SpikeEvents)
+    return f"{type(spikes).__name__}" if named else "spike times"
 
 
 def _recorded(recording: Recording, population: str | None) -> str:
@@ -182,8 +239,9 @@ def _of_events(events: SpikeEvents, dt: float) -> SpikeTrains:
 
 
 def _of_arrays(trains: Sequence[Any] | NDArray[Any], start: float, stop: float | None) -> SpikeTrains:
-    end = math.nan if stop is None else float(stop)
-    if not math.isfinite(start) or math.isinf(end) or end < start:
+    begin = check_number("start, in seconds,", start)
+    end = math.nan if stop is None else check_number("stop, in seconds,", stop)
+    if end < begin:
         raise SettingsError(f"The stretch goes from {start!r} s to {stop!r} s.", expected="finite times, start <= stop")
     if not isinstance(trains, (list, tuple)) and np.ndim(trains) != 2:
         raise DataError(
@@ -199,6 +257,12 @@ def _of_arrays(trains: Sequence[Any] | NDArray[Any], start: float, stop: float |
             times: NDArray[np.float64] = np.asarray(plain, dtype=np.float64)
         except (TypeError, ValueError) as error:
             raise DataError(f"The spike times of neuron {k} are no numbers.", expected="seconds") from error
+        if np.asarray(plain).dtype == np.bool_:
+            raise DataError(
+                f"The spike times of neuron {k} are True and False.",
+                expected="seconds",
+                hint="SpikeEvents.from_dense reads an array [steps, neurons] of spikes",
+            )
         if times.ndim != 1 or not np.isfinite(times).all():
             raise DataError(
                 f"The spike times of neuron {k} cannot be read.",
@@ -206,16 +270,16 @@ def _of_arrays(trains: Sequence[Any] | NDArray[Any], start: float, stop: float |
                 expected="one dimension of finite times in seconds",
             )
         times = np.sort(times)
-        if len(times) and (times[0] < start or times[-1] > end):
+        if len(times) and (times[0] < begin or times[-1] > end):
             raise DataError(
-                f"Neuron {k} has spikes outside the stretch from {start:g} to {end:g} s.",
+                f"Neuron {k} has spikes outside the stretch from {begin:g} to {end:g} s.",
                 found=f"times from {times[0]:g} to {times[-1]:g} s",
             )
         read.append(times)
     first = np.zeros(len(read) + 1, dtype=np.int64)
     np.cumsum([len(times) for times in read], out=first[1:])
     joined = np.concatenate(read) if read else np.zeros(0)
-    return SpikeTrains(joined, first, float(start), end)
+    return SpikeTrains(joined, first, begin, end)
 
 
 def bin_count(trains: SpikeTrains, width: float) -> int:

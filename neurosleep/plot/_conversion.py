@@ -13,7 +13,7 @@ from neurosleep.plot._style import GREY, PALETTE, figure
 __all__ = ["conversion"]
 
 
-def conversion(check: ConversionCheck, ax: Axes | None = None, **kwargs: Any) -> Axes:
+def conversion(check: ConversionCheck, *, ax: Axes | None = None, **kwargs: Any) -> Axes:
     """Draw accuracy against time steps, with the model's as a line; without labels the error of each layer as bars.
 
     Parameters

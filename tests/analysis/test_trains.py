@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 import quantities as pq
 
+from neurosleep import analysis
 from neurosleep.analysis import SpikeTrains, firing_rate, isi, spike_trains
 from neurosleep.errors import DataError, SettingsError, UnknownNameError
 from neurosleep.functional import SpikeEvents
-from neurosleep.spiking import Recording
+from neurosleep.spiking import Record, Recorder, Recording
 
 
 def test_events_become_the_times_of_each_neuron():
@@ -105,3 +106,63 @@ def test_a_neuron_that_is_not_there():
     with pytest.raises(IndexError, match="there are 2 neurons"):
         trains[2]
     assert isinstance(trains, SpikeTrains) and [len(t) for t in trains] == [0, 0]
+
+
+STATISTICS = [
+    analysis.firing_rate,
+    analysis.isi,
+    analysis.cv,
+    analysis.cv2,
+    analysis.fano_factor,
+    analysis.fano_factor_of_trials,
+    analysis.bursts,
+    analysis.up_states,
+    analysis.avalanches,
+    analysis.pairwise_correlation,
+    analysis.mean_pairwise_correlation,
+    analysis.psth,
+    analysis.chi_synchrony,
+    analysis.spike_contrast,
+    analysis.neuron_statistics,
+    analysis.spike_trains,
+]
+
+
+@pytest.mark.parametrize("statistic", STATISTICS, ids=lambda statistic: statistic.__name__)
+def test_a_second_argument_is_the_name_of_a_population_and_nothing_else(statistic):
+    trains = spike_trains([np.array([0.01, 0.2, 0.25]), np.array([0.3, 0.4, 0.45])], stop=1.0)
+    for given in (0.05, 2, np.array([1.0]), [0.01]):
+        with pytest.raises(SettingsError, match=r"population is(.|\n)*given by its name"):
+            statistic(trains, given)
+    with pytest.raises(SettingsError, match="population is 'hidden1', and the spikes are SpikeTrains"):
+        statistic(trains, "hidden1")
+    # As a keyword it counts.
+    statistic(trains, population=None)
+
+
+def test_what_is_known_of_spikes_already_is_not_said_again():
+    events = SpikeEvents.from_times(np.array([0, 3]), np.array([0, 1]), steps=5, n=2)
+    trains = spike_trains(events, dt=0.001)
+    for given in ({"dt": 0.002}, {"stop": 3.0}, {"start": 1.0}):
+        with pytest.raises(SettingsError, match=f"{next(iter(given))} is .*, and the spikes are SpikeTrains"):
+            spike_trains(trains, **given)
+    with pytest.raises(SettingsError, match=r"stop is 3\.0, and the spikes are SpikeEvents"):
+        spike_trains(events, dt=0.001, stop=3.0)
+    with pytest.raises(SettingsError, match="dt is 1, and the spikes are spike times"):
+        spike_trains([np.array([0.1])], dt=1)
+    with pytest.raises(SettingsError, match="start, in seconds, cannot be 'now'"):
+        spike_trains([np.array([0.1])], start="now")
+
+
+def test_a_raster_of_booleans_is_no_array_of_spike_times():
+    with pytest.raises(DataError, match=r"True and False(.|\n)*from_dense"):
+        spike_trains(np.eye(3, dtype=bool), stop=5.0)
+
+
+def test_a_monitor_may_be_given_its_own_population():
+    recorder = Recorder(Record(spikes="all"), {"a": 2}, 0.001)
+    recorder.add({"a": SpikeEvents.from_times(np.array([0, 3]), np.array([0, 1]), steps=5, n=2)})
+    monitor = recorder.recording().monitor("a")
+    assert len(spike_trains(monitor, "a")) == 2
+    with pytest.raises(SettingsError, match="population is 'b', and the spikes are SpikeMonitor"):
+        spike_trains(monitor, "b")

@@ -106,3 +106,107 @@ def test_arrays_of_other_dimensions_are_refused(bad):
 def test_values_other_than_0_and_1_are_refused(value):
     with pytest.raises(SettingsError, match="other than 0 and 1"):
         SpikeEvents.from_dense(np.array([[0.0, value]]))
+
+
+# --- what cannot be spikes --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("n", "offsets", "indices", "message"),
+    [
+        (4, [0, 1], [2**31 - 1], "name a neuron 2147483647, of 4"),
+        (4, [0, 1], [-(2**31)], "name a neuron -2147483648, of 4"),
+        (4, [0, 1], [2**32 + 1], "name a neuron 4294967297, of 4"),
+        (4, [0, 2], [0, 4], "name a neuron 4, of 4"),
+        (0, [0, 1], [0], "name a neuron 0, of 0"),
+        (4, [0, 1, 10**6], [0, 1, 2], "offsets of spike events"),
+        (4, [0, 3, 1, 3], [0, 1, 2], "offsets of spike events"),
+        (4, [-5, 1, 2, 3], [0, 1, 2], "offsets of spike events"),
+        (4, [], [], "offsets of spike events"),
+        (4, [0, 2], [1, 1], "In step 0 of spike events neuron 1 comes after 1"),
+        (4, [0, 1, 1, 3], [3, 2, 0], "In step 2 of spike events neuron 0 comes after 2"),
+        (4, [0.0, 1.0], [0], "offsets of spike events cannot be read"),
+        (4, [0, 1], [0.5], "indices of spike events cannot be read"),
+        (4, [0, 1], [True], "indices of spike events cannot be read"),
+        (4, [0, 1], [[0]], "indices of spike events cannot be read"),
+        (4, [0, 1], ["0"], "indices of spike events cannot be read"),
+        (4, [0, 2**64 - 1], [0], "offsets of spike events cannot be read"),
+        (4.0, [0, 1], [0], "n, the number of neurons of spike events, cannot be 4.0"),
+        (-1, [0], [], "cannot be -1"),
+        (2**31, [0], [], "cannot be 2147483648"),
+    ],
+)
+def test_what_is_outside_or_out_of_order_is_refused(n, offsets, indices, message):
+    with pytest.raises(SettingsError, match=message):
+        SpikeEvents(n, np.array(offsets), np.array(indices))
+
+
+def test_whole_numbers_of_any_type_become_those_of_compiled_code():
+    expected = SpikeEvents.from_times(np.array([0, 2]), np.array([1, 0]), steps=3, n=2)
+    for kind in (np.uint8, np.int16, np.int64, np.uint64):
+        found = SpikeEvents(2, np.array([0, 1, 1, 2], dtype=kind), np.array([1, 0], dtype=kind))
+        assert found.offsets.dtype == np.int64 and found.indices.dtype == np.int32
+        assert found.equals(expected)
+    assert SpikeEvents(2, [0, 1, 1, 2], torch.tensor([1, 0])).equals(expected)
+
+
+def test_a_view_of_some_steps_is_those_steps():
+    whole = SpikeEvents.from_times(np.array([0, 1, 2, 2]), np.array([2, 0, 1, 2]), steps=4, n=3)
+    view = SpikeEvents(3, whole.offsets[1:4], whole.indices)
+    assert view.equals(whole.slice(1, 3)) and whole.slice(1, 3).equals(view)
+    assert view.counts().tolist() == [1, 1, 1]
+    assert torch.equal(view.to_dense(), whole.to_dense()[1:3])
+    for start, stop in ((-1, 2), (2, 1), (0, 5)):
+        with pytest.raises(SettingsError, match="cannot be cut"):
+            whole.slice(start, stop)
+
+
+@pytest.mark.parametrize(
+    ("times", "neurons", "steps", "n", "message"),
+    [
+        ([0, 1], [2**32 + 1, 1], 3, 4, "name a neuron 4294967297, of 4"),
+        ([0, 3], [1, 1], 3, 4, "name a step 3, of 3"),
+        ([-1], [0], 3, 4, "name a step -1, of 3"),
+        ([0], [0], 0, 4, "name a step 0, of 0"),
+        ([0], [0, 1], 3, 4, "1 times and 2 neurons"),
+        ([2, 0, 2], [1, 1, 1], 3, 4, "Neuron 1 fires twice in step 2"),
+        ([0.5], [0], 3, 4, "times of spike events cannot be read"),
+        ([0], [0], 3.0, 4, "number of steps cannot be 3.0"),
+        ([0], [0], 3, None, "number of neurons cannot be None"),
+    ],
+)
+def test_times_outside_and_spikes_twice_are_refused(times, neurons, steps, n, message):
+    with pytest.raises(SettingsError, match=message):
+        SpikeEvents.from_times(np.array(times), np.array(neurons), steps=steps, n=n)
+
+
+def test_silence_may_be_of_any_type_and_populations_do_not_follow_others():
+    assert SpikeEvents.from_times(np.array([]), np.array([]), steps=3, n=2).equals(SpikeEvents.empty(2, 3))
+    with pytest.raises(SettingsError, match="different populations"):
+        SpikeEvents.concatenate([SpikeEvents.empty(2, 3), SpikeEvents.empty(3, 1)], 2)
+
+
+@given(st.integers(0, 5), st.lists(st.integers(-1, 8), max_size=6), st.lists(st.integers(-1, 5), max_size=8))
+@settings(max_examples=300)
+def test_whatever_is_taken_is_a_raster_and_whatever_is_not_is_none(n, offsets, indices):
+    sound = bool(offsets) and offsets == sorted(offsets) and offsets[0] >= 0 and offsets[-1] <= len(indices)
+    steps = [indices[a:b] for a, b in itertools.pairwise(offsets)] if sound else []
+    sound = sound and all(step == sorted(set(step)) and all(0 <= k < n for k in step) for step in steps)
+    try:
+        events = SpikeEvents(n, np.array(offsets, dtype=np.int64), np.array(indices, dtype=np.int32))
+    except SettingsError:
+        assert not sound
+        return
+    assert sound
+    assert [row.nonzero().flatten().tolist() for row in events.to_dense()] == steps
+
+
+def test_the_order_of_many_spikes_is_looked_at_piece_by_piece():
+    n, steps = 3000, 1000  # three pieces
+    offsets, indices = np.arange(steps + 1) * n, np.tile(np.arange(n, dtype=np.int32), steps)
+    assert SpikeEvents(n, offsets, indices).count == n * steps
+    for place in (2**20 - 1, 2**20, 2**20 + 1, 2**21, n * steps - 1):
+        wrong = indices.copy()
+        wrong[place] = (wrong[place] - 1) % n if place % n else n - 1
+        with pytest.raises(SettingsError, match=f"In step {place // n} "):
+            SpikeEvents(n, offsets, wrong)

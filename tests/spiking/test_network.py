@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 import math
+import time
 
+import numpy as np
 import pytest
 import torch
 
-from neurosleep.errors import SettingsError, UnknownNameError
-from neurosleep.spiking import Population, Projection, SpikingNetwork
+from neurosleep.errors import SettingsError, UnknownNameError, UnsupportedError
+from neurosleep.functional import SpikeEvents
+from neurosleep.spiking import Population, Projection, SpikingNetwork, get_engine
 
 
 def populations(**fields):
@@ -220,3 +223,207 @@ def test_str_is_a_table_of_populations_and_projections():
     assert ["in", "->", "hidden", "dense", "4x6", "1", "0", "true"] in rows
     assert ["hidden", "->", "out", "dense", "2x4", "0.5", "0", "false"] in rows
     assert len(rows) == 1 + 1 + 3 + 1 + 2
+
+
+# --- values of every kind ---------------------------------------------------------------------------------------------
+
+NO_WHOLE_NUMBERS = [1.0, 1.5, 0.5, math.nan, math.inf, "1", None, True, [1], torch.tensor(1.0), 10**30, -1]
+
+
+@pytest.mark.parametrize("value", NO_WHOLE_NUMBERS, ids=str)
+def test_refractory_times_and_delays_are_whole_numbers_of_steps(value):
+    with pytest.raises(SettingsError, match="Population 'hidden': refractory cannot be"):
+        populations(refractory=value)
+    with pytest.raises(SettingsError, match="Projection 'a' -> 'b': delay cannot be"):
+        Projection("a", "b", delay=value)
+
+
+def test_whole_numbers_of_any_type_are_steps():
+    assert Population("a", "lif", (1,), refractory=np.int64(3)).refractory == 3
+    found = Projection("a", "b", delay=torch.tensor(2)).delay
+    assert found == 2 and type(found) is int
+
+
+def test_delays_are_bounded_alone_and_by_what_they_make_an_engine_remember():
+    weight = torch.ones(1, 1)
+    with pytest.raises(SettingsError, match=r"delay cannot be 100001\.(.|\n)*from 0 to 100000"):
+        Projection("a", "b", weight=weight, delay=100_001)
+    a, b = Population("a", "input", (1,)), Population("b", "lif", (1,))
+    SpikingNetwork((a, b), (Projection("a", "b", weight=weight, delay=100_000),))
+    crowd = Population("crowd", "lif", (10_000,))
+    with pytest.raises(SettingsError, match="A delay of 100000 steps in a network of 10002 neurons"):
+        SpikingNetwork((a, b, crowd), (Projection("a", "b", weight=weight, delay=100_000),))
+
+
+KEYS = ("threshold", "decay", "leak", "reset_value", "bias", "amount", "synaptic_decay")
+
+
+@pytest.mark.parametrize("key", KEYS)
+@pytest.mark.parametrize(
+    "value",
+    [
+        math.nan,
+        math.inf,
+        "1",
+        b"1",
+        True,
+        [],
+        {},
+        1j,
+        [0.5, 0.5],
+        [0.5, 0.5, 0.5, "x"],
+        np.ones((4, 1)),
+        np.array([0.5, 0.5, 0.5, math.nan]),
+        torch.ones(4, dtype=torch.bool),
+        torch.ones(4, dtype=torch.complex64),
+        torch.ones(4).to_sparse(),
+        torch.tensor([0.5, 0.5, 0.5, math.inf], dtype=torch.float16),
+    ],
+    ids=repr,
+)
+def test_what_is_no_finite_number_is_refused_with_population_and_key(key, value):
+    with pytest.raises(SettingsError, match=f"Population 'hidden': {key} "):
+        populations(**{key: value})
+
+
+@pytest.mark.parametrize("key", ["threshold", "decay", "leak", "reset_value", "bias", "synaptic_decay"])
+def test_no_parameter_but_the_amount_may_be_left_out(key):
+    with pytest.raises(SettingsError, match=f"Population 'hidden': {key} cannot be None"):
+        populations(**{key: None})
+
+
+@pytest.mark.parametrize(
+    ("value", "kept"),
+    [
+        (1, 1.0),
+        (np.float32(0.5), 0.5),
+        (torch.tensor(0.25, dtype=torch.bfloat16), 0.25),
+        (10**30, 1e30),
+        ([1, 2, 3, 4], torch.float64),
+        (np.arange(4)[::-1], torch.float64),
+        (np.arange(4, dtype=">f4"), torch.float32),
+        (torch.arange(4, dtype=torch.float16), torch.float32),
+        (torch.ones(4, dtype=torch.float64, requires_grad=True), torch.float64),
+    ],
+)
+def test_numbers_of_other_types_are_kept_exactly_in_the_types_that_are_computed_in(value, kept):
+    found = Population("a", "lif", (4,), threshold=value).threshold
+    if isinstance(kept, float):
+        assert found == kept and type(found) is float
+    else:
+        assert found.dtype == kept and not found.requires_grad
+        assert found.tolist() == [float(v) for v in getattr(value, "tolist", lambda: value)()]
+
+
+@pytest.mark.parametrize("shape", [3, 3.0, "3", None, (2.0,), (True,), ("2",), (2, None), (2**31,), (2**20, 2**20)])
+def test_shapes_are_whole_numbers_with_a_limit(shape):
+    with pytest.raises(SettingsError, match="Population 'a' has shape"):
+        Population("a", "lif", shape)
+
+
+@pytest.mark.parametrize("name", ["", None, 3, ("a",)])
+def test_names_are_texts(name):
+    with pytest.raises(SettingsError, match="cannot be named"):
+        Population(name, "lif", (1,))
+    with pytest.raises(SettingsError, match="cannot be named"):
+        Projection("a", name)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"scale": "2"}, "scale cannot be '2'"),
+        ({"scale": True}, "scale cannot be True"),
+        ({"plastic": "no"}, "plastic is 'no'"),
+        ({"symmetric_rule": 1}, "symmetric_rule is 1"),
+        ({"options": {"stride": 1}}, "options is"),
+        ({"options": ("stride", 1)}, "options is"),
+        ({"options": (("stride", 1), ("stride", 2))}, "options is"),
+        ({"transpose_of": "ab", "delay": 1}, "transpose_of is 'ab'"),
+        ({"weight": "weights"}, "the weight cannot be 'weights'"),
+        ({"weight": torch.ones(2, 2, dtype=torch.bool)}, "the weight cannot be a tensor of torch.bool"),
+        ({"weight": torch.ones(2, 2).to_sparse()}, "the weight cannot be a tensor of torch.float32, torch.sparse_coo"),
+        ({"weight": torch.ones(2, 2, device="meta")}, "the weight cannot be a tensor"),
+    ],
+)
+def test_projections_of_other_values_are_refused(fields, message):
+    with pytest.raises(SettingsError, match="Projection 'a' -> 'b': " + message):
+        Projection("a", "b", **fields)
+
+
+@pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16])
+def test_half_precision_is_computed_in_single(kind):
+    weight = torch.tensor([[0.5, -0.25, 3.0]], dtype=kind)
+    found = Projection("a", "b", weight=weight).weight
+    assert found.dtype == torch.float32 and torch.equal(found, weight.float())
+    with pytest.raises(UnsupportedError, match="cannot be computed in"):
+        network().to(kind)
+
+
+def test_whole_and_mixed_weights_are_computed_in_double():
+    whole = Projection("in", "hidden", weight=np.arange(24).reshape(4, 6))
+    assert whole.weight.dtype == torch.float64
+    mixed = SpikingNetwork(populations(), (whole, Projection("hidden", "out", weight=torch.full((2, 4), 0.5))))
+    assert mixed.dtype == torch.float64 and {w.dtype for w in mixed.weights} == {torch.float64}
+    spikes = SpikeEvents.from_dense(np.ones((5, 6), dtype=bool))
+    event, reference = (get_engine(name).start(mixed).run({"in": spikes}) for name in ("event", "reference"))
+    assert event["out"].count and event["out"].equals(reference["out"])
+
+
+def test_numbers_that_the_weights_type_does_not_hold_are_refused():
+    with pytest.raises(SettingsError, match=r"'hidden': bias is too large for weights of type torch\.float32"):
+        network(bias=1e300)
+    wide = tuple(torch.ones(*shape, dtype=torch.float64) for shape in ((4, 6), (2, 4)))
+    pairs = (("in", "hidden"), ("hidden", "out"))
+    projections = tuple(Projection(*pair, weight=w) for pair, w in zip(pairs, wide, strict=True))
+    double = SpikingNetwork(populations(bias=1e300), projections)
+    with pytest.raises(SettingsError, match="bias is too large"):
+        double.to(torch.float32)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"dt": "short"}, "dt cannot be 'short'"),
+        ({"dt": True}, "dt cannot be True"),
+        ({"populations": ()}, "no population"),
+        ({"populations": populations()[0]}, "populations is"),
+        ({"populations": (1, 2)}, "populations is"),
+        ({"projections": None}, "projections is"),
+        ({"discretisation": "eulre"}, "did you mean 'euler'"),
+    ],
+)
+def test_networks_of_other_values_are_refused(fields, message):
+    with pytest.raises(SettingsError, match=message):
+        SpikingNetwork(**{"populations": populations(), "projections": (), **fields})
+
+
+@pytest.mark.parametrize("engine", ["event", "reference"])
+@pytest.mark.parametrize(
+    ("inputs", "message"),
+    [
+        ({"in": SpikeEvents.empty(7, 3)}, "do not fit the network"),
+        ({"inn": SpikeEvents.empty(6, 3)}, "do not fit the network"),
+        ({}, "do not fit the network"),
+        ({"in": torch.zeros(3, 6)}, "do not fit the network"),
+    ],
+)
+def test_engines_look_at_what_they_are_given(engine, inputs, message):
+    with pytest.raises(SettingsError, match=message):
+        get_engine(engine).start(network()).run(inputs)
+
+
+def seconds(populations_: int) -> float:
+    begin = time.process_time()
+    parts = [Population("p0", "input", (1,)), *(Population(f"p{k}", "lif", (1,)) for k in range(1, populations_))]
+    joined = [Projection(f"p{k}", f"p{k + 1}", "identity") for k in range(populations_ - 1)]
+    net = SpikingNetwork(tuple(parts), tuple(joined))
+    assert len(net.layers) == populations_ - 1 and net.last.name == f"p{populations_ - 1}"
+    get_engine("reference").start(net)
+    return time.process_time() - begin
+
+
+def test_the_time_to_make_a_network_grows_with_its_populations_and_not_with_their_square():
+    seconds(100)
+    few, many = min(seconds(1000) for _ in range(3)), seconds(8000)
+    assert many < 24 * few  # 8 times, and not 64

@@ -206,7 +206,7 @@ def check_supported(engine: Engine, network: SpikingNetwork, rule: PlasticityRul
 
 def check_inputs(network: SpikingNetwork, inputs: Mapping[str, SpikeEvents]) -> int:
     """The number of steps of ``inputs``, or an error if these are not what the input populations can send."""
-    found = {name: events.n if isinstance(events, SpikeEvents) else events for name, events in inputs.items()}
+    found = {n: e.n if isinstance(e, SpikeEvents) else type(e).__name__ for n, e in inputs.items()}
     expected = {p.name: p.size for p in network.inputs}
     if found != expected:
         raise SettingsError(
