@@ -96,8 +96,12 @@ def test_nonsense_lengths_are_refused():
     for dt in (0, -1, math.nan, math.inf, True, "1 ms"):
         with pytest.raises(SettingsError, match="dt is"):
             spike_trains(events, dt=dt)
-    for start, stop in ((0.0, -1.0), (math.nan, 1.0), (0.0, math.inf)):
-        with pytest.raises(SettingsError, match="stretch goes from"):
+    for start, stop, message in (
+        (0.0, -1.0, "stretch goes from"),
+        (math.nan, 1.0, "start, in seconds, cannot be nan"),
+        (0.0, math.inf, "stop, in seconds, cannot be inf"),
+    ):
+        with pytest.raises(SettingsError, match=message):
             spike_trains([[]], start=start, stop=stop)
 
 
