@@ -121,7 +121,7 @@ def bench_simulate(data: str | None = None, seed: int = 0) -> dict[str, Any]:
         network = convert(model, training[:2000], recipe="percentile")
         loop = UsersLoop(network)
         ours = {"event": None, "reference": "reference"}  # by the engine to ask for
-        used = simulate_batch(network, images, 1, coding="poisson").engine  # compiles
+        used = simulate_batch(network, images, 1, coding="bernoulli").engine  # compiles
         if used != "event":
             raise AssertionError(f"The default engine is {used!r}: the times would bear a wrong name.")
 
@@ -129,7 +129,7 @@ def bench_simulate(data: str | None = None, seed: int = 0) -> dict[str, Any]:
             if what == "snntorch":
                 return loop.answer(images, _STEPS)
             engine = ours[what]
-            return simulate_batch(network, images, _STEPS, coding="poisson", seed=seed, engine=engine).read_out
+            return simulate_batch(network, images, _STEPS, coding="bernoulli", seed=seed, engine=engine).read_out
 
         # The best of several turns, taken alternately, so that a busy moment of the machine hits all alike.
         seconds, right = dict.fromkeys(_TURNS, float("inf")), {}

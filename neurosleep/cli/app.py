@@ -580,7 +580,7 @@ def map_network(
     inputs: Annotated[
         Path | None, typer.Option(help="Images (.npy, .npz) to simulate for the energy; else those for the scale.")
     ] = None,
-    coding: Annotated[str, typer.Option(help="How images become spikes: poisson, bernoulli.")] = "poisson",
+    coding: Annotated[str, typer.Option(help="How images become spikes: bernoulli, poisson.")] = "bernoulli",
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:

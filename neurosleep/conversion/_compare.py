@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import itertools
 import math
 from dataclasses import dataclass
@@ -10,7 +9,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from neurosleep._checks import as_images
 from neurosleep.conversion._convert import ConversionReport
+from neurosleep.conversion._model import check_model, evaluation_copy, number_type
 from neurosleep.conversion._trace import activations, trace
 from neurosleep.errors import ConversionError, SettingsError
 from neurosleep.spiking import BatchCoding, SpikingNetwork, simulate_batch
@@ -121,9 +122,9 @@ def compare(
             f"A conversion with the recipe {report.recipe!r} cannot be compared: its rates stand for no activities.",
             expected="the recipe max, percentile or balance",
         )
-    if len(images) == 0:
-        raise SettingsError("There are no images to compare on.", expected="at least one")
-    plan = trace(model, images, "approximate")
+    model = check_model(model)
+    images = as_images("images", images, SettingsError).to(number_type(model))
+    plan = trace(model, images, "approximate", check=False)
     known = {p.name for p in network.populations}
     missing = [name for name in (*report.populations, plan.output) if name not in known]
     if missing:
@@ -151,7 +152,7 @@ def compare(
     if labels is not None:
         accuracy = tuple(float(a) for a in recording.accuracy(labels))
         # The model as it is, its max-pools included.
-        accuracy_model = float((copy.deepcopy(model).eval()(images).argmax(1) == labels).double().mean())
+        accuracy_model = float((evaluation_copy(model)(images.clone()).argmax(1) == labels).double().mean())
     advice = _advice(report, layers, accuracy_model, accuracy)
     return ConversionCheck(report, steps, len(images), tuple(layers), accuracy_model, accuracy, advice)
 

@@ -12,9 +12,10 @@ from typing import Literal, TypeVar, cast, get_args, overload
 import torch
 from torch import Tensor, nn
 
-from neurosleep._checks import as_images
+from neurosleep._checks import as_images, check_number
 from neurosleep.conversion._build import READ_OUTS, Neurons, ReadOut, build, spiking
 from neurosleep.conversion._copied import copied
+from neurosleep.conversion._model import check_model, number_type, unwrapped
 from neurosleep.conversion._trace import MaxPool, activations, folded, trace
 from neurosleep.conversion.recipes import balanced, maxima, percentiles
 from neurosleep.conversion.scale import RECIPES, Recipe, batches, largest_activities, layer_scales
@@ -80,7 +81,7 @@ class ConversionReport:
 
 def chain_layers(model: nn.Module) -> list[nn.Linear]:
     """The Linear layers in order, each with a weight of its own; refuses networks that cannot sleep as such a chain."""
-    layers = _chain_layers(model)
+    layers = _chain_layers(unwrapped(model)[0])
     weights: dict[nn.Parameter, str] = {}
     for layer in layers:
         name, weight = _name_of(model, layer), own_weight(model, layer)
@@ -327,7 +328,8 @@ def convert(
         Of spiking units: ``to_value`` (None with ``recursive`` and ``ratio``, which know no other) or ``subtract``
         (None with the other recipes), which keeps what exceeds the threshold.
     percentile:
-        Of the positive activities of a layer, 0 to 100: what one spike stands for with the recipe ``percentile``.
+        Of the positive activities of a layer, 0 to 100 (99.9, and not 0.999): what one spike stands for with the recipe
+        ``percentile``.
     maxpool:
         ``refuse``, or ``approximate``: average pooling takes the place of max-pooling, and the report says so.
     read_out:
@@ -348,7 +350,9 @@ def convert(
     these options and their defaults are ours.
     """
     if recipe not in RECIPES:
-        raise unknown_name("recipe", recipe, RECIPES)
+        raise unknown_name("recipe", str(recipe), RECIPES)
+    model = check_model(model)
+    calibration = as_images("calibration", calibration)
     if recipe in ("max", "percentile", "balance"):
         if alpha_scale != 1 or thresholds is not None or feedback != "none" or symmetric_rule or bias_drive:
             raise SettingsError(
@@ -356,8 +360,13 @@ def convert(
                 expected="these left out",
                 hint="recipe='recursive' has them",
             )
-        if not 0 < percentile <= 100:
-            raise SettingsError(f"The percentile is {percentile!r}.", expected="above 0, at most 100")
+        percentile = check_number("percentile", percentile, most=100, above=0)
+        if percentile <= 1:
+            raise SettingsError(
+                f"A percentile of {percentile:g} counts from 0 to 100: nearly all activities would lie above it.",
+                expected="above 1, at most 100",
+                hint=f"percentile={100 * percentile:g}, if it was meant as a fraction",
+            )
         if read_out not in READ_OUTS:
             raise unknown_name("read_out", str(read_out), READ_OUTS)
         neurons = Neurons(1.0, 1.0 if decay is None else decay, compare, reset or "subtract", read_out)
@@ -369,10 +378,10 @@ def convert(
             expected="reset='to_value', or a recipe max, percentile or balance",
         )
     decay = 0.999 if decay is None else decay
-    model = _precise(model)
+    model = _precise(unwrapped(model)[0])
     layers = chain_layers(model)
     _check_feedback(model, feedback, gamma, symmetric_rule, bias_drive)
-    given = as_images("calibration", calibration).to(layers[0].weight)
+    given = calibration.to(layers[0].weight)
     images = given.reshape(len(given), -1)
     if images.shape[1] != layers[0].in_features or not _finite(images):
         raise DataError(
@@ -444,7 +453,9 @@ def _normalised(
     maxpool: MaxPool,
 ) -> tuple[SpikingNetwork, ConversionReport]:
     """Conversion of any traced model by a recipe that normalises activities."""
-    if images.ndim < 2 or images.numel() == 0 or not _finite(images):
+    place = next(iter(model.parameters()), images)
+    images = images.to(device=place.device, dtype=number_type(model))
+    if images.ndim < 2 or not _finite(images):
         raise DataError(
             f"Calibration images of shape {tuple(images.shape)} cannot be used.",
             expected="at least one image, [n, ...], of finite values",
@@ -509,13 +520,14 @@ def wake(network: SpikingNetwork, model: Module) -> Module:
     ConversionError
         If the two do not have the same layers, or the network holds two different versions of one shared layer.
     """
+    check_model(model)
     woken = copied(model)
     if isinstance(model, EquilibriumNetwork) or _is_chain(model):
         layers: list[tuple[nn.Module, Tensor | None]] = [(layer, None) for layer in chain_layers(woken)]
     else:
         # As a max-pool has no weight, it does not matter here what it becomes.
         example = torch.zeros(2, *network.inputs[0].shape, dtype=next(woken.parameters()).dtype)
-        plan = trace(woken, example, "approximate")
+        plan = trace(woken, example, "approximate", check=False)
         layers = [(woken.get_submodule(str(term.module)), term.fold) for term in plan.weighted()]
     found = [tuple(weight.shape) for weight in network.weights]
     expected = [tuple(cast(Tensor, layer.weight).shape) for layer, _ in layers]

@@ -77,6 +77,7 @@ class Shapes(fx.Interpreter):
         self.writes: dict[str, set[int]] = {}
         # A memory that is given back may be used again, and would then be taken for the first.
         self._held: dict[int, Any] = {}
+        self._number: dict[fx.Node, int] = {}
         own: list[Tensor] = [*module.parameters(), *module.buffers()]
         self.fixed = {self._memory(tensor) for tensor in own}
 
@@ -97,6 +98,32 @@ class Shapes(fx.Interpreter):
             self.writes[n.name] = written
         self.note(n, found)
         return found
+
+    def hidden_write(self, n: fx.Node) -> bool:
+        """Whether ``n`` writes into a parameter, a buffer or a tensor beside its result."""
+        written = self.writes.get(n.name, set())
+        place = self.places.get(n.name)
+        return bool(written) and (place is None or written != {place.memory} or bool(written & self.fixed))
+
+    def overwritten(self, n: fx.Node) -> tuple[list[fx.Node], list[fx.Node]]:
+        """What shares the memory that ``n`` writes into and is read after it: whole, or in another order or in part.
+
+        The first hold the same as the result of ``n`` from then on.
+        """
+        whole: list[fx.Node] = []
+        part: list[fx.Node] = []
+        if self.writes.get(n.name):
+            if not self._number:
+                self._number = {node: k for k, node in enumerate(n.graph.nodes)}
+            place, own = self.places[n.name], self._number[n]
+            for other in self._number:
+                if other is n:
+                    break
+                theirs = self.places.get(other.name)
+                shared = theirs is not None and theirs.memory == place.memory
+                if theirs is not None and shared and any(self._number[user] > own for user in other.users):
+                    (whole if theirs.holds_the_same_as(place) else part).append(other)
+        return whole, part
 
     def note(self, n: fx.Node, found: Any) -> None:
         """Keep where ``found``, the result of ``n``, lies."""

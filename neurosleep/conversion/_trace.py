@@ -198,7 +198,6 @@ class Tracer:
     ) -> None:
         self._module, self._memory, self._shapes, self._maxpool = module, memory, memory.shapes, maxpool
         self._prefix, self._single = prefix, single  # of names in the model; whether that is a single layer
-        self._number = {node: k for k, node in enumerate(module.graph.nodes)}
         self._written: dict[fx.Node, fx.Node] = {}  # a tensor, and what wrote into it last
         self._modules = dict(module.named_modules())
         self._values: dict[fx.Node, Value | Sum] = {}
@@ -282,28 +281,19 @@ class Tracer:
 
     def _overwritten(self, node: fx.Node) -> list[fx.Node]:
         """What is read after ``node`` though it shares the memory that ``node`` writes into: it holds the same then."""
-        written = self._memory.writes.get(node.name, set())
-        if not written:
-            return []
-        place = self._memory.places[node.name]
-        if written != {place.memory} or written & self._memory.fixed:
+        if self._memory.hidden_write(node):
             raise self._refuse(
                 node, "writes into a parameter, a buffer or a tensor beside its result.", "what it computes as a result"
             )
-        found = []
-        for other in self._values:
-            theirs = self._memory.places[other.name]
-            later = any(self._number[user] > self._number[node] for user in other.users)
-            if theirs.memory == place.memory and later:
-                if not theirs.holds_the_same_as(place):
-                    raise self._refuse(
-                        node,
-                        f"writes into a part of {other.name!r}, or into what is turned or cut, which is read again.",
-                        "operations that are not in place, or work on the whole tensor",
-                        "inplace=False; h = h + x in the place of h += x",
-                    )
-                found.append(other)
-        return found
+        whole, part = self._memory.overwritten(node)
+        if part:
+            raise self._refuse(
+                node,
+                f"writes into a part of {part[0].name!r}, or into what is turned or cut, which is read again.",
+                "operations that are not in place, or work on the whole tensor",
+                "inplace=False; h = h + x in the place of h += x",
+            )
+        return [other for other in whole if other in self._values]
 
     def _no_tensor(self, node: fx.Node) -> bool:
         """Whether ``node`` is a size or a constant."""

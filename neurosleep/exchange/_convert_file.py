@@ -136,7 +136,7 @@ def _spiking(
             f"{Path(model).name!r} holds an awake network, whose layers are scaled by its activities.",
             expected="--calibration with a file of images (.npy or .npz), e.g. a hundred training images",
         )
-    images = read_calibration(calibration).to(next(found.parameters(), torch.zeros(1)).dtype)
+    images = read_calibration(calibration)
     if recipe is None:
         # The published recipe of sleep knows neither biases nor convolutions; only equilibrium networks need it.
         recipe = "recursive" if isinstance(found, EquilibriumNetwork) else "percentile"

@@ -9,7 +9,7 @@ import warnings
 import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar, overload
+from typing import Any, TypeGuard, TypeVar, cast, overload
 
 import torch
 from safetensors import safe_open
@@ -343,14 +343,27 @@ def _state(path: Path) -> Mapping[str, Tensor]:
             expected="a state_dict of tensors; files that hold code or whole modules are refused",
             hint="store it again with torch.save(model.state_dict(), path)",
         ) from error
-    plain = isinstance(found, Mapping) and all(
-        isinstance(value, Tensor) and value.layout == torch.strided and value.device.type == "cpu"
-        for value in found.values()
+    if _are_weights(found):
+        return found
+    entries = found if isinstance(found, Mapping) else {}
+    # A checkpoint holds them beside the number of the epoch, the optimiser's state and other things.
+    inside = [key for key in ("state_dict", "model_state_dict", "model") if _are_weights(entries.get(key))]
+    if len(inside) == 1:
+        return cast("Mapping[str, Tensor]", entries[inside[0]])
+    raise ExchangeError(
+        f"{path.name!r} holds something other than the weights of a module.",
+        found=f"entries {', '.join(map(repr, list(entries)[:6]))}" if entries else type(found).__name__,
+        expected="names with tensors, or a checkpoint with these under 'state_dict' or 'model_state_dict'",
+        hint="torch.save(module.state_dict(), path)",
     )
-    if not plain:
-        raise ExchangeError(f"{path.name!r} holds no state_dict.", expected="names with tensors")
-    state: Mapping[str, Tensor] = found
-    return state
+
+
+def _are_weights(value: object) -> TypeGuard[Mapping[str, Tensor]]:
+    """Whether it is what a module's ``state_dict`` gives."""
+    return isinstance(value, Mapping) and all(
+        isinstance(name, str) and isinstance(t, Tensor) and t.layout == torch.strided and t.device.type == "cpu"
+        for name, t in value.items()
+    )
 
 
 def _check_archive(path: Path) -> None:
@@ -363,6 +376,12 @@ def _check_archive(path: Path) -> None:
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
         # NotImplementedError: what zipfile raises for an archive of a version that it does not know.
         raise ExchangeError(f"{path.name!r} is damaged.", found=str(error)[:300]) from error
+    if any("/code/" in part.filename or part.filename.endswith("constants.pkl") for part in parts):
+        raise ExchangeError(
+            f"{path.name!r} is a TorchScript archive, which holds code.",
+            expected="a state_dict of tensors",
+            hint="torch.save(torch.jit.load(path).state_dict(), other) takes the weights out of a file that you trust",
+        )
     packed = [part.filename for part in parts if part.compress_type != zipfile.ZIP_STORED]
     if packed or sum(part.file_size for part in parts) > path.stat().st_size:
         raise ExchangeError(

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, fx, nn
-from torch.fx.passes.shape_prop import ShapeProp
 
+from neurosleep.conversion._memory import InPlaceTracer, Shapes
 from neurosleep.errors import ExchangeError, missing_extra
 from neurosleep.exchange._layer_graph import LayerGraph, Step
 from neurosleep.networks import MLP
@@ -124,8 +124,11 @@ class _Writer:
         training = {module: module.training for module in model.modules()}
         try:
             model.eval()
-            traced = fx.symbolic_trace(model)
-            ShapeProp(traced).propagate(torch.zeros(1, *shape, dtype=dtype))
+            traced = fx.GraphModule(model, InPlaceTracer().trace(model), type(model).__name__)
+            # torch's own ShapeProp prints a traceback before it fails.
+            self.memory = Shapes(traced)
+            with torch.inference_mode(False), torch.no_grad():
+                self.memory.run(torch.zeros(1, *shape, dtype=dtype))
         except Exception as error:  # whatever a user's own forward raises
             if isinstance(error, ExchangeError):
                 raise
@@ -141,6 +144,16 @@ class _Writer:
         modules = dict(traced.named_modules())
         for node in traced.graph.nodes:
             self._node(node, modules)
+            self._rename(node)
+
+    def _rename(self, node: fx.Node) -> None:
+        """What shares the memory that ``node`` writes into has its values from then on."""
+        whole, part = self.memory.overwritten(node)
+        unlike = [other for other in whole if self._shape(other) != self._shape(node)]
+        if self.memory.hidden_write(node) or part or unlike:
+            raise self._refuse(node, "a change in place of a tensor that is read again in another form")
+        for other in whole:
+            self.names[other] = self.names[node]
 
     def _node(self, node: fx.Node, modules: dict[str, nn.Module]) -> None:
         if node.op == "placeholder":
@@ -202,10 +215,10 @@ class _Writer:
         return source
 
     def _shape(self, node: fx.Node) -> tuple[int, ...]:
-        meta: Any = node.meta.get("tensor_meta")
-        if not hasattr(meta, "shape"):
+        shape = self.memory.shapes.get(node.name)
+        if shape is None:
             raise self._refuse(node, "a value that is no tensor")
-        return tuple(meta.shape[1:])
+        return shape[1:]
 
     def _name(self, node: fx.Node) -> str:
         if node in self.padding:
@@ -388,7 +401,7 @@ class _Writer:
     def reshape(self, node: fx.Node, x: fx.Node) -> None:
         """Flatten, or Reshape behind the batch."""
         made, given = self._shape(node), self._shape(x)
-        meta = node.meta["tensor_meta"].shape
+        meta = self.memory.shapes[node.name]
         if meta[0] != 1 or math.prod(made) != math.prod(given) or not made:
             raise self._refuse(node, "a change of shape that takes the batch in")
         if len(made) == 1:
@@ -429,6 +442,7 @@ _FUNCTIONS: dict[Any, str] = {
     operator.add: "add",
     operator.iadd: "add",
     operator.mul: "mul",
+    operator.imul: "mul",
     torch.add: "add",
     torch.mul: "mul",
     torch.relu: "relu",

@@ -192,7 +192,7 @@ class FixedSession(_MappedSession):
                         f"The input {name!r} sends graded values, which a spike of the chip does not carry.",
                         found=f"values from {float(sent.min()):g} to {float(sent.max()):g}",
                         expected="spikes" if self._payload == 0 else f"whole numbers from 0 to {most}",
-                        hint="coding='poisson' or 'bernoulli' makes spikes of images",
+                        hint="coding='bernoulli' makes spikes of images",
                     )
         self._take_back()
         self._steps += 1

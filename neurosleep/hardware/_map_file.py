@@ -38,7 +38,7 @@ def map_file(
     external_data: str | Path | None = None,
     approximate: bool = False,
     inputs: str | Path | None = None,
-    coding: str = "poisson",
+    coding: str = "bernoulli",
 ) -> dict[str, Any]:
     """Read a network, convert it if it is awake, and say what it becomes on a chip, fits it or not.
 
@@ -57,7 +57,7 @@ def map_file(
         File of images of intensities from 0 to 1, each shown for ``steps`` steps; left out, the first hundred of the
         calibration images, where there are any and they are of that kind.
     coding:
-        How images become spikes: ``poisson`` or ``bernoulli``.
+        How images become spikes: ``bernoulli`` or ``poisson``.
 
     Returns
     -------

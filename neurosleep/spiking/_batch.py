@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal, get_args
@@ -11,8 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from neurosleep._checks import as_images, check_device
 from neurosleep.errors import SettingsError, unknown_name
 from neurosleep.functional import numpy_generator
+from neurosleep.spiking._coding import OneAStep, check_network, drawn, expected_spikes, gain_of, paced, say_waiting
 from neurosleep.spiking.engines import Engine, get_engine
 from neurosleep.spiking.engines.batch import ConstantInput, SpikeInput
 from neurosleep.spiking.network import SpikingNetwork
@@ -77,7 +78,7 @@ def simulate_batch(
     steps: int,
     *,
     coding: BatchCoding = "constant",
-    max_rate: float = 1000.0,
+    max_rate: float | None = None,
     engine: str | None = None,
     seed: int = 0,
     device: str = "cpu",
@@ -94,9 +95,12 @@ def simulate_batch(
         How long each image is shown.
     coding:
         ``constant``: every value is sent as it is in every step, a graded input, and may have any sign. ``bernoulli``
-        and ``poisson``: spikes of intensities from 0 to 1, with the probabilities of :func:`~neurosleep.simulate`.
+        and ``poisson``: spikes of intensities from 0 to 1, as many a step in the mean; an intensity x fires with
+        probability x, or so often as a Poisson process does, sometimes several times in a step. Where an engine sends
+        one spike of a neuron a step, as a chip does, the others wait for the next.
     max_rate:
-        Rate in Hz of an intensity of 1.
+        Rate in Hz of an intensity of 1; None: 1/dt, one spike a step. At another rate the biases are multiplied by
+        ``max_rate * dt`` as the inputs are, so that the network computes the same, so much stronger.
     engine:
         An engine that steps batches. Left out, ``event`` where it offers all kinds that the network has, on the CPU,
         and else ``reference``; the recording names it. ``event`` compiles when it is first used.
@@ -110,13 +114,20 @@ def simulate_batch(
         If the images do not fit the network or the coding.
     UnsupportedError
         If the engine steps no batches, or not such a network.
+
+    Warns
+    -----
+    NeurosleepWarning
+        If intensities stand for more spikes a step than are sent, or spikes still wait at the end: their share.
     """
+    check_network(network)
+    device = str(check_device(device))
+    images = as_images("images", images, SettingsError)
     if coding not in BATCH_CODINGS:
         raise unknown_name("coding", str(coding), BATCH_CODINGS)
     if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:
         raise SettingsError(f"The number of steps is {steps!r}.", expected="a whole number of at least 1")
-    if not 0 <= max_rate < math.inf:
-        raise SettingsError(f"max_rate is {max_rate!r}.", expected="a rate in Hz, >= 0")
+    gain = gain_of(max_rate, network.dt)
     if len(network.inputs) != 1:
         raise SettingsError(f"The network has {len(network.inputs)} input populations.", expected="one")
     (source,) = network.inputs
@@ -128,25 +139,24 @@ def simulate_batch(
     values = images.detach().flatten(1).to(device=device, dtype=network.dtype)
     if not torch.isfinite(values).all():
         raise SettingsError("The images hold NaN or infinite values.", expected="finite numbers")
-    if coding != "constant" and ((values < 0).any() or (values > 1).any()):
-        raise SettingsError(
-            f"The images hold intensities outside 0 to 1, of which {coding!r} makes no spikes.",
-            expected="every intensity from 0 to 1",
-            hint="scale the images, or coding='constant' takes any values",
-        )
     chosen = _chosen(engine, network, device)
-    chance = values * (max_rate * network.dt)
-    chance = chance.clamp_max(1) if coding == "bernoulli" else -torch.expm1(-chance)
-    parts = []
+    several = coding == "poisson" and chosen.spike_counts
+    mean = values
+    if coding != "constant":
+        mean = expected_spikes(values, coding, gain, several)
+        network = paced(network, gain)
+    parts, waiting, sent = [], 0, 0
     for block, low in enumerate(range(0, len(values), _BLOCK)):
         own = values[low : low + _BLOCK]
         session = chosen.start_batch(network, len(own), device=device)
         if coding == "constant":
             said = session.advance(ConstantInput(own, steps))
         else:
-            drawn = _spikes(chance[low : low + _BLOCK], steps, seed, block)
-            said = torch.cat([session.advance(spikes) for spikes in drawn])
+            spikes = _Spikes(mean[low : low + _BLOCK], coding, steps, (seed, block), several)
+            said = torch.cat([session.advance(part) for part in spikes])
+            waiting, sent = waiting + spikes.queue.waiting, sent + spikes.queue.sent
         parts.append((session.totals(), said))
+    say_waiting(waiting, sent)
     totals = {p.name: torch.cat([totals[p.name] for totals, _ in parts]) for p in network.populations}
     return BatchRecording(steps, network.dt, totals, torch.cat([said for _, said in parts], 1), chosen.name, coding)
 
@@ -159,16 +169,20 @@ def _chosen(engine: str | None, network: SpikingNetwork, device: str) -> Engine:
     return compiled if compiled.offers_batches(network, device) else get_engine("reference")
 
 
-def _spikes(chance: Tensor, steps: int, seed: int, block: int) -> Iterator[SpikeInput]:
+class _Spikes:
     """Spikes of one block of samples in chunks of steps; drawn only where there may be any."""
-    # NumPy draws float32 and float64; of these two the wider holds any other type.
-    real = np.float32 if chance.dtype == torch.float32 else np.float64
-    p = chance.cpu().to(torch.float32 if real is np.float32 else torch.float64).numpy()
-    samples, neurons = np.nonzero(p)
-    p = p[samples, neurons]
-    for chunk, start in enumerate(range(0, steps, _CHUNK)):
-        generator = numpy_generator(seed, "coding batch", block, chunk)
-        fired = np.empty((min(_CHUNK, steps - start), len(p)), dtype=np.bool_)
-        for row in fired:
-            np.less(generator.random(len(p), dtype=real), p, out=row)
-        yield SpikeInput(len(chance), chance.shape[1], samples, neurons, fired)
+
+    def __init__(self, mean: Tensor, coding: BatchCoding, steps: int, key: tuple[int, int], several: bool) -> None:
+        self._shape, self._coding, self._steps, self._key, self._several = mean.shape, coding, steps, key, several
+        dense = mean.cpu().numpy()
+        self._samples, self._neurons = np.nonzero(dense)
+        self._mean = dense[self._samples, self._neurons]
+        self.queue = OneAStep(len(self._mean))
+
+    def __iter__(self) -> Iterator[SpikeInput]:
+        for chunk, start in enumerate(range(0, self._steps, _CHUNK)):
+            generator = numpy_generator(self._key[0], "coding batch", self._key[1], chunk)
+            fired = drawn(self._mean, self._coding, min(_CHUNK, self._steps - start), generator)
+            if fired.dtype == np.uint8 and not self._several:
+                fired = self.queue(fired)
+            yield SpikeInput(self._shape[0], self._shape[1], self._samples, self._neurons, fired)

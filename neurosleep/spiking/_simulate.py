@@ -9,8 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from neurosleep._checks import as_images, check_device
 from neurosleep.errors import SettingsError, UnsupportedError, unknown_name
 from neurosleep.functional import SpikeEvents, numpy_generator
+from neurosleep.spiking._coding import OneAStep, check_network, drawn, expected_spikes, gain_of, paced, say_waiting
 from neurosleep.spiking.engines import get_engine
 from neurosleep.spiking.network import SpikingNetwork
 from neurosleep.spiking.recorder import Recorder
@@ -32,8 +34,8 @@ def simulate(
     inputs: SpikeEvents | Trains | Tensor,
     steps: int | None = None,
     *,
-    coding: Coding = "poisson",
-    max_rate: float = 1000.0,
+    coding: Coding = "bernoulli",
+    max_rate: float | None = None,
     engine: str = "event",
     record: Record | None = None,
     seed: int = 0,
@@ -47,13 +49,16 @@ def simulate(
         Any network that the engine offers.
     inputs:
         Spikes as :class:`~neurosleep.functional.SpikeEvents` (a mapping by population name if there are several
-        inputs), as a boolean tensor ``[time, n]`` or ``[time, batch, n]``; or images, a float tensor ``[batch, n]`` or
+        inputs), as a boolean tensor or array ``[time, n]`` or ``[time, batch, n]``; or images, ``[batch, n]`` or
         ``[batch, *shape]`` of intensities from 0 to 1, of which ``coding`` makes spike trains.
     steps:
         Needed for images; for spikes the number of their steps if not given, else at most that number.
     coding, max_rate:
-        With images: an input of intensity x fires in a step with probability :math:`\min(1, r\,dt\,x)`
-        (``"bernoulli"``) or :math:`1 - e^{-r\,dt\,x}` (``"poisson"``), where r is ``max_rate`` in Hz.
+        With images: an input of intensity x fires x times a step in the mean, at ``max_rate`` r (Hz; None: 1/dt)
+        :math:`r\,dt\,x` times. ``bernoulli``: with that probability in each step. ``poisson``: so often in the mean,
+        by a Poisson process; where that has several spikes in one step, all but one wait for the next. With another
+        rate than 1/dt the biases are multiplied by :math:`r\,dt` too, so that the network computes the same, so much
+        stronger.
     engine, device, record, seed:
         As for :func:`~neurosleep.sleep`; sample b of a batch draws its spikes from (seed, b).
 
@@ -69,7 +74,14 @@ def simulate(
         If the inputs do not fit the network, or intensities lie outside 0 to 1.
     UnsupportedError
         If single spikes of a batch, or its potentials or weights, are to be recorded.
+
+    Warns
+    -----
+    NeurosleepWarning
+        If intensities stand for more than one spike a step, or Poisson spikes still wait at the end: their share.
     """
+    check_network(network)
+    device = str(check_device(device))
     if str(coding) == "constant":
         raise SettingsError(
             "coding is 'constant', which sends graded values and no spikes.",
@@ -78,15 +90,16 @@ def simulate(
         )
     if coding not in CODINGS:
         raise unknown_name("coding", coding, CODINGS)
-    if not 0 <= max_rate < float("inf"):
-        raise SettingsError(f"max_rate is {max_rate!r}.", expected="a rate in Hz, >= 0")
+    gain = gain_of(max_rate, network.dt)
     if steps is not None and (isinstance(steps, bool) or not isinstance(steps, int) or steps < 1):
         raise SettingsError(f"The number of steps is {steps!r}.", expected="a whole number of at least 1")
     record = record or Record()
-    if not isinstance(inputs, Tensor):
+    if isinstance(inputs, SpikeEvents | Mapping):
         return _single(network, _by_population(network, inputs), steps, engine, record, device)
     only = _only_input(network)
-    if inputs.dtype == torch.bool:
+    if not isinstance(inputs, Tensor) and getattr(inputs, "dtype", None) == np.bool_:
+        inputs = torch.from_numpy(np.ascontiguousarray(inputs))
+    if isinstance(inputs, Tensor) and inputs.dtype == torch.bool:
         if inputs.ndim == 2:
             return _single(network, {only: SpikeEvents.from_dense(inputs)}, steps, engine, record, device)
         if inputs.ndim != 3:
@@ -97,30 +110,34 @@ def simulate(
         return _batch([_single(network, {only: t}, steps, engine, _counts(record), device) for t in trains])
     if steps is None:
         raise SettingsError("Images need a number of steps.", expected="steps=..., at least 1")
+    record = _counts(record)
     images = _intensities(inputs)
-    probability = images * (max_rate * network.dt)
-    probability = np.minimum(probability, 1.0) if coding == "bernoulli" else -np.expm1(-probability)
-    return _batch(
-        [
-            _run(network, _Coded(only, p, seed, b), steps, engine, _counts(record), device)
-            for b, p in enumerate(probability)
-        ]
-    )
+    mean = expected_spikes(images, coding, gain, several=False).numpy()
+    network = paced(network, gain)
+    coded = [_Coded(only, p, coding, seed, b) for b, p in enumerate(mean)]
+    found = _batch([_run(network, source, steps, engine, record, device) for source in coded])
+    say_waiting(sum(source.queue.waiting for source in coded), sum(source.queue.sent for source in coded))
+    return found
 
 
 class _Coded:
-    """Spike trains of one image, drawn chunk by chunk."""
+    """Spike trains of one image, drawn chunk by chunk, one after the other."""
 
-    def __init__(self, name: str, probability: np.ndarray[tuple[int], np.dtype[np.float64]], seed: int, b: int) -> None:
-        self._name, self._p, self._key = name, probability, (seed, b)
-        self.sizes = {name: len(probability)}
+    def __init__(
+        self, name: str, mean: np.ndarray[tuple[int], np.dtype[np.float64]], coding: Coding, seed: int, b: int
+    ) -> None:
+        self._name, self._mean, self._coding, self._key = name, mean, coding, (seed, b)
+        self.sizes = {name: len(mean)}
+        self.queue = OneAStep(len(mean))
 
     def chunk(self, start: int, stop: int) -> dict[str, SpikeEvents]:
         seed, b = self._key
-        generator = numpy_generator(seed, "coding", b, start // _CHUNK)
-        times, neurons = np.nonzero(generator.random((_CHUNK, len(self._p))) < self._p)
-        events = SpikeEvents._trusted_times(times, neurons, steps=_CHUNK, n=len(self._p))
-        return {self._name: events.slice(0, stop - start)}
+        # A whole chunk is drawn, so that a shorter simulation is the beginning of a longer one.
+        found = drawn(self._mean, self._coding, _CHUNK, numpy_generator(seed, "coding", b, start // _CHUNK))[
+            : stop - start
+        ]
+        fired = self.queue(found) if found.dtype == np.uint8 else found
+        return {self._name: SpikeEvents.from_dense(fired)}
 
 
 class _Given:
@@ -159,17 +176,13 @@ def _counts(record: Record) -> Record:
     return record
 
 
-def _intensities(images: Tensor) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
+def _intensities(inputs: Tensor) -> Tensor:
+    images = as_images("inputs", inputs, SettingsError)
     if images.ndim < 2:
         raise SettingsError(f"Images of shape {tuple(images.shape)} cannot be read.", expected="[batch, n] or more")
-    found = images.detach().cpu().to(torch.float64).reshape(len(images), images.shape[1:].numel())
-    if len(found) == 0 or not torch.isfinite(found).all() or (found < 0).any() or (found > 1).any():
-        raise SettingsError(
-            "The images are empty or hold intensities that are no numbers from 0 to 1.",
-            expected="at least one image, every intensity from 0 to 1",
-            hint="scale the images; spikes are given as a boolean tensor",
-        )
-    return found.numpy()
+    if not torch.isfinite(images).all():
+        raise SettingsError("The images hold NaN or infinite values.", expected="finite numbers")
+    return images.cpu().to(torch.float64).flatten(1)
 
 
 def _single(

@@ -574,7 +574,7 @@ def test_clock_cycles_of_xylo() -> None:
 def test_energy_of_a_mapped_network() -> None:
     mapped, report = ns.map_to(feedforward(), "loihi1")
     images = torch.rand(4, 12, generator=torch.Generator().manual_seed(0))
-    recording = ns.simulate_batch(mapped, images, 30, coding="poisson", engine="fixed")
+    recording = ns.simulate_batch(mapped, images, 30, coding="bernoulli", engine="fixed")
     assert isinstance(recording, BatchRecording)
     found = energy_of(mapped, recording, ns.load_profile("loihi1"), report=report)
     activity = count_activity(mapped, recording)
@@ -608,7 +608,7 @@ def test_the_command_estimates_the_energy_of_images(tmp_path: Path) -> None:
     energy = found["energy"]
     assert energy["statement"] == STATEMENT
     mapped, report = ns.map_to(feedforward(), "loihi1", steps=40)
-    recording = ns.simulate_batch(mapped, torch.from_numpy(np.load(images)), 40, coding="poisson", engine="fixed")
+    recording = ns.simulate_batch(mapped, torch.from_numpy(np.load(images)), 40, coding="bernoulli", engine="fixed")
     assert energy == json.loads(json.dumps(energy_of(mapped, recording, "loihi1", report=report).to_json()))
     assert energy["activity"]["samples"] == 6 and energy["activity"]["spikes"] > 0
     assert 0 < energy["estimate"]["low"] < energy["estimate"]["high"]

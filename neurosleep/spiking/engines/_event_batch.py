@@ -178,6 +178,23 @@ def _listed(fired: Any, neurons: Any, begins: Any) -> Any:
 
 
 @compiled(boundscheck=False)
+def _repeated(counts: Any, neurons: Any, begins: Any) -> Any:
+    """The same of several spikes in a step, uint8 ``[steps, entries]``: a neuron is listed as often as it fires."""
+    steps, samples = len(counts), len(begins) - 1
+    offsets = np.zeros(samples * steps + 1, dtype=np.int64)
+    found = np.empty(int(counts.sum()), dtype=np.int32)
+    used = 0
+    for g in range(samples):
+        for t in range(steps):
+            for e in range(begins[g], begins[g + 1]):
+                for _ in range(counts[t, e]):
+                    found[used] = neurons[e]
+                    used += 1
+            offsets[g * steps + t + 1] = used
+    return offsets, found[:used]
+
+
+@compiled(boundscheck=False)
 def _tally(offsets: Any, neurons: Any, samples: int, totals: Any, first: int, tell: bool, said: Any) -> None:
     """Add the spikes of samples ``first`` and following to ``totals``; tells what these come to after every step."""
     steps = (len(offsets) - 1) // samples
@@ -343,7 +360,8 @@ class EventBatchSession(BatchSession):
         seen = {name: self._seen(past[name], _silence(samples, steps), steps, samples) for name in past}
         if isinstance(sent, SpikeInput):
             begins = np.searchsorted(sent.samples, np.arange(low, high + 1))
-            given = _listed(sent.fired[begin:end].view(np.uint8), sent.neurons, begins)
+            several = sent.fired.dtype == np.uint8
+            given = (_repeated if several else _listed)(sent.fired[begin:end].view(np.uint8), sent.neurons, begins)
             _tally(given[0], given[1], samples, self._totals[self._source.name], low, self._last is self._source, said)
             seen[self._source.name] = self._seen(past[self._source.name], given, steps, samples)
         for name in self._order:

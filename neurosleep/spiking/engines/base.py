@@ -81,6 +81,8 @@ class Engine(ABC):
     synaptic_integrators: ClassVar[bool] = False
     #: Whether it steps batches of independent inputs.
     batches: ClassVar[bool] = False
+    #: Whether an input of a batch may send several spikes in a step.
+    spike_counts: ClassVar[bool] = False
     #: Whether it steps networks as they are, and not only those that were made for it; only such an engine is named to
     #: those whose network another one refuses.
     general: ClassVar[bool] = True

@@ -47,14 +47,14 @@ class SpikeInput(BatchInput):
     samples, neurons:
         int64 ``[entries]``: the inputs that may fire, ascending by sample, then by neuron.
     fired:
-        bool ``[steps, entries]``.
+        bool ``[steps, entries]``; or uint8, how many spikes each of them sends in a step.
     """
 
     batch: int
     n: int
     samples: npt.NDArray[np.int64]
     neurons: npt.NDArray[np.int64]
-    fired: npt.NDArray[np.bool_]
+    fired: npt.NDArray[np.bool_] | npt.NDArray[np.uint8]
 
     @property
     def steps(self) -> int:  # type: ignore[override]
@@ -62,8 +62,9 @@ class SpikeInput(BatchInput):
         return len(self.fired)
 
     def at(self, t: int) -> Tensor:
-        """Boolean ``[batch, n]``."""
-        dense = np.zeros((self.batch, self.n), dtype=np.bool_)
+        """Boolean ``[batch, n]``, or numbers of spikes, float32."""
+        kind: type[np.generic] = np.bool_ if self.fired.dtype == np.bool_ else np.float32
+        dense = np.zeros((self.batch, self.n), dtype=kind)
         dense[self.samples, self.neurons] = self.fired[t]
         return torch.from_numpy(dense)
 

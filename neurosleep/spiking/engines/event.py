@@ -843,6 +843,7 @@ class EventEngine(Engine):
     transposes: ClassVar[bool] = True
     symmetric_rules: ClassVar[frozenset[str]] = frozenset({SRCRule.name})
     batches: ClassVar[bool] = True
+    spike_counts: ClassVar[bool] = True
 
     def _start(self, network: SpikingNetwork, rule: PlasticityRule | None, device: str) -> Session:
         return _EventSession(network, rule)

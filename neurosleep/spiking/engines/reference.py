@@ -244,6 +244,7 @@ class ReferenceEngine(Engine):
     symmetric_rules: ClassVar[frozenset[str]] = frozenset({"*"})
     reset_times: ClassVar[frozenset[str]] = frozenset({"same", "next", "guarded"})
     batches: ClassVar[bool] = True
+    spike_counts: ClassVar[bool] = True
 
     def start_batch(self, network: SpikingNetwork, batch: int, *, device: str = "cpu") -> TorchSession:
         """As of every engine that steps batches; this session can also be stepped one step at a time."""
