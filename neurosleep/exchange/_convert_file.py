@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import warnings
 import zipfile
 from collections.abc import Callable
@@ -13,6 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from neurosleep._guards.arrays import read_npy, read_npz
+from neurosleep._guards.files import check_regular
 from neurosleep.conversion import Recipe, convert
 from neurosleep.errors import DataError, ExchangeError, SettingsError, unknown_name
 from neurosleep.exchange._files import load, save
@@ -27,7 +28,6 @@ __all__ = ["TARGETS", "convert_file", "read_calibration", "read_spiking"]
 
 #: What can be written, and the ending of its file; a folder has none.
 TARGETS = {"snn": ".safetensors", "nir": ".nir", "onnx": ".onnx", "snntorch": "", "norse": ""}
-MAX_UNPACKED = 2**32
 
 
 def convert_file(
@@ -186,29 +186,27 @@ def read_calibration(path: str | Path, what: str = "calibration file") -> Tensor
     Raises
     ------
     DataError
-        If it is no such file, holds other things than numbers, or would unpack to more than 4 GiB.
+        If it is no such file, holds other things than finite numbers, or would unpack to far more than its size.
     """
     path = Path(path)
     wrong = "a .npy file of numbers [images, ...], or an .npz file with one such array"
-    if not os.path.isfile(path):
-        raise DataError(f"There is no file {str(path)!r}.", expected=wrong)
+    size = check_regular(path, DataError, expected=wrong)
     try:
         if zipfile.is_zipfile(path):
-            with zipfile.ZipFile(path) as archive:
-                size = sum(part.file_size for part in archive.infolist())
-            if size > MAX_UNPACKED:
-                raise ValueError(f"it would unpack to {size} bytes")
-            with np.load(path, allow_pickle=False) as arrays:
-                if len(arrays.files) != 1:
-                    raise ValueError(f"it holds {len(arrays.files)} arrays: {', '.join(arrays.files)[:200]}")
-                array = arrays[arrays.files[0]]
+            arrays, shapes = read_npz(path, size)
+            if len(shapes) != 1:
+                raise ValueError(f"it holds {len(shapes)} arrays: {', '.join(shapes)[:200]}")
+            array = next(iter(arrays.values()))
         else:
-            # Mapped, so that a size that the file does not bear out is found before it takes memory.
-            array = np.load(path, mmap_mode="r", allow_pickle=False)
+            array = read_npy(path)
         if array.dtype.kind not in "fiub" or array.ndim < 2 or not array.size:
             raise ValueError(f"an array of type {array.dtype} and shape {array.shape}")
-        return torch.from_numpy(np.array(array, dtype=np.float64 if array.dtype == np.float64 else np.float32))
-    except Exception as error:  # numpy's reader fails on damaged files in many ways
+        with np.errstate(over="ignore"):  # a value too large for float32 becomes infinite, which is refused
+            values = np.array(array, dtype=np.float64 if array.dtype == np.float64 else np.float32, copy=None)
+        if not np.isfinite(values).all():
+            raise ValueError("it holds NaN or infinite values")
+        return torch.from_numpy(values)
+    except Exception as error:  # a damaged file fails in many ways
         raise DataError(f"The {what} {path.name!r} cannot be read.", found=str(error)[:300], expected=wrong) from error
 
 

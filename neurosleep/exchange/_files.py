@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import warnings
 import zipfile
 from collections.abc import Mapping, Sequence
@@ -17,7 +16,11 @@ from safetensors.torch import save as to_bytes
 from torch import Tensor, nn
 
 from neurosleep._files import discard, temporary_beside
+from neurosleep._guards.files import check_regular
 from neurosleep.errors import ExchangeError, NeurosleepError
+from neurosleep.exchange._digest import DIGEST as _DIGEST
+from neurosleep.exchange._digest import UNSET as _UNSET
+from neurosleep.exchange._digest import check_digest, signed
 from neurosleep.functional.activations import ACTIVATIONS
 from neurosleep.networks import MLP, EquilibriumMLP, EquilibriumNetwork
 from neurosleep.spiking import Population, Projection, SpikingNetwork
@@ -104,9 +107,9 @@ def save(obj: SpikingNetwork | nn.Module, path: str | Path, *, input_shape: Sequ
         )
     content = to_bytes(
         {name: tensor.cpu().contiguous() for name, tensor in tensors.items()},
-        {"neurosleep": json.dumps({"format": 1, **header}, allow_nan=False)},
+        {"neurosleep": json.dumps({"format": 1, **header, "checked": True}, allow_nan=False), _DIGEST: _UNSET},
     )
-    return _write_whole(path, content)
+    return _write_whole(path, signed(content))
 
 
 def _write_whole(path: Path, content: bytes) -> Path:
@@ -179,10 +182,7 @@ def load(
         If the file is missing, damaged, of an unknown kind, or does not fit ``module``.
     """
     path = Path(path)
-    if not os.path.isfile(path):
-        raise ExchangeError(
-            f"There is no file {str(path)!r}.", expected="a .safetensors, .onnx or .nir file, or .pt with module="
-        )
+    check_regular(path, ExchangeError, expected="a .safetensors, .onnx or .nir file, or .pt with module=")
     if module is not None:
         return _fill(module, _state(path), path)
     with path.open("rb") as start:
@@ -205,7 +205,8 @@ def load(
             hint="a .pt file of weights is read with load(path, module=...)",
         ) from error
     try:
-        header = json.loads(metadata["neurosleep"])
+        header = json.loads(metadata["neurosleep"], parse_constant=_not_finite)
+        check_digest(path, metadata)
         if header["format"] > FORMAT:
             raise ExchangeError(
                 f"{path.name!r} was written by a newer neurosleep.",
@@ -223,8 +224,10 @@ def load(
             settled = EquilibriumMLP(header["sizes"], dt=tensors["dt"], **{key: header[key] for key in keys})
             return _fill(settled.to(tensors["layers.0.weight"].dtype), tensors, path)
         raise KeyError(header["kind"])
-    except ExchangeError:
-        raise
+    except ExchangeError as error:
+        if repr(path.name) in error.message:
+            raise
+        raise ExchangeError(f"{path.name!r}: {error.message}", found=error.found, expected=error.expected) from error
     except NeurosleepError as error:
         raise ExchangeError(
             f"{path.name!r} holds a network that cannot be: {error.message}", found=error.found, expected=error.expected
@@ -236,6 +239,10 @@ def load(
             expected="a file written by neurosleep.save",
             hint="weights alone are read with load(path, module=...)",
         ) from error
+
+
+def _not_finite(text: str) -> float:
+    raise ExchangeError(f"{text} stands among the settings of the network.", expected="finite numbers")
 
 
 def _check_tensors(header: Mapping[str, Any], tensors: Mapping[str, Tensor], path: Path) -> None:
@@ -328,9 +335,13 @@ def _tuples(value: Any) -> Any:
 def _state(path: Path) -> Mapping[str, Tensor]:
     try:
         with safe_open(path, framework="pt") as file:  # type: ignore[no-untyped-call, unused-ignore]
-            return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            metadata = file.metadata() or {}
+            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except Exception:  # no such file, or a damaged one: then torch says the same below
         pass
+    else:
+        check_digest(path, metadata)
+        return weights
     _check_archive(path)
     try:
         with warnings.catch_warnings():
@@ -402,8 +413,12 @@ def _fill(module: Module, state: Mapping[str, Tensor], path: Path) -> Module:
             found="; ".join(f"{n} {found.get(n, 'missing')}" for n in wrong[:4]),
             expected="; ".join(f"{n} {expected.get(n, 'nothing')}" for n in wrong[:4]),
         )
+    learned = {name for name, _ in module.named_parameters()}
     for name, tensor in state.items():
-        if tensor.is_floating_point() and torch.isnan(tensor).any():
-            raise ExchangeError(f"{name!r} in {path.name!r} holds NaN values.", expected="numbers")
+        if not tensor.is_floating_point():
+            continue
+        # Buffers may be infinite: the mask of an attention is.
+        if torch.isnan(tensor).any() or (name in learned and not torch.isfinite(tensor).all()):
+            raise ExchangeError(f"{name!r} in {path.name!r} holds NaN or infinite values.", expected="finite numbers")
     module.load_state_dict(dict(state))
     return module

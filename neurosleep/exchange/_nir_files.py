@@ -13,6 +13,7 @@ from neurosleep._guards.hdf5 import read_hdf5
 from neurosleep.errors import ExchangeError
 from neurosleep.exchange._files import _write_whole
 from neurosleep.exchange._from_nir import _KNOWN, MAX_NODES, NIRReset, NIRWriter, from_nir
+from neurosleep.exchange._naming import naming
 from neurosleep.exchange._time_constants import Discretisation
 from neurosleep.exchange._to_nir import import_nir, to_nir
 from neurosleep.spiking import SpikingNetwork
@@ -60,7 +61,9 @@ def read_nir(
     ExchangeError
         If the file is damaged or hostile, or the graph in it cannot be read.
     """
-    return from_nir(read_nir_graph(path), dt=dt, discretisation=discretisation, writer=writer, reset=reset)
+    graph = read_nir_graph(path)
+    with naming(Path(path).name):
+        return from_nir(graph, dt=dt, discretisation=discretisation, writer=writer, reset=reset)
 
 
 def read_nir_graph(path: str | Path) -> Any:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import re
 from collections import Counter
 from pathlib import Path
@@ -13,8 +12,10 @@ from typing import TYPE_CHECKING, get_args
 import torch
 from torch import Tensor, nn
 
+from neurosleep._guards.files import check_regular
 from neurosleep.errors import ExchangeError, missing_extra
 from neurosleep.exchange._layer_graph import LayerGraph, Step
+from neurosleep.exchange._naming import naming
 from neurosleep.exchange._onnx_operators import OPERATORS, Activation, Node, Value, bias_vector
 from neurosleep.exchange._onnx_tensors import External, element_name, read_tensor, short
 from neurosleep.exchange._protobuf import check_message
@@ -70,10 +71,9 @@ def read_onnx(
         from onnx import ModelProto, defs
     except ImportError as error:
         raise missing_extra("onnx", "onnx", "Reading an ONNX file") from error
-    if not os.path.isfile(path):
-        raise ExchangeError(f"There is no file {str(path)!r}.", expected="an .onnx file")
+    size = check_regular(path, ExchangeError, expected="an .onnx file")
     external = External(None if external_data is None else Path(external_data), path)
-    if path.stat().st_size > MAX_BYTES:
+    if size > MAX_BYTES:
         raise ExchangeError(f"{path.name!r} is larger than an ONNX file can be.", expected=f"up to {MAX_BYTES} bytes")
     content = path.read_bytes()
     check_message(content, ModelProto.DESCRIPTOR, repr(path.name))
@@ -86,7 +86,8 @@ def read_onnx(
         ) from error
     opset = _opset(model, path.name, defs.onnx_opset_version())
     room = 4 * (len(content) + external.size) + 2**26
-    network = _Reader(model.graph, path.name, opset, external, room).network(input_shape)
+    with naming(path.name):
+        network = _Reader(model.graph, path.name, opset, external, room).network(input_shape)
     note = next((entry.value for entry in model.metadata_props if entry.key == "neurosleep"), None)
     return network if note is None else _as_mlp(network, note)
 

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from neurosleep._guards.files import check_regular
 from neurosleep.errors import ExchangeError
 
 if TYPE_CHECKING:
@@ -66,9 +67,7 @@ class External:
         self.path, self.model = path, model
         self.size = 0
         if path is not None:
-            if not path.is_file():
-                raise ExchangeError(f"There is no file {str(path)!r}.", expected="the weights of the .onnx file")
-            self.size = path.stat().st_size
+            self.size = check_regular(path, ExchangeError, expected="the weights of the .onnx file")
 
     def read(self, tensor: TensorProto, length: int) -> bytes:
         """The bytes of a tensor that lies outside its file."""

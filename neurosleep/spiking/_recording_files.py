@@ -13,6 +13,8 @@ from urllib.parse import quote, unquote
 import numpy as np
 from numpy.typing import NDArray
 
+from neurosleep._guards.arrays import read_npz
+from neurosleep._guards.files import check_regular
 from neurosleep.errors import DataError, RunFolderError, SettingsError
 from neurosleep.functional import SpikeEvents
 from neurosleep.spiking._samples import States, WeightSamples
@@ -102,13 +104,14 @@ def read_recording(path: str | os.PathLike[str]) -> Recording:
     """Read a file of :func:`write_npz`, or a folder that was recorded into."""
     source = Path(path)
     note = source / _NOTE if os.path.isdir(source) else source
-    if not os.path.isfile(note):
-        raise DataError(f"There is no recording in {str(source)!r}.", expected=f"a .npz file, or a folder with {_NOTE}")
+    expected = f"a .npz file, or a folder with {_NOTE}"
+    if not os.path.exists(note):
+        raise DataError(f"There is no recording in {str(source)!r}.", expected=expected)
+    size = check_regular(note, DataError, expected=expected)
     try:
-        # Opened here: NumPy leaves a damaged file open.
-        with note.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
-            small = {key: file[key] for key in file.files if "@" not in key}
-            large = {key: file[key] for key in file.files if "@" in key} if not source.is_dir() else None
+        arrays, _ = read_npz(note, size)
+        small = {key: array for key, array in arrays.items() if "@" not in key}
+        large = {key: array for key, array in arrays.items() if "@" in key} if not source.is_dir() else None
 
         def get(name: str, what: str) -> NDArray[Any]:
             if large is not None:

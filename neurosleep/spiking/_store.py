@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import re
 from io import BytesIO
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from neurosleep._guards.files import check_regular
 from neurosleep.errors import DataError, RunFolderError
 
 __all__ = ["Store", "read_array"]
@@ -95,6 +97,8 @@ def read_array(path: Path) -> NDArray[Any]:
     DataError
         If the file holds anything else, or less than it says.
     """
+    if os.path.exists(path):
+        check_regular(path, DataError, expected="an array that was recorded")
     try:
         with path.open("rb") as file:
             start = file.read(10)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import random
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from safetensors import safe_open
@@ -15,7 +17,8 @@ from safetensors.torch import save as to_bytes
 from torch import Tensor, nn
 
 import neurosleep as ns
-from neurosleep.errors import ExchangeError
+from neurosleep.errors import DataError, ExchangeError
+from neurosleep.exchange import read_calibration, read_nir, read_nir_data
 from neurosleep.functional.activations import Activation
 from neurosleep.networks import DendriticMLP, EquilibriumMLP
 from neurosleep.spiking import Population, Projection, SpikingNetwork
@@ -130,7 +133,7 @@ def test_an_integrator_with_a_synaptic_current_round_trip(decay: float | Tensor,
     # The number had no effect in a network that an older neurosleep wrote, and gets none.
     with safe_open(path, framework="pt") as file:
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    path.write_bytes(to_bytes(tensors, {"neurosleep": json.dumps(_header(path) | {"format": 1})}))
+    path.write_bytes(to_bytes(tensors, {"neurosleep": json.dumps(_header(path) | {"format": 1, "checked": False})}))
     older = ns.load(path)
     assert isinstance(older, SpikingNetwork) and older.population("a").synaptic_decay == 0.0
 
@@ -238,3 +241,80 @@ def test_what_cannot_be_written(tmp_path: Path) -> None:
     with pytest.raises(ExchangeError, match="cannot be written"):
         ns.save(network, tmp_path / "missing" / "net.safetensors")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_every_flipped_bit_is_found(tmp_path: Path) -> None:
+    """Of a file of ours, whatever the bit stands for: names, sizes, settings, weights, the checksum itself."""
+    path = ns.save(ns.MLP([3, 2, 2], generator=torch.Generator().manual_seed(0)), tmp_path / "mlp.safetensors")
+    whole = path.read_bytes()
+    model = ns.load(path)
+    for bit in range(0, 8 * len(whole), 17):
+        changed = bytearray(whole)
+        changed[bit // 8] ^= 1 << bit % 8
+        path.write_bytes(changed)
+        for into in (None, ns.MLP([3, 2, 2])):
+            with pytest.raises(ExchangeError, match=r"mlp\.safetensors"):
+                ns.load(path) if into is None else ns.load(path, into)
+    path.write_bytes(whole)
+    assert all(torch.equal(a, b) for a, b in zip(ns.load(path).parameters(), model.parameters(), strict=True))
+
+
+def test_a_file_of_an_older_version_has_no_checksum(tmp_path: Path) -> None:
+    model = ns.MLP([3, 2])
+    path = tmp_path / "old.safetensors"
+    header = {"format": 1, "kind": "mlp", "sizes": [3, 2], "dropout": 0.0}
+    tensors = {"layers.0.weight": model.weights[0].detach()}
+    path.write_bytes(to_bytes(tensors, {"neurosleep": json.dumps(header)}))
+    assert torch.equal(ns.load(path).weights[0], model.weights[0])
+    # One that says it has one, and has not, lost it.
+    path.write_bytes(to_bytes(tensors, {"neurosleep": json.dumps(header | {"checked": True})}))
+    with pytest.raises(ExchangeError, match="is damaged, or was changed"):
+        ns.load(path)
+    for text in ("NaN", "Infinity", "-Infinity"):
+        path.write_bytes(to_bytes(tensors, {"neurosleep": json.dumps(header).replace("0.0", text)}))
+        with pytest.raises(ExchangeError, match=f"{text} stands among the settings"):
+            ns.load(path)
+
+
+def special(path: Path, kind: str) -> Path:
+    if kind == "folder":
+        path.mkdir()
+    elif kind == "pipe":
+        os.mkfifo(path)
+    else:
+        path.symlink_to("/dev/zero")
+    return path
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"), [("folder", "is a folder"), ("pipe", "a named pipe"), ("device", "a device")]
+)
+def test_what_is_no_file_is_not_opened(kind: str, words: str, tmp_path: Path) -> None:
+    onnx = pytest.importorskip("onnx")
+    pytest.importorskip("nir")
+    for name in ("f.safetensors", "f.onnx", "f.nir", "f.pt"):
+        path = special(tmp_path / name, kind)
+        for call in (ns.load, lambda path: ns.load(path, torch.nn.Linear(2, 2))):
+            with pytest.raises(ExchangeError, match=rf"'{name}' .*{words}"):
+                call(path)
+    with pytest.raises(ExchangeError, match=words):
+        read_nir(tmp_path / "f.nir")
+    with pytest.raises(ExchangeError, match=words):
+        read_nir_data(tmp_path / "f.nir", 0.001)
+    with pytest.raises(DataError, match=words):
+        read_calibration(special(tmp_path / "x.npy", kind))
+    model = ns.save(torch.nn.Sequential(torch.nn.Linear(2, 2)), tmp_path / "m.onnx")
+    onnx.save(onnx.load(model), tmp_path / "e.onnx", save_as_external_data=True, location="w", size_threshold=0)
+    (tmp_path / "w").unlink()
+    with pytest.raises(ExchangeError, match=words):
+        ns.load(tmp_path / "e.onnx", external_data=special(tmp_path / "w", kind))
+
+
+def test_calibration_images_are_finite(tmp_path: Path) -> None:
+    path = tmp_path / "x.npy"
+    for values in (np.array([[np.nan]]), np.array([[np.inf]]), np.array([[1e300]], np.longdouble)):
+        np.save(path, values)
+        with pytest.raises(DataError, match=r"(?s)'x\.npy' cannot be read.*(NaN or infinite|finite)"):
+            read_calibration(path)
+    np.savez(tmp_path / "x.npz", np.arange(6, dtype=np.uint8).reshape(2, 3))
+    assert read_calibration(tmp_path / "x.npz").tolist() == [[0, 1, 2], [3, 4, 5]]
