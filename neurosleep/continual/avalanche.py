@@ -15,10 +15,18 @@ from torch.utils.data import DataLoader
 from neurosleep.continual.strategies.src import SleepSettings, one_night
 from neurosleep.conversion import sleeping_chain
 from neurosleep.data import RunningMean
-from neurosleep.errors import ConversionError, DataError, SettingsError, UnsupportedError, missing_extra, unknown_name
+from neurosleep.errors import (
+    ConversionError,
+    DataError,
+    NeurosleepWarning,
+    SettingsError,
+    UnsupportedError,
+    missing_extra,
+    unknown_name,
+)
 from neurosleep.functional import SRCRule
 from neurosleep.networks import EquilibriumMLP
-from neurosleep.replay import Night
+from neurosleep.replay import Night, answers, evenly, warn_of_biases, warn_of_effect
 from neurosleep.spiking import Record, get_engine
 
 try:
@@ -88,6 +96,13 @@ class SleepPlugin(SupervisedPlugin):
         Before an experience is learnt: if its inputs are negative in the mean, the settings do not fit the network, or
         the strategy is joint training.
 
+    Warns
+    -----
+    NeurosleepWarning
+        If the model has biases, a night diverges, does nothing, or changes more than 5 % of the answers to the newest
+        experience; if ``after`` names experiences that do not come; if a rate cannot be reached, or the inputs are
+        above 1 in the mean.
+
     Notes
     -----
     Plugins act in the order in which a strategy has them, and the strategy's own come last: EWC, for instance, then
@@ -134,7 +149,7 @@ class SleepPlugin(SupervisedPlugin):
         chain, weights = sleeping_chain(strategy.model, example.to(strategy.device))
         _refuse_frozen(strategy.model, weights)
         if self.experiences == 0 and not isinstance(chain, EquilibriumMLP):
-            _warn_of_biases(strategy.model, weights)
+            warn_of_biases(strategy.model, weights)
         mean = self._next_mean.mean
         if (mean < 0).any():
             raise DataError(
@@ -144,7 +159,7 @@ class SleepPlugin(SupervisedPlugin):
                 hint="leave Normalize out of the transformations of the benchmark",
             )
         self._resolved(len(weights)).drive(mean, self._shape(example))
-        self._stream_length(strategy)
+        self._warn_of_no_sleep(strategy)
 
     def after_training_exp(self, strategy: Any, *, num_workers: int = 0, **_: Any) -> None:
         """Convert, sleep, wake."""
@@ -168,15 +183,17 @@ class SleepPlugin(SupervisedPlugin):
         if self.night.divergence is not None:
             where = self.night.divergence
             warnings.warn(
-                f"The sleep after experience {task + 1} diverged at step {where.step} ({where.projection}); the awake "
-                "weights stay.",
-                RuntimeWarning,
-                stacklevel=2,
+                f"The sleep after experience {task + 1} diverged: {where}; the awake weights stay.",
+                NeurosleepWarning,
+                stacklevel=1,
             )
             return
+        newest = evenly(images)
+        was, before = answers(strategy.model, newest), [weight.detach().clone() for weight in weights]
         with torch.no_grad():
             for weight, slept in zip(weights, self.night.network.weights, strict=True):
                 weight.copy_(slept)
+        warn_of_effect(self.night.fired, before, weights, was, answers(strategy.model, newest), stacklevel=1)
 
     def _resolved(self, layers: int) -> SleepSettings:
         """The settings with one threshold, and one rate if rates are aimed at, per layer."""
@@ -190,6 +207,25 @@ class SleepPlugin(SupervisedPlugin):
 
     def _shape(self, images: Tensor) -> tuple[int, ...]:
         return self.image_shape or tuple(side for side in images.shape[1:] if side != 1)
+
+    def _warn_of_no_sleep(self, strategy: Any) -> None:
+        """Say before the first experience where none of those that sleep is to follow will come."""
+        self._stream_length(strategy)
+        after = self.settings.after
+        if after is None or self.experiences:
+            return
+        try:
+            length = len(strategy.experience.origin_stream)
+        except (AssertionError, AttributeError, TypeError):  # one of unknown length
+            return
+        beyond = [number for number in after if abs(number) > length]
+        if beyond:
+            what = "the network never sleeps" if len(beyond) == len(after) else "there is no sleep after these"
+            warnings.warn(
+                f"sleep.after holds {', '.join(map(str, beyond))}, and the stream has {length} experiences: {what}.",
+                NeurosleepWarning,
+                stacklevel=1,
+            )
 
     def _stream_length(self, strategy: Any) -> int:
         """How many experiences there are; asked for only where some are counted from the last."""
@@ -233,21 +269,6 @@ def _inputs(strategy: Any, workers: int) -> Iterator[Tensor]:
             yield batch[0].detach().cpu()
     finally:
         torch.set_rng_state(state)
-
-
-def _warn_of_biases(model: nn.Module, weights: list[nn.Parameter]) -> None:
-    biased = [
-        name
-        for name, layer in model.named_modules()
-        if getattr(layer, "bias", None) is not None and any(layer.weight is weight for weight in weights)
-    ]
-    if biased:
-        warnings.warn(
-            f"Sleep leaves out the biases of {', '.join(biased)}, and such a network may forget more, not less: train "
-            "it with Linear(..., bias=False).",
-            UserWarning,
-            stacklevel=3,
-        )
 
 
 def _refuse_dynamic(model: nn.Module) -> None:

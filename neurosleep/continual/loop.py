@@ -43,7 +43,8 @@ class Progress:
     """How far a sequence has got; plain numbers only, so that it can be stored between phases.
 
     ``task`` and ``phase`` name the next phase. Accuracies are fractions, one row per finished phase; ``read_outs`` has
-    those of a strategy's further classifiers, after each task.
+    those of a strategy's further classifiers, after each task. ``replayed`` counts the images of old tasks that were
+    trained on with each.
     """
 
     task: int = 0
@@ -52,6 +53,7 @@ class Progress:
     before_sleep: list[list[float]] = field(default_factory=list)
     after: list[list[float]] = field(default_factory=list)
     read_outs: dict[str, list[list[float]]] = field(default_factory=dict)
+    replayed: list[int] = field(default_factory=list)
     nights: list[dict[str, Any]] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=lambda: {"train": 0.0, "sleep": 0.0, "evaluate": 0.0})
 
@@ -93,6 +95,7 @@ def learn_tasks(
             images, targets = strategy.training_data(
                 learner, torch.from_numpy(to_float(task.train_images)), torch.from_numpy(task.train_labels)
             )
+            progress.replayed.append(len(targets) - len(task.train_labels))
             present = training[learner.task] if isinstance(training, Sequence) else training
             for epoch in present.fit(
                 learner.network,
@@ -113,7 +116,7 @@ def learn_tasks(
             progress.phase = "sleep"
         else:
             begin = perf_counter()
-            learner.night = None
+            learner.night, learner.notes = None, []
             strategy.after_training_exp(learner)
             progress.seconds["sleep"] += perf_counter() - begin
             if learner.night is not None:
@@ -134,6 +137,7 @@ def learn_tasks(
                         "divergence": None
                         if night.divergence is None
                         else {"step": night.divergence.step, "projection": night.divergence.projection},
+                        "notes": learner.notes,
                     }
                 )
                 if night.status == "diverged":

@@ -1,8 +1,9 @@
 """Awake networks to spiking networks, and back."""
 
-from neurosleep.conversion._chain import sleeping_chain
+from neurosleep.conversion._chain import biased_layers, sleeping_chain
 from neurosleep.conversion._compare import ConversionCheck, LayerCheck, compare
 from neurosleep.conversion._convert import FEEDBACKS, ConversionReport, Feedback, convert, wake
+from neurosleep.conversion._copied import copied
 from neurosleep.conversion.scale import RECIPES, Recipe, largest_activities, layer_scales
 
 __all__ = [
@@ -13,8 +14,10 @@ __all__ = [
     "Feedback",
     "LayerCheck",
     "Recipe",
+    "biased_layers",
     "compare",
     "convert",
+    "copied",
     "largest_activities",
     "layer_scales",
     "sleeping_chain",

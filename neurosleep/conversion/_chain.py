@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
@@ -10,7 +12,7 @@ from neurosleep.conversion._trace import Plan, trace
 from neurosleep.errors import ConversionError, DataError
 from neurosleep.networks import MLP, EquilibriumMLP
 
-__all__ = ["sleeping_chain"]
+__all__ = ["biased_layers", "sleeping_chain"]
 
 _EXPECTED = "a chain of Linear layers with ReLU between them, Flatten, Dropout, Identity; biases stay out of sleep"
 
@@ -114,3 +116,12 @@ def _bias_free(layer: nn.Linear) -> nn.Linear:
         made = nn.Linear(layer.in_features, layer.out_features, bias=False)
     made.weight = layer.weight
     return made
+
+
+def biased_layers(model: nn.Module, weights: Sequence[nn.Parameter]) -> list[str]:
+    """The names of the layers of ``model`` that have one of ``weights`` and a bias, which stays as it is."""
+    return [
+        name
+        for name, layer in model.named_modules()
+        if getattr(layer, "bias", None) is not None and any(layer.weight is weight for weight in weights)
+    ]

@@ -22,6 +22,8 @@ def copied(model: Module) -> Module:
     ConversionError
         If a layer keeps a tensor that was computed from its parameters, as ``torch.nn.utils.weight_norm`` makes it.
     """
+    if not isinstance(model, nn.Module):
+        raise ConversionError(f"An object of type {type(model).__name__} is no network.", expected="a torch.nn.Module")
     for name, layer in model.named_modules():
         for key, value in vars(layer).items():
             if isinstance(value, Tensor) and not value.is_leaf:

@@ -441,6 +441,8 @@ def _metrics(request: RunRequest, strategy: Strategy, progress: Progress, tests:
         "accuracy_of_a_guess": int(torch.bincount(labels).max()) / len(labels),
         "accuracy_per_task": last,
         "accuracy_matrix": progress.after,
+        # Images of old tasks that were trained on with each task.
+        "replayed": progress.replayed,
         "accuracy_before_sleep": progress.before_sleep if strategy.sleeps else None,
         **(matrix_metrics(progress.after) if done and square else dict.fromkeys(matrix_metrics([[0.0]]))),
         "sleep": {
@@ -449,6 +451,8 @@ def _metrics(request: RunRequest, strategy: Strategy, progress: Progress, tests:
             "spikes_per_step": [list(night["spikes_per_step"].values()) for night in progress.nights],
             "populations": populations,
             "divergence": divergence,
+            # Of a night that did nothing, or that changed much of what was learnt last.
+            "notes": [f"after task {n['task'] + 1}: {note}" for n in progress.nights for note in n.get("notes", ())],
         },
         "seconds": seconds | {"total": round(sum(seconds.values()), 3)},
     }

@@ -7,6 +7,7 @@ one event within the step). For images, only a square window is visible in each 
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -15,7 +16,7 @@ import numpy.typing as npt
 import torch
 
 from neurosleep._checks import as_reals, check_count, check_number
-from neurosleep.errors import SettingsError, unknown_name
+from neurosleep.errors import NeurosleepWarning, SettingsError, unknown_name
 from neurosleep.functional.events import SpikeEvents
 
 __all__ = ["PROCESSES", "MeanDrive", "Process"]
@@ -31,7 +32,7 @@ class MeanDrive:
     Parameters
     ----------
     mean:
-        Mean input, float ``[n]``, not negative (1 is full intensity).
+        Mean input, float ``[n]``, not negative; 1 is full intensity, and more than that is warned of.
     max_rate:
         Rate of an input of intensity 1 in Hz, before the factor 2 (see above); not negative.
     window:
@@ -63,6 +64,7 @@ class MeanDrive:
         object.__setattr__(self, "dt", check_number("The drive's dt, in seconds,", self.dt, above=0))
         if self.process not in PROCESSES:
             raise unknown_name("spike process", self.process, PROCESSES)
+        self._warn_of_saturation()
         if self.window is None:
             return
         shape = self.image_shape
@@ -74,6 +76,21 @@ class MeanDrive:
             )
         object.__setattr__(self, "image_shape", tuple(check_count("A side of the drive's image", s) for s in shape))
         object.__setattr__(self, "window", check_count("The drive's window, in pixels,", self.window, 1, min(shape)))
+
+    def _warn_of_saturation(self) -> None:
+        expected = 2 * self.dt * self.max_rate * self.mean
+        cut = int((expected > 1).sum())
+        # A rate that is too high for all of them may be meant, and says what it is; data that are not scaled do not.
+        if self.mean.max() <= 1:
+            return
+        where = f"{cut} of {self.n} inputs should fire up to {expected.max():.3g} times a step; " if cut else ""
+        warnings.warn(
+            f"The drive {'saturates' if cut else 'is louder than full intensity'}: {where}its largest intensity is "
+            f"{self.mean.max():.4g}, where 1 is full, and max_rate {self.max_rate:g} Hz. Scale the data to 0..1 ("
+            "divide by 255, or by their largest value), or lower max_rate.",
+            NeurosleepWarning,
+            stacklevel=4,
+        )
 
     @property
     def n(self) -> int:

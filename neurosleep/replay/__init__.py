@@ -1,6 +1,20 @@
 """One night: drive, rule and engine; the verbs sleep and consolidate."""
 
-from neurosleep.replay._consolidate import consolidate, thresholds_for_rates
+from neurosleep.replay._consolidate import consolidate
+from neurosleep.replay._effect import answers, evenly, warn_of_biases, warn_of_effect
 from neurosleep.replay._sleep import CHUNK, Divergence, Moment, Night, sleep
+from neurosleep.replay._thresholds import thresholds_for_rates
 
-__all__ = ["CHUNK", "Divergence", "Moment", "Night", "consolidate", "sleep", "thresholds_for_rates"]
+__all__ = [
+    "CHUNK",
+    "Divergence",
+    "Moment",
+    "Night",
+    "answers",
+    "consolidate",
+    "evenly",
+    "sleep",
+    "thresholds_for_rates",
+    "warn_of_biases",
+    "warn_of_effect",
+]

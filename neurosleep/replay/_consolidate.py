@@ -6,68 +6,23 @@ from collections.abc import Sequence
 from typing import TypeVar
 
 import numpy as np
-import numpy.typing as npt
+import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from neurosleep._checks import check_count
-from neurosleep.conversion import Feedback, convert, wake
-from neurosleep.errors import ConversionError
-from neurosleep.functional import MeanDrive, PlasticityRule, SRCRule, numpy_generator
+from neurosleep._checks import as_images, check_count
+from neurosleep.conversion import Feedback, convert, copied, sleeping_chain
+from neurosleep.errors import ConversionError, DataError
+from neurosleep.functional import MeanDrive, PlasticityRule, SRCRule, check_seed
 from neurosleep.networks import EquilibriumNetwork
-from neurosleep.replay._drawing import check_drive, drawn
-from neurosleep.replay._sleep import CHUNK, sleep
-from neurosleep.spiking import SpikingNetwork, get_engine
+from neurosleep.replay._effect import answers, evenly, warn_of_biases, warn_of_effect
+from neurosleep.replay._sleep import CHUNK, check_rule, sleep
+from neurosleep.replay._thresholds import check_rates, thresholds_for_rates
 
-__all__ = ["consolidate", "thresholds_for_rates"]
+__all__ = ["consolidate"]
 
-
-# With feedback, each layer's threshold is found this many times: what is fed back at the rates aimed at is little.
-_TURNS = 2
-
-
-def thresholds_for_rates(
-    network: SpikingNetwork, drive: MeanDrive, rates: Sequence[float], *, steps: int = 2000, seed: int = 0
-) -> SpikingNetwork:
-    """The same network with one threshold per population found so that it fires at a target rate, without plasticity.
-
-    Parameters
-    ----------
-    network, drive:
-        A network with one input population, and its drive.
-    rates:
-        Target chance per neuron and step to fire, one per population after the input, input side first.
-    steps, seed:
-        Length of each trial and seed of its input.
-
-    Notes
-    -----
-    Bisection on the logarithm of the threshold, layer by layer: the rate falls with the threshold, given the layers
-    below. With feedback the layers above count too: the first turn finds thresholds while they are silent, and further
-    turns start from what the one before found.
-    """
-    check_drive(network, drive)
-    events = drawn(drive, numpy_generator(seed, "calibration"), check_count("steps", steps))
-    engine = get_engine("event")
-    layers = network.layers
-    if len(rates) != len(layers) or any(not 0 < rate < 1 for rate in rates):
-        raise ConversionError(
-            f"The target rates {list(rates)!r} cannot be used.",
-            expected=f"{len(layers)} numbers between 0 and 1, one per population",
-        )
-    # A population whose turn has not come yet must stay silent, or it would cost time.
-    found = network.with_thresholds({p.name: 1e30 for p in layers})
-    order = list(network.order)
-    feedback = any(order.index(p.source) > order.index(p.target) for p in network.projections)
-    for population, rate in [*zip(layers, rates, strict=True)] * (_TURNS if feedback else 1):
-        low, high = -12.0, 12.0
-        for _ in range(24):
-            middle = (low + high) / 2
-            found = found.with_thresholds({population.name: float(np.exp(middle))})
-            spikes = engine.start(found).run({network.inputs[0].name: events})[population.name].count
-            low, high = (middle, high) if spikes / (steps * population.size) > rate else (low, middle)
-        found = found.with_thresholds({population.name: float(np.exp((low + high) / 2))})
-    return found
-
+# Spikes per unit and step, as in the hidden layers of the published network.
+_RATE = 2e-5
 
 Module = TypeVar("Module", bound=nn.Module)
 
@@ -75,8 +30,8 @@ Module = TypeVar("Module", bound=nn.Module)
 def consolidate(
     model: Module,
     *,
-    input_mean: Tensor | npt.NDArray[np.float64],
-    calibration: Tensor,
+    input_mean: Tensor | NDArray[np.float64],
+    calibration: Tensor | NDArray[np.float32],
     rates: Sequence[float] | None = None,
     rule: PlasticityRule | None = None,
     max_rate: float = 240.0,
@@ -94,11 +49,13 @@ def consolidate(
     Parameters
     ----------
     model:
-        Bias-free ReLU network or equilibrium network (:func:`~neurosleep.conversion.convert` says which).
+        Chain of ``Linear`` layers with ``ReLU`` between them, as a ``Sequential`` or any module that torch.fx traces
+        (:func:`~neurosleep.conversion.sleeping_chain`), or an equilibrium network. Biases stay as they are, and drive
+        nothing. Half precision sleeps in single.
     input_mean:
-        Mean input over everything ever learnt, ``[n]``: the only thing needed from old tasks.
+        Mean input over everything ever learnt, ``[n]``, 1 being full intensity: the only thing needed from old tasks.
     calibration:
-        Images ``[n, inputs]`` of the newest task, for the scale of the layers.
+        Images ``[n, inputs]``, or of the shape that the model takes, of the newest task, for the scale of the layers.
     rates:
         Firing targets for the thresholds, one per layer; 2e-5 a unit and step for hidden layers if not given, as in the
         published network, and 2e-5 for the output.
@@ -111,25 +68,65 @@ def consolidate(
     Raises
     ------
     ConversionError
-        If the network cannot be converted, or the night diverges.
+        If the network cannot be converted, a layer cannot fire at its rate, or the night diverges.
+    DataError, SettingsError
+        If an argument makes no sense, before anything is done.
+
+    Warns
+    -----
+    NeurosleepWarning
+        If the model has biases; if nothing fired or nothing changed in the sleep; if more than 5 % of the answers to
+        the calibration images changed.
     """
+    check_count("sleep steps", steps)
+    check_seed(seed)
+    if rule is not None:
+        check_rule(rule)
+    slept = copied(model)
+    # Half precision sleeps, and is judged, in single.
+    half = any(value.dtype in (torch.float16, torch.bfloat16) for value in slept.parameters())
+    single = copied(slept).float() if half else slept
+    images = as_images("calibration", calibration)
+    images = images.to(next(single.parameters(), images))
+    chain, weights = sleeping_chain(single, images[:2])
+    mean = as_images("input_mean", input_mean).double().flatten().cpu().numpy()
+    if len(mean) != weights[0].shape[1]:
+        raise DataError(
+            f"input_mean has {len(mean)} values.", expected=f"{weights[0].shape[1]}, one for each input of the network"
+        )
+    drive = MeanDrive(mean, max_rate, window=window, image_shape=image_shape)
+    targets = check_rates([_RATE] * len(weights) if rates is None else rates, len(weights))
     network = convert(
-        model,
-        calibration,
+        copied(chain).cpu(),
+        images.flatten(1).cpu(),
         feedback=feedback,
         gamma=gamma,
         symmetric_rule=symmetric_rule,
         bias_drive=bias_drive,
     )
-    mean = input_mean.detach().cpu().numpy() if isinstance(input_mean, Tensor) else np.asarray(input_mean)
-    drive = MeanDrive(mean.astype(np.float64), max_rate, window=window, image_shape=image_shape, dt=network.dt)
-    targets = [2e-5] * len(network.layers) if rates is None else rates
+    settles = isinstance(chain, EquilibriumNetwork)
+    if not settles:
+        warn_of_biases(single, weights)
     asleep = thresholds_for_rates(network, drive, targets, steps=2 * CHUNK, seed=seed)
     if rule is None:
-        rule = SRCRule(0.01, 0.001) if isinstance(model, EquilibriumNetwork) else SRCRule(0.032, 0.0033)
+        rule = SRCRule(0.01, 0.001) if settles else SRCRule(0.032, 0.0033)
     night = sleep(asleep, drive=drive, rule=rule, steps=steps, seed=seed)
-    if night.status == "diverged":
+    if night.divergence is not None:
         raise ConversionError(
-            f"The sleep diverged at {night.divergence}.", hint="use a smaller inc and dec, fewer steps, or a window"
+            f"The sleep diverged: {night.divergence}.",
+            found=f"the rule {rule}, {steps} steps",
+            expected="weights that are finite and at most 1e+06 in size",
+            hint="a smaller inc and dec, fewer steps, lower rates, or a window",
         )
-    return wake(night.network, model)
+    # A chain that stands for itself reads its images flat; a traced model reads them as they came.
+    itself = any(part is chain for part in single.modules())
+    judge, newest = (chain, evenly(images).flatten(1)) if itself else (single, evenly(images))
+    names = {weight: name for name, weight in single.named_parameters()}
+    own = [slept.get_parameter(names[weight]) for weight in weights]
+    with torch.no_grad():
+        was, before = answers(judge, newest), [weight.clone() for weight in own]
+        for weight, of_copy, new in zip(weights, own, night.network.weights, strict=True):
+            weight.copy_(new)
+            of_copy.copy_(new)
+    warn_of_effect(night.fired, before, own, was, answers(judge, newest))
+    return slept

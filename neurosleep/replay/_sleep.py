@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from math import inf
+from math import inf, isnan, nan
 from time import perf_counter
 from typing import Literal
 
-from neurosleep.errors import SettingsError, UnsupportedError
+import torch
+
+from neurosleep._checks import check_count
+from neurosleep.errors import NeurosleepWarning, SettingsError, UnsupportedError
 from neurosleep.functional import MeanDrive, PlasticityRule, numpy_generator
 from neurosleep.hardware import ChipRule, MappedNetwork
 from neurosleep.replay._drawing import check_drive, drawn
@@ -22,10 +26,27 @@ CHUNK = 1000
 
 @dataclass(frozen=True)
 class Divergence:
-    """Where a night left the bounds: after which step, and the projection whose weights did, or the firing."""
+    """Where a night left the bounds.
+
+    Attributes
+    ----------
+    step:
+        After which step that was seen.
+    projection:
+        The projection whose weights did, or the firing.
+    value:
+        Size of the largest of those weights (NaN if one is), or spikes per step.
+    """
 
     step: int
     projection: str
+    value: float = nan
+
+    def __str__(self) -> str:
+        if self.projection.startswith("firing"):
+            return f"by step {self.step} the network fired {self.value:.4g} spikes per step"
+        what = "a weight was no number" if isnan(self.value) else f"a weight had reached {self.value:.4g}"
+        return f"by step {self.step} {what} in the projection {self.projection}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,6 +95,22 @@ class Night:
     seconds: float
     divergence: Divergence | None = None
 
+    @property
+    def fired(self) -> int:
+        """Spikes of all populations but the inputs."""
+        inputs = {population.name for population in self.network.inputs}
+        return sum(int(counts.sum()) for name, counts in self.recording.counts.items() if name not in inputs)
+
+
+def check_rule(rule: object) -> None:
+    """Refuse what is no plasticity rule, such as the name or the class of one."""
+    if isinstance(rule, type) or not isinstance(rule, PlasticityRule):
+        raise SettingsError(
+            f"{rule!r:.60} is no plasticity rule.",
+            expected="a rule with its parameters, such as SRCRule(0.032, 0.0033)",
+            hint="neurosleep.functional.make_rule makes one of a name and parameters",
+        )
+
 
 def sleep(
     network: SpikingNetwork,
@@ -117,14 +154,19 @@ def sleep(
     watch:
         Called after each piece of the night with what it is like; it changes nothing.
 
+    Warns
+    -----
+    NeurosleepWarning
+        If not one neuron fires in the whole night.
+
     References
     ----------
     Tadros et al. (2022), doi:10.1038/s41467-022-34938-7, Algorithm 1.
     """
-    if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:
-        raise SettingsError(f"The number of sleep steps is {steps!r}.", expected="a whole number of at least 1")
+    check_count("sleep steps", steps)
     check_drive(network, drive)
-    inputs = network.inputs
+    check_rule(rule)
+    inputs = network.inputs[0]
     if spike_limit is not None and not spike_limit > 0:
         raise SettingsError(f"The spike limit is {spike_limit!r}.", expected="a number of spikes per step > 0, or None")
     if isinstance(network, MappedNetwork) and network.arithmetic is not None and not isinstance(rule, ChipRule):
@@ -139,17 +181,22 @@ def sleep(
     session = get_engine(engine).start(network, rule, device=device)
     recorder = Recorder(record or Record(), {p.name: p.size for p in network.populations}, network.dt, network)
     projections = [p for p in network.projections if p.weight is not None]
+    total = driven = 0
     for chunk, start in enumerate(range(0, steps, CHUNK)):
         # A whole chunk is always drawn, so that a shorter night is the beginning of a longer one.
         events = drawn(drive, numpy_generator(seed, "drive", task, chunk), CHUNK).slice(0, min(CHUNK, steps - start))
-        spikes = recorder.run(session, {inputs[0].name: events})
-        fired = sum(count for name, count in spikes.items() if name != inputs[0].name)
+        spikes = recorder.run(session, {inputs.name: events})
+        fired = sum(count for name, count in spikes.items() if name != inputs.name)
+        total += fired
+        driven += spikes[inputs.name]
         if spike_limit is not None and fired > spike_limit * events.steps:
-            where = Divergence(start + events.steps, f"firing: {fired / events.steps:.0f} spikes per step")
+            rate = fired / events.steps
+            where = Divergence(start + events.steps, f"firing: {rate:.0f} spikes per step", rate)
             return Night(network, recorder.recording(), "diverged", perf_counter() - begin, where)
         for number in session.outliers(bound)[:1]:
             projection = projections[number]
-            where = Divergence(start + events.steps, f"{projection.source} -> {projection.target}")
+            largest = float(session.weights()[number].abs().max())
+            where = Divergence(start + events.steps, f"{projection.source} -> {projection.target}", largest)
             return Night(network, recorder.recording(), "diverged", perf_counter() - begin, where)
         progress(start + events.steps)
         if watch is not None:
@@ -163,4 +210,17 @@ def sleep(
             )
             watch(present)
     slept = network.with_weights(session.weights())
+    if not total:
+        _warn_of_silence(network, driven, steps)
     return Night(slept, recorder.recording(), "done", perf_counter() - begin)
+
+
+def _warn_of_silence(asleep: SpikingNetwork, inputs: int, steps: int) -> None:
+    thresholds = ", ".join(f"{p.name} {float(torch.as_tensor(p.threshold).min()):.3g}" for p in asleep.layers)
+    warnings.warn(
+        f"Not one neuron fired in {steps} steps of sleep, so that no weight changed: {inputs} input spikes were too "
+        f"few or too weak for the thresholds ({thresholds}). Lower these (thresholds_for_rates finds some), or raise "
+        "the drive's max_rate.",
+        NeurosleepWarning,
+        stacklevel=3,
+    )

@@ -22,6 +22,7 @@ from neurosleep.errors import (
     ConversionError,
     DataError,
     MissingExtraError,
+    NeurosleepWarning,
     SettingsError,
     UnknownNameError,
     UnsupportedError,
@@ -34,6 +35,8 @@ from neurosleep.replay import consolidate
 needs_avalanche = pytest.mark.skipif(
     importlib.util.find_spec("avalanche") is None, reason="the extra 'avalanche' is not installed"
 )
+# Some of the nights here are short and rough: what they say of it is tested by itself.
+pytestmark = pytest.mark.filterwarnings("ignore:The sleep changed", "ignore:Population '")
 QUICK: dict[str, Any] = {"rule": SRCRule(0.05, 0.01), "steps": 200, "rates": [0.02] * 3, "growth": 0.5}
 
 
@@ -329,6 +332,7 @@ def test_a_network_that_settles_sleeps_too(avl: SimpleNamespace, tasks: list[Tas
 
 
 @needs_avalanche
+@pytest.mark.filterwarnings("ignore:sleep.after holds 9")
 @pytest.mark.parametrize(("after", "slept"), [([-1], [2]), ([1, 3], [0, 2]), ([-3, -2], [0, 1]), ([9], [])])
 def test_it_sleeps_after_the_experiences_named_and_training_does_not_notice_it_else(
     avl: SimpleNamespace, tasks: list[Task], watcher: Any, after: list[int], slept: list[int]
@@ -350,6 +354,7 @@ def test_it_sleeps_after_the_experiences_named_and_training_does_not_notice_it_e
 
 
 @needs_avalanche
+@pytest.mark.filterwarnings("ignore:sleep.after holds 9", "ignore:The drive is louder")
 def test_the_inputs_are_those_of_training_and_their_random_numbers_are_given_back(
     avl: SimpleNamespace, tasks: list[Task]
 ) -> None:
@@ -381,7 +386,7 @@ def test_a_night_that_diverges_leaves_the_awake_weights(avl: SimpleNamespace, ta
     learning = strategy(avl, model, [before, plugin])
     stream = benchmark(avl, tasks).train_stream
     for number in (1, 2):  # and training goes on
-        with pytest.warns(RuntimeWarning, match=f"experience {number} diverged at step"):
+        with pytest.warns(NeurosleepWarning, match=f"experience {number} diverged: by step .* a weight had reached"):
             learning.train(stream[number - 1])
         assert plugin.night.status == "diverged"
         assert same(copies(model), before.found[-1])
@@ -423,6 +428,47 @@ def test_the_strategy_can_be_stored_with_it(avl: SimpleNamespace, tasks: list[Ta
         strategy(avl, model, [sleeper]).train(stream[1])
         results.append(copies(model))
     assert same(*results)
+
+
+# --- what it says -----------------------------------------------------------------------------------------------------
+
+
+def said(learning: Any, experience: Any) -> list[str]:
+    """What the package, and it alone, warns of while an experience is learnt."""
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always")
+        learning.train(experience)
+    return [str(one.message) for one in found if issubclass(one.category, NeurosleepWarning)]
+
+
+@needs_avalanche
+@pytest.mark.parametrize(
+    ("more", "text"),
+    [
+        ({"rule": SRCRule(0.05, 0.01), "steps": 1000}, "of the answers to the newest data (40 images"),
+        ({"rates": None, "thresholds": [1e9] * 3}, "Not one neuron fired in 200 steps of sleep"),
+        ({"rule": SRCRule(0.0, 0.0)}, "The sleep changed no weight"),
+        ({"rates": [0.02, 0.99, 0.02]}, "Population 'hidden2' cannot fire"),
+        ({"after": [7]}, "sleep.after holds 7, and the stream has 3 experiences: the network never sleeps"),
+        ({"after": [-4, 3]}, "sleep.after holds -4, and the stream has 3 experiences: there is no sleep after these"),
+    ],
+)
+def test_a_sleep_that_does_nothing_or_harm_says_so(
+    avl: SimpleNamespace, tasks: list[Task], more: dict[str, Any], text: str
+) -> None:
+    learning = strategy(avl, plain(), [avl.SleepPlugin(**QUICK | more)])
+    found = said(learning, benchmark(avl, tasks).train_stream[0])
+    assert any(text in one for one in found), found
+
+
+@needs_avalanche
+def test_a_sleep_that_changes_little_says_nothing(avl: SimpleNamespace, tasks: list[Task], watcher: Any) -> None:
+    before, after = watcher(), watcher()
+    plugin = avl.SleepPlugin(**QUICK | {"rule": SRCRule(1e-5, 1e-6)})
+    learning = strategy(avl, plain(), [before, plugin, after])
+    assert said(learning, benchmark(avl, tasks).train_stream[0]) == []
+    assert not same(before.found[0], after.found[0])
+    assert learning.model.training  # dropout is on again
 
 
 # --- what it is for ---------------------------------------------------------------------------------------------------
@@ -537,7 +583,7 @@ def many_heads(avl: SimpleNamespace) -> nn.Module:
         (lambda avl: nn.Sequential(nn.Flatten(), nn.Linear(784, 10), nn.Tanh()), {}, ConversionError, r"'2' \(Tanh\)"),
         (lambda avl: plain(), {"rates": [0.1] * 2}, SettingsError, "rates has 2 entries"),
         (lambda avl: plain(), {"rates": None, "thresholds": [1.0]}, SettingsError, "thresholds has 1 entries"),
-        (lambda avl: plain(), {"window": 29}, SettingsError, "window is 29"),
+        (lambda avl: plain(), {"window": 29}, SettingsError, "window, in pixels, cannot be 29"),
     ],
 )
 def test_what_could_not_sleep_is_refused_before_any_training(

@@ -51,7 +51,12 @@ def replayed(strategy: Rehearsal, tasks: list[Task], task: int, seed: int = 0) -
         (MNIST, 0.25, [3200, 6200, 9000, 12100]),
         # At most as many as there are.
         (MNIST, 1.0, [12665, 24754, 36000, 48200]),
-        (MNIST, 0.001, [0, 0, 0, 0]),
+        # Where no batch would be left, whole images: a fraction above 0 is never none.
+        (MNIST, 0.001, [13, 25, 36, 48]),
+        (MNIST, 1e-6, [2, 4, 6, 8]),
+        (MNIST, 0.0, [0, 0, 0, 0]),
+        ((700, 700, 10, 10), 0.0075, [11]),
+        ((2, 1, 10, 10), 0.0075, [2]),
         (CROSS_MODAL, 0.01, [600]),
         (CROSS_MODAL, 0.025, [1500]),
         # A half is rounded up, also where Python would round it to even.
@@ -71,7 +76,7 @@ def test_the_counts_are_those_of_the_released_scripts(
 def test_other_multiples() -> None:
     tasks = numbered()
     assert len(replayed(Rehearsal(0.01, multiple=1), tasks, 1)[0]) == 127
-    assert len(replayed(Rehearsal(0.01, multiple=1000), tasks, 4)[0]) == 0
+    assert len(replayed(Rehearsal(0.01, multiple=1000), tasks, 4)[0]) == 482
     assert len(replayed(Rehearsal(1.0, multiple=1), tasks, 3)[0]) == 36017
 
 
@@ -120,6 +125,13 @@ def test_no_fraction_is_sequential_bit_for_bit(
     assert not torch.equal(plain.network.weights[0], some.network.weights[0])
 
 
+def test_what_is_replayed_is_counted(make_learner: Callable[..., Learner], learn: Callable[..., Progress]) -> None:
+    # 30 or 60 old images, a thousandth of them: one for each old class, and none is not said to be some.
+    assert learn(make_learner(), Rehearsal(0.001)).replayed == [0, 2, 4]
+    assert learn(make_learner(), Rehearsal(0.2, multiple=1)).replayed == [0, 8, 16]
+    assert learn(make_learner(), Strategy()).replayed == [0, 0, 0]
+
+
 def test_replayed_tasks_are_remembered(make_learner: Callable[..., Learner], learn: Callable[..., Progress]) -> None:
     training = Backprop(loss="cross-entropy", batch=10, epochs=15)
     found = [
@@ -137,6 +149,8 @@ def test_replayed_tasks_are_remembered(make_learner: Callable[..., Learner], lea
         {"fraction": 1.01},
         {"fraction": float("nan")},
         {"fraction": True},
+        {"fraction": "some"},
+        {"multiple": 1.5},
         {"multiple": 0},
     ],
 )

@@ -128,8 +128,8 @@ def test_as_many_exemplars_as_classes_will_do(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("strategy", "change", "said"),
     [
-        ("rehearsal", ("rehearsal.fraction", 1.5), "rehearsal.fraction is 1.5"),
-        ("rehearsal+src", ("rehearsal.fraction", -0.1), "rehearsal.fraction is -0.1"),
+        ("rehearsal", ("rehearsal.fraction", 1.5), "rehearsal.fraction cannot be 1.5"),
+        ("rehearsal+src", ("rehearsal.fraction", -0.1), "rehearsal.fraction cannot be -0.1"),
         ("ewc", ("ewc.mode", "offline"), "offline"),
         ("owm", ("owm.alpha", [0.9, 1.0]), "owm.alpha has 2"),
         ("owm", ("owm.decay", [0.9, 1.0]), "owm.decay 2"),

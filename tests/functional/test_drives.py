@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from neurosleep.errors import SettingsError, UnknownNameError
+from neurosleep.errors import NeurosleepWarning, SettingsError, UnknownNameError
 from neurosleep.functional import MeanDrive, numpy_generator
 
 
@@ -13,6 +13,7 @@ def generator(*key):
     return numpy_generator(0, "drive", *key)
 
 
+@pytest.mark.filterwarnings("ignore:The drive saturates")
 def test_bernoulli_probability_is_twice_the_rate_and_at_most_1():
     # Science A.3: P = min(1, 2 dt max_rate x).
     drive = MeanDrive(np.array([0.0, 0.1, 0.5, 1.0, 3.0]), max_rate=500, dt=0.001)
@@ -136,3 +137,17 @@ def test_impossible_values_are_refused(fields, message):
 def test_unknown_process_is_refused():
     with pytest.raises(UnknownNameError, match="did you mean 'poisson'"):
         MeanDrive(np.ones(1), max_rate=1, process="poison")
+
+
+@pytest.mark.parametrize("fields", [{"mean": "white"}, {"max_rate": "fast"}, {"dt": None}, {"window": "all"}])
+def test_values_of_another_kind_are_refused(fields):
+    with pytest.raises(SettingsError, match=next(iter(fields))):
+        MeanDrive(**{"mean": np.full(16, 0.2), "max_rate": 100, "image_shape": (4, 4), **fields})
+
+
+def test_intensities_above_1_are_told_with_numbers():
+    mean = np.array([0.2, 12.5, 3.0, 2.0])
+    with pytest.warns(NeurosleepWarning, match=r"saturates: 2 of 4 inputs should fire up to 6 times a step; .* 12.5"):
+        MeanDrive(mean, max_rate=240)
+    with pytest.warns(NeurosleepWarning, match="louder than full intensity: its largest intensity is 12.5"):
+        MeanDrive(mean, max_rate=10)

@@ -41,6 +41,8 @@ class Learner:
         Seed of the run.
     night:
         The last sleep, if any.
+    notes:
+        What the reader should know of it, such as that nothing fired.
     """
 
     network: AwakeNetwork
@@ -50,6 +52,7 @@ class Learner:
     task: int = 0
     mean: RunningMean = field(default_factory=RunningMean)
     night: Night | None = None
+    notes: list[str] = field(default_factory=list)
 
 
 class Strategy:

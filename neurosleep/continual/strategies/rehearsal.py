@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from neurosleep._checks import check_count, check_number
 from neurosleep.continual.strategies.base import Learner, Strategy
 from neurosleep.data import to_float
-from neurosleep.errors import SettingsError
 from neurosleep.functional import numpy_generator
 
 __all__ = ["Rehearsal"]
@@ -24,6 +24,7 @@ class Rehearsal(Strategy):
     fraction:
         Part of ALL training images of the old tasks that is mixed into the new task, from 0 to 1; drawn anew, without
         replacement, before each task, and rounded to whole batches as in the released code of Tadros et al. (2022).
+        Where that would leave none of a fraction above 0, it is rounded to whole images, at least one per old class.
     multiple:
         Size of such a batch; 1 rounds to whole images.
     """
@@ -33,18 +34,19 @@ class Rehearsal(Strategy):
     chooses_data: ClassVar[bool] = True
 
     def __init__(self, fraction: float = 0.0075, multiple: int = 100) -> None:
-        if isinstance(fraction, bool) or not 0 <= fraction <= 1:
-            raise SettingsError(f"rehearsal.fraction is {fraction!r}.", expected="from 0 to 1")
-        if multiple < 1:
-            raise SettingsError(f"rehearsal.multiple is {multiple!r}.", expected="at least 1")
-        self.fraction, self.multiple = fraction, multiple
+        self.fraction = check_number("rehearsal.fraction", fraction, 0, 1)
+        self.multiple = check_count("rehearsal.multiple", multiple)
 
     def training_data(self, learner: Learner, images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         """The task's own images and the replayed ones after them."""
         old = learner.tasks[: learner.task]
         stored = sum(len(task.pool_labels) for task in old)
         # Half rounds up, as MATLAB does it; Python would round it to even.
-        count = min(int(np.floor(self.fraction * stored / self.multiple + 0.5)) * self.multiple, stored)
+        count = int(np.floor(self.fraction * stored / self.multiple + 0.5)) * self.multiple
+        if not count and self.fraction:
+            classes = len({c for task in old for c in task.classes})
+            count = max(int(np.floor(self.fraction * stored + 0.5)), classes)
+        count = min(count, stored)
         if not count:
             return images, targets
         chosen = np.sort(numpy_generator(learner.seed, "rehearsal", learner.task).permutation(stored)[:count])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -16,10 +17,10 @@ from torch import Tensor, nn
 from neurosleep.continual.strategies.base import Learner, Strategy
 from neurosleep.conversion import Recipe, convert, layer_scales, wake
 from neurosleep.data import RunningMean, to_float
-from neurosleep.errors import SettingsError
+from neurosleep.errors import NeurosleepWarning, SettingsError
 from neurosleep.functional import Compare, MeanDrive, PlasticityRule, Process, SRCRule
 from neurosleep.hardware import MappedNetwork, Rounding, chip_rule, from_chip, map_to
-from neurosleep.replay import Moment, Night, sleep, thresholds_for_rates
+from neurosleep.replay import Moment, Night, answers, evenly, sleep, thresholds_for_rates, warn_of_effect
 from neurosleep.spiking import Population, Record, SpikingNetwork
 
 __all__ = ["SRC", "SleepSettings", "one_night"]
@@ -138,7 +139,7 @@ class SleepSettings:
         if not 0 < self.alpha_scale < float("inf"):
             raise SettingsError(f"sleep.alpha_scale is {self.alpha_scale!r}.", expected="a number > 0")
         # The rest is checked by the parts that use it: here already, not after the first task has been learnt.
-        MeanDrive(np.ones(1), self.max_rate, process=self.process)
+        MeanDrive(np.zeros(1), self.max_rate, process=self.process)
         layer_scales([1.0], recipe=self.recipe)
         Population("output", "lif", (1,), decay=self.decay, compare=self.compare)
 
@@ -203,7 +204,7 @@ def one_night(
     )
     drive = s.drive(mean, shape, dt=network.dt)
     if s.rates is not None:
-        network = thresholds_for_rates(network, drive, s.rates, seed=seed)
+        network = thresholds_for_rates(network, drive, s.rates, seed=seed, strict=False)
     chip = s.profile is not None
     asleep: SpikingNetwork = network
     if s.profile is not None:
@@ -276,21 +277,38 @@ class SRC(Strategy):
             mean = RunningMean()
             mean.update(images)
         steps = s.steps_after(learner.task)
-        learner.night = one_night(
-            s,
-            learner.network,
-            torch.from_numpy(to_float(images)),
-            mean.mean,
-            images.shape[1:],
-            task=learner.task,
-            seed=learner.seed,
-            engine=self.engine,
-            record=self.record,
-            progress=lambda done: self.progress(done, steps),
-            watch=None if self.watch is None else partial(self.watch, learner),
-        )
-        if learner.night.status == "done":
-            woken = wake(learner.night.network, learner.network)
-            with torch.no_grad():
-                for weight, slept in zip(learner.network.weights, woken.weights, strict=True):
-                    weight.copy_(slept)
+        # A run has hundreds of nights, and what a single one would warn of belongs into its record.
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always", NeurosleepWarning)
+            night = one_night(
+                s,
+                learner.network,
+                torch.from_numpy(to_float(images)),
+                mean.mean,
+                images.shape[1:],
+                task=learner.task,
+                seed=learner.seed,
+                engine=self.engine,
+                record=self.record,
+                progress=lambda done: self.progress(done, steps),
+                watch=None if self.watch is None else partial(self.watch, learner),
+            )
+            if night.status == "done":
+                newest = to_float(evenly(learner.tasks[learner.task].train_images))
+                self._wake(learner, night, torch.from_numpy(newest))
+        learner.night = night
+        for one in said:
+            if issubclass(one.category, NeurosleepWarning):
+                learner.notes.append(str(one.message))
+            else:
+                warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
+
+    @staticmethod
+    def _wake(learner: Learner, night: Night, newest: Tensor) -> None:
+        network = learner.network
+        before, was = [weight.detach().clone() for weight in network.weights], answers(network, newest)
+        woken = wake(night.network, network)
+        with torch.no_grad():
+            for weight, slept in zip(network.weights, woken.weights, strict=True):
+                weight.copy_(slept)
+        warn_of_effect(night.fired, before, network.weights, was, answers(network, newest))

@@ -1,0 +1,94 @@
+"""What a sleep did to a network, and a warning where that was nothing, or looks like harm."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from neurosleep.conversion import biased_layers
+from neurosleep.errors import NeurosleepWarning
+
+Images = TypeVar("Images", Tensor, NDArray[Any])
+
+__all__ = ["answers", "evenly", "warn_of_biases", "warn_of_effect"]
+
+#: Part of the answers to the newest data that may change without a warning.
+_CHANGED = 0.05
+
+
+def evenly(images: Images, most: int = 2000) -> Images:
+    """At most ``most`` of the images ``[n, ...]``, evenly from all over them: files are often sorted by class."""
+    return images[:: -(-len(images) // most)]
+
+
+@torch.no_grad()
+def answers(model: nn.Module, images: Tensor) -> Tensor:
+    """The class that ``model`` answers to each of ``images`` ``[n, ...]``; of one output, whether it is positive.
+
+    The model evaluates, and is in the mode it was in afterwards.
+    """
+    weight = next(model.parameters())
+    with _evaluating(model):
+        parts = [model(x.to(weight)).flatten(1).cpu() for x in torch.split(images, 1000)]
+    outputs = torch.cat(parts)
+    return outputs.argmax(1) if outputs.shape[1] > 1 else (outputs[:, 0] > 0).long()
+
+
+@contextmanager
+def _evaluating(model: nn.Module) -> Iterator[None]:
+    modes = [(part, part.training) for part in model.modules()]
+    model.eval()
+    try:
+        yield
+    finally:
+        for part, mode in modes:
+            part.training = mode
+
+
+def warn_of_effect(
+    spikes: int, before: Sequence[Tensor], after: Sequence[Tensor], was: Tensor, now: Tensor, *, stacklevel: int = 2
+) -> None:
+    """Warn of a sleep that changed nothing, or more of the newest answers than 5 %.
+
+    Parameters
+    ----------
+    spikes:
+        Fired in it by all populations but the input; of none, :func:`~neurosleep.replay.sleep` has warned already.
+    before, after:
+        The weights that the awake network had and has.
+    was, now:
+        Its answers ``[n]`` to the newest data.
+    """
+    changed = float((was != now).double().mean())
+    if spikes and all(torch.equal(a, b) for a, b in zip(before, after, strict=True)):
+        warnings.warn(
+            f"The sleep changed no weight of the network, though {spikes} spikes were fired in it.",
+            NeurosleepWarning,
+            stacklevel=stacklevel + 1,
+        )
+    elif changed > _CHANGED:
+        warnings.warn(
+            f"The sleep changed {100 * changed:.1f} % of the answers to the newest data ({len(was)} images; more than "
+            f"{100 * _CHANGED:.0f} % is much): it may have cost more than it brought. Compare accuracies before and "
+            "after; a smaller inc and dec, fewer steps or lower rates change less.",
+            NeurosleepWarning,
+            stacklevel=stacklevel + 1,
+        )
+
+
+def warn_of_biases(model: nn.Module, weights: Sequence[nn.Parameter], *, stacklevel: int = 2) -> None:
+    """Warn of the biases that stay as they are, by the names of their layers."""
+    biased = biased_layers(model, weights)
+    if biased:
+        warnings.warn(
+            f"Sleep leaves out the biases of {', '.join(biased)}, and such a network may forget more, not less: train "
+            "it with Linear(..., bias=False).",
+            NeurosleepWarning,
+            stacklevel=stacklevel + 1,
+        )
