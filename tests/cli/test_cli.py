@@ -242,7 +242,8 @@ def test_a_process_of_its_own_answers_alike(tmp_path: Path) -> None:
 def test_a_warning_is_one_line_without_a_place_in_the_code(tmp_path: Path, jobs: str) -> None:
     change = ["--set", "data.name=mnist-mini", "--set", "wake.free_steps=2", "--set", "wake.nudged_steps=1"]
     change += ["--strategy", "sequential", "--seeds", jobs, "--set", "wake.epochs=1"]
-    change += ["--set", "data.images_per_task=100", "--set", "wake.residual_limit=0.0001"]
+    change += ["--set", "data.images_per_task=100", "--set", "network.sizes=[784, 40, 10]"]
+    change += ["--set", "wake.residual_limit=0.0001"]
     result = subprocess.run(
         [sys.executable, "-m", "neurosleep", "run", "ep2025/mnist", *change, "--out", str(tmp_path), "--jobs", jobs],
         capture_output=True,

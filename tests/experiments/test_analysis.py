@@ -26,7 +26,8 @@ def _run(out: Path, *arguments: str, strategy: str = "src") -> Path:
 
 
 def test_analyses_of_digits(tmp_path: Path) -> None:
-    sets = ["sleep.steps=400", "wake.epochs=1", "data.images_per_task=500", "network.sizes=[784,60,40,10]"]
+    sets = ["sleep.steps=200", "wake.epochs=1", "data.images_per_task=200", "network.sizes=[784,40,10]"]
+    sets += ["sleep.thresholds=[5.0, 5.0]"]
     folder = _run(tmp_path, "demo/mnist-mini", *(x for s in sets for x in ("--set", s)))
     tables = {path.stem: _rows(path) for path in (folder / "analysis").glob("*.csv")}
     assert {"class_correlation", "sparseness", "input_drive", "task_specific_firing", "weight_summary"} <= set(tables)
