@@ -62,7 +62,7 @@ def no_training(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ("sleep.window=29", "window is 29"),
+        ("sleep.window=29", "window, in pixels, cannot be 29"),
         ("network.sizes=[783, 20, 10]", "784 inputs"),
         ("network.sizes=[784, 20, 3]", "at least 4 outputs"),
         ("data.tasks=[[0, 1], [10, 11]]", "10"),
