@@ -60,8 +60,10 @@ def map_to(
 
     .. math::  W' = round(S \alpha W), \quad \theta' = round(S \theta), \quad b' = round(S b)
 
-    S is the largest with which weights, threshold and bias all fit. Decays become the nearest that the chip has. Some
-    chips choose otherwise: TrueNorth by neuron, SpiNNaker in powers of two, DYNAP-SE2 by sums of currents (see Notes).
+    S is the largest with which weights, threshold and bias all fit; where weights have a common unit that the chip can
+    hold, such as whole numbers, the largest with which they need no rounding. Decays become the nearest factors that
+    the chip has. Some chips choose otherwise: TrueNorth by neuron, SpiNNaker in powers of two, DYNAP-SE2 by sums of
+    currents (see Notes).
 
     Parameters
     ----------
@@ -109,6 +111,10 @@ def map_to(
     -----
     Delays: where the chip delivers a neuron's spike a step later (``delay.latency_steps``), projections without delay
     get one; spikes of inputs arrive in their own step.
+
+    Comparison: where the chip fires above its threshold and the network at it, or the other way round, the threshold is
+    the neighbouring one, so that potentials which equal it fire, or do not, as in the network. Where a spike subtracts
+    the chip's own threshold (``reset.amount_free`` is not true) it stays, and exact hits are the chip's.
 
     Relays are folded into the weights after them (poolings, reshapings, sums of branches), but for poolings that a chip
     does itself.

@@ -46,7 +46,7 @@ def with_mismatch(network: SpikingNetwork, sd: float, seed: int) -> SpikingNetwo
     r"""Every weight, threshold and decay as one device of the chip might have it; the seed is the device.
 
     Each is multiplied by its own :math:`1 + \sigma n`, with n normal, and not below 0; time constants in their rates,
-    so that a decay d becomes :math:`d^{1 + \sigma n}`.
+    so that a decay d becomes :math:`d^{1 + \sigma n}`, or :math:`1 - (1 - d) (1 + \sigma n)` by forward Euler.
     """
     if sd == 0:
         return network
@@ -66,7 +66,11 @@ def with_mismatch(network: SpikingNetwork, sd: float, seed: int) -> SpikingNetwo
             changed["threshold"] = theta * factors((p.size,), f"{p.name} threshold")
         for key in ("decay", "synaptic_decay"):
             value = torch.as_tensor(getattr(p, key), dtype=torch.float64)
-            changed[key] = value ** factors((p.size,), f"{p.name} {key}") if bool(value.any()) else value
+            if bool(value.any()):
+                rates = factors((p.size,), f"{p.name} {key}")
+                euler = network.discretisation == "euler"
+                value = (1 - (1 - value) * rates).clamp_min(0) if euler else value**rates
+            changed[key] = value
         populations.append(dataclasses.replace(p, **changed))  # type: ignore[arg-type]
     projections: list[Projection] = []
     for k, q in enumerate(network.projections):

@@ -458,6 +458,9 @@ def test_mismatch_is_frozen_by_the_seed() -> None:
     assert abs(float(ratio.std()) - 0.2) < 0.02
     theta = torch.as_tensor(a.population("hidden1").threshold) / torch.as_tensor(none.population("hidden1").threshold)
     rates = torch.log(torch.as_tensor(a.population("hidden1").decay)) / math.log(0.9)
+    euler, _ = ns.map_to(dataclasses.replace(network, discretisation="euler"), "brainscales2", mismatch_sd=0.2, seed=1)
+    lost = (1 - torch.as_tensor(euler.population("hidden1").decay)) / (1 - 0.9)
+    torch.testing.assert_close(lost, rates)
     for values in (theta, rates):
         assert abs(float(values.mean()) - 1) < 0.12 and 0.1 < float(values.std()) < 0.3
     # A published figure is the default.
