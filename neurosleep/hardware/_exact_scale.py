@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -49,19 +51,31 @@ def exact_scale(
         Whether potentials are multiplied by small fractions: the scale then keeps some factors of 2.
     """
     found = most.clone()
-    values = weights.abs().numpy()
+    own = weights.abs().numpy()
+    beside = torch.stack([x for x, _ in others], 1).abs().numpy() if others else np.zeros((len(own), 0))
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         bits = np.ceil(np.log2(most.numpy() / step)) + _FINER
         fine = np.exp2(np.clip(np.nan_to_num(bits), -1000, 1000))
-        whole = values * fine[:, None]
-    there = np.isfinite(whole).all(1) & (whole == np.round(whole)).all(1) & (whole < 2.0**53).all(1)
-    there &= (values > 0).any(1) & np.isfinite(most.numpy())
+        whole, further = own * fine[:, None], beside * fine[:, None]
+    there = _all_whole(whole) & (own > 0).any(1) & np.isfinite(most.numpy())
+    together = there & _all_whole(further)
     for row in there.nonzero()[0].tolist():
-        unit = float(np.gcd.reduce(whole[row].astype(np.int64))) / float(fine[row])
-        multiple = int(float(most[row]) * unit / step * (1 + _NEAR))
-        if multiple:
-            own = [(float(x[row]), grid) for x, grid in others]
-            found[row] = _rounder(multiple, unit / step, own, halves) * step / unit
+        unit = int(np.gcd.reduce(whole[row].astype(np.int64)))
+        most_here = float(most[row]) / float(fine[row]) / step * (1 + _NEAR)
+        if together[row]:
+            # One unit for all, if the chip can hold that.
+            common = math.gcd(unit, int(np.gcd.reduce(further[row].astype(np.int64)))) if further.size else unit
+            unit = common if most_here * common >= 1 else unit
+        if multiple := int(most_here * unit):
+            size = unit / float(fine[row])
+            numbers = [(float(x[row]), grid) for x, grid in others]
+            found[row] = _rounder(multiple, size / step, numbers, halves) * step / size
+    return found
+
+
+def _all_whole(x: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
+    """In which rows all are whole numbers that float64 holds exactly."""
+    found: npt.NDArray[np.bool_] = ((x == np.round(x)) & (x < 2.0**53)).all(1)
     return found
 
 
