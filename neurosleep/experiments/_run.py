@@ -24,6 +24,7 @@ import numpy as np
 import torch
 
 from neurosleep._files import check_folder
+from neurosleep._surroundings import surroundings_kept
 from neurosleep.continual import (
     SRC,
     STRATEGIES,
@@ -279,6 +280,7 @@ def _check_data(requests: Sequence[RunRequest]) -> None:
         _check_fit(request, tasks)
 
 
+@surroundings_kept(threads=1)
 def run_one(
     request: RunRequest, report: Report = lambda text: None, *, listener: Listener | None = None
 ) -> dict[str, Any]:
@@ -296,7 +298,6 @@ def run_one(
     if request.resume and folder.finished:
         folder.check_config(dump_toml(request.settings))
         return folder.metrics()
-    torch.set_num_threads(1)
     tests = _tasks(request)
     settings = request.settings
     _check_fit(request, tests)
@@ -489,6 +490,7 @@ def _start_worker() -> None:
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)
 
 
+@surroundings_kept()
 def run_experiment(
     requests: Sequence[RunRequest],
     *,

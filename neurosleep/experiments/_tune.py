@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from neurosleep._files import check_folder
+from neurosleep._surroundings import surroundings_kept
 from neurosleep.errors import ConversionError, RunFolderError, SettingsError, missing_extra, unknown_name
 from neurosleep.experiments._commit import own_commit
 from neurosleep.experiments._run import RunRequest, _check_data, _start_worker, check_request, run_one
@@ -111,6 +112,7 @@ class TuneRequest:
         return self.folder / "runs" / f"trial{number}"
 
 
+@surroundings_kept()
 def tune(request: TuneRequest, *, jobs: int = 1, report: Report = lambda number, text: None) -> dict[str, Any]:
     """Search until ``request.trials`` are finished, ``jobs`` at a time, and write the settings file.
 

@@ -104,7 +104,9 @@ class EquilibriumMLP(EquilibriumNetwork):
                     hint="take read_out='squared-error' or 'softmax-read-out'",
                 )
             self.activation.slope(torch.zeros(1))  # refuses an activation without one
-        self.layers = nn.ModuleList(nn.Linear(n_in, n_out, bias=bias) for n_in, n_out in itertools.pairwise(sizes))
+        # A layer draws weights of its own when it is made; with a generator, the global one is none of its business.
+        with torch.random.fork_rng(devices=[], enabled=generator is not None):
+            self.layers = nn.ModuleList(nn.Linear(n_in, n_out, bias=bias) for n_in, n_out in itertools.pairwise(sizes))
         for layer in self._linear:
             bound = init / math.sqrt(layer.in_features)
             for parameter in layer.parameters():

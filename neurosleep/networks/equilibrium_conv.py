@@ -174,7 +174,8 @@ class EquilibriumConv(EquilibriumNetwork):
             shape = layer.shape
         below = math.prod(shape)
         for units in fc:
-            self.full.append(nn.Linear(below, units, bias=bias))
+            with torch.random.fork_rng(devices=[], enabled=generator is not None):
+                self.full.append(nn.Linear(below, units, bias=bias))
             below = units
         self.sizes = (math.prod(image), *(math.prod(layer.shape) for layer in self._convolutions), *fc)
         for made in self._layers:

@@ -60,7 +60,9 @@ class MLP(nn.Module):
             raise unknown_name("output", str(output), get_args(Output))
         self.sizes, self.dropout = tuple(sizes), dropout
         self.output: Output = output
-        self.layers = nn.ModuleList(nn.Linear(n_in, n_out, bias=False) for n_in, n_out in itertools.pairwise(sizes))
+        # A layer draws weights of its own when it is made; with a generator, the global one is none of its business.
+        with torch.random.fork_rng(devices=[], enabled=generator is not None):
+            self.layers = nn.ModuleList(nn.Linear(n_in, n_out, bias=False) for n_in, n_out in itertools.pairwise(sizes))
         for weight in self.weights:
             nn.init.uniform_(weight, -init, init, generator=generator)
 
