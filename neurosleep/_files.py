@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 from pathlib import Path
 
 from neurosleep.errors import RunFolderError
 
-__all__ = ["check_folder", "discard", "temporary_beside"]
+__all__ = ["check_folder", "discard", "remove_leftovers", "temporary_beside"]
 
 # Bytes that a file system takes as the name of a file, nearly everywhere.
 _NAME = 255
+
+_TEMPORARY = re.compile(r"\..+\.(\d+)\.tmp", re.DOTALL)
 
 
 def temporary_beside(path: Path, ending: str = "tmp") -> Path:
@@ -35,6 +38,33 @@ def discard(temporary: Path) -> None:
             shutil.rmtree(temporary)
         else:
             temporary.unlink()
+
+
+def remove_leftovers(folder: Path, *, of_the_dead: bool = False) -> None:
+    """Remove the temporary files of processes that were killed while they wrote, in ``folder`` and below it.
+
+    The caller holds what keeps other processes from writing there. Where nothing does, ``of_the_dead`` spares the
+    files of processes that this machine still has, and looks into ``folder`` itself only.
+    """
+    for place, _, names in os.walk(folder):
+        for name in names:
+            match = _TEMPORARY.fullmatch(name)
+            if match and not (of_the_dead and _alive(int(match[1]))):
+                discard(Path(place, name))
+        if of_the_dead:
+            break
+
+
+def _alive(process: int) -> bool:
+    if os.name == "nt":  # where os.kill would end it
+        return True
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):
+        pass
+    return True
 
 
 def check_folder(folder: Path, hint: str) -> None:

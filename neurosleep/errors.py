@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "NeurosleepError",
     "NeurosleepWarning",
     "RunFolderError",
+    "RunsFailedError",
     "SettingsError",
     "UnknownNameError",
     "UnsupportedError",
@@ -124,6 +125,40 @@ class MappingError(_FindingsError):
 
 class RunFolderError(NeurosleepError):
     """An output folder cannot be used: it exists already, is locked, broken or cannot be written."""
+
+
+class RunsFailedError(NeurosleepError):
+    """Some runs of several have failed, and the others are done.
+
+    Parameters
+    ----------
+    failures:
+        For each run that failed what it was and the error that it ended with.
+    runs:
+        The metrics of the others.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        failures: Sequence[tuple[Mapping[str, Any], Exception]] = (),
+        runs: Sequence[dict[str, Any]] = (),
+        found: str | None = None,
+        expected: str | None = None,
+        hint: str | None = None,
+    ) -> None:
+        super().__init__(message, found=found, expected=expected, hint=hint)
+        self.failures = tuple(failures)
+        self.runs = list(runs)
+
+    @property
+    def internal(self) -> Exception | None:
+        """The first error that is a fault of the package, if there is one."""
+        return next((error for _, error in self.failures if not isinstance(error, NeurosleepError)), None)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (*super().__reduce__(), {"failures": self.failures, "runs": self.runs})
 
 
 class MissingExtraError(NeurosleepError):

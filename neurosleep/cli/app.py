@@ -5,7 +5,10 @@ from __future__ import annotations
 import errno
 import json
 import shlex
+import signal
 import sys
+import threading
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,7 +17,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from neurosleep.errors import NeurosleepError, RunFolderError, shorten_warnings
+from neurosleep.errors import NeurosleepError, RunFolderError, RunsFailedError, shorten_warnings
 
 __all__ = ["app", "main"]
 
@@ -58,14 +61,21 @@ def _print_error(kind: str, message: str, hint: str | None) -> None:
     print(json.dumps({"error": {"type": kind, "message": message, "hint": hint}}))
 
 
-def _fail(error: NeurosleepError, as_json: bool) -> None:
+def _described(error: NeurosleepError) -> dict[str, Any]:
+    # What was found and expected belongs to the message here: the object has no other place for it.
+    details = [f"{k}: {v}" for k, v in (("found", error.found), ("expected", error.expected)) if v]
+    message = " ".join([error.message, *(f"({d})" for d in details)])
+    return {"type": type(error).__name__, "message": message, "hint": error.hint}
+
+
+def _fail(error: NeurosleepError, as_json: bool, more: dict[str, Any] | None = None) -> None:
     if as_json:
-        # What was found and expected belongs to the message here: the object has no other place for it.
-        details = [f"{k}: {v}" for k, v in (("found", error.found), ("expected", error.expected)) if v]
-        message = " ".join([error.message, *(f"({d})" for d in details)])
-        _print_error(type(error).__name__, message, error.hint)
+        print(json.dumps({"error": _described(error), **(more or {})}, allow_nan=False))
     else:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
+    if isinstance(error, RunsFailedError) and error.internal is not None:
+        traceback.print_exception(error.internal)
+        raise typer.Exit(1)
     raise typer.Exit(2)
 
 
@@ -93,6 +103,36 @@ def _user_errors(as_json: bool) -> Iterator[None]:
         name = str(error.filename or "a file")
         hint = "name another place, or free some space"
         _fail(RunFolderError(f"{name!r:.80} cannot be used.", found=error.strerror, hint=hint), as_json)
+
+
+class _TerminatedError(KeyboardInterrupt):
+    """SIGTERM, which ends a command as Ctrl-C does."""
+
+
+@contextmanager
+def _interruptible(as_json: bool, hint: str) -> Iterator[None]:
+    """Ctrl-C and SIGTERM end a command with one message that says how to go on; the exit code is 128 + the signal."""
+
+    def terminate(number: int, frame: Any) -> None:
+        raise _TerminatedError
+
+    handled = threading.current_thread() is threading.main_thread()
+    handled = handled and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    if handled:
+        signal.signal(signal.SIGTERM, terminate)
+    try:
+        yield
+    except KeyboardInterrupt as stop:
+        number = signal.SIGTERM if isinstance(stop, _TerminatedError) else signal.SIGINT
+        message = f"Stopped by {number.name}; whatever was under way is ended."
+        if as_json:
+            _print_error("Interrupted", message, hint)
+        else:
+            print(f"{message}\n  Try:      {hint}", file=sys.stderr)
+        raise typer.Exit(128 + number) from None
+    finally:
+        if handled:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def _emit(result: dict[str, Any], as_json: bool, show: Callable[[dict[str, Any]], None]) -> None:
@@ -141,7 +181,7 @@ def _progress(labels: list[str]) -> Iterator[Callable[[int, str], None]]:
         whole = progress.add_task("runs", total=len(labels), text="")
 
         def report(number: int, text: str) -> None:
-            if text == "done":
+            if text in ("done", "failed"):
                 progress.advance(whole)
             progress.update(whole, text=f"{labels[number]}: {text}")
 
@@ -233,7 +273,7 @@ def run(
     as_json: Json = False,
 ) -> None:
     """Run an experiment: strategies × seeds, each into a folder of its own."""
-    with _user_errors(as_json):
+    with _interruptible(as_json, "the same command with --resume goes on where it stopped"), _user_errors(as_json):
         from neurosleep.experiments import run_experiment, summarise
 
         variants = [name.strip() for name in (variant or "").split(",") if name.strip()]
@@ -243,10 +283,24 @@ def run(
         if tuned:
             requests = _with_tuned(requests, experiment, changes or [], engine)
         labels = [f"{r.variant}, {r.strategy}, seed {r.seed}" for r in requests]
-        with _listening(live, follow, tensorboard, jobs) as listener, _progress([] if live else labels) as report:
-            runs = run_experiment(requests, jobs=jobs, report=report, listener=listener)
-        result = {"out": str(out), "runs": runs, "summary": summarise(runs)}
-        _emit(result, as_json, _show_summary)
+        try:
+            with _listening(live, follow, tensorboard, jobs) as listener, _progress([] if live else labels) as report:
+                runs = run_experiment(requests, jobs=jobs, report=report, listener=listener)
+        except RunsFailedError as error:
+            names = [name for name, _ in error.failures]
+            result = {"out": str(out), "runs": error.runs, "summary": summarise(error.runs, names)}
+            if not as_json:
+                _show_summary(result)
+            failed = [{**name, "error": _failure(failure)} for name, failure in error.failures]
+            _fail(error, as_json, {**result, "failed": failed})
+        else:
+            _emit({"out": str(out), "runs": runs, "summary": summarise(runs)}, as_json, _show_summary)
+
+
+def _failure(error: Exception) -> dict[str, Any]:
+    if isinstance(error, NeurosleepError):
+        return _described(error)
+    return {"type": type(error).__name__, "message": str(error), "hint": None}
 
 
 @contextmanager
@@ -283,13 +337,17 @@ def _with_tuned(requests: list[Any], experiment: str, changes: list[str], engine
 def _show_summary(result: dict[str, Any]) -> None:
     for variant in dict.fromkeys(r["variant"] for r in result["summary"]):
         rows = [
-            (r["strategy"], _percent(r["accuracy_all"]), str(r["accuracy_all"]["n"]), str(r["diverged"]))
+            (
+                r["strategy"],
+                _percent(r["accuracy_all"]),
+                *(str(n) for n in (r["accuracy_all"]["n"], r["diverged"], r["failed"])),
+            )
             for r in result["summary"]
             if r["variant"] == variant
         ]
         name = result["summary"][0]["experiment"]
         title = f"{name} ({variant}): accuracy over all classes after the last task"
-        _table(title, ("strategy", "accuracy", "n", "diverged"), rows)
+        _table(title, ("strategy", "accuracy", "n", "diverged", "failed"), rows)
     print(f"Runs: {result['out']}   Report: neurosleep report {result['out']}")
 
 
@@ -316,7 +374,7 @@ def tune(
     as_json: Json = False,
 ) -> None:
     """Search for the settings of a strategy on the validation split, and write them as a settings file."""
-    with _user_errors(as_json):
+    with _interruptible(as_json, "the same command with --resume goes on where it stopped"), _user_errors(as_json):
         from neurosleep.errors import SettingsError
         from neurosleep.experiments import TuneRequest, parse_change, search_space
         from neurosleep.experiments import tune as search
@@ -669,7 +727,7 @@ def demo(
     as_json: Json = False,
 ) -> None:
     """Two digits after another on embedded real data: forgetting, sleep, and what came back."""
-    with _user_errors(as_json):
+    with _interruptible(as_json, "start it anew, with another --out"), _user_errors(as_json):
         from neurosleep.experiments import run_experiment, summarise, write_report
 
         requests = _requests("demo/mnist-mini", "sequential,src", _seeds(seed, seeds), [], None, None, out, False)

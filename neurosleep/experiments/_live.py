@@ -5,14 +5,17 @@ from __future__ import annotations
 import json
 import math
 import os
+import socket
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
+from neurosleep._files import check_folder
 from neurosleep.continual import Learner
 from neurosleep.conversion import wake
 from neurosleep.data import Task, to_float
@@ -175,43 +178,71 @@ class TensorBoard:
     MissingExtraError
         If the package is not installed.
     RunFolderError
-        If the folder cannot be made.
+        If the folder cannot be made or written, also when its disk is full.
     """
 
     def __init__(self, folder: str | Path) -> None:
         try:
-            from torch.utils.tensorboard import SummaryWriter
+            import tensorboard  # noqa: F401
         except ImportError as error:
             raise missing_extra("tensorboard", "tensorboard", "Writing for TensorBoard") from error
-        self._make, self._folder = SummaryWriter, Path(folder)
-        try:
+        self._folder = Path(folder)
+        check_folder(self._folder, "--tensorboard takes the name of a folder")
+        with self._named_errors():
             self._folder.mkdir(parents=True, exist_ok=True)
+        self._files: dict[str, Path] = {}
+
+    @contextmanager
+    def _named_errors(self) -> Iterator[None]:
+        try:
+            yield
         except OSError as error:
             raise RunFolderError(
-                f"The folder {str(folder)!r} cannot be made.",
+                f"The folder {str(self._folder)!r} cannot be written.",
                 found=error.strerror or str(error),
-                hint="--tensorboard takes the name of a folder",
+                hint="--tensorboard takes the name of a folder; free some space, and --resume goes on",
             ) from error
-        self._writers: dict[str, Any] = {}
 
     def __call__(self, event: Mapping[str, Any]) -> None:
         """Write one event."""
+        with self._named_errors():
+            self._write(event)
+
+    def _write(self, event: Mapping[str, Any]) -> None:
+        # Not with torch's SummaryWriter: what goes wrong in its thread is seen minutes later, if ever.
+        from tensorboard.compat.proto.event_pb2 import Event
+        from tensorboard.summary.writer.record_writer import RecordWriter
+        from torch.utils.tensorboard import summary
+
+        scalar: Any = summary.scalar
+
+        points = list(self._points(event))
+        if not points:
+            return
         run = "/".join(str(event[key]) for key in ("experiment", "variant", "strategy")) + f"/seed{event['seed']}"
-        if run not in self._writers:
-            self._writers[run] = self._make(str(self._folder / run))  # type: ignore[no-untyped-call, unused-ignore]
-        writer = self._writers[run]
-        kind = event["event"]
-        if kind == "sleep":
+        events = [Event(wall_time=event["time"], step=at, summary=scalar(name, value)) for name, value, at in points]
+        if run not in self._files:
+            (self._folder / run).mkdir(parents=True, exist_ok=True)
+            name = f"events.out.tfevents.{time.time_ns()}.{socket.gethostname()}.{os.getpid()}"
+            self._files[run] = self._folder / run / name
+            events.insert(0, Event(wall_time=event["time"], file_version="brain.Event:2"))
+        # Opened each time, so that all of it is there however a run ends.
+        with self._files[run].open("ab") as file:
+            writer = RecordWriter(file)
+            for one in events:
+                writer.write(one.SerializeToString())
+
+    def _points(self, event: Mapping[str, Any]) -> Iterator[tuple[str, float, int]]:
+        """Name, value and step of each point that an event adds to the curves."""
+        if event["event"] == "sleep":
             # Over the steps of all nights so far, so that the curves go on from night to night.
             for name, value in self._scalars(event):
-                writer.add_scalar(f"asleep/{name}", value, event["asleep"])
-        elif kind == "phase":
+                yield f"asleep/{name}", value, event["asleep"]
+        elif event["event"] == "phase":
             at = 2 * event["task"] - (event["phase"] == "wake")
-            writer.add_scalar("after each phase/accuracy_all", event["accuracy_all"], at)
+            yield "after each phase/accuracy_all", event["accuracy_all"], at
             for k, value in enumerate(event["accuracy"], start=1):
-                writer.add_scalar(f"after each phase/task {k}", value, at)
-        if kind in ("phase", "end"):
-            writer.flush()
+                yield f"after each phase/task {k}", value, at
 
     @staticmethod
     def _scalars(event: Mapping[str, Any]) -> list[tuple[str, float]]:

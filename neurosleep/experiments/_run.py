@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
-import ctypes
 import importlib.metadata
 import itertools
-import multiprocessing
 import os
+import pickle
 import platform
-import signal
 import statistics
-import sys
-from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -23,7 +19,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from neurosleep._files import check_folder
+from neurosleep._files import check_folder, remove_leftovers
 from neurosleep._surroundings import surroundings_kept
 from neurosleep.continual import (
     SRC,
@@ -40,7 +36,7 @@ from neurosleep.continual import (
     trained,
 )
 from neurosleep.data import RunningMean, Task
-from neurosleep.errors import RunFolderError, SettingsError, shorten_warnings, unknown_name
+from neurosleep.errors import NeurosleepError, RunFolderError, RunsFailedError, SettingsError, unknown_name
 from neurosleep.experiments._analysis import write_analysis, write_preferred_task, write_settling
 from neurosleep.experiments._commit import own_commit
 from neurosleep.experiments._deployment import deploy, deployment_settings, deployment_table
@@ -48,6 +44,7 @@ from neurosleep.experiments._kinds import CAN_SLEEP, kinds_of, make_network
 from neurosleep.experiments._live import Listener, Watcher
 from neurosleep.experiments._report import write_run_figures
 from neurosleep.experiments._scenario import LastTaskOnly, kind_of, tasks_of
+from neurosleep.experiments._workers import Outcome, check_main_guard, side_by_side
 from neurosleep.experiments.run_folder import RunFolder, restore, tensors_of, write_whole
 from neurosleep.experiments.settings import check_strategies, dump_toml, learning_settings, sleep_settings
 from neurosleep.functional import check_seed, torch_generator
@@ -63,6 +60,8 @@ Report = Callable[[str], None]
 
 # Length in seconds of a step of every experiment.
 _DT = 0.001
+# Failed runs that a message names, at most.
+_NAMED = 10
 
 
 @dataclass(frozen=True)
@@ -310,6 +309,7 @@ def run_one(
     strategy = _strategy(request, report, None if watcher is None else watcher.sleep)
     learner = Learner(network, velocity, strategy.tasks(tests), request.seed)
     with folder.locked():
+        remove_leftovers(folder.path)
         stored = folder.load_bundle(config) if request.resume else None
         progress = Progress()
         if stored is not None:
@@ -481,15 +481,6 @@ def _on_chips(rows: list[dict[str, Any]], metrics: dict[str, Any]) -> dict[str, 
     return {"kind": "hardware", "hardware": rows, "results": metrics["results"] | numbers}
 
 
-def _start_worker() -> None:
-    shorten_warnings()
-    torch.set_num_threads(1)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    if sys.platform == "linux":
-        # PR_SET_PDEATHSIG: the kernel ends this worker when its parent dies, however that happens.
-        ctypes.CDLL(None).prctl(1, signal.SIGKILL)
-
-
 @surroundings_kept()
 def run_experiment(
     requests: Sequence[RunRequest],
@@ -500,45 +491,115 @@ def run_experiment(
 ) -> list[dict[str, Any]]:
     """Run all requests, ``jobs`` at a time with one thread each; metrics come back in their order.
 
-    Everything that can be checked is checked for all of them before the first starts. ``report(number, text)`` tells
-    the progress of a request (only that it has ended, with several jobs). ``listener`` is told what happens in each;
-    with several jobs it is sent to other processes, and so must be one that can be pickled.
+    Everything that can be checked is checked for all of them before the first starts. A run that fails all the same
+    does not stop the others. ``report(number, text)`` tells the progress of a request (with several jobs only that it
+    is ``"done"``, or has ``"failed"``). ``listener`` is told what happens in each; with several jobs it is sent to
+    other processes, and so must be one that can be pickled. Ctrl-C ends the runs that are under way; requests with
+    ``resume`` go on where they stopped.
+
+    Raises
+    ------
+    RunsFailedError
+        At the end, if some of several runs failed; it holds the metrics of the others. A single run raises its own.
+    NeurosleepError
+        Before anything is written, if a request cannot be run.
     """
+    check_main_guard()
     if jobs < 1:
         raise SettingsError(f"--jobs is {jobs!r}.", expected="at least 1")
     for request in requests:
         check_request(request)
     _check_data(requests)
-    if jobs == 1 or len(requests) == 1:
-        results = []
-        for number, request in enumerate(requests):
-            tell = partial(report, number)
-            results.append(run_one(request, tell, listener=listener))
-            report(number, "done")
-        return results
+    jobs = min(jobs, len(requests))
+    if jobs > 1:
+        _check_listener(listener)
     found: dict[int, dict[str, Any]] = {}
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(jobs, len(requests)), mp_context=context, initializer=_start_worker) as pool:
-        futures = {pool.submit(run_one, request, listener=listener): number for number, request in enumerate(requests)}
+    failed: dict[int, Exception] = {}
+    with contextlib.closing(_outcomes(requests, jobs, report, listener)) as outcomes:
         try:
-            for future in as_completed(futures):
-                found[futures[future]] = future.result()
-                report(futures[future], "done")
-        except BrokenProcessPool as error:
-            raise RunFolderError(
-                "A worker process was ended from outside.", hint="--resume goes on where the runs stopped"
-            ) from error
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
+            for number, outcome in outcomes:
+                if outcome.error is None:
+                    found[number] = outcome.value
+                else:
+                    failed[number] = outcome.error
+                report(number, "done" if outcome.error is None else "failed")
+        except KeyboardInterrupt as stop:
+            stop.add_note("The runs that were under way are ended; with resume=True they go on where they stopped.")
             raise
+    if len(requests) == 1 and failed:
+        raise failed[0]
+    if failed:
+        raise _failures(requests, found, failed)
     return [found[number] for number in range(len(requests))]
 
 
-def summarise(runs: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Mean, standard deviation (n - 1) and number of runs of the final accuracy, per experiment, variant, strategy."""
+def _outcomes(
+    requests: Sequence[RunRequest], jobs: int, report: Callable[[int, str], None], listener: Listener | None
+) -> Generator[tuple[int, Outcome], None, None]:
+    """What becomes of each request, as they end: one after another in this process, or side by side in others."""
+    if jobs > 1:
+        run = partial(run_one, listener=listener)
+        with contextlib.closing(side_by_side(run, [(request,) for request in requests], jobs)) as outcomes:
+            yield from outcomes
+        return
+    for number, request in enumerate(requests):
+        try:
+            outcome = Outcome(run_one(request, partial(report, number), listener=listener))
+        except Exception as error:
+            outcome = Outcome(error=error)
+        yield number, outcome
+
+
+def _check_listener(listener: Listener | None) -> None:
+    try:
+        pickle.dumps(listener)
+    except Exception as error:
+        raise SettingsError(
+            "The listener cannot be sent to other processes.",
+            found=str(error),
+            expected="one that can be pickled, such as Follow(path)",
+            hint="jobs=1 takes any",
+        ) from error
+
+
+def _failures(
+    requests: Sequence[RunRequest], found: Mapping[int, dict[str, Any]], failed: Mapping[int, Exception]
+) -> RunsFailedError:
+    """The error at the end of several runs of which some have failed."""
+    names, lines = [], []
+    for number, error in sorted(failed.items()):
+        request = requests[number]
+        names.append({key: getattr(request, key) for key in ("experiment", "variant", "strategy", "seed")})
+        message = error.message if isinstance(error, NeurosleepError) else str(error)
+        lines.append(
+            f"{request.variant}, {request.strategy}, seed {request.seed}: {type(error).__name__}: {message}"
+            + (f" ({error.found})" if isinstance(error, NeurosleepError) and error.found else "")
+        )
+    more = [f"and {len(lines) - _NAMED} more"] if len(lines) > _NAMED else []
+    return RunsFailedError(
+        f"{len(failed)} of {len(requests)} runs failed; the others are done.",
+        found="\n            ".join(lines[:_NAMED] + more),
+        hint="mend what is wrong; with --resume only those are run again that are not finished",
+        failures=list(zip(names, (failed[number] for number in sorted(failed)), strict=True)),
+        runs=[found[number] for number in sorted(found)],
+    )
+
+
+def summarise(runs: Sequence[dict[str, Any]], failed: Sequence[Mapping[str, Any]] = ()) -> list[dict[str, Any]]:
+    """Mean, standard deviation (n - 1) and number of runs of the final accuracy, per experiment, variant, strategy.
+
+    Beside them stand how many of the runs diverged, and how many failed: ``failed`` are the names of those, as in
+    :class:`~neurosleep.errors.RunsFailedError`.
+    """
+
+    def group(run: Mapping[str, Any]) -> tuple[str, str, str]:
+        return run["experiment"], run["variant"], run["strategy"]
+
     groups: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
     for run in runs:
-        groups.setdefault((run["experiment"], run["variant"], run["strategy"]), []).append(run)
+        groups.setdefault(group(run), []).append(run)
+    for name in failed:
+        groups.setdefault(group(name), [])
     rows = []
     for (experiment, variant, strategy), members in groups.items():
         values = [run["accuracy_all"] for run in members if run["accuracy_all"] is not None]
@@ -553,6 +614,7 @@ def summarise(runs: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
                     "n": len(values),
                 },
                 "diverged": sum(run["status"] == "diverged" for run in members),
+                "failed": sum(group(name) == (experiment, variant, strategy) for name in failed),
             }
         )
     return rows

@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
+import itertools
 import json
-import multiprocessing
 import os
 import shutil
 import statistics
 import time
 from collections.abc import Callable
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from neurosleep._files import check_folder
+from neurosleep._files import check_folder, remove_leftovers
 from neurosleep._surroundings import surroundings_kept
 from neurosleep.errors import ConversionError, RunFolderError, SettingsError, missing_extra, unknown_name
 from neurosleep.experiments._commit import own_commit
-from neurosleep.experiments._run import RunRequest, _check_data, _start_worker, check_request, run_one
+from neurosleep.experiments._run import RunRequest, _check_data, check_request, run_one
 from neurosleep.experiments._space import Space
 from neurosleep.experiments._tuned import command_with_data, tuned_file
+from neurosleep.experiments._workers import check_main_guard, side_by_side
 from neurosleep.experiments.run_folder import write_whole
 from neurosleep.experiments.settings import apply_changes, dump_toml
 from neurosleep.functional import check_seed
@@ -128,12 +128,15 @@ def tune(request: TuneRequest, *, jobs: int = 1, report: Report = lambda number,
     NeurosleepError
         If the request makes no sense, or something in its search space cannot be run; before the first trial.
     """
+    check_main_guard()
     _check(request, jobs)
     if not request.run.resume and os.path.lexists(request.folder):
         raise RunFolderError(
             f"There is a search in {str(request.folder)!r} already.",
             hint="--resume goes on with it; --out names another folder",
         )
+    for folder in (request.folder, request.folder.parent):
+        remove_leftovers(folder, of_the_dead=True)
     identity = request.folder / "search.json"
     if not identity.is_file():
         write_whole(identity, request.identity() + "\n")
@@ -244,25 +247,12 @@ def _accuracy(run: RunRequest, report: Callable[[str], None]) -> float:
 
 
 def _side_by_side(request: TuneRequest, unfinished: Callable[[], bool], jobs: int) -> None:
-    context = multiprocessing.get_context("spawn")
-    others = set(multiprocessing.active_children())
-    running: set[Future[None]] = set()
-    with ProcessPoolExecutor(jobs, mp_context=context, initializer=_start_worker) as pool:
-        try:
-            while unfinished():
-                running |= {pool.submit(_one_trial, request) for _ in range(jobs - len(running))}
-                done, running = wait(running, return_when=FIRST_COMPLETED)
-                for future in done:
-                    future.result()
-        except BrokenProcessPool as error:
-            raise RunFolderError(
-                "A worker process was ended from outside.", hint="--resume goes on where the search stopped"
-            ) from error
-        except BaseException:
-            # A trial may take long, and whoever resumes takes it over where it is.
-            for child in set(multiprocessing.active_children()) - others:
-                child.terminate()
-            raise
+    # Whatever ends this ends the workers too: whoever resumes takes their trials over where they are.
+    turns = itertools.takewhile(lambda _: unfinished(), itertools.repeat((request,)))
+    with contextlib.closing(side_by_side(_one_trial, turns, jobs)) as outcomes:
+        for _, outcome in outcomes:
+            if outcome.error is not None:
+                raise outcome.error
 
 
 def _finish(request: TuneRequest, study: Study) -> dict[str, Any]:

@@ -122,7 +122,7 @@ def test_a_file_that_cannot_be_written_is_refused_before_the_run(tmp_path: Path)
         Follow(tmp_path)
     pytest.importorskip("tensorboard")
     (tmp_path / "file").write_text("")
-    with pytest.raises(RunFolderError, match="cannot be made"):
+    with pytest.raises(RunFolderError, match="is a file"):
         TensorBoard(tmp_path / "file" / "board")
 
 

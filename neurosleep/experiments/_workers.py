@@ -1,0 +1,215 @@
+"""Functions called side by side in processes of their own, none of which outlives the one that started them."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import multiprocessing
+import os
+import pickle
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from typing import Any
+
+import torch
+
+from neurosleep.errors import NeurosleepError, RunFolderError, SettingsError, shorten_warnings
+
+__all__ = ["Outcome", "check_main_guard", "side_by_side"]
+
+_NAME = "neurosleep-worker"
+# Exit code of a worker in which the user's script, imported by it, came to start workers again.
+_UNGUARDED = 78
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a call gave: ``value``, or the ``error`` that it ended with."""
+
+    value: Any = None
+    error: Exception | None = None
+
+
+@dataclass
+class _Worker:
+    process: BaseProcess
+    connection: Connection
+    task: int | None = None
+    started: bool = False
+
+
+def check_main_guard() -> None:
+    """End a worker that imports the user's script, as spawned processes do, and finds itself starting the work anew."""
+    process = multiprocessing.current_process()
+    if process.name == _NAME and getattr(process, "_inheriting", False):
+        # Past every handler of the script; the parent says what is wrong with it.
+        os._exit(_UNGUARDED)
+
+
+def side_by_side(
+    function: Callable[..., Any], tasks: Iterable[Sequence[Any]], jobs: int
+) -> Generator[tuple[int, Outcome], None, None]:
+    """Call ``function`` with each of ``tasks`` (its arguments), ``jobs`` at a time; yield the outcomes as they come.
+
+    A task is taken from ``tasks`` when a worker is free for it. A worker that is ended from outside is an outcome of
+    its task alone; the next task has a new worker. However this generator ends, be it by an error, Ctrl-C or
+    ``close()``, no further task starts and every worker is ended: use it within :func:`contextlib.closing`.
+
+    Raises
+    ------
+    SettingsError
+        If no worker can start, since the script that started them is one that they cannot import.
+    """
+    waiting = enumerate(tasks)
+    workers: list[_Worker] = []
+    more = True
+    try:
+        while True:
+            while more and (len(workers) < jobs or any(worker.task is None for worker in workers)):
+                number, arguments = next(waiting, (None, ()))
+                if number is None:
+                    more = False
+                    break
+                worker = next((worker for worker in workers if worker.task is None), None)
+                if worker is None:
+                    worker = _start(function)
+                    workers.append(worker)
+                worker.task = number
+                with contextlib.suppress(BrokenPipeError, ConnectionError):  # it has died, which is seen below
+                    worker.connection.send_bytes(pickle.dumps(tuple(arguments)))
+            busy = {worker.connection: worker for worker in workers if worker.task is not None}
+            if not busy:
+                return
+            for connection in wait(list(busy)):
+                worker = busy[connection]  # type: ignore[index]
+                try:
+                    message = worker.connection.recv_bytes()
+                except (EOFError, OSError):
+                    workers.remove(worker)
+                    outcome = Outcome(error=_death(worker))
+                else:
+                    if not worker.started:
+                        worker.started = True
+                        continue
+                    outcome = pickle.loads(message)
+                number, worker.task = worker.task, None
+                assert number is not None
+                yield number, outcome
+    finally:
+        with _uninterrupted():
+            for worker in workers:
+                worker.process.kill()
+            for worker in workers:
+                worker.process.join()
+                worker.connection.close()
+
+
+def _start(function: Callable[..., Any]) -> _Worker:
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe()
+    process = context.Process(target=_serve, args=(theirs, function), name=_NAME)
+    with _uninterrupted():
+        process.start()
+    theirs.close()
+    return _Worker(process, ours)
+
+
+def _death(worker: _Worker) -> NeurosleepError:
+    """Why a worker has ended that should not have; raises what holds for every other one as well."""
+    worker.process.join()
+    worker.connection.close()
+    code = worker.process.exitcode or 0
+    if not worker.started and code >= 0:
+        raise SettingsError(
+            "The worker processes cannot start: each of them imports the script that started them.",
+            found="a script that starts them again when it is imported"
+            if code == _UNGUARDED
+            else f"one that ended with exit code {code}",
+            expected="a script in a file whose work stands below such a line",
+            hint='put the work of the script below the line  if __name__ == "__main__":  (or take jobs=1)',
+        )
+    reason = signal.Signals(-code).name if -code in set(signal.Signals) else f"exit code {code}"
+    return RunFolderError(
+        "A worker process was ended from outside.",
+        found=reason,
+        hint="--resume goes on where it stopped; if the memory was too small, with fewer --jobs",
+    )
+
+
+@contextlib.contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Ctrl-C and SIGTERM wait until this is over; a process that is started meanwhile begins with them blocked."""
+    signals = (signal.SIGINT, signal.SIGTERM)
+    late: list[int] = []
+    handlers = {}
+    if threading.current_thread() is threading.main_thread():
+        # A handler that is None is not Python's, and cannot be put back by it.
+        handlers = {number: signal.getsignal(number) for number in signals if signal.getsignal(number) is not None}
+    for number in handlers:
+        signal.signal(number, lambda number, frame: late.append(number))
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, signals) if hasattr(signal, "pthread_sigmask") else None
+    try:
+        yield
+    finally:
+        if blocked is not None:
+            signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        for missed in late:
+            signal.raise_signal(missed)
+
+
+def _serve(connection: Connection, function: Callable[..., Any]) -> None:
+    """What a worker does: one call after another, until there are no more."""
+    _end_with_parent()
+    # Ctrl-C goes to every process of a terminal; the parent is the one to answer it.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGINT, signal.SIGTERM))
+    shorten_warnings()
+    torch.set_num_threads(1)
+    connection.send_bytes(b"started")
+    while True:
+        try:
+            message = connection.recv_bytes()
+        except EOFError:
+            return
+        try:
+            outcome = Outcome(function(*pickle.loads(message)))
+        except Exception as error:
+            outcome = Outcome(error=_portable(error))
+        connection.send_bytes(pickle.dumps(outcome))
+
+
+def _end_with_parent() -> None:
+    """See to it that this process ends when its parent does, however that happens, and if it has happened already."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def watch() -> None:
+        # The end of a pipe whose other end only the parent holds.
+        wait([parent.sentinel])
+        os._exit(1)
+
+    threading.Thread(target=watch, name="parent", daemon=True).start()
+    if sys.platform == "linux":
+        # PR_SET_PDEATHSIG: at once, also while compiled code lets no other thread run.
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+
+
+def _portable(error: Exception) -> Exception:
+    """``error`` if it survives the way to another process, else its text; a fault of ours says where it was."""
+    text = "".join(traceback.format_exception(error))
+    if not isinstance(error, NeurosleepError):
+        error.add_note(text)
+    try:
+        pickle.loads(pickle.dumps(error))
+    except Exception:
+        return RuntimeError(text)
+    return error
