@@ -11,7 +11,7 @@ import pytest
 import torch
 
 import neurosleep as ns
-from neurosleep._files import check_folder, discard, temporary_beside
+from neurosleep._files import check_folder, discard, remove_leftovers, temporary_beside
 from neurosleep.analysis import Table
 from neurosleep.data import features
 from neurosleep.errors import DataError, ExchangeError, NeurosleepError, RunFolderError
@@ -102,3 +102,19 @@ def test_a_folder_that_cannot_be_is_found_before_anything_is_made(tmp_path: Path
         with pytest.raises(RunFolderError, match=said):
             check_folder(wrong, "choose another")
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_what_a_killed_process_left_is_removed_and_nothing_else(tmp_path: Path) -> None:
+    inner = tmp_path / "spikes"
+    inner.mkdir()
+    dead = 2**22 + 1  # more than a system has processes
+    for place in (tmp_path, inner):
+        for name in (f".a.csv.{dead}.tmp", f".b.npz.{os.getpid()}.tmp", "a.csv", ".hidden", ".a.tmp", "c.1.tmp"):
+            (place / name).write_text("")
+    (tmp_path / "elsewhere").symlink_to(inner)
+    remove_leftovers(tmp_path, of_the_dead=True)
+    assert not (tmp_path / f".a.csv.{dead}.tmp").exists() and (tmp_path / f".b.npz.{os.getpid()}.tmp").exists()
+    assert len(list(inner.iterdir())) == 6
+    remove_leftovers(tmp_path)
+    assert {path.name for path in inner.iterdir()} == {"a.csv", ".hidden", ".a.tmp", "c.1.tmp"}
+    assert not (tmp_path / f".b.npz.{os.getpid()}.tmp").exists()

@@ -88,15 +88,14 @@ def side_by_side(
                 return
             for connection in wait(list(busy)):
                 worker = busy[connection]  # type: ignore[index]
-                try:
-                    message = worker.connection.recv_bytes()
-                except (EOFError, OSError):
+                message = _received(worker)
+                if message is None:
                     workers.remove(worker)
                     outcome = Outcome(error=_death(worker))
+                elif not worker.started:
+                    worker.started = True
+                    continue
                 else:
-                    if not worker.started:
-                        worker.started = True
-                        continue
                     outcome = pickle.loads(message)
                 number, worker.task = worker.task, None
                 assert number is not None
@@ -118,6 +117,14 @@ def _start(function: Callable[..., Any]) -> _Worker:
         process.start()
     theirs.close()
     return _Worker(process, ours)
+
+
+def _received(worker: _Worker) -> bytes | None:
+    """The next message of a worker, or None if it has ended."""
+    try:
+        return worker.connection.recv_bytes()
+    except (EOFError, OSError):
+        return None
 
 
 def _death(worker: _Worker) -> NeurosleepError:

@@ -166,3 +166,18 @@ def test_steps_asleep_go_on_after_a_run_was_stopped(tmp_path: Path) -> None:
     run_experiment([replace(request(tmp_path), resume=True)], listener=listen)
     asleep = [event["asleep"] for event in events if event["event"] == "sleep"]
     assert asleep == [1500 * night + step for night in range(5) for step in (1000, 1500)]
+
+
+def test_a_full_disk_behind_tensorboard_is_named(tmp_path: Path) -> None:
+    pytest.importorskip("tensorboard")
+    full = Path("/dev/full")
+    if not full.exists():
+        pytest.skip("no device that is always full")
+    board = TensorBoard(tmp_path / "board")
+    event = {"event": "phase", "experiment": "e", "variant": "v", "strategy": "s", "seed": 0, "time": 1.0}
+    event |= {"task": 1, "phase": "wake", "accuracy": [0.5], "accuracy_all": 0.5}
+    board(event)
+    ((run, _),) = board._files.items()
+    board._files[run] = full
+    with pytest.raises(RunFolderError, match="No space left"):
+        board(event)
