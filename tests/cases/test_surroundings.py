@@ -81,7 +81,7 @@ VERBS: dict[str, Callable[[Path], object]] = {
     "MLP": lambda path: ns.MLP([12, 5, 3], generator=torch_generator(0, "init")),
     "EquilibriumMLP": lambda path: EquilibriumMLP([12, 5, 3], generator=torch_generator(0, "init")),
     "DendriticMLP": lambda path: DendriticMLP([12, 5, 3], generator=torch_generator(0, "init")),
-    "EquilibriumConv": lambda path: EquilibriumConv((1, 8, 8), [2], fc=(5, 3), generator=torch_generator(0, "init")),
+    "EquilibriumConv": lambda path: EquilibriumConv((8, 8, 1), [2], fc=(5, 3), generator=torch_generator(0, "init")),
     "run_experiment": lambda path: run_experiment([request(path, "src"), request(path, "rehearsal")]),
     "run_experiment refused": lambda path: run_experiment([request(path, "src", ("data.name", "nowhere"))]),
     **{
