@@ -174,9 +174,10 @@ def unknown_name(kind: str, given: str, known: Iterable[str]) -> UnknownNameErro
       Try:      did you mean 'src'?
     """
     names = sorted(known)
-    close = difflib.get_close_matches(given, names, n=1, cutoff=0.0)
+    # A name may be anything that a file holds, and as long.
+    close = difflib.get_close_matches(str(given)[:200], names, n=1, cutoff=0.0)
     return UnknownNameError(
-        f"There is no {kind} named {given!r}.",
+        f"There is no {kind} named {given!r:.200}.",
         expected="one of: " + ", ".join(names),
         hint=f"did you mean {close[0]!r}?" if close else None,
     )

@@ -11,6 +11,7 @@ import threading
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -264,6 +265,10 @@ def run(
     out: Out = Path("runs"),
     jobs: Annotated[int, typer.Option(help="Runs side by side, one thread each.")] = 1,
     resume: Annotated[bool, typer.Option(help="Go on with runs that were stopped.")] = False,
+    force: Annotated[
+        bool,
+        typer.Option("--force", help="With --resume, also with other data or packages; metrics.json says so."),
+    ] = False,
     tuned: Annotated[bool, typer.Option("--tuned", help="With the settings found by tune, as committed.")] = False,
     live: Annotated[bool, typer.Option("--live", help="Show rates, weights and accuracy while it sleeps.")] = False,
     follow: Annotated[
@@ -280,6 +285,8 @@ def run(
         requests = _requests(
             experiment, strategy, _seeds(seed, seeds), changes or [], engine, data, out, resume, variants
         )
+        if force:
+            requests = [replace(request, force=True) for request in requests]
         if tuned:
             requests = _with_tuned(requests, experiment, changes or [], engine)
         labels = [f"{r.variant}, {r.strategy}, seed {r.seed}" for r in requests]
@@ -371,6 +378,10 @@ def tune(
     out: Out = Path("tuned"),
     jobs: Annotated[int, typer.Option(help="Trials side by side, one thread each.")] = 1,
     resume: Annotated[bool, typer.Option(help="Go on with a search, also with more trials.")] = False,
+    force: Annotated[
+        bool,
+        typer.Option("--force", help="With --resume, also with other data or packages; the file found says so."),
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Search for the settings of a strategy on the validation split, and write them as a settings file."""
@@ -392,7 +403,7 @@ def tune(
         if "data.split" in kept:
             raise SettingsError("--set data.split has no place here.", expected="the validation split, always")
         space = search_space(experiment, strategy, runs[0].settings, kept)
-        request = TuneRequest(runs[0], space, trials, sampler, seed, seeds, prune, names[0])
+        request = TuneRequest(replace(runs[0], force=force), space, trials, sampler, seed, seeds, prune, names[0])
         with _progress([f"trial {number}" for number in range(trials)]) as progress:
             found = search(request, jobs=jobs, report=progress)
 

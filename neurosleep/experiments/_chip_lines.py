@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from neurosleep.experiments._chips import chip_rows, gains_kept, missing_rows
+from neurosleep.experiments._markdown import plain_text, table_row
 from neurosleep.hardware import STATEMENT
 
 __all__ = ["chip_lines"]
@@ -22,7 +23,7 @@ def _energy(row: Mapping[str, Any]) -> str:
 
 
 def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
-    return [f"| {' | '.join(header)} |", f"|{' --- |' * len(header)}", *(f"| {' | '.join(row)} |" for row in rows)]
+    return [f"| {' | '.join(header)} |", f"|{' --- |' * len(header)}", *map(table_row, rows)]
 
 
 def chip_lines(experiment: str, runs: Iterable[Mapping[str, Any]]) -> list[str]:
@@ -35,7 +36,7 @@ def chip_lines(experiment: str, runs: Iterable[Mapping[str, Any]]) -> list[str]:
     rows.sort(key=lambda row: order[row["profile"]])
     lines = [
         "",
-        f"## {experiment}, on chips",
+        f"## {plain_text(experiment)}, on chips",
         "",
         "Percent right of the same images, mean ± sd over seeds (n): of the awake network, of the spiking one in",
         f"floating point, and of the one on the chip. Every energy is an {STATEMENT}: the least and the most by the",

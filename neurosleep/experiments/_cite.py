@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.metadata
-import json
 import os
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -14,7 +13,11 @@ from typing import Any
 
 from neurosleep.errors import NeurosleepError, RunFolderError
 from neurosleep.experiments._deployment import Deployment
+from neurosleep.experiments._inside import check_tree, is_there, read_bytes
 from neurosleep.experiments._kinds import kinds_of
+from neurosleep.experiments._markdown import shown
+from neurosleep.experiments._metrics_file import read_json
+from neurosleep.experiments._sums import check_sum
 from neurosleep.hardware import load_profile, profile_names
 
 __all__ = ["cite", "known_uses"]
@@ -93,6 +96,7 @@ def cite(folder: Path | None = None, *, profiles: Sequence[str] = ()) -> dict[st
         found, versions = [], set[str]()
         for run in _runs(folder):
             runs += 1
+            check_tree(run, folder)
             found += _uses(run, notes)
             versions |= _versions(run)
         found = _readable(found, notes)
@@ -137,16 +141,6 @@ def _runs(folder: Path) -> list[Path]:
     return found
 
 
-def _json(path: Path) -> dict[str, Any]:
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise RunFolderError(f"{str(path)!r} cannot be read.", found=str(error)) from error
-    if not isinstance(found, dict):
-        raise RunFolderError(f"{str(path)!r} holds {type(found).__name__}.", expected="one JSON object")
-    return found
-
-
 def _installed() -> set[str]:
     try:
         return {importlib.metadata.version("neurosleep")}
@@ -156,26 +150,28 @@ def _installed() -> set[str]:
 
 def _versions(run: Path) -> set[str]:
     path = run / "environment.json"
-    versions = _json(path).get("versions") if path.is_file() else None
+    versions = read_json(path, run).get("versions") if is_there(path) else None
     own = versions.get("neurosleep") if isinstance(versions, dict) else None
     return {str(own)} if own else set()
 
 
 def _uses(run: Path, notes: list[str]) -> Iterator[Use]:
     """What one run used, as far as its files tell."""
-    metrics = _json(run / "metrics.json")
-    try:
-        experiment, strategy, data = (str(metrics[key]) for key in ("experiment", "strategy", "data"))
-    except KeyError as error:
+    path = run / "metrics.json"
+    metrics = read_json(path, run)
+    experiment, strategy, data = (metrics.get(key) for key in ("experiment", "strategy", "data"))
+    if not (isinstance(experiment, str) and isinstance(strategy, str) and isinstance(data, str)):
         raise RunFolderError(
-            f"{str(run / 'metrics.json')!r} is not the metrics of a run of this version.", found=f"no {error}"
-        ) from error
+            f"{str(path)!r} is not the metrics of a run of this version.",
+            found=f"experiment {experiment!r:.40}, strategy {strategy!r:.40}, data {data!r:.40}",
+            expected="three texts",
+        )
     yield "experiment", experiment.split("/")[0]
     parts = strategy.split("+")
     yield from (("strategy", part) for part in parts)
     yield from (("data", name.strip().split(":")[0]) for name in data.split(","))
     path = run / "config.toml"
-    if path.is_file():
+    if is_there(path):
         yield from _of_settings(path, "src" in parts)
     else:
         notes.append(
@@ -188,7 +184,9 @@ def _uses(run: Path, notes: list[str]) -> Iterator[Use]:
 
 def _of_settings(path: Path, sleeps: bool) -> Iterator[Use]:
     try:
-        settings = tomllib.loads(path.read_text(encoding="utf-8"))
+        content = read_bytes(path)
+        check_sum(path.parent, path.name, content)
+        settings = tomllib.loads(content.decode("utf-8"))
         for table in ("network", "wake"):
             settings[table].setdefault("kind", None)  # left out where it is the plain one
         network, learning = kinds_of(settings)
@@ -204,9 +202,11 @@ def _of_settings(path: Path, sleeps: bool) -> Iterator[Use]:
         yield from (("profile", str(name)) for name in deployed.get("profiles", []))
         if deployed.get("profiles"):
             yield "recipe", deployed.get("recipe") or Deployment.recipe
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except RunFolderError:
+        raise
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise RunFolderError(
-            f"{str(path)!r} is not the settings of a run.", found=str(error), hint="leave its folder out"
+            f"{str(path)!r} is not the settings of a run.", found=f"{error}"[:200], hint="leave its folder out"
         ) from error
     yield from (("setting", key) for key in known_uses()["setting"] if _is_on(settings, key))
 
@@ -246,7 +246,9 @@ def _sources(name: str) -> dict[str, dict[str, Any]]:
 def _entry(reference: Mapping[str, Any]) -> str:
     """One entry of a ``.bib`` file, with what it is cited for as a comment before it."""
     fields = [f"  {name} = {{{_value(name, reference[name])}}}," for name in _FIELDS if reference.get(name) is not None]
-    return "\n".join([f"% {', '.join(reference['for'])}", f"@{reference['type']}{{{reference['key']},", *fields, "}"])
+    return "\n".join(
+        [f"% {shown(', '.join(reference['for']))}", f"@{reference['type']}{{{reference['key']},", *fields, "}"]
+    )
 
 
 def _value(name: str, value: Any) -> str:

@@ -7,7 +7,9 @@ files stay what they were before there were others.
 
 from __future__ import annotations
 
+import itertools
 import math
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -24,6 +26,7 @@ __all__ = [
     "KIND_SETTINGS",
     "PLAIN",
     "check_kinds",
+    "check_size",
     "kinds_of",
     "kinds_with",
     "make_learning",
@@ -201,6 +204,9 @@ def check_kinds(present: tuple[str, str], given: Mapping[str, Any]) -> tuple[str
 
     Another kind of network takes its usual way of learning, unless one is given too.
     """
+    for key, value in given.items():
+        if value is not None and not isinstance(value, str):
+            raise SettingsError(f"{key} is {value!r:.80}.", expected="a text")
     network = given["network.kind"] or PLAIN[0] if "network.kind" in given else present[0]
     if network not in _NETWORKS:
         raise unknown_name("network.kind", str(network), _NETWORKS)
@@ -224,6 +230,28 @@ def settings_of_kinds(network: str, learning: str) -> dict[str, Any]:
 def kinds_with(path: str) -> tuple[str, ...]:
     """The kinds that have a setting; none if it is a common one (or there is no such setting)."""
     return tuple(kind for kinds in (_NETWORKS, _LEARNING) for kind, keys in kinds.items() if path in keys)
+
+
+def check_size(settings: Mapping[str, Any]) -> None:
+    """Refuse a network that this machine's memory cannot hold with its gradients, momentum and one copy."""
+    network = settings["network"]
+    sizes = network["sizes"]
+    if settings["network"]["kind"] == "equilibrium-conv":
+        layers = [network["image"][-1] if network["image"] else 1, *network["channels"]]
+        kernel = max(network["kernel"], default=1)
+        weights = sum(a * b * kernel**2 for a, b in itertools.pairwise(layers))
+        weights += sum(a * b for a, b in itertools.pairwise([layers[-1], *network["full"], sizes[-1]]))
+    else:
+        weights = sum(a * b for a, b in itertools.pairwise(sizes))
+    try:
+        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, OSError, ValueError):  # a system that does not tell
+        return
+    if 16 * weights > memory:
+        raise SettingsError(
+            f"network.sizes is {sizes!r:.80}: training that needs {16 * weights / 1e9:.3g} GB.",
+            expected=f"a network that fits {memory / 1e9:.3g} GB of memory",
+        )
 
 
 def make_network(settings: Mapping[str, Any], generator: torch.Generator | None = None) -> AwakeNetwork:

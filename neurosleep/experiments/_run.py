@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import importlib.metadata
 import itertools
 import os
 import pickle
@@ -40,8 +39,10 @@ from neurosleep.errors import NeurosleepError, RunFolderError, RunsFailedError, 
 from neurosleep.experiments._analysis import write_analysis, write_preferred_task, write_settling
 from neurosleep.experiments._commit import own_commit
 from neurosleep.experiments._deployment import deploy, deployment_settings, deployment_table
-from neurosleep.experiments._kinds import CAN_SLEEP, kinds_of, make_network
+from neurosleep.experiments._kinds import CAN_SLEEP, check_size, kinds_of, make_network
 from neurosleep.experiments._live import Listener, Watcher
+from neurosleep.experiments._names import folder_name
+from neurosleep.experiments._origin import differences, fingerprint, versions
 from neurosleep.experiments._report import write_run_figures
 from neurosleep.experiments._scenario import LastTaskOnly, kind_of, tasks_of
 from neurosleep.experiments._workers import Outcome, check_main_guard, side_by_side
@@ -82,6 +83,9 @@ class RunRequest:
         Whether to go on in a folder that exists.
     command:
         The command line, for the record.
+    force:
+        Whether to go on with a stored state although the data or the packages are others now, or although it is of a
+        version that wrote no checksum; the metrics then say so under ``resumed_with``.
     """
 
     experiment: str
@@ -93,32 +97,34 @@ class RunRequest:
     out: str
     resume: bool = False
     command: str = ""
+    force: bool = False
 
     @property
     def folder(self) -> RunFolder:
-        """Its run folder."""
-        return RunFolder(Path(self.out, self.experiment, self.variant, self.strategy, f"seed{self.seed}"))
+        """Its run folder, which lies in the output folder whatever the names are."""
+        names = (
+            folder_name("experiment", self.experiment, levels=True),
+            folder_name("variant", self.variant),
+            folder_name("strategy", self.strategy),
+            folder_name("seed", f"seed{self.seed}"),
+        )
+        return RunFolder(Path(self.out, *names), Path(self.out))
 
 
-def _environment(request: RunRequest) -> dict[str, Any]:
-    packages = ("torch", "numpy", "numba", "snntorch", "norse", "safetensors")
-    versions: dict[str, str | None] = {"python": platform.python_version()}
-    for package in ("neurosleep", *packages):
-        try:
-            versions[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            versions[package] = None
+def _environment(request: RunRequest, origin: dict[str, Any]) -> dict[str, Any]:
     command = request.command
     if request.data:
         command = command.replace(request.data, "DATA")
     return {
-        "versions": versions,
+        "versions": origin["versions"],
+        "data": origin["data"],
         "device": "cpu",
         "machine": platform.machine(),
         "threads": torch.get_num_threads(),
         "commit": own_commit(),
         "command": command,
         "dt": _DT,
+        **({"resumed_with": origin["changed"]} if origin["changed"] else {}),
     }
 
 
@@ -168,6 +174,7 @@ def check_request(request: RunRequest) -> None:
     sizes = request.settings["network"]["sizes"]
     if not all(isinstance(size, int) and size >= 1 for size in sizes) or len(sizes) < 2:
         raise SettingsError(f"network.sizes is {sizes!r}.", expected="at least two whole numbers of at least 1")
+    check_size(request.settings)
     _check_kinds(request, training)
     deployment_settings(request.settings)
     if request.settings["engine"] not in engine_names():
@@ -197,6 +204,10 @@ def check_request(request: RunRequest) -> None:
             hint="--resume goes on with it (or keeps it, if it is finished); --out names another folder",
         )
     check_folder(folder.path, "choose another --out")
+    folder.check()
+    if request.resume and folder.finished:
+        folder.check_config(dump_toml(request.settings))
+        folder.metrics()
 
 
 def _smallest_asleep(sleeping: SleepSettings) -> SpikingNetwork:
@@ -267,9 +278,13 @@ def _check_fit(request: RunRequest, tasks: list[Task]) -> None:
         )
 
 
-def _check_data(requests: Sequence[RunRequest]) -> None:
-    """Read the data of all requests once, so that a bad file or one that does not fit is found before the first run."""
+def _check_data(requests: Sequence[RunRequest]) -> list[Task]:
+    """Read the data of all requests once, so that a bad file or one that does not fit is found before the first run.
+
+    Returns the tasks of the last.
+    """
     read = None
+    tasks: list[Task] = []
     for request in requests:
         data = request.settings["data"]
         # Only these depend on the seed.
@@ -277,6 +292,53 @@ def _check_data(requests: Sequence[RunRequest]) -> None:
         if source != read:
             tasks, read = _tasks(request), source
         _check_fit(request, tasks)
+        if request.resume and request.folder.path.is_dir():
+            _stored_state(request, request.folder, tasks, dump_toml(request.settings))
+    return tasks
+
+
+def _stored_state(
+    request: RunRequest, folder: RunFolder, tasks: list[Task], config: str
+) -> tuple[dict[str, torch.Tensor], Progress] | None:
+    """What the run goes on from, if anything, and in ``folder.origin`` what it goes on with.
+
+    Raises
+    ------
+    RunFolderError
+        If the state is damaged, or the data or the packages are others than it was begun with, without ``force``.
+    """
+    present: dict[str, Any] = {"versions": versions(), "data": fingerprint(tasks)}
+    finished = request.resume and folder.finished
+    stored = folder.load_bundle(config, unchecked=request.force) if request.resume and not finished else None
+    environment = folder.environment() if (stored or finished) and folder.has("environment.json") else {}
+    if finished:
+        # It is not gone on with, so that it may be of another version; its numbers are of its own data.
+        found = differences({**environment, "versions": present["versions"]}, present)
+        if found and not request.force:
+            raise _other_origin(folder, found)
+        return None
+    changed: list[str] = []
+    if stored is not None:
+        folder.check_config(config)
+        began = folder.origin
+        if not began:
+            found = ["the stored state has no checksum"]
+        else:
+            found = [*differences(began, present), *differences(environment, present)]
+        found = list(dict.fromkeys(found))
+        if found and not request.force:
+            raise _other_origin(folder, found)
+        changed = [*began.get("changed", []), *found]
+    folder.origin = present | {"changed": changed}
+    return stored
+
+
+def _other_origin(folder: RunFolder, found: list[str]) -> RunFolderError:
+    return RunFolderError(
+        f"The run in {str(folder.path)!r} was begun with other data or packages.",
+        found="; ".join(found),
+        hint="bring them back, choose another folder with --out, or go on all the same with --force",
+    )
 
 
 @surroundings_kept(threads=1)
@@ -310,7 +372,7 @@ def run_one(
     learner = Learner(network, velocity, strategy.tasks(tests), request.seed)
     with folder.locked():
         remove_leftovers(folder.path)
-        stored = folder.load_bundle(config) if request.resume else None
+        stored = _stored_state(request, folder, tests, config)
         progress = Progress()
         if stored is not None:
             tensors, progress = stored
@@ -323,9 +385,11 @@ def run_one(
             if any(key.startswith("mean.") for key in tensors):
                 state = {k.removeprefix("mean."): v.numpy() for k, v in tensors.items() if k.startswith("mean.")}
                 learner.mean = RunningMean.from_state(state)
+            if folder.origin["changed"]:
+                folder.write_json("environment.json", _environment(request, folder.origin))
         else:
             write_whole(folder.path / "config.toml", config)
-            folder.write_json("environment.json", _environment(request))
+            folder.write_json("environment.json", _environment(request, folder.origin))
 
         awake = copy.deepcopy(network) if settings["analyse"] else network
 
@@ -387,6 +451,8 @@ def run_one(
             folder.write_firing(progress)
             folder.write_weights(progress, dt=_DT)
         metrics = _metrics(request, strategy, progress, tests)
+        if folder.origin["changed"]:
+            metrics["resumed_with"] = folder.origin["changed"]
         deployment = deployment_settings(settings)
         if deployment is not None and progress.status == "done":
             seen = learner.tasks
@@ -395,7 +461,7 @@ def run_one(
             write_whole(folder.path / "hardware.csv", deployment_table(metrics["hardware"]))
         write_run_figures(folder.path)
         # Last, since it is what says that the folder is complete.
-        folder.write_json("metrics.json", metrics)
+        folder.write_metrics(metrics)
     if watcher is not None:
         watcher.end(metrics)
     return metrics

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import fcntl
 import json
-import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,10 +18,10 @@ from typing import IO, Any
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.storages import JournalStorage
-from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.trial import FrozenTrial, TrialState
 
 from neurosleep.errors import RunFolderError
+from neurosleep.experiments._journal import Journal
 from neurosleep.experiments._space import Parameter, Space
 from neurosleep.functional import numpy_generator
 
@@ -33,11 +32,10 @@ _FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
 _NSGA2_POPULATION = 12
 
 
-class _Lock(JournalFileOpenLock):
+class _Lock:
     """A lock of the operating system, which a process that is killed cannot leave behind (a file of Optuna's can)."""
 
     def __init__(self, path: Path) -> None:
-        super().__init__(str(path))
         self._path = path
         self._file: IO[str] | None = None
 
@@ -72,18 +70,18 @@ class Study:
         self._start = {name: self._stored(name, value) for name, value in space.start().items()}
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         journal, lock = folder / "journal.log", _Lock(folder / "journal.lock")
-        lock.acquire()
-        _cut_half_line(journal)
-        lock.release()
         try:
-            storage = JournalStorage(JournalFileBackend(str(journal), lock_obj=lock))
+            storage = JournalStorage(Journal(journal, lock))
             with self._alone():
                 self._study = optuna.create_study(
                     storage=storage, study_name="tune", direction="maximize", load_if_exists=True
                 )
                 if not self.trials() and self._start:
                     self._study.enqueue_trial(self._start)
-        except (ValueError, KeyError) as error:
+        except RunFolderError:
+            raise
+        # What a journal that was written so, but not by a search, makes Optuna raise.
+        except (ValueError, LookupError, TypeError, AttributeError, AssertionError) as error:
             raise RunFolderError(
                 f"The trials in {str(journal)!r} cannot be read.", found=str(error), hint="start the search anew"
             ) from error
@@ -202,14 +200,3 @@ def _suggest(trial: optuna.Trial, name: str, distribution: BaseDistribution) -> 
         trial.suggest_int(name, distribution.low, distribution.high, log=distribution.log)
     elif isinstance(distribution, FloatDistribution):
         trial.suggest_float(name, distribution.low, distribution.high, log=distribution.log)
-
-
-def _cut_half_line(path: Path) -> None:
-    """Take away a last line that was not written to its end, since its process was killed."""
-    if not path.is_file():
-        return
-    content = path.read_bytes()
-    if content and not content.endswith(b"\n"):
-        with path.open("r+b") as file:
-            file.truncate(content.rfind(b"\n") + 1)
-            os.fsync(file.fileno())

@@ -17,8 +17,13 @@ from typing import TYPE_CHECKING, Any
 
 from neurosleep._files import check_folder, remove_leftovers
 from neurosleep._surroundings import surroundings_kept
+from neurosleep.data import Task
 from neurosleep.errors import ConversionError, RunFolderError, SettingsError, missing_extra, unknown_name
 from neurosleep.experiments._commit import own_commit
+from neurosleep.experiments._inside import check_tree, is_there
+from neurosleep.experiments._metrics_file import read_json
+from neurosleep.experiments._names import folder_name
+from neurosleep.experiments._origin import differences, fingerprint, versions
 from neurosleep.experiments._run import RunRequest, _check_data, check_request, run_one
 from neurosleep.experiments._space import Space
 from neurosleep.experiments._tuned import command_with_data, tuned_file
@@ -78,8 +83,9 @@ class TuneRequest:
     @property
     def file(self) -> Path:
         """The settings file that is written."""
-        name = f"{self.run.strategy}.toml" if self.variant == "default" else f"{self.variant}.{self.run.strategy}.toml"
-        return Path(self.run.out, self.run.experiment, name)
+        strategy, variant = folder_name("strategy", self.run.strategy), folder_name("variant", self.variant)
+        name = f"{strategy}.toml" if variant == "default" else f"{variant}.{strategy}.toml"
+        return Path(self.run.out, folder_name("experiment", self.run.experiment, levels=True), name)
 
     @property
     def folder(self) -> Path:
@@ -129,7 +135,8 @@ def tune(request: TuneRequest, *, jobs: int = 1, report: Report = lambda number,
         If the request makes no sense, or something in its search space cannot be run; before the first trial.
     """
     check_main_guard()
-    _check(request, jobs)
+    check_tree(request.folder, Path(request.run.out))
+    present = {"versions": versions(), "data": fingerprint(_check(request, jobs))}
     if not request.run.resume and os.path.lexists(request.folder):
         raise RunFolderError(
             f"There is a search in {str(request.folder)!r} already.",
@@ -137,14 +144,7 @@ def tune(request: TuneRequest, *, jobs: int = 1, report: Report = lambda number,
         )
     for folder in (request.folder, request.folder.parent):
         remove_leftovers(folder, of_the_dead=True)
-    identity = request.folder / "search.json"
-    if not identity.is_file():
-        write_whole(identity, request.identity() + "\n")
-    elif identity.read_text(encoding="utf-8") != request.identity() + "\n":
-        raise RunFolderError(
-            f"The search in {str(request.folder)!r} was started with other settings.",
-            hint="give the same settings to --resume (--trials may differ), or choose another folder with --out",
-        )
+    changed = _begin(request, present)
     study = _open(request)
     told: set[int] = set()
 
@@ -164,11 +164,39 @@ def tune(request: TuneRequest, *, jobs: int = 1, report: Report = lambda number,
         _side_by_side(request, unfinished, jobs)
     for trial in study.finished():  # what processes left that were killed just before they would have removed it
         shutil.rmtree(request.runs(trial.number), ignore_errors=True)
-    return _finish(request, study)
+    return _finish(request, study, changed)
 
 
-def _check(request: TuneRequest, jobs: int) -> None:
-    """Find everything wrong with a request before anything is written or computed."""
+def _begin(request: TuneRequest, present: dict[str, Any]) -> list[str]:
+    """Write down what is searched and with what, or refuse another search; returns what has changed since it began."""
+    path = request.folder / "search.json"
+    mine = json.loads(request.identity())
+    changed: list[str] = []
+    if is_there(path):
+        theirs = read_json(path, Path(request.run.out))
+        began = theirs.pop("origin", None)
+        if theirs != mine or not isinstance(began, dict):
+            raise RunFolderError(
+                f"The search in {str(request.folder)!r} was started with other settings.",
+                hint="give the same settings to --resume (--trials may differ), or choose another folder with --out",
+            )
+        found = differences(began, present)
+        if found and not request.run.force:
+            raise RunFolderError(
+                f"The search in {str(request.folder)!r} was begun with other data or packages.",
+                found="; ".join(found),
+                hint="bring them back, choose another folder with --out, or go on all the same with --force",
+            )
+        known = began.get("changed", [])
+        changed = [*map(str, known if isinstance(known, list) else []), *found]
+        if not found:
+            return changed
+    write_whole(path, json.dumps(mine | {"origin": present | {"changed": changed}}, indent=2) + "\n")
+    return changed
+
+
+def _check(request: TuneRequest, jobs: int) -> list[Task]:
+    """Find everything wrong with a request before anything is written or computed; returns the tasks."""
     check_seed(request.seed)
     if request.sampler not in SAMPLERS:
         raise unknown_name("sampler", request.sampler, SAMPLERS)
@@ -200,7 +228,7 @@ def _check(request: TuneRequest, jobs: int) -> None:
     points = [request.trial_run(request.space.settings(v), "-check", 100) for v in request.space.corners()]
     for point in points:
         check_request(point)
-    _check_data(points)
+    return _check_data(points)
 
 
 def _open(request: TuneRequest) -> Study:
@@ -255,7 +283,7 @@ def _side_by_side(request: TuneRequest, unfinished: Callable[[], bool], jobs: in
                 raise outcome.error
 
 
-def _finish(request: TuneRequest, study: Study) -> dict[str, Any]:
+def _finish(request: TuneRequest, study: Study, changed: list[str]) -> dict[str, Any]:
     finished = study.finished()
     complete = [trial for trial in finished if "accuracies" in trial.user_attrs]
     best = max(complete, key=lambda trial: (trial.value, -trial.number))
@@ -281,6 +309,7 @@ def _finish(request: TuneRequest, study: Study) -> dict[str, Any]:
         "split": "validation",
         "tuning_seeds": list(request.tuning_seeds),
         "validation": {key: value for key, value in validation.items() if value is not None},
+        "resumed_with": changed or None,
         "command": command_with_data(request.run.command, request.run.data, request.run.out),
     }
     # A run of the settings file is for the test split again.

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from neurosleep.errors import SettingsError
+from neurosleep.experiments._names import folder_name
 from neurosleep.experiments._run import RunRequest
 from neurosleep.experiments.settings import (
     _toml_value,
@@ -46,7 +47,8 @@ def _folder(experiment: str) -> tuple[Path, str]:
 
 def _file(experiment: str, strategy: str, variant: str) -> Path:
     folder, name = _folder(experiment)
-    return folder / ".".join([name, *([] if variant == "default" else [variant]), strategy, "toml"])
+    parts = [name, *([] if variant == "default" else [folder_name("variant", variant)])]
+    return folder / ".".join([*parts, folder_name("strategy", strategy), "toml"])
 
 
 def tuned_variant(experiment: str, name: str) -> str:

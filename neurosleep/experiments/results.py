@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 import statistics
 from collections.abc import Iterable, Sequence
@@ -11,6 +10,8 @@ from typing import Any
 
 from neurosleep.errors import RunFolderError, SettingsError
 from neurosleep.experiments._chip_lines import chip_lines
+from neurosleep.experiments._markdown import plain_text, shown, table_row
+from neurosleep.experiments._metrics_file import read_metrics
 from neurosleep.experiments._tuned import load_tuned, tuned_record, tuned_variant
 from neurosleep.experiments.settings import (
     Published,
@@ -42,26 +43,12 @@ COLUMNS = (
     "old data",
     "seconds a run",
 )
-# What every row is made of.
-_KEYS = ("experiment", "variant", "strategy", "seed", "split", "status", "data", "results", "reads_old_data", "seconds")
 # Seeds of the reported figures, fixed before they were run (design section 8); any others are shown beside them.
 REPORTED = range(10)
 
 
 def _read(folder: Path) -> dict[Path, dict[str, Any]]:
-    found = {}
-    for path in sorted(folder.rglob("metrics.json")):
-        try:
-            found[path.parent] = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise RunFolderError(f"{str(path)!r} cannot be read.", found=str(error)) from error
-        missing = [key for key in _KEYS if key not in found[path.parent]]
-        if missing:
-            raise RunFolderError(
-                f"{str(path)!r} is not the metrics of a run of this version.",
-                found=f"no {', '.join(missing)}",
-                hint="run it again, or leave the folder out",
-            )
+    found = {path.parent: read_metrics(path, folder) for path in sorted(folder.rglob("metrics.json"))}
     if not found:
         raise RunFolderError(f"There are no finished runs in {str(folder)!r}.", expected="metrics.json in run folders")
     return found
@@ -337,21 +324,21 @@ def results_page(folder: Path) -> tuple[str, int]:
             split = "/".join(sorted({run["split"] for run in members.values()}))
             several = len(variants) > 1
             columns = ("variant", *COLUMNS) if several else COLUMNS
-            lines += ["", f"## {experiment} ({title}), {split} split", ""]
+            lines += ["", f"## {plain_text(f'{experiment} ({title}), {split} split')}", ""]
             lines += [f"| {' | '.join(columns)} |", f"|{' --- |' * len(columns)}"]
             commands: list[str] = []
             notes: list[str] = []
             for variant in variants:
                 part = {path: run for path, run in members.items() if run["variant"] == variant}
                 for row in _variant_rows(experiment, variant, list(part.values()), runs.values()):
-                    lines.append(f"| {' | '.join([variant, *row] if several else row)} |")
+                    lines.append(table_row([variant, *row] if several else row))
                     rows += 1
                 commands += _commands(experiment, variant, part)
                 said = _notes(experiment, variant)
                 for strategy in dict.fromkeys(run["strategy"] for run in part.values()):
                     if strategy in said:
                         name = f"{variant}, {strategy}" if several else strategy
-                        notes += ["", f"*{name}*: {said[strategy]}"]
-            lines += ["", *(f"    {command}" for command in _together(commands)), *notes]
+                        notes += ["", f"*{plain_text(name)}*: {said[strategy]}"]
+            lines += ["", *(f"    {shown(command)}" for command in _together(commands)), *notes]
         lines += chip_lines(experiment, (run for run in own.values() if run["seed"] in REPORTED))
     return "\n".join(lines) + "\n", rows

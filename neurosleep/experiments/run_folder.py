@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import fcntl
+import hashlib
 import json
 import math
 import os
@@ -21,9 +22,14 @@ from torch import Tensor
 from neurosleep._files import discard, temporary_beside
 from neurosleep.continual import Progress
 from neurosleep.errors import RunFolderError
+from neurosleep.experiments._inside import check_inside, check_tree, is_there, read_text
+from neurosleep.experiments._metrics_file import read_json, read_metrics
+from neurosleep.experiments._sums import SUMS, sums_of
 
 __all__ = ["RunFolder", "write_whole"]
 
+# Files that are read or written by name.
+_FILES = ("metrics.json", "config.toml", "environment.json", "accuracy.csv", "lock", "resume/bundle.safetensors", SUMS)
 # What WeightSamples hold of a whole weight matrix, in this order.
 _STATISTICS = ("mean", "sd", "smallest", "largest", "change")
 
@@ -55,15 +61,43 @@ def write_whole(path: Path, content: bytes | str) -> None:
 
 
 class RunFolder:
-    """One run's folder and the files in it."""
+    """One run's folder and the files in it.
 
-    def __init__(self, path: Path) -> None:
+    Parameters
+    ----------
+    path:
+        The folder.
+    root:
+        What links must not lead out of, such as the output folder; else the folder itself.
+
+    Attributes
+    ----------
+    origin:
+        What the run goes on with, as JSON holds it, and what was other when it was resumed (``versions``, ``data``,
+        ``changed``); it is stored with every phase, and read with the stored one.
+    """
+
+    def __init__(self, path: Path, root: Path | None = None) -> None:
         self.path = path
+        self.root = path if root is None else root
+        self.origin: dict[str, Any] = {}
 
     @property
     def finished(self) -> bool:
         """Whether the run has its metrics."""
-        return (self.path / "metrics.json").is_file()
+        return self.has("metrics.json")
+
+    def has(self, name: str) -> bool:
+        """Whether a file is there; anything else in its place is refused."""
+        return is_there(self.path / name)
+
+    def check(self) -> None:
+        """Refuse a folder that leads out of its root, or holds a pipe, a device or the like."""
+        check_inside(self.path, self.root)
+        if self.path.is_dir():
+            check_tree(self.path, self.root)
+            for name in _FILES:
+                is_there(self.path / name)
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -89,42 +123,76 @@ class RunFolder:
 
     def write_json(self, name: str, content: Mapping[str, Any]) -> None:
         """Write one JSON file; numbers that are not finite are refused, as they are not JSON."""
-        write_whole(self.path / name, json.dumps(content, indent=2, allow_nan=False) + "\n")
+        write_whole(self.path / name, _json_text(content))
 
     def metrics(self) -> dict[str, Any]:
         """The metrics of a finished run."""
-        found: dict[str, Any] = json.loads((self.path / "metrics.json").read_text(encoding="utf-8"))
-        return found
+        return read_metrics(self.path / "metrics.json", self.root)
+
+    def environment(self) -> dict[str, Any]:
+        """Where and with what the run was begun."""
+        return read_json(self.path / "environment.json", self.root)
+
+    def write_metrics(self, metrics: Mapping[str, Any]) -> None:
+        """Write what says that the folder is complete, after the sums of all that the run wrote."""
+        content = _json_text(metrics)
+        write_whole(self.path / SUMS, sums_of(self.path, content.encode()))
+        write_whole(self.path / "metrics.json", content)
 
     def save_bundle(self, tensors: Mapping[str, Tensor], progress: Progress, config: str) -> None:
         """Store everything that the next phase needs, in one file."""
-        metadata = {"progress": json.dumps(dataclasses.asdict(progress)), "config": config}
+        metadata = {
+            "progress": json.dumps(dataclasses.asdict(progress)),
+            "config": config,
+            "origin": json.dumps(self.origin),
+        }
+        metadata["checksum"] = _checksum(tensors, metadata)
         content = save_tensors({key: value.contiguous() for key, value in tensors.items()}, metadata)
         write_whole(self.path / "resume" / "bundle.safetensors", content)
 
-    def load_bundle(self, config: str) -> tuple[dict[str, Tensor], Progress] | None:
-        """What :meth:`save_bundle` stored last, or None; refuses a bundle of other settings."""
+    def load_bundle(self, config: str, *, unchecked: bool = False) -> tuple[dict[str, Tensor], Progress] | None:
+        """What :meth:`save_bundle` stored last, or None; refuses what was damaged since, and other settings.
+
+        A stored state without a checksum, as earlier versions left them, is read only if ``unchecked`` allows it.
+        """
         path = self.path / "resume" / "bundle.safetensors"
-        if not path.is_file():
+        if not is_there(path):
             return None
         try:
             with safe_open(path, framework="pt") as file:  # type: ignore[no-untyped-call, unused-ignore]
-                metadata = file.metadata()
+                metadata = file.metadata() or {}
                 # Copies lie in memory as new tensors do; at another alignment matrix products round differently.
                 tensors = {key: file.get_tensor(key).clone() for key in file.keys()}  # noqa: SIM118
-            progress = Progress(**json.loads(metadata["progress"]))
-        except (SafetensorError, KeyError, TypeError, ValueError) as error:
+            stored = metadata.get("checksum")
+            if stored is not None and stored != _checksum(tensors, metadata):
+                raise ValueError("its checksum is not that of its content")
+            if stored is None and not unchecked:
+                raise RunFolderError(
+                    f"The stored state in {str(path)!r} has no checksum, so that damage could not be seen.",
+                    found="a file of an earlier version, or a damaged one",
+                    hint="--force goes on with it all the same; else start the run anew",
+                )
+            progress = _progress(json.loads(metadata["progress"]))
+            origin = json.loads(metadata.get("origin", "{}"))
+            if not isinstance(origin, dict):
+                raise ValueError("its origin is no table")
+            other = metadata["config"] != config
+        except RunFolderError:
+            raise
+        # A damaged header may name types that this torch does not have, and shapes larger than the memory.
+        except (SafetensorError, ArithmeticError, LookupError, OSError, RuntimeError, TypeError, ValueError) as error:
             raise RunFolderError(
-                f"The stored state in {str(path)!r} cannot be read.", found=str(error), hint="start the run anew"
+                f"The stored state in {str(path)!r} cannot be read.", found=f"{error}"[:200], hint="start the run anew"
             ) from error
-        if metadata["config"] != config:
+        if other:
             raise self._other_settings()
+        self.origin = origin
         return tensors, progress
 
     def check_config(self, config: str) -> None:
-        """Refuse a finished run of other settings, where the folder says which it had."""
+        """Refuse a run of other settings, where the folder says which it had."""
         path = self.path / "config.toml"
-        if path.is_file() and path.read_text(encoding="utf-8") != config:
+        if is_there(path) and read_text(path) != config:
             raise self._other_settings()
 
     def _other_settings(self) -> RunFolderError:
@@ -182,8 +250,49 @@ def tensors_of(weights: list[Tensor], velocity: list[Tensor]) -> dict[str, Tenso
 
 
 def restore(tensors: Mapping[str, Tensor], weights: list[Tensor], velocity: list[Tensor]) -> None:
-    """Put stored weights and momentum back in place."""
+    """Put stored weights and momentum back in place; refuses those of another network."""
     with torch.no_grad():
         for name, places in (("weight", weights), ("velocity", velocity)):
             for k, place in enumerate(places):
-                place.copy_(tensors[f"{name}{k}"])
+                stored = tensors.get(f"{name}{k}")
+                if stored is None or stored.shape != place.shape or stored.dtype != place.dtype:
+                    raise RunFolderError(
+                        "The stored state is that of another network.",
+                        found=f"{name}{k}: {None if stored is None else tuple(stored.shape)}",
+                        expected=f"{tuple(place.shape)}, {place.dtype}",
+                        hint="start the run anew",
+                    )
+                place.copy_(stored)
+
+
+def _json_text(content: Mapping[str, Any]) -> str:
+    return json.dumps(content, indent=2, allow_nan=False) + "\n"
+
+
+def _checksum(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> str:
+    """SHA-256 of everything in a stored state but the checksum itself."""
+    found = hashlib.sha256()
+    for key, text in sorted(metadata.items()):
+        if key != "checksum":
+            found.update(json.dumps([key, text]).encode())
+    for key, tensor in sorted(tensors.items()):
+        found.update(json.dumps([key, str(tensor.dtype), list(tensor.shape)]).encode())
+        found.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return found.hexdigest()
+
+
+def _progress(stored: Any) -> Progress:
+    """The progress that JSON holds, with types that it can go on with; ValueError and TypeError if not."""
+    progress = Progress(**stored)
+    if isinstance(progress.task, bool) or not isinstance(progress.task, int) or progress.task < 0:
+        raise ValueError(f"its task is {progress.task!r}")
+    if progress.phase not in ("wake", "sleep") or progress.status not in ("done", "diverged"):
+        raise ValueError(f"its phase is {progress.phase!r}, its status {progress.status!r}")
+    lists = (progress.before_sleep, progress.after, progress.nights)
+    tables = (progress.read_outs, progress.seconds)
+    if not all(isinstance(one, list) for one in lists) or not all(isinstance(one, dict) for one in tables):
+        raise ValueError("its progress holds no lists and tables")
+    ended = progress.task + (progress.phase == "sleep"), progress.task
+    if (len(progress.before_sleep), len(progress.after)) != ended:
+        raise ValueError(f"it has {len(progress.before_sleep)} and {len(progress.after)} rows, not {ended}")
+    return progress

@@ -24,7 +24,8 @@ from neurosleep.experiments._kinds import (
     make_learning,
     settings_of_kinds,
 )
-from neurosleep.functional import make_rule
+from neurosleep.experiments._names import folder_name
+from neurosleep.functional import RULES, make_rule
 from neurosleep.learning import Backprop
 
 __all__ = [
@@ -151,10 +152,27 @@ _OPTIONAL: dict[str, type] = {
     "sleep.window": int,
     "sleep.thresholds": list,
 }
+# What stands in the lists; None: lists of whole numbers.
+_ENTRIES: dict[str, type | None] = {
+    "data.sequence": str,
+    "data.tasks": None,
+    "hardware.profiles": str,
+    **dict.fromkeys(("network.sizes", "wake.epochs_per_task", "sleep.after", "sleep.lengths"), int),
+    **dict.fromkeys((f"network.{key}" for key in ("image", "channels", "kernel", "padding", "pool", "full")), int),
+    **dict.fromkeys(("wake.lr_per_task", "wake.lr_per_layer", "sleep.thresholds", "sleep.rates"), float),
+    **dict.fromkeys(("owm.alpha", "owm.decay"), float),
+}
 # Tables whose keys are not fixed: parameters of a rule.
 _OPEN = ("sleep.rule",)
 # Tables that are not written down where nothing in them is set, so that resolved files stay what they were before them.
 _LATER = ("hardware",)
+# In bytes; the packaged ones have some thousand.
+_LARGEST_FILE = 1 << 22
+# How deep tables and lists of a file may be nested, and the largest number in it: what float32 holds.
+_DEEPEST = 20
+# In bytes, of the name of a variant that is made of changes.
+_LONGEST_VARIANT = 150
+_LARGEST_NUMBER = 3.4e38
 # Short for a setting that is often given on the command line.
 _ALIASES = {"epochs": "wake.epochs"}
 
@@ -203,10 +221,32 @@ def _check_type(path: str, value: Any, default: Any) -> Any:
     if expected is float and isinstance(value, int) and not isinstance(value, bool):
         value = float(value)
     if expected is float and isinstance(value, float) and not math.isfinite(value):
-        raise SettingsError(f"{path} is {value!r}.", expected="a finite number")
+        raise SettingsError(f"{path} is {value!r:.80}.", expected="a finite number")
     if not isinstance(value, expected) or (expected is int and isinstance(value, bool)):
-        raise SettingsError(f"{path} is {value!r}.", expected=f"a value of type {expected.__name__}")
+        raise SettingsError(f"{path} is {value!r:.80}.", expected=f"a value of type {expected.__name__}")
+    if isinstance(value, list):
+        _check_entries(path, value)
     return value
+
+
+def _check_entries(path: str, values: list[Any]) -> None:
+    """Refuse a list that holds something else than it should, such as ``true`` for a number."""
+    kind = _ENTRIES[path]
+    if kind is None:
+        for row in values:
+            if not isinstance(row, list) or not row or not all(_is_a(value, int) for value in row):
+                raise SettingsError(f"{path} holds {row!r:.80}.", expected="lists of whole numbers")
+        return
+    what = {str: "texts", int: "whole numbers", float: "finite numbers"}[kind]
+    for value in values:
+        if not _is_a(value, kind):
+            raise SettingsError(f"{path} holds {value!r:.80}.", expected=what)
+
+
+def _is_a(value: Any, kind: type) -> bool:
+    if isinstance(value, bool) or not isinstance(value, (int, float) if kind is float else kind):
+        return False
+    return not isinstance(value, float) or math.isfinite(value)
 
 
 def _become(settings: dict[str, Any], network: str, learning: str) -> None:
@@ -254,7 +294,9 @@ def _set(settings: dict[str, Any], path: str, value: Any) -> None:
         raise unknown_name("setting", path, _paths(_DEFAULTS))
     if isinstance(default[last], dict):
         if not isinstance(value, dict):
-            raise SettingsError(f"{path} is {value!r}.", expected=f"a table with the keys {', '.join(default[last])}")
+            raise SettingsError(
+                f"{path} is {value!r:.80}.", expected=f"a table with the keys {', '.join(default[last])}"
+            )
         if path in _OPEN:
             table[last] = dict(value)
             return
@@ -283,20 +325,74 @@ def read_experiment(experiment: str) -> tuple[str, dict[str, Any]]:
     """Name of an experiment and all that its file holds, unchecked; raises as :func:`load_settings` for the file."""
     if experiment.endswith(".toml"):
         path = Path(experiment)
-        if not path.is_file():
-            raise SettingsError(
-                f"There is no experiment file {experiment!r}.", hint="neurosleep list names the packaged ones"
-            )
-        text, name = path.read_text(encoding="utf-8"), path.stem
+        text, name = _text_of(path), path.stem
     else:
         if experiment not in experiment_names():
             raise unknown_name("experiment", experiment, experiment_names())
         source = resources.files("neurosleep") / "experiments" / f"{experiment}.toml"
         text, name = source.read_text(encoding="utf-8"), experiment
     try:
-        return name, tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise SettingsError(f"The experiment file {experiment!r} is not TOML.", found=str(error)) from error
+        content = tomllib.loads(text)
+        for key, value in content.items():
+            _check_plain(key, value)
+        return name, content
+    except SettingsError:
+        raise
+    # ValueError also where a number has thousands of digits, RecursionError where lists are nested as deep.
+    except (ValueError, RecursionError) as error:
+        raise SettingsError(
+            f"The experiment file {experiment!r:.200} is not TOML.", found=f"{error}".splitlines()[0][:200]
+        ) from error
+
+
+def _check_plain(path: str, value: Any) -> None:
+    """Refuse what no setting is: dates, numbers that nothing is computed with, texts that end early, endless nesting.
+
+    Without recursion, since what is nested thousands deep is met here first.
+    """
+    rest: list[tuple[str, Any, int]] = [(path, value, 0)]
+    while rest:
+        at, found, depth = rest.pop()
+        if depth > _DEEPEST:
+            raise SettingsError(f"{path:.200} is nested too deep.", expected=f"at most {_DEEPEST} levels")
+        if isinstance(found, dict):
+            rest += [(f"{at}.{key}", inner, depth + 1) for key, inner in found.items()]
+        elif isinstance(found, list | tuple):
+            rest += [(at, inner, depth + 1) for inner in found]
+        elif isinstance(found, bool) or found is None:
+            continue
+        elif isinstance(found, int) and abs(found) >= 1 << 63:
+            raise SettingsError(f"{at:.200} holds a number of {found.bit_length()} bits.", expected="at most 63")
+        elif isinstance(found, float) and not abs(found) <= _LARGEST_NUMBER:
+            raise SettingsError(
+                f"{at:.200} holds {found!r}.",
+                expected=f"a finite number, at most {_LARGEST_NUMBER:g}: float32 holds no more",
+            )
+        elif isinstance(found, str) and "\0" in found:
+            raise SettingsError(f"{at:.200} holds the text {found!r:.80}.", expected="a text without NUL")
+        elif not isinstance(found, int | float | str):
+            raise SettingsError(f"{at:.200} holds {found!s:.80}.", expected="numbers, texts, true or false")
+
+
+def _text_of(path: Path) -> str:
+    """The text of a user's file, in UTF-8 with or without a byte order mark."""
+    try:
+        if not path.is_file():
+            raise SettingsError(
+                f"There is no experiment file {str(path)!r:.200}.", hint="neurosleep list names the packaged ones"
+            )
+        if path.stat().st_size > _LARGEST_FILE:
+            raise SettingsError(f"{str(path)!r:.200} is no experiment file.", found=f"{path.stat().st_size} bytes")
+        return path.read_bytes().decode("utf-8-sig").replace("\r\n", "\n")
+    except UnicodeDecodeError as error:
+        raise SettingsError(
+            f"The experiment file {str(path)!r:.200} cannot be read.", found=str(error), expected="TOML in UTF-8"
+        ) from error
+    except (OSError, ValueError) as error:
+        if isinstance(error, SettingsError):
+            raise
+        found = getattr(error, "strerror", None) or str(error)
+        raise SettingsError(f"The experiment file {str(path)!r:.200} cannot be read.", found=found) from error
 
 
 # Tables of an experiment's file that are no settings: where it takes the others from, what strategies, variants and
@@ -317,49 +413,69 @@ _OTHER = (
 )
 
 
-def _read(experiment: str) -> tuple[str, dict[str, Any], dict[str, Any]]:
-    """Name of an experiment, its settings with all defaults, and the tables that are no settings."""
+def _read(experiment: str, before: tuple[str, ...] = ()) -> tuple[str, dict[str, Any], dict[str, Any]]:
+    """Name of an experiment, its settings with all defaults, and the tables that are no settings.
+
+    ``before`` are the files that extend it.
+    """
     name, given = read_experiment(experiment)
     other = {key: given.pop(key) for key in _OTHER if key in given}
     other["published"] = _published(other.get("published", {}))
     settings = copy.deepcopy(_DEFAULTS)
+    _check_tables(other)
     if "extends" in other:
-        if other["extends"] == experiment:
+        chain = (*before, _identity(experiment))
+        if _identity(other["extends"]) in chain:
             raise SettingsError(f"The experiment {experiment!r} extends itself.", expected="another experiment")
-        _, settings, inherited = _read(str(other["extends"]))
+        _, settings, inherited = _read(other["extends"], chain)
         for table in ("overrides", "faithful_settings"):
             other[table] = {**inherited.get(table, {}), **other.get(table, {})}
         if "strategy" in inherited:
             other.setdefault("strategy", inherited["strategy"])
     _set_all(settings, given.items())
+    return name, settings, other
+
+
+def _identity(experiment: str) -> str:
+    """One text for each file, however it is named."""
+    return str(Path(experiment).resolve()) if experiment.endswith(".toml") else experiment
+
+
+def _check_tables(other: Mapping[str, Any]) -> None:
+    """Refuse tables of an experiment's file that are no settings, and have another shape than they should."""
     for table in ("overrides", "variants", "faithful_settings"):
         found = other.get(table, {})
         if not isinstance(found, dict) or not all(isinstance(entry, dict) for entry in found.values()):
-            raise SettingsError(f"{table} is {found!r}.", expected="tables of dotted keys and their values")
+            raise SettingsError(f"{table} is {found!r:.80}.", expected="tables of dotted keys and their values")
+    for variant in other.get("variants", {}):
+        folder_name("variant", variant)
+    if not isinstance(other.get("extends", ""), str):
+        raise SettingsError(f"extends is {other['extends']!r:.80}.", expected="the name of an experiment, or a file")
     chosen = other.get("default_variants", [])
     variants = ("default", *other.get("variants", {}))
     if not isinstance(chosen, list) or not all(entry in variants for entry in chosen):
-        raise SettingsError(f"default_variants is {chosen!r}.", expected="a list of names of variants of this file")
+        raise SettingsError(f"default_variants is {chosen!r:.80}.", expected="a list of names of variants of this file")
     own = other.get("variant_strategy", {})
     if not isinstance(own, dict) or not all(name in variants and isinstance(text, str) for name, text in own.items()):
         raise SettingsError(
-            f"variant_strategy is {own!r}.", expected="a table of variants of this file and strategies of their own"
+            f"variant_strategy is {own!r:.80}.", expected="a table of variants of this file and strategies of their own"
         )
     if not isinstance(other.get("strategy", ""), str):
-        raise SettingsError(f"strategy is {other['strategy']!r}.", expected="names of strategies, separated by commas")
-    return name, settings, other
+        raise SettingsError(
+            f"strategy is {other['strategy']!r:.80}.", expected="names of strategies, separated by commas"
+        )
 
 
 def _published(table: Any) -> dict[str, Published]:
     if not isinstance(table, dict):
-        raise SettingsError(f"published is {table!r}.", expected="a table of strategies and a source")
+        raise SettingsError(f"published is {table!r:.80}.", expected="a table of strategies and a source")
     shared = table.get("source")
     found = {}
     for strategy, entry in table.items():
         if strategy == "source":
             continue
         if not isinstance(entry, dict) or not {"mean"} <= entry.keys() <= {"mean", "sd", "n", "source", "variant"}:
-            raise SettingsError(f"published.{strategy} is {entry!r}.", expected="{mean = ..., sd = ..., n = ...}")
+            raise SettingsError(f"published.{strategy} is {entry!r:.80}.", expected="{mean = ..., sd = ..., n = ...}")
         mean = _check_type(f"published.{strategy}.mean", entry["mean"], 0.0)
         sd = _check_type(f"published.{strategy}.sd", entry["sd"], 0.0) if "sd" in entry else None
         n = _check_type(f"published.{strategy}.n", entry["n"], 0) if "n" in entry else None
@@ -382,7 +498,7 @@ def load_notes(experiment: str) -> dict[str, dict[str, str]]:
     if not isinstance(table, dict) or not all(
         isinstance(entry, dict) and all(isinstance(text, str) for text in entry.values()) for entry in table.values()
     ):
-        raise SettingsError(f"notes is {table!r}.", expected='[notes.VARIANT] with STRATEGY = "sentences"')
+        raise SettingsError(f"notes is {table!r:.80}.", expected='[notes.VARIANT] with STRATEGY = "sentences"')
     return table
 
 
@@ -450,16 +566,22 @@ def parse_change(text: str) -> tuple[str, Any]:
     """
     key, equals, value = text.partition("=")
     if not equals or not key.strip():
-        raise SettingsError(f"--set {text!r} cannot be read.", expected="key=value, such as sleep.steps=300")
+        raise SettingsError(f"--set {text!r:.80} cannot be read.", expected="key=value, such as sleep.steps=300")
     key = _ALIASES.get(key.strip(), key.strip())
     try:
-        return key, tomllib.loads(f"x = {value}")["x"]
-    except tomllib.TOMLDecodeError:
-        return key, None if value.strip() == "none" else value.strip()
+        found = tomllib.loads(f"x = {value}")["x"]
+    except RecursionError as error:
+        raise SettingsError(f"--set {text!r:.80} is nested too deep.") from error
+    except ValueError:
+        found = None if value.strip() == "none" else value.strip()
+    _check_plain(key, found)
+    return key, found
 
 
 def apply_changes(settings: Mapping[str, Any], changes: Sequence[tuple[str, Any]]) -> dict[str, Any]:
     """A copy of ``settings`` with the dotted keys in ``changes`` set."""
+    for key, value in changes:
+        _check_plain(key, value)
     changed = copy.deepcopy(dict(settings))
     _set_all(changed, changes)
     return changed
@@ -500,8 +622,11 @@ def variant_name(changes: Sequence[tuple[str, Any]], variant: str | None = None)
     found = [f"{key}={json.dumps(value).strip(chr(34))}" for key, value in sorted(changes)]
     text = ",".join([variant, *found] if variant else found)
     name = "".join(c if c.isalnum() or c in "=,._-+" else "_" for c in text)
-    # A file system takes no longer names; what is cut off still tells two variants apart.
-    return name if len(name) <= 150 else f"{name[:140]}-{hashlib.sha256(text.encode()).hexdigest()[:9]}"
+    # A file system takes no longer names, in bytes; what is cut off still tells two variants apart.
+    if len(name.encode()) <= _LONGEST_VARIANT:
+        return name
+    begin = name.encode()[: _LONGEST_VARIANT - 10].decode(errors="ignore")
+    return f"{begin}-{hashlib.sha256(text.encode()).hexdigest()[:9]}"
 
 
 def learning_settings(settings: Mapping[str, Any], strategy: str, tasks: int = 1) -> list[Learning]:
@@ -521,7 +646,7 @@ def learning_settings(settings: Mapping[str, Any], strategy: str, tasks: int = 1
             if values is not None:
                 kind = float if key == "lr" else int
                 if not values or not all(isinstance(v, (kind, int)) and not isinstance(v, bool) for v in values):
-                    raise SettingsError(f"wake.{key}_per_task is {values!r}.", expected="a list of numbers")
+                    raise SettingsError(f"wake.{key}_per_task is {values!r:.80}.", expected="a list of numbers")
                 wake[key] = kind(values[min(task, len(values) - 1)])
         found.append(make_learning(kinds_of(settings)[1], wake))
     return found
@@ -538,7 +663,7 @@ def backprop_settings(settings: Mapping[str, Any], strategy: str, tasks: int = 1
 def sleep_settings(settings: Mapping[str, Any]) -> SleepSettings:
     """The sleep of an experiment as the strategy takes it."""
     sleep = dict(settings["sleep"])
-    sleep["rule"] = make_rule(**sleep["rule"])
+    sleep["rule"] = make_rule(**_checked_rule(sleep["rule"]))
     for key in (*KIND_SETTINGS["sleep"], "headroom", "read_back"):
         if sleep[key] is None:  # a kind of network that has none, or nothing said
             del sleep[key]
@@ -546,8 +671,20 @@ def sleep_settings(settings: Mapping[str, Any]) -> SleepSettings:
         sleep["thresholds"] = [1.0] * (len(settings["network"]["sizes"]) - 1)
     for value in sleep["thresholds"]:
         if isinstance(value, bool) or not isinstance(value, (int, float)):
-            raise SettingsError(f"sleep.thresholds holds {value!r}.", expected="finite numbers >= 0")
+            raise SettingsError(f"sleep.thresholds holds {value!r:.80}.", expected="finite numbers >= 0")
     return SleepSettings(**sleep)
+
+
+def _checked_rule(rule: Mapping[str, Any]) -> dict[str, Any]:
+    """The table of a rule, with numbers and texts for its name and parameters."""
+    if not isinstance(rule.get("name"), str):
+        raise SettingsError(
+            f"sleep.rule.name is {rule.get('name')!r:.80}.", expected="one of: " + ", ".join(sorted(RULES))
+        )
+    for key, value in rule.items():
+        if not _is_a(value, float) and not isinstance(value, str):
+            raise SettingsError(f"sleep.rule.{key} is {value!r:.80}.", expected="a finite number, or a text")
+    return dict(rule)
 
 
 def check_strategies(names: Sequence[str]) -> None:
