@@ -36,6 +36,26 @@ MAX_UNITS = 2**24
 #: Nodes that a graph may have at most, nested ones included.
 MAX_NODES = 2048
 
+# The fields that hold numbers, by kind, and those that hold whole ones; a bias of a convolution may be missing.
+_NUMBERS = {
+    "LIF": ("tau", "r", "v_leak", "v_threshold", "v_reset"),
+    "IF": ("r", "v_threshold", "v_reset"),
+    "CubaLIF": ("tau_syn", "tau_mem", "r", "v_leak", "v_threshold", "v_reset", "w_in"),
+    "LI": ("tau", "r", "v_leak"),
+    "CubaLI": ("tau_syn", "tau_mem", "r", "v_leak", "w_in"),
+    "I": ("r",),
+    "Threshold": ("threshold",),
+    "Linear": ("weight",),
+    "Affine": ("weight", "bias"),
+    "Scale": ("scale",),
+    "Delay": ("delay",),
+}
+_WHOLE = dict.fromkeys(("Conv1d", "Conv2d"), ("stride", "padding", "dilation", "groups")) | dict.fromkeys(
+    ("SumPool2d", "AvgPool2d"), ("kernel_size", "stride", "padding")
+)
+# Networks are stepped in float32, unless asked otherwise.
+_LARGEST = float(np.finfo(np.float32).max)
+
 # A dense matrix made of one number per unit (a Scale node with different numbers) has at most so many entries.
 _DIAGONAL = 2**24
 
@@ -278,6 +298,7 @@ class _Reader:
                         where[str(key)] = f"{name}.{keys[0]}"
             else:
                 self.nodes[name] = _plain(node)
+                self._check_values(name, kind)
                 if depth and kind in ("Input", "Output"):
                     self.junctions.add(name)
             if len(self.nodes) > MAX_NODES:
@@ -374,15 +395,41 @@ class _Reader:
     def _add(self, population: Population) -> None:
         self.populations[population.name] = population
 
+    def _check_values(self, key: str, kind: str) -> None:
+        """Refuse values that cannot be, of any field, before anything is computed from them."""
+        for field in _NUMBERS.get(kind, ()):
+            self._array(key, field)
+        dims = 1 if kind == "Conv1d" else 2
+        if kind.startswith("Conv"):
+            weight = self._array(key, "weight")
+            if weight.ndim != dims + 2:
+                raise ExchangeError(
+                    f"The node {key!r} has a weight of shape {weight.shape}.", expected=f"{dims + 2} axes"
+                )
+            if self.nodes[key].bias is not None:
+                self._array(key, "bias")
+        for field in _WHOLE.get(kind, ()):
+            self._geometry(key, field, 1 if field == "groups" else dims)
+
     def _array(self, key: str, field: str) -> Array:
         try:
             array = np.asarray(getattr(self.nodes[key], field))
             if array.dtype == object or array.dtype.kind not in "fiub":
-                raise TypeError(f"{array.dtype}")
+                raise TypeError(f"values of type {array.dtype}")
         except (TypeError, ValueError, AttributeError) as error:
-            raise ExchangeError(f"The node {key!r} has no numbers as {field}.", found=str(error)) from error
+            raise ExchangeError(
+                f"The node {key!r} has no numbers as {field}.", found=str(error)[:200], expected="real numbers"
+            ) from error
+        if array.size == 0:
+            raise ExchangeError(
+                f"The node {key!r}: {field} is empty.", found=f"shape {array.shape}", expected="at least one number"
+            )
         if not np.isfinite(array).all():
             raise ExchangeError(f"The node {key!r}: {field} holds NaN or infinite values.", expected="finite numbers")
+        if (np.abs(array.astype(np.float64)) > _LARGEST).any():
+            raise ExchangeError(
+                f"The node {key!r}: {field} holds values that float32 cannot.", expected=f"at most {_LARGEST:.3g}"
+            )
         return array
 
     def _parameter(self, values: Floats) -> float | torch.Tensor:
@@ -454,7 +501,7 @@ class _Reader:
         value = getattr(self.nodes[key], field)
         if isinstance(value, bytes):
             value = value.decode()
-        if isinstance(value, str):
+        if isinstance(value, str) and field == "padding" and self._kind(key).startswith("Conv"):
             if value == "valid":
                 return (0,) * dims
             kernel = self.nodes[key].weight.shape[2:]
@@ -465,9 +512,11 @@ class _Reader:
                 f"The node {key!r} has the padding {value!r}.",
                 expected="whole numbers, 'valid', or 'same' that is the same on both sides",
             )
-        numbers = np.atleast_1d(np.asarray(value)).reshape(-1)
-        if len(numbers) not in (1, dims) or (numbers != numbers.astype(np.int64)).any():
-            raise ExchangeError(f"The node {key!r}: {field} is {value!r}.", expected=f"{dims} whole number(s)")
+        numbers = self._array(key, field).astype(np.float64).reshape(-1)
+        sound = len(numbers) in (1, dims) and (numbers == np.floor(numbers)).all() and (np.abs(numbers) < 2**31).all()
+        if not sound:
+            shown = np.array2string(numbers[:8], separator=", ")
+            raise ExchangeError(f"The node {key!r}: {field} is {shown}.", expected=f"{dims} whole number(s)")
         return tuple(int(n) for n in np.broadcast_to(numbers, (dims,)))
 
     def _map_shape(self, key: str, kind: str, coming: tuple[int, ...]) -> tuple[int, ...]:
@@ -481,7 +530,7 @@ class _Reader:
         padding, stride = self._geometry(key, "padding", dims), self._geometry(key, "stride", dims)
         if kind.startswith("Conv"):
             weight = self._array(key, "weight")
-            groups = int(np.asarray(self.nodes[key].groups))
+            (groups,) = self._geometry(key, "groups", 1)
             if weight.ndim != dims + 2 or groups < 1 or weight.shape[1] * groups != coming[0]:
                 raise ExchangeError(
                     f"The node {key!r} has a weight of shape {weight.shape} and {groups} group(s).",
@@ -627,7 +676,7 @@ class _Reader:
             dims = 1 if kind == "Conv1d" else 2
             shape = self._shape(key)
             options: Any = tuple((f, self._geometry(key, f, dims)) for f in ("stride", "padding", "dilation"))
-            options += (("groups", int(np.asarray(node.groups))),)
+            options += (("groups", self._geometry(key, "groups", 1)[0]),)
             self._project(key, source, target, "conv", weight=self._weight(key), options=options)
             if node.bias is not None:
                 bias = self._array(key, "bias").astype(np.float64).reshape(-1)
@@ -844,7 +893,10 @@ class _Reader:
             tau = getattr(node, "tau", getattr(node, "tau_mem", None))
             if self.writer != "nir" or tau is None or not hasattr(node, "v_reset"):
                 continue
-            like = np.allclose(np.asarray(node.r, dtype=float), np.asarray(tau, dtype=float) / 1e-4, rtol=1e-4)
+            times, factors = (np.asarray(values, dtype=float).reshape(-1) for values in (tau, node.r))
+            # Other numbers of values are refused by name when the neurons are made.
+            fits = len({1, len(times), len(factors)}) < 3
+            like = fits and np.allclose(factors, times / 1e-4, rtol=1e-4)
             if like and not np.any(node.v_leak) and not np.any(node.v_reset):
                 found.append(
                     f"The node {key!r} looks like snnTorch's: it writes for dt = 1e-4 s, whatever the step was, and "

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import random
-import resource
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -106,41 +104,3 @@ def test_hostile_files_are_refused(attack: Callable[[Any, Path], None], words: s
         attack(file, tmp_path)
     with pytest.raises(NeurosleepError, match=words):
         read_nir(path)
-
-
-def mutated(whole: bytes, seed: int) -> bytes:
-    draw, found = random.Random(seed), bytearray(whole)
-    if draw.random() < 0.15:
-        return bytes(found[: draw.randrange(len(found))])
-    if draw.random() < 0.2:
-        a, b, n = draw.randrange(len(found)), draw.randrange(len(found)), draw.randrange(1, 64)
-        found[a : a + n] = found[b : b + n]
-    for _ in range(draw.choice([1, 1, 2, 4, 16, 64])):
-        k = draw.randrange(len(found))
-        found[k] = draw.choice([0, 255, draw.randrange(256), found[k] ^ (1 << draw.randrange(8)), 127, 128])
-    return bytes(found)
-
-
-def fuzz(path: Path, seeds: range) -> None:
-    whole = path.read_bytes()
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    refused = 0
-    for seed in seeds:
-        path.write_bytes(mutated(whole, seed))
-        try:
-            ns.load(path)
-        except NeurosleepError:
-            refused += 1
-    assert refused > len(seeds) // 4
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 600_000  # kilobytes
-
-
-@pytest.mark.filterwarnings("ignore::neurosleep.exchange.ExchangeWarning")
-def test_damaged_files_are_read_or_refused(path: Path) -> None:
-    fuzz(path, range(200))
-
-
-@pytest.mark.full
-@pytest.mark.filterwarnings("ignore::neurosleep.exchange.ExchangeWarning")
-def test_ten_thousand_damaged_files_are_read_or_refused(path: Path) -> None:
-    fuzz(path, range(200, 10_200))

@@ -1,17 +1,11 @@
-"""Damaged and hostile files: each is a network or a clear error, in bounded time; the small tier tries some 300."""
+"""Hostile files: each is a clear error, in bounded time and memory; changed ones at random are in tests/cases."""
 
 from __future__ import annotations
 
-import io
 import json
 import pickle
-import random
-import time
-import warnings
 import zipfile
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -19,134 +13,7 @@ from safetensors.torch import save as to_bytes
 from torch import nn
 
 import neurosleep as ns
-from neurosleep.errors import ExchangeError, NeurosleepError
-from neurosleep.exchange import ExchangeWarning
-from neurosleep.spiking import Population, Projection, SpikingNetwork
-
-
-def _network() -> SpikingNetwork:
-    populations = (Population("in", "input", (4,)), Population("a", "lif", (3,), threshold=torch.ones(3)))
-    return SpikingNetwork(populations, (Projection("in", "a", weight=torch.rand(3, 4)),))
-
-
-def _safetensors(folder: Path) -> bytes:
-    return ns.save(_network(), folder / "net.safetensors").read_bytes()
-
-
-def _mlp(folder: Path) -> bytes:
-    return ns.save(ns.MLP([5, 4, 3], dropout=0.2), folder / "mlp.safetensors").read_bytes()
-
-
-def _onnx(folder: Path) -> bytes:
-    pytest.importorskip("onnx")
-    layers = (
-        nn.Conv2d(1, 2, 3, padding=1),
-        nn.BatchNorm2d(2),
-        nn.ReLU(),
-        nn.AvgPool2d(2),
-        nn.Flatten(),
-        nn.Linear(8, 3),
-    )
-    return ns.save(nn.Sequential(*layers), folder / "net.onnx", input_shape=(1, 4, 4)).read_bytes()
-
-
-def _nir(folder: Path) -> bytes:
-    pytest.importorskip("nir")
-    net = SpikingNetwork(
-        (
-            Population("in", "input", (1, 4, 4)),
-            Population("a", "lif", (2, 4, 4), decay=0.9),
-            Population("b", "cuba_lif", (3,), decay=0.5, synaptic_decay=0.25),
-            Population("c", "li", (2,), decay=0.5),
-        ),
-        (
-            Projection("in", "a", "conv", weight=torch.rand(2, 1, 3, 3), options=(("padding", (1, 1)),)),
-            Projection("a", "b", weight=torch.rand(3, 32)),
-            Projection("b", "b", "recurrent", weight=torch.rand(3, 3), delay=1),
-            Projection("b", "c", weight=torch.rand(2, 3)),
-        ),
-    )
-    return ns.save(net, folder / "net.nir").read_bytes()
-
-
-def _pt(folder: Path) -> bytes:
-    stream = io.BytesIO()
-    torch.save(nn.Linear(3, 2).state_dict(), stream)
-    return stream.getvalue()
-
-
-def _mutated(content: bytes, draw: random.Random) -> bytes:
-    """One to four changes: bytes set, bits turned, pieces cut out or doubled, numbers made huge, the end cut off."""
-    data = bytearray(content)
-    for _ in range(draw.randint(1, 4)):
-        at = draw.randrange(len(data)) if data else 0
-        end = min(len(data), at + draw.randint(1, 16))
-        kind = draw.randrange(7)
-        if kind == 0 and data:
-            data[at] = draw.randrange(256)
-        elif kind == 1 and data:
-            data[at] ^= 1 << draw.randrange(8)
-        elif kind == 2:
-            del data[at:end]
-        elif kind == 3:
-            data[at:at] = data[at:end] * draw.choice([1, 2, 50])
-        elif kind == 4:
-            data[at:end] = draw.randbytes(end - at)
-        elif kind == 5:
-            data[at:end] = draw.choice(
-                [b"\xff" * 8, b"\x7f\xff\xff\xff", b"9" * 12, b"-1", b"NaN", b"\x80" * 9, b"[[[["]
-            )
-        elif draw.random() < 0.3:
-            del data[at:]
-    return bytes(data)
-
-
-KINDS: dict[str, tuple[Callable[[Path], bytes], str, bool]] = {
-    "safetensors": (_safetensors, "f.safetensors", False),
-    "mlp": (_mlp, "f.safetensors", False),
-    "onnx": (_onnx, "f.onnx", False),
-    "nir": (_nir, "f.nir", False),
-    "pt": (_pt, "f.pt", True),
-}
-
-
-def _fuzz(kind: str, count: int, folder: Path) -> tuple[int, int, float]:
-    """Networks read, files refused, and the longest time of the processor for one, in seconds."""
-    make, name, into_module = KINDS[kind]
-    whole, draw = make(folder), random.Random(f"fuzz {kind}")
-    read = refused = 0
-    longest = 0.0
-    path = folder / name
-    for _ in range(count):
-        path.write_bytes(_mutated(whole, draw))
-        start = time.process_time()
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", ExchangeWarning)  # of graphs that others may have changed
-                found: Any = ns.load(path, nn.Linear(3, 2)) if into_module else ns.load(path)
-            assert isinstance(found, SpikingNetwork | nn.Module)
-            read += 1
-        except NeurosleepError as error:
-            assert len(str(error)) < 5000
-            refused += 1
-        longest = max(longest, time.process_time() - start)
-    return read, refused, longest
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_mutated_files(kind: str, tmp_path: Path) -> None:
-    read, refused, longest = _fuzz(kind, 300, tmp_path)
-    assert read + refused == 300 and refused > 30
-    assert longest < 10  # no hang
-
-
-@pytest.mark.full
-@pytest.mark.parametrize("kind", KINDS)
-def test_ten_thousand_mutated_files(kind: str, tmp_path: Path) -> None:
-    read, refused, longest = _fuzz(kind, 10_000, tmp_path)
-    print(f"{kind}: {read} read, {refused} refused, longest {longest:.3f} s")
-    assert read + refused == 10_000 and refused > 1000
-    assert longest < 10
+from neurosleep.errors import ExchangeError
 
 
 def _with_header(path: Path, header: object, tensors: dict[str, torch.Tensor] | None = None) -> Path:
