@@ -141,7 +141,7 @@ def _say(
     if quiet is None:
         hint = (
             "look whether the layer is dead for the mean input, and whether that is on the scale of the calibration "
-            "images; raise max_rate, or ask for another rate"
+            "images; raise max_rate, ask for another rate, or take the nearest with strict=False"
         )
     else:
         hint = f"the layer below it did not fire in {quiet} steps at the rate asked of that: ask for a higher one"

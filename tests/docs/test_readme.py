@@ -36,6 +36,7 @@ def run_with_avalanche(block: str, model: torch.nn.Module, x: torch.Tensor, labe
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:The sleep changed")  # its model has random weights
 def test_the_python_blocks_run_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)  # one of them writes a file
     dataset = load_dataset("mnist-mini")
