@@ -59,6 +59,8 @@ __all__ = ["RunRequest", "run_experiment", "run_one", "summarise"]
 
 Report = Callable[[str], None]
 
+# In steps: some years of computing.
+_LONGEST_SLEEP = 10**12
 # Length in seconds of a step of every experiment.
 _DT = 0.001
 # Failed runs that a message names, at most.
@@ -235,6 +237,7 @@ def _check_kinds(request: RunRequest, training: Learning) -> None:
     if isinstance(training, PhasedLearning):
         if isinstance(network, EquilibriumNetwork):
             training.rates(network)
+            training.check_network(network)
     elif isinstance(training, Backprop) and isinstance(network, MLP):
         training.rates(network)
     for part in request.strategy.split("+"):
@@ -271,11 +274,34 @@ def _check_fit(request: RunRequest, tasks: list[Task]) -> None:
         beyond = [number for number in sleeping.after or () if abs(number) > learnt]
         if beyond:
             raise SettingsError(f"sleep.after holds {beyond[0]}.", expected=f"numbers of the {learnt} tasks, from 1")
+        _check_asleep(request, sleeping, _strategy(request).tasks(tasks))
     kept = sum(len(task.classes) for task in tasks)
     if "icarl" in parts and request.settings["icarl"]["k"] < kept:
         raise SettingsError(
             f"icarl.k is {request.settings['icarl']['k']}.", expected=f"at least {kept}, one exemplar per class"
         )
+
+
+def _check_asleep(request: RunRequest, sleeping: SleepSettings, tasks: list[Task]) -> None:
+    """Find that a sleep has no end in sight, or that the mean input which drives it is negative somewhere."""
+    nights = [k for k in range(len(tasks)) if sleeping.sleeps_after(k, len(tasks))]
+    longest = max((sleeping.steps_after(k) for k in nights), default=1)
+    if longest > _LONGEST_SLEEP:
+        raise SettingsError(f"A sleep would have {longest:.3g} steps.", expected=f"at most {_LONGEST_SLEEP:.0e}")
+    if all(task.pool_images.dtype.kind in "ub" or task.pool_images.min(initial=0) >= 0 for task in tasks):
+        return
+    mean = RunningMean()
+    for k, task in enumerate(tasks):
+        if k == 0 or sleeping.statistics == "seen":
+            mean.update(task.pool_images)
+        if k in nights and (mean.mean < 0).any():
+            scale = request.settings["data"]["scale"]
+            raise SettingsError(
+                f"The data have negative values (data.scale {scale!r}), and their mean drives a sleep, as rates do.",
+                found=f"{int((mean.mean < 0).sum())} of {mean.mean.size} inputs have a negative mean",
+                expected="inputs of at least 0 for the strategy src",
+                hint="--set data.scale=maximum" if scale == "standard" else "scale the data to 0..1",
+            )
 
 
 def _check_data(requests: Sequence[RunRequest]) -> list[Task]:

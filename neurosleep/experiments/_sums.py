@@ -27,7 +27,7 @@ def sums_of(folder: Path, metrics: bytes) -> str:
 def check_sum(folder: Path, name: str, content: bytes) -> None:
     """Refuse what a file of a finished run holds, if it is not what the run wrote.
 
-    A folder without sums, as earlier versions left them, is not checked.
+    A folder without sums, as earlier versions left them, is not checked, nor is one whose run has not ended.
 
     Raises
     ------
@@ -35,7 +35,7 @@ def check_sum(folder: Path, name: str, content: bytes) -> None:
         If the file's sum is another one or missing, or the sums cannot be read.
     """
     path = folder / SUMS
-    if not is_there(path):
+    if not is_there(path) or not is_there(folder / "metrics.json"):
         return
     lines = [re.fullmatch(r"([0-9a-f]{64})  (\S.*)", line) for line in read_text(path).splitlines()]
     if not all(lines):

@@ -101,7 +101,8 @@ class PhasedLearning(ABC):
         """Steps of the free phase with ``network``."""
         return network.free_steps if self.free_steps is None else self.free_steps
 
-    def _check_network(self, network: EquilibriumNetwork) -> None:
+    def check_network(self, network: EquilibriumNetwork) -> None:
+        """Refuse a network that this learning does not fit."""
         fits = "squared-error" if network.read_out_kind == "squared-error" else "cross-entropy"
         if self.loss not in (None, fits):
             raise SettingsError(
@@ -140,7 +141,7 @@ class PhasedLearning(ABC):
         in ``p.grad`` when ``after_backward`` is called, and ``batch.residual`` has the residuals of the free phase. A
         free phase that does not converge is warned of once.
         """
-        self._check_network(network)
+        self.check_network(network)
         rates = self.rates(network)
         trained = network.trained
         optimiser = self._optimiser()

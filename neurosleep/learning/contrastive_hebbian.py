@@ -72,8 +72,9 @@ class ContrastiveHebbian(PhasedLearning):
             )
         check_adaptation(self.adaptation_steps, self.adaptation_rate)
 
-    def _check_network(self, network: EquilibriumNetwork) -> None:
-        super()._check_network(network)
+    def check_network(self, network: EquilibriumNetwork) -> None:
+        """Refuse a network that this learning does not fit, or too few steps."""
+        super().check_network(network)
         if network.read_out_kind != "squared-error":
             raise SettingsError(
                 f"The read-out is {network.read_out_kind!r}, and contrastive Hebbian learning sets the output to the "

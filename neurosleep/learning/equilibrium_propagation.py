@@ -138,8 +138,9 @@ class EquilibriumPropagation(PhasedLearning):
                 expected=f"from 1 to {free_steps}",
             )
 
-    def _check_network(self, network: EquilibriumNetwork) -> None:
-        super()._check_network(network)
+    def check_network(self, network: EquilibriumNetwork) -> None:
+        """Refuse a network that this learning does not fit, or too few steps."""
+        super().check_network(network)
         self._check_steps(self.steps(network))
 
     @torch.no_grad()

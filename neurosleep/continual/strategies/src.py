@@ -134,6 +134,8 @@ class SleepSettings:
                 raise SettingsError(f"sleep.rates holds {rate!r}.", expected="chances between 0 and 1, one per layer")
         if not 0 <= self.max_rate < float("inf"):
             raise SettingsError(f"sleep.max_rate is {self.max_rate!r}.", expected="a rate in Hz, >= 0")
+        if self.spike_limit is not None and not 0 < self.spike_limit < float("inf"):
+            raise SettingsError(f"sleep.spike_limit is {self.spike_limit!r}.", expected="spikes per step, > 0, or none")
         if self.window is not None and self.window < 1:
             raise SettingsError(f"sleep.window is {self.window!r}.", expected="a side of at least 1 pixel")
         if not 0 < self.alpha_scale < float("inf"):

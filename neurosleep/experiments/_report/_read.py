@@ -18,9 +18,12 @@ from typing import Any
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
-from neurosleep.errors import SettingsError
+from neurosleep._guards.arrays import read_npz
+from neurosleep.errors import RunFolderError, SettingsError
+from neurosleep.experiments._inside import check_tree, is_there, read_bytes
 from neurosleep.experiments._report._images import Image
 from neurosleep.experiments._report._numbers import number
+from neurosleep.experiments._sums import check_sum
 from neurosleep.functional import SpikeEvents
 from neurosleep.plot import image_shape
 
@@ -120,10 +123,11 @@ def run_folders(folder: Path) -> list[Path]:
 
 def read_run(folder: Path, root: Path) -> Run:
     """One run, in or below ``root``: all but its spikes, which :func:`load_night` reads."""
+    check_tree(folder, root)
     notes: list[str] = []
     metrics: dict[str, Any] = {}
     status = "unfinished"
-    if (folder / "metrics.json").is_file():
+    if is_there(folder / "metrics.json"):
         metrics = _json(folder / "metrics.json", notes)
         status = str(metrics.get("status") or "unfinished") if metrics else "unreadable"
     if status == "unfinished":
@@ -131,7 +135,7 @@ def read_run(folder: Path, root: Path) -> Run:
     elif status == "diverged":
         notes.append("The run diverged; its numbers are not counted in the means." + _where_diverged(metrics))
     environment: dict[str, Any] = {}
-    if (folder / "environment.json").is_file():
+    if is_there(folder / "environment.json"):
         environment = _json(folder / "environment.json", notes)
     else:
         notes.append("environment.json is missing: where it ran and with which command is unknown.")
@@ -153,14 +157,14 @@ def read_run(folder: Path, root: Path) -> Run:
     )
     command = environment.get("command")
     run.command = shlex.join(map(str, command)) if isinstance(command, list) else str(command or "")
-    if (folder / "config.toml").is_file():
+    if is_there(folder / "config.toml"):
         run.config = _text(folder / "config.toml", notes)
     else:
         notes.append("config.toml is missing: the settings are unknown.")
     run.accuracy = _accuracy_rows(run)
-    if (folder / "firing.csv").is_file():
+    if is_there(folder / "firing.csv"):
         run.firing = _checked(folder / "firing.csv", FIRING, notes)
-    if (folder / "weights.csv").is_file():
+    if is_there(folder / "weights.csv"):
         run.weights = _checked(folder / "weights.csv", WEIGHTS, notes, optional="change")
     if status == "done" and "accuracy_all" in metrics and run.score is None:
         notes.append("Its accuracy over all classes is undefined.")
@@ -179,8 +183,11 @@ def _where_diverged(metrics: dict[str, Any]) -> str:
 def _json(path: Path, notes: list[str]) -> dict[str, Any]:
     try:
         # Undefined numbers are null; a NaN that got in all the same counts as one.
-        content = json.loads(path.read_text(encoding="utf-8"), parse_constant=lambda _: None)
-    except (OSError, ValueError, RecursionError) as error:
+        content = json.loads(_bytes(path, path.parent).decode("utf-8"), parse_constant=lambda _: None)
+    except RunFolderError as error:
+        notes.append(_said(path.name, error))
+        return {}
+    except (ValueError, RecursionError) as error:
         notes.append(f"{path.name} cannot be read: {error}.")
         return {}
     if isinstance(content, dict):
@@ -191,19 +198,32 @@ def _json(path: Path, notes: list[str]) -> dict[str, Any]:
     return {}
 
 
-def _text(path: Path, notes: list[str]) -> str:
+def _bytes(path: Path, folder: Path) -> bytes:
+    """What a file of the run in ``folder`` holds; raises RunFolderError if that is not what the run wrote."""
+    content = read_bytes(path)
+    check_sum(folder, path.relative_to(folder).as_posix(), content)
+    return content
+
+
+def _said(name: str, error: RunFolderError) -> str:
+    """An error as a note, in one line, without where the folder lies."""
+    reason = f"{error.found}" if error.found else error.message
+    return f"{name} is left out: it is not what the run wrote, or cannot be read ({reason})."
+
+
+def _text(path: Path, notes: list[str], folder: Path | None = None) -> str:
     try:
-        return path.read_text(encoding="utf-8", errors="replace")
-    except OSError as error:
-        notes.append(f"{path.name} cannot be read: {error.strerror}.")
+        return _bytes(path, folder or path.parent).decode("utf-8", errors="replace")
+    except RunFolderError as error:
+        notes.append(_said(path.name, error))
         return ""
 
 
-def _table(path: Path, notes: list[str]) -> Rows:
-    if not path.is_file():
+def _table(path: Path, notes: list[str], folder: Path | None = None) -> Rows:
+    if not is_there(path):
         return []
     try:
-        return [dict(row) for row in csv.DictReader(io.StringIO(_text(path, notes)))]
+        return [dict(row) for row in csv.DictReader(io.StringIO(_text(path, notes, folder)))]
     except csv.Error as error:
         notes.append(f"{path.name} cannot be read: {error}.")
         return []
@@ -244,7 +264,7 @@ def _sound(column: str, value: object, optional: str) -> bool:
 def _accuracy_rows(run: Run) -> Rows:
     """The rows of accuracy.csv; where it is missing, what metrics.json says of the same."""
     path = run.folder / "accuracy.csv"
-    if path.is_file():
+    if is_there(path):
         return _checked(path, ACCURACY, run.notes, optional="accuracy")
     after_wake, after_sleep = matrix_of(run, "accuracy_before_sleep"), matrix_of(run, "accuracy_matrix")
     parts = [("wake", after_wake), ("sleep", after_sleep)] if after_wake else [("wake", after_sleep)]
@@ -302,9 +322,13 @@ def load_night(run: Run) -> None:
         return
     run.spikes_after, path = nights[-1]
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            names = [key.removesuffix(":offsets") for key in archive.files if key.endswith(":offsets")]
-            events = {name: _events(archive, name) for name in names}
+        content = _bytes(path, run.folder)
+        archive, _ = read_npz(io.BytesIO(content), len(content))
+        names = [key.removesuffix(":offsets") for key in archive if key.endswith(":offsets")]
+        events = {name: _events(archive, name) for name in names}
+    except RunFolderError as error:
+        run.notes.append(_said(f"spikes/{path.name}", error))
+        return
     # Which exception numpy, zipfile and zlib raise depends on what is damaged.
     except Exception as error:
         run.notes.append(f"spikes/{path.name} cannot be read ({type(error).__name__}: {error}).")
@@ -318,7 +342,7 @@ def load_night(run: Run) -> None:
 
 def _preferred(run: Run) -> dict[str, np.ndarray]:
     """Which task each neuron answers to, where the run wrote that down and it fits the spikes."""
-    rows = _table(run.folder / "analysis" / "preferred_task.csv", run.notes)
+    rows = _table(run.folder / "analysis" / "preferred_task.csv", run.notes, run.folder)
     found: dict[str, np.ndarray] = {}
     for name, events in (run.spikes or {}).items():
         own = [row for row in rows if row.get("population") == name]
