@@ -24,7 +24,7 @@ __all__ = ["read_npy", "read_npz"]
 
 _MAGIC = b"\x93NUMPY"
 _MAX_HEADER = 10_000
-_MAX_MEMBERS = 100_000
+_MAX_MEMBERS = 60_000
 _MAX_RANK = 32
 _PIECE = 2**20
 
@@ -74,6 +74,7 @@ def read_npz(
         members = {entry.filename.removesuffix(".npy"): entry for entry in archive.infolist()}
         if len(members) != len(archive.infolist()) or len(members) > _MAX_MEMBERS:
             raise ValueError("it has two arrays of one name, or too many")
+        _check_count(archive, size)
         left = most_bytes(size)
         for name, entry in members.items():
             if not wanted(name):
@@ -102,6 +103,15 @@ def read_npz(
                 if stream.read(1):  # comes to the end, where the checksum is compared
                     raise ValueError(f"{name!r} is longer than it says")
     return arrays, shapes
+
+
+def _check_count(archive: zipfile.ZipFile, size: int) -> None:
+    """Compare the members found with their number at the end: a damaged length hides those behind it from zipfile."""
+    assert archive.fp is not None
+    archive.fp.seek(size - 22 - len(archive.comment))
+    end = archive.fp.read(22)
+    if end[:4] != b"PK\x05\x06" or struct.unpack("<HH", end[8:12]) != (len(archive.infolist()),) * 2:
+        raise ValueError(f"its end does not say that it has {len(archive.infolist())} arrays")
 
 
 def _header(stream: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any], bool]:

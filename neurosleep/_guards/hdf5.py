@@ -76,6 +76,7 @@ def _h5py(extra: str, purpose: str) -> Any:
 
 def _guarded(h5py: Any, path: Path, error: type[NeurosleepError], read: Callable[[Any], Any]) -> Any:
     try:
+        _check_superblock(path)
         with h5py.File(path, "r") as file:
             return read(file)
     except NeurosleepError:
@@ -85,6 +86,34 @@ def _guarded(h5py: Any, path: Path, error: type[NeurosleepError], read: Callable
         raise error(
             f"{path.name!r} is no HDF5 file, or a damaged one.", found=text[0] if text else type(problem).__name__
         ) from problem
+
+
+def _check_superblock(path: Path) -> None:
+    """Refuse a file whose first block says that it is longer than it is, or lies in several files.
+
+    HDF5 reads zeros, and takes memory for them, wherever the file should be and is not (HDF5 file format specification,
+    section II.A; versions 0 to 3).
+    """
+    size, at = path.stat().st_size, 0
+    with path.open("rb") as file:
+        while True:
+            file.seek(at)
+            head = file.read(96)
+            if head[:8] == b"\x89HDF\r\n\x1a\n":
+                break
+            at = 2 * at or 512  # where HDF5 looks for it
+            if len(head) < 8:
+                raise OSError("file signature not found")
+    version = head[8] if len(head) == 96 else 255
+    if version > 3:
+        raise OSError(f"its first block is cut off, or of version {version}")
+    old = version < 2
+    if (head[13], head[14]) != (8, 8) if old else (head[9], head[10]) != (8, 8):
+        raise OSError("its addresses are not of 8 bytes")
+    start = 24 + 4 * version if old else 12
+    base, _, end, driver = struct.unpack_from("<4Q", head, start)
+    if base not in (0, at) or not 0 < end <= size or (old and driver != 2**64 - 1):
+        raise OSError(f"its first block says that it ends at byte {end} of {size}, or lies in several files")
 
 
 class _Walk:
