@@ -168,11 +168,11 @@ _OPEN = ("sleep.rule",)
 _LATER = ("hardware",)
 # In bytes; the packaged ones have some thousand.
 _LARGEST_FILE = 1 << 22
-# How deep tables and lists of a file may be nested, and the largest number in it: what float32 holds.
+# How deep tables and lists of a file may be nested, and the numbers in it beside 0: what float32 holds in full.
 _DEEPEST = 20
 # In bytes, of the name of a variant that is made of changes.
 _LONGEST_VARIANT = 150
-_LARGEST_NUMBER = 3.4e38
+_SMALLEST_NUMBER, _LARGEST_NUMBER = 1.2e-38, 3.4e38
 # Short for a setting that is often given on the command line.
 _ALIASES = {"epochs": "wake.epochs"}
 
@@ -363,10 +363,10 @@ def _check_plain(path: str, value: Any) -> None:
             continue
         elif isinstance(found, int) and abs(found) >= 1 << 63:
             raise SettingsError(f"{at:.200} holds a number of {found.bit_length()} bits.", expected="at most 63")
-        elif isinstance(found, float) and not abs(found) <= _LARGEST_NUMBER:
+        elif isinstance(found, float) and not (found == 0 or _SMALLEST_NUMBER <= abs(found) <= _LARGEST_NUMBER):
             raise SettingsError(
                 f"{at:.200} holds {found!r}.",
-                expected=f"a finite number, at most {_LARGEST_NUMBER:g}: float32 holds no more",
+                expected=f"0, or a finite number from {_SMALLEST_NUMBER:g} to {_LARGEST_NUMBER:g}, which float32 holds",
             )
         elif isinstance(found, str) and "\0" in found:
             raise SettingsError(f"{at:.200} holds the text {found!r:.80}.", expected="a text without NUL")
