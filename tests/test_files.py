@@ -15,10 +15,10 @@ from neurosleep._files import check_folder, discard, remove_leftovers, temporary
 from neurosleep.analysis import Table
 from neurosleep.data import features
 from neurosleep.errors import DataError, ExchangeError, NeurosleepError, RunFolderError
-from neurosleep.exchange._folder import write_folder
+from neurosleep.exchange.code_folder import write_folder
 from neurosleep.experiments import run_folder
 from neurosleep.plot import _animation, _style, figure
-from neurosleep.spiking import _table_files
+from neurosleep.spiking.recording.recording import table_files as _table_files
 
 
 @pytest.mark.parametrize("name", ["model.nir", "o" * 250, "é" * 127, "\udcff" * 255])

@@ -16,8 +16,8 @@ from types import ModuleType
 from typing import Any
 
 from neurosleep.continual import STRATEGIES, SleepSettings
-from neurosleep.experiments._deployment import Deployment
-from neurosleep.experiments._kinds import _LEARNING, _NETWORKS, KIND_SETTINGS, kinds_with
+from neurosleep.experiments.kinds import _LEARNING, _NETWORKS, KIND_SETTINGS, kinds_with
+from neurosleep.experiments.run.deployment import Deployment
 from neurosleep.experiments.settings import _DEFAULTS, _OPTIONAL, experiment_names, load_published, variant_names
 from neurosleep.learning import BPTT, Backprop, ContrastiveHebbian, EquilibriumPropagation, PhasedLearning
 from neurosleep.networks import MLP, DendriticMLP, EquilibriumConv, EquilibriumMLP

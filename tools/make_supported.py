@@ -8,16 +8,16 @@ from pathlib import Path
 
 from neurosleep.conversion import RECIPES
 from neurosleep.exchange import TARGETS
-from neurosleep.exchange._files import FORMAT
-from neurosleep.exchange._from_norse import NORSE_READ
-from neurosleep.exchange._layer_chain import LAYERS
-from neurosleep.exchange._onnx_operators import OPERATORS
-from neurosleep.exchange._onnx_read import OLDEST_OPSET
-from neurosleep.exchange._onnx_write import IR, OPSET, written_functions, written_layers
-from neurosleep.exchange._snntorch_neuron import WRITTEN
-from neurosleep.exchange._snntorch_trace import CALLS
-from neurosleep.exchange._snntorch_trace import LAYERS as SNNTORCH_LAYERS
-from neurosleep.exchange._to_norse import NORSE_WRITTEN
+from neurosleep.exchange.files import FORMAT
+from neurosleep.exchange.layer_chain import LAYERS
+from neurosleep.exchange.norse.read import NORSE_READ
+from neurosleep.exchange.norse.write import NORSE_WRITTEN
+from neurosleep.exchange.onnx.operators import OPERATORS
+from neurosleep.exchange.onnx.read import OLDEST_OPSET
+from neurosleep.exchange.onnx.write import IR, OPSET, written_functions, written_layers
+from neurosleep.exchange.snntorch.neuron import WRITTEN
+from neurosleep.exchange.snntorch.trace import CALLS
+from neurosleep.exchange.snntorch.trace import LAYERS as SNNTORCH_LAYERS
 from neurosleep.spiking import engine_names
 
 ROOT = Path(__file__).parents[1]

@@ -1,17 +1,17 @@
 """Networks in files, and in other tools' formats."""
 
 from neurosleep.exchange._convert_file import TARGETS, convert_file, read_calibration, read_spiking
-from neurosleep.exchange._files import load, save
-from neurosleep.exchange._from_nir import from_nir
-from neurosleep.exchange._from_norse import from_norse
-from neurosleep.exchange._from_snntorch import from_snntorch
-from neurosleep.exchange._nir_data import from_nir_data, read_nir_data, to_nir_data, write_nir_data
-from neurosleep.exchange._nir_files import read_nir, write_nir
-from neurosleep.exchange._norse_folder import write_norse
-from neurosleep.exchange._to_nir import to_nir
-from neurosleep.exchange._to_norse import to_norse
-from neurosleep.exchange._to_snntorch import to_snntorch, write_snntorch
-from neurosleep.exchange._warnings import ExchangeWarning
+from neurosleep.exchange.files import load, save
+from neurosleep.exchange.inexact import ExchangeWarning
+from neurosleep.exchange.nir.data import from_nir_data, read_nir_data, to_nir_data, write_nir_data
+from neurosleep.exchange.nir.files import read_nir, write_nir
+from neurosleep.exchange.nir.read import from_nir
+from neurosleep.exchange.nir.write import to_nir
+from neurosleep.exchange.norse.folder import write_norse
+from neurosleep.exchange.norse.read import from_norse
+from neurosleep.exchange.norse.write import to_norse
+from neurosleep.exchange.snntorch.read import from_snntorch
+from neurosleep.exchange.snntorch.write import to_snntorch, write_snntorch
 
 __all__ = [
     "TARGETS",

@@ -16,10 +16,10 @@ from neurosleep._guards.arrays import read_npy, read_npz
 from neurosleep._guards.files import check_regular
 from neurosleep.conversion import Recipe, convert
 from neurosleep.errors import DataError, ExchangeError, SettingsError, unknown_name
-from neurosleep.exchange._files import load, save
-from neurosleep.exchange._norse_folder import write_norse
-from neurosleep.exchange._to_snntorch import Inexact, write_snntorch
-from neurosleep.exchange._warnings import ExchangeWarning
+from neurosleep.exchange.files import load, save
+from neurosleep.exchange.inexact import ExchangeWarning
+from neurosleep.exchange.norse.folder import write_norse
+from neurosleep.exchange.snntorch.write import Inexact, write_snntorch
 from neurosleep.functional import Reset
 from neurosleep.networks import EquilibriumNetwork
 from neurosleep.spiking import SpikingNetwork

@@ -2,13 +2,10 @@
 
 from neurosleep.continual import STRATEGIES
 from neurosleep.experiments._cite import cite
-from neurosleep.experiments._live import Follow, Listener, Listeners, TensorBoard
-from neurosleep.experiments._report import write_animations, write_report, write_run_figures
-from neurosleep.experiments._run import RunRequest, run_experiment, run_one, summarise
-from neurosleep.experiments._space import search_space
-from neurosleep.experiments._tune import TuneRequest, tune
-from neurosleep.experiments._tuned import load_tuned, with_tuned
+from neurosleep.experiments.report import write_animations, write_report, write_run_figures
 from neurosleep.experiments.results import collect_metrics, results_page
+from neurosleep.experiments.run.live import Follow, Listener, Listeners, TensorBoard
+from neurosleep.experiments.run.one import RunRequest, run_experiment, run_one, summarise
 from neurosleep.experiments.run_folder import RunFolder, write_whole
 from neurosleep.experiments.settings import (
     apply_changes,
@@ -18,6 +15,9 @@ from neurosleep.experiments.settings import (
     variant_name,
     variant_names,
 )
+from neurosleep.experiments.tune.search import TuneRequest, tune
+from neurosleep.experiments.tune.space import search_space
+from neurosleep.experiments.tune.tuned import load_tuned, with_tuned
 
 __all__ = [
     "STRATEGIES",

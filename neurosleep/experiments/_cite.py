@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from neurosleep.errors import NeurosleepError, RunFolderError
-from neurosleep.experiments._deployment import Deployment
-from neurosleep.experiments._inside import check_tree, is_there, read_bytes
-from neurosleep.experiments._kinds import kinds_of
-from neurosleep.experiments._markdown import shown
-from neurosleep.experiments._metrics_file import read_json
-from neurosleep.experiments._sums import check_sum
+from neurosleep.experiments.inside import check_tree, is_there, read_bytes
+from neurosleep.experiments.kinds import kinds_of
+from neurosleep.experiments.markdown import shown
+from neurosleep.experiments.metrics_file import read_json
+from neurosleep.experiments.run.deployment import Deployment
+from neurosleep.experiments.sums import check_sum
 from neurosleep.hardware import load_profile, profile_names
 
 __all__ = ["cite", "known_uses"]
@@ -54,7 +54,7 @@ Use = tuple[str, str]
 
 @cache
 def _references() -> dict[str, Any]:
-    file = resources.files("neurosleep") / "experiments" / "references.toml"
+    file = resources.files("neurosleep") / "experiments" / "published" / "references.toml"
     return tomllib.loads(file.read_text(encoding="utf-8"))
 
 

@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from neurosleep.errors import RunFolderError, SettingsError
-from neurosleep.experiments._chip_lines import chip_lines
-from neurosleep.experiments._markdown import plain_text, shown, table_row
-from neurosleep.experiments._metrics_file import read_metrics
-from neurosleep.experiments._tuned import load_tuned, tuned_record, tuned_variant
+from neurosleep.experiments.chip_lines import chip_lines
+from neurosleep.experiments.markdown import plain_text, shown, table_row
+from neurosleep.experiments.metrics_file import read_metrics
 from neurosleep.experiments.settings import (
     Published,
     change_text,
@@ -25,6 +24,7 @@ from neurosleep.experiments.settings import (
     variant_name,
     variant_names,
 )
+from neurosleep.experiments.tune.tuned import load_tuned, tuned_record, tuned_variant
 
 __all__ = ["collect_metrics", "results_page"]
 

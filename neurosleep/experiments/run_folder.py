@@ -22,9 +22,9 @@ from torch import Tensor
 from neurosleep._files import discard, temporary_beside
 from neurosleep.continual import Progress
 from neurosleep.errors import RunFolderError
-from neurosleep.experiments._inside import check_inside, check_tree, is_there, read_text
-from neurosleep.experiments._metrics_file import read_json, read_metrics
-from neurosleep.experiments._sums import SUMS, sums_of
+from neurosleep.experiments.inside import check_inside, check_tree, is_there, read_text
+from neurosleep.experiments.metrics_file import read_json, read_metrics
+from neurosleep.experiments.sums import SUMS, sums_of
 
 __all__ = ["RunFolder", "write_whole"]
 

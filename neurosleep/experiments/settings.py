@@ -15,7 +15,7 @@ from typing import Any
 
 from neurosleep.continual import STRATEGIES, Learning, SleepSettings, check_combination
 from neurosleep.errors import SettingsError, unknown_name
-from neurosleep.experiments._kinds import (
+from neurosleep.experiments.kinds import (
     KIND_SETTINGS,
     PLAIN,
     check_kinds,
@@ -24,7 +24,7 @@ from neurosleep.experiments._kinds import (
     make_learning,
     settings_of_kinds,
 )
-from neurosleep.experiments._names import folder_name
+from neurosleep.experiments.names import folder_name
 from neurosleep.functional import RULES, make_rule
 from neurosleep.learning import Backprop
 
@@ -193,7 +193,7 @@ class Published:
 
 def experiment_names() -> tuple[str, ...]:
     """The experiments that come with the package."""
-    root = resources.files("neurosleep") / "experiments"
+    root = resources.files("neurosleep") / "experiments" / "published"
     found = []
     for folder in root.iterdir():
         if folder.is_dir():
@@ -329,7 +329,7 @@ def read_experiment(experiment: str) -> tuple[str, dict[str, Any]]:
     else:
         if experiment not in experiment_names():
             raise unknown_name("experiment", experiment, experiment_names())
-        source = resources.files("neurosleep") / "experiments" / f"{experiment}.toml"
+        source = resources.files("neurosleep") / "experiments" / "published" / f"{experiment}.toml"
         text, name = source.read_text(encoding="utf-8"), experiment
     try:
         content = tomllib.loads(text)

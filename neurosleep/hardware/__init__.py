@@ -1,25 +1,25 @@
 """Hardware: profiles of neuromorphic chips, each figure with its source, and the integers that chips compute with."""
 
-from neurosleep.hardware._activity import Activity, count_activity
-from neurosleep.hardware._arithmetic import Arithmetic
-from neurosleep.hardware._chip_rule import ChipRule, ChipTerm, chip_rule
-from neurosleep.hardware._chip_time import ChipTime, Load, chip_time
-from neurosleep.hardware._energy import STATEMENT, Convention, EnergyEstimate, energy_text, estimate_energy
-from neurosleep.hardware._energy_of import energy_of
-from neurosleep.hardware._findings import Finding
-from neurosleep.hardware._fixed_engine import FixedEngine
-from neurosleep.hardware._from_chip import from_chip
-from neurosleep.hardware._json_schema import json_schema
-from neurosleep.hardware._load import load_profile, profile_names
-from neurosleep.hardware._map import map_to
-from neurosleep.hardware._map_file import map_file
-from neurosleep.hardware._mapped import MappedNetwork, MappedSynapses
-from neurosleep.hardware._mapping_report import LayerReport, MappingFinding, MappingReport
-from neurosleep.hardware._neurobench import neurobench_metrics
-from neurosleep.hardware._profile import Figure, HardwareProfile, Source
-from neurosleep.hardware._registers import Register
-from neurosleep.hardware._rounding import Rounding
-from neurosleep.hardware._sleep_parts import SleepPart, sleep_parts
+from neurosleep.hardware.arithmetic.arithmetic import Arithmetic
+from neurosleep.hardware.arithmetic.registers import Register
+from neurosleep.hardware.arithmetic.rounding import Rounding
+from neurosleep.hardware.emulation.chip_rule import ChipRule, ChipTerm, chip_rule
+from neurosleep.hardware.emulation.fixed_engine import FixedEngine
+from neurosleep.hardware.emulation.sleep_parts import SleepPart, sleep_parts
+from neurosleep.hardware.energy.activity import Activity, count_activity
+from neurosleep.hardware.energy.chip_time import ChipTime, Load, chip_time
+from neurosleep.hardware.energy.energy import STATEMENT, Convention, EnergyEstimate, energy_text, estimate_energy
+from neurosleep.hardware.energy.neurobench import neurobench_metrics
+from neurosleep.hardware.energy_of import energy_of
+from neurosleep.hardware.findings import Finding
+from neurosleep.hardware.map_file import map_file
+from neurosleep.hardware.mapping.from_chip import from_chip
+from neurosleep.hardware.mapping.map_network import map_to
+from neurosleep.hardware.mapping.mapped import MappedNetwork, MappedSynapses
+from neurosleep.hardware.profiles.json_schema import json_schema
+from neurosleep.hardware.profiles.load import load_profile, profile_names
+from neurosleep.hardware.profiles.profile import Figure, HardwareProfile, Source
+from neurosleep.hardware.report import LayerReport, MappingFinding, MappingReport
 
 __all__ = [
     "STATEMENT",

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 
 from neurosleep.errors import SettingsError
-from neurosleep.hardware._decay import decay_integer, decay_magnitude
-from neurosleep.hardware._rounding import Rounding, drop_bits, round_values
+from neurosleep.hardware.arithmetic.decay import decay_integer, decay_magnitude
+from neurosleep.hardware.arithmetic.rounding import Rounding, drop_bits, round_values
 
 __all__ = [
     "BIAS_MAX",
@@ -179,8 +179,9 @@ def discretise_block(
     r"""A block of neurons with mixed weights ``[post, pre]``, by the rules of nengo-loihi.
 
     There synapse and membrane are filters of gain 1; an integer decay has the gain M
-    (:func:`~neurosleep.hardware._decay.decay_magnitude`) instead, which thresholds and biases take in. Time constants
-    in seconds; ``tau_membrane`` infinity is a neuron without leak, ``tau_synapse`` 0 none with a synaptic current.
+    (:func:`~neurosleep.hardware.arithmetic.decay.decay_magnitude`) instead, which thresholds and biases take in.
+    Time constants in seconds; ``tau_membrane`` infinity is a neuron without leak, ``tau_synapse`` 0 none with a
+    synaptic current.
 
     Raises
     ------

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from neurosleep.errors import unknown_name
-from neurosleep.hardware._registers import Register
+from neurosleep.hardware.arithmetic.registers import Register
 
 __all__ = ["truenorth_tick"]
 

@@ -1,16 +1,16 @@
 """SpikingNetwork, recordings, and the engines that step it."""
 
 from neurosleep.spiking._batch import BATCH_CODINGS, BatchCoding, BatchRecording, simulate_batch
-from neurosleep.spiking._rate_monitor import RateMonitor
-from neurosleep.spiking._samples import States, WeightSamples
 from neurosleep.spiking._simulate import CODINGS, Coding, simulate
-from neurosleep.spiking._spike_monitor import SpikeMonitor
-from neurosleep.spiking._state_monitor import NeuronState, StateMonitor
-from neurosleep.spiking._weight_monitor import WeightMonitor
 from neurosleep.spiking.engines import Engine, Session, engine_names, get_engine, register_engine
 from neurosleep.spiking.network import Population, Projection, SpikingNetwork
-from neurosleep.spiking.recorder import Recorder
-from neurosleep.spiking.recording import Record, Recording
+from neurosleep.spiking.recording.rate_monitor import RateMonitor
+from neurosleep.spiking.recording.recorder import Recorder
+from neurosleep.spiking.recording.recording import Record, Recording
+from neurosleep.spiking.recording.samples import States, WeightSamples
+from neurosleep.spiking.recording.spike_monitor import SpikeMonitor
+from neurosleep.spiking.recording.state_monitor import NeuronState, StateMonitor
+from neurosleep.spiking.recording.weight_monitor import WeightMonitor
 
 __all__ = [
     "BATCH_CODINGS",

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from neurosleep.cli.app import app
 from neurosleep.hardware import profile_names
-from neurosleep.hardware._load import profile_folder
+from neurosleep.hardware.profiles.load import profile_folder
 
 
 def call(*arguments: str) -> tuple[int, dict[str, Any]]:

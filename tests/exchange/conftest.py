@@ -20,7 +20,7 @@ def in_onnxruntime(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
     except ImportError:  # the tests that need them say so
         yield compared
         return
-    from neurosleep.exchange import _onnx_write
+    from neurosleep.exchange.onnx import write as _onnx_write
 
     write = _onnx_write.onnx_bytes
 

@@ -10,7 +10,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 
 from neurosleep.errors import ExchangeError
-from neurosleep.exchange._folder import SOURCE, WEIGHTS, write_folder
+from neurosleep.exchange.code_folder import SOURCE, WEIGHTS, write_folder
 
 
 def test_what_was_written_is_there_and_is_replaced_by_the_next(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 
 from neurosleep.cli.app import app
 from neurosleep.errors import MissingExtraError
-from neurosleep.experiments import _scenario
+from neurosleep.experiments.run import scenario as _scenario
 from neurosleep.learning import Backprop
 from neurosleep.spiking.engines import norse_engine
 

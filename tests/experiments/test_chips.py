@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from neurosleep.experiments import write_report
-from neurosleep.experiments._chip_lines import chip_lines
-from neurosleep.experiments._chips import chip_rows, gains_kept, missing_rows, variant_parts
+from neurosleep.experiments.chip_lines import chip_lines
+from neurosleep.experiments.chips import chip_rows, gains_kept, missing_rows, variant_parts
 
 NONE, BEFORE, CHANCE = "no sleep", "slept before mapping", "slept on the chip, rounding by chance"
 
@@ -33,7 +33,7 @@ def row(profile: str, slept: str, mapped: float | None, **more: Any) -> dict[str
 
 def run(variant: str, strategy: str, seed: int, accuracy: float | None, *rows: dict[str, Any]) -> dict[str, Any]:
     return {
-        "experiment": "hardware/mnist",
+        "experiment": "on-chips/mnist",
         "variant": variant,
         "strategy": strategy,
         "seed": seed,
@@ -69,7 +69,7 @@ def test_one_row_for_each_chip_and_way_of_sleeping() -> None:
     assert (first["cores"], first["low_j"], first["high_j"]) == (7, pytest.approx(1e-6), pytest.approx(3e-6))
     assert not second["fits"] and second["mapped"] == {"mean": None, "sd": None, "n": 0} and second["low_j"] is None
     assert missing_rows(RUNS) == [
-        {"experiment": "hardware/mnist", "profile": "b", "missing": ["l1: too many synapses"]}
+        {"experiment": "on-chips/mnist", "profile": "b", "missing": ["l1: too many synapses"]}
     ]
 
 
@@ -110,7 +110,7 @@ def test_the_report_has_a_section_on_chips(tmp_path: Path) -> None:
 
 
 def test_the_results_page_has_tables_of_chips() -> None:
-    lines = chip_lines("hardware/mnist", RUNS)
+    lines = chip_lines("on-chips/mnist", RUNS)
     assert (
         "| a | default | no sleep | 2 | 70.00 ± 0.00 | 69.00 ± 0.00 | 21.00 ± 1.41 | 1.00 ± 0.00 | 7 | 1 to 3 |"
         in lines
@@ -118,12 +118,12 @@ def test_the_results_page_has_tables_of_chips() -> None:
     assert "| a-chance | a | slept on the chip, rounding by chance | 1 | 20.00 | 70.00 | 60.00 | 80 % |" in lines
     assert "| b | l1: too many synapses |" in lines
     assert not any(line.startswith("| b | default") for line in lines)
-    assert chip_lines("hardware/mnist", RUNS[-1:]) == []
+    assert chip_lines("on-chips/mnist", RUNS[-1:]) == []
 
 
 @pytest.mark.parametrize("hardware", [None, 5, [], [None], [{"profile": 3}], [{"profile": "a"}]])
 def test_a_report_of_spoilt_metrics_comes_out(tmp_path: Path, hardware: Any) -> None:
-    folder = tmp_path / "hardware/mnist/default/src/seed0"
+    folder = tmp_path / "on-chips/mnist/default/src/seed0"
     folder.mkdir(parents=True)
     entry = RUNS[2] | {"status": "done", "split": "test", "hardware": hardware}
     (folder / "metrics.json").write_text(json.dumps(entry))

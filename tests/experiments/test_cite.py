@@ -16,7 +16,7 @@ from neurosleep.data import dataset_names
 from neurosleep.errors import HardwareProfileError, RunFolderError, SettingsError
 from neurosleep.experiments import cite, experiment_names, load_settings
 from neurosleep.experiments._cite import _references, known_uses
-from neurosleep.experiments._kinds import _LEARNING, _NETWORKS
+from neurosleep.experiments.kinds import _LEARNING, _NETWORKS
 from neurosleep.experiments.settings import dump_toml
 from neurosleep.functional import RULES
 from neurosleep.hardware import load_profile, profile_names
@@ -79,7 +79,7 @@ def test_every_work_that_a_docstring_names_is_known() -> None:
             r"doi:\s*(10\.\d{4,}/[^\s,;)\]]+)|arXiv[: ]*(\d{4}\.\d{4,5})", path.read_text(encoding="utf-8")
         )
     }
-    assert len(named) > 25 and named - known == set(), "write them into experiments/references.toml"
+    assert len(named) > 25 and named - known == set(), "write them into experiments/published/references.toml"
 
 
 def test_every_work_is_used_and_every_use_names_a_work() -> None:
@@ -154,11 +154,11 @@ def test_the_sources_of_profiles_are_added(tmp_path: Path) -> None:
 
 def test_the_chips_of_a_run_are_cited_by_their_sources(tmp_path: Path) -> None:
     chips = [("sleep.profile", "loihi1"), ("hardware.profiles", ["ideal", "xylo_a2"]), ("hardware.recipe", "balance")]
-    found = cite(run(tmp_path / "a", "hardware/mnist", "src", *chips))
+    found = cite(run(tmp_path / "a", "on-chips/mnist", "src", *chips))
     assert {"loihi1-lava", "xylo_a2-rockpool", "sengupta2019"} <= set(entries(found["bibtex"]))
     assert "profile ideal" in found["without_reference"]
     # Without sleep nothing slept on a chip; and a profile of one's own may have gone since.
-    other = cite(run(tmp_path / "b", "hardware/mnist", "sequential", *chips[:1], ("hardware.profiles", ["gone.toml"])))
+    other = cite(run(tmp_path / "b", "on-chips/mnist", "sequential", *chips[:1], ("hardware.profiles", ["gone.toml"])))
     assert not any("loihi1" in key for key in entries(other["bibtex"]))
     assert len(other["notes"]) == 1 and "gone.toml" in other["notes"][0]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from neurosleep.experiments._commit import commit_of
+from neurosleep.experiments.run.commit import commit_of
 
 pytestmark = pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from neurosleep.errors import NeurosleepError, RunFolderError
 from neurosleep.experiments import RunFolder, RunRequest, apply_changes, cite, load_settings, results_page, run_one
-from neurosleep.experiments._sums import SUMS
+from neurosleep.experiments.sums import SUMS
 
 SETTINGS = apply_changes(
     load_settings("demo/mnist-mini")[1],

@@ -14,8 +14,8 @@ import torch
 import neurosleep as ns
 from neurosleep.errors import HardwareProfileError, SettingsError, UnknownNameError
 from neurosleep.experiments import RunRequest, load_settings, parse_change, run_experiment
-from neurosleep.experiments._deployment import deploy, deployment_settings
-from neurosleep.experiments._scenario import tasks_of
+from neurosleep.experiments.run.deployment import deploy, deployment_settings
+from neurosleep.experiments.run.scenario import tasks_of
 from neurosleep.experiments.settings import default_strategy, default_variants, dump_toml
 from neurosleep.hardware import load_profile, profile_names
 from neurosleep.networks import MLP
@@ -170,10 +170,10 @@ def test_other_kinds_of_networks_are_refused(tmp_path: Path) -> None:
 
 def test_files_without_chips_are_written_as_before() -> None:
     assert "hardware" not in dump_toml(load_settings("src2022/mnist")[1])
-    assert "[hardware]" in dump_toml(load_settings("hardware/mnist")[1])
+    assert "[hardware]" in dump_toml(load_settings("on-chips/mnist")[1])
 
 
-@pytest.mark.parametrize("experiment", ["hardware/mnist", "hardware/fashion"])
+@pytest.mark.parametrize("experiment", ["on-chips/mnist", "on-chips/fashion"])
 def test_the_packaged_experiments(experiment: str) -> None:
     _, settings = load_settings(experiment)
     assert sorted(settings["hardware"]["profiles"]) == sorted(set(profile_names()))

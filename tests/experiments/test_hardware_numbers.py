@@ -23,7 +23,7 @@ def accuracy(out: Path, strategy: str, variant: str, seeds: tuple[int, ...]) -> 
     changes += [("hardware.images", None), ("hardware.steps", None), ("hardware.allow_split", None)]
     requests = []
     for seed in seeds:
-        name, settings = load_settings("hardware/mnist", strategy=strategy, variant=variant, changes=changes)
+        name, settings = load_settings("on-chips/mnist", strategy=strategy, variant=variant, changes=changes)
         requests.append(RunRequest(name, variant, strategy, seed, settings, DATA, str(out)))
     return statistics.fmean(found["accuracy_all"] for found in run_experiment(requests))
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from neurosleep.errors import NeurosleepError, RunFolderError, SettingsError
 from neurosleep.experiments import RunRequest, load_settings, parse_change, run_experiment, search_space
-from neurosleep.experiments import _run as room
+from neurosleep.experiments.run import one as room
 from neurosleep.experiments.settings import apply_changes, default_strategy, default_variants
 
 OWN = """extends = "demo/mnist-mini"
@@ -217,7 +217,7 @@ def journal(tmp_path_factory: pytest.TempPathFactory) -> bytes:
 
 def _study(folder: Path):  # type: ignore[no-untyped-def]
     pytest.importorskip("optuna")
-    from neurosleep.experiments._study import Study
+    from neurosleep.experiments.tune.study import Study
 
     (folder / "own.toml").write_text(OWN)
     found = load_settings(str(folder / "own.toml"), strategy="src")[1]

@@ -19,7 +19,6 @@ from neurosleep.errors import SettingsError, UnknownNameError
 from neurosleep.experiments import (
     RunFolder,
     RunRequest,
-    _run,
     apply_changes,
     experiment_names,
     load_settings,
@@ -28,8 +27,9 @@ from neurosleep.experiments import (
     run_one,
     variant_names,
 )
-from neurosleep.experiments._kinds import make_network
-from neurosleep.experiments._run import check_request
+from neurosleep.experiments.kinds import make_network
+from neurosleep.experiments.run import one as _run
+from neurosleep.experiments.run.one import check_request
 from neurosleep.experiments.settings import (
     backprop_settings,
     change_text,

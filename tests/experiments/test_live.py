@@ -24,7 +24,7 @@ from neurosleep.experiments import (
     load_settings,
     run_experiment,
 )
-from neurosleep.experiments._live import Watcher
+from neurosleep.experiments.run.live import Watcher
 
 SMALL = [
     ("network.sizes", [784, 40, 30, 10]),

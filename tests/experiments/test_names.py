@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from neurosleep.errors import NeurosleepError, SettingsError
 from neurosleep.experiments import RunRequest, load_settings, results_page, variant_name
-from neurosleep.experiments._inside import check_tree
-from neurosleep.experiments._markdown import plain_text
-from neurosleep.experiments._names import folder_name
+from neurosleep.experiments.inside import check_tree
+from neurosleep.experiments.markdown import plain_text
+from neurosleep.experiments.names import folder_name
 from neurosleep.experiments.settings import experiment_names, variant_names
 
 

@@ -23,10 +23,12 @@ from safetensors.numpy import save_file
 from neurosleep import plot
 from neurosleep.errors import RunFolderError
 from neurosleep.experiments import apply_changes, load_settings
-from neurosleep.experiments._report import _page, _zoom, write_animations, write_report, write_run_figures
-from neurosleep.experiments._report._figures import FIGURES, as_csv
-from neurosleep.experiments._report._numbers import DASH
-from neurosleep.experiments._report._read import read_run
+from neurosleep.experiments.report import page as _page
+from neurosleep.experiments.report import write_animations, write_report, write_run_figures
+from neurosleep.experiments.report import zoom as _zoom
+from neurosleep.experiments.report.figures import FIGURES, as_csv
+from neurosleep.experiments.report.numbers import DASH
+from neurosleep.experiments.report.read import read_run
 from neurosleep.experiments.settings import dump_toml
 from neurosleep.functional import SpikeEvents
 

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from neurosleep.errors import SettingsError
-from neurosleep.experiments import RunRequest, _run, apply_changes, load_settings, run_experiment, run_one
+from neurosleep.experiments import RunRequest, apply_changes, load_settings, run_experiment, run_one
+from neurosleep.experiments.run import one as _run
 from neurosleep.learning import Backprop
 
 SMALL: list[tuple[str, Any]] = [

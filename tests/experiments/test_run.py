@@ -30,7 +30,7 @@ from neurosleep.experiments import (
     summarise,
     write_whole,
 )
-from neurosleep.experiments._commit import own_commit
+from neurosleep.experiments.run.commit import own_commit
 
 SMALL = [
     ("data.name", "mnist-mini"),

@@ -12,16 +12,10 @@ import torch
 from neurosleep.continual import STRATEGIES
 from neurosleep.data import Dataset, Task, joint, load_dataset
 from neurosleep.errors import NeurosleepError, SettingsError, UnknownNameError
-from neurosleep.experiments import (
-    RunRequest,
-    _run,
-    _scenario,
-    apply_changes,
-    experiment_names,
-    load_settings,
-    run_one,
-)
-from neurosleep.experiments._scenario import LastTaskOnly, kind_of, standardise, tasks_of
+from neurosleep.experiments import RunRequest, apply_changes, experiment_names, load_settings, run_one
+from neurosleep.experiments.run import one as _run
+from neurosleep.experiments.run import scenario as _scenario
+from neurosleep.experiments.run.scenario import LastTaskOnly, kind_of, standardise, tasks_of
 from neurosleep.experiments.settings import learning_settings, sleep_settings, variant_names
 from neurosleep.functional import torch_generator
 

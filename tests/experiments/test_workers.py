@@ -21,7 +21,7 @@ from typer.testing import CliRunner
 from neurosleep.cli.app import app
 from neurosleep.errors import DataError, RunFolderError, RunsFailedError, SettingsError
 from neurosleep.experiments import RunRequest, apply_changes, load_settings, run_experiment, summarise
-from neurosleep.experiments._workers import side_by_side
+from neurosleep.experiments.schedule.workers import side_by_side
 
 SMALL: dict[str, Any] = {
     "data.name": "mnist-mini",

@@ -18,7 +18,7 @@ import pytest
 import torch
 
 from neurosleep.hardware import Arithmetic, MappedNetwork, Register
-from neurosleep.hardware._fixed_engine import FixedSession
+from neurosleep.hardware.emulation.fixed_engine import FixedSession
 from neurosleep.spiking import Population, Projection, get_engine
 
 PYTHON = os.environ.get("NEUROSLEEP_EMULATORS")

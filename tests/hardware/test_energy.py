@@ -30,7 +30,7 @@ from neurosleep.hardware import (
     estimate_energy,
     profile_names,
 )
-from neurosleep.hardware._synapses import Synapses
+from neurosleep.hardware.energy.synapses import Synapses
 from neurosleep.spiking import BatchRecording, Population, Projection, Record, Recording, SpikingNetwork
 
 STATEMENT = "estimate from a profile, not a chip"

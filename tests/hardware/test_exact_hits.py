@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import neurosleep as ns
 from neurosleep.hardware import MappedNetwork
-from neurosleep.hardware._chip_arithmetic import chip_decay
+from neurosleep.hardware.arithmetic.chip_arithmetic import chip_decay
 from neurosleep.spiking import Population, Projection, SpikingNetwork
 
 

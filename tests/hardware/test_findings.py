@@ -12,8 +12,8 @@ import pytest
 import neurosleep as ns
 from neurosleep.errors import HardwareProfileError, SettingsError, UnknownNameError
 from neurosleep.hardware import profile_names
-from neurosleep.hardware._load import profile_folder
-from neurosleep.hardware._schema import CODES
+from neurosleep.hardware.profiles.load import profile_folder
+from neurosleep.hardware.profiles.schema import CODES
 
 # The shipped Loihi under a name of its own, where a finding is made by one change of the text.
 LOIHI = (profile_folder() / "loihi1.toml").read_text(encoding="utf-8").replace('id = "loihi1"', 'id = "my"')

@@ -18,7 +18,7 @@ import neurosleep as ns
 from neurosleep.errors import ExchangeError, UnsupportedError
 from neurosleep.functional import SpikeEvents, SRCRule
 from neurosleep.hardware import Arithmetic, MappedNetwork, Register
-from neurosleep.hardware._fixed_engine import FixedSession
+from neurosleep.hardware.emulation.fixed_engine import FixedSession
 from neurosleep.spiking import Population, Projection, SpikingNetwork, engine_names, get_engine
 
 LOIHI = Arithmetic(

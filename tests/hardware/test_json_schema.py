@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from neurosleep.hardware import json_schema, profile_names
-from neurosleep.hardware._load import profile_folder
+from neurosleep.hardware.profiles.load import profile_folder
 
 TYPES: dict[str, Callable[[Any], bool]] = {
     "object": lambda value: isinstance(value, dict),

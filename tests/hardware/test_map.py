@@ -21,7 +21,7 @@ from neurosleep.cli.app import app
 from neurosleep.data import load_dataset, to_float
 from neurosleep.errors import MappingError, SettingsError, UnknownNameError, UnsupportedError
 from neurosleep.hardware import HardwareProfile, MappingReport, profile_names
-from neurosleep.hardware._kernel_cores import match
+from neurosleep.hardware.placement.kernel_cores import match
 from neurosleep.spiking import Population, Projection, SpikingNetwork, get_engine
 
 INTEGERS = ("loihi1", "loihi2", "generic_int8")

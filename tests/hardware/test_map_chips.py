@@ -24,11 +24,11 @@ from neurosleep.hardware import (
     from_chip,
     profile_names,
 )
-from neurosleep.hardware._brainscales import split_rows
-from neurosleep.hardware._fixed_engine import FixedSession
 from neurosleep.hardware._odin import odin_event, odin_leak, quantise_odin
-from neurosleep.hardware._subset_sums import fit_largest, fit_subset_sums, subset_sums
 from neurosleep.hardware._truenorth import truenorth_tick
+from neurosleep.hardware.arithmetic.brainscales import split_rows
+from neurosleep.hardware.arithmetic.subset_sums import fit_largest, fit_subset_sums, subset_sums
+from neurosleep.hardware.emulation.fixed_engine import FixedSession
 from neurosleep.spiking import Population, Projection, SpikingNetwork, get_engine
 
 CHIPS = ("spinnaker1", "spinnaker2", "tianjic", "brainscales2", "dynapse2", "truenorth", "odin")

@@ -13,7 +13,7 @@ from torch import nn
 
 import neurosleep as ns
 from neurosleep.errors import MappingError
-from neurosleep.hardware._fold import fold_relays
+from neurosleep.hardware.rewrite.fold import fold_relays
 from neurosleep.spiking import Population, Projection, SpikingNetwork
 from neurosleep.spiking.geometry import output_shape
 

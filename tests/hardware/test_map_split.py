@@ -20,7 +20,7 @@ from neurosleep.cli.app import app
 from neurosleep.data import load_dataset, to_float
 from neurosleep.errors import MappingError
 from neurosleep.hardware import HardwareProfile
-from neurosleep.hardware._split import split_fan_in
+from neurosleep.hardware.rewrite.split import split_fan_in
 from neurosleep.spiking import Population, Projection, SpikingNetwork
 
 

@@ -19,8 +19,8 @@ import neurosleep as ns
 from neurosleep.errors import NeurosleepError
 from neurosleep.functional import SRCRule
 from neurosleep.hardware import chip_rule, energy_of
-from neurosleep.hardware._load import profile_folder
-from neurosleep.hardware._schema import KEYS
+from neurosleep.hardware.profiles.load import profile_folder
+from neurosleep.hardware.profiles.schema import KEYS
 from neurosleep.spiking import Population, Projection, SpikingNetwork, get_engine
 
 SHIPPED = {path.stem: tomllib.loads(path.read_text(encoding="utf-8")) for path in profile_folder().glob("*.toml")}

@@ -8,8 +8,9 @@ from dataclasses import fields
 import pytest
 
 import neurosleep as ns
-from neurosleep.hardware import _profile, profile_names
-from neurosleep.hardware._schema import KEYS
+from neurosleep.hardware import profile_names
+from neurosleep.hardware.profiles import profile as _profile
+from neurosleep.hardware.profiles.schema import KEYS
 
 
 @pytest.mark.parametrize("name", profile_names())

@@ -10,8 +10,6 @@ import torch
 
 from neurosleep.errors import SettingsError
 from neurosleep.hardware import Activity, estimate_energy, load_profile
-from neurosleep.hardware._brainscales import split_rows
-from neurosleep.hardware._decay import decay_by_integer, decay_by_shift, decay_integer, shift_of_time_constant
 from neurosleep.hardware._loihi import (
     bias_mantissa,
     discretise_block,
@@ -21,14 +19,16 @@ from neurosleep.hardware._loihi import (
     threshold_mantissa,
     truncate_weights,
 )
-from neurosleep.hardware._loihi_cores import axon_bits, plan_dense
-from neurosleep.hardware._loihi_learning import accumulate, decay_trace, learning_product, round_weight
 from neurosleep.hardware._odin import odin_event, odin_leak, quantise_odin, sdsp_update
-from neurosleep.hardware._registers import Register, wrap
-from neurosleep.hardware._speck import kernel_words, quantise_speck
-from neurosleep.hardware._spinnaker import largest_weight, quantise_spinnaker, ring_buffer_shift
 from neurosleep.hardware._truenorth import truenorth_tick
 from neurosleep.hardware._xylo import quantise_xylo
+from neurosleep.hardware.arithmetic.brainscales import split_rows
+from neurosleep.hardware.arithmetic.decay import decay_by_integer, decay_by_shift, decay_integer, shift_of_time_constant
+from neurosleep.hardware.arithmetic.registers import Register, wrap
+from neurosleep.hardware.arithmetic.spinnaker_shift import largest_weight, quantise_spinnaker, ring_buffer_shift
+from neurosleep.hardware.emulation.loihi_learning import accumulate, decay_trace, learning_product, round_weight
+from neurosleep.hardware.placement.loihi_cores import axon_bits, plan_dense
+from neurosleep.hardware.placement.speck import kernel_words, quantise_speck
 
 # Inputs by neurons in the vectors; [post, pre] here.
 W = torch.tensor([[0.5, -0.25], [0.1, 0.9], [-1.0, 0.003]], dtype=torch.float64).T

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from neurosleep.errors import SettingsError, UnknownNameError, UnsupportedError
 from neurosleep.functional import PairSTDP, SpikeEvents, SRCRule, numpy_generator
 from neurosleep.spiking import Population, Projection, SpikingNetwork, engine_names, get_engine
-from neurosleep.spiking.engines import event
+from neurosleep.spiking.engines.event.engine import engine as event
 
 ENGINES = ("reference", "snntorch", "norse", "event")
 PROPERTY = settings(max_examples=200, deadline=None, derandomize=True)

@@ -12,7 +12,8 @@ import torch
 from neurosleep.errors import SettingsError, UnknownNameError, UnsupportedError
 from neurosleep.functional import PairSTDP, PlasticityRule, SpikeEvents, SRCRule
 from neurosleep.spiking import Engine, Population, Projection, Session, SpikingNetwork, get_engine, register_engine
-from neurosleep.spiking.engines import base, event
+from neurosleep.spiking.engines import base
+from neurosleep.spiking.engines.event.engine import engine as event
 
 ENGINES = ("reference", "snntorch", "norse", "event")
 SIZES = (19, 21, 17, 5)  # none a multiple of the 16 units that the event engine steps together

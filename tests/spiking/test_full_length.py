@@ -16,7 +16,7 @@ from neurosleep.continual.strategies import src
 from neurosleep.conversion import convert
 from neurosleep.data import class_incremental, load_dataset, to_float
 from neurosleep.experiments import apply_changes, load_settings
-from neurosleep.experiments._kinds import make_network
+from neurosleep.experiments.kinds import make_network
 from neurosleep.experiments.settings import backprop_settings, sleep_settings
 from neurosleep.functional import MeanDrive, SRCRule, torch_generator
 from neurosleep.networks import EquilibriumMLP

@@ -1,0 +1,1 @@
+"""Spiking networks from and to Norse's cells."""

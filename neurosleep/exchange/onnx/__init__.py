@@ -1,0 +1,1 @@
+"""Awake networks from and to ONNX files."""

@@ -1,0 +1,91 @@
+"""The tables of docs/results.md on chips."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from neurosleep.experiments.chips import chip_rows, gains_kept, missing_rows
+from neurosleep.experiments.markdown import plain_text, table_row
+from neurosleep.hardware import STATEMENT
+
+__all__ = ["chip_lines"]
+
+
+def _percent(spread: Mapping[str, Any]) -> str:
+    if spread["mean"] is None:
+        return "-"
+    return f"{100 * spread['mean']:.2f}" + ("" if spread["sd"] is None else f" ± {100 * spread['sd']:.2f}")
+
+
+def _energy(row: Mapping[str, Any]) -> str:
+    return "not estimated" if row["low_j"] is None else f"{1e6 * row['low_j']:.3g} to {1e6 * row['high_j']:.3g}"
+
+
+def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    return [f"| {' | '.join(header)} |", f"|{' --- |' * len(header)}", *map(table_row, rows)]
+
+
+def chip_lines(experiment: str, runs: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Markdown of one experiment's runs on chips; nothing if there are none."""
+    runs = list(runs)
+    rows = [row for row in chip_rows(runs) if row["fits"]]
+    if not rows:
+        return []
+    order = {chip: k for k, chip in enumerate(dict.fromkeys(row["profile"] for row in rows))}
+    rows.sort(key=lambda row: order[row["profile"]])
+    lines = [
+        "",
+        f"## {plain_text(experiment)}, on chips",
+        "",
+        "Percent right of the same images, mean ± sd over seeds (n): of the awake network, of the spiking one in",
+        f"floating point, and of the one on the chip. Every energy is an {STATEMENT}: the least and the most by the",
+        "conventions there are, in µJ an image, of mean activity.",
+        "",
+    ]
+    header = ("chip", "variant", "sleep", "n", "awake", "spiking", "on the chip", "error of weights", "cores", "energy")
+    lines += _table(
+        header,
+        (
+            (
+                row["profile"] + (", sums split" if row["split"] else ""),
+                row["variant"],
+                row["slept"],
+                str(row["mapped"]["n"]),
+                _percent(row["awake"]),
+                _percent(row["converted"]),
+                _percent(row["mapped"]),
+                _percent(row["weight_error"]),
+                "-" if row["cores"] is None else str(row["cores"]),
+                _energy(row),
+            )
+            for row in rows
+        ),
+    )
+    kept = gains_kept(chip_rows(runs))
+    if kept:
+        lines += [
+            "",
+            "What a sleep in a chip's whole numbers keeps of the gain that the same sleep in floating point has over",
+            "no sleep (accuracy of the awake network on all test images, means over the n seeds that all three have):",
+            "",
+        ]
+        lines += _table(
+            ("variant", "chip", "sleep", "n", "no sleep", "in floating point", "on the chip", "kept"),
+            (
+                (
+                    row["variant"],
+                    row["profile"],
+                    row["slept"],
+                    str(row["n"]),
+                    *(f"{100 * row[key]:.2f}" for key in ("none", "floating", "chip")),
+                    "-" if row["kept"] is None else f"{100 * row['kept']:.0f} %",
+                )
+                for row in kept
+            ),
+        )
+    missing = missing_rows(runs)
+    if missing:
+        lines += ["", "What does not fit, or is not there:", ""]
+        lines += _table(("chip", "reason"), ((row["profile"], "; ".join(row["missing"])) for row in missing))
+    return lines

@@ -1,0 +1,156 @@
+"""The section on chips: what is left of a network there, and what a sleep in whole numbers keeps of the gain."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from neurosleep import plot
+from neurosleep.experiments.chips import chip_rows, gains_kept, missing_rows, variant_parts
+from neurosleep.experiments.report.images import Budget, Image, image
+from neurosleep.experiments.report.numbers import DASH, percent, plain
+from neurosleep.experiments.report.read import Run
+from neurosleep.experiments.report.table import Cell, Table, one_number, words
+from neurosleep.hardware import STATEMENT
+
+__all__ = ["chip_images", "chip_sentences", "chip_tables"]
+
+Rows = Sequence[Mapping[str, Any]]
+
+
+def _metrics(runs: Sequence[Run]) -> list[dict[str, Any]]:
+    return [
+        {**run.metrics, "experiment": run.experiment, "variant": run.variant, "strategy": run.strategy}
+        for run in runs
+        if isinstance(run.metrics.get("hardware"), list)
+    ]
+
+
+def chip_sentences(runs: Sequence[Run]) -> list[str]:
+    """What came out, in words."""
+    rows = chip_rows(_metrics(runs))
+    told = []
+    for row in gains_kept(rows):
+        part = "nothing to compare: sleep in floating point gains nothing"
+        if row["kept"] is not None:
+            part = f"{100 * row['kept']:.0f} % of the gain of sleep in floating point is kept (n = {row['n']})"
+        name = variant_parts(row["variant"])[0]
+        told.append(
+            f"{row['experiment']}, {name} ({row['profile']}, {row['slept']}): {percent(row['chip'])}, "
+            f"without sleep {percent(row['none'])}, with sleep in floating point {percent(row['floating'])}; {part}."
+        )
+    if rows:
+        told.append(f"Every energy is an {STATEMENT}.")
+    return told
+
+
+def _figure(spread: Mapping[str, Any]) -> Cell:
+    if spread["mean"] is None:
+        return Cell(DASH, None, True)
+    text = (
+        percent(spread["mean"]) if spread["sd"] is None else f"{percent(spread['mean'], '')} ± {percent(spread['sd'])}"
+    )
+    return Cell(text, spread["mean"], True)
+
+
+def _energy(row: Mapping[str, Any]) -> Cell:
+    if row["low_j"] is None:
+        return Cell("not estimated", None, True)
+    return Cell(f"{1e6 * row['low_j']:.3g} to {1e6 * row['high_j']:.3g}", row["high_j"], True)
+
+
+def chip_tables(runs: Sequence[Run]) -> list[Table]:
+    """Accuracy, cores and energy by chip; and what does not fit."""
+    metrics = _metrics(runs)
+    columns = [
+        "Chip",
+        "Experiment, variant",
+        "Sleep",
+        "Seeds",
+        "Awake",
+        "Spiking, floating point",
+        "On the chip",
+        "Error of weights",
+        "Cores",
+        "Energy of an image (µJ)",
+    ]
+    found = chip_rows(metrics)
+    order = {chip: k for k, chip in enumerate(dict.fromkeys(row["profile"] for row in found))}
+    # What was changed in all of them alike is said elsewhere on the page.
+    several = len({variant_parts(row["variant"])[1] for row in found}) > 1
+    rows = [
+        [
+            words(row["profile"] + (", sums split" if row["split"] else "")),
+            words(f"{row['experiment']}, {row['variant'] if several else variant_parts(row['variant'])[0]}"),
+            words(row["slept"] + ("" if row["strategy"] in ("sequential", "src") else f" ({row['strategy']})")),
+            one_number(row["awake"]["n"]),
+            _figure(row["awake"]),
+            _figure(row["converted"]),
+            _figure(row["mapped"]),
+            _figure(row["weight_error"]),
+            Cell(DASH if row["cores"] is None else plain(row["cores"]), row["cores"], True),
+            _energy(row),
+        ]
+        for row in sorted(found, key=lambda row: order[row["profile"]])
+        if row["fits"]
+    ]
+    missing = [
+        [words(row["profile"]), words(row["experiment"]), words("; ".join(row["missing"]))]
+        for row in missing_rows(metrics)
+    ]
+    tables = [
+        Table("Networks on chips: accuracy on the same images, mean ± standard deviation over seeds", columns, rows)
+    ]
+    if missing:
+        tables.append(Table("What does not fit, or is not there", ["Chip", "Experiment", "Reason"], missing))
+    return tables
+
+
+def chip_images(runs: Sequence[Run], budget: Budget) -> list[Image]:
+    """Accuracy, energy and cores by chip, a picture of each for every experiment."""
+    rows = chip_rows(_metrics(runs))
+    found = []
+    for experiment in dict.fromkeys(row["experiment"] for row in rows):
+        own = [row for row in rows if row["experiment"] == experiment]
+        usual = [row for row in own if not variant_parts(row["variant"])[0].startswith("small-steps")] or own
+        chips = list(dict.fromkeys(row["profile"] for row in own))
+        height = 1.6 + 0.36 * max(len(chips), 2)
+        ways = ", ".join(dict.fromkeys(row["slept"] for row in usual))
+        drawings: tuple[tuple[Callable[[Rows, Any], object], float, str], ...] = (
+            (_draw_accuracy, 6.6, f"Accuracy on each chip in percent, by how the network slept: {ways}."),
+            (
+                _draw_energy,
+                6.6,
+                f"Energy of an image on each chip, from the least to the most by convention; {STATEMENT}.",
+            ),
+            (_draw_cores, 4.4, "Cores that the network takes on each chip."),
+        )
+        for draw, width, told in drawings:
+            if not budget.room:
+                break
+            fig = plot.figure(width, height)
+            draw(usual, fig.add_subplot())
+            alt = f"{told} Chips: {', '.join(chips)}."
+            made = image(plot.to_svg_bytes(fig), alt, f"{experiment}: {told}", budget)
+            if made is not None:
+                found.append(made)
+    return found
+
+
+def _draw_accuracy(rows: Rows, ax: Any) -> object:
+    return plot.chip_accuracy(rows, ax=ax)
+
+
+def _draw_energy(rows: Rows, ax: Any) -> object:
+    """A row for each chip that the network fits: the least and the most of all its networks."""
+    found = []
+    for chip in dict.fromkeys(str(row["profile"]) for row in rows if row["fits"]):
+        own = [row for row in rows if row["profile"] == chip]
+        lows = [row["low_j"] for row in own if row["low_j"] is not None]
+        highs = [row["high_j"] for row in own if row["high_j"] is not None]
+        found.append({"label": chip, "low": min(lows, default=None), "high": max(highs, default=None)})
+    return plot.energy(found, label="energy of an image", ax=ax)
+
+
+def _draw_cores(rows: Rows, ax: Any) -> object:
+    return plot.chip_cores(rows, ax=ax)

@@ -1,0 +1,463 @@
+"""The figures of one run: what each needs, how it is drawn, what it shows in words, and its data as a table."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from neurosleep import plot
+from neurosleep.errors import SettingsError
+from neurosleep.experiments.report.images import Budget, Image, image
+from neurosleep.experiments.report.numbers import counted, percent
+from neurosleep.experiments.report.read import Rows, Run, input_weights, load_night
+from neurosleep.experiments.report.zoom import zoom_data
+from neurosleep.experiments.run_folder import write_whole
+from neurosleep.functional import SpikeEvents
+
+__all__ = ["ANALYSES", "FIGURES", "RunFigure", "analyses_of", "as_csv", "night_of", "run_image", "write_night"]
+
+RASTER_STEPS = 2000
+# Moments of a sleep that are shown as images, and over how many steps each.
+IMAGES, IMAGE_STEPS = 8, 20
+# Units whose weights are shown as images.
+FIELDS = 15
+_Table = tuple[Sequence[str], Rows]
+
+# The figures that a run's analyses left beside their tables, in the order in which they are shown.
+ANALYSES = {
+    "class_correlation_before": "Correlation of the activities that two classes cause, before the last sleep",
+    "class_correlation": "Correlation of the activities that two classes cause, after the last sleep",
+    "correlation_change": "What the last sleep changed in the correlations within and between classes",
+    "sparseness": "Sparseness of the activities before and after the last sleep",
+    "representation_change": "How far the last sleep moved the activities of each class",
+    "task_specific_firing": "Firing in sleep of the neurons that a class prefers, against random ones",
+    "sleep_wake_similarity": "Likeness of the firing in sleep to the activity that each class causes awake",
+    "input_drive": "Input to the neurons of old and new tasks before and after the last sleep",
+    "weight_histogram": "Weights before and after the last sleep",
+    "stable_rank": "Stable rank of the weights before and after the last sleep",
+    "patch_drive": "Input from each image to the outputs of its own and of the other task",
+    "patch_weights": "Weights from the pixels of one image, of several and of none",
+    "settling": "How far the states still move in each step of the free phase",
+    "state_trajectories": "States of single units through the free phase of one image",
+    "activation_spread": "How active the units are after the free phase",
+}
+
+
+@dataclass(frozen=True)
+class RunFigure:
+    """One figure of a run.
+
+    Attributes
+    ----------
+    name:
+        Stem of its files.
+    height:
+        In inches, at a width of 4.8: narrow enough for its text to be read on a phone too, where the width counts.
+    title:
+        Of the figure when it stands alone.
+    there:
+        Whether the run has the data for it.
+    draw:
+        On an empty figure.
+    words:
+        Alternative text and caption.
+    table:
+        The data that it shows: column names and rows.
+    dots:
+        Whether it is a picture of many dots or squares, which as vectors would be large.
+    """
+
+    name: str
+    height: float
+    title: Callable[[Run], str]
+    there: Callable[[Run], bool]
+    draw: Callable[[Run, Any], None]
+    words: Callable[[Run], tuple[str, str]]
+    table: Callable[[Run], _Table]
+    dots: bool = False
+
+    def png(self, run: Run, *, dpi: float = 150) -> bytes:
+        """The figure alone, titled, as a PNG file."""
+        fig = plot.figure(6.0, self.height + 0.4, title=f"{run.name}: {self.title(run)}")
+        self.draw(run, fig)
+        return plot.to_png_bytes(fig, dpi=dpi)
+
+    def embedded(self, run: Run) -> bytes:
+        """The figure as it stands under a heading and above a caption."""
+        fig = plot.figure(4.8, self.height)
+        self.draw(run, fig)
+        return plot.to_png_bytes(fig, dpi=140) if self.dots else plot.to_svg_bytes(fig)
+
+
+def run_image(figure: RunFigure, run: Run, budget: Budget) -> Image | None:
+    """The figure for the page, if there is room."""
+    zoom = zoom_data(run, budget) if figure.name == "raster" else None
+    return image(figure.embedded(run), *figure.words(run), budget, name=figure.name, zoom=zoom)
+
+
+def write_night(run: Run) -> list[Path]:
+    """``figures/night.gif``, in which the recorded night passes, and its rates as ``night.csv``, if there is one."""
+    if not _has_spikes(run) or not any(events.steps for events in (run.spikes or {}).values()):
+        return []
+    spikes = run.spikes or {}
+    path = run.folder / "figures" / "night.gif"
+    weights = [row for row in _last_weights(run) if int(row["after_task"]) == run.spikes_after and row["change"]]
+    title = f"{run.name}: the sleep after task {run.spikes_after}"
+    plot.animate_night(spikes, path, dt=run.dt, tasks=run.preferred or None, weights=weights, title=title)
+    rows = plot.night_rows(spikes, dt=run.dt)
+    write_whole(path.with_suffix(".csv"), as_csv(rows, ("population", "start_s", "stop_s", "rate_hz")))
+    run.spikes = None
+    return [path, path.with_suffix(".csv")]
+
+
+def night_of(run: Run, budget: Budget) -> Image | None:
+    """The animation that :func:`write_night` left, if there is one and room for it."""
+    path = run.folder / "figures" / "night.gif"
+    try:
+        content = path.read_bytes() if path.is_file() else b""
+    except OSError as error:
+        run.notes.append(f"{path.name} cannot be read: {error.strerror}.")
+        return None
+    if not content.startswith(b"GIF8"):
+        return None
+    alt = f"Animation of five seconds: spikes, rates and weights of {run.name} in a sleep, as time passes."
+    made = image(content, alt, "A sleep as it passes: spikes, rates, and weights where recorded.", budget, name="night")
+    if made is None:
+        run.notes.append("The animation is left out to keep this file small; it is figures/night.gif.")
+    return made
+
+
+def as_csv(rows: Rows, columns: Sequence[str]) -> bytes:
+    """Rows as the text of a CSV file."""
+    buffer = io.StringIO()
+    writer = csv.DictWriter(buffer, columns, extrasaction="ignore", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return buffer.getvalue().encode("utf-8")
+
+
+def analyses_of(run: Run, budget: Budget) -> tuple[list[Image], int]:
+    """The figures that the run's analyses left, as far as there is room, and the number of those left out."""
+    found = [
+        (path, name)
+        for name in ANALYSES
+        for path in sorted((run.folder / "figures").glob(f"{name}*.png"))
+        if re.fullmatch(rf"{name}(_[a-z]+\d*)?", path.stem)
+    ]
+    images = []
+    for path, name in found:
+        part = path.stem.removeprefix(name).strip("_")
+        who = run.name + (f", {part}" if part else "")
+        try:
+            png = path.read_bytes()
+        except OSError as error:
+            run.notes.append(f"{path.name} cannot be read: {error.strerror}.")
+            continue
+        made = image(png, f"{ANALYSES[name]}: {who}.", f"{ANALYSES[name]} ({part or 'all layers'}).", budget)
+        if made is not None:
+            images.append(made)
+    return images, len(found) - len(images)
+
+
+# --- accuracy ---------------------------------------------------------------------------------------------------------
+
+
+def _draw_accuracy(run: Run, fig: Any) -> None:
+    plot.accuracy(run.accuracy, ax=fig.add_subplot())
+
+
+def _accuracy_words(run: Run) -> tuple[str, str]:
+    phases = len({(row["after_task"], row["phase"]) for row in run.accuracy})
+    asleep = any(row["phase"] == "sleep" for row in run.accuracy)
+    end = f"; it ends at {percent(run.score)} over all classes" if run.score is not None else ""
+    tasks = len({row["on_task"] for row in run.accuracy})
+    return (
+        f"Line chart: accuracy of {run.name} on {counted(tasks, 'task')} through {counted(phases, 'phase')}{end}.",
+        "Accuracy on each task after every phase" + ("; shaded: after sleep." if asleep else "."),
+    )
+
+
+def _after_tasks(run: Run) -> list[list[float | None]]:
+    """Accuracy on every task after every task, the sleep included where there was one."""
+    found: dict[int, dict[int, float | None]] = {}
+    for row in sorted(run.accuracy, key=lambda row: str(row["phase"]) == "sleep"):
+        value = row["accuracy"]
+        known = None if value in (None, "") or math.isnan(float(value)) else float(value)
+        found.setdefault(int(float(row["after_task"])), {})[int(float(row["on_task"]))] = known
+    tasks = max((task for values in found.values() for task in values), default=0)
+    return [[found[after].get(task) for task in range(1, tasks + 1)] for after in sorted(found)]
+
+
+def _draw_matrix(run: Run, fig: Any) -> None:
+    plot.accuracy_matrix(_after_tasks(run), ax=fig.add_subplot())
+
+
+def _matrix_words(run: Run) -> tuple[str, str]:
+    rows = [", ".join(percent(value, unit="") for value in row) for row in _after_tasks(run)]
+    told = (
+        "; ".join(f"after task {k}: {row}" for k, row in enumerate(rows, start=1)) if len(rows) <= 12 else "table below"
+    )
+    return (
+        f"Accuracy of {run.name} in % on each task in turn, {told}.",
+        "Accuracy in % on each task (columns) after each task (rows), after sleep where there is one.",
+    )
+
+
+def _matrix_table(run: Run) -> _Table:
+    return ("after_task", "on_task", "accuracy"), [
+        {"after_task": after, "on_task": on, "accuracy": value}
+        for after, row in enumerate(_after_tasks(run), start=1)
+        for on, value in enumerate(row, start=1)
+    ]
+
+
+def _has_matrix(run: Run) -> bool:
+    matrix = _after_tasks(run)
+    known = [value for row in matrix for value in row if value is not None]
+    return len(matrix) > 1 and bool(known) and all(0 <= value <= 1 for value in known)
+
+
+# --- firing -----------------------------------------------------------------------------------------------------------
+
+
+def first_steps(run: Run) -> dict[str, SpikeEvents]:
+    """The beginning of the recorded night."""
+    return {name: events.slice(0, min(events.steps, RASTER_STEPS)) for name, events in (run.spikes or {}).items()}
+
+
+def _draw_raster(run: Run, fig: Any) -> None:
+    plot.raster(first_steps(run), dt=run.dt, tasks=run.preferred or None, ax=fig.add_subplot())
+
+
+def _raster_words(run: Run) -> tuple[str, str]:
+    events = first_steps(run)
+    steps = max((part.steps for part in events.values()), default=0)
+    count = counted(sum(part.count for part in events.values()), "spike")
+    return (
+        f"Raster plot: {count} of {', '.join(events) or 'no population'} in {counted(steps, 'step')}, {run.name}.",
+        f"Spikes in the first {counted(steps, 'step')} of the sleep after task {run.spikes_after}."
+        + (" The colour is the task whose images excite the neuron most." if run.preferred else ""),
+    )
+
+
+def _raster_table(run: Run) -> _Table:
+    """One row per spike."""
+    return ("population", "time_s", "neuron"), [
+        {"population": name, "time_s": round(int(step) * run.dt, 9), "neuron": int(neuron)}
+        for name, events in first_steps(run).items()
+        for step, neuron in zip(events.times, events.indices, strict=True)
+    ]
+
+
+def _draw_rates(run: Run, fig: Any) -> None:
+    plot.rates(run.firing, dt=run.dt, ax=fig.add_subplot())
+
+
+def _rates_words(run: Run) -> tuple[str, str]:
+    populations = ", ".join(dict.fromkeys(str(row["population"]) for row in run.firing))
+    return f"Line chart: firing rates of {populations} while {run.name} sleeps.", "Firing rates through the sleeps."
+
+
+def _rates_table(run: Run) -> _Table:
+    """The firing windows with the mean rate of a neuron in Hz."""
+    return ("after_task", "population", "start_s", "seconds", "rate_hz"), [
+        {
+            "after_task": row["after_task"],
+            "population": row["population"],
+            "start_s": float(row["start_step"]) * run.dt,
+            "seconds": float(row["steps"]) * run.dt,
+            "rate_hz": float(row["spikes"]) / (float(row["neurons"]) * float(row["steps"]) * run.dt),
+        }
+        for row in run.firing
+    ]
+
+
+# --- what is seen and looked for --------------------------------------------------------------------------------------
+
+
+def _inputs(run: Run) -> SpikeEvents | None:
+    """The spikes of the inputs, where these make an image."""
+    load_night(run)
+    events = (run.spikes or {}).get("input")
+    if events is None or not events.steps:
+        return None
+    try:
+        plot.image_shape(events.n)
+    except SettingsError:
+        return None
+    return events
+
+
+def _draw_images(run: Run, fig: Any) -> None:
+    events = _inputs(run)
+    assert events is not None
+    plot.sleep_images(events, windows=IMAGES, length=IMAGE_STEPS, dt=run.dt, ax=fig.add_subplot())
+
+
+def _images_words(run: Run) -> tuple[str, str]:
+    seconds = f"{IMAGE_STEPS * run.dt:g} s"
+    return (
+        f"Images: mean rate of the inputs over {seconds} each, at moments of a sleep of {run.name}.",
+        f"What the network saw in the sleep after task {run.spikes_after}: input over {seconds}, at even distances.",
+    )
+
+
+def _images_table(run: Run) -> _Table:
+    events = _inputs(run)
+    assert events is not None
+    spans, rates = plot.window_rates(events, windows=IMAGES, length=IMAGE_STEPS, dt=run.dt)
+    return ("start_s", "stop_s", "pixel", "rate_hz"), [
+        {"start_s": start, "stop_s": stop, "pixel": pixel, "rate_hz": float(rate)}
+        for (start, stop), row in zip(spans, rates, strict=True)
+        for pixel, rate in enumerate(row)
+    ]
+
+
+def _draw_fields(run: Run, fig: Any) -> None:
+    weights = input_weights(run)
+    assert weights is not None
+    plot.receptive_fields(weights, units=FIELDS, ax=fig.add_subplot())
+
+
+def _fields_words(run: Run) -> tuple[str, str]:
+    return (
+        f"Images: weights from the pixels to {FIELDS} units of the first layer of {run.name}, positive and negative.",
+        "Weights from the pixels to the units whose weights differ most from 0, at the end of the run.",
+    )
+
+
+def _fields_table(run: Run) -> _Table:
+    weights = input_weights(run)
+    assert weights is not None
+    return ("unit", "pixel", "weight"), [
+        {"unit": unit, "pixel": pixel, "weight": float(value)}
+        for unit in plot.chosen_units(weights, FIELDS)
+        for pixel, value in enumerate(weights[unit])
+    ]
+
+
+# --- intervals and weights --------------------------------------------------------------------------------------------
+
+
+def _draw_intervals(run: Run, fig: Any) -> None:
+    plot.intervals(run.spikes or {}, dt=run.dt, ax=fig.add_subplot())
+
+
+def _intervals_words(run: Run) -> tuple[str, str]:
+    return (
+        f"Histogram: intervals between the spikes of a neuron while {run.name} sleeps, by population.",
+        f"Intervals between the spikes of a neuron in the sleep after task {run.spikes_after}, and how many.",
+    )
+
+
+def _intervals_table(run: Run) -> _Table:
+    return ("population", "low_s", "high_s", "intervals"), plot.interval_counts(run.spikes or {}, dt=run.dt)
+
+
+def _draw_weights(run: Run, fig: Any) -> None:
+    plot.weight_change(_last_weights(run), ax=fig.add_subplot())
+
+
+def _weights_words(run: Run) -> tuple[str, str]:
+    last = {str(row["projection"]): row["change"] for row in _last_weights(run)}
+    told = ", ".join(f"{name} {float(value):.3g}" if value else f"{name} unknown" for name, value in last.items())
+    return (
+        f"Line chart: change of the weights while {run.name} sleeps; at the end {told}.",
+        "Root mean square of the change of the weights since the last sleep began.",
+    )
+
+
+def _last_weights(run: Run) -> Rows:
+    last = max((int(row["after_task"]) for row in run.weights), default=0)
+    return [row for row in run.weights if int(row["after_task"]) == last]
+
+
+def _has_spikes(run: Run) -> bool:
+    load_night(run)
+    return run.spikes is not None
+
+
+FIGURES: tuple[RunFigure, ...] = (
+    RunFigure(
+        "accuracy",
+        3.2,
+        lambda run: "accuracy on each task after every phase",
+        lambda run: bool(run.accuracy),
+        _draw_accuracy,
+        _accuracy_words,
+        lambda run: (("after_task", "phase", "on_task", "accuracy"), run.accuracy),
+    ),
+    RunFigure(
+        "accuracy_matrix",
+        3.2,
+        lambda run: "accuracy on each task after each task",
+        _has_matrix,
+        _draw_matrix,
+        _matrix_words,
+        _matrix_table,
+    ),
+    RunFigure(
+        "raster",
+        3.6,
+        lambda run: f"spikes at the start of the sleep after task {run.spikes_after}",
+        _has_spikes,
+        _draw_raster,
+        _raster_words,
+        _raster_table,
+        dots=True,
+    ),
+    RunFigure(
+        "rates",
+        3.0,
+        lambda run: "firing rates through the sleeps",
+        lambda run: bool(run.firing),
+        _draw_rates,
+        _rates_words,
+        _rates_table,
+    ),
+    RunFigure(
+        "weight_change",
+        3.0,
+        lambda run: "change of the weights in the last sleep",
+        lambda run: bool(run.weights),
+        _draw_weights,
+        _weights_words,
+        lambda run: (("after_task", "projection", "time_s", "change"), _last_weights(run)),
+    ),
+    RunFigure(
+        "intervals",
+        3.0,
+        lambda run: f"intervals between spikes in the sleep after task {run.spikes_after}",
+        _has_spikes,
+        _draw_intervals,
+        _intervals_words,
+        _intervals_table,
+    ),
+    RunFigure(
+        "sleep_images",
+        2.6,
+        lambda run: f"inputs in the sleep after task {run.spikes_after}",
+        lambda run: _inputs(run) is not None,
+        _draw_images,
+        _images_words,
+        _images_table,
+        dots=True,
+    ),
+    RunFigure(
+        "receptive_fields",
+        3.2,
+        lambda run: "weights from the pixels to single units",
+        # Beside what was seen; a run of which nothing was recorded is to stay quick.
+        lambda run: _has_spikes(run) and input_weights(run) is not None,
+        _draw_fields,
+        _fields_words,
+        _fields_table,
+        dots=True,
+    ),
+)

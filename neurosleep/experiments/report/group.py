@@ -1,0 +1,337 @@
+"""The runs of one experiment, variant and split: compared in a table and figures, and judged in words."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from neurosleep import plot
+from neurosleep.errors import NeurosleepError
+from neurosleep.experiments.report.images import Budget, Image, image
+from neurosleep.experiments.report.numbers import (
+    DASH,
+    counted,
+    mean,
+    minus,
+    percent,
+    plain_spread,
+    points,
+    sd,
+    spread,
+)
+from neurosleep.experiments.report.read import Rows, Run, matrix_of
+from neurosleep.experiments.report.table import Cell, Table, accuracies, durations, numbers, words
+from neurosleep.functional import make_rule
+
+__all__ = ["Group", "groups_of"]
+
+BEFORE_SLEEP = "accuracy_all_before_last_sleep"
+
+
+@dataclass
+class Group:
+    """The runs of one experiment, variant and split, the best strategy first."""
+
+    experiment: str
+    variant: str
+    split: str
+    anchor: str
+    runs: list[Run]
+    by_strategy: dict[str, list[Run]]
+    scores: dict[str, list[float]]
+    images: list[Image] = field(default_factory=list)
+
+    @property
+    def title(self) -> str:
+        """Its name in one line."""
+        return " · ".join(
+            [self.experiment, self.variant] + ([f"{self.split} split"] if self.split not in ("", "test") else [])
+        )
+
+    @property
+    def verdict(self) -> list[str]:
+        """The outcome, computed from the numbers: what there is to say of each strategy, and of all."""
+        return _verdict(self) + _states(self.runs)
+
+    def ended(self, strategy: str) -> list[Run]:
+        """The runs of a strategy that ended without diverging."""
+        return [run for run in self.by_strategy[strategy] if run.status == "done"]
+
+    def above_sequential(self, strategy: str) -> Cell:
+        """How many points of accuracy a strategy is above learning one task after another."""
+        values, baseline = self.scores[strategy], self.scores.get("sequential")
+        if not values or not baseline or strategy == "sequential":
+            return Cell(DASH, None, True)
+        gap = 100 * (statistics.fmean(values) - statistics.fmean(baseline))
+        return Cell(minus(gap, "+.1f"), gap, True)
+
+    @property
+    def table(self) -> Table:
+        """The strategies side by side."""
+        columns = ["Strategy", "Seeds", "Accuracy", "Before the last sleep", "Forgetting", "Backward transfer"]
+        columns += ["Reads old data", "Time", "Runs"]
+        rows = []
+        for name in self.by_strategy:
+            ended = self.ended(name)
+            states = Counter(run.status for run in self.by_strategy[name])
+            rows.append(
+                [
+                    words(name),
+                    Cell(str(len(self.scores[name])), len(self.scores[name]), True),
+                    accuracies(self.scores[name]),
+                    accuracies(run.results.get(BEFORE_SLEEP) for run in ended),
+                    accuracies(run.metrics.get("forgetting_max_minus_last") for run in ended),
+                    accuracies(run.metrics.get("bwt") for run in ended),
+                    words(_reads_old_data(ended)),
+                    durations(_total(run) for run in ended),
+                    words(", ".join(f"{count} {state}" for state, count in sorted(states.items()))),
+                ]
+            )
+        # A column in which nothing stands says nothing.
+        kept = [k for k in range(len(columns)) if k == 0 or any(row[k].text not in ("–", "") for row in rows)]
+        caption = "Strategies: mean ± standard deviation over the seeds that ended without diverging"
+        return Table(caption, [columns[k] for k in kept], [[row[k] for k in kept] for row in rows])
+
+    @property
+    def results(self) -> Table | None:
+        """The named numbers that have no column of their own."""
+        names = list(dict.fromkeys(name for run in self.runs for name in run.results if name != BEFORE_SLEEP))
+        if not names:
+            return None
+        rows = [
+            [words(name), *(numbers(run.results.get(name) for run in self.ended(s)) for s in self.by_strategy)]
+            for name in names
+        ]
+        return Table("Further results: mean ± standard deviation", ["Result", *self.by_strategy], rows)
+
+
+def groups_of(runs: Sequence[Run]) -> list[Group]:
+    """The runs by experiment, variant and split."""
+    parts: dict[tuple[str, str, str], list[Run]] = {}
+    for run in sorted(runs, key=_order):
+        parts.setdefault((run.experiment, run.variant, _split_of(run, runs)), []).append(run)
+    return [_group(f"group-{number}", key, members) for number, (key, members) in enumerate(parts.items(), start=1)]
+
+
+def _group(anchor: str, key: tuple[str, str, str], runs: list[Run]) -> Group:
+    by_strategy: dict[str, list[Run]] = {}
+    for run in runs:
+        by_strategy.setdefault(run.strategy, []).append(run)
+    scores = {name: [run.score for run in members if run.score is not None] for name, members in by_strategy.items()}
+    # The best first; those without a number last.
+    ranked = sorted(by_strategy, key=lambda name: (-statistics.fmean(scores[name]) if scores[name] else math.inf, name))
+    return Group(
+        *key, anchor, runs, {name: by_strategy[name] for name in ranked}, {name: scores[name] for name in ranked}
+    )
+
+
+def _order(run: Run) -> tuple[str, str, str, float, str]:
+    seed = float(run.seed) if run.seed.isdecimal() else math.inf
+    return run.experiment, run.variant, run.strategy, seed, run.seed
+
+
+def _split_of(run: Run, runs: Sequence[Run]) -> str:
+    """The run's split; one that does not say stands with the others of its experiment and variant."""
+    if run.split:
+        return run.split
+    others = sorted(
+        other.split
+        for other in runs
+        if (other.experiment, other.variant) == (run.experiment, run.variant) and other.split
+    )
+    return others[0] if others else ""
+
+
+def _total(run: Run) -> object:
+    found = run.metrics.get("seconds")
+    return found.get("total") if isinstance(found, dict) else None
+
+
+def _reads_old_data(runs: Sequence[Run]) -> str:
+    said = {run.metrics["reads_old_data"] for run in runs if isinstance(run.metrics.get("reads_old_data"), bool)}
+    return "yes" if True in said else "no" if said else "–"
+
+
+# --- figures ----------------------------------------------------------------------------------------------------------
+
+
+def draw_group(group: Group, colours: Mapping[str, str], budget: Budget) -> None:
+    """Give the group the figures that compare its strategies."""
+    made = []
+    if any(group.scores.values()) and budget.room:
+        made.append(_comparison(group, colours, budget))
+        rows = progress_rows(group)
+        if len({row["after_task"] for row in rows}) > 1:
+            made.append(_progress(group, rows, colours, budget))
+    made.append(_rule(group, budget))
+    group.images = [picture for picture in made if picture is not None]
+
+
+def _rule(group: Group, budget: Budget) -> Image | None:
+    """What a pair of spikes does to a weight, by the rule of the first run that slept."""
+    for run in group.runs:
+        sleep = run.settings.get("sleep")
+        given = sleep.get("rule") if isinstance(sleep, dict) and run.metrics.get("accuracy_before_sleep") else None
+        if not isinstance(given, dict) or not budget.room:
+            continue
+        try:
+            rule = make_rule(**given)
+        except (NeurosleepError, TypeError):
+            continue
+        fig = plot.figure(4.8, 3.2)
+        plot.stdp_window(rule, dt=run.dt, ax=fig.add_subplot())
+        caption = f"The plasticity rule {rule.name}: change of a weight of 0 by a pair of spikes, by the time between."
+        alone = next(row["change"] for row in plot.stdp_window_rows(rule, steps=1, dt=run.dt) if row["lag_s"] is None)
+        both = next(row["change"] for row in plot.stdp_window_rows(rule, steps=1, dt=run.dt) if row["lag_s"] == 0)
+        told = f"{both:.3g} in the same step, {alone:.3g} by the unit alone"
+        alt = f"Stems: change of a weight by the rule {rule.name}; {told}."
+        return image(plot.to_svg_bytes(fig), alt, caption, budget, name="rule")
+    return None
+
+
+def _comparison(group: Group, colours: Mapping[str, str], budget: Budget) -> Image | None:
+    summary = [
+        {
+            "strategy": name,
+            "accuracy_all": {"mean": mean(values), "sd": sd(values), "n": len(values)},
+            "values": values,
+            "diverged": sum(run.status == "diverged" for run in group.by_strategy[name]),
+        }
+        for name, values in group.scores.items()
+    ]
+    fig = plot.figure(max(4.8, 1.6 + 0.8 * len(summary)), 3.4)
+    plot.comparison(summary, colours=colours, ax=fig.add_subplot())
+    told = ", ".join(f"{name} {spread(values) if values else 'no result'}" for name, values in group.scores.items())
+    return image(
+        plot.to_svg_bytes(fig),
+        f"Bar chart: accuracy over all classes of {told}.",
+        "Accuracy over all classes after the last task: mean, standard deviation and every seed.",
+        budget,
+        name="comparison",
+    )
+
+
+def progress_rows(group: Group) -> Rows:
+    """Mean accuracy on the tasks learnt so far after each task, over the seeds of each strategy."""
+    rows: Rows = []
+    for name in group.by_strategy:
+        matrices = [matrix for run in group.ended(name) if (matrix := matrix_of(run, "accuracy_matrix"))]
+        for after in range(1, max((len(matrix) for matrix in matrices), default=0) + 1):
+            # What learns everything at once has one row, which is of all tasks.
+            seen = [m[after - 1] if len(m) == 1 else m[after - 1][:after] for m in matrices if len(m) >= after]
+            values = [mean(row) for row in seen]
+            rows.append({"strategy": name, "after_task": after, "mean": mean(values), "sd": sd(values)})
+    return rows
+
+
+def _progress(group: Group, rows: Rows, colours: Mapping[str, str], budget: Budget) -> Image | None:
+    fig = plot.figure(4.8, 3.4)
+    plot.progress(rows, colours=colours, ax=fig.add_subplot())
+    last = {str(row["strategy"]): row for row in rows}
+    told = ", ".join(f"{name} ends at {percent(row['mean'])}" for name, row in last.items())
+    return image(
+        plot.to_svg_bytes(fig),
+        f"Line chart: mean accuracy on the tasks learnt so far, after each task: {told}.",
+        "Accuracy on the tasks learnt so far, after each task (and its sleep): mean and standard deviation over seeds.",
+        budget,
+        name="progress",
+    )
+
+
+# --- in words ---------------------------------------------------------------------------------------------------------
+
+
+def _verdict(group: Group) -> list[str]:
+    scores = group.scores
+    lowest, highest = scores.get("sequential") or [], scores.get("joint") or []
+    sentences = []
+    for name, values in scores.items():
+        if not values:
+            found = _named_numbers(group.ended(name))
+            sentences.append(f"{name} ends with {found}." if found else f"{name} has no result.")
+            continue
+        text = f"{name} ends at {spread(values)} (n = {len(values)})"
+        if lowest and name != "sequential":
+            text += f", {_gap(values, lowest)}"
+        sentences.append(" ".join([text + ".", *_slept(group.ended(name)), *_guess(values, group.ended(name))]))
+    sentences += _share(scores, lowest, highest)
+    numbers_of_seeds = [len(values) for values in scores.values() if values]
+    if numbers_of_seeds and max(numbers_of_seeds) == 1:
+        sentences.append("With one seed each, chance cannot be told from effect.")
+    return sentences
+
+
+def _gap(values: Sequence[float], baseline: Sequence[float]) -> str:
+    gap = 100 * (statistics.fmean(values) - statistics.fmean(baseline))
+    if abs(gap) < 0.05:
+        return "level with sequential"
+    text = f"{points(gap)} {'above' if gap > 0 else 'below'} sequential"
+    noise = 100 * max(sd(values) or 0.0, sd(baseline) or 0.0)
+    return text + (" (less than the spread between seeds)" if abs(gap) < noise else "")
+
+
+def _slept(runs: Sequence[Run]) -> list[str]:
+    """What the last sleep changed in accuracy over all classes."""
+    changes = [
+        run.score - before
+        for run in runs
+        if run.score is not None and (before := run.results.get(BEFORE_SLEEP)) is not None
+    ]
+    middle = mean(changes)
+    if middle is None:
+        return []
+    if abs(100 * middle) < 0.05:
+        return ["Its last sleep left the accuracy as it was."]
+    return [f"Its last sleep {'raised' if middle > 0 else 'lowered'} the accuracy by {points(100 * middle)}."]
+
+
+def _guess(values: Sequence[float], runs: Sequence[Run]) -> list[str]:
+    """A warning if that is no better than naming the most frequent class every time."""
+    guess = mean(run.metrics.get("accuracy_of_a_guess") for run in runs)
+    if guess is None or statistics.fmean(values) > guess + 0.01:
+        return []
+    return [f"That is no better than always naming the most frequent class ({percent(guess)})."]
+
+
+def _share(scores: Mapping[str, list[float]], lowest: Sequence[float], highest: Sequence[float]) -> list[str]:
+    """How much of the way between the bounds the best strategy goes."""
+    between = [name for name in scores if name not in ("sequential", "joint") and scores[name]]
+    if not (lowest and highest and between):
+        return []
+    low, high = statistics.fmean(lowest), statistics.fmean(highest)
+    if high - low < 0.01:
+        return []
+    share = (statistics.fmean(scores[between[0]]) - low) / (high - low)
+    if not 0 <= share <= 1:
+        return []
+    most = ", the farthest" if len(between) > 1 else ""
+    return [f"Of the way from sequential to joint, {between[0]} goes {100 * share:.0f} %{most}."]
+
+
+def _states(runs: Sequence[Run]) -> list[str]:
+    """Sentences about the runs that do not count."""
+    told = {
+        "diverged": "diverged and {} not counted in the means",
+        "unfinished": "{} unfinished and not counted",
+        "unreadable": "cannot be read and {} not counted",
+    }
+    sentences = []
+    for state, text in told.items():
+        count = sum(run.status == state for run in runs)
+        if count:
+            sentences.append(f"{counted(count, 'run')} {text.format('is' if count == 1 else 'are')}.")
+    return sentences
+
+
+def _named_numbers(runs: Sequence[Run], most: int = 3) -> str:
+    names = list(dict.fromkeys(name for run in runs for name in run.results))
+    texts = []
+    for name in names:
+        values: list[Any] = [value for run in runs if (value := run.results.get(name)) is not None]
+        if values:
+            texts.append(f"{name} {plain_spread(values)} (n = {len(values)})")
+    return ", ".join(texts[:most]) + (f" and {len(texts) - most} more" if len(texts) > most else "")

@@ -1,0 +1,217 @@
+"""From run folders to one HTML file; whatever a run folder lacks is said in it."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from markupsafe import Markup
+
+from neurosleep import plot
+from neurosleep.errors import RunFolderError
+from neurosleep.experiments.report.figures import (
+    FIGURES,
+    RunFigure,
+    analyses_of,
+    as_csv,
+    night_of,
+    run_image,
+    write_night,
+)
+from neurosleep.experiments.report.group import Group, draw_group, groups_of
+from neurosleep.experiments.report.images import Budget
+from neurosleep.experiments.report.read import Run, read_run, run_folders
+from neurosleep.experiments.report.sections import Report, sections_of, source, templates
+from neurosleep.experiments.report.sweep import sweeps_of
+from neurosleep.experiments.run_folder import write_whole
+
+__all__ = ["write_animations", "write_report", "write_run_figures"]
+
+# Up to so many runs, each shows all its figures; of more, only the first seed of each strategy shows all.
+FEW_RUNS = 4
+# Together, with the tables, below 5 MB.
+IMAGE_BYTES = 3_200_000
+TEXT_BYTES = 1_000_000
+
+
+def write_report(folder: Path) -> Path:
+    """Write ``report.html`` into ``folder``: everything the runs below it found, in one file for offline reading.
+
+    Parameters
+    ----------
+    folder:
+        An output folder, or any level below it down to a single run folder.
+
+    Returns
+    -------
+    Path
+        The HTML file.
+
+    Raises
+    ------
+    RunFolderError
+        If there is no run in the folder, or the report cannot be written there.
+    """
+    folder = Path(folder)
+    runs = _runs(folder)
+    images, texts = Budget(IMAGE_BYTES), Budget(TEXT_BYTES)
+    colours = plot.strategy_colours(run.strategy for run in runs)
+    groups = groups_of(runs)
+    sweeps = sweeps_of(groups, images)
+    for group in groups:
+        draw_group(group, colours, images)
+    _draw_runs(groups, images)
+    report = Report(folder.resolve().name, [run for group in groups for run in group.runs], groups, sweeps, texts)
+    script = source("report.js")
+    digest = base64.b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode("ascii")
+    html = (
+        templates()
+        .get_template("report.html.j2")
+        .render(
+            report=report,
+            sections=sections_of(report),
+            style=Markup(source("report.css")),
+            script=Markup(script),
+            digest=digest,
+        )
+    )
+    path = folder / "report.html"
+    write_whole(path, html.encode("utf-8", errors="replace"))
+    return path
+
+
+def _runs(folder: Path) -> list[Run]:
+    if not os.path.isdir(folder):
+        raise RunFolderError(
+            f"There is no folder {str(folder)!r}.",
+            expected="the output folder of neurosleep run",
+            hint="check the path",
+        )
+    runs = [read_run(path, folder) for path in run_folders(folder)]
+    if not runs:
+        raise RunFolderError(
+            f"There is no run in {str(folder)!r}.",
+            found="no metrics.json in it or below",
+            expected="folders such as <experiment>/<variant>/<strategy>/seed0 with a metrics.json",
+            hint="give the folder named with --out when the experiment was run",
+        )
+    return runs
+
+
+def write_run_figures(run_folder: Path) -> list[Path]:
+    """Draw one run: ``figures/accuracy.png``, ``raster.png``, … and the data of each as a CSV file of the same stem.
+
+    A figure whose data the run does not have is left out.
+
+    Parameters
+    ----------
+    run_folder:
+        A folder with what one run wrote.
+
+    Returns
+    -------
+    list of Path
+        The files written.
+
+    Raises
+    ------
+    RunFolderError
+        If it is no run folder or cannot be written to.
+    """
+    run_folder = Path(run_folder)
+    if not any((run_folder / name).is_file() for name in ("metrics.json", "config.toml", "accuracy.csv")):
+        raise RunFolderError(
+            f"{str(run_folder)!r} is no run folder.",
+            found="neither metrics.json nor config.toml nor accuracy.csv",
+            expected="a folder such as <experiment>/<variant>/<strategy>/seed0",
+        )
+    run = read_run(run_folder, run_folder)
+    written = []
+    for figure in FIGURES:
+        if figure.there(run):
+            stem = run_folder / "figures" / figure.name
+            columns, rows = figure.table(run)
+            for path, content in (
+                (stem.with_suffix(".png"), figure.png(run)),
+                (stem.with_suffix(".csv"), as_csv(rows, columns)),
+            ):
+                write_whole(path, content)
+                written.append(path)
+    return written
+
+
+def write_animations(folder: Path) -> list[Path]:
+    """Write ``figures/night.gif`` and ``night.csv`` of the first seed of each strategy whose spikes were recorded.
+
+    :func:`write_report` shows them from then on.
+
+    Parameters
+    ----------
+    folder:
+        An output folder, or any level below it down to a single run folder.
+
+    Returns
+    -------
+    list of Path
+        The files written.
+
+    Raises
+    ------
+    RunFolderError
+        If there is no run in the folder, or a file cannot be written.
+    """
+    written = []
+    for group in groups_of(_runs(Path(folder))):
+        for members in group.by_strategy.values():
+            # The first that holds a night stands for the others.
+            written += next(filter(None, map(write_night, members)), [])
+    return written
+
+
+@dataclass
+class _Wanted:
+    run: Run
+    figures: Sequence[RunFigure]
+    analyses: bool
+
+
+def _draw_runs(groups: Sequence[Group], budget: Budget) -> None:
+    """Give the runs their figures, the first seed of each strategy before all others, as long as there is room."""
+    first: list[_Wanted] = []
+    later: list[_Wanted] = []
+    few = sum(len(group.runs) for group in groups) <= FEW_RUNS
+    for group in groups:
+        for members in group.by_strategy.values():
+            # The first that has anything to show stands for the others.
+            example = next((run for run in members if run.accuracy or run.firing), members[0])
+            for run in members:
+                full = few or run is example
+                (first if full else later).append(_Wanted(run, FIGURES if full else FIGURES[:1], full))
+    for wanted in first + later:
+        _draw_run(wanted, budget)
+    for wanted in first:
+        wanted.run.analyses, missing = analyses_of(wanted.run, budget)
+        wanted.run.night = night_of(wanted.run, budget)
+        if missing:
+            total = len(wanted.run.analyses) + missing
+            wanted.run.notes.append(
+                f"{missing} of {total} figures of analyses are left out to keep this file small; they are in figures/."
+            )
+
+
+def _draw_run(wanted: _Wanted, budget: Budget) -> None:
+    run = wanted.run
+    for figure in wanted.figures:
+        if not figure.there(run):
+            continue
+        made = run_image(figure, run, budget) if budget.room else None
+        if made is None:
+            run.notes.append(f"The figure {figure.name} is left out to keep this file small.")
+        else:
+            run.images.append(made)
+    # The spikes of a long night take much memory.
+    run.spikes = None

@@ -1,0 +1,318 @@
+"""Searching for the settings of a strategy on the validation split, with runs that are those of ``neurosleep run``."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import itertools
+import json
+import os
+import shutil
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from neurosleep._files import check_folder, remove_leftovers
+from neurosleep._surroundings import surroundings_kept
+from neurosleep.data import Task
+from neurosleep.errors import ConversionError, RunFolderError, SettingsError, missing_extra, unknown_name
+from neurosleep.experiments.inside import check_tree, is_there
+from neurosleep.experiments.metrics_file import read_json
+from neurosleep.experiments.names import folder_name
+from neurosleep.experiments.run.commit import own_commit
+from neurosleep.experiments.run.one import RunRequest, _check_data, check_request, run_one
+from neurosleep.experiments.run.origin import differences, fingerprint, versions
+from neurosleep.experiments.run_folder import write_whole
+from neurosleep.experiments.schedule.workers import check_main_guard, side_by_side
+from neurosleep.experiments.settings import apply_changes, dump_toml
+from neurosleep.experiments.tune.space import Space
+from neurosleep.experiments.tune.tuned import command_with_data, tuned_file
+from neurosleep.functional import check_seed
+
+if TYPE_CHECKING:
+    from neurosleep.experiments.tune.study import Study
+
+__all__ = ["SAMPLERS", "TUNING_SEEDS", "TuneRequest", "tune"]
+
+SAMPLERS = ("tpe", "cma-es", "nsga2")
+# Never among the seeds that results are reported of (0 to 9).
+TUNING_SEEDS = tuple(range(100, 120))
+
+Report = Callable[[int, str], None]
+
+
+@dataclass(frozen=True)
+class TuneRequest:
+    """One search: around which run, over what, how long.
+
+    Parameters
+    ----------
+    run:
+        The run whose settings are searched; its seed and variant play no part.
+    space:
+        The search space.
+    trials:
+        Number of trials that shall be finished at the end, those of earlier calls included.
+    sampler, seed:
+        One of :data:`SAMPLERS`, and its seed.
+    seeds:
+        Number of tuning seeds, 100 and following, over which a trial is averaged.
+    prune:
+        Give a trial up when its mean so far is below the median of the earlier ones.
+    variant:
+        The variant of the experiment's file whose settings are searched.
+    """
+
+    run: RunRequest
+    space: Space
+    trials: int
+    sampler: str = "tpe"
+    seed: int = 0
+    seeds: int = 3
+    prune: bool = False
+    variant: str = "default"
+
+    @property
+    def tuning_seeds(self) -> tuple[int, ...]:
+        """The seeds every trial is run with."""
+        return TUNING_SEEDS[: self.seeds]
+
+    @property
+    def file(self) -> Path:
+        """The settings file that is written."""
+        strategy, variant = folder_name("strategy", self.run.strategy), folder_name("variant", self.variant)
+        name = f"{strategy}.toml" if variant == "default" else f"{variant}.{strategy}.toml"
+        return Path(self.run.out, folder_name("experiment", self.run.experiment, levels=True), name)
+
+    @property
+    def folder(self) -> Path:
+        """Where the trials are kept."""
+        return self.file.with_suffix(".study")
+
+    def identity(self) -> str:
+        """What every part of one search must agree on, as JSON."""
+        return json.dumps(
+            {
+                "experiment": self.run.experiment,
+                "strategy": self.run.strategy,
+                "sampler": self.sampler,
+                "seed": self.seed,
+                "tuning_seeds": self.tuning_seeds,
+                "prune": self.prune,
+                "space": self.space.table,
+                "settings": dump_toml(self.space.base),
+            },
+            indent=2,
+        )
+
+    def trial_run(self, settings: dict[str, Any], number: int | str, seed: int) -> RunRequest:
+        """The run of one tuning seed; it goes on where a killed one stopped."""
+        settings = apply_changes(settings, [("data.split", "validation")])
+        return replace(self.run, settings=settings, seed=seed, out=str(self.runs(number)), resume=True)
+
+    def runs(self, number: int | str) -> Path:
+        """Folder of the runs of a trial."""
+        return self.folder / "runs" / f"trial{number}"
+
+
+@surroundings_kept()
+def tune(request: TuneRequest, *, jobs: int = 1, report: Report = lambda number, text: None) -> dict[str, Any]:
+    """Search until ``request.trials`` are finished, ``jobs`` at a time, and write the settings file.
+
+    A trial counts the mean final accuracy (all classes) on the validation split; a run that diverged, or whose network
+    fell silent, counts 0. Several calls may share one search, also at the same time. Returns ``file``, ``best`` (the
+    settings found, by dotted key), ``validation`` (mean, sd, n of the best trial) and ``trials`` (finished ones). The
+    mean of the best of many trials is too good by chance: what counts is the test accuracy of reported seeds.
+
+    Raises
+    ------
+    MissingExtraError
+        If Optuna is not installed.
+    NeurosleepError
+        If the request makes no sense, or something in its search space cannot be run; before the first trial.
+    """
+    check_main_guard()
+    check_tree(request.folder, Path(request.run.out))
+    present = {"versions": versions(), "data": fingerprint(_check(request, jobs))}
+    if not request.run.resume and os.path.lexists(request.folder):
+        raise RunFolderError(
+            f"There is a search in {str(request.folder)!r} already.",
+            hint="--resume goes on with it; --out names another folder",
+        )
+    for folder in (request.folder, request.folder.parent):
+        remove_leftovers(folder, of_the_dead=True)
+    changed = _begin(request, present)
+    study = _open(request)
+    told: set[int] = set()
+
+    def unfinished() -> bool:
+        """Whether trials are left; tells of those that have ended since, here, elsewhere or in an earlier call."""
+        finished = {trial.number for trial in study.finished()}
+        for number in sorted(finished - told):
+            if number < request.trials:
+                report(number, "done")
+        told.update(finished)
+        return len(finished) < request.trials
+
+    if jobs == 1:
+        while unfinished():
+            _one_trial(request, report)
+    else:
+        _side_by_side(request, unfinished, jobs)
+    for trial in study.finished():  # what processes left that were killed just before they would have removed it
+        shutil.rmtree(request.runs(trial.number), ignore_errors=True)
+    return _finish(request, study, changed)
+
+
+def _begin(request: TuneRequest, present: dict[str, Any]) -> list[str]:
+    """Write down what is searched and with what, or refuse another search; returns what has changed since it began."""
+    path = request.folder / "search.json"
+    mine = json.loads(request.identity())
+    changed: list[str] = []
+    if is_there(path):
+        theirs = read_json(path, Path(request.run.out))
+        began = theirs.pop("origin", None)
+        if theirs != mine or not isinstance(began, dict):
+            raise RunFolderError(
+                f"The search in {str(request.folder)!r} was started with other settings.",
+                hint="give the same settings to --resume (--trials may differ), or choose another folder with --out",
+            )
+        found = differences(began, present)
+        if found and not request.run.force:
+            raise RunFolderError(
+                f"The search in {str(request.folder)!r} was begun with other data or packages.",
+                found="; ".join(found),
+                hint="bring them back, choose another folder with --out, or go on all the same with --force",
+            )
+        known = began.get("changed", [])
+        changed = [*map(str, known if isinstance(known, list) else []), *found]
+        if not found:
+            return changed
+    write_whole(path, json.dumps(mine | {"origin": present | {"changed": changed}}, indent=2) + "\n")
+    return changed
+
+
+def _check(request: TuneRequest, jobs: int) -> list[Task]:
+    """Find everything wrong with a request before anything is written or computed; returns the tasks."""
+    check_seed(request.seed)
+    if request.sampler not in SAMPLERS:
+        raise unknown_name("sampler", request.sampler, SAMPLERS)
+    for name, value, most in (
+        ("trials", request.trials, None),
+        ("jobs", jobs, None),
+        ("seeds", request.seeds, len(TUNING_SEEDS)),
+    ):
+        if value < 1 or (most is not None and value > most):
+            raise SettingsError(
+                f"--{name} is {value!r}.", expected="at least 1" if most is None else f"1 to {most} (seeds 100 to 119)"
+            )
+    numbers = [parameter for parameter in request.space.parameters if not parameter.choices]
+    if request.sampler == "cma-es" and len(numbers) < 2:
+        raise SettingsError(
+            f"The sampler 'cma-es' has {len(numbers)} numbers to search.",
+            expected="at least 2",
+            hint="--sampler tpe takes any search space",
+        )
+    packages = {"optuna": "neurosleep tune"} | (
+        {"cmaes": "The sampler 'cma-es'"} if request.sampler == "cma-es" else {}
+    )
+    for package, purpose in packages.items():
+        try:
+            importlib.import_module(package)
+        except ImportError as error:
+            raise missing_extra(package, "tune", purpose) from error
+    check_folder(request.folder, "choose another --out")
+    points = [request.trial_run(request.space.settings(v), "-check", 100) for v in request.space.corners()]
+    for point in points:
+        check_request(point)
+    return _check_data(points)
+
+
+def _open(request: TuneRequest) -> Study:
+    # Here, so that only a search needs Optuna.
+    from neurosleep.experiments.tune.study import Study
+
+    return Study(request.folder, request.space, request.sampler, request.seed)
+
+
+def _one_trial(request: TuneRequest, report: Report = lambda number, text: None) -> None:
+    """Compute one trial that nobody else has; if there is none at present, wait a moment."""
+    study = _open(request)
+    with study.reserve(request.trials) as trial:
+        if trial is None:
+            time.sleep(0.2)
+            return
+        settings = request.space.settings(study.values(trial))
+        accuracies: list[float] = []
+        for step, seed in enumerate(request.tuning_seeds):
+            accuracies.append(
+                _accuracy(
+                    request.trial_run(settings, trial.number, seed),
+                    lambda text, seed=seed: report(trial.number, f"seed {seed}, {text}"),  # type: ignore[misc]
+                )
+            )
+            last = step + 1 == request.seeds
+            if request.prune and study.report(trial, statistics.fmean(accuracies), step) and not last:
+                study.tell(trial, None)
+                break
+        else:
+            trial.set_user_attr("accuracies", accuracies)
+            study.tell(trial, statistics.fmean(accuracies))
+        # Weights and figures of every trial would fill the disk; what a trial was and gave is in the journal.
+        shutil.rmtree(request.runs(trial.number), ignore_errors=True)
+
+
+def _accuracy(run: RunRequest, report: Callable[[str], None]) -> float:
+    try:
+        accuracy = run_one(run, report)["accuracy_all"]
+    except ConversionError:
+        # No spiking network can be made of one that fell silent in training: a point that is no good, not a mistake.
+        return 0.0
+    return 0.0 if accuracy is None else float(accuracy)
+
+
+def _side_by_side(request: TuneRequest, unfinished: Callable[[], bool], jobs: int) -> None:
+    # Whatever ends this ends the workers too: whoever resumes takes their trials over where they are.
+    turns = itertools.takewhile(lambda _: unfinished(), itertools.repeat((request,)))
+    with contextlib.closing(side_by_side(_one_trial, turns, jobs)) as outcomes:
+        for _, outcome in outcomes:
+            if outcome.error is not None:
+                raise outcome.error
+
+
+def _finish(request: TuneRequest, study: Study, changed: list[str]) -> dict[str, Any]:
+    finished = study.finished()
+    complete = [trial for trial in finished if "accuracies" in trial.user_attrs]
+    best = max(complete, key=lambda trial: (trial.value, -trial.number))
+    accuracies = best.user_attrs["accuracies"]
+    validation = {
+        "mean": statistics.fmean(accuracies),
+        "sd": statistics.stdev(accuracies) if len(accuracies) > 1 else None,
+        "n": len(accuracies),
+    }
+    values = study.values(best)
+    last = max(trial.datetime_complete for trial in finished if trial.datetime_complete is not None)
+    header = {
+        "experiment": request.run.experiment,
+        "variant": None if request.variant == "default" else request.variant,
+        "strategy": request.run.strategy,
+        "date": last.date().isoformat(),
+        "commit": own_commit(),
+        "trials": len(finished),
+        "pruned": len(finished) - len(complete) if request.prune else None,
+        "best_trial": best.number,
+        "sampler": request.sampler,
+        "seed": request.seed,
+        "split": "validation",
+        "tuning_seeds": list(request.tuning_seeds),
+        "validation": {key: value for key, value in validation.items() if value is not None},
+        "resumed_with": changed or None,
+        "command": command_with_data(request.run.command, request.run.data, request.run.out),
+    }
+    # A run of the settings file is for the test split again.
+    write_whole(request.file, tuned_file(request.space.settings(values), header, request.space.table))
+    best_settings = request.space.changes(values)
+    return {"file": str(request.file), "best": best_settings, "validation": validation, "trials": len(finished)}

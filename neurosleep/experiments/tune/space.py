@@ -1,0 +1,351 @@
+"""What a search may vary: a table of settings, in the experiment's own file or in ``tune.toml`` of its group.
+
+::
+
+    [tune.common]                                                      # every strategy may vary these
+    "wake.lr" = { low = 0.01, high = 0.3, log = true }                 # log: equally likely per factor
+    "network.sizes.1:-1" = { low = 300, high = 1800 }                  # one value for a slice of a list
+
+    [tune.src]                                                         # and this one these too
+    "sleep.steps" = { low = 3000, high = 30000 }                       # whole numbers, as the setting is one
+    "sleep.thresholds.*" = { low = 0.05, high = 5.0, log = true }      # each entry of a list for itself; .0 the first
+    "sleep.rule.factor" = { choices = ["steep", "constant"] }
+    "sleep.alpha_scale" = { value = 1.0 }                              # fixed, whatever the experiment has
+    "network.init" = { low = 0.01, high = 0.1, start = 0.04 }          # the first trial has 0.04, not the experiment's
+
+``int = true`` asks for whole numbers where the setting itself does not say so. A pair such as ``rehearsal+src`` without
+a table of its own takes those of its parts. The own file is asked first, then one it extends, then ``tune.toml`` of the
+group, then, for a feed-forward network, that of ``src2022``; the first that has the strategy gives the whole search
+space.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import resources
+from typing import Any
+
+from neurosleep.errors import SettingsError
+from neurosleep.experiments.kinds import PLAIN, kinds_of
+from neurosleep.experiments.settings import apply_changes, check_strategies, read_experiment
+
+__all__ = ["Parameter", "Space", "search_space"]
+
+_COMMON = "common"
+_DEFAULT_GROUP = "src2022"
+_SELECTOR = re.compile(r"(?P<path>.+)\.(?P<entries>\*|-?\d+|-?\d*:-?\d*)")
+# Found values are kept to so many digits, so that a settings file can be read and says exactly what was run.
+_DIGITS = 6
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One value to be found.
+
+    Parameters
+    ----------
+    name:
+        Its key in the search space, with the number of the entry where each entry is varied for itself.
+    path, entries:
+        The setting, and which entries of its list take the value (None: the setting is no list).
+    low, high, log, whole:
+        Range, both ends included; or
+    choices:
+        the values there are, else empty.
+    start:
+        What the first trial has; None: what the experiment has, if it lies inside.
+    """
+
+    name: str
+    path: str
+    entries: tuple[int, ...] | None
+    low: float = 0.0
+    high: float = 0.0
+    log: bool = False
+    whole: bool = False
+    choices: tuple[Any, ...] = ()
+    start: Any = None
+
+    def round(self, value: Any) -> Any:
+        """``value`` as it is run and written down."""
+        if self.choices:
+            return value
+        if self.whole:
+            return int(value)
+        return min(max(float(f"{value:.{_DIGITS}g}"), self.low), self.high)
+
+    def __contains__(self, value: Any) -> bool:
+        if self.choices:
+            return value in self.choices
+        return isinstance(value, (int, float)) and not isinstance(value, bool) and self.low <= value <= self.high
+
+
+@dataclass(frozen=True)
+class Space:
+    """The values to be found, around the settings that stay.
+
+    Parameters
+    ----------
+    base:
+        Complete settings, with the fixed ones of the search.
+    parameters:
+        What is varied.
+    fixed:
+        What the search fixes other than the experiment, by dotted key.
+    table:
+        The search space as it was written, without what was left out.
+    """
+
+    base: dict[str, Any]
+    parameters: tuple[Parameter, ...]
+    fixed: dict[str, Any]
+    table: dict[str, dict[str, Any]]
+
+    def changes(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Dotted settings for ``values`` (by parameter name), the fixed ones included."""
+        found = dict(self.fixed)
+        for parameter in self.parameters:
+            value = parameter.round(values[parameter.name])
+            if parameter.entries is None:
+                found[parameter.path] = value
+            else:
+                row = found[parameter.path] = list(found.get(parameter.path, _list_at(self.base, parameter.path)))
+                for entry in parameter.entries:
+                    row[entry] = value
+        return found
+
+    def settings(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Complete settings for ``values``."""
+        return apply_changes(self.base, list(self.changes(values).items()))
+
+    def start(self) -> dict[str, Any]:
+        """What the first trial has: the stated start, else the experiment's own value where it lies inside."""
+        found = {}
+        for parameter in self.parameters:
+            value = _value_at(self.base, parameter.path)
+            if parameter.entries is not None:
+                value = _list_at(self.base, parameter.path)[parameter.entries[0]]
+            if parameter.start is not None:
+                value = parameter.start
+            if value is not None and value in parameter:
+                found[parameter.name] = value
+        return found
+
+    def corners(self) -> Iterator[dict[str, Any]]:
+        """Few points that hold every extreme value and every choice once: what can be refused is found with them."""
+        width = max(len(parameter.choices) or 2 for parameter in self.parameters)
+        for k in range(width):
+            yield {p.name: (p.choices or (p.low, p.high))[k % (len(p.choices) or 2)] for p in self.parameters}
+
+
+def search_space(experiment: str, strategy: str, settings: Mapping[str, Any], kept: Sequence[str] = ()) -> Space:
+    """The search space of ``strategy`` around ``settings``; the settings named in ``kept`` are not varied.
+
+    Raises
+    ------
+    SettingsError
+        If there is none, or an entry cannot be read.
+    UnknownNameError
+        If an entry varies a setting that does not exist.
+    """
+    table = {
+        key: entry
+        for key, entry in _find_table(experiment, strategy, kinds_of(settings)[0]).items()
+        if not any(f"{key}.".startswith(f"{path}.") or path.startswith(f"{key}.") for path in kept)
+    }
+    base = apply_changes(settings, [])
+    fixed: dict[str, Any] = {}
+    parameters: list[Parameter] = []
+    for key, entry in table.items():
+        _check_entry(key, entry)
+        if "value" in entry:
+            fixed[key] = entry["value"]
+            base = _fix(base, key, entry["value"])
+    for key, entry in table.items():
+        if "value" not in entry:
+            parameters += _parameters(key, entry, base)
+    if not parameters:
+        raise SettingsError(
+            f"Nothing is left to search for {strategy!r}.",
+            hint="leave out a --set: a setting given there is not varied",
+        )
+    if fixed.keys() & {"sleep.alpha_scale"}:
+        fixed["sleep.thresholds"] = base["sleep"]["thresholds"]
+    return Space(base, tuple(parameters), fixed, table)
+
+
+def _find_table(experiment: str, strategy: str, kind: str) -> dict[str, Any]:
+    for file, content in _sources(experiment, kind):
+        spaces = content.get("tune", {})
+        if not isinstance(spaces, dict) or not all(isinstance(space, dict) for space in spaces.values()):
+            raise SettingsError(f"tune in {file!r} is no table of strategies.", expected="[tune.STRATEGY]")
+        check = [known for known in spaces if known != _COMMON]
+        if check:
+            check_strategies(check)
+        parts = [strategy] if strategy in spaces else strategy.split("+")
+        if all(part in spaces for part in parts):
+            found: dict[str, Any] = {}
+            for part in (_COMMON, *parts):
+                found |= _flat(spaces.get(part, {}))
+            return found
+    raise SettingsError(
+        f"There is no search space for the strategy {strategy!r}.",
+        expected=f'a table [tune."{strategy}"] in the experiment file' if "+" in strategy else f"[tune.{strategy}]",
+        hint='such as "wake.lr" = { low = 0.01, high = 0.3, log = true }',
+    )
+
+
+def _sources(experiment: str, kind: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The files that may hold the search space and what is in them, nearest first."""
+    groups: list[str] = []
+    seen: set[str] = set()
+    file: Any = experiment
+    while isinstance(file, str) and file not in seen:
+        seen.add(file)
+        _, content = read_experiment(file)
+        if not file.endswith(".toml"):
+            groups.append(file.split("/")[0])
+        yield file, content
+        file = content.get("extends")
+    # What is varied there are settings of the feed-forward network.
+    for group in dict.fromkeys([*groups, *([_DEFAULT_GROUP] if kind == PLAIN[0] else [])]):
+        yield f"{group}/tune.toml", _group_file(group)
+
+
+def _group_file(group: str) -> dict[str, Any]:
+    file = resources.files("neurosleep") / "experiments" / "published" / group / "tune.toml"
+    return tomllib.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+
+
+def _flat(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """The entries by their whole key: without quotes, TOML makes tables of a dotted one."""
+    found: dict[str, Any] = {}
+    for key, entry in table.items():
+        inner = isinstance(entry, dict) and entry and not entry.keys() & {"low", "high", "choices", "value"}
+        found |= _flat(entry, f"{prefix}{key}.") if inner else {prefix + key: entry}
+    return found
+
+
+def _check_entry(key: str, entry: Any) -> None:
+    expected = "{ low = ..., high = ... } with log or int, { choices = [...] }, both with start, or { value = ... }"
+    if key.split(".")[0] == "data":
+        raise SettingsError(f"The search space varies {key!r}.", expected="settings of the method, not of its data")
+    if not isinstance(entry, dict):
+        raise SettingsError(f"The search space of {key!r} is {entry!r}.", expected=expected)
+    keys = entry.keys() - {"start"}
+    if keys not in ({"value"}, {"choices"}) and not {"low", "high"} <= keys <= {"low", "high", "log", "int"}:
+        raise SettingsError(f"The search space of {key!r} is {entry!r}.", expected=expected)
+    if "value" in keys and "start" in entry:
+        raise SettingsError(f"The search space of {key!r} is {entry!r}.", expected=expected)
+    if "choices" in keys and (not isinstance(entry["choices"], list) or not entry["choices"]):
+        raise SettingsError(f"The choices of {key!r} are {entry['choices']!r}.", expected="a list of values")
+    for option in keys & {"log", "int"}:
+        if not isinstance(entry[option], bool):
+            raise SettingsError(f"{option} of {key!r} is {entry[option]!r}.", expected="true or false")
+    if "low" in keys:
+        low, high = entry["low"], entry["high"]
+        for end in (low, high):
+            if isinstance(end, bool) or not isinstance(end, (int, float)) or not math.isfinite(end):
+                raise SettingsError(f"The search space of {key!r} has the end {end!r}.", expected="a finite number")
+        if not low < high or (entry.get("log") and low <= 0):
+            raise SettingsError(
+                f"The search space of {key!r} goes from {low!r} to {high!r}.",
+                expected="low < high" + (", and low > 0 with log" if entry.get("log") else ""),
+            )
+
+
+def _parameters(key: str, entry: Mapping[str, Any], settings: Mapping[str, Any]) -> list[Parameter]:
+    path, groups = _targets(key, settings)
+    if groups == []:
+        return []
+    present = _value_at(settings, path) if groups is None else _list_at(settings, path)[groups[0][1][0]]
+    written_whole = all(isinstance(entry.get(end), int) for end in ("low", "high"))
+    # Where there is no value yet, what kind it has can only be seen from the ends.
+    whole = entry.get("int", (isinstance(present, int) or (present is None and written_whole)))
+    if whole and "low" in entry and not written_whole:
+        raise SettingsError(f"The search space of {key!r} has an end that is not whole.", found=repr(dict(entry)))
+    options: dict[str, Any] = (
+        {"choices": tuple(entry["choices"])}
+        if "choices" in entry
+        else {
+            "low": entry["low"] if whole else float(entry["low"]),
+            "high": entry["high"] if whole else float(entry["high"]),
+            "log": entry.get("log", False),
+            "whole": whole,
+        }
+    )
+    named = [(key, None)] if groups is None else groups
+    starts = entry.get("start")
+    # Where each entry of a list is varied for itself, each may have a start of its own.
+    each = starts if groups is not None and isinstance(starts, list) else [starts] * len(named)
+    if len(each) != len(named):
+        raise SettingsError(f"The search space of {key!r} starts at {starts!r}.", expected=f"{len(named)} values")
+    found = [
+        Parameter(name, path, entries, start=start, **options)
+        for (name, entries), start in zip(named, each, strict=True)
+    ]
+    for parameter in found:
+        if parameter.start is not None and parameter.start not in parameter:
+            raise SettingsError(
+                f"The search space of {key!r} starts at {parameter.start!r}.", expected="a value inside the space"
+            )
+        for value in parameter.choices or (parameter.low, parameter.high):
+            Space(dict(settings), (parameter,), {}, {}).settings({parameter.name: value})
+    return found
+
+
+def _targets(key: str, settings: Mapping[str, Any]) -> tuple[str, list[tuple[str, tuple[int, ...]]] | None]:
+    """The setting that ``key`` names and, where it names entries of a list, those that take one value together."""
+    match = _SELECTOR.fullmatch(key)
+    if match is None or not isinstance(_value_at(settings, match["path"]), list):
+        apply_changes(settings, [(key, _value_at(settings, key))])
+        return key, None
+    path, entries = match["path"], match["entries"]
+    everyone = range(len(_list_at(settings, path)))
+    if entries == "*":
+        return path, [(f"{path}.{k}", (k,)) for k in everyone]
+    if ":" in entries:
+        first, last = (int(part) if part else None for part in entries.split(":"))
+        chosen = tuple(everyone[first:last])
+        # Nothing in between, such as a network without a hidden layer: nothing to vary.
+        return path, [(key, chosen)] if chosen else []
+    number = int(entries)
+    if not -len(everyone) <= number < len(everyone):
+        raise SettingsError(f"The search space varies {key!r}.", expected=f"entry 0 to {len(everyone) - 1} of the list")
+    return path, [(key, (everyone[number],))]
+
+
+def _value_at(settings: Mapping[str, Any], path: str) -> Any:
+    """The value of a dotted setting; None where there is none."""
+    value: Any = settings
+    for part in path.split("."):
+        value = value.get(part) if isinstance(value, Mapping) else None
+    # Where nothing is said, every layer has the same.
+    same = {"sleep.thresholds": 1.0, "wake.lr_per_layer": settings["wake"].get("lr")}
+    if value is None and same.get(path) is not None:
+        return [same[path]] * (len(settings["network"]["sizes"]) - 1)
+    return value
+
+
+def _list_at(settings: Mapping[str, Any], path: str) -> list[Any]:
+    return list(_value_at(settings, path))
+
+
+def _fix(settings: Mapping[str, Any], key: str, value: Any) -> dict[str, Any]:
+    """``settings`` with one fixed; at another scale of the conversion the thresholds scale too.
+
+    Only their quotient means anything (Tadros et al. 2022), so the network that sleeps stays the one it was.
+    """
+    fixed = apply_changes(settings, [(key, value)])
+    if key != "sleep.alpha_scale":
+        return fixed
+    scales = [table["sleep"]["alpha_scale"] for table in (settings, fixed)]
+    if min(scales) <= 0:
+        raise SettingsError(f"sleep.alpha_scale is {min(scales)!r}.", expected="a number > 0")
+    factor = scales[1] / scales[0]
+    thresholds = [float(f"{factor * threshold:.{_DIGITS}g}") for threshold in _list_at(settings, "sleep.thresholds")]
+    return apply_changes(fixed, [("sleep.thresholds", thresholds)])

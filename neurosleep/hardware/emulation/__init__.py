@@ -1,0 +1,1 @@
+"""The chip's own steps, and its learning, on this machine."""

@@ -1,0 +1,90 @@
+"""Where each part of a night takes place: on the chip, or on the host beside it."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from neurosleep.hardware.arithmetic.chip_arithmetic import is_float, is_real
+from neurosleep.hardware.profiles.profile import HardwareProfile
+
+__all__ = ["SleepPart", "sleep_parts"]
+
+
+@dataclass(frozen=True)
+class SleepPart:
+    """One part of a night, where it takes place, and how."""
+
+    part: str
+    where: Literal["chip", "host", "not known"]
+    how: str
+
+    def to_json(self) -> dict[str, Any]:
+        """Of plain names."""
+        return asdict(self)
+
+
+def sleep_parts(profile: HardwareProfile) -> list[SleepPart]:
+    """What of a sleep (drive, neurons, rule, what follows) the chip does, by what its profile states.
+
+    A chip whose learning engine cannot express the rule takes no part in a sleep: the network sleeps on the host, and
+    is mapped afterwards.
+    """
+    found = [_drive(profile), SleepPart("rates of the inputs, from the mean image", "host", "set before the night")]
+    able, how = _rule(profile)
+    if able:
+        found.append(SleepPart("neurons: integrate, fire, reset", "chip", _neurons(profile)))
+        found.append(SleepPart("change of weights after a postsynaptic spike", "chip", how))
+        found.append(SleepPart("weight factor", *_factor(profile)))
+        found.append(SleepPart("rounding of changed weights", "chip", _rounding(profile)))
+    else:
+        found.append(SleepPart("neurons and change of weights", "host", how))
+    found.append(SleepPart("scales of layers and thresholds before the night", "host", "largest activities are needed"))
+    found.append(SleepPart("reading the weights back, waking and evaluation", "host", "after the night"))
+    return found
+
+
+def _drive(profile: HardwareProfile) -> SleepPart:
+    part = "spikes of the inputs"
+    noise = profile.noise
+    on_chip = None if noise is None else noise.on_chip
+    if on_chip is None:
+        return SleepPart(part, "not known", "whether there is a generator is not stated; from outside otherwise")
+    if on_chip:
+        return SleepPart(part, "chip", "by its generators of noise; the emulation here sends drawn spikes in")
+    return SleepPart(part, "host", "sent in as events")
+
+
+def _rule(profile: HardwareProfile) -> tuple[bool, str]:
+    if is_float(profile):
+        return True, "any rule"
+    unseen = "; not emulated here, since potentials are analogue or of unpublished width" if is_real(profile) else ""
+    return {
+        "sum_of_products": (True, "two products with the postsynaptic spike: of the input's trace, and of a constant"),
+        "programmable": (True, f"any function of the weight and the spikes of both sides{unseen}"),
+        "fixed_rule": (False, "the chip's one rule is another; its weights are written after the night"),
+        "last_layer": (False, "only the last layer learns on the chip"),
+        "none": (False, "the chip changes no weights; they are written after the night"),
+    }.get(str(profile.learning.class_), (False, "the profile states no learning engine"))
+
+
+def _neurons(profile: HardwareProfile) -> str:
+    latency = profile.delay.latency_steps or 0
+    return "in its own arithmetic" + (f", spikes between layers {latency} step later" if latency else "")
+
+
+def _factor(profile: HardwareProfile) -> tuple[Literal["chip", "host", "not known"], str]:
+    if is_float(profile) or profile.learning.class_ == "programmable":
+        return "chip", "steep, logistic or constant"
+    if profile.learning.weight_sign_factor:
+        return "chip", "the steep one as its limit 1 - sgn(w), or constant; no logistic one"
+    return "chip", "constant only"
+
+
+def _rounding(profile: HardwareProfile) -> str:
+    if is_float(profile):
+        return "none"
+    rounding = profile.learning.update_rounding
+    if rounding is None:
+        return "not stated: chosen by the user"
+    return "by chance: small steps land on average" if rounding == "stochastic" else rounding.replace("_", " ")

@@ -1,0 +1,1 @@
+"""What a simulation makes a chip do, in events, time and energy."""

@@ -1,0 +1,79 @@
+"""The energy of what was recorded: count it, time it, and price it."""
+
+from __future__ import annotations
+
+import dataclasses
+from functools import reduce
+from operator import add
+
+from neurosleep.errors import SettingsError
+from neurosleep.functional import PlasticityRule
+from neurosleep.hardware.energy.activity import sample_activities
+from neurosleep.hardware.energy.chip_time import chip_time
+from neurosleep.hardware.energy.energy import EnergyEstimate, estimate_energy
+from neurosleep.hardware.energy.synapses import Zeros
+from neurosleep.hardware.profiles.load import load_profile
+from neurosleep.hardware.profiles.profile import HardwareProfile
+from neurosleep.hardware.report import MappingReport
+from neurosleep.spiking import BatchRecording, Recording, SpikingNetwork
+
+__all__ = ["energy_of"]
+
+
+def energy_of(
+    network: SpikingNetwork,
+    recording: Recording | BatchRecording,
+    profile: HardwareProfile | str,
+    *,
+    report: MappingReport | None = None,
+    rule: PlasticityRule | None = None,
+    zeros: Zeros = "skip",
+) -> EnergyEstimate:
+    """What a recorded simulation, or a night, would take on a chip: an estimate from its profile, not a chip.
+
+    Parameters
+    ----------
+    network, recording, rule, zeros:
+        As for :func:`~neurosleep.hardware.count_activity`; the network is best the one that
+        :func:`~neurosleep.map_to` made, since rounding makes zeros of small weights.
+    profile:
+        A loaded profile, or what :func:`~neurosleep.load_profile` takes.
+    report:
+        That of the mapping: from it come the cores, without which power by core and deadlines are not known, and one
+        chip is assumed.
+
+    Returns
+    -------
+    EnergyEstimate
+        Of all samples together; its JSON and its text are those of one.
+
+    Raises
+    ------
+    SettingsError
+        If the report is of another profile, or the recording of another network.
+    """
+    if isinstance(profile, str):
+        profile = load_profile(profile)
+    if report is not None and report.profile != profile.id:
+        raise SettingsError(
+            f"The report is of a mapping to {report.profile!r}.", expected=f"one to {profile.id!r}, or report=None"
+        )
+    by_layer = {} if report is None else {row.layer: row.cores for row in report.layers if row.cores is not None}
+    cores = None if report is None else report.cores
+    time = chip_time(network, recording, profile, by_layer)
+    limit = profile.capacity.cores_per_chip
+    chips = -(-cores // limit) if cores is not None and isinstance(limit, int) else None
+    each = [
+        dataclasses.replace(
+            activity,
+            seconds=time.seconds_per_sample,
+            core_seconds=None if cores is None else cores * time.seconds_per_sample,
+            chip_seconds=None if chips is None else chips * time.seconds_per_sample,
+        )
+        for activity in sample_activities(network, recording, rule=rule, zeros=zeros, cores=by_layer)
+    ]
+    estimate = estimate_energy(profile, reduce(add, each), time)
+    if len(each) == 1 or estimate.interval is None:
+        return estimate
+    spans = [span for activity in each if (span := estimate_energy(profile, activity).interval) is not None]
+    return dataclasses.replace(estimate, spread=(min(low for low, _ in spans), max(high for _, high in spans)))

@@ -1,0 +1,131 @@
+"""A network's file onto a chip: what ``neurosleep map`` does."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any, cast
+
+from neurosleep.errors import NeurosleepError, unknown_name
+from neurosleep.exchange import read_calibration, read_spiking
+from neurosleep.functional import Reset
+from neurosleep.hardware.arithmetic.rounding import Rounding
+from neurosleep.hardware.energy_of import energy_of
+from neurosleep.hardware.mapping.map_network import map_to
+from neurosleep.hardware.mapping.mapped import MappedNetwork
+from neurosleep.hardware.profiles.load import load_profile
+from neurosleep.hardware.profiles.profile import HardwareProfile
+from neurosleep.hardware.report import MappingFinding, MappingReport
+from neurosleep.spiking import CODINGS, BatchCoding, simulate_batch
+
+__all__ = ["map_file"]
+
+# Of calibration images, of which there may be thousands, so many are simulated.
+_CALIBRATION = 100
+
+
+def map_file(
+    model: str | Path,
+    profile: HardwareProfile | str,
+    *,
+    rounding: str | None = None,
+    seed: int = 0,
+    steps: int = 100,
+    allow_split: bool = False,
+    mismatch_sd: float | None = None,
+    calibration: str | Path | None = None,
+    recipe: str | None = None,
+    external_data: str | Path | None = None,
+    approximate: bool = False,
+    inputs: str | Path | None = None,
+    coding: str = "bernoulli",
+) -> dict[str, Any]:
+    """Read a network, convert it if it is awake, and say what it becomes on a chip, fits it or not.
+
+    With images the mapped network is simulated in the chip's integers, and its energy estimated of what it did.
+
+    An awake network is given neurons whose reset subtracts the threshold if the chip has such, else resets to 0; the
+    findings then say so.
+
+    Parameters
+    ----------
+    model, calibration, recipe, external_data, approximate:
+        As for ``neurosleep convert``.
+    profile, rounding, seed, steps, allow_split, mismatch_sd:
+        As for :func:`~neurosleep.map_to`.
+    inputs:
+        File of images of intensities from 0 to 1, each shown for ``steps`` steps; left out, the first hundred of the
+        calibration images, where there are any and they are of that kind.
+    coding:
+        How images become spikes: ``bernoulli`` or ``poisson``.
+
+    Returns
+    -------
+    dict
+        ``profile``, ``fits``, ``cores``, ``layers``, ``findings`` and ``energy``.
+
+    Raises
+    ------
+    NeurosleepError
+        If a file cannot be read, or the chip does not have the network's dynamics at all.
+    """
+    if isinstance(profile, str):
+        profile = load_profile(profile)
+    # Calibration images are what only an awake network has; every recipe knows a reset to 0.
+    awake = calibration is not None
+    modes = profile.reset.modes
+    reset = "to_value" if awake and modes is not None and "subtract_threshold" not in modes else None
+    network = read_spiking(
+        model,
+        calibration=calibration,
+        recipe=recipe,
+        external_data=external_data,
+        approximate=approximate,
+        reset=cast("Reset | None", reset),
+    )
+    way = cast("Rounding | None", rounding)
+    if coding not in CODINGS:
+        raise unknown_name("coding", coding, CODINGS)
+    mapped, report = map_to(
+        network,
+        profile,
+        rounding=way,
+        seed=seed,
+        steps=steps,
+        strict=False,
+        allow_split=allow_split,
+        mismatch_sd=mismatch_sd,
+    )
+    file = inputs if inputs is not None else calibration
+    if file is not None:
+        shown = (steps, cast("BatchCoding", coding), seed)
+        report = dataclasses.replace(report, energy=_energy(mapped, report, profile, file, shown, inputs is not None))
+    found = report.to_json()
+    if reset is not None:
+        text = "neurons reset to 0: the chip has no reset that subtracts the threshold"
+        found["findings"].insert(0, MappingFinding("note", "", text).to_json())
+    return found
+
+
+def _energy(
+    network: MappedNetwork,
+    report: MappingReport,
+    profile: HardwareProfile,
+    file: str | Path,
+    shown: tuple[int, BatchCoding, int],
+    asked: bool,
+) -> dict[str, Any]:
+    """The energy of images of a file; where they were not meant for it (not ``asked``) they need not serve."""
+    steps, coding, seed = shown
+    try:
+        images = read_calibration(file, "file of inputs" if asked else "calibration file")
+        if not asked:
+            images = images[:_CALIBRATION]
+        engine = "fixed" if network.arithmetic is not None else None
+        recording = simulate_batch(network, images, steps, coding=coding, engine=engine, seed=seed)
+        return energy_of(network, recording, profile, report=report).to_json()
+    except NeurosleepError as error:
+        if asked:
+            raise
+        reason = f"the calibration images could not be shown to the network: {error.message}"
+        return {**report.energy, "reason": reason}

@@ -1,0 +1,1 @@
+"""From a network to the same network in a chip's numbers."""

@@ -1,0 +1,162 @@
+"""Mapping to chips whose potentials are real numbers: analogue ones, and those that publish no widths."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import cast
+
+import torch
+from torch import Tensor
+
+from neurosleep.functional import Compare, torch_generator
+from neurosleep.hardware.arithmetic.brainscales import split_rows
+from neurosleep.hardware.arithmetic.chip_arithmetic import float64
+from neurosleep.hardware.arithmetic.rounding import Rounding, round_values
+from neurosleep.hardware.arithmetic.subset_sums import fit_subset_sums, subset_sums
+from neurosleep.hardware.arithmetic.weight_grid import OnGrid
+from neurosleep.hardware.mapping.dynamics import chip_delay
+from neurosleep.hardware.mapping.mapped import MappedNetwork
+from neurosleep.hardware.mapping.mismatch import with_mismatch
+from neurosleep.hardware.profiles.profile import HardwareProfile
+from neurosleep.hardware.report import LayerReport, MappingFinding
+from neurosleep.spiking import Population, Projection, SpikingNetwork
+
+__all__ = ["ValueMapping"]
+
+
+class ValueMapping:
+    """Weights rounded to what the chip stores, if it says how; thresholds, decays and biases as they are.
+
+    Everything stays in the network's own units: since potentials are real numbers, they need no others. Stored weights
+    are whole numbers over a scale (``weights.bits``), in 6 bits for an exciting and 6 for an inhibiting row
+    (``split_rows``), or sums of a core's bias currents (``rounding = "cluster"``), which then are free values.
+    """
+
+    def __init__(
+        self,
+        network: SpikingNetwork,
+        profile: HardwareProfile,
+        rounding: Rounding | None,
+        seed: int,
+        headroom: float,
+        mismatch_sd: float,
+    ) -> None:
+        self._network, self._profile, self._seed, self._sd = network, profile, seed, mismatch_sd
+        self._given, self._headroom = rounding, headroom
+        self.findings: list[MappingFinding] = []
+        self.rows: list[LayerReport] = []
+        self.axons: dict[str, int] = {}
+        stated = profile.weights
+        self._cluster = stated.rounding == "cluster"
+        self._low, self._high = stated.signed_min, stated.signed_max
+        if stated.bits is None:
+            text = "widths of weights are not published: they are floating point here, as all of the network is"
+            self.findings.append(MappingFinding("note", "", text))
+        elif self._high is None or self._low is None:
+            self._high = (1 << (stated.bits - 1)) - 1
+            self._low = -self._high
+            text = (
+                f"how weights of {stated.bits} bits are spaced is not published: taken as {self._low} to {self._high}"
+            )
+            self.findings.append(MappingFinding("warning", "", text + ", one scale a layer"))
+        if profile.membrane.bits is None and profile.kind != "analog":
+            text = "widths of potentials are not published: thresholds, decays and biases are floating point here"
+            self.findings.append(MappingFinding("note", "", text))
+        if profile.decay.kind == "analog":
+            text = "time constants are set by calibration, here without error and without limits"
+            self.findings.append(MappingFinding("note", "", " ".join(filter(None, (text + ".", profile.decay.note)))))
+
+    def network(self) -> MappedNetwork:
+        """The mapped network; fills ``rows`` and ``findings``."""
+        network, profile = self._network, self._profile
+        scales = {p.name: self._scale(p) for p in network.layers}
+        currents: dict[str, Tensor] = {p.name: self._currents(p) for p in network.layers} if self._cluster else {}
+        populations = tuple(
+            p if p.kind in ("input", "relay", "li") else self._population(p) for p in network.populations
+        )
+        projections = tuple(self._projection(k, scales, currents) for k in range(len(network.projections)))
+        mapped = MappedNetwork(populations, projections, network.dt, network.discretisation, profile=profile.id)
+        found = with_mismatch(mapped, self._sd, self._seed)
+        assert isinstance(found, MappedNetwork)
+        return found
+
+    def _effective(self, k: int) -> Tensor:
+        q = self._network.projections[k]
+        return float64(q.scale).reshape(1) if q.weight is None else q.scale * q.weight
+
+    def _scale(self, p: Population) -> float:
+        if self._cluster or self._high is None or self._low is None:
+            return 1.0
+        limits = [math.inf]
+        for k in self._network.incoming(p.name):
+            weights = self._effective(k)
+            limits += [
+                bound / float(w)
+                for bound, w in ((self._high, weights.max()), (self._low, weights.min()))
+                if bound * w > 0
+            ]
+        found = min(limits) / self._headroom
+        return found if math.isfinite(found) else 1.0
+
+    def _chunks(self, p: Population) -> list[slice]:
+        """Neurons that share a core, and so its bias currents."""
+        most = self._profile.capacity.neurons_per_core
+        size = most if isinstance(most, int) else p.size
+        return [slice(start, min(start + size, p.size)) for start in range(0, p.size, size)]
+
+    def _currents(self, p: Population) -> Tensor:
+        """Bias currents of each core of a population, ``[cores, bits]``."""
+        bits = self._profile.weights.bits or 1
+        incoming = [self._effective(k) for k in self._network.incoming(p.name)]
+        found = []
+        for number, rows in enumerate(self._chunks(p)):
+            there = [w[rows].abs().reshape(-1) for w in incoming]
+            together = torch.cat(there) if there else torch.zeros(0, dtype=torch.float64)
+            found.append(fit_subset_sums(together.unsqueeze(0), bits, self._seed + number)[0][0])
+        values = torch.stack(found)
+        shown = ", ".join(f"{value:.3g}" for value in values[0].tolist())
+        text = f"weights are sums of {bits} currents of their core" + (f": {shown}" if len(found) == 1 else "")
+        self.findings.append(MappingFinding("note", p.name, text))
+        return values
+
+    def _population(self, p: Population) -> Population:
+        return dataclasses.replace(p, compare=cast(Compare, self._profile.threshold.compare or p.compare))
+
+    def _place(self, k: int, scale: float, currents: dict[str, Tensor]) -> tuple[Tensor, int]:
+        """The weights of a projection in the chip's units, and how many were cut off."""
+        q, weights = self._network.projections[k], self._effective(k)
+        stated = self._profile.weights
+        if self._cluster:
+            placed = torch.empty_like(weights)
+            for rows, values in zip(self._chunks(self._network.population(q.target)), currents[q.target], strict=True):
+                sums = subset_sums(values).sort().values
+                nearest = torch.searchsorted((sums[1:] + sums[:-1]) / 2, weights[rows].abs())
+                placed[rows] = torch.sign(weights[rows]) * sums[nearest]
+            return placed, 0
+        if self._low is None or self._high is None:
+            return weights, 0
+        if stated.sign_scheme == "split_rows" and self._given is None:
+            exciting, inhibiting = split_rows(weights, scale)
+            return exciting - inhibiting, 0
+        rounding = cast(Rounding, self._given or stated.rounding or "nearest_even")
+        whole = round_values(weights * scale, rounding, torch_generator(self._seed, "mapping", k))
+        placed = whole.clamp(self._low, self._high)
+        return placed, int((whole != placed).sum())
+
+    def _projection(self, k: int, scales: dict[str, float], currents: dict[str, Tensor]) -> Projection:
+        q, weights = self._network.projections[k], self._effective(k)
+        scale = scales[q.target]
+        placed, saturated = self._place(k, scale, currents)
+        lost = OnGrid.of(placed, weights, scale, saturated)
+        changed = None if self._network.population(q.target).kind == "li" else 0.0
+        bits = self._profile.weights.bits
+        found = (lost.saturated, lost.zeroed, lost.error, changed, 0.0)
+        self.rows.append(LayerReport(q.target, q.source, bits, scale, *found))
+        delay, notes = chip_delay(self._network, q, self._profile)
+        self.findings += notes
+        if bits is None or q.scale == 0:  # the network's own weights and scale
+            return dataclasses.replace(q, delay=delay)
+        if q.weight is None:
+            return dataclasses.replace(q, scale=float(placed) / scale, delay=delay)
+        return dataclasses.replace(q, weight=placed / (scale * q.scale), delay=delay)

@@ -1,0 +1,158 @@
+"""What a mapping has to say: what was changed, how well it fits, and what does not."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from neurosleep.errors import MappingError
+
+__all__ = ["LayerReport", "MappingFinding", "MappingReport", "refuse"]
+
+
+@dataclass(frozen=True)
+class MappingFinding:
+    """One thing that does not fit (``error``), runs late or loses something (``warning``), or was changed (``note``).
+
+    Parameters
+    ----------
+    level, layer, text:
+        How grave it is, the population (empty: the whole network), and a sentence.
+    limit, needed, available, kind:
+        Of what does not fit: the limit as the profile names it, the two numbers, and whether the limit is structural, a
+        budget or a deadline.
+    hint:
+        What to do about it.
+    """
+
+    level: Literal["error", "warning", "note"]
+    layer: str
+    text: str
+    limit: str | None = None
+    needed: int | float | str | None = None
+    available: int | float | str | None = None
+    kind: str | None = None
+    hint: str | None = None
+
+    def __str__(self) -> str:
+        return f"{self.layer}: {self.text}" if self.layer else self.text
+
+    def to_json(self) -> dict[str, Any]:
+        """Of plain names and numbers."""
+        return asdict(self)
+
+
+def exceeds(
+    layer: str,
+    limit: str,
+    needed: int | float | str,
+    available: int | float | str,
+    kind: str | None,
+    *,
+    what: str,
+    hint: str | None = None,
+) -> MappingFinding:
+    """The finding for a limit that is exceeded; a deadline only warns."""
+    text = f"{what}: {limit} needs {needed}, available {available} ({kind or 'structural'})"
+    level: Literal["error", "warning"] = "warning" if kind == "deadline" else "error"
+    return MappingFinding(level, layer, text, limit, needed, available, kind or "structural", hint)
+
+
+def refuse(profile: str, findings: Sequence[MappingFinding]) -> MappingError:
+    """The error for findings of level ``error``, which names all of them."""
+    wrong = [finding for finding in findings if finding.level == "error"]
+    first = wrong[0]
+    more = "" if len(wrong) == 1 else f" And {len(wrong) - 1} more: " + "; ".join(str(f) for f in wrong[1:])
+    return MappingError(
+        f"The network does not fit {profile!r}. {first}.{more}",
+        findings=tuple(findings),
+        found=f"{first.needed}",
+        expected=f"{first.available}",
+        hint=first.hint,
+    )
+
+
+@dataclass(frozen=True)
+class LayerReport:
+    """What became of the synapses from ``source`` onto the population ``layer``, and of that population.
+
+    Attributes
+    ----------
+    layer, source, bits:
+        The projection, and the width of its stored weights (None: floating point).
+    scale:
+        What a unit of the membrane is in the chip's units; where each neuron has its own, their mean.
+    saturated, zeroed:
+        Weights beyond the grid, and weights that were not 0 and are now.
+    error:
+        Euclidean norm of the difference of effective weights (scale included) over that of the weights; None of zeros.
+    threshold_error, decay_error:
+        Largest relative change of a threshold, and largest change of a decay factor per step.
+    cores, neurons_per_core, memory_bits, in_axons:
+        What the population takes: cores, neurons and synapse memory of the fullest core, input axons of a core; None
+        where there is no such thing.
+    """
+
+    layer: str
+    source: str
+    bits: int | None
+    scale: float
+    saturated: int
+    zeroed: int
+    error: float | None
+    threshold_error: float | None
+    decay_error: float
+    cores: int | None = None
+    neurons_per_core: int | None = None
+    memory_bits: int | None = None
+    in_axons: int | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Of plain names and numbers."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class MappingReport:
+    """What :func:`~neurosleep.map_to` did.
+
+    Attributes
+    ----------
+    profile:
+        Name of the profile.
+    layers:
+        One row for each projection that carries weights.
+    cores:
+        Cores in all (None where the profile has no model of them).
+    findings:
+        Everything that was changed, is lost, or does not fit.
+    energy:
+        The profile's coefficients; an estimate takes a simulation, and is then made of its spikes.
+    """
+
+    profile: str
+    layers: tuple[LayerReport, ...]
+    cores: int | None
+    findings: tuple[MappingFinding, ...]
+    energy: dict[str, Any]
+
+    @property
+    def fits(self) -> bool:
+        """Whether nothing exceeds a limit (deadlines apart, which slow down)."""
+        return not any(finding.level == "error" for finding in self.findings)
+
+    def rows(self) -> list[dict[str, Any]]:
+        """One row per projection."""
+        return [layer.to_json() for layer in self.layers]
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything, of plain lists, names and numbers."""
+        return {
+            "profile": self.profile,
+            "fits": self.fits,
+            "cores": self.cores,
+            "layers": self.rows(),
+            "findings": [finding.to_json() for finding in self.findings],
+            "energy": dict(self.energy),
+        }

@@ -1,0 +1,1 @@
+"""Network to network: folding, unrolling and splitting, so that a chip can hold it."""

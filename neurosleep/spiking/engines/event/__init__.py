@@ -1,0 +1,1 @@
+"""The engine that touches only what fired, compiled."""
