@@ -18,7 +18,7 @@ from neurosleep.errors import DataError, ExchangeError, NeurosleepError, RunFold
 from neurosleep.exchange.code_folder import write_folder
 from neurosleep.experiments import run_folder
 from neurosleep.plot import _animation, _style, figure
-from neurosleep.spiking.recording.recording import table_files as _table_files
+from neurosleep.spiking.recording import table_files as _table_files
 
 
 @pytest.mark.parametrize("name", ["model.nir", "o" * 250, "é" * 127, "\udcff" * 255])

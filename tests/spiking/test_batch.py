@@ -18,7 +18,7 @@ from neurosleep.errors import SettingsError, UnknownNameError, UnsupportedError
 from neurosleep.spiking import Population, Projection, SpikingNetwork, _batch
 from neurosleep.spiking.engines import get_engine
 from neurosleep.spiking.engines.batch import ConstantInput, SpikeInput
-from neurosleep.spiking.engines.event.engine import batch as _event_batch
+from neurosleep.spiking.engines.event import batch as _event_batch
 
 
 def network(kind: str = "lif") -> SpikingNetwork:
