@@ -20,7 +20,7 @@ from typer.testing import CliRunner
 
 from neurosleep.cli.app import app
 from neurosleep.errors import DataError, RunFolderError, RunsFailedError, SettingsError
-from neurosleep.experiments import RunRequest, apply_changes, load_settings, run_experiment, summarise
+from neurosleep.experiments import RunFolder, RunRequest, apply_changes, load_settings, run_experiment, summarise
 from neurosleep.experiments.schedule.workers import side_by_side
 
 SMALL: dict[str, Any] = {
@@ -274,9 +274,8 @@ def test_the_command_says_which_run_failed_and_counts_it(tmp_path: Path, as_json
     place = tmp_path / "src2022" / "mnist"
     first = CliRunner().invoke(app, [*command, "--seeds", "1", "--json"])
     variant = json.loads(first.stdout)["runs"][0]["variant"]
-    (folder := place / variant / "sequential" / "seed1").mkdir()
-    (folder / "config.toml").mkdir()
-    result = CliRunner().invoke(app, [*command, "--resume", *(["--json"] if as_json else [])])
+    with RunFolder(place / variant / "sequential" / "seed1").locked():
+        result = CliRunner().invoke(app, [*command, "--resume", *(["--json"] if as_json else [])])
     assert result.exit_code == 2
     if as_json:
         found = json.loads(result.stdout)
