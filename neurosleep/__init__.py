@@ -1,34 +1,47 @@
 """neurosleep: a trained network that forgets becomes a spiking network, sleeps, wakes up and remembers.
 
-The package is lazy (PEP 562): a name is imported from its room when it is first used.
+The package is lazy (PEP 562): names and subpackages are imported when they are first used.
 """
 
-from __future__ import annotations
-
-import importlib
-from typing import Any
+import importlib as _importlib
+from typing import Any as _Any
 
 __version__ = "0.1.0"
 
 # Public name -> module that defines it.
 _PUBLIC = {
+    "BatchRecording": "neurosleep.spiking",
+    "ConversionError": "neurosleep.errors",
+    "DataError": "neurosleep.errors",
+    "EquilibriumMLP": "neurosleep.networks",
+    "ExchangeError": "neurosleep.errors",
     "HardwareProfile": "neurosleep.hardware",
     "HardwareProfileError": "neurosleep.errors",
     "MLP": "neurosleep.networks",
     "MappingError": "neurosleep.errors",
     "MeanDrive": "neurosleep.functional",
+    "MissingExtraError": "neurosleep.errors",
     "NeurosleepError": "neurosleep.errors",
     "NeurosleepWarning": "neurosleep.errors",
+    "Night": "neurosleep.replay",
     "PairSTDP": "neurosleep.functional",
     "Population": "neurosleep.spiking",
     "Projection": "neurosleep.spiking",
     "Record": "neurosleep.spiking",
     "Recording": "neurosleep.spiking",
+    "RunFolderError": "neurosleep.errors",
+    "RunsFailedError": "neurosleep.errors",
     "SRCRule": "neurosleep.functional",
+    "SettingsError": "neurosleep.errors",
     "SpikeEvents": "neurosleep.functional",
     "SpikingNetwork": "neurosleep.spiking",
+    "UnknownNameError": "neurosleep.errors",
+    "UnsupportedError": "neurosleep.errors",
     "consolidate": "neurosleep.replay",
     "convert": "neurosleep.conversion",
+    "from_nir": "neurosleep.exchange",
+    "from_norse": "neurosleep.exchange",
+    "from_snntorch": "neurosleep.exchange",
     "load": "neurosleep.exchange",
     "load_dataset": "neurosleep.data",
     "load_profile": "neurosleep.hardware",
@@ -38,19 +51,42 @@ _PUBLIC = {
     "simulate_batch": "neurosleep.spiking",
     "sleep": "neurosleep.replay",
     "thresholds_for_rates": "neurosleep.replay",
+    "to_nir": "neurosleep.exchange",
+    "to_norse": "neurosleep.exchange",
+    "to_snntorch": "neurosleep.exchange",
     "wake": "neurosleep.conversion",
 }
+_SUBPACKAGES = (
+    "analysis",
+    "bench",
+    "cli",
+    "continual",
+    "conversion",
+    "data",
+    "errors",
+    "exchange",
+    "experiments",
+    "functional",
+    "hardware",
+    "learning",
+    "networks",
+    "plot",
+    "replay",
+    "spiking",
+)
 
 __all__ = ["__version__", *sorted(_PUBLIC)]
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> _Any:
+    if name in _SUBPACKAGES:
+        return _importlib.import_module(f"neurosleep.{name}")
     if name not in _PUBLIC:
-        raise AttributeError(f"module 'neurosleep' has no attribute {name!r}")
-    value = getattr(importlib.import_module(_PUBLIC[name]), name)
+        raise AttributeError(f"module 'neurosleep' has no attribute {name!r}", name=name)
+    value = getattr(_importlib.import_module(_PUBLIC[name]), name)
     globals()[name] = value
     return value
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_PUBLIC})
+    return sorted([*__all__, *_SUBPACKAGES])
