@@ -16,8 +16,8 @@ import neurosleep as ns
 from neurosleep.errors import SettingsError, UnknownNameError, UnsupportedError
 from neurosleep.functional import MeanDrive, PairSTDP, SpikeEvents, SRCRule
 from neurosleep.hardware import ChipRule, MappedNetwork, MappedSynapses, chip_rule, from_chip, load_profile, map_to
-from neurosleep.hardware.arithmetic.counter_random import key_at, key_of, uniforms
 from neurosleep.hardware.arithmetic.weight_grid import WeightGrid
+from neurosleep.hardware.emulation.counter_random import key_at, key_of, uniforms
 from neurosleep.hardware.emulation.fixed_engine import FixedSession
 from neurosleep.spiking import Population, Projection, SpikingNetwork, get_engine
 

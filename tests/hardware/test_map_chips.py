@@ -24,12 +24,12 @@ from neurosleep.hardware import (
     from_chip,
     profile_names,
 )
-from neurosleep.hardware._odin import odin_event, odin_leak, quantise_odin
-from neurosleep.hardware._truenorth import truenorth_tick
-from neurosleep.hardware.arithmetic.brainscales import split_rows
-from neurosleep.hardware.arithmetic.subset_sums import fit_largest, fit_subset_sums, subset_sums
 from neurosleep.hardware.emulation.fixed_engine import FixedSession
+from neurosleep.hardware.mapping.brainscales import split_rows
+from neurosleep.hardware.mapping.subset_sums import fit_largest, fit_subset_sums, subset_sums
 from neurosleep.spiking import Population, Projection, SpikingNetwork, get_engine
+from oracles.odin import odin_event, odin_leak, quantise_odin
+from oracles.truenorth import truenorth_tick
 
 CHIPS = ("spinnaker1", "spinnaker2", "tianjic", "brainscales2", "dynapse2", "truenorth", "odin")
 INTEGERS = ("spinnaker1", "truenorth", "odin")

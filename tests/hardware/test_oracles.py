@@ -1,4 +1,4 @@
-"""Spikes of mapped networks against each chip's arithmetic, transcribed here from the sources that its profile cites.
+"""Spikes of mapped networks against the arithmetic of chips in oracles/, from the sources that profiles cite.
 
 The networks are whole numbers that a chip holds as they are, so that what its integers have to be is known beforehand.
 """
@@ -10,145 +10,18 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 import torch
 
 import neurosleep as ns
 from neurosleep.spiking import Population, Projection, SpikingNetwork
-
-Whole = npt.NDArray[np.int64]
-Step = Callable[[Whole, Whole], Whole]  # weights [post, pre] and what arrives [pre]: who fires
-
-
-class Neurons(NamedTuple):
-    """Numbers of one layer; ``decay`` and ``current`` are what is lost in a step: of 4096, or as shifts (Xylo)."""
-
-    n: int
-    threshold: int
-    decay: int
-    current: int
-    bias: int
-    subtract: bool
-    fires_at: bool  # at the threshold, or above it only
-
-
-def reset(v: Whole, fired: Whole, p: Neurons) -> None:
-    v[:] = np.where(fired, v - p.threshold if p.subtract else 0, v)
-
-
-def lost(x: Whole, part: int, bits: int) -> Whole:
-    return np.sign(x) * ((np.abs(x) * ((1 << bits) - part)) >> bits)
-
-
-def lava(p: Neurons) -> Step:
-    """Lava's bit-accurate LIF: input and threshold are shifted by 6 bits alike, the bias is not."""
-    u, v = np.zeros((2, p.n), dtype=np.int64)
-
-    def step(weights: Whole, arriving: Whole) -> Whole:
-        u[:] = lost(u, p.current, 12) + ((weights @ arriving) << 6)
-        u[:] = (u + 2**23) % 2**24 - 2**23
-        v[:] = np.clip(lost(v, p.decay, 12) + u + 64 * p.bias, 1 - 2**23, 2**23 - 1)
-        fired = v > p.threshold << 6
-        # A program of Loihi 2 that subtracts takes the same shifted number.
-        v[:] = np.where(fired, v - (p.threshold << 6) if p.subtract else 0, v)
-        return fired
-
-    return step
-
-
-def generic(p: Neurons) -> Step:
-    v = np.zeros(p.n, dtype=np.int64)
-
-    def step(weights: Whole, arriving: Whole) -> Whole:
-        v[:] = np.clip(lost(v, p.decay, 12) + weights @ arriving + p.bias, -(2**31), 2**31 - 1)
-        fired = v >= p.threshold
-        reset(v, fired, p)
-        return fired
-
-    return step
-
-
-def xylo(p: Neurons) -> Step:
-    """rockpool's simulator: a state loses its own high bits, and 1 where that is nothing."""
-    i, v = np.zeros((2, p.n), dtype=np.int64)
-
-    def decayed(x: Whole, dash: int) -> Whole:
-        kept = x - (x >> dash)
-        return np.where((kept == x) & (x > 0), x - 1, kept)
-
-    def step(weights: Whole, arriving: Whole) -> Whole:
-        i[:] = np.clip(decayed(i, p.current) + weights @ arriving, -(2**15), 2**15 - 1)
-        v[:] = np.clip(decayed(v, p.decay) + i + p.bias, -(2**15), 2**15 - 1)
-        fired = v >= p.threshold if p.fires_at else v > p.threshold
-        reset(v, fired, p)
-        return fired
-
-    return step
-
-
-def speck(p: Neurons) -> Step:
-    """sinabs' integrate and fire: no leak, 16 bits."""
-    v = np.zeros(p.n, dtype=np.int64)
-
-    def step(weights: Whole, arriving: Whole) -> Whole:
-        v[:] = np.clip(v + weights @ arriving + p.bias, -(2**15), 2**15 - 1)
-        fired = v >= p.threshold if p.fires_at else v > p.threshold
-        reset(v, fired, p)
-        return fired
-
-    return step
-
-
-def truenorth(p: Neurons) -> Step:
-    """V += sum of the types' values, V += leak, fire at the threshold."""
-    v = np.zeros(p.n, dtype=np.int64)
-
-    def step(weights: Whole, arriving: Whole) -> Whole:
-        v[:] = np.clip(v + weights @ arriving + p.bias, -(2**19), 2**19 - 1)
-        fired = v >= p.threshold
-        reset(v, fired, p)
-        return fired
-
-    return step
-
-
-def odin(p: Neurons) -> Step:
-    """8 bits without a sign; every event adds its weight and may fire the neuron."""
-    v = np.zeros(p.n, dtype=np.int64)
-
-    def step(weights: Whole, arriving: Whole) -> Whole:
-        fired = np.zeros(p.n, dtype=bool)
-        for j in np.flatnonzero(arriving):
-            v[:] = np.clip(v + weights[:, j], 0, 255)
-            now = v >= p.threshold
-            v[now] = 0
-            fired |= now
-        return fired
-
-    return step
-
-
-def spinnaker(p: Neurons) -> Step:
-    """s16.15 with decays of 15 bits; the unit is the power of two at which all that is expected stays below 2^14."""
-    v, units = np.zeros(p.n, dtype=np.int64), [0]
-
-    def unit(weights: Whole) -> int:
-        most = float(max(p.threshold, abs(p.bias)))
-        for sign in (1, -1):  # inputs that fire with a probability of 1/4: mean and 5 standard deviations
-            rows = np.maximum(sign * weights, 0)
-            expected = rows.sum(1) / 4 + 5 * np.sqrt(3 / 16 * (rows**2).sum(1))
-            most = max(most, float(np.minimum(expected, rows.sum(1)).max()))
-        return int(2 ** np.floor(np.log2(2**14 / most)) * 2**15)
-
-    def step(weights: Whole, arriving: Whole) -> Whole:
-        one = units[0] = units[0] or unit(weights)
-        v[:] = np.clip(lost(v, p.decay << 3, 15) + (weights @ arriving + p.bias) * one, -(2**31), 2**31 - 1)
-        fired = v >= p.threshold * one if p.fires_at else v > p.threshold * one
-        reset(v, fired, p._replace(threshold=p.threshold * one))
-        return fired
-
-    return step
+from oracles.layer import Neurons, Step, Whole, generic
+from oracles.loihi import lava
+from oracles.odin import odin
+from oracles.speck import speck
+from oracles.spinnaker import spinnaker
+from oracles.truenorth import truenorth
+from oracles.xylo import xylo
 
 
 class Chip(NamedTuple):

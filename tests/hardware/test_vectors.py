@@ -10,25 +10,32 @@ import torch
 
 from neurosleep.errors import SettingsError
 from neurosleep.hardware import Activity, estimate_energy, load_profile
-from neurosleep.hardware._loihi import (
+from neurosleep.hardware.arithmetic.arithmetic import decay_by_shift
+from neurosleep.hardware.arithmetic.registers import Register, wrap
+from neurosleep.hardware.emulation.loihi_learning import accumulate, learning_product
+from neurosleep.hardware.mapping.brainscales import split_rows
+from neurosleep.hardware.mapping.spinnaker_shift import quantise_spinnaker, ring_buffer_shift
+from neurosleep.hardware.placement.kernel_cores import kernel_words
+from neurosleep.hardware.placement.loihi_cores import axon_bits
+from oracles.loihi import (
     bias_mantissa,
+    decay_by_integer,
+    decay_integer,
+    decay_trace,
     discretise_block,
     effective_weights,
+    plan_dense,
     quantise_weights,
+    round_weight,
     slayer_weights,
     threshold_mantissa,
     truncate_weights,
 )
-from neurosleep.hardware._odin import odin_event, odin_leak, quantise_odin, sdsp_update
-from neurosleep.hardware._truenorth import truenorth_tick
-from neurosleep.hardware._xylo import quantise_xylo
-from neurosleep.hardware.arithmetic.brainscales import split_rows
-from neurosleep.hardware.arithmetic.decay import decay_by_integer, decay_by_shift, decay_integer, shift_of_time_constant
-from neurosleep.hardware.arithmetic.registers import Register, wrap
-from neurosleep.hardware.arithmetic.spinnaker_shift import largest_weight, quantise_spinnaker, ring_buffer_shift
-from neurosleep.hardware.emulation.loihi_learning import accumulate, decay_trace, learning_product, round_weight
-from neurosleep.hardware.placement.loihi_cores import axon_bits, plan_dense
-from neurosleep.hardware.placement.speck import kernel_words, quantise_speck
+from oracles.odin import odin_event, odin_leak, quantise_odin, sdsp_update
+from oracles.speck import quantise_speck
+from oracles.spinnaker import largest_weight
+from oracles.truenorth import truenorth_tick
+from oracles.xylo import quantise_xylo, shift_of_time_constant
 
 # Inputs by neurons in the vectors; [post, pre] here.
 W = torch.tensor([[0.5, -0.25], [0.1, 0.9], [-1.0, 0.003]], dtype=torch.float64).T

@@ -9,13 +9,22 @@ import torch
 from torch import Tensor
 
 from neurosleep.errors import SettingsError, unknown_name
-from neurosleep.hardware.arithmetic.decay import decay_by_shift
 from neurosleep.hardware.arithmetic.registers import Register
 from neurosleep.hardware.arithmetic.rounding import Rounding, round_values
 
-__all__ = ["Arithmetic", "DecayKind"]
+__all__ = ["Arithmetic", "DecayKind", "decay_by_shift"]
 
 DecayKind = Literal["integer", "shift", "subtract", "none"]
+
+
+def decay_by_shift(x: Tensor, shift: int | Tensor) -> Tensor:
+    """One step of ``x - (x >> shift)``, and one less where that would leave a positive number as it is.
+
+    The shift floors, so that a negative number moves toward zero by itself. A zero stays.
+    """
+    x = x.to(torch.float64)
+    moved = x - torch.floor(x / 2.0 ** torch.as_tensor(shift, dtype=torch.float64))
+    return torch.where((moved == x) & (x > 0), x - 1, moved)
 
 
 @dataclass(frozen=True)

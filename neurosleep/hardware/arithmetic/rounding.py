@@ -13,7 +13,7 @@ from torch import Tensor
 
 from neurosleep.errors import SettingsError, unknown_name
 
-__all__ = ["ROUNDINGS", "Rounding", "drop_bits", "round_values"]
+__all__ = ["ROUNDINGS", "Rounding", "round_values"]
 
 Rounding = Literal["nearest_even", "nearest_away", "floor", "toward_zero", "stochastic"]
 ROUNDINGS: tuple[str, ...] = get_args(Rounding)
@@ -62,12 +62,3 @@ def round_values(x: Tensor, rounding: Rounding, generator: torch.Generator | Non
         low = torch.floor(x)
         return low + (torch.rand(x.shape, generator=generator, dtype=torch.float64) < x - low)
     raise unknown_name("rounding", str(rounding), ROUNDINGS)
-
-
-def drop_bits(x: Tensor, bits: int, truncation: Rounding, generator: torch.Generator | None = None) -> Tensor:
-    """Whole numbers ``x`` with the lowest ``bits`` bits gone: multiples of 2^bits.
-
-    An arithmetic right shift is ``floor``; public emulators of one and the same chip do otherwise, ``toward_zero`` or
-    to the nearest.
-    """
-    return round_values(x.to(torch.float64) / 2.0**bits, truncation, generator) * 2.0**bits

@@ -29,8 +29,8 @@ from torch import Tensor
 from neurosleep.errors import SettingsError, UnsupportedError, unknown_name
 from neurosleep.functional import SRCRule, check_seed, weight_factor
 from neurosleep.hardware.arithmetic.chip_arithmetic import is_float, is_real
-from neurosleep.hardware.arithmetic.counter_random import key_at, key_of, uniforms
 from neurosleep.hardware.arithmetic.rounding import ROUNDINGS, Rounding, round_values
+from neurosleep.hardware.emulation.counter_random import key_at, key_of, uniforms
 from neurosleep.hardware.emulation.loihi_learning import accumulate, learning_product
 from neurosleep.hardware.mapping.mapped import MappedSynapses
 from neurosleep.hardware.profiles.load import load_profile

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from neurosleep._compiled import compiled
-from neurosleep.hardware.arithmetic.counter_random import GOLDEN, MIX_1, MIX_2, UNIT
+from neurosleep.hardware.emulation.counter_random import GOLDEN, MIX_1, MIX_2, UNIT
 
 __all__ = ["DECAY_INTEGER", "DECAY_NONE", "DECAY_SHIFT", "run_steps"]
 

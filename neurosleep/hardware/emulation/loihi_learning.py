@@ -9,19 +9,15 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor
 
 from neurosleep.errors import SettingsError
-from neurosleep.hardware.arithmetic.rounding import Rounding, round_values
 
-__all__ = ["ACCUMULATOR_MAX", "accumulate", "decay_trace", "learning_product", "round_weight"]
+__all__ = ["ACCUMULATOR_MAX", "accumulate", "learning_product"]
 
 ACCUMULATOR_MAX = 2**15 - 1
 _FRACTION_BITS = 7
-_TRACE_MAX = 127
 _MANTISSA_BITS = 4
-_WEIGHT_MAX = 255
 
 
 def learning_product(factors: Sequence[int], widths: Sequence[int], mantissa: int, exponent: int) -> int:
@@ -50,18 +46,3 @@ def accumulate(weight: Tensor, products: Sequence[int]) -> Tensor:
     for product in products:
         total = (total + product).clamp(-ACCUMULATOR_MAX, ACCUMULATOR_MAX)
     return total
-
-
-def round_weight(accumulator: Tensor, generator: torch.Generator | None) -> Tensor:
-    """Weights of an accumulator: rounded stochastically, or with generator None to the nearest; -255 to 255."""
-    rounding: Rounding = "nearest_even" if generator is None else "stochastic"
-    weights = round_values(accumulator.to(torch.float64) / 2**_FRACTION_BITS, rounding, generator)
-    return weights.clamp(-_WEIGHT_MAX, _WEIGHT_MAX)
-
-
-def decay_trace(trace: Tensor, tau: float, generator: torch.Generator, impulse: Tensor | float = 0.0) -> Tensor:
-    """A trace one step on: times ``exp(-1/tau)`` (tau in steps), rounded stochastically, plus impulse, at most 127."""
-    if not tau > 0:
-        raise SettingsError(f"The time constant of a trace is {tau!r}.", expected="a number of steps above 0")
-    decayed = round_values(trace.to(torch.float64) * math.exp(-1 / tau), "stochastic", generator)
-    return (decayed + impulse).clamp(0, _TRACE_MAX)

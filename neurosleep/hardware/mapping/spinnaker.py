@@ -9,10 +9,10 @@ from torch import Tensor
 
 from neurosleep.functional import torch_generator
 from neurosleep.hardware.arithmetic.chip_arithmetic import FIXED_POINT
-from neurosleep.hardware.arithmetic.spinnaker_shift import WEIGHT_MAX, quantise_spinnaker, ring_buffer_shift
 from neurosleep.hardware.arithmetic.weight_grid import OnGrid, WeightGrid
 from neurosleep.hardware.mapping.integers import IntegerMapping
 from neurosleep.hardware.mapping.mapped import MappedNetwork, MappedSynapses
+from neurosleep.hardware.mapping.spinnaker_shift import WEIGHT_MAX, quantise_spinnaker, ring_buffer_shift
 from neurosleep.spiking import Population
 
 __all__ = ["SpinnakerMapping"]

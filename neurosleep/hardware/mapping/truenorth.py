@@ -11,9 +11,9 @@ from neurosleep.functional import torch_generator
 from neurosleep.hardware.arithmetic.chip_arithmetic import float64
 from neurosleep.hardware.arithmetic.exact_scale import settled
 from neurosleep.hardware.arithmetic.rounding import Rounding, round_values
-from neurosleep.hardware.arithmetic.subset_sums import fit_largest, fit_subset_sums, subset_sums
 from neurosleep.hardware.arithmetic.weight_grid import OnGrid
 from neurosleep.hardware.mapping.integers import IntegerMapping
+from neurosleep.hardware.mapping.subset_sums import fit_largest, fit_subset_sums, subset_sums
 from neurosleep.hardware.profiles.profile import HardwareProfile
 from neurosleep.hardware.rewrite.signs import axon_signs
 from neurosleep.spiking import Population, SpikingNetwork

@@ -10,14 +10,14 @@ import torch
 from torch import Tensor
 
 from neurosleep.functional import Compare, torch_generator
-from neurosleep.hardware.arithmetic.brainscales import split_rows
 from neurosleep.hardware.arithmetic.chip_arithmetic import float64
 from neurosleep.hardware.arithmetic.rounding import Rounding, round_values
-from neurosleep.hardware.arithmetic.subset_sums import fit_subset_sums, subset_sums
 from neurosleep.hardware.arithmetic.weight_grid import OnGrid
+from neurosleep.hardware.mapping.brainscales import split_rows
 from neurosleep.hardware.mapping.dynamics import chip_delay
 from neurosleep.hardware.mapping.mapped import MappedNetwork
 from neurosleep.hardware.mapping.mismatch import with_mismatch
+from neurosleep.hardware.mapping.subset_sums import fit_subset_sums, subset_sums
 from neurosleep.hardware.profiles.profile import HardwareProfile
 from neurosleep.hardware.report import LayerReport, MappingFinding
 from neurosleep.spiking import Population, Projection, SpikingNetwork

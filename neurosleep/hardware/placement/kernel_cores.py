@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from neurosleep.errors import SettingsError
 from neurosleep.hardware.placement.plan import Placement, PopulationPlan
-from neurosleep.hardware.placement.speck import kernel_words
 from neurosleep.hardware.profiles.profile import HardwareProfile
 from neurosleep.hardware.report import MappingFinding, exceeds
 from neurosleep.spiking import Projection, SpikingNetwork
 
-__all__ = ["match", "place_layers"]
+__all__ = ["kernel_words", "match", "place_layers"]
 
 
 def match(fits: dict[str, list[int]]) -> dict[str, int]:
@@ -27,6 +27,13 @@ def match(fits: dict[str, list[int]]) -> dict[str, int]:
     for layer in fits:
         assign(layer, set())
     return {layer: core for core, layer in taken.items()}
+
+
+def kernel_words(channels: int, features: int, kernel: tuple[int, int]) -> int:
+    """Words of kernel memory of a convolution: ``c 2^(ceil(log2(kx ky)) + ceil(log2 f))``."""
+    if min(channels, features, *kernel) < 1:
+        raise SettingsError(f"{channels} channels, {features} features, kernel {kernel}.", expected="at least 1 each")
+    return int(channels << ((kernel[0] * kernel[1] - 1).bit_length() + (features - 1).bit_length()))
 
 
 def _words(network: SpikingNetwork, q: Projection) -> int:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from neurosleep.errors import SettingsError
-
-__all__ = ["XyloIntegers", "quantise_xylo"]
+from oracles.layer import Neurons, Step, Whole, reset
 
 _WEIGHT_MAX = 127
 _THRESHOLD_MAX = 32767
@@ -47,3 +48,38 @@ def quantise_xylo(weights: Tensor, threshold: Tensor | float, bias: Tensor | flo
         w, theta, b = (torch.round(x * again) for x in (w, theta, b))
         scale *= again
     return XyloIntegers(w, theta, b, scale)
+
+
+def shift_of_time_constant(tau: float, dt: float) -> int:
+    r"""The shift of a decay by powers of two: :math:`round(\log_2(\tau / dt))`.
+
+    Raises
+    ------
+    SettingsError
+        If ``tau`` does not exceed ``dt``: such a decay does not exist there.
+    """
+    if not tau > dt > 0:
+        raise SettingsError(
+            f"The time constant is {tau!r} s with steps of {dt!r} s.",
+            expected="a time constant longer than a step",
+            hint="a shorter dt, or a longer time constant",
+        )
+    return round(math.log2(tau / dt))
+
+
+def xylo(p: Neurons) -> Step:
+    """rockpool's simulator: a state loses its own high bits, and 1 where that is nothing."""
+    i, v = np.zeros((2, p.n), dtype=np.int64)
+
+    def decayed(x: Whole, dash: int) -> Whole:
+        kept = x - (x >> dash)
+        return np.where((kept == x) & (x > 0), x - 1, kept)
+
+    def step(weights: Whole, arriving: Whole) -> Whole:
+        i[:] = np.clip(decayed(i, p.current) + weights @ arriving, -(2**15), 2**15 - 1)
+        v[:] = np.clip(decayed(v, p.decay) + i + p.bias, -(2**15), 2**15 - 1)
+        fired = v >= p.threshold if p.fires_at else v > p.threshold
+        reset(v, fired, p)
+        return fired
+
+    return step

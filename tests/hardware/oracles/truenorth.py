@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from neurosleep.errors import unknown_name
 from neurosleep.hardware.arithmetic.registers import Register
-
-__all__ = ["truenorth_tick"]
+from oracles.layer import Neurons, Step, Whole
 
 _MEMBRANE = Register(20)
 
@@ -59,3 +59,27 @@ def truenorth_tick(
     if negative is not None:
         v = torch.where(v < -floor, torch.full_like(v, -reset_value if negative == "reset" else -floor), v)
     return v, spiked
+
+
+def truenorth(p: Neurons) -> Step:
+    """Neurons that are reset to 0, or subtract; each has a value for inputs that excite and one for those that do not.
+
+    A type for every axon, though a core has four: what a type adds is then the weight itself.
+    """
+    v = torch.zeros(p.n, dtype=torch.float64)
+
+    def step(weights: Whole, arriving: Whole) -> Whole:
+        after, fired = truenorth_tick(
+            v,
+            torch.from_numpy(arriving),
+            crossbar=torch.ones(weights.shape),
+            types=torch.arange(weights.shape[1]),
+            weights=torch.from_numpy(weights),
+            leak=p.bias,
+            threshold=p.threshold,
+            reset="subtract" if p.subtract else "to_value",
+        )
+        v.copy_(after)
+        return np.asarray(fired.numpy(), dtype=np.int64)
+
+    return step

@@ -10,7 +10,7 @@ from torch import Tensor
 from neurosleep.errors import SettingsError
 from neurosleep.hardware.arithmetic.rounding import Rounding, round_values
 
-__all__ = ["WEIGHT_MAX", "largest_weight", "quantise_spinnaker", "ring_buffer_shift"]
+__all__ = ["WEIGHT_MAX", "quantise_spinnaker", "ring_buffer_shift"]
 
 WEIGHT_MAX = 32767
 
@@ -27,11 +27,6 @@ def quantise_spinnaker(
     """Weights as whole numbers, ``round(w 2^(16 - (shift + 1)))``, at most 32767 in size."""
     whole = round_values(weights.to(torch.float64) * _scale(shift), rounding, generator)
     return whole.clamp(-WEIGHT_MAX, WEIGHT_MAX)
-
-
-def largest_weight(shift: int) -> float:
-    """The largest weight that such a number holds."""
-    return WEIGHT_MAX / _scale(shift)
 
 
 def ring_buffer_shift(largest_input: float, *, signed_plastic: bool = False) -> int:

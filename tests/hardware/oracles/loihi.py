@@ -11,27 +11,14 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from neurosleep.errors import SettingsError
-from neurosleep.hardware.arithmetic.decay import decay_integer, decay_magnitude
-from neurosleep.hardware.arithmetic.rounding import Rounding, drop_bits, round_values
-
-__all__ = [
-    "BIAS_MAX",
-    "THRESHOLD_MAX",
-    "WEIGHT_SHIFT",
-    "LoihiBlock",
-    "bias_mantissa",
-    "discretise_block",
-    "effective_weights",
-    "fit_exponent",
-    "quantise_weights",
-    "slayer_weights",
-    "threshold_mantissa",
-    "truncate_weights",
-]
+from neurosleep.hardware.arithmetic.rounding import Rounding, round_values
+from neurosleep.hardware.placement.loihi_cores import axon_bits
+from oracles.layer import Neurons, Step, Whole, lost
 
 #: Weights, thresholds and biases are shifted left by these bits.
 WEIGHT_SHIFT = 6
@@ -40,6 +27,57 @@ BIAS_MAX = 4095
 _BIAS_EXPONENT_MAX = 7
 _EXPONENT_MIN = -7
 _EFFECTIVE_MAX = 2**21 - 2**6
+# Mean loss in a step to rounding toward zero: a half if the lost part were uniform, which it is not quite. Fitted by
+# the authors of nengo-loihi (its builder/discretize.py), whose thresholds depend on it.
+_LOSS = 0.494
+_FRACTION_BITS = 7
+_TRACE_MAX = 127
+_WEIGHT_MAX = 255
+
+
+def drop_bits(x: Tensor, bits: int, truncation: Rounding, generator: torch.Generator | None = None) -> Tensor:
+    """Whole numbers ``x`` with the lowest ``bits`` bits gone: multiples of 2^bits.
+
+    An arithmetic right shift is ``floor``; public emulators of one and the same chip do otherwise, ``toward_zero`` or
+    to the nearest.
+    """
+    return round_values(x.to(torch.float64) / 2.0**bits, truncation, generator) * 2.0**bits
+
+
+def decay_integer(tau: float, dt: float, *, maximum: int = 4095, offset: int = 0) -> int:
+    r"""The integer d of a decay with time constant ``tau`` (s) over a step ``dt`` (s), as nengo-loihi makes it.
+
+    .. math::  d = clip(round(m (1 - e^{-dt/\tau}) - o), 0, m)
+
+    with maximum m and offset o (what the chip adds itself); ``tau`` 0 is a decay at once, infinity none.
+    """
+    if tau < 0 or not dt > 0:
+        raise SettingsError(f"tau is {tau!r} and dt {dt!r}.", expected="tau >= 0 and dt > 0, both in seconds")
+    part = 1.0 if tau == 0 else -math.expm1(-dt / tau)
+    return min(max(round(maximum * part - offset), 0), maximum)
+
+
+def decay_by_integer(
+    x: Tensor, decay: int | Tensor, *, offset: int = 0, denominator: int = 4096, rounding: Rounding = "toward_zero"
+) -> Tensor:
+    """One step of a decay: ``x (denominator - decay - offset) / denominator``, rounded to a whole number."""
+    kept = denominator - torch.as_tensor(decay, dtype=torch.float64) - offset
+    return round_values(x.to(torch.float64) * kept / denominator, rounding)
+
+
+def decay_magnitude(decay: int, *, start: float = 2.0**21, denominator: int = 4096, offset: int = 0) -> float:
+    r"""Sum of a decaying series that is rounded toward zero in every step, over its first value ``start``.
+
+    With :math:`r = (N - o - d) / N` and a mean loss q a step, :math:`y_n = x_0 r^n - q (1 - r^n) / (1 - r)`, summed
+    until it reaches 0. Without a decay the series has no end; the gain is then 1, as nengo-loihi has it.
+    """
+    r = (denominator - offset - decay) / denominator
+    if not 0 < r < 1:
+        return 1.0
+    last = -math.log1p(start * (1 - r) / _LOSS) / math.log(r)
+    principal = (1 - r ** (last + 1)) / (1 - r)
+    lost = _LOSS / ((1 - r) * start) * (last + 1 - principal)
+    return float(principal - lost)
 
 
 def dropped_bits(bits: int, mixed: bool) -> int:
@@ -179,7 +217,7 @@ def discretise_block(
     r"""A block of neurons with mixed weights ``[post, pre]``, by the rules of nengo-loihi.
 
     There synapse and membrane are filters of gain 1; an integer decay has the gain M
-    (:func:`~neurosleep.hardware.arithmetic.decay.decay_magnitude`) instead, which thresholds and biases take in.
+    (:func:`decay_magnitude`) instead, which thresholds and biases take in.
     Time constants in seconds; ``tau_membrane`` infinity is a neuron without leak, ``tau_synapse`` 0 none with a
     synaptic current.
 
@@ -212,3 +250,69 @@ def discretise_block(
         mantissas,
         effective_weights(mantissas, exponent),
     )
+
+
+def round_weight(accumulator: Tensor, generator: torch.Generator | None) -> Tensor:
+    """Weights of an accumulator: rounded stochastically, or with generator None to the nearest; -255 to 255."""
+    rounding: Rounding = "nearest_even" if generator is None else "stochastic"
+    weights = round_values(accumulator.to(torch.float64) / 2**_FRACTION_BITS, rounding, generator)
+    return weights.clamp(-_WEIGHT_MAX, _WEIGHT_MAX)
+
+
+def decay_trace(trace: Tensor, tau: float, generator: torch.Generator, impulse: Tensor | float = 0.0) -> Tensor:
+    """A trace one step on: times ``exp(-1/tau)`` (tau in steps), rounded stochastically, plus impulse, at most 127."""
+    if not tau > 0:
+        raise SettingsError(f"The time constant of a trace is {tau!r}.", expected="a number of steps above 0")
+    decayed = round_values(trace.to(torch.float64) * math.exp(-1 / tau), "stochastic", generator)
+    return (decayed + impulse).clamp(0, _TRACE_MAX)
+
+
+@dataclass(frozen=True)
+class CorePlan:
+    """Neurons on each core, number of cores, and synapse memory in bits of the fullest core."""
+
+    neurons_per_core: int
+    cores: int
+    bits: int
+
+
+def plan_dense(
+    neurons: int,
+    axons: int,
+    bits: int,
+    *,
+    neurons_per_core: int = 1024,
+    memory: int = 1_048_576,
+    group: int = 64,
+    overhead: int = 10,
+    word: int = 64,
+) -> CorePlan | None:
+    """Cores for ``neurons`` neurons that each hear all of ``axons`` axons; None if not even one fits on a core."""
+
+    def needed(n: int) -> int:
+        return axons * axon_bits(n, bits, group=group, overhead=overhead, word=word)
+
+    # Memory grows with the neurons, so that the largest number that fits is found by halving.
+    low, high = 0, min(neurons, neurons_per_core)
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if needed(middle) <= memory else (low, middle - 1)
+    if low == 0:
+        return None
+    return CorePlan(low, -(-neurons // low), needed(low))
+
+
+def lava(p: Neurons) -> Step:
+    """Lava's bit-accurate LIF: input and threshold are shifted by 6 bits alike, the bias is not."""
+    u, v = np.zeros((2, p.n), dtype=np.int64)
+
+    def step(weights: Whole, arriving: Whole) -> Whole:
+        u[:] = lost(u, p.current, 12) + ((weights @ arriving) << 6)
+        u[:] = (u + 2**23) % 2**24 - 2**23
+        v[:] = np.clip(lost(v, p.decay, 12) + u + 64 * p.bias, 1 - 2**23, 2**23 - 1)
+        fired = v > p.threshold << 6
+        # A program of Loihi 2 that subtracts takes the same shifted number.
+        v[:] = np.where(fired, v - (p.threshold << 6) if p.subtract else 0, v)
+        return fired
+
+    return step

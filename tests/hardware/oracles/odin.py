@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from neurosleep.errors import SettingsError
-
-__all__ = ["odin_event", "odin_leak", "quantise_odin", "sdsp_update"]
+from oracles.layer import Neurons, Step, Whole
 
 _WEIGHT_MAX = 7
 _MEMBRANE_MAX = 255
@@ -58,3 +58,18 @@ def sdsp_update(weight: int, v: int, calcium: int, *, membrane: int, calcium_lev
     if v < membrane and low <= calcium < middle:
         return max(weight - 1, 0)
     return weight
+
+
+def odin(p: Neurons) -> Step:
+    """8 bits without a sign; every event adds its weight and may fire the neuron."""
+    v = [0] * p.n
+
+    def step(weights: Whole, arriving: Whole) -> Whole:
+        fired = np.zeros(p.n, dtype=bool)
+        for j in np.flatnonzero(arriving):
+            for i in range(p.n):
+                v[i], spiked = odin_event(v[i], int(weights[i, j]), p.threshold)
+                fired[i] |= spiked
+        return fired
+
+    return step

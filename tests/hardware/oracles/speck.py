@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from neurosleep.errors import SettingsError
-
-__all__ = ["SpeckIntegers", "kernel_words", "quantise_speck"]
+from oracles.layer import Neurons, Step, Whole, reset
 
 
 class SpeckIntegers(NamedTuple):
@@ -63,8 +63,14 @@ def quantise_speck(
     return SpeckIntegers(w, theta, low, b, scale)
 
 
-def kernel_words(channels: int, features: int, kernel: tuple[int, int]) -> int:
-    """Words of kernel memory of a convolution: ``c 2^(ceil(log2(kx ky)) + ceil(log2 f))``."""
-    if min(channels, features, *kernel) < 1:
-        raise SettingsError(f"{channels} channels, {features} features, kernel {kernel}.", expected="at least 1 each")
-    return int(channels << ((kernel[0] * kernel[1] - 1).bit_length() + (features - 1).bit_length()))
+def speck(p: Neurons) -> Step:
+    """sinabs' integrate and fire: no leak, 16 bits."""
+    v = np.zeros(p.n, dtype=np.int64)
+
+    def step(weights: Whole, arriving: Whole) -> Whole:
+        v[:] = np.clip(v + weights @ arriving + p.bias, -(2**15), 2**15 - 1)
+        fired = v >= p.threshold if p.fires_at else v > p.threshold
+        reset(v, fired, p)
+        return fired
+
+    return step

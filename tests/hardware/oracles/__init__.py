@@ -1,0 +1,1 @@
+"""What chips compute, transcribed from the sources that their profiles cite; only tests use it."""
