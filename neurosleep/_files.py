@@ -1,4 +1,4 @@
-"""What every part of the package that writes files whole or not at all does alike."""
+"""Files that are whole or not there, and locks that a killed process cannot leave behind; the same on every system."""
 
 from __future__ import annotations
 
@@ -6,11 +6,15 @@ import contextlib
 import os
 import re
 import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from neurosleep.errors import RunFolderError
+from filelock import FileLock, Timeout
 
-__all__ = ["check_folder", "discard", "remove_leftovers", "temporary_beside"]
+from neurosleep.errors import NeurosleepError, RunFolderError
+
+__all__ = ["check_folder", "discard", "hold_lock", "remove_leftovers", "take_lock", "temporary_beside", "write_whole"]
 
 # Bytes that a file system takes as the name of a file, nearly everywhere.
 _NAME = 255
@@ -26,6 +30,88 @@ def temporary_beside(path: Path, ending: str = "tmp") -> Path:
     end = f".{os.getpid()}.{ending}"
     name = path.name.encode(errors="surrogateescape")[: _NAME - 1 - len(end)].decode(errors="ignore")
     return path.with_name(f".{name}{end}")
+
+
+def write_whole(
+    path: str | os.PathLike[str],
+    content: bytes | str | Callable[[Path], object],
+    *,
+    folders: bool = True,
+    what: str | None = None,
+    error: type[NeurosleepError] = RunFolderError,
+    expected: str | None = None,
+    hint: str | None = None,
+) -> Path:
+    """Write a file under a temporary name, bring it to the disk, then give it its name: it is never half there.
+
+    Parameters
+    ----------
+    path:
+        Where to.
+    content:
+        Bytes, text (UTF-8), or a function that fills the file whose path it is given.
+    folders:
+        Whether missing folders are made.
+    what, error, expected, hint:
+        What the file is called in the error if it cannot be written (its path if None), the error's class and advice.
+
+    Raises
+    ------
+    NeurosleepError
+        Of the class ``error``: a file in the way, no permission, a full disk. No temporary file stays.
+    """
+    target = Path(path)
+    temporary = temporary_beside(target)
+    try:
+        if folders:
+            target.parent.mkdir(parents=True, exist_ok=True)
+        if callable(content):
+            content(temporary)
+        else:
+            temporary.write_bytes(content.encode() if isinstance(content, str) else content)
+        with temporary.open("rb+") as file:
+            os.fsync(file.fileno())
+        temporary.replace(target)
+    except BaseException as problem:
+        discard(temporary)
+        if not isinstance(problem, OSError):
+            raise
+        raise error(
+            f"{what or repr(str(target))} cannot be written.",
+            found=problem.strerror or str(problem),
+            expected=expected,
+            hint=hint,
+        ) from problem
+    return target
+
+
+def take_lock(path: str | os.PathLike[str], *, wait: bool = False) -> FileLock | None:
+    """The lock of the operating system on a file, or None if another process holds it (unless ``wait``).
+
+    It ends with ``release()``, or with the process that holds it, however that ends.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be made.
+    """
+    lock = FileLock(path, timeout=-1 if wait else 0, thread_local=False)
+    try:
+        lock.acquire(poll_interval=0.01)
+    except Timeout:
+        return None
+    return lock
+
+
+@contextmanager
+def hold_lock(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Wait for the lock on a file, and hold it meanwhile."""
+    lock = take_lock(path, wait=True)
+    assert lock is not None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def discard(temporary: Path) -> None:

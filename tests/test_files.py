@@ -1,8 +1,11 @@
-"""What is written whole or not at all: long names, and disks that cannot be written."""
+"""Files are whole or not there, whatever their names and disks; a lock ends with its process."""
 
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
+import textwrap
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,7 +14,15 @@ import pytest
 import torch
 
 import neurosleep as ns
-from neurosleep._files import check_folder, discard, remove_leftovers, temporary_beside
+from neurosleep._files import (
+    check_folder,
+    discard,
+    hold_lock,
+    remove_leftovers,
+    take_lock,
+    temporary_beside,
+    write_whole,
+)
 from neurosleep.analysis import Table
 from neurosleep.data import features
 from neurosleep.errors import DataError, ExchangeError, NeurosleepError, RunFolderError
@@ -118,3 +129,82 @@ def test_what_a_killed_process_left_is_removed_and_nothing_else(tmp_path: Path) 
     remove_leftovers(tmp_path)
     assert {path.name for path in inner.iterdir()} == {"a.csv", ".hidden", ".a.tmp", "c.1.tmp"}
     assert not (tmp_path / f".b.npz.{os.getpid()}.tmp").exists()
+
+
+@pytest.mark.parametrize("content", [b"abc", "abc", lambda path: path.write_bytes(b"abc")])
+def test_a_file_is_written_with_its_folders_and_nothing_else(tmp_path: Path, content: object) -> None:
+    path = write_whole(tmp_path / "a" / "b.txt", content)  # type: ignore[arg-type]
+    assert path.read_bytes() == b"abc" and [entry.name for entry in path.parent.iterdir()] == ["b.txt"]
+
+
+@pytest.mark.parametrize("problem", [OSError(28, "No space left on device"), ValueError("ours"), KeyboardInterrupt()])
+def test_what_fails_half_way_leaves_the_old_file_and_no_temporary_one(tmp_path: Path, problem: BaseException) -> None:
+    path = write_whole(tmp_path / "x", "old")
+
+    def half(temporary: Path) -> None:
+        temporary.write_text("ne")
+        raise problem
+
+    expected = ExchangeError if isinstance(problem, OSError) else type(problem)
+    with pytest.raises(expected):
+        write_whole(path, half, error=ExchangeError)
+    assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
+
+
+def test_content_reaches_the_disk_before_it_has_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[list[str]] = []
+    sync = os.fsync
+
+    def watch(descriptor: int) -> None:
+        seen.append(sorted(entry.name for entry in tmp_path.iterdir()))
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", watch)
+    write_whole(tmp_path / "x", "new")
+    assert seen == [[f".x.{os.getpid()}.tmp"]]
+
+
+@pytest.mark.parametrize("blocked", [lambda path: path.parent.touch(), lambda path: path.mkdir(parents=True)])
+def test_a_file_or_a_folder_in_the_way_is_named(tmp_path: Path, blocked: Callable[[Path], None]) -> None:
+    path = tmp_path / "folder" / "file"
+    blocked(path)
+    with pytest.raises(RunFolderError, match="cannot be written") as caught:
+        write_whole(path, "x")
+    assert caught.value.found
+
+
+def test_a_lock_keeps_another_process_out_until_its_own_is_killed(tmp_path: Path) -> None:
+    code = f"""
+        from neurosleep._files import take_lock
+        lock = take_lock({str(tmp_path / "lock")!r})
+        print(lock is not None, flush=True)
+        input()
+    """
+    holder = subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(code)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert holder.stdout is not None and holder.stdout.readline() == "True\n"
+    assert take_lock(tmp_path / "lock") is None
+    holder.kill()
+    holder.communicate()
+    lock = take_lock(tmp_path / "lock")
+    assert lock is not None
+    lock.release()
+    with hold_lock(tmp_path / "lock"):
+        assert (tmp_path / "lock").exists()
+
+
+def test_a_missing_folder_is_made_only_where_it_should_be(tmp_path: Path) -> None:
+    with pytest.raises(ExchangeError, match="The net cannot be written"):
+        write_whole(tmp_path / "missing" / "x", "x", folders=False, what="The net", error=ExchangeError)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_every_subpackage_imports_where_there_is_no_fcntl() -> None:
+    """As on Windows."""
+    root = Path(ns.__file__).parent
+    packages = sorted(".".join(path.parent.relative_to(root.parent).parts) for path in root.rglob("__init__.py"))
+    assert len(packages) > 30
+    code = f"import sys, importlib; sys.modules['fcntl'] = None\nfor name in {packages}: importlib.import_module(name)"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from neurosleep._guards.files import most_bytes, within
 
-__all__ = ["read_npy", "read_npz"]
+__all__ = ["read_npy", "read_npz", "save_npy"]
 
 _MAGIC = b"\x93NUMPY"
 _MAX_HEADER = 10_000
@@ -47,6 +47,12 @@ def read_npy(path: Path) -> Array:
         if _size(shape, dtype) > end - start:
             raise ValueError(f"its header says {_size(shape, dtype)} bytes, and {end - start} are there")
         return _data(stream, shape, dtype, order)
+
+
+def save_npy(path: Path, array: Array) -> None:
+    """Write an array to a file of whatever name: numpy would add an ending to the name."""
+    with path.open("wb") as file:
+        np.save(file, array, allow_pickle=False)
 
 
 def read_npz(

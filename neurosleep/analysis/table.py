@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from neurosleep._files import discard, temporary_beside
-from neurosleep.errors import DataError, RunFolderError, SettingsError, unknown_name
+from neurosleep._files import write_whole
+from neurosleep.errors import DataError, SettingsError, unknown_name
 
 __all__ = ["Table"]
 
@@ -122,17 +122,7 @@ class Table:
         writer.writerow(self.columns)
         for row in self.rows():
             writer.writerow("" if _undefined(value) else value for value in row.values())
-        temporary = temporary_beside(target)
-        try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            temporary.write_text(buffer.getvalue(), encoding="utf-8")
-            os.replace(temporary, target)
-        except OSError as error:
-            discard(temporary)
-            raise RunFolderError(
-                f"The table {str(target)!r} cannot be written.", found=error.strerror or str(error)
-            ) from error
-        return target
+        return write_whole(target, buffer.getvalue(), what=f"The table {str(target)!r}")
 
     def __str__(self) -> str:
         """Aligned columns of the first rows."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import itertools
@@ -10,8 +11,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from neurosleep._files import discard, temporary_beside
-from neurosleep._guards.arrays import read_npy
+from neurosleep._files import write_whole
+from neurosleep._guards.arrays import read_npy, save_npy
 from neurosleep._guards.files import check_regular
 from neurosleep.data._files import open_npz
 from neurosleep.data.dataset import Array, check_labels
@@ -143,11 +144,5 @@ def _read_kept(path: Path, shape: tuple[int, ...]) -> NDArray[np.uint8] | None:
 
 def _keep(path: Path, images: NDArray[np.uint8]) -> None:
     """Keep the decoded images; without a cache that can be written they are decoded again next time."""
-    temporary = temporary_beside(path)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as file:
-            np.save(file, images, allow_pickle=False)
-        temporary.replace(path)
-    except OSError:
-        discard(temporary)
+    with contextlib.suppress(DataError):
+        write_whole(path, lambda temporary: save_npy(temporary, images), error=DataError)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import os
 import sys
 import time
@@ -14,8 +13,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from neurosleep._files import discard, temporary_beside
-from neurosleep._guards.arrays import read_npy
+from neurosleep._files import write_whole
+from neurosleep._guards.arrays import read_npy, save_npy
 from neurosleep._guards.files import check_regular
 from neurosleep.data.dataset import Array, Dataset
 from neurosleep.data.extractors.base import Extractor
@@ -166,24 +165,14 @@ def _read_part(path: Path, shape: tuple[int, int]) -> Array | None:
 
 
 def _write_part(path: Path, part: Array) -> None:
-    buffer = io.BytesIO()
-    np.save(buffer, part, allow_pickle=False)
-    temporary = temporary_beside(path)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as file:
-            file.write(buffer.getbuffer())
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError as error:
-        discard(temporary)
-        raise DataError(
-            f"The features cannot be kept in the cache folder {str(path.parent.parent)!r}.",
-            found=error.strerror or str(error),
-            expected="a folder that can be written, with room for 4 bytes per feature and image",
-            hint="name another cache folder (cache=, or the environment variable XDG_CACHE_HOME)",
-        ) from error
+    write_whole(
+        path,
+        lambda temporary: save_npy(temporary, part),
+        what=f"The cache folder of features {str(path.parent.parent)!r}",
+        error=DataError,
+        expected="a folder that can be written, with room for 4 bytes per feature and image",
+        hint="name another cache folder (cache=, or the environment variable XDG_CACHE_HOME)",
+    )
 
 
 def _terminal(title: str) -> Progress:

@@ -15,7 +15,7 @@ from safetensors import safe_open
 from safetensors.torch import save as to_bytes
 from torch import Tensor, nn
 
-from neurosleep._files import discard, temporary_beside
+from neurosleep._files import write_whole
 from neurosleep._guards.files import check_regular
 from neurosleep.errors import ExchangeError, NeurosleepError
 from neurosleep.exchange.digest import DIGEST as _DIGEST
@@ -64,7 +64,7 @@ def save(obj: SpikingNetwork | nn.Module, path: str | Path, *, input_shape: Sequ
             hint="save(mapped.plain(), path) keeps its populations and projections, in the chip's whole numbers",
         )
     if path.suffix == ".onnx":
-        return _write_whole(path, _as_onnx(obj, input_shape))
+        return write_whole(path, _as_onnx(obj, input_shape), folders=False, error=ExchangeError)
     if path.suffix == ".nir" and isinstance(obj, SpikingNetwork):
         from neurosleep.exchange.nir.files import write_nir
 
@@ -109,18 +109,7 @@ def save(obj: SpikingNetwork | nn.Module, path: str | Path, *, input_shape: Sequ
         {name: tensor.cpu().contiguous() for name, tensor in tensors.items()},
         {"neurosleep": json.dumps({"format": 1, **header, "checked": True}, allow_nan=False), _DIGEST: _UNSET},
     )
-    return _write_whole(path, signed(content))
-
-
-def _write_whole(path: Path, content: bytes) -> Path:
-    temporary = temporary_beside(path)
-    try:
-        temporary.write_bytes(content)
-        temporary.replace(path)
-    except OSError as error:
-        discard(temporary)
-        raise ExchangeError(f"{str(path)!r} cannot be written.", found=error.strerror or str(error)) from error
-    return path
+    return write_whole(path, signed(content), folders=False, error=ExchangeError)
 
 
 def _as_onnx(obj: object, input_shape: Sequence[int] | None) -> bytes:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import fcntl
 import hashlib
 import json
 import math
@@ -19,7 +18,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as save_tensors
 from torch import Tensor
 
-from neurosleep._files import discard, temporary_beside
+from neurosleep import _files
 from neurosleep.continual import Progress
 from neurosleep.errors import RunFolderError
 from neurosleep.experiments.inside import check_inside, check_tree, is_there, read_text
@@ -34,30 +33,15 @@ _FILES = ("metrics.json", "config.toml", "environment.json", "accuracy.csv", "lo
 _STATISTICS = ("mean", "sd", "smallest", "largest", "change")
 
 
-def write_whole(path: Path, content: bytes | str) -> None:
-    """Write ``content`` to a temporary name and rename it, so that ``path`` never holds half of it.
+def write_whole(path: str | os.PathLike[str], content: bytes | str) -> None:
+    """Write a file of a run, whole or not at all; missing folders are made.
 
     Raises
     ------
     RunFolderError
         If it cannot be written: a file in the way, no permission, a full disk.
     """
-    data = content.encode() if isinstance(content, str) else content
-    temporary = temporary_beside(path)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError as error:
-        discard(temporary)
-        raise RunFolderError(
-            f"{path.name} cannot be written in {str(path.parent)!r}.",
-            found=error.strerror or str(error),
-            hint="choose another folder with --out, or free some space",
-        ) from error
+    _files.write_whole(path, content, hint="choose another folder with --out, or free some space")
 
 
 class RunFolder:
@@ -104,22 +88,22 @@ class RunFolder:
         """Keep other processes out of the folder, which is made if need be."""
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            lock = (self.path / "lock").open("w")
+            lock = _files.take_lock(self.path / "lock")
         except OSError as error:
             raise RunFolderError(
                 f"The run folder {str(self.path)!r} cannot be made.",
                 found=error.strerror or str(error),
                 hint="choose another folder with --out",
             ) from error
-        with lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                raise RunFolderError(
-                    f"Another process is writing to the run folder {str(self.path)!r}.",
-                    hint="wait for it to end, or choose another folder with --out",
-                ) from error
+        if lock is None:
+            raise RunFolderError(
+                f"Another process is writing to the run folder {str(self.path)!r}.",
+                hint="wait for it to end, or choose another folder with --out",
+            )
+        try:
             yield
+        finally:
+            lock.release()
 
     def write_json(self, name: str, content: Mapping[str, Any]) -> None:
         """Write one JSON file; numbers that are not finite are refused, as they are not JSON."""

@@ -14,8 +14,8 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 
-from neurosleep._files import discard, temporary_beside
-from neurosleep.errors import RunFolderError, SettingsError
+from neurosleep._files import write_whole
+from neurosleep.errors import SettingsError
 from neurosleep.plot._raster import raster
 from neurosleep.plot._spikes import Spikes, change_rows
 from neurosleep.plot._spikes import populations as of_populations
@@ -140,17 +140,11 @@ def _write(frames: Sequence[Image.Image], seconds: float, target: Path) -> Path:
     first, *others = [frame.quantize(palette=palette, dither=Image.Dither.NONE) for frame in frames]
     # It plays once, and so does not move for ever beside a text that someone reads.
     duration = max(20, round(1000 * seconds / len(frames)))
-    temporary = temporary_beside(target)
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
+
+    def write(temporary: Path) -> None:
         first.save(temporary, "GIF", save_all=True, append_images=others, duration=duration, optimize=False)
-        os.replace(temporary, target)
-    except OSError as error:
-        discard(temporary)
-        raise RunFolderError(
-            f"The animation {str(target)!r} cannot be written.", found=error.strerror or str(error)
-        ) from error
-    return target
+
+    return write_whole(target, write, what=f"The animation {str(target)!r}")
 
 
 def night_rows(spikes: Spikes, *, dt: float | None = None, windows: int = 48) -> list[dict[str, Any]]:

@@ -14,8 +14,8 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
-from neurosleep._files import discard, temporary_beside
-from neurosleep.errors import RunFolderError, SettingsError
+from neurosleep._files import write_whole
+from neurosleep.errors import SettingsError
 
 __all__ = ["MARKERS", "PALETTE", "Row", "axes", "field", "figure", "plain", "positive", "save", "say", "task_colours"]
 __all__ += ["strategy_colours", "to_png_bytes", "to_svg_bytes"]
@@ -98,18 +98,7 @@ def save(fig: Figure, path: str | os.PathLike[str], *, dpi: float = 150) -> Path
     target = Path(path)
     if target.suffix.lower() != ".png":
         raise SettingsError(f"The figure cannot be written as {target.name!r}.", expected="a name that ends in .png")
-    content = to_png_bytes(fig, dpi=dpi)
-    temporary = temporary_beside(target)
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_bytes(content)
-        os.replace(temporary, target)
-    except OSError as error:
-        discard(temporary)
-        raise RunFolderError(
-            f"The figure {str(target)!r} cannot be written.", found=error.strerror or str(error)
-        ) from error
-    return target
+    return write_whole(target, to_png_bytes(fig, dpi=dpi), what=f"The figure {str(target)!r}")
 
 
 def axes(ax: Axes | None, width: float = 6.4, height: float = 3.6) -> Axes:

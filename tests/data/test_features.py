@@ -181,7 +181,7 @@ def test_batches_that_make_no_sense(pictures: Dataset, tmp_path: Path, batch: An
 
 def test_a_cache_that_cannot_be_written_is_an_error(pictures: Dataset, tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
-    with pytest.raises(DataError, match=r"cannot be kept in the cache folder.*\n.*\n.*\n.*XDG_CACHE_HOME"):
+    with pytest.raises(DataError, match=r"cache folder of features .* cannot be written.*\n.*\n.*\n.*XDG_CACHE_HOME"):
         extract_features(pictures, extractor(Counted()), cache_dir=tmp_path / "file")
 
 

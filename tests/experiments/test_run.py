@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import errno
-import fcntl
 import io
 import json
 import math
@@ -19,6 +18,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from neurosleep._files import hold_lock
 from neurosleep.errors import RunFolderError
 from neurosleep.experiments import (
     RunFolder,
@@ -334,10 +334,8 @@ def test_a_broken_bundle_is_refused(tmp_path: Path) -> None:
 def test_a_held_lock_is_refused(tmp_path: Path) -> None:
     wanted = request(tmp_path, resume=True)
     wanted.folder.path.mkdir(parents=True)
-    with (wanted.folder.path / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        with pytest.raises(RunFolderError, match="Another process"):
-            run_one(wanted)
+    with hold_lock(wanted.folder.path / "lock"), pytest.raises(RunFolderError, match="Another process"):
+        run_one(wanted)
     assert [path.name for path in wanted.folder.path.iterdir()] == ["lock"]
 
 

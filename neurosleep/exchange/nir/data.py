@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from neurosleep._files import write_whole
 from neurosleep._guards.files import check_regular
 from neurosleep._guards.hdf5 import read_hdf5
 from neurosleep.errors import DataError, ExchangeError, SettingsError, UnsupportedError
-from neurosleep.exchange.files import _write_whole
 from neurosleep.exchange.nir.write import import_nir
 from neurosleep.functional import SpikeEvents
 from neurosleep.spiking import Record, Recorder, Recording
@@ -104,7 +104,7 @@ def write_nir_data(recording: Recording, path: str | Path) -> Path:
         if "/" in name or name in ("", "."):
             raise ExchangeError(f"HDF5 has no place for a population named {name!r}.", expected="a name without '/'")
     nir.write_data(buffer, data)
-    return _write_whole(Path(path), buffer.getvalue())
+    return write_whole(path, buffer.getvalue(), folders=False, error=ExchangeError)
 
 
 def from_nir_data(data: Any, dt: float, *, sample: int = 0) -> Recording:

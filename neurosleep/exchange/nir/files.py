@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from neurosleep._files import write_whole
 from neurosleep._guards.files import check_regular
 from neurosleep._guards.hdf5 import read_hdf5
 from neurosleep.errors import ExchangeError
-from neurosleep.exchange.files import _write_whole
 from neurosleep.exchange.naming import naming
 from neurosleep.exchange.nir.read import _KNOWN, MAX_NODES, NIRReset, NIRWriter, from_nir
 from neurosleep.exchange.nir.time_constants import Discretisation
@@ -34,7 +34,7 @@ def write_nir(network: SpikingNetwork, path: str | Path) -> Path:
     nir, path = import_nir("Writing NIR"), Path(path)
     graph, buffer = to_nir(network), io.BytesIO()
     nir.write(buffer, graph)
-    return _write_whole(path, buffer.getvalue())
+    return write_whole(path, buffer.getvalue(), folders=False, error=ExchangeError)
 
 
 def read_nir(

@@ -7,19 +7,20 @@ is keyed by the seed and the number of the trial: one process, stopped and resum
 
 from __future__ import annotations
 
-import fcntl
 import json
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import optuna
+from filelock import FileLock
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.storages import JournalStorage
 from optuna.trial import FrozenTrial, TrialState
 
+from neurosleep._files import hold_lock, take_lock
 from neurosleep.errors import RunFolderError
 from neurosleep.experiments.tune.journal import Journal
 from neurosleep.experiments.tune.space import Parameter, Space
@@ -33,20 +34,19 @@ _NSGA2_POPULATION = 12
 
 
 class _Lock:
-    """A lock of the operating system, which a process that is killed cannot leave behind (a file of Optuna's can)."""
+    """A lock as Optuna asks for it; none that a killed process leaves behind, as a file of Optuna's own is."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._file: IO[str] | None = None
+        self._lock: FileLock | None = None
 
     def acquire(self) -> bool:
-        self._file = self._path.open("w")
-        fcntl.flock(self._file, fcntl.LOCK_EX)
+        self._lock = take_lock(self._path, wait=True)
         return True
 
     def release(self) -> None:
-        if self._file is not None:
-            self._file.close()
+        if self._lock is not None:
+            self._lock.release()
 
 
 class Study:
@@ -103,7 +103,7 @@ class Study:
             yield reserved
         finally:
             if lock is not None:
-                lock.close()
+                lock.release()
 
     def values(self, trial: optuna.Trial | FrozenTrial) -> dict[str, Any]:
         """What ``trial`` varies, by name of the parameter."""
@@ -122,13 +122,10 @@ class Study:
             trial.report(value, step)
         return trial.should_prune()
 
-    @contextmanager
-    def _alone(self) -> Iterator[None]:
-        with (self._folder / "study.lock").open("w") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            yield
+    def _alone(self) -> AbstractContextManager[None]:
+        return hold_lock(self._folder / "study.lock")
 
-    def _next(self, trials: int) -> tuple[optuna.Trial | None, IO[str] | None]:
+    def _next(self, trials: int) -> tuple[optuna.Trial | None, FileLock | None]:
         known = self.trials()
         for trial in known:
             if trial.state == TrialState.RUNNING and (lock := self._take(trial.number)):
@@ -143,17 +140,11 @@ class Study:
             return None, None
         return self._draw(number, None), lock
 
-    def _take(self, number: int) -> IO[str] | None:
+    def _take(self, number: int) -> FileLock | None:
         """The lock of a trial, or None if another process holds it."""
         folder = self._folder / "locks"
         folder.mkdir(exist_ok=True)
-        lock = (folder / f"trial{number}").open("w")
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            lock.close()
-            return None
-        return lock
+        return take_lock(folder / f"trial{number}")
 
     def _draw(self, number: int, known: int | None) -> optuna.Trial:
         seed = int(numpy_generator(self._seed, "tune", number).integers(2**31))

@@ -13,6 +13,7 @@ from urllib.parse import quote, unquote
 import numpy as np
 from numpy.typing import NDArray
 
+from neurosleep._files import write_whole
 from neurosleep._guards.arrays import read_npz
 from neurosleep._guards.files import check_regular
 from neurosleep.errors import DataError, RunFolderError, SettingsError
@@ -20,7 +21,7 @@ from neurosleep.functional import SpikeEvents
 from neurosleep.spiking.recording.recording import Recording
 from neurosleep.spiking.recording.samples import States, WeightSamples
 from neurosleep.spiking.recording.store import read_array
-from neurosleep.spiking.recording.table_files import checked_name, write_arrays, write_whole
+from neurosleep.spiking.recording.table_files import checked_name, write_arrays
 
 __all__ = ["array_file", "check_free", "read_recording", "write_note", "write_npz", "write_spikes_csv"]
 
@@ -87,11 +88,7 @@ def write_note(folder: Path, recording: Recording) -> None:
     """Write what says how to read the arrays in ``folder``, whole or not at all."""
     buffer = io.BytesIO()
     np.savez(buffer, allow_pickle=False, **_small(recording))
-
-    def write(temporary: Path) -> None:
-        temporary.write_bytes(buffer.getvalue())
-
-    write_whole(folder / _NOTE, write)
+    write_whole(folder / _NOTE, buffer.getvalue())
 
 
 def write_npz(recording: Recording, path: str | os.PathLike[str]) -> Path:

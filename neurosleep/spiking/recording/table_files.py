@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import csv
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from neurosleep._files import discard, temporary_beside
-from neurosleep.errors import RunFolderError, SettingsError
+from neurosleep._files import write_whole
+from neurosleep.errors import SettingsError
 
-__all__ = ["checked_name", "write_arrays", "write_csv", "write_whole"]
+__all__ = ["checked_name", "write_arrays", "write_csv"]
 
 # Rows that are turned into Python's own numbers at once.
 _ROWS = 100_000
@@ -28,25 +28,6 @@ def checked_name(path: str | os.PathLike[str], ending: str) -> Path:
             f"A file of this kind cannot be named {target.name!r}.", expected=f"a name ending in {ending}"
         )
     return target
-
-
-def write_whole(path: Path, write: Callable[[Path], None]) -> Path:
-    """Let ``write`` fill a file of another name, then give it the name of ``path``; missing folders are made.
-
-    Raises
-    ------
-    RunFolderError
-        If it cannot be written.
-    """
-    temporary = temporary_beside(path)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write(temporary)
-        temporary.replace(path)
-    except OSError as error:
-        discard(temporary)
-        raise RunFolderError(f"{str(path)!r} cannot be written.", found=error.strerror or str(error)) from error
-    return path
 
 
 def write_csv(path: str | os.PathLike[str], columns: Mapping[str, NDArray[Any]]) -> Path:
