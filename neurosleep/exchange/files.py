@@ -21,9 +21,10 @@ from neurosleep.errors import ExchangeError, NeurosleepError
 from neurosleep.exchange.digest import DIGEST as _DIGEST
 from neurosleep.exchange.digest import UNSET as _UNSET
 from neurosleep.exchange.digest import check_digest, signed
+from neurosleep.exchange.network_format import network_of, network_parts
 from neurosleep.functional.activations import ACTIVATIONS
 from neurosleep.networks import MLP, EquilibriumMLP, EquilibriumNetwork
-from neurosleep.spiking import Population, Projection, SpikingNetwork
+from neurosleep.spiking import SpikingNetwork
 
 __all__ = ["load", "save"]
 
@@ -34,8 +35,6 @@ Module = TypeVar("Module", bound=nn.Module)
 FORMAT = 4
 # What every HDF5 file begins with (NIR files are such).
 _HDF5 = b"\x89HDF\r\n\x1a\n"
-_PARAMETERS = ("threshold", "decay", "leak", "reset_value", "bias", "amount", "synaptic_decay")
-_PLAIN = ("name", "kind", "refractory", "compare", "reset", "while_refractory")
 
 
 def save(obj: SpikingNetwork | nn.Module, path: str | Path, *, input_shape: Sequence[int] | None = None) -> Path:
@@ -75,7 +74,7 @@ def save(obj: SpikingNetwork | nn.Module, path: str | Path, *, input_shape: Sequ
             expected=".safetensors, .onnx, or .nir for a spiking network",
         )
     if isinstance(obj, SpikingNetwork):
-        tensors, header = _spiking_parts(obj)
+        tensors, header = network_parts(obj)
     elif isinstance(obj, MLP):
         tensors = {f"layers.{k}.weight": w.detach() for k, w in enumerate(obj.weights)}
         header = {"kind": "mlp", "sizes": list(obj.sizes), "dropout": obj.dropout}
@@ -204,7 +203,7 @@ def load(
             )
         _check_tensors(header, tensors, path)
         if header["kind"] == "spiking-network":
-            return _spiking_network(tensors, header)
+            return network_of(tensors, header)
         if header["kind"] == "mlp":
             model = MLP(header["sizes"], dropout=header["dropout"], output=header.get("output", "relu"))
             return _fill(model.to(tensors["layers.0.weight"].dtype), tensors, path)
@@ -256,69 +255,6 @@ def _check_tensors(header: Mapping[str, Any], tensors: Mapping[str, Tensor], pat
                     f"A population in {path.name!r} has the shape {str(entry['shape'])[:80]}.",
                     expected=f"sizes of at least 1, and no more than {2**28} neurons",
                 )
-
-
-def _spiking_parts(network: SpikingNetwork) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    tensors: dict[str, Tensor] = {}
-    populations = []
-    for p in network.populations:
-        entry: dict[str, Any] = {key: getattr(p, key) for key in _PLAIN} | {"shape": list(p.shape)}
-        for key in _PARAMETERS:
-            value = getattr(p, key)
-            if isinstance(value, Tensor):
-                tensors[f"population/{p.name}/{key}"] = value.detach()
-            else:
-                entry[key] = value
-        if p.reset_time != "same":
-            entry["reset_time"] = p.reset_time
-        populations.append(entry)
-    projections = []
-    for k, q in enumerate(network.projections):
-        if q.weight is not None:
-            tensors[f"projection/{k}/weight"] = q.weight.detach()
-        projections.append(
-            {key: getattr(q, key) for key in ("source", "target", "kind", "scale", "delay", "plastic")}
-            | {"options": [list(pair) for pair in q.options]}
-            | ({} if q.transpose_of is None else {"transpose_of": list(q.transpose_of)})
-            | ({"symmetric_rule": True} if q.symmetric_rule else {})
-        )
-    transposed = any(q.transpose_of is not None for q in network.projections)
-    delayed = any(p.reset_time != "same" for p in network.populations)
-    synaptic = any(p.kind == "li" and bool(torch.as_tensor(p.synaptic_decay).any()) for p in network.populations)
-    header = {
-        "kind": "spiking-network",
-        "format": 4 if synaptic else 3 if delayed else 2 if transposed else 1,
-        "dt": network.dt,
-        "discretisation": network.discretisation,
-        "populations": populations,
-        "projections": projections,
-    }
-    return tensors, header
-
-
-def _spiking_network(tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> SpikingNetwork:
-    populations = []
-    for entry in header["populations"]:
-        found = {key: entry[key] for key in _PLAIN} | {"shape": tuple(entry["shape"])}
-        for key in _PARAMETERS:
-            found[key] = entry[key] if key in entry else tensors[f"population/{entry['name']}/{key}"]
-        found["reset_time"] = entry.get("reset_time", "same")
-        if found["kind"] == "li" and header["format"] < 4:
-            found["synaptic_decay"] = 0.0  # it had no effect when the file was written
-        populations.append(Population(**found))
-    projections = []
-    for k, entry in enumerate(header["projections"]):
-        found = dict(entry) | {"weight": tensors.get(f"projection/{k}/weight")}
-        found["options"] = tuple((key, _tuples(value)) for key, value in entry["options"])
-        found["transpose_of"] = _tuples(entry.get("transpose_of"))
-        projections.append(Projection(**found))
-    return SpikingNetwork(
-        tuple(populations), tuple(projections), dt=header["dt"], discretisation=header["discretisation"]
-    )
-
-
-def _tuples(value: Any) -> Any:
-    return tuple(_tuples(v) for v in value) if isinstance(value, list) else value
 
 
 def _state(path: Path) -> Mapping[str, Tensor]:

@@ -13,7 +13,9 @@ from neurosleep._guards.files import check_regular
 from neurosleep._guards.hdf5 import read_hdf5
 from neurosleep.errors import ExchangeError
 from neurosleep.exchange.naming import naming
-from neurosleep.exchange.nir.read import _KNOWN, MAX_NODES, NIRReset, NIRWriter, from_nir
+from neurosleep.exchange.nir.build import NIRReset, NIRWriter
+from neurosleep.exchange.nir.nodes import KNOWN, MAX_NODES
+from neurosleep.exchange.nir.read import from_nir
 from neurosleep.exchange.nir.time_constants import Discretisation
 from neurosleep.exchange.nir.write import import_nir, to_nir
 from neurosleep.spiking import SpikingNetwork
@@ -105,10 +107,10 @@ class _Nodes:
         if self.count > MAX_NODES:
             raise ExchangeError(f"{self.file!r} has too many nodes.", expected=f"at most {MAX_NODES}")
         kind = tree.get("type") if isinstance(tree, dict) else None
-        if not isinstance(kind, str) or kind not in _KNOWN:
+        if not isinstance(kind, str) or kind not in KNOWN:
             raise ExchangeError(
                 f"{self.file!r}: the node {key!r} is of kind {str(kind)[:80]!r}, which cannot be read.",
-                expected="one of: " + ", ".join(sorted(_KNOWN)),
+                expected="one of: " + ", ".join(sorted(KNOWN)),
             )
         if kind == "NIRGraph":
             return self.graph(tree, repr(key), depth + 1)

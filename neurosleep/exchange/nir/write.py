@@ -10,7 +10,7 @@ import numpy.typing as npt
 import torch
 
 from neurosleep.errors import UnsupportedError, missing_extra
-from neurosleep.exchange.files import _spiking_parts
+from neurosleep.exchange.network_format import network_parts
 from neurosleep.exchange.nir.time_constants import resistances, time_constants
 from neurosleep.spiking import Population, Projection, SpikingNetwork
 
@@ -92,7 +92,7 @@ class _Writer:
         for p in network.populations:
             self._check(p)
             self._place_bias(p)
-        tensors, header = _spiking_parts(network)
+        tensors, header = network_parts(network)
         metadata: dict[str, Any] = {}
         for number, p in enumerate(network.populations):
             exact = {
