@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from neurosleep.hardware import Activity, HardwareProfile, estimate_energy, load_profile, profile_names, sleep_parts
+from neurosleep.hardware.profiles.key import Key
 from neurosleep.hardware.profiles.load import REFUSED
-from neurosleep.hardware.profiles.schema import CODES, KEYS, TABLES, Key
+from neurosleep.hardware.profiles.schema import CODES, KEYS, TABLES
 
 ROOT = Path(__file__).parents[1]
 

@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 import neurosleep as ns
 from neurosleep.errors import HardwareProfileError
 from neurosleep.hardware import Finding, profile_names
+from neurosleep.hardware.profiles.key import Key
 from neurosleep.hardware.profiles.load import profile_folder
-from neurosleep.hardware.profiles.schema import KEYS, Key
+from neurosleep.hardware.profiles.schema import KEYS
 
 SHIPPED = {path.stem: tomllib.loads(path.read_text(encoding="utf-8")) for path in profile_folder().glob("*.toml")}
 WRONG: dict[str, list[Any]] = {

@@ -2,15 +2,36 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import pickle
 from dataclasses import fields
 
 import pytest
 
 import neurosleep as ns
-from neurosleep.hardware import profile_names
-from neurosleep.hardware.profiles import profile as _profile
-from neurosleep.hardware.profiles.schema import KEYS
+from neurosleep.hardware import HardwareProfile, json_schema, profile_names
+from neurosleep.hardware.profiles.schema import KEYS, TABLES
+from neurosleep.hardware.profiles.tables import PARTS, Fitted, LimitKinds, Packing
+
+TABLE_CLASSES = (*PARTS.values(), Fitted, LimitKinds, Packing)
+# Of the values of each profile, and of the JSON schema, as they were when a key was declared in two places.
+SCHEMA = "814177ae4495cbe2"
+VALUES = {
+    "brainscales2": "8a18a5b89c4cb0d6",
+    "dynapse2": "2ac4872560351946",
+    "generic_int8": "812b86a21219c086",
+    "ideal": "8267bbfa4d0fde64",
+    "loihi1": "d776cbbe231d971a",
+    "loihi2": "b17b3ce25075ddd2",
+    "odin": "12a7a71efbb8ef4e",
+    "speck2f": "33b3eaf569a22d9a",
+    "spinnaker1": "41841f01046d377b",
+    "spinnaker2": "eb816dc5b6b666f5",
+    "tianjic": "05320ad5f9fc2901",
+    "truenorth": "7fcd60dc7e389c1f",
+    "xylo_a2": "3d186d3e5cdeef32",
+}
 
 
 @pytest.mark.parametrize("name", profile_names())
@@ -22,24 +43,31 @@ def test_every_figure_of_a_shipped_profile_names_its_source(name: str) -> None:
     assert pickle.loads(pickle.dumps(profile)) == profile
 
 
-def test_the_classes_have_the_keys_of_the_schema_and_no_others() -> None:
-    tables = {
-        **_profile._PARTS,
-        "capacity.limit_kind": _profile.LimitKinds,
-        "capacity.packing": _profile.Packing,
-        "energy.fitted": _profile.Fitted,
-    }
-    keys = {
-        f"{table}.{'class' if field.name == 'class_' else field.name}": str(field.type)
-        for table, kind in tables.items()
-        for field in fields(kind)
-        if field.name not in ("limit_kind", "packing", "fitted")
-    }
-    assert set(keys) == {key.name for key in KEYS.values() if key.table}
-    names = {"ints": "tuple[int, ...]", "strs": "tuple[str, ...]"}
-    for name, annotation in keys.items():
-        wanted = "Limit" if KEYS[name].unlimited else names.get(KEYS[name].type, KEYS[name].type)
-        assert annotation.removesuffix(" | None") == wanted, name
+def digest(value: object) -> str:
+    return hashlib.sha256(json.dumps(value).encode()).hexdigest()[:16]
+
+
+@pytest.mark.parametrize("name", profile_names())
+def test_values_of_a_shipped_profile_are_those_of_schema_version_1(name: str) -> None:
+    """A figure that is changed on purpose is changed here too."""
+    profile = ns.load_profile(name)
+    assert digest({key: value for key in KEYS if (value := profile.get(key)) is not None}) == VALUES[name]
+
+
+def test_the_schema_is_that_of_version_1() -> None:
+    assert digest(json_schema()) == SCHEMA
+    assert set(PARTS) == {part.name for part in fields(HardwareProfile)} & {table.partition(".")[0] for table in TABLES}
+    assert set(VALUES) == set(profile_names())
+
+
+def test_every_field_of_a_table_is_a_key_with_its_type() -> None:
+    """A key is declared once, and a loaded value has the type that its annotation says."""
+    assert len(KEYS) == 2 + sum("key" in part.metadata for kind in TABLE_CLASSES for part in fields(kind))
+    types = {"int": int, "float": float, "str": str, "bool": bool, "ints": tuple, "strs": tuple}
+    for profile in map(ns.load_profile, profile_names()):
+        for key in KEYS.values():
+            value = profile.get(key.name)
+            assert value is None or type(value) is types[key.type] or (key.unlimited and value == "unlimited"), key.name
 
 
 def test_loihi_by_its_figures() -> None:

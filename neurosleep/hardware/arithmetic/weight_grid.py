@@ -10,7 +10,7 @@ from torch import Tensor
 
 from neurosleep.hardware.arithmetic.exact_scale import settled
 from neurosleep.hardware.arithmetic.rounding import Rounding, round_values
-from neurosleep.hardware.profiles.profile import Weights
+from neurosleep.hardware.profiles.tables import Weights
 
 __all__ = ["OnGrid", "WeightGrid", "weight_grid"]
 

@@ -11,7 +11,8 @@ from typing import Any
 
 from neurosleep.hardware.energy.activity import Activity
 from neurosleep.hardware.energy.chip_time import ChipTime
-from neurosleep.hardware.profiles.profile import Energy, Figure, HardwareProfile
+from neurosleep.hardware.profiles.profile import Figure, HardwareProfile
+from neurosleep.hardware.profiles.tables import Energy
 
 __all__ = [
     "STATEMENT",

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from neurosleep.hardware.profiles.schema import GRADES, KEYS, SCHEMA_VERSION, TABLES, UNLIMITED, Key, When
+from neurosleep.hardware.profiles.key import UNLIMITED, Key, When
+from neurosleep.hardware.profiles.schema import GRADES, KEYS, SCHEMA_VERSION, TABLES
 
 __all__ = ["json_schema"]
 

@@ -9,17 +9,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from neurosleep.hardware.findings import Finding, kind_of, printable, shown
-from neurosleep.hardware.profiles.schema import (
-    EXACT_BITS,
-    FAR,
-    KEYS,
-    LIMITED,
-    SCHEMA_VERSION,
-    TABLES,
-    UNLIMITED,
-    Key,
-    When,
-)
+from neurosleep.hardware.profiles.key import EXACT_BITS, FAR, UNLIMITED, Key, When
+from neurosleep.hardware.profiles.schema import KEYS, LIMITED, SCHEMA_VERSION, TABLES
 from neurosleep.hardware.profiles.sources import Sources, read_sources, text_problem
 
 __all__ = ["validate"]
