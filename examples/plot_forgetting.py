@@ -7,10 +7,11 @@ inputs so far, and here the newest task's images to scale the layers.
 
 import neurosleep as ns
 from neurosleep import plot
-from neurosleep.continual import SRC, Learner, Progress, SleepSettings, Strategy, learn_tasks
+from neurosleep.continual import SRC, Learner, Progress, Strategy, learn_tasks
 from neurosleep.data import class_incremental
 from neurosleep.functional import torch_generator
 from neurosleep.learning import Backprop
+from neurosleep.replay import Sleep
 
 # %% Five tasks of two digits each, and a small network of ReLU units without biases.
 tasks = class_incremental(ns.load_dataset("mnist-mini"), images_per_task=1000)
@@ -31,7 +32,7 @@ def learn(strategy: Strategy) -> list[dict[str, object]]:
 
 
 # %% The sleep: noise around the mean image, the published rule, thresholds at which the layers fire now and then.
-sleep = SleepSettings(
+sleep = Sleep.src2022(
     rule=ns.SRCRule(inc=0.01, dec=0.001),
     thresholds=[1.0, 1.0, 1.0],
     rates=[1e-3, 1e-3, 1e-3],  # spikes per neuron and step, for which thresholds are found before each sleep

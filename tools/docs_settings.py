@@ -15,12 +15,13 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from neurosleep.continual import STRATEGIES, SleepSettings
+from neurosleep.continual import STRATEGIES
 from neurosleep.experiments.kinds import _LEARNING, _NETWORKS, KIND_SETTINGS, kinds_with
 from neurosleep.experiments.run.deployment import Deployment
 from neurosleep.experiments.settings import _DEFAULTS, _OPTIONAL, experiment_names, load_published, variant_names
 from neurosleep.learning import BPTT, Backprop, ContrastiveHebbian, EquilibriumPropagation, PhasedLearning
 from neurosleep.networks import MLP, DendriticMLP, EquilibriumConv, EquilibriumMLP
+from neurosleep.replay import REM, Sleep
 
 ROOT = Path(__file__).parents[1]
 
@@ -28,7 +29,7 @@ ROOT = Path(__file__).parents[1]
 TAKERS: dict[str, tuple[type, ...]] = {
     "network": (MLP, EquilibriumMLP, EquilibriumConv, DendriticMLP),
     "wake": (Backprop, PhasedLearning, EquilibriumPropagation, BPTT, ContrastiveHebbian),
-    "sleep": (SleepSettings,),
+    "sleep": (Sleep, REM),
     "hardware": (Deployment,),
     **{name: (STRATEGIES[name],) for name in ("ewc", "si", "owm", "lwf", "rehearsal", "icarl")},
 }

@@ -45,9 +45,9 @@ def _trained(data: str | None, seed: int) -> tuple[SpikingNetwork, MeanDrive, SR
     s = sleep_settings(settings)
     pool = torch.from_numpy(to_float(task.pool_images))
     snn = convert(network, pool, alpha_scale=s.alpha_scale, thresholds=s.thresholds, decay=s.decay)
-    drive = MeanDrive(learner.mean.mean, s.max_rate, window=11, image_shape=(28, 28))
-    assert isinstance(s.rule, SRCRule)
-    return snn, drive, s.rule
+    drive = MeanDrive(learner.mean.mean, s.rem.max_rate, window=11, image_shape=(28, 28))
+    assert isinstance(s.rem.rule, SRCRule)
+    return snn, drive, s.rem.rule
 
 
 def _engine(name: str, network: SpikingNetwork, rule: SRCRule, events: SpikeEvents) -> float:

@@ -5,14 +5,13 @@ from __future__ import annotations
 import copy
 import warnings
 from collections.abc import Iterator
-from dataclasses import fields, replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from neurosleep.continual.strategies.src import SleepSettings, one_night
+from neurosleep.continual.strategies.src import one_night, rule_of
 from neurosleep.conversion import sleeping_chain
 from neurosleep.data import RunningMean
 from neurosleep.errors import (
@@ -22,11 +21,10 @@ from neurosleep.errors import (
     SettingsError,
     UnsupportedError,
     missing_extra,
-    unknown_name,
 )
 from neurosleep.functional import SRCRule
 from neurosleep.networks import EquilibriumMLP
-from neurosleep.replay import Night, answers, evenly, warn_of_biases, warn_of_effect
+from neurosleep.replay import Night, Sleep, answers, evenly, warn_of_biases, warn_of_effect
 from neurosleep.spiking import Record, get_engine
 
 try:
@@ -43,7 +41,6 @@ __all__ = ["SleepPlugin"]
 # What `consolidate` does if nothing else is asked for; no old image is at hand here, so that scales are of the newest.
 _DEFAULTS: dict[str, Any] = {
     "rule": SRCRule(0.032, 0.0033),
-    "thresholds": (),
     "max_rate": 240.0,
     "window": None,
     "steps": 5000,
@@ -116,7 +113,7 @@ class SleepPlugin(SupervisedPlugin):
 
     def __init__(
         self,
-        settings: SleepSettings | None = None,
+        settings: Sleep | None = None,
         *,
         seed: int = 0,
         engine: str = "event",
@@ -158,7 +155,7 @@ class SleepPlugin(SupervisedPlugin):
                 expected="inputs whose mean is 0 or more everywhere, such as intensities from 0 to 1",
                 hint="leave Normalize out of the transformations of the benchmark",
             )
-        self._resolved(len(weights)).drive(mean, self._shape(example))
+        self._resolved(len(weights)).rem.drive(mean, self._shape(example))
         self._warn_of_no_sleep(strategy)
 
     def after_training_exp(self, strategy: Any, *, num_workers: int = 0, **_: Any) -> None:
@@ -195,15 +192,11 @@ class SleepPlugin(SupervisedPlugin):
                 weight.copy_(slept)
         warn_of_effect(self.night.fired, before, weights, was, answers(strategy.model, newest), stacklevel=1)
 
-    def _resolved(self, layers: int) -> SleepSettings:
+    def _resolved(self, layers: int) -> Sleep:
         """The settings with one threshold, and one rate if rates are aimed at, per layer."""
         s = self.settings
-        for key, values in (("thresholds", s.thresholds), ("rates", s.rates)):
-            if values and len(values) != layers:
-                raise SettingsError(f"sleep.{key} has {len(values)} entries.", expected=f"{layers}, one per layer")
-        if s.thresholds:
-            return s
-        return replace(s, thresholds=[1.0] * layers, rates=s.rates or [_RATE] * layers)
+        aimed = s if s.thresholds or s.rates else s.changed(rates=[_RATE] * layers)
+        return (aimed if s.thresholds else aimed.changed(thresholds=None)).for_layers(layers)
 
     def _shape(self, images: Tensor) -> tuple[int, ...]:
         return self.image_shape or tuple(side for side in images.shape[1:] if side != 1)
@@ -240,12 +233,9 @@ class SleepPlugin(SupervisedPlugin):
             ) from error
 
 
-def _settings(settings: SleepSettings | None, changes: dict[str, Any]) -> SleepSettings:
-    known = [field.name for field in fields(SleepSettings)]
-    for name in changes:
-        if name not in known:
-            raise unknown_name("setting of sleep", name, known)
-    found = SleepSettings(**(_DEFAULTS | changes)) if settings is None else replace(settings, **changes)
+def _settings(settings: Sleep | None, changes: dict[str, Any]) -> Sleep:
+    found = (Sleep.src2022(**_DEFAULTS) if settings is None else settings).changed(**changes)
+    rule_of(found)  # refuses what the chip cannot do
     if found.scale_data != "current" or found.statistics != "seen":
         raise UnsupportedError(
             "In Avalanche no images of past experiences are at hand.",

@@ -13,7 +13,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from neurosleep.continual import STRATEGIES, Learning, SleepSettings, check_combination
+from neurosleep.continual import STRATEGIES, Learning, check_combination
 from neurosleep.errors import SettingsError, unknown_name
 from neurosleep.experiments.kinds import (
     KIND_SETTINGS,
@@ -27,6 +27,7 @@ from neurosleep.experiments.kinds import (
 from neurosleep.experiments.names import folder_name
 from neurosleep.functional import RULES, make_rule
 from neurosleep.learning import Backprop
+from neurosleep.replay import Sleep
 
 __all__ = [
     "Published",
@@ -660,7 +661,7 @@ def backprop_settings(settings: Mapping[str, Any], strategy: str, tasks: int = 1
     return found
 
 
-def sleep_settings(settings: Mapping[str, Any]) -> SleepSettings:
+def sleep_settings(settings: Mapping[str, Any]) -> Sleep:
     """The sleep of an experiment as the strategy takes it."""
     sleep = dict(settings["sleep"])
     sleep["rule"] = make_rule(**_checked_rule(sleep["rule"]))
@@ -672,7 +673,7 @@ def sleep_settings(settings: Mapping[str, Any]) -> SleepSettings:
     for value in sleep["thresholds"]:
         if isinstance(value, bool) or not isinstance(value, (int, float)):
             raise SettingsError(f"sleep.thresholds holds {value!r:.80}.", expected="finite numbers >= 0")
-    return SleepSettings(**sleep)
+    return Sleep.src2022(**sleep)
 
 
 def _checked_rule(rule: Mapping[str, Any]) -> dict[str, Any]:

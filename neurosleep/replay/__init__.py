@@ -4,12 +4,15 @@ from neurosleep.replay._consolidate import consolidate
 from neurosleep.replay._effect import answers, evenly, warn_of_biases, warn_of_effect
 from neurosleep.replay._sleep import CHUNK, Divergence, Moment, Night, sleep
 from neurosleep.replay._thresholds import thresholds_for_rates
+from neurosleep.replay.options import REM, Sleep
 
 __all__ = [
     "CHUNK",
+    "REM",
     "Divergence",
     "Moment",
     "Night",
+    "Sleep",
     "answers",
     "consolidate",
     "evenly",

@@ -16,7 +16,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from neurosleep.continual import SRC, Learner, Progress, SleepSettings, learn_tasks
+from neurosleep.continual import SRC, Learner, Progress, learn_tasks
 from neurosleep.data import Task, class_incremental, load_dataset, to_float
 from neurosleep.errors import (
     ConversionError,
@@ -30,7 +30,7 @@ from neurosleep.errors import (
 from neurosleep.functional import SRCRule
 from neurosleep.learning import accuracy, task_loss
 from neurosleep.networks import MLP, EquilibriumMLP
-from neurosleep.replay import consolidate
+from neurosleep.replay import Sleep, consolidate
 
 needs_avalanche = pytest.mark.skipif(
     importlib.util.find_spec("avalanche") is None, reason="the extra 'avalanche' is not installed"
@@ -184,8 +184,15 @@ class InOrder:
 def test_it_ends_with_the_weights_and_accuracies_of_our_own_loop(
     avl: SimpleNamespace, tasks: list[Task], window: int | None, rates: list[float] | None
 ) -> None:
-    settings = SleepSettings(
-        QUICK["rule"], [2.0, 2.0, 2.0], 240.0, window, rates=rates, steps=200, growth=0.5, scale_data="current"
+    settings = Sleep.src2022(
+        rule=QUICK["rule"],
+        thresholds=[2.0, 2.0, 2.0],
+        max_rate=240.0,
+        window=window,
+        rates=rates,
+        steps=200,
+        growth=0.5,
+        scale_data="current",
     )
     ours = [
         Task(t.name, t.classes, *(a.reshape(-1, 28, 28) if a.ndim == 2 else a for a in arrays))
@@ -246,7 +253,7 @@ def test_a_plain_network_sleeps_as_our_own_of_the_same_weights(
         parameter.data.copy_(value)
     learner = Learner(twin, [], [tasks[0]], seed=0)
     learner.mean.update(tasks[0].train_images)
-    settings = SleepSettings(thresholds=[1.0] * 3, max_rate=240.0, window=window, scale_data="current", **QUICK)
+    settings = Sleep.src2022(thresholds=[1.0] * 3, max_rate=240.0, window=window, scale_data="current", **QUICK)
     images = tasks[0].train_images.reshape(-1, 28, 28)
     learner.tasks = [Task("0,1", (0, 1), *(images, tasks[0].train_labels) * 3)]
     SRC(settings).after_training_exp(learner)
@@ -543,11 +550,12 @@ def test_wrong_settings_are_refused_at_once(
 
 @needs_avalanche
 def test_settings_of_src_are_taken_and_changed_by_name(avl: SimpleNamespace) -> None:
-    published = SleepSettings(SRCRule(0.1, 0.1), [1.0], 10.0)
+    published = Sleep.src2022(rule=SRCRule(0.1, 0.1), thresholds=[1.0], max_rate=10.0)
     with pytest.raises(UnsupportedError, match="scale_data='seen'"):
         avl.SleepPlugin(published)
     found = avl.SleepPlugin(published, scale_data="current", steps=7).settings
-    assert (found.rule, found.thresholds, found.steps, found.scale_data) == (published.rule, [1.0], 7, "current")
+    assert (found.rem.rule, found.thresholds, found.rem.steps) == (published.rem.rule, (1.0,), 7)
+    assert found.scale_data == "current"
 
 
 def biased_conv(avl: SimpleNamespace) -> nn.Module:

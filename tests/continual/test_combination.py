@@ -22,7 +22,6 @@ from neurosleep.continual import (
     LwF,
     Progress,
     Rehearsal,
-    SleepSettings,
     Strategy,
     check_combination,
 )
@@ -31,12 +30,13 @@ from neurosleep.errors import SettingsError, UnknownNameError
 from neurosleep.experiments.settings import check_strategies
 from neurosleep.functional import SRCRule
 from neurosleep.learning import Backprop, Batch
+from neurosleep.replay import Sleep
 
 Make, Learn = Callable[..., Learner], Callable[..., Progress]
 
 
 def src(inc: float = 0.05) -> SRC:
-    return SRC(SleepSettings(SRCRule(inc, 0.01), [0.2, 0.2, 0.2], 200.0, None, steps=60, growth=0.0))
+    return SRC(Sleep.src2022(rule=SRCRule(inc, 0.01), thresholds=[0.2, 0.2, 0.2], max_rate=200.0, steps=60, growth=0.0))
 
 
 class Probe(Strategy):
@@ -227,7 +227,7 @@ def test_what_is_said_of_the_parts_holds_for_all() -> None:
     assert Combination([EWC(), Rehearsal()]).reads_old_data
     assert not Combination([EWC(), LwF()]).reads_old_data
     assert Combination([EWC(), src()]).reads_old_data
-    settings = SleepSettings(SRCRule(0.1, 0.1), [1.0], 1.0, scale_data="current")
+    settings = Sleep.src2022(rule=SRCRule(0.1, 0.1), thresholds=[1.0], max_rate=1.0, scale_data="current")
     assert not Combination([EWC(), SRC(settings)]).reads_old_data
     assert Combination([EWC(), SRC(settings)]).sleeps
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 from neurosleep.continual import (
-    SleepSettings,
     backward_transfer,
     forgetting_first_minus_last,
     forgetting_max_minus_last,
@@ -13,6 +12,7 @@ from neurosleep.continual import (
 )
 from neurosleep.errors import SettingsError
 from neurosleep.functional import SRCRule
+from neurosleep.replay import Sleep
 
 R = [[0.8, 0.0, 0.1], [0.9, 0.7, 0.0], [0.5, 0.6, 1.0]]
 RULE = SRCRule(inc=0.1, dec=0.1)
@@ -47,9 +47,9 @@ def test_one_task_cannot_be_forgotten(matrix: list[list[float]]) -> None:
 
 
 def test_the_sleeps_grow_by_a_third() -> None:
-    sleeping = SleepSettings(rule=RULE, thresholds=[1.0], max_rate=1.0)
-    assert [sleeping.steps_after(task) for task in range(5)] == [15000, 20000, 25000, 30000, 35000]
-    assert SleepSettings(rule=RULE, thresholds=[1.0], max_rate=1.0, growth=0.0).steps_after(4) == 15000
+    sleeping = Sleep.src2022(rule=RULE, thresholds=[1.0], max_rate=1.0)
+    assert [sleeping.rem.steps_after(task) for task in range(5)] == [15000, 20000, 25000, 30000, 35000]
+    assert Sleep.src2022(rule=RULE, thresholds=[1.0], max_rate=1.0, growth=0.0).rem.steps_after(4) == 15000
 
 
 @pytest.mark.parametrize(
@@ -68,4 +68,4 @@ def test_the_sleeps_grow_by_a_third() -> None:
 def test_wrong_settings_are_refused(wrong: dict[str, object]) -> None:
     given: dict[str, object] = {"rule": RULE, "thresholds": [1.0], "max_rate": 1.0}
     with pytest.raises(SettingsError):
-        SleepSettings(**(given | wrong))  # type: ignore[arg-type]
+        Sleep.src2022(**(given | wrong))  # type: ignore[arg-type]

@@ -9,21 +9,21 @@ import numpy as np
 import pytest
 import torch
 
-from neurosleep.continual import SRC, Learner, Progress, SleepSettings, Strategy
+from neurosleep.continual import SRC, Learner, Progress, Strategy
 from neurosleep.continual.strategies import src as module
 from neurosleep.conversion import convert
 from neurosleep.data import to_float
 from neurosleep.errors import SettingsError, UnknownNameError
 from neurosleep.functional import SRCRule
-from neurosleep.replay import sleep
+from neurosleep.replay import Sleep, sleep
 
 Make, Learn = Callable[..., Learner], Callable[..., Progress]
 RULE = SRCRule(0.05, 0.01)
 
 
-def settings(**more: Any) -> SleepSettings:
+def settings(**more: Any) -> Sleep:
     given: dict[str, Any] = {"thresholds": [0.2, 0.2, 0.2], "max_rate": 200.0, "window": None, "steps": 40}
-    return SleepSettings(**({"rule": RULE, "growth": 0.0} | given | more))
+    return Sleep.src2022(**({"rule": RULE, "growth": 0.0} | given | more))
 
 
 @pytest.fixture
@@ -133,7 +133,7 @@ def test_the_settings_reach_the_night(make_learner: Make, learn: Learn, nights: 
     learn(learner, SRC(sleeping))
     night = nights[1]
     assert (night["recipe"], night["alpha_scale"], night["decay"], night["compare"]) == ("ratio", 3.0, 0.9, ">")
-    assert night["thresholds"] == [0.2, 0.2, 0.2]
+    assert list(night["thresholds"]) == [0.2, 0.2, 0.2]
     drive = night["drive"]
     assert (drive.window, drive.image_shape, drive.process, drive.max_rate) == (2, (3, 4), "poisson", 200.0)
     assert (night["seed"], night["task"], night["rule"], night["engine"]) == (4, 1, RULE, "event")

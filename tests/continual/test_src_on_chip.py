@@ -8,17 +8,17 @@ import numpy as np
 import pytest
 import torch
 
-from neurosleep.continual import SleepSettings
+from neurosleep.continual import SRC
 from neurosleep.continual.strategies.src import one_night
 from neurosleep.errors import HardwareProfileError, SettingsError, UnknownNameError, UnsupportedError
 from neurosleep.functional import SRCRule
 from neurosleep.hardware import MappedNetwork
 from neurosleep.networks import MLP
-from neurosleep.replay import Night
+from neurosleep.replay import Night, Sleep
 
 
-def settings(**more: Any) -> SleepSettings:
-    return SleepSettings(
+def settings(**more: Any) -> Sleep:
+    return Sleep.src2022(
         rule=SRCRule(0.01, 0.002), thresholds=[0.5, 0.5], max_rate=300.0, window=None, steps=400, **more
     )
 
@@ -69,9 +69,9 @@ def test_headroom_makes_the_steps_coarser_and_the_range_wider() -> None:
 
 def test_a_setting_that_the_chip_cannot_do_is_found_at_once() -> None:
     with pytest.raises(UnsupportedError, match="cannot run on 'truenorth'"):
-        settings(profile="truenorth")
+        SRC(settings(profile="truenorth"))
     with pytest.raises((UnknownNameError, HardwareProfileError), match="loihi7"):
-        settings(profile="loihi7")
+        SRC(settings(profile="loihi7"))
     with pytest.raises(SettingsError, match=r"sleep\.rounding is 'stochastic'"):
         settings(rounding="stochastic")
     for headroom in (0.5, 1e6):
@@ -81,8 +81,8 @@ def test_a_setting_that_the_chip_cannot_do_is_found_at_once() -> None:
     with pytest.raises(SettingsError, match=r"sleep\.profile is 'loihi1' with sleep\.feedback 'delayed'"):
         settings(profile="loihi1", feedback="delayed")
     with pytest.raises(UnsupportedError, match="cannot run on 'brainscales2' here"):
-        settings(profile="brainscales2", rounding="stochastic")
+        SRC(settings(profile="brainscales2", rounding="stochastic"))
     with pytest.raises(SettingsError, match=r"sleep\.read_back is 'all'"):
         settings(read_back="all")
     with pytest.raises(UnknownNameError, match="no rounding named 'up'"):
-        settings(profile="loihi1", rounding="up")
+        SRC(settings(profile="loihi1", rounding="up"))

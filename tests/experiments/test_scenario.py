@@ -270,7 +270,7 @@ def test_every_variant_loads_and_the_user_has_the_last_word(experiment: str) -> 
                 changes=[("faithful", faithful), ("sleep.lengths", [7]), ("wake.lr", 0.123)],
             )[1]
             learning_settings(found, "icarl+src", 5)
-            assert sleep_settings(found).steps_after(3) == 7
+            assert sleep_settings(found).rem.steps_after(3) == 7
             assert found["wake"]["lr"] == 0.123
             assert len(sleep_settings(found).thresholds) == len(found["network"]["sizes"]) - 1
 

@@ -38,9 +38,9 @@ def test_every_packaged_experiment_can_be_loaded_and_made(name: str) -> None:
 
 def test_the_published_mnist_settings_are_those_of_the_reference(mnist: dict[str, Any]) -> None:
     sleep = sleep_settings(mnist)
-    assert [sleep.steps_after(task) for task in range(5)] == [15000, 20000, 25000, 30000, 35000]
+    assert [sleep.rem.steps_after(task) for task in range(5)] == [15000, 20000, 25000, 30000, 35000]
     assert list(sleep.thresholds) == [14.548273, 44.560317, 38.046326]
-    assert (sleep.alpha_scale, sleep.max_rate, sleep.window) == (55.882454, 239.515363, 11)
+    assert (sleep.alpha_scale, sleep.rem.max_rate, sleep.rem.window) == (55.882454, 239.515363, 11)
     assert backprop_settings(mnist, "src")[0].epochs == 2
     assert backprop_settings(mnist, "joint")[0].epochs == 10
 

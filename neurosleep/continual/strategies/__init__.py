@@ -9,7 +9,7 @@ from neurosleep.continual.strategies.lwf import LwF
 from neurosleep.continual.strategies.owm import OWM
 from neurosleep.continual.strategies.rehearsal import Rehearsal
 from neurosleep.continual.strategies.si import SI
-from neurosleep.continual.strategies.src import SRC, SleepSettings
+from neurosleep.continual.strategies.src import SRC
 
 __all__ = [
     "EWC",
@@ -25,7 +25,6 @@ __all__ = [
     "Learner",
     "LwF",
     "Rehearsal",
-    "SleepSettings",
     "Strategy",
     "check_combination",
     "fisher_diagonal",

@@ -28,7 +28,6 @@ from neurosleep.continual import (
     Learner,
     Learning,
     Progress,
-    SleepSettings,
     Strategy,
     learn_tasks,
     matrix_metrics,
@@ -52,7 +51,7 @@ from neurosleep.functional import check_seed, torch_generator
 from neurosleep.hardware import load_profile
 from neurosleep.learning import Backprop, PhasedLearning
 from neurosleep.networks import MLP, EquilibriumNetwork
-from neurosleep.replay import Moment
+from neurosleep.replay import Moment, Sleep
 from neurosleep.spiking import Population, Projection, Record, SpikingNetwork, engine_names, get_engine
 
 __all__ = ["RunRequest", "run_experiment", "run_one", "summarise"]
@@ -185,16 +184,9 @@ def check_request(request: RunRequest) -> None:
     strategy = _strategy(request)
     if strategy.sleeps:
         sleeping = sleep_settings(request.settings)
-        if len(sleeping.thresholds) != len(sizes) - 1:
-            raise SettingsError(
-                f"sleep.thresholds has {len(sleeping.thresholds)} entries.", expected=f"{len(sizes) - 1}, one per layer"
-            )
-        if sleeping.rates is not None and len(sleeping.rates) != len(sizes) - 1:
-            raise SettingsError(
-                f"sleep.rates has {len(sleeping.rates)} entries.", expected=f"{len(sizes) - 1}, one per layer"
-            )
+        sleeping.for_layers(len(sizes) - 1)
         # A few neurons are enough to find that an extra is missing, or that the engine does not know the rule.
-        engine.start(_smallest_asleep(sleeping), sleeping.rule)
+        engine.start(_smallest_asleep(sleeping), sleeping.rem.rule)
     Record(spikes=request.settings["record"])
     owm = request.settings["owm"]
     if "owm" in request.strategy.split("+") and len(owm["alpha"]) != len(sizes) - 1:
@@ -212,7 +204,7 @@ def check_request(request: RunRequest) -> None:
         folder.metrics()
 
 
-def _smallest_asleep(sleeping: SleepSettings) -> SpikingNetwork:
+def _smallest_asleep(sleeping: Sleep) -> SpikingNetwork:
     """One neuron in each layer, joined as in the networks that sleep so."""
     names = ("input", "output") if sleeping.feedback == "none" else ("input", "hidden1", "output")
     populations = [Population(name, "lif", (1,), decay=sleeping.decay) for name in names[1:]]
@@ -269,7 +261,7 @@ def _check_fit(request: RunRequest, tasks: list[Task]) -> None:
     parts = request.strategy.split("+")
     if "src" in parts:
         sleeping = sleep_settings(request.settings)
-        sleeping.drive(np.zeros(inputs), shape)
+        sleeping.rem.drive(np.zeros(inputs), shape)
         learnt = len(_strategy(request).tasks(tasks))
         beyond = [number for number in sleeping.after or () if abs(number) > learnt]
         if beyond:
@@ -282,10 +274,10 @@ def _check_fit(request: RunRequest, tasks: list[Task]) -> None:
         )
 
 
-def _check_asleep(request: RunRequest, sleeping: SleepSettings, tasks: list[Task]) -> None:
+def _check_asleep(request: RunRequest, sleeping: Sleep, tasks: list[Task]) -> None:
     """Find that a sleep has no end in sight, or that the mean input which drives it is negative somewhere."""
     nights = [k for k in range(len(tasks)) if sleeping.sleeps_after(k, len(tasks))]
-    longest = max((sleeping.steps_after(k) for k in nights), default=1)
+    longest = max((sleeping.rem.steps_after(k) for k in nights), default=1)
     if longest > _LONGEST_SLEEP:
         raise SettingsError(f"A sleep would have {longest:.3g} steps.", expected=f"at most {_LONGEST_SLEEP:.0e}")
     if all(task.pool_images.dtype.kind in "ub" or task.pool_images.min(initial=0) >= 0 for task in tasks):
