@@ -17,7 +17,9 @@ from neurosleep._guards.protobuf import check_message
 from neurosleep.errors import ExchangeError, missing_extra
 from neurosleep.exchange.layer_graph import LayerGraph, Step
 from neurosleep.exchange.naming import naming
-from neurosleep.exchange.onnx.operators import OPERATORS, Activation, Node, Value, bias_vector
+from neurosleep.exchange.onnx.dense import bias_vector
+from neurosleep.exchange.onnx.node import Activation, Node, Value
+from neurosleep.exchange.onnx.operators import OPERATORS
 from neurosleep.exchange.onnx.tensors import External, element_name, read_tensor, short
 from neurosleep.networks import MLP
 from neurosleep.networks.mlp import Output
@@ -254,7 +256,7 @@ class _Reader:
                 )
             inputs = [self._value(name, proto) for name in proto.input[:MAX_NODES]]
             self.weight_names = [name for name in proto.input if isinstance(self.values.get(name), Tensor)]
-            node = Node(proto, inputs, operator.attributes)
+            node = Node(proto, inputs, operator.known)
             found = operator.make(self, node)
         if not proto.output:
             raise node.refuse("has no output")

@@ -1,0 +1,253 @@
+"""ONNX's operators that change shapes and types, or compute sizes."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from neurosleep.exchange.onnx.node import MAX_DIMS, Activation, Build, Node, Operator, Sizes, Value, listed
+from neurosleep.exchange.onnx.tensors import element_name, type_name
+
+__all__ = ["SHAPES"]
+
+
+def _reshaped(build: Build, node: Node, x: Activation, shape: tuple[int, ...]) -> Activation:
+    if shape == x.shape:
+        return x
+    if not shape:
+        raise node.refuse("leaves no axis beside the batch", expected="[batch, features]")
+    if len(x.shape) > 1:
+        x = build.layer(node, nn.Flatten(), x, (math.prod(x.shape),))
+    if len(shape) > 1:
+        x = build.layer(node, nn.Unflatten(1, shape), x, shape)
+    return x
+
+
+def _flatten(build: Build, node: Node) -> Activation:
+    node.count(1, 1)
+    x = node.activation(0)
+    axis = node.integer("axis", 1)
+    if axis not in (1, -len(x.shape)):
+        raise node.refuse(f"has axis = {axis}", expected="axis = 1, which keeps the batch apart")
+    return _reshaped(build, node, x, (math.prod(x.shape),))
+
+
+def _reshape(build: Build, node: Node) -> Activation:
+    node.count(2, 2)
+    x = node.activation(0)
+    target = list(node.integers(1).values)
+    keeps = node.integer("allowzero", 0) == 0
+    text = f"[{listed(target)}] from [batch, {listed(x.shape)}]"
+    wrong = node.refuse(f"makes the shape {text}", expected="the batch as first axis, the values of an image behind it")
+    if not 1 <= len(target) <= MAX_DIMS:
+        raise wrong
+    total = math.prod(x.shape)
+    rest: list[int] = []
+    for number, size in enumerate(target[1:], start=1):
+        if size == 0 and keeps and number <= len(x.shape):
+            size = x.shape[number - 1]
+        if size is None or size == 0 or size < -1:
+            raise wrong
+        rest.append(size)
+    first = target[0]
+    if first is None or (first == 0 and keeps) or (first is not None and first > 0 and first == build.batch):
+        known = math.prod(size for size in rest if size != -1)
+        if rest.count(-1) > 1 or total % known:
+            raise wrong
+        rest = [total // known if size == -1 else size for size in rest]
+    elif first != -1 or -1 in rest:
+        raise wrong
+    if math.prod(rest) != total:
+        raise wrong
+    return _reshaped(build, node, x, tuple(rest))
+
+
+def _axes(node: Node, rank: int) -> list[int] | None:
+    given = node.integer_list("axes") if node.optional(1) is None else node.fixed(1)
+    if given is None:
+        return None
+    if len(set(given)) != len(given) or any(not -rank <= axis < rank for axis in given):
+        raise node.refuse(f"has the axes {list(given[:8])}", expected=f"different ones of {rank}")
+    return sorted(axis % rank for axis in given)
+
+
+def _squeeze(build: Build, node: Node) -> Value:
+    node.count(1, 2)
+    value = node.inputs[0]
+    if isinstance(value, Activation):
+        axes = _axes(node, len(value.shape) + 1)
+        if axes is None or any(axis == 0 or value.shape[axis - 1] != 1 for axis in axes):
+            which = "all axes of length 1" if axes is None else f"the axes {axes}"
+            raise node.refuse(
+                f"takes {which} off a value of shape [batch, {listed(value.shape)}]",
+                expected="axes that are named, of length 1 and not that of the batch",
+            )
+        return _reshaped(build, node, value, tuple(n for k, n in enumerate(value.shape, start=1) if k not in axes))
+    sizes = node.integers(0)
+    if len(sizes.values) != 1:
+        raise node.refuse("takes an axis off a list of sizes", expected="a list of one")
+    return Sizes(sizes.values, scalar=True)
+
+
+def _unsqueeze(build: Build, node: Node) -> Value:
+    node.count(1, 2)
+    value = node.inputs[0]
+    if isinstance(value, Activation):
+        count = len(node.integer_list("axes") or ()) if node.optional(1) is None else len(node.fixed(1))
+        axes = _axes(node, len(value.shape) + 1 + count)
+        if axes is None:
+            raise node.refuse("does not say which axes it puts in", expected="axes")
+        if 0 in axes or len(value.shape) + count > MAX_DIMS:
+            raise node.refuse(
+                f"puts in the axes {axes}", expected=f"axes behind the batch, no more than {MAX_DIMS} with those there"
+            )
+        left = list(value.shape)
+        shape = tuple(1 if k in axes else left.pop(0) for k in range(1, len(value.shape) + 1 + count))
+        return _reshaped(build, node, value, shape)
+    sizes = node.integers(0)
+    if not sizes.scalar or _axes(node, 1) != [0]:
+        raise node.refuse("puts an axis into a list of sizes", expected="a single size")
+    return Sizes(sizes.values)
+
+
+def _shape(build: Build, node: Node) -> Sizes:
+    node.count(1, 1)
+    whole: tuple[int | None, ...] = (None, *node.activation(0).shape)
+    start, end = node.integer("start", 0), node.integer("end", len(whole))
+    return Sizes(whole[start:end])
+
+
+def _gather(build: Build, node: Node) -> Sizes:
+    node.count(2, 2)
+    if isinstance(node.inputs[0], Activation):
+        raise node.refuse("picks values out", expected="sizes of a shape, the only thing that is picked from")
+    node.exactly("axis", 0)
+    sizes, places = node.integers(0), node.integers(1)
+    length = len(sizes.values)
+    if any(place is None or not -length <= place < length for place in places.values):
+        raise node.refuse(f"picks the sizes {list(places.values)} out of {length}", expected=f"0 to {length - 1}")
+    return Sizes(tuple(sizes.values[place] for place in places.values if place is not None), scalar=places.scalar)
+
+
+def _concat(build: Build, node: Node) -> Value:
+    if len(node.inputs) == 1 and isinstance(node.inputs[0], Activation):
+        return node.inputs[0]
+    if any(isinstance(value, Activation) for value in node.inputs):
+        raise node.refuse(
+            "joins values of the network",
+            expected="sums of branches (Add); only lists of sizes are joined",
+            hint="a layer after it can be split: W [a, b] = W1 a + W2 b",
+        )
+    node.count(1, MAX_DIMS)
+    node.exactly("axis", 0)
+    joined = tuple(size for number in range(len(node.inputs)) for size in node.integers(number).values)
+    if len(joined) > 4 * MAX_DIMS:
+        raise node.refuse(f"joins {len(joined)} sizes", expected=f"up to {4 * MAX_DIMS}")
+    return Sizes(joined)
+
+
+def _slice(build: Build, node: Node) -> Value:
+    if node.attributes:  # up to operator set 9
+        node.count(1, 1)
+        starts, ends, axes = (node.integer_list(name) for name in ("starts", "ends", "axes"))
+        steps = None
+    else:
+        node.count(3, 5)
+        starts, ends = node.fixed(1), node.fixed(2)
+        axes, steps = (None if node.optional(k) is None else node.fixed(k) for k in (3, 4))
+    value = node.inputs[0]
+    if starts is None or ends is None:
+        raise node.refuse("does not say what it cuts out", expected="starts and ends")
+    if isinstance(value, Activation):
+        rank = len(value.shape) + 1
+        axes = tuple(range(len(starts))) if axes is None else axes
+        fits = len(starts) == len(ends) == len(axes) and all(-rank <= axis < rank for axis in axes)
+        whole = fits and all(
+            start == 0 and (end >= 2**31 - 1 if axis % rank == 0 else end >= value.shape[axis % rank - 1])
+            for start, end, axis in zip(starts, ends, axes, strict=True)
+        )
+        if whole and set(steps or ()) <= {1}:
+            return value
+        raise node.refuse("cuts values out", expected="all of them, or sizes of a shape")
+    sizes = node.integers(0)
+    plain = len(starts) == len(ends) == 1
+    plain &= axes in (None, (0,)) and steps in (None, (1,))
+    if not plain:
+        raise node.refuse("cuts a list of sizes in an unusual way", expected="one piece")
+    return Sizes(sizes.values[starts[0] : ends[0]])
+
+
+# What a Cast may turn a constant into, by ONNX's number of the type.
+_CAST_TYPES = {1: torch.float32, 11: torch.float64, 6: torch.int32, 7: torch.int64}
+
+
+def _identity(build: Build, node: Node) -> Value:
+    node.count(1, 1)
+    value = node.inputs[0]
+    assert value is not None
+    return value
+
+
+def _cast(build: Build, node: Node) -> Value:
+    node.count(1, 1)
+    number = node.integer("to", 0)
+    target = _CAST_TYPES.get(number)
+    value = node.inputs[0]
+    if isinstance(value, Activation):
+        if target == build.dtype:
+            return value
+        raise node.refuse(
+            f"turns {type_name(build.dtype)} values into {element_name(number)}",
+            expected=f"{type_name(build.dtype)}, the type of the network's input, all through the network",
+        )
+    if isinstance(value, Sizes):
+        if target in (torch.int32, torch.int64):
+            return value
+        raise node.refuse(f"turns sizes of a shape into {element_name(number)}", expected="int32 or int64")
+    assert value is not None
+    if target is None:
+        raise node.refuse(
+            f"turns a constant into {element_name(number)}",
+            expected=", ".join(sorted(type_name(known) for known in _CAST_TYPES.values())),
+        )
+    return value if value.dtype == target else build.own(value).to(target)
+
+
+def _transpose(build: Build, node: Node) -> Value:
+    node.count(1, 1)
+    value = node.inputs[0]
+    perm = node.integer_list("perm")
+    if isinstance(value, Sizes) or value is None:
+        raise node.refuse("turns a list of sizes")
+    rank = value.ndim if isinstance(value, Tensor) else len(value.shape) + 1
+    perm = tuple(reversed(range(rank))) if perm is None else perm
+    if sorted(perm) != list(range(rank)):
+        raise node.refuse(f"has perm = {list(perm[:8])}", expected=f"the axes 0 to {rank - 1} in some order")
+    if isinstance(value, Tensor):
+        return value.permute(perm)
+    if perm == tuple(range(rank)):
+        return value
+    # Axes of length 1 may change places freely.
+    sizes: tuple[int | None, ...] = (None, *value.shape)
+    if perm[0] == 0 and [k for k in perm if sizes[k] != 1] == [k for k in range(rank) if sizes[k] != 1]:
+        return _reshaped(build, node, value, tuple(value.shape[k - 1] for k in perm[1:]))
+    raise node.refuse(
+        "turns the axes of values", found=f"perm = {list(perm)}", expected="channels first all through the network"
+    )
+
+
+SHAPES = {
+    "Cast": Operator(_cast, "saturate to"),
+    "Concat": Operator(_concat, "axis"),
+    "Flatten": Operator(_flatten, "axis"),
+    "Gather": Operator(_gather, "axis"),
+    "Identity": Operator(_identity),
+    "Reshape": Operator(_reshape, "allowzero"),
+    "Shape": Operator(_shape, "end start"),
+    "Slice": Operator(_slice, "axes ends starts"),
+    "Squeeze": Operator(_squeeze, "axes"),
+    "Transpose": Operator(_transpose, "perm"),
+    "Unsqueeze": Operator(_unsqueeze, "axes"),
+}

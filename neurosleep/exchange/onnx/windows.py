@@ -1,0 +1,257 @@
+"""ONNX's convolutions, pooling and padding."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import nn
+
+from neurosleep.exchange.onnx.node import Activation, Build, Node, Operator, checked_shape, listed
+from neurosleep.exchange.onnx.tensors import short
+
+__all__ = ["WINDOWS"]
+
+MAX_PADDING = 2**16
+
+
+def _per_axis(node: Node, name: str, axes: int, low: int, default: int = 1) -> tuple[int, ...]:
+    values = node.integer_list(name)
+    if values is None:
+        return (default,) * axes
+    if len(values) != axes or any(not low <= value <= MAX_PADDING for value in values):
+        raise node.refuse(
+            f"has {name} = {list(values[:8])}", expected=f"{axes} integers from {low} to {MAX_PADDING}, one per axis"
+        )
+    return values
+
+
+def _padding(
+    node: Node, sizes: tuple[int, ...], kernel: tuple[int, ...], stride: tuple[int, ...], dilation: tuple[int, ...]
+) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Zeros before and after each axis, with ``auto_pad`` worked out."""
+    axes = len(sizes)
+    mode = node.text("auto_pad", "NOTSET")
+    if mode == "NOTSET":
+        values = node.integer_list("pads")
+        if values is None:
+            return (0,) * axes, (0,) * axes
+        if len(values) != 2 * axes or any(not 0 <= value <= MAX_PADDING for value in values):
+            raise node.refuse(f"has pads = {list(values[:8])}", expected=f"{2 * axes} integers from 0 to {MAX_PADDING}")
+        return values[:axes], values[axes:]
+    if mode == "VALID":
+        return (0,) * axes, (0,) * axes
+    if mode not in ("SAME_UPPER", "SAME_LOWER"):
+        raise node.refuse(f"has auto_pad = {short(mode)}", expected="NOTSET, VALID, SAME_UPPER or SAME_LOWER")
+    totals = [
+        max(0, (-(-size // s) - 1) * s + (k - 1) * d + 1 - size)
+        for size, k, s, d in zip(sizes, kernel, stride, dilation, strict=True)
+    ]
+    small, large = tuple(total // 2 for total in totals), tuple(total - total // 2 for total in totals)
+    return (small, large) if mode == "SAME_UPPER" else (large, small)
+
+
+def _padded(
+    build: Build, node: Node, x: Activation, before: tuple[int, ...], after: tuple[int, ...]
+) -> tuple[Activation, tuple[int, ...]]:
+    """What is padded alike on both sides stays with the layer; other zeros come from a layer of their own."""
+    if before == after:
+        return x, before
+    return _zeros(build, node, x, before, after), (0,) * len(before)
+
+
+def _zeros(build: Build, node: Node, x: Activation, before: tuple[int, ...], after: tuple[int, ...]) -> Activation:
+    """A layer that puts zeros around the axes behind the channels."""
+    shape = (x.shape[0], *(size + b + a for size, b, a in zip(x.shape[1:], before, after, strict=True)))
+    sides = [n for pair in zip(reversed(before), reversed(after), strict=True) for n in pair]
+    layer: nn.Module = nn.ConstantPad1d((sides[0], sides[1]), 0.0) if len(before) == 1 else nn.ZeroPad2d(tuple(sides))  # type: ignore[arg-type]
+    return build.layer(node, layer, x, checked_shape(node, shape))
+
+
+def _windows(
+    node: Node,
+    x: Activation,
+    padding: tuple[int, ...],
+    kernel: tuple[int, ...],
+    stride: tuple[int, ...],
+    dilation: tuple[int, ...],
+) -> tuple[int, ...]:
+    spans = [
+        size + 2 * p - d * (k - 1) - 1 for size, p, k, d in zip(x.shape[1:], padding, kernel, dilation, strict=True)
+    ]
+    if any(span < 0 for span in spans):
+        raise node.refuse(
+            f"has a window of {list(kernel)}, larger than its input",
+            found=f"[{listed(x.shape[1:])}] with padding {list(padding)} on each side and dilations {list(dilation)}",
+        )
+    return tuple(span // s + 1 for span, s in zip(spans, stride, strict=True))
+
+
+def _spatial(node: Node) -> tuple[Activation, int]:
+    x = node.activation(0)
+    axes = len(x.shape) - 1
+    if axes not in (1, 2):
+        raise node.refuse(
+            f"gets a value of shape [batch, {listed(x.shape)}]", expected="[batch, channels] and one or two more axes"
+        )
+    return x, axes
+
+
+def _conv(build: Build, node: Node) -> Activation:
+    node.count(2, 3)
+    x, axes = _spatial(node)
+    weight = build.own(node.weight(1, axes + 2))
+    kernel, groups = tuple(weight.shape[2:]), node.integer("group", 1)
+    if node.integer_list("kernel_shape") not in (None, kernel):
+        raise node.refuse(
+            f"has kernel_shape = {node.integer_list('kernel_shape')}", expected=f"that of its weight, {kernel}"
+        )
+    fits = groups >= 1 and x.shape[0] == weight.shape[1] * groups and len(weight) % groups == 0
+    if not fits or any(size < 1 for size in weight.shape):
+        raise node.refuse(
+            f"has a weight of shape {tuple(weight.shape)} in {groups} groups",
+            expected=f"[out, {x.shape[0]} / groups, ...], out a multiple of groups",
+        )
+    stride, dilation = _per_axis(node, "strides", axes, 1), _per_axis(node, "dilations", axes, 1)
+    x, padding = _padded(build, node, x, *_padding(node, x.shape[1:], kernel, stride, dilation))
+    sizes = _windows(node, x, padding, kernel, stride, dilation)
+    bias = None
+    if node.optional(2) is not None:
+        bias = build.own(node.weight(2, 1))
+        if len(bias) != len(weight):
+            raise node.refuse(f"has a bias of {len(bias)} values", expected=f"{len(weight)}, one per channel")
+    kind: Any = nn.Conv1d if axes == 1 else nn.Conv2d
+    layer = kind(
+        x.shape[0],
+        len(weight),
+        kernel,
+        stride=stride,
+        padding=padding,
+        dilation=dilation,
+        groups=groups,
+        bias=bias is not None,
+        device="meta",
+    )
+    layer.weight = nn.Parameter(weight)
+    if bias is not None:
+        layer.bias = nn.Parameter(bias)
+    return build.layer(node, layer, x, checked_shape(node, (len(weight), *sizes)))
+
+
+def _pool_geometry(
+    build: Build, node: Node, x: Activation, axes: int, counts_zeros: bool
+) -> tuple[Activation, tuple[int, ...], tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
+    """The input (padded where a layer of its own must), kernel, stride, padding and the sizes that come out."""
+    if node.integer_list("kernel_shape") is None:
+        raise node.refuse("has no kernel_shape")
+    kernel, stride = _per_axis(node, "kernel_shape", axes, 1), _per_axis(node, "strides", axes, 1)
+    ones = (1,) * axes
+    if _per_axis(node, "dilations", axes, 1) != ones:
+        raise node.refuse(f"has dilations = {node.integer_list('dilations')}", expected="dilations of 1")
+    before, after = _padding(node, x.shape[1:], kernel, stride, ones)
+    wide = any(2 * p > k for p, k in zip(before, kernel, strict=True))
+    if before != after and not counts_zeros:
+        raise node.refuse(f"has pads = {[*before, *after]}", expected="as much padding before as behind, on each axis")
+    if wide and not counts_zeros:
+        raise node.refuse(
+            f"has pads = {[*before, *after]} for windows of {list(kernel)}", expected="at most half of a window"
+        )
+    if before != after or wide:
+        x, before = _zeros(build, node, x, before, after), (0,) * axes
+    sizes = _windows(node, x, before, kernel, stride, ones)
+    if node.integer("ceil_mode", 0):
+        spare = [(size + 2 * p - k) % s for size, p, k, s in zip(x.shape[1:], before, kernel, stride, strict=True)]
+        if any(spare):
+            raise node.refuse("has ceil_mode = 1 where windows do not come out even", expected="ceil_mode = 0")
+    return x, kernel, stride, before, sizes
+
+
+def _average_pool(build: Build, node: Node) -> Activation:
+    node.count(1, 1)
+    x, axes = _spatial(node)
+    include = bool(node.integer("count_include_pad", 0))
+    x, kernel, stride, padding, sizes = _pool_geometry(build, node, x, axes, include)
+    kind: Any = nn.AvgPool1d if axes == 1 else nn.AvgPool2d
+    # Without padding the two ways to count are one; torch's default is then the plainer network.
+    layer = kind(kernel, stride=stride, padding=padding, count_include_pad=include or not any(padding))
+    return build.layer(node, layer, x, checked_shape(node, (x.shape[0], *sizes)))
+
+
+def _max_pool(build: Build, node: Node) -> Activation:
+    node.count(1, 1)
+    if len(node.used_outputs) > 1:
+        raise node.refuse("gives the places of the maxima too", expected="one output")
+    node.exactly("storage_order", 0)
+    x, axes = _spatial(node)
+    x, kernel, stride, padding, sizes = _pool_geometry(build, node, x, axes, False)
+    kind: Any = nn.MaxPool1d if axes == 1 else nn.MaxPool2d
+    return build.layer(node, kind(kernel, stride=stride, padding=padding), x, checked_shape(node, (x.shape[0], *sizes)))
+
+
+def _mean_over_space(build: Build, node: Node, x: Activation, keep: bool) -> Activation:
+    axes = len(x.shape) - 1
+    kind: Any = nn.AdaptiveAvgPool1d if axes == 1 else nn.AdaptiveAvgPool2d
+    found = build.layer(node, kind(1), x, (x.shape[0], *(1,) * axes))
+    return found if keep else build.layer(node, nn.Flatten(), found, (x.shape[0],))
+
+
+def _global_average_pool(build: Build, node: Node) -> Activation:
+    node.count(1, 1)
+    return _mean_over_space(build, node, _spatial(node)[0], True)
+
+
+def _reduce_mean(build: Build, node: Node) -> Activation:
+    node.count(1, 2)
+    x, axes = _spatial(node)
+    given = node.integer_list("axes") if node.optional(1) is None else node.fixed(1)
+    rank = axes + 2
+    if not given and node.integer("noop_with_empty_axes", 0):
+        return x
+    if not given or sorted(axis % rank for axis in given if -rank <= axis < rank) != list(range(2, rank)):
+        over = f"the axes {list(given[:8])}" if given else "all axes, that of the batch too"
+        raise node.refuse(f"takes the mean over {over}", expected="over all axes after the channels")
+    return _mean_over_space(build, node, x, bool(node.integer("keepdims", 1)))
+
+
+def _pad(build: Build, node: Node) -> Activation:
+    """Zeros around the axes behind the channels, as a layer; none at all are no layer."""
+    node.count(1, 4)
+    x = node.activation(0)
+    rank = len(x.shape) + 1
+    if "pads" in node.attributes:  # up to operator set 10
+        given, filling = node.integer_list("pads") or (), node.number("value", 0.0)
+    else:
+        node.count(2, 4)
+        given, filling = node.fixed(1), 0.0
+        if node.optional(2) is not None:
+            constant = node.weight(2)
+            if constant.numel() != 1:
+                raise node.refuse(f"fills with a constant of shape {tuple(constant.shape)}", expected="a single number")
+            filling = float(constant)
+    axes = tuple(range(rank)) if node.optional(3) is None else node.fixed(3)
+    if len(given) != 2 * len(axes) or any(not -rank <= axis < rank for axis in axes):
+        raise node.refuse(f"has pads = {list(given[:16])}", expected=f"two for each of {len(axes)} axes")
+    before, after = [0] * rank, [0] * rank
+    for k, axis in enumerate(axes):
+        before[axis % rank], after[axis % rank] = given[k], given[len(axes) + k]
+    if not any(given):
+        return x
+    mode = node.text("mode", "constant")
+    if mode != "constant" or filling != 0:
+        raise node.refuse(
+            f"pads in mode {short(mode)}" if mode != "constant" else f"pads with {filling:g}", expected="zeros"
+        )
+    if any(before[:2]) or any(after[:2]) or rank not in (3, 4):
+        raise node.refuse(f"has pads = {list(given[:16])}", expected="padding of the axes behind the channels only")
+    if any(not 0 <= side <= MAX_PADDING for side in given):
+        raise node.refuse(f"has pads = {list(given[:16])}", expected=f"integers from 0 to {MAX_PADDING}")
+    return _zeros(build, node, x, tuple(before[2:]), tuple(after[2:]))
+
+
+WINDOWS = {
+    "AveragePool": Operator(_average_pool, "auto_pad ceil_mode count_include_pad dilations kernel_shape pads strides"),
+    "Conv": Operator(_conv, "auto_pad dilations group kernel_shape pads strides"),
+    "GlobalAveragePool": Operator(_global_average_pool),
+    "MaxPool": Operator(_max_pool, "auto_pad ceil_mode dilations kernel_shape pads storage_order strides"),
+    "Pad": Operator(_pad, "mode pads value"),
+    "ReduceMean": Operator(_reduce_mean, "axes keepdims noop_with_empty_axes"),
+}
