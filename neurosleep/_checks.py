@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import operator
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from torch import Tensor
 
 from neurosleep.errors import DataError, NeurosleepError, SettingsError, UnsupportedError
 
-__all__ = ["as_images", "as_reals", "check_count", "check_device", "check_number"]
+__all__ = ["as_images", "as_reals", "check_count", "check_device", "check_number", "check_unread"]
 
 
 def check_count(
@@ -82,6 +83,18 @@ def check_device(device: Any) -> torch.device:
             hint="device='cpu'",
         )
     return wanted
+
+
+def check_unread(
+    where: str, options: Mapping[str, tuple[Any, Any]], hint: str, error: type[NeurosleepError] = SettingsError
+) -> None:
+    """Refuse options, each with its value and its default, that nothing reads there: no option is ever ignored.
+
+    >>> check_unread("The recipe 'max'", {"percentile": (99.9, 99.9)}, "recipe='percentile' has it")
+    """
+    given = [name for name, (value, default) in options.items() if value is not default and value != default]
+    if given:
+        raise error(f"{where} has no {', '.join(given)}.", expected="left out: nothing would read it", hint=hint)
 
 
 def as_images(name: str, images: Any, error: type[NeurosleepError] = DataError) -> Tensor:

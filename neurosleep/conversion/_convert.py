@@ -12,7 +12,7 @@ from typing import Literal, TypeVar, cast, get_args, overload
 import torch
 from torch import Tensor, nn
 
-from neurosleep._checks import as_images, check_number
+from neurosleep._checks import as_images, check_number, check_unread
 from neurosleep.conversion._build import READ_OUTS, Neurons, ReadOut, build, spiking
 from neurosleep.conversion._copied import copied
 from neurosleep.conversion._model import check_model, number_type, unwrapped
@@ -354,12 +354,17 @@ def convert(
     model = check_model(model)
     calibration = as_images("calibration", calibration)
     if recipe in ("max", "percentile", "balance"):
-        if alpha_scale != 1 or thresholds is not None or feedback != "none" or symmetric_rule or bias_drive:
-            raise SettingsError(
-                f"The recipe {recipe!r} has no alpha_scale, thresholds, feedback, symmetric_rule or bias_drive.",
-                expected="these left out",
-                hint="recipe='recursive' has them",
-            )
+        unread = {
+            "alpha_scale": (alpha_scale, 1.0),
+            "thresholds": (thresholds, None),
+            "feedback": (feedback, "none"),
+            "gamma": (gamma, 1.0),
+            "symmetric_rule": (symmetric_rule, False),
+            "bias_drive": (bias_drive, False),
+        }
+        check_unread(f"The recipe {recipe!r}", unread, "recipe='recursive' has them")
+        if recipe != "percentile":
+            check_unread(f"The recipe {recipe!r}", {"percentile": (percentile, 99.9)}, "recipe='percentile' has it")
         percentile = check_number("percentile", percentile, most=100, above=0)
         if percentile <= 1:
             raise SettingsError(
@@ -372,6 +377,8 @@ def convert(
         neurons = Neurons(1.0, 1.0 if decay is None else decay, compare, reset or "subtract", read_out)
         made = _normalised(model, calibration, recipe, neurons, dt, percentile, maxpool)
         return made if report else made[0]
+    unread = {"percentile": (percentile, 99.9), "maxpool": (maxpool, "refuse"), "read_out": (read_out, "membrane")}
+    check_unread(f"The recipe {recipe!r}", unread, "the recipes 'percentile', 'max' and 'balance'")
     if reset not in (None, "to_value"):
         raise SettingsError(
             f"The recipe {recipe!r} resets to a value, and reset is {reset!r}.",
@@ -496,6 +503,8 @@ def _check_feedback(model: nn.Module, feedback: Feedback, gamma: float, symmetri
         raise unknown_name("feedback", str(feedback), FEEDBACKS)
     if not 0 <= gamma <= 1:
         raise SettingsError(f"The feedback's gamma is {gamma!r}.", expected="0 to 1")
+    if feedback == "none":
+        check_unread("feedback='none'", {"gamma": (gamma, 1.0)}, "feedback='delayed' has it")
     if symmetric_rule and feedback == "none":
         raise SettingsError(
             "symmetric_rule=True needs feedback, and feedback is 'none'.", expected="feedback='delayed' with it"

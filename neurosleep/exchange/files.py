@@ -15,6 +15,7 @@ from safetensors import safe_open
 from safetensors.torch import save as to_bytes
 from torch import Tensor, nn
 
+from neurosleep._checks import check_unread
 from neurosleep._files import write_whole
 from neurosleep._guards.files import check_regular
 from neurosleep.errors import ExchangeError, NeurosleepError
@@ -64,6 +65,7 @@ def save(obj: SpikingNetwork | nn.Module, path: str | Path, *, input_shape: Sequ
         )
     if path.suffix == ".onnx":
         return write_whole(path, _as_onnx(obj, input_shape), folders=False, error=ExchangeError)
+    check_unread(f"The file {path.name!r}", {"input_shape": (input_shape, None)}, "an .onnx file has it", ExchangeError)
     if path.suffix == ".nir" and isinstance(obj, SpikingNetwork):
         from neurosleep.exchange.nir.files import write_nir
 
@@ -171,17 +173,23 @@ def load(
     """
     path = Path(path)
     check_regular(path, ExchangeError, expected="a .safetensors, .onnx or .nir file, or .pt with module=")
+    given = {"input_shape": (input_shape, None), "external_data": (external_data, None), "dt": (dt, None)}
     if module is not None:
+        check_unread(f"The file {path.name!r}, of weights,", given, "files of networks have them", ExchangeError)
         return _fill(module, _state(path), path)
     with path.open("rb") as start:
         if start.read(8) == _HDF5:
             from neurosleep.exchange.nir.files import read_nir
 
+            del given["dt"]
+            check_unread(f"The NIR file {path.name!r}", given, "an ONNX file has them", ExchangeError)
             return read_nir(path, dt=dt)
     if _is_onnx(path):
         from neurosleep.exchange.onnx.read import read_onnx
 
+        check_unread(f"The ONNX file {path.name!r}", {"dt": (dt, None)}, "a NIR file has it", ExchangeError)
         return read_onnx(path, input_shape=input_shape, external_data=external_data)
+    check_unread(f"The file {path.name!r}", given, "ONNX files have them, and NIR files dt", ExchangeError)
     try:
         with safe_open(path, framework="pt") as file:  # type: ignore[no-untyped-call, unused-ignore]
             metadata = file.metadata() or {}

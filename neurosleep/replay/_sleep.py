@@ -11,7 +11,7 @@ from typing import Literal
 
 import torch
 
-from neurosleep._checks import check_count
+from neurosleep._checks import check_count, check_device, check_unread
 from neurosleep.errors import NeurosleepWarning, SettingsError, UnsupportedError
 from neurosleep.functional import MeanDrive, PlasticityRule, numpy_generator
 from neurosleep.hardware import ChipRule, MappedNetwork
@@ -22,6 +22,8 @@ __all__ = ["CHUNK", "Divergence", "Moment", "Night", "sleep"]
 
 # Steps drawn at once from one generator: a fixed number, so that every engine, and a resumed run, sees the same spikes.
 CHUNK = 1000
+# Size of a weight beyond which a sleep has diverged.
+_BOUND = 1e6
 
 
 @dataclass(frozen=True)
@@ -122,7 +124,7 @@ def sleep(
     record: Record | None = None,
     seed: int = 0,
     task: int = 0,
-    bound: float = 1e6,
+    bound: float = _BOUND,
     spike_limit: float | None = None,
     device: str = "cpu",
     progress: Callable[[int], None] = lambda steps: None,
@@ -145,7 +147,7 @@ def sleep(
         Key of the drive's random stream: chunk k of it is drawn from (seed, task, k).
     bound:
         A weight beyond this size, or one that is not finite, ends the night as diverged (looked at every 1000 steps).
-        Weights in a chip's whole numbers are bounded by its grid, and not by this.
+        Weights in a chip's whole numbers are bounded by its grid, which knows no other bound.
     spike_limit:
         More spikes per step than this, of all populations but the inputs, in the mean of 1000 steps, end the night as
         diverged too: a network in a seizure learns nothing, and slowly. None: no limit.
@@ -176,7 +178,9 @@ def sleep(
             hint=f"rule=neurosleep.hardware.chip_rule({network.profile!r}, rule); network.plain() sleeps in any engine",
         )
     if isinstance(rule, ChipRule):
+        check_unread("A rule of a chip", {"bound": (bound, _BOUND)}, "the chip's grid bounds weights")
         bound = inf
+    device = str(check_device(device))
     begin = perf_counter()
     session = get_engine(engine).start(network, rule, device=device)
     recorder = Recorder(record or Record(), {p.name: p.size for p in network.populations}, network.dt, network)

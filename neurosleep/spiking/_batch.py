@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from neurosleep._checks import as_images, check_device
+from neurosleep._checks import as_images, check_count, check_device, check_unread
 from neurosleep.errors import SettingsError, unknown_name
 from neurosleep.functional import numpy_generator
 from neurosleep.spiking._coding import OneAStep, check_network, drawn, expected_spikes, gain_of, paced, say_waiting
@@ -99,8 +99,8 @@ def simulate_batch(
         probability x, or so often as a Poisson process does, sometimes several times in a step. Where an engine sends
         one spike of a neuron a step, as a chip does, the others wait for the next.
     max_rate:
-        Rate in Hz of an intensity of 1; None: 1/dt, one spike a step. At another rate the biases are multiplied by
-        ``max_rate * dt`` as the inputs are, so that the network computes the same, so much stronger.
+        Of spikes, the rate in Hz of an intensity of 1; None: 1/dt, one spike a step. At another rate the biases are
+        multiplied by ``max_rate * dt`` as the inputs are, so that the network computes the same, so much stronger.
     engine:
         An engine that steps batches. Left out, ``event`` where it offers all kinds that the network has, on the CPU,
         and else ``reference``; the recording names it. ``event`` compiles when it is first used.
@@ -125,8 +125,10 @@ def simulate_batch(
     images = as_images("images", images, SettingsError)
     if coding not in BATCH_CODINGS:
         raise unknown_name("coding", str(coding), BATCH_CODINGS)
-    if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:
-        raise SettingsError(f"The number of steps is {steps!r}.", expected="a whole number of at least 1")
+    steps = check_count("The number of steps", steps)
+    if coding == "constant":
+        unread = {"max_rate": (max_rate, None)}
+        check_unread("coding='constant'", unread, "coding='bernoulli' or 'poisson', which make spikes, have it")
     gain = gain_of(max_rate, network.dt)
     if len(network.inputs) != 1:
         raise SettingsError(f"The network has {len(network.inputs)} input populations.", expected="one")

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from neurosleep._checks import as_images, check_device
+from neurosleep._checks import as_images, check_count, check_device, check_unread
 from neurosleep.errors import SettingsError, UnsupportedError, unknown_name
 from neurosleep.functional import SpikeEvents, numpy_generator
 from neurosleep.spiking._coding import OneAStep, check_network, drawn, expected_spikes, gain_of, paced, say_waiting
@@ -54,13 +54,14 @@ def simulate(
     steps:
         Needed for images; for spikes the number of their steps if not given, else at most that number.
     coding, max_rate:
-        With images: an input of intensity x fires x times a step in the mean, at ``max_rate`` r (Hz; None: 1/dt)
+        Of images only: an input of intensity x fires x times a step in the mean, at ``max_rate`` r (Hz; None: 1/dt)
         :math:`r\,dt\,x` times. ``bernoulli``: with that probability in each step. ``poisson``: so often in the mean,
         by a Poisson process; where that has several spikes in one step, all but one wait for the next. With another
         rate than 1/dt the biases are multiplied by :math:`r\,dt` too, so that the network computes the same, so much
         stronger.
     engine, device, record, seed:
-        As for :func:`~neurosleep.sleep`; sample b of a batch draws its spikes from (seed, b).
+        As for :func:`~neurosleep.sleep`; sample b of a batch draws its spikes from (seed, b). Of spikes nothing is
+        drawn.
 
     Returns
     -------
@@ -91,9 +92,13 @@ def simulate(
     if coding not in CODINGS:
         raise unknown_name("coding", coding, CODINGS)
     gain = gain_of(max_rate, network.dt)
-    if steps is not None and (isinstance(steps, bool) or not isinstance(steps, int) or steps < 1):
-        raise SettingsError(f"The number of steps is {steps!r}.", expected="a whole number of at least 1")
+    if steps is not None:
+        steps = check_count("The number of steps", steps)
     record = record or Record()
+    boolean = getattr(inputs, "dtype", None) in (np.dtype(bool), torch.bool)
+    if boolean or isinstance(inputs, SpikeEvents | Mapping):
+        unread = {"coding": (coding, "bernoulli"), "max_rate": (max_rate, None)}
+        check_unread("An input of spikes", unread, "images, of which spikes are drawn, have them")
     if isinstance(inputs, SpikeEvents | Mapping):
         return _single(network, _by_population(network, inputs), steps, engine, record, device)
     only = _only_input(network)

@@ -78,7 +78,8 @@ def test_the_way_back_knows_wrappers_and_single_layers() -> None:
 @pytest.mark.parametrize("recipe", ["max", "percentile", "balance", "recursive"])
 def test_every_recipe_computes_in_single_precision_at_least(dtype: torch.dtype, recipe: Any) -> None:
     model = nn.Sequential(nn.Linear(6, 8, bias=False), nn.ReLU(), nn.Linear(8, 3, bias=False)).to(dtype)
-    network = convert(model, X.to(dtype), recipe=recipe, percentile=100.0)
+    options: Any = {"percentile": 100.0} if recipe == "percentile" else {}
+    network = convert(model, X.to(dtype), recipe=recipe, **options)
     wanted = torch.float64 if dtype == torch.float64 else torch.float32
     assert network.dtype == wanted and model[0].weight.dtype == dtype
     assert torch.equal(network.weights[0], model[0].weight.detach().to(wanted))

@@ -67,7 +67,8 @@ def read_out(network: SpikingNetwork, images: Tensor, steps: int) -> Tensor:
 @pytest.mark.parametrize("seed", range(4))
 def test_potentials_of_the_last_layer_come_to_the_models_output(seed: int, recipe: Any) -> None:
     model, images = net(seed).eval(), torch.rand(5, 1, 8, 8, generator=torch.Generator().manual_seed(seed))
-    network = convert(model, images, recipe=recipe, percentile=100.0)
+    options: Any = {"percentile": 100.0} if recipe == "percentile" else {}
+    network = convert(model, images, recipe=recipe, **options)
     with torch.no_grad():
         expected = model(images)
     short, long = (float((read_out(network, images, n) - expected).abs().max()) for n in (20, 2000))

@@ -124,7 +124,7 @@ def test_a_layer_above_a_silent_one_is_told_so():
     drive = MeanDrive(np.full(40, 0.5), 100.0)
     # Of 3 units and 2000 steps, 2e-6 are less than one spike.
     with pytest.raises(ConversionError, match="the layer below it did not fire in 2000 steps"):
-        thresholds_for_rates(convert(model, torch.rand(50, 40)), drive, [2e-6, 0.01])
+        thresholds_for_rates(convert(model, X), drive, [2e-6, 0.01])
 
 
 @pytest.mark.parametrize("rates", [0.01, "auto", [0.1], [0.1, 0.1, 2.0], [0.1, None, 0.1], [float("nan")] * 3, None])

@@ -83,7 +83,7 @@ def test_bad_inputs(network: SpikingNetwork) -> None:
         ns.simulate(network, torch.rand(2, 5), 10)
     with pytest.raises(SettingsError, match="do not cover the steps"):
         ns.simulate(network, _spikes(10, 6), 11)
-    with pytest.raises(SettingsError, match="number of steps is 0"):
+    with pytest.raises(SettingsError, match="number of steps cannot be 0"):
         ns.simulate(network, images, 0)
     with pytest.raises(UnsupportedError, match="Single spikes of a batch"):
         ns.simulate(network, images, 10, record=ns.Record(spikes="all"))

@@ -329,6 +329,7 @@ class FixedEngine(Engine):
     """
 
     name: ClassVar[str] = "fixed"
+    devices: ClassVar[frozenset[str]] = ReferenceEngine.devices
     population_kinds: ClassVar[frozenset[str]] = ReferenceEngine.population_kinds
     projection_kinds: ClassVar[frozenset[str]] = ReferenceEngine.projection_kinds
     rules: ClassVar[frozenset[str]] = frozenset({"*"})

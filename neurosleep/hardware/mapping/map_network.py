@@ -7,6 +7,7 @@ from typing import ClassVar
 
 import torch
 
+from neurosleep._checks import check_count, check_unread
 from neurosleep.errors import SettingsError, UnsupportedError, unknown_name
 from neurosleep.hardware.arithmetic.chip_arithmetic import DECAYS, is_float, is_real
 from neurosleep.hardware.arithmetic.rounding import ROUNDINGS, Rounding
@@ -127,13 +128,15 @@ def map_to(
     """
     if isinstance(profile, str):
         profile = load_profile(profile)
-    if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:
-        raise SettingsError(f"The number of steps is {steps!r}.", expected="a whole number of at least 1")
+    steps = check_count("The number of steps", steps)
     if not 1 <= headroom <= _MOST_HEADROOM:
         raise SettingsError(f"The headroom is {headroom!r}.", expected=f"a factor from 1 to {_MOST_HEADROOM}")
     if rounding is not None and rounding not in ROUNDINGS:
         raise unknown_name("rounding", str(rounding), ROUNDINGS)
     exact = is_float(profile)
+    if exact:
+        unread = {"rounding": (rounding, None), "headroom": (headroom, 1.0)}
+        check_unread(f"The profile {profile.id!r}, of floating point,", unread, "a profile of integers has them")
     kind = None if exact else _mapping_of(profile, rounding)
     sd, findings = chosen_mismatch(profile, mismatch_sd)
     network = network.to(torch.float64)

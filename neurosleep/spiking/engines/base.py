@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from neurosleep._checks import check_device
 from neurosleep.errors import SettingsError, UnsupportedError, unknown_name
 from neurosleep.functional import PlasticityRule, SpikeEvents
 from neurosleep.spiking.engines.batch import BatchSession
@@ -69,6 +70,8 @@ class Engine(ABC):
     """A way to step a :class:`SpikingNetwork` under the step contract; stateless, makes sessions."""
 
     name: ClassVar[str]
+    #: Kinds of devices of torch that it computes on.
+    devices: ClassVar[frozenset[str]] = frozenset({"cpu"})
     population_kinds: ClassVar[frozenset[str]]
     projection_kinds: ClassVar[frozenset[str]]
     rules: ClassVar[frozenset[str]]
@@ -93,8 +96,10 @@ class Engine(ABC):
         Raises
         ------
         UnsupportedError
-            If the network or the rule holds anything that this engine does not offer, by name.
+            If the network or the rule holds anything that this engine does not offer, or it does not compute on the
+            device, by name.
         """
+        self._check_device(device)
         check_supported(self, network, rule)
         with torch.no_grad():
             return self._start(network, rule, device)
@@ -131,7 +136,18 @@ class Engine(ABC):
                 expected="one of: " + ", ".join(_able(lambda other: other.batches)),
                 hint="engine='reference'",
             )
+        self._check_device(device)
         check_supported(self, network, None)
+
+    def _check_device(self, device: str) -> None:
+        wanted = check_device(device)
+        if wanted.type not in self.devices:
+            able = _able(lambda other: wanted.type in other.devices)
+            raise UnsupportedError(
+                f"The engine {self.name!r} does not compute on the device {str(wanted)!r}.",
+                expected="one of: " + ", ".join(sorted(self.devices)),
+                hint=f"engines that can: {', '.join(able)}" if able else "device='cpu'",
+            )
 
     @abstractmethod
     def _start(self, network: SpikingNetwork, rule: PlasticityRule | None, device: str) -> Session: ...

@@ -92,6 +92,7 @@ class NorseEngine(Engine):
     """Norse ``LIFBoxCell`` (``IAFCell`` where nothing leaks); everything else as in the reference engine."""
 
     name: ClassVar[str] = "norse"
+    devices: ClassVar[frozenset[str]] = frozenset({"cpu", "cuda"})
     population_kinds: ClassVar[frozenset[str]] = frozenset({"input", "relay", "lif", "li"})
     projection_kinds: ClassVar[frozenset[str]] = frozenset({"dense", "recurrent", *GEOMETRIES})
     rules: ClassVar[frozenset[str]] = frozenset({"*"})

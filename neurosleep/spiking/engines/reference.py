@@ -236,6 +236,7 @@ class ReferenceEngine(Engine):
     """Plain torch, dense input sums, row-sparse plasticity."""
 
     name: ClassVar[str] = "reference"
+    devices: ClassVar[frozenset[str]] = frozenset({"cpu", "cuda"})
     population_kinds: ClassVar[frozenset[str]] = frozenset({"input", "relay", *STEPPERS})
     projection_kinds: ClassVar[frozenset[str]] = frozenset({"dense", "recurrent", *GEOMETRIES})
     rules: ClassVar[frozenset[str]] = frozenset({"*"})

@@ -88,6 +88,7 @@ class SnnTorchEngine(Engine):
     """snnTorch ``Leaky`` and ``Synaptic`` neurons; plasticity and wiring are those of the reference engine."""
 
     name: ClassVar[str] = "snntorch"
+    devices: ClassVar[frozenset[str]] = frozenset({"cpu", "cuda"})
     population_kinds: ClassVar[frozenset[str]] = frozenset({"input", "relay", "lif", "cuba_lif", "li"})
     projection_kinds: ClassVar[frozenset[str]] = frozenset({"dense", "recurrent", *GEOMETRIES})
     rules: ClassVar[frozenset[str]] = frozenset({"*"})
