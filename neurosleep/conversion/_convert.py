@@ -377,8 +377,8 @@ def convert(
         neurons = Neurons(1.0, 1.0 if decay is None else decay, compare, reset or "subtract", read_out)
         made = _normalised(model, calibration, recipe, neurons, dt, percentile, maxpool)
         return made if report else made[0]
-    unread = {"percentile": (percentile, 99.9), "maxpool": (maxpool, "refuse"), "read_out": (read_out, "membrane")}
-    check_unread(f"The recipe {recipe!r}", unread, "the recipes 'percentile', 'max' and 'balance'")
+    normalising = {"percentile": (percentile, 99.9), "maxpool": (maxpool, "refuse"), "read_out": (read_out, "membrane")}
+    check_unread(f"The recipe {recipe!r}", normalising, "the recipes 'percentile', 'max' and 'balance'")
     if reset not in (None, "to_value"):
         raise SettingsError(
             f"The recipe {recipe!r} resets to a value, and reset is {reset!r}.",
