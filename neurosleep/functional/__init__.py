@@ -30,7 +30,7 @@ from neurosleep.functional.lif import (
     reset_spiked,
 )
 from neurosleep.functional.pair_stdp import PairSTDP, pair_stdp_step
-from neurosleep.functional.plasticity import RULES, PlasticityRule, make_rule
+from neurosleep.functional.plasticity import RULES, EngineRule, PlasticityRule, make_rule
 from neurosleep.functional.random import check_seed, numpy_generator, torch_generator
 from neurosleep.functional.src_rule import SRCRule, src_rows, src_step
 
@@ -48,6 +48,7 @@ __all__ = [
     "DendriticLayer",
     "Distribution",
     "Dynamics",
+    "EngineRule",
     "Factor",
     "HeterogeneousSteps",
     "LIFParams",

@@ -11,7 +11,7 @@ from neurosleep.errors import SettingsError, unknown_name
 from neurosleep.functional.pair_stdp import PairSTDP
 from neurosleep.functional.src_rule import SRCRule
 
-__all__ = ["RULES", "PlasticityRule", "make_rule"]
+__all__ = ["RULES", "EngineRule", "PlasticityRule", "make_rule"]
 
 
 @runtime_checkable
@@ -27,6 +27,15 @@ class PlasticityRule(Protocol):
     def step_(self, weight: Tensor, pre: Tensor, post: Tensor, traces: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         """Change ``weight`` in place after one step with boolean spikes ``[pre]`` and ``[post]``; return the traces."""
         ...
+
+
+@runtime_checkable
+class EngineRule(Protocol):
+    """A rule in the arithmetic of one engine, which applies it in a way of its own; no other engine can."""
+
+    name: ClassVar[str]
+    #: The engine that can.
+    engine: ClassVar[str]
 
 
 RULES: dict[str, type[SRCRule] | type[PairSTDP]] = {SRCRule.name: SRCRule, PairSTDP.name: PairSTDP}

@@ -5,16 +5,15 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from math import inf, isnan, nan
+from math import isnan, nan
 from time import perf_counter
 from typing import Literal
 
 import torch
 
 from neurosleep._checks import check_count, check_device, check_unread
-from neurosleep.errors import NeurosleepWarning, SettingsError, UnsupportedError
-from neurosleep.functional import MeanDrive, PlasticityRule, numpy_generator
-from neurosleep.hardware import ChipRule, MappedNetwork
+from neurosleep.errors import NeurosleepWarning, SettingsError
+from neurosleep.functional import EngineRule, MeanDrive, PlasticityRule, numpy_generator
 from neurosleep.replay._drawing import check_drive, drawn
 from neurosleep.spiking import Record, Recorder, Recording, SpikingNetwork, get_engine
 
@@ -106,7 +105,7 @@ class Night:
 
 def check_rule(rule: object) -> None:
     """Refuse what is no plasticity rule, such as the name or the class of one."""
-    if isinstance(rule, type) or not isinstance(rule, PlasticityRule):
+    if isinstance(rule, type) or not isinstance(rule, PlasticityRule | EngineRule):
         raise SettingsError(
             f"{rule!r:.60} is no plasticity rule.",
             expected="a rule with its parameters, such as SRCRule(0.032, 0.0033)",
@@ -118,7 +117,7 @@ def sleep(
     network: SpikingNetwork,
     *,
     drive: MeanDrive,
-    rule: PlasticityRule,
+    rule: PlasticityRule | EngineRule,
     steps: int,
     engine: str = "event",
     record: Record | None = None,
@@ -171,15 +170,8 @@ def sleep(
     inputs = network.inputs[0]
     if spike_limit is not None and not spike_limit > 0:
         raise SettingsError(f"The spike limit is {spike_limit!r}.", expected="a number of spikes per step > 0, or None")
-    if isinstance(network, MappedNetwork) and network.arithmetic is not None and not isinstance(rule, ChipRule):
-        raise UnsupportedError(
-            f"The network was mapped to {network.profile!r}: {rule.name!r} changes weights by real numbers.",
-            expected="a rule in the whole numbers of the chip, and engine='fixed'",
-            hint=f"rule=neurosleep.hardware.chip_rule({network.profile!r}, rule); network.plain() sleeps in any engine",
-        )
-    if isinstance(rule, ChipRule):
+    if isinstance(rule, EngineRule):
         check_unread("A rule of a chip", {"bound": (bound, _BOUND)}, "the chip's grid bounds weights")
-        bound = inf
     device = str(check_device(device))
     begin = perf_counter()
     session = get_engine(engine).start(network, rule, device=device)

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from neurosleep._checks import as_reals, check_count, check_number
 from neurosleep.errors import SettingsError, UnsupportedError, unknown_name
-from neurosleep.functional import Compare, LIFParams, Refractory, Reset, ResetTime
+from neurosleep.functional import Compare, EngineRule, LIFParams, PlasticityRule, Refractory, Reset, ResetTime
 from neurosleep.spiking.geometry import check_geometry
 
 __all__ = ["Population", "PopulationKind", "Projection", "ProjectionKind", "SpikingNetwork"]
@@ -544,6 +544,13 @@ class SpikingNetwork:
         )
         return dataclasses.replace(self, populations=populations)
 
+    def check_rule(self, rule: PlasticityRule | EngineRule) -> None:
+        """Refuse a rule that cannot change these weights; real numbers, as they are here, refuse none."""
+
+    @property
+    def _title(self) -> str:
+        return "SpikingNetwork"
+
     def __str__(self) -> str:
         """One row per population and per projection."""
 
@@ -577,4 +584,4 @@ class SpikingNetwork:
             )
         widths = [max(len(row[k]) for row in rows) for k in range(7)]
         lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-        return f"SpikingNetwork, dt = {self.dt:g} s ({self.discretisation})\n" + "\n".join(lines)
+        return f"{self._title}, dt = {self.dt:g} s ({self.discretisation})\n" + "\n".join(lines)

@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 
 import neurosleep as ns
 from neurosleep.errors import SettingsError, UnknownNameError, UnsupportedError
-from neurosleep.functional import MeanDrive, PairSTDP, SpikeEvents, SRCRule
+from neurosleep.functional import EngineRule, MeanDrive, PairSTDP, PlasticityRule, SpikeEvents, SRCRule
 from neurosleep.hardware import ChipRule, MappedNetwork, MappedSynapses, chip_rule, from_chip, load_profile, map_to
 from neurosleep.hardware.arithmetic.weight_grid import WeightGrid
 from neurosleep.hardware.emulation.counter_random import key_at, key_of, uniforms
 from neurosleep.hardware.emulation.fixed_engine import FixedSession
-from neurosleep.spiking import Population, Projection, SpikingNetwork, get_engine
+from neurosleep.spiking import Population, Projection, SpikingNetwork, engine_names, get_engine
 
 INT8 = WeightGrid(-127, 127, 1, 0, 8)
 MIXED = WeightGrid(-256, 254, 2, 6, 8)
@@ -404,6 +404,32 @@ def test_refusals() -> None:
         from_chip(bare, network)
     with pytest.raises(UnsupportedError, match="other projections"):
         from_chip(mapped, chain((12, 5)))
+
+
+@pytest.mark.parametrize("engine", sorted(engine_names()))
+def test_every_engine_refuses_pairs_of_network_and_rule_that_it_cannot_step(engine: str) -> None:
+    network, real, whole = chain(), SRCRule(0.1, 0.1), rule_of()
+    mapped, _ = map_to(network, "generic_int8")
+    assert isinstance(real, PlasticityRule) and not isinstance(real, EngineRule)
+    assert isinstance(whole, EngineRule) and not isinstance(whole, PlasticityRule)
+    with pytest.raises(UnsupportedError, match="the plasticity rule 'src' changes weights by real numbers"):
+        get_engine(engine).start(mapped, real)
+    with pytest.raises(UnsupportedError, match=r"not mapped to a chip|whole numbers|offer the plasticity rule 'chip'"):
+        get_engine(engine).start(network, whole)
+    if engine != "fixed":
+        with pytest.raises(UnsupportedError, match=r"whole numbers|rule 'chip'"):
+            get_engine(engine).start(mapped, whole)
+    # In floating point there are no whole numbers to change.
+    ideal, _ = map_to(network, "ideal")
+    with pytest.raises(UnsupportedError, match=r"not mapped to a chip|whole numbers|offer the plasticity rule 'chip'"):
+        get_engine(engine).start(ideal, whole)
+
+
+def test_a_mapped_network_prints_as_itself() -> None:
+    mapped, _ = map_to(chain(), "generic_int8")
+    assert str(mapped).startswith("MappedNetwork on generic_int8, dt = ")
+    assert repr(mapped).startswith("MappedNetwork")
+    assert str(mapped.plain()).startswith("SpikingNetwork, dt = ")
 
 
 def test_the_profiles_that_learn_say_how() -> None:

@@ -17,7 +17,7 @@ from neurosleep.continual.strategies.base import Learner, Strategy
 from neurosleep.conversion import convert, wake
 from neurosleep.data import RunningMean, to_float
 from neurosleep.errors import NeurosleepWarning
-from neurosleep.functional import PlasticityRule, SRCRule
+from neurosleep.functional import EngineRule, PlasticityRule, SRCRule
 from neurosleep.hardware import MappedNetwork, Rounding, chip_rule, from_chip, map_to
 from neurosleep.replay import Moment, Night, Sleep, answers, evenly, sleep, thresholds_for_rates, warn_of_effect
 from neurosleep.spiking import Record, SpikingNetwork
@@ -25,7 +25,7 @@ from neurosleep.spiking import Record, SpikingNetwork
 __all__ = ["SRC", "one_night", "rule_of"]
 
 
-def rule_of(settings: Sleep, seed: int = 0, task: int = 0) -> PlasticityRule:
+def rule_of(settings: Sleep, seed: int = 0, task: int = 0) -> PlasticityRule | EngineRule:
     """The rule of a sleep, in the fixed-point arithmetic of the chip if there is one; refuses what that cannot do."""
     rule = settings.rem.rule
     if settings.profile is None:

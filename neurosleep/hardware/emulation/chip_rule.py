@@ -90,21 +90,11 @@ class ChipRule:
     trace_decay: float = 0.0
     exponents: tuple[int, int] = (-7, 9)
     name: ClassVar[str] = "chip"
+    engine: ClassVar[str] = "fixed"
 
     def on(self, synapses: MappedSynapses, number: int = 0) -> SynapseRule:
         """The rule of one projection, whose ``number`` its random numbers depend on."""
         return SynapseRule.make(self, synapses, number)
-
-    def initial_traces(self, weight: Tensor) -> tuple[Tensor, ...]:
-        """Refused: whole numbers have a meaning in the engine ``fixed`` only."""
-        raise UnsupportedError(
-            "A rule of a chip changes weights that are whole numbers.",
-            expected="engine='fixed', with a network that neurosleep.map_to made",
-        )
-
-    def step_(self, weight: Tensor, pre: Tensor, post: Tensor, traces: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        """Refused, like :meth:`initial_traces`."""
-        return self.initial_traces(weight)
 
 
 def chip_rule(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import ClassVar
@@ -12,7 +13,7 @@ import torch
 from torch import Tensor
 
 from neurosleep.errors import UnsupportedError
-from neurosleep.functional import LIFState, PlasticityRule, SpikeEvents, lif_step
+from neurosleep.functional import EngineRule, LIFState, PlasticityRule, SpikeEvents, lif_step
 from neurosleep.hardware.arithmetic.arithmetic import Arithmetic
 from neurosleep.hardware.arithmetic.registers import Register
 from neurosleep.hardware.emulation.chip_rule import ChipRule, SynapseRule
@@ -280,6 +281,10 @@ class FixedSession(_MappedSession):
         self._take_back()
         return super().weights()
 
+    def outliers(self, bound: float) -> list[int]:
+        """Weights that are no finite number; what bounds the others is the chip's grid."""
+        return super().outliers(math.inf)
+
     def batch_membranes(self) -> dict[str, Tensor]:
         """The present membrane potentials ``[batch, n]``, by population."""
         self._take_back()
@@ -367,13 +372,13 @@ class FixedEngine(Engine):
         mapped = self._check(network)
         if mapped.arithmetic is None:
             return get_engine("reference").start(mapped, rule, device=device)
-        if rule is not None and not isinstance(rule, ChipRule):
-            raise UnsupportedError(
-                f"The engine 'fixed' cannot apply the plasticity rule {rule.name!r}, whose steps are real numbers.",
-                expected="a rule in the whole numbers of a chip",
-                hint=f"rule=neurosleep.hardware.chip_rule({mapped.profile!r}, rule)",
-            )
-        if rule is not None and mapped.arithmetic.by_event:
+        return FixedSession(mapped, mapped.arithmetic, device)
+
+    def _start_own(self, network: SpikingNetwork, rule: EngineRule, device: str) -> Session:
+        mapped = self._check(network)
+        if mapped.arithmetic is None or not isinstance(rule, ChipRule):
+            return super()._start_own(network, rule, device)
+        if mapped.arithmetic.by_event:
             raise UnsupportedError(
                 f"The engine 'fixed' applies no rule to networks that go event by event, as on {mapped.profile!r}.",
                 expected="rule=None",

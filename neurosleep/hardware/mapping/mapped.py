@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from neurosleep.errors import UnsupportedError
+from neurosleep.functional import EngineRule, PlasticityRule
 from neurosleep.hardware.arithmetic.arithmetic import Arithmetic
 from neurosleep.hardware.arithmetic.weight_grid import WeightGrid
 from neurosleep.spiking import SpikingNetwork
@@ -47,7 +48,7 @@ class MappedSynapses:
         return whole / (self.scale * self.alpha)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class MappedNetwork(SpikingNetwork):
     """A :class:`~neurosleep.spiking.SpikingNetwork` whose numbers are those of a chip; ``map_to`` makes it.
 
@@ -85,6 +86,21 @@ class MappedNetwork(SpikingNetwork):
     def plain(self) -> SpikingNetwork:
         """The same populations and projections, without the arithmetic."""
         return SpikingNetwork(self.populations, self.projections, self.dt, self.discretisation)
+
+    def check_rule(self, rule: PlasticityRule | EngineRule) -> None:
+        """Refuse a rule whose steps are real numbers, unless those of the network are too."""
+        if self.arithmetic is not None and not isinstance(rule, EngineRule):
+            raise UnsupportedError(
+                f"The network was mapped to {self.profile!r}: the plasticity rule {rule.name!r} changes weights by "
+                "real numbers.",
+                expected="a rule in the whole numbers of the chip, and engine='fixed'",
+                hint=f"rule=neurosleep.hardware.chip_rule({self.profile!r}, rule); "
+                "network.plain() sleeps in any engine",
+            )
+
+    @property
+    def _title(self) -> str:
+        return f"MappedNetwork on {self.profile}" if self.profile else "MappedNetwork"
 
 
 def _whole(value: float | Tensor) -> bool:

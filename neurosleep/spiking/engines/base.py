@@ -15,7 +15,7 @@ from torch import Tensor
 
 from neurosleep._checks import check_device
 from neurosleep.errors import SettingsError, UnsupportedError, unknown_name
-from neurosleep.functional import PlasticityRule, SpikeEvents
+from neurosleep.functional import EngineRule, PlasticityRule, SpikeEvents
 from neurosleep.spiking.engines.batch import BatchSession
 from neurosleep.spiking.network import SpikingNetwork
 
@@ -90,7 +90,9 @@ class Engine(ABC):
     #: those whose network another one refuses.
     general: ClassVar[bool] = True
 
-    def start(self, network: SpikingNetwork, rule: PlasticityRule | None = None, *, device: str = "cpu") -> Session:
+    def start(
+        self, network: SpikingNetwork, rule: PlasticityRule | EngineRule | None = None, *, device: str = "cpu"
+    ) -> Session:
         """A session that begins at rest; ``rule`` None simulates without plasticity.
 
         Raises
@@ -102,6 +104,8 @@ class Engine(ABC):
         self._check_device(device)
         check_supported(self, network, rule)
         with torch.no_grad():
+            if isinstance(rule, EngineRule):
+                return self._start_own(network, rule, device)
             return self._start(network, rule, device)
 
     def start_batch(self, network: SpikingNetwork, batch: int, *, device: str = "cpu") -> BatchSession:
@@ -152,12 +156,20 @@ class Engine(ABC):
     @abstractmethod
     def _start(self, network: SpikingNetwork, rule: PlasticityRule | None, device: str) -> Session: ...
 
+    def _start_own(self, network: SpikingNetwork, rule: EngineRule, device: str) -> Session:
+        raise UnsupportedError(
+            f"The engine {self.name!r} cannot apply the rule {rule.name!r}: it changes weights that are whole numbers.",
+            expected=f"engine={rule.engine!r}, with a network that neurosleep.map_to made",
+        )
+
     def _start_batch(self, network: SpikingNetwork, batch: int, device: str) -> BatchSession:
         raise TypeError("an engine that steps batches must say how")
 
 
-def check_supported(engine: Engine, network: SpikingNetwork, rule: PlasticityRule | None) -> None:
-    """Refuse by name what ``engine`` does not offer."""
+def check_supported(engine: Engine, network: SpikingNetwork, rule: PlasticityRule | EngineRule | None) -> None:
+    """Refuse by name what ``engine`` does not offer, and rules that are none for the network's weights."""
+    if rule is not None:
+        network.check_rule(rule)
 
     def others(kinds: str, kind: str) -> str:
         able = _able(lambda other: kind in getattr(other, kinds))
