@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from neurosleep.errors import ExchangeError, NeurosleepError
 from neurosleep.spiking import Population, Projection, SpikingNetwork
 from neurosleep.spiking.geometry import output_shape
-from neurosleep.spiking.network import PopulationKind
+from neurosleep.spiking.parts import PopulationKind
 
 __all__ = ["LAYERS", "LayerChain"]
 

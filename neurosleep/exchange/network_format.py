@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from neurosleep.spiking import Population, Projection, SpikingNetwork
-from neurosleep.spiking.network import PARAMETERS
+from neurosleep.spiking.parts import PARAMETERS
 
 __all__ = ["network_of", "network_parts"]
 

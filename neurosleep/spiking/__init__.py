@@ -3,10 +3,12 @@
 from neurosleep.spiking._batch import BATCH_CODINGS, BatchCoding, BatchRecording, simulate_batch
 from neurosleep.spiking._simulate import CODINGS, Coding, simulate
 from neurosleep.spiking.engines import Engine, Session, engine_names, get_engine, register_engine
-from neurosleep.spiking.network import Population, Projection, SpikingNetwork
+from neurosleep.spiking.network import SpikingNetwork
+from neurosleep.spiking.parts import Population, Projection
 from neurosleep.spiking.recording.rate_monitor import RateMonitor
+from neurosleep.spiking.recording.record import Record
 from neurosleep.spiking.recording.recorder import Recorder
-from neurosleep.spiking.recording.recording import Record, Recording
+from neurosleep.spiking.recording.recording import Recording
 from neurosleep.spiking.recording.samples import States, WeightSamples
 from neurosleep.spiking.recording.spike_monitor import SpikeMonitor
 from neurosleep.spiking.recording.state_monitor import NeuronState, StateMonitor

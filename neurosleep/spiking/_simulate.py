@@ -15,8 +15,9 @@ from neurosleep.functional import SpikeEvents, numpy_generator
 from neurosleep.spiking._coding import OneAStep, check_network, drawn, expected_spikes, gain_of, paced, say_waiting
 from neurosleep.spiking.engines import get_engine
 from neurosleep.spiking.network import SpikingNetwork
+from neurosleep.spiking.recording.record import Record
 from neurosleep.spiking.recording.recorder import Recorder
-from neurosleep.spiking.recording.recording import Record, Recording
+from neurosleep.spiking.recording.recording import Recording
 
 __all__ = ["CODINGS", "Coding", "simulate"]
 

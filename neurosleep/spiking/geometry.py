@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch.nn.functional as F
 from torch import Tensor
 
 from neurosleep.errors import SettingsError, unknown_name
-
-if TYPE_CHECKING:
-    from neurosleep.spiking.network import Population, Projection
+from neurosleep.spiking.parts import Population, Projection
 
 __all__ = ["GEOMETRIES", "check_geometry", "output_shape", "propagate"]
 

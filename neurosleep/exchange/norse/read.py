@@ -12,7 +12,7 @@ from neurosleep.errors import ExchangeError
 from neurosleep.exchange.layer_chain import LAYERS, LayerChain
 from neurosleep.spiking import Projection, SpikingNetwork
 from neurosleep.spiking.engines.norse_engine import import_norse
-from neurosleep.spiking.network import PopulationKind
+from neurosleep.spiking.parts import PopulationKind
 
 __all__ = ["NORSE_READ", "from_norse"]
 

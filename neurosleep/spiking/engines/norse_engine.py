@@ -14,7 +14,8 @@ from neurosleep.spiking.engines.base import Engine, Session, register_engine
 from neurosleep.spiking.engines.reference import LIStepper, Stepper, TorchSession
 from neurosleep.spiking.engines.snntorch_engine import strictly_above
 from neurosleep.spiking.geometry import GEOMETRIES
-from neurosleep.spiking.network import Population, SpikingNetwork
+from neurosleep.spiking.network import SpikingNetwork
+from neurosleep.spiking.parts import Population
 
 __all__ = ["NorseEngine", "import_norse"]
 

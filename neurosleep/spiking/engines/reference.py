@@ -21,7 +21,8 @@ from neurosleep.functional import (
 from neurosleep.spiking.engines.base import Engine, Session, check_inputs, register_engine
 from neurosleep.spiking.engines.batch import BatchInput, BatchSession, ConstantInput
 from neurosleep.spiking.geometry import GEOMETRIES, propagate
-from neurosleep.spiking.network import Population, SpikingNetwork
+from neurosleep.spiking.network import SpikingNetwork
+from neurosleep.spiking.parts import Population
 
 __all__ = ["STEPPERS", "CubaLIFStepper", "LIFStepper", "LIStepper", "ReferenceEngine", "Stepper", "TorchSession"]
 

@@ -12,7 +12,8 @@ from neurosleep.functional import LIFState, PlasticityRule, reset_spiked
 from neurosleep.spiking.engines.base import Engine, Session, register_engine
 from neurosleep.spiking.engines.reference import Stepper, TorchSession
 from neurosleep.spiking.geometry import GEOMETRIES
-from neurosleep.spiking.network import Population, SpikingNetwork
+from neurosleep.spiking.network import SpikingNetwork
+from neurosleep.spiking.parts import Population
 
 __all__ = ["SnnTorchEngine", "strictly_above"]
 

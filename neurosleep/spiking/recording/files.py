@@ -18,7 +18,7 @@ from neurosleep._guards.arrays import read_npz
 from neurosleep._guards.files import check_regular
 from neurosleep.errors import DataError, RunFolderError, SettingsError
 from neurosleep.functional import SpikeEvents
-from neurosleep.spiking.recording.recording import Recording
+from neurosleep.spiking.recording.recorded import Recorded
 from neurosleep.spiking.recording.samples import States, WeightSamples
 from neurosleep.spiking.recording.store import read_array
 from neurosleep.spiking.recording.table_files import checked_name, write_arrays
@@ -33,7 +33,7 @@ def array_file(folder: Path | None, name: str, what: str) -> Path | None:
     return None if folder is None else folder / f"{quote(name, safe=' ')}.{what}.npy"
 
 
-def _small(recording: Recording) -> dict[str, NDArray[Any]]:
+def _small(recording: Recorded) -> dict[str, NDArray[Any]]:
     """Everything but the large arrays, under names of the form ``what:population:group``."""
     r = recording
     found: dict[str, NDArray[Any]] = {
@@ -60,7 +60,7 @@ def _small(recording: Recording) -> dict[str, NDArray[Any]]:
     return found
 
 
-def _large(recording: Recording) -> dict[tuple[str, str], NDArray[Any]]:
+def _large(recording: Recorded) -> dict[tuple[str, str], NDArray[Any]]:
     """The arrays that grow with time, by name and what they are."""
     found: dict[tuple[str, str], NDArray[Any]] = {}
     for name, events in recording.spikes.items():
@@ -84,20 +84,20 @@ def check_free(folder: Path) -> None:
         )
 
 
-def write_note(folder: Path, recording: Recording) -> None:
+def write_note(folder: Path, recording: Recorded) -> None:
     """Write what says how to read the arrays in ``folder``, whole or not at all."""
     buffer = io.BytesIO()
     np.savez(buffer, allow_pickle=False, **_small(recording))
     write_whole(folder / _NOTE, buffer.getvalue())
 
 
-def write_npz(recording: Recording, path: str | os.PathLike[str]) -> Path:
+def write_npz(recording: Recorded, path: str | os.PathLike[str]) -> Path:
     """Write a whole recording to one compressed file, one array after another."""
     large = {f"{what}@{quote(name, safe=' ')}": values for (name, what), values in _large(recording).items()}
     return write_arrays(path, _small(recording) | large)
 
 
-def read_recording(path: str | os.PathLike[str]) -> Recording:
+def read_recording(path: str | os.PathLike[str]) -> Recorded:
     """Read a file of :func:`write_npz`, or a folder that was recorded into."""
     source = Path(path)
     note = source / _NOTE if os.path.isdir(source) else source
@@ -126,7 +126,7 @@ def read_recording(path: str | os.PathLike[str]) -> Recording:
         ) from error
 
 
-def _recording(small: Mapping[str, NDArray[Any]], get: Callable[[str, str], NDArray[Any]]) -> Recording:
+def _recording(small: Mapping[str, NDArray[Any]], get: Callable[[str, str], NDArray[Any]]) -> Recorded:
     about = json.loads(str(small["about"]))
     steps = int(about["steps"])
     if about["format"] != 1 or steps < 0:
@@ -156,7 +156,7 @@ def _recording(small: Mapping[str, NDArray[Any]], get: Callable[[str, str], NDAr
         seen = int((sampled <= steps).sum())
         chosen = None if synapses.shape == (0, 0) else synapses
         weights[name] = WeightSamples(sampled[:seen], chosen, _rows(get(name, "weights"), seen, None))
-    return Recording(
+    return Recorded(
         steps=steps,
         dt=float(about["dt"]),
         counts=found["counts"],
@@ -183,7 +183,7 @@ def _events(name: str, n: int, steps: int, offsets: NDArray[Any], neurons: NDArr
         raise ValueError(f"the spikes of {name!r} are none: {error.message}") from error
 
 
-def _of_run(arrays: Mapping[str, NDArray[Any]]) -> Recording:
+def _of_run(arrays: Mapping[str, NDArray[Any]]) -> Recorded:
     """The spikes of one sleep as a run folder keeps them, all populations over the same steps."""
     names = [key.removesuffix(":offsets") for key in arrays if key.endswith(":offsets")]
     steps = len(arrays[f"{names[0]}:offsets"]) - 1
@@ -193,7 +193,7 @@ def _of_run(arrays: Mapping[str, NDArray[Any]]) -> Recording:
     }
     window = 500
     edges = np.minimum(np.arange(0, steps + window, window), steps) if steps else np.zeros(1, np.int64)
-    return Recording(
+    return Recorded(
         steps=steps,
         dt=float(arrays["dt"]),
         counts={name: events.counts() for name, events in spikes.items()},
@@ -209,7 +209,7 @@ def _rows(values: NDArray[Any], rows: int, width: int | None) -> NDArray[Any]:
     return values[:rows]
 
 
-def write_spikes_csv(recording: Recording, path: str | os.PathLike[str]) -> Path:
+def write_spikes_csv(recording: Recorded, path: str | os.PathLike[str]) -> Path:
     """Write the spikes as a table, a stretch of steps at a time, so that memory stays small."""
     target = checked_name(path, ".csv")
     if not recording.spikes:

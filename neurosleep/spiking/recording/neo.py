@@ -1,21 +1,16 @@
-"""Recordings as objects of Neo, which Elephant and other tools of electrophysiology read (extra ``neo``)."""
+"""Objects of Neo, which Elephant and other tools of electrophysiology read (extra ``neo``)."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from neurosleep.errors import missing_extra
 
-if TYPE_CHECKING:
-    from neurosleep.spiking.recording.rate_monitor import RateMonitor
-    from neurosleep.spiking.recording.recording import Recording
-    from neurosleep.spiking.recording.spike_monitor import SpikeMonitor
-    from neurosleep.spiking.recording.state_monitor import StateMonitor
-    from neurosleep.spiking.recording.weight_monitor import WeightMonitor
-
-__all__ = ["rate_to_neo", "recording_to_neo", "spike_trains_to_neo", "states_to_neo", "weights_to_neo"]
+__all__ = ["block", "rate_signal", "sampled_signal", "spike_trains"]
 
 
 def _import() -> tuple[Any, Any]:
@@ -27,68 +22,51 @@ def _import() -> tuple[Any, Any]:
     return neo, quantities
 
 
-def spike_trains_to_neo(monitor: SpikeMonitor) -> list[Any]:
+def spike_trains(times: Mapping[int, NDArray[np.float64]], population: str, dt: float, duration: float) -> list[Any]:
     """One ``neo.SpikeTrain`` for each neuron, in seconds, from 0 to the end of the recording."""
     neo, pq = _import()
-    period = monitor.dt * pq.s
+    period = dt * pq.s
     return [
         neo.SpikeTrain(
-            times,
+            train,
             units="s",
-            t_stop=monitor.duration,
+            t_stop=duration,
             sampling_rate=(1 / period).rescale("Hz"),
-            name=f"{monitor.population} {neuron}",
-            population=monitor.population,
+            name=f"{population} {neuron}",
+            population=population,
             neuron=neuron,
         )
-        for neuron, times in monitor.spike_trains().items()
+        for neuron, train in times.items()
     ]
 
 
-def rate_to_neo(monitor: RateMonitor) -> Any:
-    """A ``neo.AnalogSignal`` in Hz; a last window that is shorter than the others is left out."""
+def rate_signal(rate: NDArray[np.float64], period: float, name: str) -> Any:
+    """A ``neo.AnalogSignal`` in Hz, a value for each ``period`` in seconds."""
     neo, pq = _import()
-    whole = int((monitor.lengths == monitor.window).sum())
-    return neo.AnalogSignal(
-        monitor.rate[:whole, None],
-        units="Hz",
-        sampling_period=monitor.window * monitor.dt * pq.s,
-        name=f"rate of {monitor.population}" + ("" if monitor.group is None else f", {monitor.group}"),
-    )
+    return neo.AnalogSignal(rate[:, None], units="Hz", sampling_period=period * pq.s, name=name)
 
 
-def states_to_neo(monitor: StateMonitor) -> Any:
-    """A ``neo.AnalogSignal`` without a unit (potentials are in units of the threshold), a channel for each neuron."""
-    return _samples(monitor, f"potentials of {monitor.population}", {"neuron": monitor.record})
-
-
-def weights_to_neo(monitor: WeightMonitor) -> Any:
-    """A ``neo.AnalogSignal`` without a unit, a channel for each synapse or statistic."""
-    return _samples(monitor, f"weights of {monitor.projection}", {"channel": np.array(monitor.channels)})
-
-
-def _samples(monitor: StateMonitor | WeightMonitor, name: str, channels: dict[str, Any]) -> Any:
+def sampled_signal(
+    values: NDArray[Any], steps: NDArray[np.int64], dt: float, name: str, channels: Mapping[str, NDArray[Any]]
+) -> Any:
+    """A ``neo.AnalogSignal`` without a unit (potentials are in units of the threshold), a channel for each column."""
     neo, pq = _import()
-    every = int(monitor.steps[1] - monitor.steps[0]) if len(monitor.steps) > 1 else 1
+    every = int(steps[1] - steps[0]) if len(steps) > 1 else 1
     return neo.AnalogSignal(
-        np.array(monitor.values()),
+        np.array(values),
         units="dimensionless",
-        sampling_period=every * monitor.dt * pq.s,
+        sampling_period=every * dt * pq.s,
         name=name,
-        array_annotations=channels,
+        array_annotations=dict(channels),
     )
 
 
-def recording_to_neo(recording: Recording) -> Any:
-    """A ``neo.Block`` of one segment with the spike trains, potentials and weights that were recorded."""
+def block(trains: Iterable[Any], signals: Iterable[Any], dt: float, steps: int) -> Any:
+    """A ``neo.Block`` of one segment with these spike trains and signals."""
     neo, _ = _import()
     segment = neo.Segment(name="recording")
-    for name in recording.spikes:
-        segment.spiketrains.extend(recording.monitor(name).to_neo())
-    for name in recording.states:
-        segment.analogsignals.append(recording.state_monitor(name).to_neo())
-    for name in recording.weights:
-        segment.analogsignals.append(recording.weight_monitor(name).to_neo())
-    block = neo.Block(name="neurosleep", dt=recording.dt, steps=recording.steps)
-    block.segments.append(segment)
-    return block
+    segment.spiketrains.extend(trains)
+    segment.analogsignals.extend(signals)
+    whole = neo.Block(name="neurosleep", dt=dt, steps=steps)
+    whole.segments.append(segment)
+    return whole

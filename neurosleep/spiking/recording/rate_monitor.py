@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from neurosleep.errors import DataError, SettingsError, UnsupportedError, unknown_name
 from neurosleep.spiking.recording.chosen import check_neurons
+from neurosleep.spiking.recording.neo import rate_signal
+from neurosleep.spiking.recording.record import Neurons
+from neurosleep.spiking.recording.recorded import Recorded
+from neurosleep.spiking.recording.spike_monitor import SpikeMonitor
 from neurosleep.spiking.recording.table_files import write_arrays, write_csv
-
-if TYPE_CHECKING:
-    from neurosleep.spiking.recording.recording import Neurons, Recording
 
 __all__ = ["RateMonitor"]
 
@@ -57,7 +58,7 @@ class RateMonitor:
 
     def __init__(
         self,
-        recording: Recording,
+        recording: Recorded,
         population: str,
         *,
         group: str | None = None,
@@ -91,7 +92,7 @@ class RateMonitor:
             self.spikes = np.add.reduceat(counted, edges) if len(edges) else np.zeros(0, np.int64)
         else:
             everyone = group is None and neurons is None
-            events = recording.monitor(population, None if everyone else chosen).events
+            events = SpikeMonitor(recording, population, None if everyone else chosen).events
             if everyone and population in recording.kept:
                 raise DataError(
                     f"Only some neurons of {population!r} were recorded one spike at a time.",
@@ -155,9 +156,9 @@ class RateMonitor:
 
     def to_neo(self) -> Any:
         """A ``neo.AnalogSignal`` in Hz, one sample for each whole window (extra ``neo``)."""
-        from neurosleep.spiking.recording.neo import rate_to_neo
-
-        return rate_to_neo(self)
+        whole = int((self.lengths == self.window).sum())  # without a last window that is shorter than the others
+        name = f"rate of {self.population}" + ("" if self.group is None else f", {self.group}")
+        return rate_signal(self.rate[:whole], self.window * self.dt, name)
 
     def __repr__(self) -> str:
         what = self.population if self.group is None else f"{self.population}, {self.group}"

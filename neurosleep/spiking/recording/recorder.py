@@ -17,7 +17,8 @@ from neurosleep.spiking.engines import Session
 from neurosleep.spiking.network import SpikingNetwork
 from neurosleep.spiking.recording.chosen import check_neurons
 from neurosleep.spiking.recording.files import array_file, check_free, write_note
-from neurosleep.spiking.recording.recording import Record, Recording
+from neurosleep.spiking.recording.record import Record
+from neurosleep.spiking.recording.recording import Recording
 from neurosleep.spiking.recording.store import Store
 from neurosleep.spiking.recording.watched import WatchedPotentials, WatchedWeights
 

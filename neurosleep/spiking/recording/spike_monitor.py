@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from neurosleep.errors import DataError, UnsupportedError, unknown_name
 from neurosleep.functional import SpikeEvents
 from neurosleep.spiking.recording.chosen import check_neurons
+from neurosleep.spiking.recording.neo import spike_trains
+from neurosleep.spiking.recording.record import Neurons
+from neurosleep.spiking.recording.recorded import Recorded
 from neurosleep.spiking.recording.table_files import write_arrays, write_csv
-
-if TYPE_CHECKING:
-    from neurosleep.spiking.recording.recording import Neurons, Recording
 
 __all__ = ["SpikeMonitor"]
 
@@ -67,7 +67,7 @@ class SpikeMonitor:
     [0.0, 0.002]
     """
 
-    def __init__(self, recording: Recording, population: str, neurons: Neurons | None = None) -> None:
+    def __init__(self, recording: Recorded, population: str, neurons: Neurons | None = None) -> None:
         if population not in recording.counts:
             raise unknown_name("population", population, recording.counts)
         counts = recording.counts[population]
@@ -173,9 +173,7 @@ class SpikeMonitor:
 
     def to_neo(self) -> Any:
         """A list of ``neo.SpikeTrain`` in seconds, one for each neuron (extra ``neo``)."""
-        from neurosleep.spiking.recording.neo import spike_trains_to_neo
-
-        return spike_trains_to_neo(self)
+        return spike_trains(self.spike_trains(), self.population, self.dt, self.duration)
 
     def __repr__(self) -> str:
         whole = len(self.neurons) == self._n

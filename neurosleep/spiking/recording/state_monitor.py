@@ -5,16 +5,15 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from neurosleep.errors import DataError, SettingsError, unknown_name
+from neurosleep.spiking.recording.neo import sampled_signal
+from neurosleep.spiking.recording.recorded import Recorded
 from neurosleep.spiking.recording.table_files import write_arrays, write_csv
-
-if TYPE_CHECKING:
-    from neurosleep.spiking.recording.recording import Recording
 
 __all__ = ["NeuronState", "StateMonitor"]
 
@@ -62,7 +61,7 @@ class StateMonitor:
         If its potentials were not recorded.
     """
 
-    def __init__(self, recording: Recording, population: str) -> None:
+    def __init__(self, recording: Recorded, population: str) -> None:
         if population not in recording.counts:
             raise unknown_name("population", population, recording.counts)
         if population not in recording.states:
@@ -114,9 +113,8 @@ class StateMonitor:
 
     def to_neo(self) -> Any:
         """A ``neo.AnalogSignal`` of dimensionless potentials, a channel for each neuron (extra ``neo``)."""
-        from neurosleep.spiking.recording.neo import states_to_neo
-
-        return states_to_neo(self)
+        name = f"potentials of {self.population}"
+        return sampled_signal(self.values(), self.steps, self.dt, name, {"neuron": self.record})
 
     def __repr__(self) -> str:
         return f"<StateMonitor of {self.population!r}: {len(self.record)} neurons, {len(self.steps)} samples>"

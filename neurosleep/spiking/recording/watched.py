@@ -15,7 +15,7 @@ from neurosleep.errors import SettingsError, UnsupportedError, unknown_name
 from neurosleep.spiking.engines import Session
 from neurosleep.spiking.network import SpikingNetwork
 from neurosleep.spiking.recording.files import array_file
-from neurosleep.spiking.recording.recording import Record
+from neurosleep.spiking.recording.record import Record
 from neurosleep.spiking.recording.samples import STATISTICS, States, WeightSamples
 from neurosleep.spiking.recording.store import Store
 

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from neurosleep.errors import DataError, unknown_name
+from neurosleep.spiking.recording.neo import sampled_signal
+from neurosleep.spiking.recording.recorded import Recorded
 from neurosleep.spiking.recording.samples import STATISTICS
 from neurosleep.spiking.recording.table_files import write_arrays, write_csv
-
-if TYPE_CHECKING:
-    from neurosleep.spiking.recording.recording import Recording
 
 __all__ = ["WeightMonitor"]
 
@@ -48,7 +47,7 @@ class WeightMonitor:
         From ``post``, ``pre``, ``w`` where statistics were kept, and the other way round.
     """
 
-    def __init__(self, recording: Recording, projection: str) -> None:
+    def __init__(self, recording: Recorded, projection: str) -> None:
         if not recording.weights:
             raise DataError(
                 "The recording holds no weights.", hint='Record(weights="statistics"), or synapses by projection'
@@ -144,9 +143,8 @@ class WeightMonitor:
 
     def to_neo(self) -> Any:
         """A ``neo.AnalogSignal`` without a unit, a channel for each synapse or statistic (extra ``neo``)."""
-        from neurosleep.spiking.recording.neo import weights_to_neo
-
-        return weights_to_neo(self)
+        channels = {"channel": np.array(self.channels)}
+        return sampled_signal(self.values(), self.steps, self.dt, f"weights of {self.projection}", channels)
 
     def __repr__(self) -> str:
         what = "statistics" if self._synapses is None else f"{len(self._synapses)} synapses"

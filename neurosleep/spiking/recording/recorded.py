@@ -1,0 +1,46 @@
+"""What was kept of a simulation, as plain arrays by population; monitors and files read it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from neurosleep.errors import unknown_name
+from neurosleep.functional import SpikeEvents
+from neurosleep.spiking.recording.samples import States, WeightSamples
+
+__all__ = ["Recorded"]
+
+
+@dataclass(frozen=True, eq=False)
+class Recorded:
+    """What a :class:`~neurosleep.spiking.Recording` holds; see there."""
+
+    steps: int
+    dt: float
+    counts: dict[str, npt.NDArray[np.int64]]
+    window: int = 500
+    windows: dict[str, npt.NDArray[np.int64]] = field(default_factory=dict)
+    spikes: dict[str, SpikeEvents] = field(default_factory=dict)
+    potentials: dict[str, npt.NDArray[np.floating]] = field(default_factory=dict)
+    kept: dict[str, npt.NDArray[np.int64]] = field(default_factory=dict)
+    group_windows: dict[str, dict[str, npt.NDArray[np.int64]]] = field(default_factory=dict)
+    group_neurons: dict[str, dict[str, npt.NDArray[np.int64]]] = field(default_factory=dict)
+    states: dict[str, States] = field(default_factory=dict)
+    weights: dict[str, WeightSamples] = field(default_factory=dict)
+
+    def spikes_per_step(self, population: str) -> float:
+        """Mean number of spikes of the whole population in a step."""
+        return float(self._of(population).sum()) / self.steps if self.steps else 0.0
+
+    def rate(self, population: str) -> npt.NDArray[np.float64]:
+        """Mean firing rate of each neuron in Hz, in the shape of its counts; NaN if there was no step."""
+        counts = self._of(population)
+        return counts / (self.steps * self.dt) if self.steps else np.full(counts.shape, np.nan)
+
+    def _of(self, population: str) -> npt.NDArray[np.int64]:
+        if population not in self.counts:
+            raise unknown_name("population", population, self.counts)
+        return self.counts[population]
