@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -32,10 +33,12 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 def load(folder: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> Any:
     """The module of a file, anew each time, as a new process would have it."""
+    # Python tells sources apart by their second and length, which two in one test may share.
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
     specification = importlib.util.spec_from_file_location(name, folder / f"{name}.py")
     assert specification is not None and specification.loader is not None
     module = importlib.util.module_from_spec(specification)
-    monkeypatch.setitem(__import__("sys").modules, name, module)
+    monkeypatch.setitem(sys.modules, name, module)
     specification.loader.exec_module(module)
     return module
 

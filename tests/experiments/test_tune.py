@@ -582,9 +582,8 @@ def test_the_packaged_spaces_fit_every_experiment_and_hold_its_settings(experime
 )
 def test_a_bad_space_is_refused(tmp_path: Path, table: str, kind: type[NeurosleepError], said: str) -> None:
     own = _own(tmp_path / "own.toml", f"[tune.src]\n{table}\n")
-    _, settings = load_settings(own)
     with pytest.raises(kind) as caught:
-        search_space(own, "src", settings)
+        search_space(own, "src", load_settings(own)[1])
     assert said in str(caught.value)
 
 

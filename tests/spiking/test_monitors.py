@@ -474,6 +474,7 @@ def assert_watching_changes_nothing(case, engines):
         assert all(torch.equal(a, b) for a, b in zip(plain.network.weights, watched.network.weights, strict=True))
 
 
+@pytest.mark.filterwarnings("ignore:Not one neuron fired:neurosleep.NeurosleepWarning")
 @settings(max_examples=25, deadline=None, derandomize=True)
 @given(watched_nights())
 def test_watching_changes_no_random_night(case):
@@ -483,6 +484,7 @@ def test_watching_changes_no_random_night(case):
 @pytest.mark.full
 @settings(max_examples=500, deadline=None)
 @given(watched_nights())
+@pytest.mark.filterwarnings("ignore:Not one neuron fired:neurosleep.NeurosleepWarning")
 def test_watching_changes_none_of_500_random_nights(case):
     assert_watching_changes_nothing(case, ("event", "reference", "snntorch", "norse"))
 

@@ -197,6 +197,7 @@ def test_damaged_recordings_are_refused(tmp_path):
     assert Recording.open(tmp_path / "night").steps == 1250
 
 
+@pytest.mark.filterwarnings("ignore:Not one neuron fired:neurosleep.NeurosleepWarning")
 @pytest.mark.parametrize("steps", [1, 500, 1250])
 def test_the_spikes_of_a_run_can_be_read(tmp_path, steps):
     recording = night(steps, spikes="all")
