@@ -14,6 +14,7 @@ from neurosleep.hardware import HardwareProfile, json_schema, profile_names
 from neurosleep.hardware.profiles.schema import KEYS, TABLES
 from neurosleep.hardware.profiles.tables import PARTS, Fitted, LimitKinds, Packing
 
+WEIGHT_TRAITS = "sign_of_source values_of_target rows_of_a_sign groups_of_a_sign clustered point_of_group"
 TABLE_CLASSES = (*PARTS.values(), Fitted, LimitKinds, Packing)
 # Of the values of each profile, and of the JSON schema, as they were when a key was declared in two places.
 SCHEMA = "814177ae4495cbe2"
@@ -41,6 +42,29 @@ def test_every_figure_of_a_shipped_profile_names_its_source(name: str) -> None:
     assert profile.figures()
     assert [figure.key for figure in profile.figures() if figure.source is None] == []
     assert pickle.loads(pickle.dumps(profile)) == profile
+
+
+TRAITS = {
+    "brainscales2": {"rows_of_a_sign", "real_potentials"},
+    "dynapse2": {"clustered", "real_potentials"},
+    "ideal": {"floating", "real_potentials"},
+    "loihi1": {"groups_of_a_sign"},
+    "loihi2": {"groups_of_a_sign"},
+    "odin": {"sign_of_source", "constant"},
+    "spinnaker1": {"point_of_group"},
+    "spinnaker2": {"real_potentials"},
+    "tianjic": {"real_potentials"},
+    "truenorth": {"values_of_target", "clustered", "constant"},
+}
+
+
+@pytest.mark.parametrize("name", profile_names())
+def test_what_a_chip_is(name: str) -> None:
+    """Mapping and placement ask for these, and for no string of a profile that stands for them."""
+    profile = ns.load_profile(name)
+    parts = (profile, "floating real_potentials"), (profile.decay, "constant"), (profile.weights, WEIGHT_TRAITS)
+    traits = {trait for part, words in parts for trait in words.split() if getattr(part, trait)}
+    assert traits == TRAITS.get(name, set())
 
 
 def digest(value: object) -> str:

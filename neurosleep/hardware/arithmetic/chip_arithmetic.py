@@ -14,7 +14,7 @@ from neurosleep.hardware.arithmetic.registers import Overflow, Register
 from neurosleep.hardware.arithmetic.rounding import Rounding
 from neurosleep.hardware.profiles.profile import HardwareProfile
 
-__all__ = ["DECAYS", "FIXED_POINT", "arithmetic_of", "chip_decay", "float64", "is_float", "is_real"]
+__all__ = ["DECAYS", "FIXED_POINT", "arithmetic_of", "chip_decay", "float64"]
 
 #: Kinds of decay in a profile, and those of the engine.
 DECAYS: dict[str, DecayKind] = {
@@ -30,16 +30,6 @@ FIXED_POINT = 1 << 15
 def float64(value: float | Sequence[float] | Tensor) -> Tensor:
     """A parameter of a population, one number or one for each neuron, as a tensor of float64."""
     return torch.as_tensor(value, dtype=torch.float64)
-
-
-def is_float(profile: HardwareProfile) -> bool:
-    """Whether the profile computes in floating point throughout."""
-    return profile.weights.sign_scheme == "float" and profile.decay.kind == "float"
-
-
-def is_real(profile: HardwareProfile) -> bool:
-    """Whether potentials are real numbers: the chip is analogue, or publishes no width of them."""
-    return profile.membrane.bits is None
 
 
 def arithmetic_of(profile: HardwareProfile) -> Arithmetic:
@@ -65,7 +55,7 @@ def arithmetic_of(profile: HardwareProfile) -> Arithmetic:
         denominator=_denominator(profile),
         rounding=cast(Rounding, decay.rounding or "toward_zero"),
         payload_bits=profile.spike.payload_bits or 0,
-        by_event=decay.kind == "subtractive" and profile.time.kind == "event",
+        by_event=decay.constant and profile.time.kind == "event",
     )
 
 

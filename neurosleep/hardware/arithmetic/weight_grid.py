@@ -10,7 +10,7 @@ from torch import Tensor
 
 from neurosleep.hardware.arithmetic.exact_scale import settled
 from neurosleep.hardware.arithmetic.rounding import Rounding, round_values
-from neurosleep.hardware.profiles.tables import Weights
+from neurosleep.hardware.profiles.profile import Weights
 
 __all__ = ["OnGrid", "WeightGrid", "weight_grid"]
 
@@ -69,7 +69,7 @@ def weight_grid(stated: Weights, weights: Tensor) -> WeightGrid:
     assert stated.bits is not None and stated.mantissa_step is not None
     low, high, step = stated.signed_min, stated.signed_max, stated.mantissa_step
     assert low is not None and high is not None
-    if stated.sign_scheme == "group_mode":
+    if stated.groups_of_a_sign:
         most = (1 << stated.bits) - 1
         if not (weights < 0).any():
             low, high, step = 0, most, 1

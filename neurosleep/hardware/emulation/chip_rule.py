@@ -28,7 +28,6 @@ from torch import Tensor
 
 from neurosleep.errors import SettingsError, UnsupportedError, unknown_name
 from neurosleep.functional import SRCRule, check_seed, weight_factor
-from neurosleep.hardware.arithmetic.chip_arithmetic import is_float, is_real
 from neurosleep.hardware.arithmetic.rounding import ROUNDINGS, Rounding, round_values
 from neurosleep.hardware.emulation.counter_random import key_at, key_of, uniforms
 from neurosleep.hardware.emulation.loihi_learning import accumulate, learning_product
@@ -147,7 +146,7 @@ def chip_rule(
     if not 0 <= trace_decay < 1:
         raise SettingsError(f"The trace decay is {trace_decay!r}.", expected="from 0 to below 1")
     check_seed(seed)
-    if is_float(profile):
+    if profile.floating:
         return rule
     learning = profile.learning
     form = learning.class_
@@ -163,7 +162,7 @@ def chip_rule(
             expected="learning.class sum_of_products or programmable",
             hint=off,
         )
-    if is_real(profile):
+    if profile.real_potentials:
         raise UnsupportedError(
             f"The sleep's rule cannot run on {profile.id!r} here: its potentials are analogue or of unpublished width.",
             expected="a chip of whole numbers, whose sleep the engine 'fixed' can step",

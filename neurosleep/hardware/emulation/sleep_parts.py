@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from neurosleep.hardware.arithmetic.chip_arithmetic import is_float, is_real
 from neurosleep.hardware.profiles.profile import HardwareProfile
 
 __all__ = ["SleepPart", "sleep_parts"]
@@ -56,9 +55,11 @@ def _drive(profile: HardwareProfile) -> SleepPart:
 
 
 def _rule(profile: HardwareProfile) -> tuple[bool, str]:
-    if is_float(profile):
+    if profile.floating:
         return True, "any rule"
-    unseen = "; not emulated here, since potentials are analogue or of unpublished width" if is_real(profile) else ""
+    unseen = (
+        "; not emulated here, since potentials are analogue or of unpublished width" if profile.real_potentials else ""
+    )
     return {
         "sum_of_products": (True, "two products with the postsynaptic spike: of the input's trace, and of a constant"),
         "programmable": (True, f"any function of the weight and the spikes of both sides{unseen}"),
@@ -74,7 +75,7 @@ def _neurons(profile: HardwareProfile) -> str:
 
 
 def _factor(profile: HardwareProfile) -> tuple[Literal["chip", "host", "not known"], str]:
-    if is_float(profile) or profile.learning.class_ == "programmable":
+    if profile.floating or profile.learning.class_ == "programmable":
         return "chip", "steep, logistic or constant"
     if profile.learning.weight_sign_factor:
         return "chip", "the steep one as its limit 1 - sgn(w), or constant; no logistic one"
@@ -82,7 +83,7 @@ def _factor(profile: HardwareProfile) -> tuple[Literal["chip", "host", "not know
 
 
 def _rounding(profile: HardwareProfile) -> str:
-    if is_float(profile):
+    if profile.floating:
         return "none"
     rounding = profile.learning.update_rounding
     if rounding is None:

@@ -11,8 +11,7 @@ from typing import Any
 
 from neurosleep.hardware.energy.activity import Activity
 from neurosleep.hardware.energy.chip_time import ChipTime
-from neurosleep.hardware.profiles.profile import Figure, HardwareProfile
-from neurosleep.hardware.profiles.tables import Energy
+from neurosleep.hardware.profiles.profile import Energy, Figure, HardwareProfile
 
 __all__ = [
     "STATEMENT",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from neurosleep.hardware.arithmetic.chip_arithmetic import chip_decay, float64, is_float, is_real
+from neurosleep.hardware.arithmetic.chip_arithmetic import chip_decay, float64
 from neurosleep.hardware.profiles.profile import HardwareProfile
 from neurosleep.hardware.report import MappingFinding, exceeds
 from neurosleep.hardware.rewrite.fold import pools_on_chip
@@ -41,7 +41,7 @@ def check_dynamics(network: SpikingNetwork, profile: HardwareProfile) -> list[Ma
         for key in profile.unpublished
         if key.partition(".")[0] in ("threshold", "membrane", "weights", "bias", "decay", "reset", "delay")
     ]
-    if unknown and not is_float(profile):
+    if unknown and not profile.floating:
         found.append(MappingFinding("note", "", f"not published, and so not limited: {', '.join(unknown)}"))
     return found
 
@@ -63,7 +63,7 @@ def _population(p: Population, profile: HardwareProfile) -> list[MappingFinding]
     def lacks(limit: str, needed: str, available: str, what: str, hint: str | None = None) -> None:
         found.append(exceeds(p.name, limit, needed, available, "structural", what=what, hint=hint))
 
-    exact, real = is_float(profile), is_real(profile)
+    exact, real = profile.floating, profile.real_potentials
     if not exact and p.kind == "relay":
         hint = "end the network with neurons or with an integrator (kind 'li'), and let no relay feed itself"
         what = "a relay passes on sums, and has no weights after it into which they could be folded"
@@ -89,7 +89,7 @@ def _population(p: Population, profile: HardwareProfile) -> list[MappingFinding]
             kind = str(profile.decay.kind)
             without = "decay=1.0 (convert): neurons without leak" if kind == "none" and key == "decay" else None
             lacks("decay.kind", f"{wanted:g} a step", kind, f"the chip has no such {key}", without)
-    if profile.decay.kind == "subtractive" and bool((float64(p.decay) < 1).any()):
+    if profile.decay.constant and bool((float64(p.decay) < 1).any()):
         if p.kind == "li":
             what = "what a constant leak would stand for is a share of the threshold, and integrators have none"
             lacks("decay.kind", "a decay by a factor", "subtractive", what, "neurons with a threshold, or no decay")
@@ -125,7 +125,7 @@ def _reset(p: Population, profile: HardwareProfile, lacks: object) -> None:
             lacks("reset.modes", "subtract_threshold", there, "the reset subtracts", hint)
         elif (
             p.amount is not None
-            and not is_float(profile)
+            and not profile.floating
             and not profile.reset.amount_free
             and not bool((float64(p.amount) == float64(p.threshold)).all())
         ):
@@ -141,7 +141,7 @@ def _reset(p: Population, profile: HardwareProfile, lacks: object) -> None:
 
 
 def _refractory(p: Population, profile: HardwareProfile, found: list[MappingFinding]) -> None:
-    if p.refractory == 0 or is_float(profile):
+    if p.refractory == 0 or profile.floating:
         return
     # Where the fewest steps are 1, the spike's own step is counted.
     own, most = profile.reset.refractory_steps_min or 0, profile.reset.refractory_steps_max

@@ -254,7 +254,7 @@ class IntegerMapping:
                     text += f"; the threshold is {'lower' if p.compare == '>=' else 'higher'} by a step for it"
                 self._note(p.name, "note", text)
         decay = chip_decay(profile, float64(p.decay), current=False)
-        if profile.decay.kind == "subtractive":
+        if profile.decay.constant:
             self._leak(p, more)
         synaptic = float64(p.synaptic_decay)
         if profile.current is not None:

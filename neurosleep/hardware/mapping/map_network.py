@@ -9,7 +9,7 @@ import torch
 
 from neurosleep._checks import check_count, check_unread
 from neurosleep.errors import SettingsError, UnsupportedError, unknown_name
-from neurosleep.hardware.arithmetic.chip_arithmetic import DECAYS, is_float, is_real
+from neurosleep.hardware.arithmetic.chip_arithmetic import DECAYS
 from neurosleep.hardware.arithmetic.rounding import ROUNDINGS, Rounding
 from neurosleep.hardware.energy.energy import energy_coefficients
 from neurosleep.hardware.mapping.dynamics import check_dynamics
@@ -133,7 +133,7 @@ def map_to(
         raise SettingsError(f"The headroom is {headroom!r}.", expected=f"a factor from 1 to {_MOST_HEADROOM}")
     if rounding is not None and rounding not in ROUNDINGS:
         raise unknown_name("rounding", str(rounding), ROUNDINGS)
-    exact = is_float(profile)
+    exact = profile.floating
     if exact:
         unread = {"rounding": (rounding, None), "headroom": (headroom, 1.0)}
         check_unread(f"The profile {profile.id!r}, of floating point,", unread, "a profile of integers has them")
@@ -172,17 +172,18 @@ def _prepared(
 ) -> tuple[SpikingNetwork, list[MappingFinding]]:
     """The network in the form in which the chip has it, still in real numbers."""
     network, findings = fold_relays(network, profile)
-    scheme = profile.weights.sign_scheme
-    if scheme in ("pre_neuron", "axon_table", "split_rows") or profile.weights.rounding == "cluster":
+    weights = profile.weights
+    one_by_one = weights.sign_of_source or weights.values_of_target or weights.clustered
+    if one_by_one or weights.rows_of_a_sign:
         network, notes = unroll(network, profile.id)
         findings += notes
     if allow_split:
         network, notes = split_fan_in(network, profile)
         # Helpers lead on one by one.
         findings += notes
-        if notes and (scheme in ("pre_neuron", "axon_table") or profile.weights.rounding == "cluster"):
+        if notes and one_by_one:
             network, _ = unroll(network, profile.id)
-    if scheme == "pre_neuron" and all(q.kind in ("dense", "recurrent") for q in network.projections):
+    if weights.sign_of_source and all(q.kind in ("dense", "recurrent") for q in network.projections):
         network, notes = split_by_sign(network)
         findings += notes
     return network, findings
@@ -203,27 +204,27 @@ def _mapping_of(profile: HardwareProfile, rounding: Rounding | None) -> type[Int
     weights, decay = profile.weights, profile.decay
     scheme, way = weights.sign_scheme, weights.rounding
     reasons = []
-    if is_real(profile):
-        if scheme in ("axon_table", "pre_neuron"):
+    if profile.real_potentials:
+        if weights.values_of_target or weights.sign_of_source:
             reasons.append(f"weights.sign_scheme {scheme} with membrane.bits unpublished")
-        if way == "cluster" and rounding is not None:
+        if weights.clustered and rounding is not None:
             reasons.append(f"rounding {rounding}, where weights are sums of shared currents")
         elif (rounding or way or "nearest_even") not in (*ROUNDINGS, "cluster"):
             reasons.append(f"weights.rounding {way}")
         if not reasons:
             return ValueMapping
-    fixed_point = scheme == "receptor" and weights.scale_scope == "synapse_group" and weights.bits == 16
+    fixed_point, table = weights.point_of_group, weights.values_of_target
     if scheme not in ("twos_complement", "group_mode", "pre_neuron", "axon_table") and not fixed_point:
         reasons.append(f"weights.sign_scheme {scheme or 'unpublished'}")
-    if scheme == "axon_table" and weights.distinct_magnitudes_per_neuron != 4:
+    if table and weights.distinct_magnitudes_per_neuron != 4:
         reasons.append(f"weights.distinct_magnitudes_per_neuron {weights.distinct_magnitudes_per_neuron}, not 4")
-    if scheme == "axon_table" and not weights.mantissa_max:
+    if table and not weights.mantissa_max:
         reasons.append(f"weights.mantissa_max {weights.mantissa_max}")
     if decay.kind not in DECAYS:
         reasons.append(f"decay.kind {decay.kind or 'unpublished'}")
     elif decay.kind == "multiplicative_integer" and decay.denominator is None and not fixed_point:
         reasons.append("decay.denominator unpublished")
-    if scheme != "axon_table":
+    if not table:
         if not fixed_point and weights.scale_scope not in ("layer", "network"):
             reasons.append(f"weights.scale_scope {weights.scale_scope or 'unpublished'}")
         if (rounding or way) not in ROUNDINGS:
@@ -235,7 +236,7 @@ def _mapping_of(profile: HardwareProfile, rounding: Rounding | None) -> type[Int
             expected="weights and decays as one of the shipped profiles has them",
             hint="neurosleep profiles lists them, and neurosleep profiles NAME shows what one states",
         )
-    return SpinnakerMapping if fixed_point else TrueNorthMapping if scheme == "axon_table" else IntegerMapping
+    return SpinnakerMapping if fixed_point else TrueNorthMapping if table else IntegerMapping
 
 
 def _own_weights(network: SpikingNetwork) -> tuple[SpikingNetwork, list[MappingFinding]]:

@@ -48,7 +48,7 @@ class ValueMapping:
         self.rows: list[LayerReport] = []
         self.axons: dict[str, int] = {}
         stated = profile.weights
-        self._cluster = stated.rounding == "cluster"
+        self._clustered = stated.clustered
         self._low, self._high = stated.signed_min, stated.signed_max
         if stated.bits is None:
             text = "widths of weights are not published: they are floating point here, as all of the network is"
@@ -71,7 +71,7 @@ class ValueMapping:
         """The mapped network; fills ``rows`` and ``findings``."""
         network, profile = self._network, self._profile
         scales = {p.name: self._scale(p) for p in network.layers}
-        currents: dict[str, Tensor] = {p.name: self._currents(p) for p in network.layers} if self._cluster else {}
+        currents: dict[str, Tensor] = {p.name: self._currents(p) for p in network.layers} if self._clustered else {}
         populations = tuple(
             p if p.kind in ("input", "relay", "li") else self._population(p) for p in network.populations
         )
@@ -86,7 +86,7 @@ class ValueMapping:
         return float64(q.scale).reshape(1) if q.weight is None else q.scale * q.weight
 
     def _scale(self, p: Population) -> float:
-        if self._cluster or self._high is None or self._low is None:
+        if self._clustered or self._high is None or self._low is None:
             return 1.0
         limits = [math.inf]
         for k in self._network.incoming(p.name):
@@ -127,7 +127,7 @@ class ValueMapping:
         """The weights of a projection in the chip's units, and how many were cut off."""
         q, weights = self._network.projections[k], self._effective(k)
         stated = self._profile.weights
-        if self._cluster:
+        if self._clustered:
             placed = torch.empty_like(weights)
             for rows, values in zip(self._chunks(self._network.population(q.target)), currents[q.target], strict=True):
                 sums = subset_sums(values).sort().values
@@ -136,7 +136,7 @@ class ValueMapping:
             return placed, 0
         if self._low is None or self._high is None:
             return weights, 0
-        if stated.sign_scheme == "split_rows" and self._given is None:
+        if stated.rows_of_a_sign and self._given is None:
             exciting, inhibiting = split_rows(weights, scale)
             return exciting - inhibiting, 0
         rounding = cast(Rounding, self._given or stated.rounding or "nearest_even")

@@ -37,7 +37,7 @@ class _Population:
         self.sums = FanIn(network, name, profile, per_sign, unrounded)
         self.fan_in, self.axons, self.dense = self.sums.synapses, self.sums.axons, self.sums.dense
         # A row has one sign where its driver has it: a signed weight takes two synapses.
-        self.stored = self.fan_in * (2 if profile.weights.sign_scheme == "split_rows" else 1)
+        self.stored = self.fan_in * (2 if profile.weights.rows_of_a_sign else 1)
         reached = [q.target for q in network.projections if q.source == name]
         self.targets = tuple(target for target in reached if network.population(target).kind != "relay")
 

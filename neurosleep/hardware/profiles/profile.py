@@ -32,7 +32,7 @@ from neurosleep.hardware.profiles.tables import (
     Weights,
 )
 
-__all__ = ["Figure", "HardwareProfile", "Source", "build_profile"]
+__all__ = ["Energy", "Figure", "HardwareProfile", "Source", "Weights", "build_profile"]
 
 
 @dataclass(frozen=True)
@@ -101,6 +101,16 @@ class HardwareProfile:
     def kind(self) -> str:
         """Digital, analog, software or neutral."""
         return self.profile.kind
+
+    @property
+    def floating(self) -> bool:
+        """Whether the profile computes in floating point throughout."""
+        return self.weights.sign_scheme == "float" and self.decay.kind == "float"
+
+    @property
+    def real_potentials(self) -> bool:
+        """Whether potentials are real numbers: the chip is analogue, or publishes no width of them."""
+        return self.membrane.bits is None
 
     def get(self, key: str) -> Any:
         """The value of a dotted key of the schema, such as ``"weights.bits"``; None where it is not stated.

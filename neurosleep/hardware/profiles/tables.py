@@ -98,6 +98,36 @@ class Weights(Table):
     distinct_magnitudes_per_neuron: int | None = whole("different magnitudes onto one neuron", 1)
 
     @property
+    def sign_of_source(self) -> bool:
+        """Whether all that one neuron sends has one sign."""
+        return self.sign_scheme == "pre_neuron"
+
+    @property
+    def values_of_target(self) -> bool:
+        """Whether a neuron has a few values of its own, one of which the type of an axon picks."""
+        return self.sign_scheme == "axon_table"
+
+    @property
+    def rows_of_a_sign(self) -> bool:
+        """Whether a signed weight takes two synapses, in an exciting and in an inhibiting row."""
+        return self.sign_scheme == "split_rows"
+
+    @property
+    def groups_of_a_sign(self) -> bool:
+        """Whether a group of synapses of one sign stores no bit for it."""
+        return self.sign_scheme == "group_mode"
+
+    @property
+    def clustered(self) -> bool:
+        """Whether weights take a few values that are fitted to them, those of a neuron or of a core."""
+        return self.rounding == "cluster"
+
+    @property
+    def point_of_group(self) -> bool:
+        """Whether weights are fixed-point numbers whose point is that of their group of synapses."""
+        return self.sign_scheme == "receptor" and self.scale_scope == "synapse_group" and self.bits == 16
+
+    @property
     def signed_min(self) -> int | None:
         """Least signed weight on the grid, None where it is not known or there is no grid."""
         if self.sign_scheme in ("pre_neuron", "split_rows", "receptor") and self.mantissa_max is not None:
@@ -157,6 +187,11 @@ class Decay(Table):
     current_offset: int | None = whole("added to the register of the current", -_MOST_DECAY, _MOST_DECAY)
     voltage_offset: int | None = whole("added to the register of v", -_MOST_DECAY, _MOST_DECAY)
     rounding: str | None = choice("rounding of the decayed value", "toward_zero", "floor", **_FRACTIONS)
+
+    @property
+    def constant(self) -> bool:
+        """Whether a step takes a constant away, toward 0."""
+        return self.kind == "subtractive"
 
 
 @dataclass(frozen=True, kw_only=True)

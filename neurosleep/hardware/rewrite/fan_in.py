@@ -56,7 +56,7 @@ class FanIn:
         if q.kind in ("dense", "recurrent"):
             weight = self._weight(q)
             there = weight != 0
-            if self._profile.weights.sign_scheme == "pre_neuron":
+            if self._profile.weights.sign_of_source:
                 return int((there * (1 + mixed_signs([weight]).long())).sum(1).max())
             return int(there.sum(1).max())
         if q.kind == "conv":
@@ -81,7 +81,7 @@ class FanIn:
         if q.kind not in ("dense", "recurrent"):
             return source.size
         weight = self._weight(q)
-        if self._profile.weights.sign_scheme == "axon_table":
+        if self._profile.weights.values_of_target:
             counts = [self._per_sign * axon_signs(rows) for rows in torch.split(weight, neurons)]
         else:
             counts = [(rows != 0).any(0) for rows in torch.split(weight, neurons)]
@@ -98,7 +98,7 @@ class FanIn:
         if q.kind not in ("dense", "recurrent"):
             return torch.full((source.size,), -(-self.size // neurons))
         rows = torch.split(self._weight(q), neurons)
-        if self._profile.weights.sign_scheme == "axon_table":
+        if self._profile.weights.values_of_target:
             return self._per_sign * torch.stack([axon_signs(those) for those in rows]).sum(0)
         return torch.stack([(those != 0).any(0) for those in rows]).sum(0)
 
