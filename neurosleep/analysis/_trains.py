@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neurosleep._checks import check_number
+from neurosleep._shown import brief
 from neurosleep.errors import DataError, SettingsError
 from neurosleep.functional import SpikeEvents
 from neurosleep.spiking import Recording, SpikeMonitor
@@ -49,6 +50,8 @@ class SpikeTrains:
     first: NDArray[np.int64]
     start: float = 0.0
     stop: float = math.nan
+
+    __repr__ = brief
 
     @property
     def n(self) -> int:

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neurosleep._files import write_whole
+from neurosleep._shown import html_table, named, short_line, to_frame
 from neurosleep.errors import DataError, SettingsError, unknown_name
 
 __all__ = ["Table"]
@@ -123,6 +124,17 @@ class Table:
         for row in self.rows():
             writer.writerow("" if _undefined(value) else value for value in row.values())
         return write_whole(target, buffer.getvalue(), what=f"The table {str(target)!r}")
+
+    def to_pandas(self) -> Any:
+        """The table as a ``pandas.DataFrame`` (extra ``pandas``)."""
+        return to_frame(self.columns)
+
+    def __repr__(self) -> str:
+        return short_line(f"<Table: {len(self)} rows of {named(list(self.columns))}>")
+
+    def _repr_html_(self) -> str:
+        """The first rows."""
+        return html_table(self.rows())
 
     def __str__(self) -> str:
         """Aligned columns of the first rows."""

@@ -10,6 +10,7 @@ from typing import Any, Literal, Protocol
 import torch
 from torch import Tensor
 
+from neurosleep._shown import brief
 from neurosleep.continual.strategies import Learner, Strategy, trained
 from neurosleep.data import Task, to_float
 from neurosleep.functional import torch_generator
@@ -56,6 +57,8 @@ class Progress:
     replayed: list[int] = field(default_factory=list)
     nights: list[dict[str, Any]] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=lambda: {"train": 0.0, "sleep": 0.0, "evaluate": 0.0})
+
+    __repr__ = brief
 
 
 def _evaluate(

@@ -5,11 +5,13 @@ from __future__ import annotations
 import itertools
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from neurosleep._checks import as_images
+from neurosleep._shown import html_table, named, short_line, to_frame
 from neurosleep.conversion._convert import ConversionReport
 from neurosleep.conversion._model import check_model, evaluation_copy, number_type
 from neurosleep.conversion._trace import activations, trace
@@ -70,6 +72,20 @@ class ConversionCheck:
     accuracy_model: float | None
     accuracy: tuple[float, ...]
     advice: tuple[str, ...]
+
+    def __repr__(self) -> str:
+        known = self.accuracy_model is not None
+        right = f", accuracy {self.accuracy[-1]:.4g} of {self.accuracy_model:.4g}" if known else ""
+        layers = named([layer.population for layer in self.layers])
+        return short_line(f"<ConversionCheck: {self.images} images, {self.steps} steps{right}; {layers}>")
+
+    def _repr_html_(self) -> str:
+        """One row per layer."""
+        return html_table(self.rows(), f"{self.images} images, {self.steps} steps")
+
+    def to_pandas(self) -> Any:
+        """The rows as a ``pandas.DataFrame`` (extra ``pandas``)."""
+        return to_frame(self.rows())
 
     def rows(self) -> list[dict[str, object]]:
         """One row per layer."""

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import functools
+import html
 import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal, TypeVar, cast, get_args, overload
+from typing import Any, Literal, TypeVar, cast, get_args, overload
 
 import torch
 from torch import Tensor, nn
 
 from neurosleep._checks import as_images, check_number, check_unread
+from neurosleep._shown import html_table, named, short_line, to_frame
 from neurosleep.conversion._build import READ_OUTS, Neurons, ReadOut, build, spiking
 from neurosleep.conversion._copied import copied
 from neurosleep.conversion._model import check_model, number_type, unwrapped
@@ -60,6 +62,22 @@ class ConversionReport:
     populations: tuple[str, ...] = ()
     became: tuple[tuple[str, str], ...] = ()
     notes: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        notes = f", {len(self.notes)} notes" if self.notes else ""
+        what = f"recipe {self.recipe!r}, {self.images} images; {named(self.populations)}{notes}"
+        return short_line(f"<ConversionReport: {what}>")
+
+    def _repr_html_(self) -> str:
+        """One row per spiking layer, and the notes."""
+        notes = "".join(f"<li>{html.escape(note)}</li>" for note in self.notes)
+        return html_table(self.rows(), f"Recipe {self.recipe}, {self.images} images") + (
+            f"<ul>{notes}</ul>" * bool(notes)
+        )
+
+    def to_pandas(self) -> Any:
+        """The rows as a ``pandas.DataFrame`` (extra ``pandas``)."""
+        return to_frame(self.rows())
 
     def rows(self) -> list[dict[str, object]]:
         """One row per spiking layer: population, largest activity and scale."""

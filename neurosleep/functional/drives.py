@@ -16,6 +16,7 @@ import numpy.typing as npt
 import torch
 
 from neurosleep._checks import as_reals, check_count, check_number
+from neurosleep._shown import brief
 from neurosleep.errors import NeurosleepWarning, SettingsError, unknown_name
 from neurosleep.functional.events import SpikeEvents
 
@@ -51,6 +52,8 @@ class MeanDrive:
     image_shape: tuple[int, int] | None = None
     process: Process = "bernoulli"
     dt: float = 0.001
+
+    __repr__ = brief
 
     def __post_init__(self) -> None:
         mean = as_reals("The mean input of the drive", self.mean).cpu().to(torch.float64).numpy().reshape(-1)

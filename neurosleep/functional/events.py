@@ -71,6 +71,9 @@ class SpikeEvents:
     offsets: npt.NDArray[np.int64]
     indices: npt.NDArray[np.int32]
 
+    def __repr__(self) -> str:
+        return f"<SpikeEvents: {self.count} spikes of {self.n} neurons in {self.steps} steps>"
+
     def __post_init__(self) -> None:
         object.__setattr__(
             self, "n", check_count("n, the number of neurons of spike events,", self.n, 0, _MOST_NEURONS)

@@ -6,6 +6,8 @@ from dataclasses import asdict, dataclass
 from datetime import date, time
 from typing import Any, Literal
 
+from neurosleep._shown import brief
+
 __all__ = ["Finding", "kind_of", "printable", "shown"]
 
 # Longer values are cut in messages.
@@ -39,6 +41,8 @@ class Finding:
     got: str | None = None
     expected: str | None = None
     level: Literal["error", "warning"] = "error"
+
+    __repr__ = brief
 
     def __str__(self) -> str:
         place = f"{self.file}:{self.key}" if self.key else self.file

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from neurosleep._shown import brief, html_table, short_line, to_frame
 from neurosleep.errors import MappingError
 
 __all__ = ["LayerReport", "MappingFinding", "MappingReport", "refuse"]
@@ -34,6 +35,8 @@ class MappingFinding:
     available: int | float | str | None = None
     kind: str | None = None
     hint: str | None = None
+
+    __repr__ = brief
 
     def __str__(self) -> str:
         return f"{self.layer}: {self.text}" if self.layer else self.text
@@ -108,6 +111,8 @@ class LayerReport:
     memory_bits: int | None = None
     in_axons: int | None = None
 
+    __repr__ = brief
+
     def to_json(self) -> dict[str, Any]:
         """Of plain names and numbers."""
         return asdict(self)
@@ -136,6 +141,21 @@ class MappingReport:
     cores: int | None
     findings: tuple[MappingFinding, ...]
     energy: dict[str, Any]
+
+    def __repr__(self) -> str:
+        fits = "fits" if self.fits else "does not fit"
+        cores = "" if self.cores is None else f", {self.cores} cores"
+        what = f"{len(self.layers)} projections{cores}, {len(self.findings)} findings"
+        return short_line(f"<MappingReport: {fits} {self.profile!r}; {what}>")
+
+    def _repr_html_(self) -> str:
+        """One row per projection, then the findings."""
+        findings = [{"level": f.level, "layer": f.layer, "finding": f.text} for f in self.findings]
+        return html_table(self.rows(), repr(self)) + (html_table(findings) if findings else "")
+
+    def to_pandas(self) -> Any:
+        """The rows as a ``pandas.DataFrame`` (extra ``pandas``)."""
+        return to_frame(self.rows())
 
     @property
     def fits(self) -> bool:

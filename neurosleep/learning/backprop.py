@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from neurosleep._shown import brief
 from neurosleep.errors import SettingsError, unknown_name
 from neurosleep.networks import MLP, EquilibriumNetwork
 
@@ -47,6 +48,8 @@ class Batch:
     progress: float = 0.0
     deltas: tuple[Tensor, ...] = ()
     residual: Tensor | None = None
+
+    __repr__ = brief
 
     @property
     def inputs(self) -> list[Tensor]:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from neurosleep._shown import brief
 from neurosleep.errors import SettingsError
 from neurosleep.learning._phases import PhasedLearning
 from neurosleep.learning.backprop import Batch
@@ -41,6 +42,8 @@ class BPTT(PhasedLearning):
 
     gradient_steps: int = 12
     straight_through: bool = False
+
+    __repr__ = brief
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from neurosleep._shown import brief
 from neurosleep.errors import SettingsError
 from neurosleep.functional import soft_targets
 from neurosleep.learning._phases import PhasedLearning
@@ -62,6 +63,8 @@ class ContrastiveHebbian(PhasedLearning):
     predictive: bool = True
     adaptation_steps: int = 0
     adaptation_rate: float = 0.1
+
+    __repr__ = brief
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -20,6 +20,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
+from neurosleep._shown import brief
 from neurosleep.errors import SettingsError, unknown_name
 from neurosleep.learning._phases import PhasedLearning
 from neurosleep.learning.backprop import Batch
@@ -109,6 +110,8 @@ class EquilibriumPropagation(PhasedLearning):
     adaptation_rate: float = 0.1
     adaptation_nudged: bool = False
     predictive: bool = False
+
+    __repr__ = brief
 
     def __post_init__(self) -> None:
         super().__post_init__()

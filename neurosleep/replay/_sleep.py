@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from typing import Literal
 import torch
 
 from neurosleep._checks import check_count, check_device, check_unread
+from neurosleep._shown import brief, short_line
 from neurosleep.errors import NeurosleepWarning, SettingsError
 from neurosleep.functional import EngineRule, MeanDrive, PlasticityRule, numpy_generator
 from neurosleep.replay._drawing import check_drive, drawn
@@ -73,6 +75,8 @@ class Moment:
     spikes: Mapping[str, int]
     network: Callable[[], SpikingNetwork]
 
+    __repr__ = brief
+
 
 @dataclass(frozen=True, eq=False)
 class Night:
@@ -95,6 +99,15 @@ class Night:
     status: Literal["done", "diverged"]
     seconds: float
     divergence: Divergence | None = None
+
+    def __repr__(self) -> str:
+        end = f" ({self.divergence})" if self.divergence is not None else ""
+        steps = f"{self.recording.steps} steps in {self.seconds:.3g} s"
+        return short_line(f"<Night: {self.status}{end}, {steps}, {self.fired} spikes>")
+
+    def _repr_html_(self) -> str:
+        """What it was, and the table of its recording."""
+        return f"<p>{html.escape(repr(self))}</p>{self.recording._repr_html_()}"
 
     @property
     def fired(self) -> int:

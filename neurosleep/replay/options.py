@@ -9,6 +9,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from neurosleep._shown import brief
 from neurosleep.conversion import Feedback, Recipe, layer_scales
 from neurosleep.errors import SettingsError, unknown_name
 from neurosleep.functional import Compare, MeanDrive, PlasticityRule, Process, SRCRule
@@ -49,6 +50,8 @@ class REM:
     max_rate: float = 239.515363
     window: int | None = None
     process: Process = "bernoulli"
+
+    __repr__ = brief
 
     def __post_init__(self) -> None:
         _check_whole("lengths", self.lengths, least=1)
@@ -130,6 +133,8 @@ class Sleep:
     gamma: float = 1.0
     symmetric_rule: bool = False
     bias_drive: bool = False
+
+    __repr__ = brief
 
     def __post_init__(self) -> None:
         if len(self.stages) != 1 or not isinstance(self.stages[0], REM):

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from neurosleep._checks import as_images, check_count, check_device, check_unread
+from neurosleep._shown import html_table, named, short_line
 from neurosleep.errors import SettingsError, unknown_name
 from neurosleep.functional import numpy_generator
 from neurosleep.spiking._coding import OneAStep, check_network, drawn, expected_spikes, gain_of, paced, say_waiting
@@ -52,6 +53,20 @@ class BatchRecording:
     read_out: Tensor
     engine: str
     coding: BatchCoding = "constant"
+
+    def __repr__(self) -> str:
+        sizes = [f"{name} {tuple(total.shape)[1]}" for name, total in self.totals.items()]
+        what = f"{self.read_out.shape[1]} images, {self.steps} steps of {self.dt:g} s, coding {self.coding!r}"
+        return short_line(f"<BatchRecording: {what}, engine {self.engine!r}; {named(sizes)}>")
+
+    def _repr_html_(self) -> str:
+        """One row per population: neurons, spikes and mean rate."""
+        rows = [
+            {"population": name, "neurons": total.shape[1], "spikes": float(total.sum()), "rate (Hz)": rate}
+            for name, total in self.totals.items()
+            for rate in [float(self.rate(name).mean())]
+        ]
+        return html_table(rows, f"{self.read_out.shape[1]} images, {self.steps} steps of {self.dt:g} s")
 
     def rate(self, population: str) -> Tensor:
         """Mean firing rate of each neuron in Hz, float64 ``[batch, n]``, as :meth:`Recording.rate` has it.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import html
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,6 +13,7 @@ import torch
 from torch import Tensor
 
 from neurosleep._checks import check_number
+from neurosleep._shown import html_table, named, short_line
 from neurosleep.errors import SettingsError, UnsupportedError, unknown_name
 from neurosleep.functional import EngineRule, PlasticityRule
 from neurosleep.spiking.geometry import check_geometry
@@ -289,13 +291,34 @@ class SpikingNetwork:
     def _title(self) -> str:
         return "SpikingNetwork"
 
+    def __repr__(self) -> str:
+        sizes = [f"{p.name} {p.size}" for p in (self.population(name) for name in self.order)]
+        weights = sum(weight.numel() for weight in self.weights)
+        what = f"{named(sizes, ' -> ')}; {len(self.projections)} projections, {weights} weights, dt {self.dt:g} s"
+        return short_line(f"<{self._title}: {what}>")
+
+    def _repr_html_(self) -> str:
+        """A table of the populations and one of the projections."""
+        rows = self._table()
+        split = 1 + len(self.populations)
+        tables = [[dict(zip(part[0], row, strict=True)) for row in part[1:]] for part in (rows[:split], rows[split:])]
+        title = f"<p>{html.escape(self._title)}, dt = {self.dt:g} s ({self.discretisation})</p>"
+        return title + "".join(html_table(table) for table in tables)
+
     def __str__(self) -> str:
         """One row per population and per projection."""
+        rows = self._table()
+        widths = [max(len(row[k]) for row in rows) for k in range(7)]
+        lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+        return f"{self._title}, dt = {self.dt:g} s ({self.discretisation})\n" + "\n".join(lines)
+
+    def _table(self) -> list[tuple[str, ...]]:
+        """Names of columns and rows: of the populations, then of the projections."""
 
         def short(value: Parameter) -> str:
             return f"{value:g}" if not isinstance(value, Tensor) or value.ndim == 0 else f"[{len(value)}]"
 
-        rows = [("population", "kind", "shape", "threshold", "decay", "reset", "refractory")]
+        rows: list[tuple[str, ...]] = [("population", "kind", "shape", "threshold", "decay", "reset", "refractory")]
         for p in self.populations:
             shape = "x".join(map(str, p.shape))
             plain = p.kind in ("input", "relay")
@@ -320,6 +343,4 @@ class SpikingNetwork:
             rows.append(
                 (f"{q.source} -> {q.target}", q.kind, size, f"{q.scale:g}", str(q.delay), str(q.plastic).lower(), "")
             )
-        widths = [max(len(row[k]) for row in rows) for k in range(7)]
-        lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-        return f"{self._title}, dt = {self.dt:g} s ({self.discretisation})\n" + "\n".join(lines)
+        return rows

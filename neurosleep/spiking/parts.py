@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from neurosleep._checks import as_reals, check_count, check_number
+from neurosleep._shown import brief
 from neurosleep.errors import SettingsError, unknown_name
 from neurosleep.functional import Compare, LIFParams, Refractory, Reset, ResetTime
 
@@ -103,6 +104,8 @@ class Population:
     while_refractory: Refractory = "hold"
     synaptic_decay: Parameter = 0.0
     reset_time: ResetTime = "same"
+
+    __repr__ = brief
 
     def __post_init__(self) -> None:
         for key, kinds in (
@@ -221,6 +224,8 @@ class Projection:
     options: tuple[tuple[str, Any], ...] = ()
     transpose_of: tuple[str, str] | None = None
     symmetric_rule: bool = False
+
+    __repr__ = brief
 
     def __post_init__(self) -> None:
         where = f"Projection {self.source!r} -> {self.target!r}"

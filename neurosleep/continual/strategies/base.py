@@ -8,6 +8,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
+from neurosleep._shown import brief
 from neurosleep.data import RunningMean, Task
 from neurosleep.learning import Batch
 from neurosleep.networks import MLP
@@ -53,6 +54,8 @@ class Learner:
     mean: RunningMean = field(default_factory=RunningMean)
     night: Night | None = None
     notes: list[str] = field(default_factory=list)
+
+    __repr__ = brief
 
 
 class Strategy:

@@ -8,6 +8,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
+from neurosleep._shown import brief
 from neurosleep.errors import SettingsError, unknown_name
 from neurosleep.hardware.arithmetic.registers import Register
 from neurosleep.hardware.arithmetic.rounding import Rounding, round_values
@@ -58,6 +59,8 @@ class Arithmetic:
     rounding: Rounding = "toward_zero"
     payload_bits: int = 0
     by_event: bool = False
+
+    __repr__ = brief
 
     def __post_init__(self) -> None:
         if self.decay not in get_args(DecayKind):

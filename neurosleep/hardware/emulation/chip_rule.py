@@ -26,6 +26,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from neurosleep._shown import brief
 from neurosleep.errors import SettingsError, UnsupportedError, unknown_name
 from neurosleep.functional import SRCRule, check_seed, weight_factor
 from neurosleep.hardware.arithmetic.rounding import ROUNDINGS, Rounding, round_values
@@ -90,6 +91,8 @@ class ChipRule:
     exponents: tuple[int, int] = (-7, 9)
     name: ClassVar[str] = "chip"
     engine: ClassVar[str] = "fixed"
+
+    __repr__ = brief
 
     def on(self, synapses: MappedSynapses, number: int = 0) -> SynapseRule:
         """The rule of one projection, whose ``number`` its random numbers depend on."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from neurosleep._shown import brief
 from neurosleep.hardware.profiles.profile import HardwareProfile
 
 __all__ = ["SleepPart", "sleep_parts"]
@@ -17,6 +18,8 @@ class SleepPart:
     part: str
     where: Literal["chip", "host", "not known"]
     how: str
+
+    __repr__ = brief
 
     def to_json(self) -> dict[str, Any]:
         """Of plain names."""

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from neurosleep._shown import brief
 from neurosleep.errors import SettingsError, UnsupportedError
 from neurosleep.functional import PairSTDP, PlasticityRule, SpikeEvents, SRCRule
 from neurosleep.hardware.energy.synapses import Synapses, Zeros
@@ -69,6 +70,8 @@ class Activity:
     messages: float | None = None
     split: Split = "given"
     zeros: Zeros = "skip"
+
+    __repr__ = brief
 
     def __add__(self, other: Activity) -> Activity:
         parts: dict[str, Any] = {}

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from neurosleep._shown import brief
 from neurosleep.hardware.energy.activity import sent_before, spike_counts, spike_trains
 from neurosleep.hardware.energy.synapses import Synapses
 from neurosleep.hardware.profiles.profile import HardwareProfile
@@ -63,6 +64,8 @@ class ChipTime:
     seconds_per_sample: float
     loads: tuple[Load, ...]
     caveats: tuple[str, ...]
+
+    __repr__ = brief
 
     def to_json(self) -> dict[str, Any]:
         """By name."""

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from neurosleep._shown import brief, html_table, short_line, to_frame
 from neurosleep.hardware.energy.activity import Activity
 from neurosleep.hardware.energy.chip_time import ChipTime
 from neurosleep.hardware.profiles.profile import Energy, Figure, HardwareProfile
@@ -53,6 +54,8 @@ class Convention:
     meaning: str
     joules: float | None
     reason: str | None = None
+
+    __repr__ = brief
 
 
 @dataclass(frozen=True)
@@ -148,6 +151,24 @@ class EnergyEstimate:
             "activity": self.activity.to_json(),
             "time": None if self.time is None else self.time.to_json(),
         }
+
+    def __repr__(self) -> str:
+        span, n = self.interval, self.activity.samples
+        total = "not estimated" if span is None else f"{_si(span[0] / n)} to {_si(span[1] / n)} a sample"
+        return short_line(f"<EnergyEstimate: {total} on {self.profile!r}, {len(self.conventions)} conventions>")
+
+    def _repr_html_(self) -> str:
+        """One row per convention."""
+        return html_table(self.rows(), f"Energy on {self.profile}: {STATEMENT}")
+
+    def rows(self) -> list[dict[str, Any]]:
+        """One row per convention: its name, what it means, joules a sample, and why where there is no number."""
+        conventions: list[dict[str, Any]] = self.to_json()["conventions"]
+        return conventions
+
+    def to_pandas(self) -> Any:
+        """The rows as a ``pandas.DataFrame`` (extra ``pandas``)."""
+        return to_frame(self.rows())
 
     def __str__(self) -> str:
         """The interval, every convention, and all caveats."""

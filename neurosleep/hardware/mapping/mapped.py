@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from neurosleep._shown import brief
 from neurosleep.errors import UnsupportedError
 from neurosleep.functional import EngineRule, PlasticityRule
 from neurosleep.hardware.arithmetic.arithmetic import Arithmetic
@@ -37,6 +38,8 @@ class MappedSynapses:
     alpha: float
     grid: WeightGrid
     unit: int
+
+    __repr__ = brief
 
     @property
     def lsb(self) -> float:
@@ -77,6 +80,8 @@ class MappedNetwork(SpikingNetwork):
     where the contract adds that of a ``cuba_lif`` population (and of ``li`` with a synaptic current) to the current.
     Without a synaptic current it is the same. ``map_to`` says so in its report where it is not.
     """
+
+    __repr__ = SpikingNetwork.__repr__
 
     arithmetic: Arithmetic | None = field(default=None, kw_only=True)
     profile: str = field(default="", kw_only=True)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Any
 
+from neurosleep._shown import short_line
 from neurosleep.hardware.findings import Finding
 from neurosleep.hardware.profiles.schema import KEYS, leaf
 from neurosleep.hardware.profiles.tables import (
@@ -86,6 +87,11 @@ class HardwareProfile:
     throughput: Throughput | None = None
     findings: tuple[Finding, ...] = ()
     file: str = ""
+
+    def __repr__(self) -> str:
+        what = f"{self.id!r} ({self.name}), {self.kind}"
+        findings = f", {len(self.findings)} findings" if self.findings else ""
+        return short_line(f"<HardwareProfile: {what}, {len(self.unpublished)} figures unpublished{findings}>")
 
     @property
     def id(self) -> str:

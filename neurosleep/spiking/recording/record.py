@@ -10,6 +10,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from neurosleep._shown import brief
 from neurosleep.errors import SettingsError, UnknownNameError, unknown_name
 
 __all__ = ["Neurons", "Record", "Synapses"]
@@ -61,6 +62,8 @@ class Record:
     weights: Literal["none", "statistics"] | Mapping[str, Synapses] = "none"
     weights_every: int = 1000
     folder: str | os.PathLike[str] | None = None
+
+    __repr__ = brief
 
     def __post_init__(self) -> None:
         if isinstance(self.spikes, str) and self.spikes not in ("all", "counts"):

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from neurosleep._shown import html_table, named, short_line
 from neurosleep.spiking.recording.files import read_recording, write_npz, write_spikes_csv
 from neurosleep.spiking.recording.neo import block
 from neurosleep.spiking.recording.rate_monitor import RateMonitor
@@ -43,6 +44,23 @@ class Recording(Recorded):
     states, weights:
         Samples of potentials by population, and of weights by projection.
     """
+
+    def __repr__(self) -> str:
+        shapes = [f"{name} {'x'.join(map(str, counts.shape))}" for name, counts in self.counts.items()]
+        parts = ("spikes", "potentials", "groups", "states", "weights")
+        held = [part for part in parts if getattr(self, "group_windows" if part == "groups" else part)]
+        also = f"; {', '.join(held)} of some" if held else ""
+        time = f"{self.steps} steps of {self.dt:g} s"
+        return short_line(f"<Recording: {time}; counts of {named(shapes)}{also}>")
+
+    def _repr_html_(self) -> str:
+        """One row per population: neurons, spikes and mean rate."""
+        rows = [
+            {"population": name, "shape": list(counts.shape), "spikes": int(counts.sum()), "rate (Hz)": rate}
+            for name, counts in self.counts.items()
+            for rate in [float(self.rate(name).mean())]
+        ]
+        return html_table(rows, f"Recording: {self.steps} steps of {self.dt:g} s")
 
     def monitor(self, population: str, neurons: Neurons | None = None) -> SpikeMonitor:
         """The spikes of a population, or of some of its neurons, in the vocabulary of Brian 2."""

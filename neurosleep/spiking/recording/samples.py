@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from neurosleep._shown import brief
+
 __all__ = ["STATISTICS", "States", "WeightSamples"]
 
 #: What is kept of a whole weight matrix, in this order.
@@ -32,6 +34,8 @@ class States:
     neurons: NDArray[np.int64]
     values: NDArray[Any]
 
+    __repr__ = brief
+
 
 @dataclass(frozen=True, eq=False)
 class WeightSamples:
@@ -51,3 +55,5 @@ class WeightSamples:
     steps: NDArray[np.int64]
     synapses: NDArray[np.int64] | None
     values: NDArray[Any]
+
+    __repr__ = brief

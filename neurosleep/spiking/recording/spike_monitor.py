@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from neurosleep._shown import html_table
 from neurosleep.errors import DataError, UnsupportedError, unknown_name
 from neurosleep.functional import SpikeEvents
 from neurosleep.spiking.recording.chosen import check_neurons
@@ -174,6 +175,11 @@ class SpikeMonitor:
     def to_neo(self) -> Any:
         """A list of ``neo.SpikeTrain`` in seconds, one for each neuron (extra ``neo``)."""
         return spike_trains(self.spike_trains(), self.population, self.dt, self.duration)
+
+    def _repr_html_(self) -> str:
+        """One row per neuron."""
+        rows = [{"neuron": int(i), "spikes": int(n)} for i, n in zip(self.neurons, self.count, strict=True)]
+        return html_table(rows, repr(self))
 
     def __repr__(self) -> str:
         whole = len(self.neurons) == self._n

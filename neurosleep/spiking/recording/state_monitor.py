@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from neurosleep._shown import brief
 from neurosleep.errors import DataError, SettingsError, unknown_name
 from neurosleep.spiking.recording.neo import sampled_signal
 from neurosleep.spiking.recording.recorded import Recorded
@@ -32,6 +33,8 @@ class NeuronState:
 
     t: NDArray[np.float64]
     v: NDArray[Any]
+
+    __repr__ = brief
 
 
 class StateMonitor:
