@@ -1,0 +1,42 @@
+"""``neurosleep bench``: timings."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from neurosleep.cli.errors import user_errors
+from neurosleep.cli.options import Data, Json, emit, or_dash, print_table
+
+__all__ = ["bench"]
+
+
+def bench(
+    name: Annotated[str, typer.Argument(help="The benchmark: ep, map, record, simulate, sleep.")],
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
+    """Time sleep, recording (record), batches of images (simulate), Equilibrium Propagation (ep), or mapping (map)."""
+    with user_errors(as_json):
+        from neurosleep.bench import BENCHMARKS
+        from neurosleep.errors import unknown_name
+
+        if name not in BENCHMARKS:
+            raise unknown_name("benchmark", name, BENCHMARKS)
+
+        def show(result: dict[str, Any]) -> None:
+            rows = []
+            for what, value in result["seconds"].items():
+                time = f"{1e6 * value:.2f} µs" if value < 0.01 else f"{1e3 * value:.1f} ms"
+                more = [] if "memory" not in result else [or_dash(result[key][what]) for key in ("memory", "cores")]
+                rows.append((what, f"{time} a {result['unit']}", *more))
+            header = ("what", "time") if "memory" not in result else ("what", "time", "memory in bytes", "cores")
+            print_table(f"{name}, one thread", header, rows)
+            print_table(
+                "Ratios", ("ratio", "value"), [(key, f"{value:.2f}") for key, value in result["ratios"].items()]
+            )
+            for key, reasons in result.get("refused", {}).items():
+                print("\n  ".join([f"Not on {key}:", *reasons]))
+
+        emit(BENCHMARKS[name](data), as_json, show)

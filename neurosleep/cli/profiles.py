@@ -1,0 +1,100 @@
+"""``neurosleep profiles``: hardware profiles."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any
+
+import typer
+
+from neurosleep.cli.errors import user_errors
+from neurosleep.cli.options import Json, emit, print_table
+
+__all__ = ["profiles"]
+
+
+def profiles(
+    profile: Annotated[
+        str | None, typer.Argument(metavar="[NAME|FILE]", help="A shipped profile, or a .toml file of your own.")
+    ] = None,
+    schema: Annotated[bool, typer.Option("--schema", help="Print the JSON schema of profiles, for editors.")] = False,
+    as_json: Json = False,
+) -> None:
+    """List the hardware profiles, or validate one and show each of its figures with its source."""
+    with user_errors(as_json):
+        from neurosleep.errors import SettingsError
+        from neurosleep.hardware import json_schema, load_profile, profile_names
+
+        if schema and profile is not None:
+            raise SettingsError(
+                f"--schema is the same for every profile, {profile!r} included.", expected="one of them"
+            )
+        if schema:
+            print(json.dumps(json_schema(), indent=None if as_json else 2))
+            return
+        found = [load_profile(name) for name in (profile_names() if profile is None else [profile])]
+        rows = [
+            {"id": p.id, "name": p.name, "kind": p.kind, "findings": [f.as_json() for f in p.findings]} for p in found
+        ]
+        if profile is not None:
+            rows[0] |= _profile_details(found[0])
+        emit({"profiles": rows}, as_json, _show_profiles if profile is None else _show_profile)
+
+
+def _profile_details(profile: Any) -> dict[str, Any]:
+    from neurosleep.hardware import sleep_parts
+
+    figures = [
+        {
+            "key": figure.key,
+            "value": figure.value,
+            "source": figure.source.name if figure.source else None,
+            "grade": figure.source.grade if figure.source else None,
+        }
+        for figure in profile.figures()
+    ]
+    sources = {s.name: {"citation": s.citation, "year": s.year, "grade": s.grade} for s in profile.sources.values()}
+    return {
+        "file": profile.file,
+        "figures": figures,
+        "notes": profile.notes(),
+        "unpublished": list(profile.unpublished),
+        "sleep": [part.to_json() for part in sleep_parts(profile)],
+        "sources": sources,
+    }
+
+
+def _show_profiles(result: dict[str, Any]) -> None:
+    rows = [(p["id"], p["name"], p["kind"], str(len(p["findings"]))) for p in result["profiles"]]
+    print_table("Hardware profiles", ("profile", "chip", "kind", "warnings"), rows)
+    print("One of them: neurosleep profiles NAME   A file of your own: neurosleep profiles FILE.toml")
+
+
+def _show_profile(result: dict[str, Any]) -> None:
+    (profile,) = result["profiles"]
+    rows: list[tuple[str, str, str, str]] = []
+    table = ""
+    for figure in profile["figures"]:
+        of, _, name = figure["key"].rpartition(".")
+        if of != table:
+            table = of
+            rows.append((of, "", "", ""))
+        grade = "recalled, not verified" if figure["grade"] == "recalled" else figure["grade"] or "-"
+        rows.append((f"  {name}", _plain(figure["value"]), figure["source"] or "-", grade))
+    print_table(f"{profile['name']} ({profile['id']}, {profile['kind']})", ("figure", "value", "source", "grade"), rows)
+    sources = [(name, f"{s['citation']} ({s['year']})") for name, s in profile["sources"].items()]
+    print_table("Sources", ("source", "citation"), sources)
+    parts = [(part["part"], part["where"], part["how"]) for part in profile["sleep"]]
+    print_table("Where a sleep takes place", ("part", "where", "how"), parts)
+    for table, note in profile["notes"].items():
+        print(f"{table}: {note}")
+    if profile["unpublished"]:
+        print("Not public: " + ", ".join(profile["unpublished"]))
+    for finding in profile["findings"]:
+        print("Warning: " + finding["text"])
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)

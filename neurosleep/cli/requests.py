@@ -1,0 +1,99 @@
+"""The runs that a command asks for, and their progress."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+__all__ = ["make_requests", "seed_range", "show_progress"]
+
+
+def make_requests(
+    experiment: str,
+    strategies: str | None,
+    seeds: range,
+    changes: list[str],
+    engine: str | None,
+    data: str | None,
+    out: Path,
+    resume: bool,
+    variants: list[str] | None = None,
+) -> list[Any]:
+    """A run for each variant, seed and strategy."""
+    import os
+
+    from neurosleep.experiments import RunRequest, load_settings, parse_change, variant_name
+    from neurosleep.experiments.settings import default_strategy, default_variants
+
+    name, settings = load_settings(experiment)
+    parsed = [parse_change(text) for text in changes]
+    if engine is not None and engine != settings["engine"]:
+        parsed.append(("engine", engine))
+    command = shlex.join(["neurosleep", *sys.argv[1:]])
+    folder = data or os.environ.get("NEUROSLEEP_DATA")
+    # A file's variants are the points of one figure or table: without a choice, all that it does not keep back.
+    chosen = variants or default_variants(experiment)
+    return [
+        RunRequest(
+            name,
+            variant_name(parsed, variant),
+            strategy,
+            seed,
+            load_settings(experiment, strategy=strategy, variant=variant, changes=parsed)[1],
+            folder,
+            str(out),
+            resume,
+            command,
+        )
+        for variant in chosen
+        for seed in seeds
+        for strategy in _strategies(default_strategy(experiment, variant) if strategies is None else strategies)
+    ]
+
+
+def _strategies(text: str) -> list[str]:
+    """Names separated by commas, each known."""
+    from neurosleep.experiments.settings import check_strategies
+
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    check_strategies(names)
+    return names
+
+
+def seed_range(first: int, number: int) -> range:
+    """The seeds that ``--seed`` and ``--seeds`` name."""
+    from neurosleep.errors import SettingsError
+
+    if number < 1 or first < 0:
+        raise SettingsError(f"--seed {first} --seeds {number} names no seeds.", expected="--seed >= 0 and --seeds >= 1")
+    return range(first, first + number)
+
+
+@contextmanager
+def show_progress(labels: list[str]) -> Iterator[Callable[[int, str], None]]:
+    """One line per run on standard error, on a terminal only."""
+    if not sys.stderr.isatty() or not labels:
+        yield lambda number, text: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (
+        TextColumn("{task.description:<22}"),
+        BarColumn(),
+        TextColumn("{task.fields[text]}"),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+        whole = progress.add_task("runs", total=len(labels), text="")
+
+        def report(number: int, text: str) -> None:
+            if text in ("done", "failed"):
+                progress.advance(whole)
+            progress.update(whole, text=f"{labels[number]}: {text}")
+
+        yield report

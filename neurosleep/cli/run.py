@@ -1,0 +1,130 @@
+"""``neurosleep run``: an experiment."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from neurosleep.cli.errors import described, fail, interruptible, user_errors
+from neurosleep.cli.options import Data, Json, Out, Seed, as_percent, emit, print_table
+from neurosleep.cli.requests import make_requests, seed_range, show_progress
+from neurosleep.errors import NeurosleepError, RunsFailedError
+
+__all__ = ["run"]
+
+
+def run(
+    experiment: Annotated[str, typer.Argument(help="A packaged experiment, or your own TOML file.")],
+    strategy: Annotated[
+        str | None, typer.Option(help="Strategies, separated by commas; else the experiment's own, or src.")
+    ] = None,
+    seeds: Annotated[int, typer.Option(help="Number of seeds.")] = 1,
+    seed: Seed = 0,
+    changes: Annotated[list[str] | None, typer.Option("--set", help="key=value; may be given again.")] = None,
+    variant: Annotated[
+        str | None, typer.Option(help="Variants in the experiment's file, separated by commas; else its usual ones.")
+    ] = None,
+    engine: Annotated[str | None, typer.Option(help="Engine that steps the sleeping network.")] = None,
+    data: Data = None,
+    out: Out = Path("runs"),
+    jobs: Annotated[int, typer.Option(help="Runs side by side, one thread each.")] = 1,
+    resume: Annotated[bool, typer.Option(help="Go on with runs that were stopped.")] = False,
+    force: Annotated[
+        bool,
+        typer.Option("--force", help="With --resume, also with other data or packages; metrics.json says so."),
+    ] = False,
+    tuned: Annotated[bool, typer.Option("--tuned", help="With the settings found by tune, as committed.")] = False,
+    live: Annotated[bool, typer.Option("--live", help="Show rates, weights and accuracy while it sleeps.")] = False,
+    follow: Annotated[
+        Path | None, typer.Option(help="File to which what happens is added, an object of JSON on each line.")
+    ] = None,
+    tensorboard: Annotated[Path | None, typer.Option(help="Folder for TensorBoard.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Run an experiment: strategies × seeds, each into a folder of its own."""
+    with interruptible(as_json, "the same command with --resume goes on where it stopped"), user_errors(as_json):
+        from neurosleep.experiments import run_experiment, summarise
+
+        variants = [name.strip() for name in (variant or "").split(",") if name.strip()]
+        requests = make_requests(
+            experiment, strategy, seed_range(seed, seeds), changes or [], engine, data, out, resume, variants
+        )
+        if force:
+            requests = [replace(request, force=True) for request in requests]
+        if tuned:
+            requests = _with_tuned(requests, experiment, changes or [], engine)
+        labels = [f"{r.variant}, {r.strategy}, seed {r.seed}" for r in requests]
+        try:
+            with (
+                _listening(live, follow, tensorboard, jobs) as listener,
+                show_progress([] if live else labels) as report,
+            ):
+                runs = run_experiment(requests, jobs=jobs, report=report, listener=listener)
+        except RunsFailedError as error:
+            names = [name for name, _ in error.failures]
+            result = {"out": str(out), "runs": error.runs, "summary": summarise(error.runs, names)}
+            if not as_json:
+                _show_summary(result)
+            failed = [{**name, "error": _failure(failure)} for name, failure in error.failures]
+            fail(error, as_json, {**result, "failed": failed})
+        else:
+            emit({"out": str(out), "runs": runs, "summary": summarise(runs)}, as_json, _show_summary)
+
+
+def _failure(error: Exception) -> dict[str, Any]:
+    if isinstance(error, NeurosleepError):
+        return described(error)
+    return {"type": type(error).__name__, "message": str(error), "hint": None}
+
+
+@contextmanager
+def _listening(live: bool, follow: Path | None, tensorboard: Path | None, jobs: int) -> Iterator[Any]:
+    """What is to be told of runs while they go on; None if nothing is."""
+    from neurosleep.errors import SettingsError
+
+    if not (live or follow or tensorboard):
+        yield None
+        return
+    from neurosleep.experiments import Follow, Listeners, TensorBoard
+
+    told = ([] if follow is None else [Follow(follow)]) + ([] if tensorboard is None else [TensorBoard(tensorboard)])
+    if not live:
+        yield Listeners(*told)
+        return
+    if jobs != 1:
+        raise SettingsError(
+            f"--live shows one run at a time, and --jobs is {jobs}.", expected="--jobs 1, or --follow FILE for several"
+        )
+    from neurosleep.cli._live import live_view
+
+    with live_view() as view:
+        yield Listeners(view, *told)
+
+
+def _with_tuned(requests: list[Any], experiment: str, changes: list[str], engine: str | None) -> list[Any]:
+    from neurosleep.experiments import parse_change, with_tuned
+
+    parsed = [parse_change(text) for text in changes] + ([("engine", engine)] if engine is not None else [])
+    return [with_tuned(request, experiment, parsed) for request in requests]
+
+
+def _show_summary(result: dict[str, Any]) -> None:
+    for variant in dict.fromkeys(r["variant"] for r in result["summary"]):
+        rows = [
+            (
+                r["strategy"],
+                as_percent(r["accuracy_all"]),
+                *(str(n) for n in (r["accuracy_all"]["n"], r["diverged"], r["failed"])),
+            )
+            for r in result["summary"]
+            if r["variant"] == variant
+        ]
+        name = result["summary"][0]["experiment"]
+        title = f"{name} ({variant}): accuracy over all classes after the last task"
+        print_table(title, ("strategy", "accuracy", "n", "diverged", "failed"), rows)
+    print(f"Runs: {result['out']}   Report: neurosleep report {result['out']}")
