@@ -183,7 +183,7 @@ def sleep(
     inputs = network.inputs[0]
     if spike_limit is not None and not spike_limit > 0:
         raise SettingsError(f"The spike limit is {spike_limit!r}.", expected="a number of spikes per step > 0, or None")
-    if isinstance(rule, EngineRule):
+    if not isinstance(rule, PlasticityRule):
         check_unread("A rule of a chip", {"bound": (bound, _BOUND)}, "the chip's grid bounds weights")
     device = str(check_device(device))
     begin = perf_counter()

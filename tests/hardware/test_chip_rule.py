@@ -428,7 +428,7 @@ def test_every_engine_refuses_pairs_of_network_and_rule_that_it_cannot_step(engi
 def test_a_mapped_network_prints_as_itself() -> None:
     mapped, _ = map_to(chain(), "generic_int8")
     assert str(mapped).startswith("MappedNetwork on generic_int8, dt = ")
-    assert repr(mapped).startswith("MappedNetwork")
+    assert repr(mapped).startswith("<MappedNetwork on generic_int8: ")
     assert str(mapped.plain()).startswith("SpikingNetwork, dt = ")
 
 

@@ -94,7 +94,7 @@ class MappedNetwork(SpikingNetwork):
 
     def check_rule(self, rule: PlasticityRule | EngineRule) -> None:
         """Refuse a rule whose steps are real numbers, unless those of the network are too."""
-        if self.arithmetic is not None and not isinstance(rule, EngineRule):
+        if self.arithmetic is not None and isinstance(rule, PlasticityRule):
             raise UnsupportedError(
                 f"The network was mapped to {self.profile!r}: the plasticity rule {rule.name!r} changes weights by "
                 "real numbers.",

@@ -104,9 +104,9 @@ class Engine(ABC):
         self._check_device(device)
         check_supported(self, network, rule)
         with torch.no_grad():
-            if isinstance(rule, EngineRule):
-                return self._start_own(network, rule, device)
-            return self._start(network, rule, device)
+            if rule is None or isinstance(rule, PlasticityRule):
+                return self._start(network, rule, device)
+            return self._start_own(network, rule, device)
 
     def start_batch(self, network: SpikingNetwork, batch: int, *, device: str = "cpu") -> BatchSession:
         """A session without plasticity that steps ``batch`` independent inputs at once.
