@@ -8,13 +8,15 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from neurosleep.errors import DataError, NeurosleepError, SettingsError, UnsupportedError
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
 
 __all__ = ["as_images", "as_reals", "check_count", "check_device", "check_number", "check_unread"]
 
@@ -72,6 +74,8 @@ def check_device(device: Any) -> torch.device:
     >>> check_device("cpu")
     device(type='cpu')
     """
+    import torch
+
     try:
         wanted = torch.device(device)
     except (TypeError, RuntimeError, ValueError) as problem:
@@ -107,6 +111,10 @@ def as_images(name: str, images: Any, error: type[NeurosleepError] = DataError) 
     tensor([[0., 1.],
             [1., 1.]])
     """
+    # Here, as in the other checks of tensors, so that reading data needs no torch.
+    import torch
+    from torch import Tensor
+
     try:
         if isinstance(images, list | tuple) and images and all(isinstance(one, Tensor) for one in images):
             values = torch.stack(list(images))
@@ -142,6 +150,9 @@ def as_reals(name: str, value: Any, error: type[NeurosleepError] = SettingsError
     >>> as_reals("threshold", [1, 2])
     tensor([1., 2.], dtype=torch.float64)
     """
+    import torch
+    from torch import Tensor
+
     tensor, cause = None, None
     try:
         if isinstance(value, Tensor):

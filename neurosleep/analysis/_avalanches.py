@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
+from neurosleep._checks import check_count, check_number
 from neurosleep.analysis._trains import (
     Spikes,
     bin_count,
     bin_of,
-    positive_seconds,
     spike_trains,
-    whole_number,
 )
 from neurosleep.analysis.table import Table
 
@@ -44,12 +43,12 @@ def avalanches(
     Beggs and Plenz (2003), doi:10.1523/JNEUROSCI.23-35-11167.2003.
     """
     trains = spike_trains(spikes, population)
-    whole_number("empty_bins", empty_bins, 1)
+    check_count("empty_bins", empty_bins, 1)
     all_of_it = width is None
     if width is None:
         moments = np.unique(trains.times)
         width = float(np.diff(moments).mean()) if len(moments) > 1 else (trains.duration or 1.0)
-    bins = bin_count(trains, positive_seconds("width", width))
+    bins = bin_count(trains, check_number("width, in seconds,", width, above=0))
     number, neurons = bin_of(trains, width), trains.neurons
     if all_of_it and len(number):
         bins = max(bins, int(number.max()) + 1)

@@ -6,16 +6,14 @@ import math
 
 import numpy as np
 
+from neurosleep._checks import check_count, check_number
 from neurosleep.analysis._trains import (
     Spikes,
     bin_count,
     bin_of,
-    positive_seconds,
     spike_trains,
-    whole_number,
 )
 from neurosleep.analysis.table import Table
-from neurosleep.errors import SettingsError
 
 __all__ = ["bursts", "up_states"]
 
@@ -38,8 +36,8 @@ def bursts(spikes: Spikes, population: str | None = None, *, max_interval: float
     seconds), ``spikes`` and ``rate_hz`` (intervals per second; NaN if all its spikes have one time). Possibly no row.
     """
     trains = spike_trains(spikes, population)
-    positive_seconds("max_interval", max_interval)
-    whole_number("min_spikes", min_spikes, 2)
+    check_number("max_interval, in seconds,", max_interval, above=0)
+    check_count("min_spikes", min_spikes, 2)
     neurons, times = trains.neurons, trains.times
     # Times are products of steps: rounding must not break a burst whose intervals are all at the limit.
     near = (np.diff(times) <= max_interval * (1 + 1e-8)) & (neurons[1:] == neurons[:-1])
@@ -90,10 +88,10 @@ def up_states(
     ``active`` (share of the neurons that fire in it). No row where all bins fire alike, silence included.
     """
     trains = spike_trains(spikes, population)
-    bins = bin_count(trains, positive_seconds("width", width))
+    bins = bin_count(trains, check_number("width, in seconds,", width, above=0))
     for name, value in (("threshold_hz", threshold_hz), ("min_duration", min_duration), ("max_gap", max_gap)):
-        if value is not None and not 0 <= value < math.inf:
-            raise SettingsError(f"{name} is {value!r}.", expected="a number >= 0")
+        if value is not None:
+            check_number(name, value, 0)
     number, neurons = bin_of(trains, width), trains.neurons
     inside = number < bins
     number, neurons = number[inside], neurons[inside]

@@ -10,8 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from neurosleep._checks import check_count
 from neurosleep.analysis.table import Table
-from neurosleep.errors import DataError, SettingsError
+from neurosleep.errors import DataError
 from neurosleep.networks import EquilibriumNetwork
 
 __all__ = ["activation_spread", "settling", "stability", "state_trajectories"]
@@ -28,8 +29,8 @@ def _check(images: Tensor, steps: int | None = None) -> None:
         raise DataError(
             f"Images of shape {list(images.shape)} cannot be used.", expected="at least one row of finite values"
         )
-    if steps is not None and (isinstance(steps, bool) or steps < 1):
-        raise SettingsError(f"The number of steps is {steps!r}.", expected="at least 1")
+    if steps is not None:
+        check_count("The number of steps", steps)
 
 
 @torch.no_grad()
@@ -94,8 +95,7 @@ def state_trajectories(
     """
     steps = network.free_steps if steps is None else steps
     _check(images, steps)
-    if isinstance(units, bool) or units < 1:
-        raise SettingsError(f"The number of units is {units!r}.", expected="at least 1")
+    check_count("The number of units", units)
     image = images[:1]
     zero = network.zeros(image)
     names = _names(network, len(zero))
@@ -136,8 +136,7 @@ def activation_spread(network: EquilibriumNetwork, images: Tensor, *, batch: int
     one does it all; undefined where nothing is active.
     """
     _check(images)
-    if isinstance(batch, bool) or batch < 1:
-        raise SettingsError(f"The batch is {batch!r}.", expected="at least 1")
+    check_count("The batch", batch)
     sums: list[dict[str, Any]] = []
     for begin in range(0, len(images), batch):
         states = network.activities(images[begin : begin + batch])

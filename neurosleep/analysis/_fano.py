@@ -7,7 +7,8 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from neurosleep.analysis._trains import Spikes, bin_count, bin_of, positive_seconds, spike_trains
+from neurosleep._checks import check_number
+from neurosleep.analysis._trains import Spikes, bin_count, bin_of, spike_trains
 
 __all__ = ["fano_factor", "fano_factor_of_trials"]
 
@@ -30,7 +31,7 @@ def fano_factor(spikes: Spikes, population: str | None = None, *, width: float =
     the number of windows, as Elephant's does.
     """
     trains = spike_trains(spikes, population)
-    windows = bin_count(trains, positive_seconds("width", width))
+    windows = bin_count(trains, check_number("width, in seconds,", width, above=0))
     number, neurons = bin_of(trains, width), trains.neurons
     inside = number < windows
     # One entry per neuron and window in which it fires at all; the others count 0.

@@ -7,7 +7,8 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from neurosleep.analysis._trains import Spikes, bin_count, bin_of, positive_seconds, spike_trains
+from neurosleep._checks import check_number
+from neurosleep.analysis._trains import Spikes, bin_count, bin_of, spike_trains
 
 __all__ = ["mean_pairwise_correlation", "pairwise_correlation"]
 
@@ -40,7 +41,7 @@ def pairwise_correlation(
     which anything fires are ever written out, some at a time, so that memory grows with :math:`n^2` and not with time.
     """
     trains = spike_trains(spikes, population)
-    bins = bin_count(trains, positive_seconds("width", width))
+    bins = bin_count(trains, check_number("width, in seconds,", width, above=0))
     number, neurons = bin_of(trains, width), trains.neurons
     inside = number < bins
     # By bin, then by neuron; equal ones stand together.

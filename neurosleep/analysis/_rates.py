@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from neurosleep.analysis._trains import Spikes, bin_count, bin_of, check_population, positive_seconds, spike_trains
+from neurosleep._checks import check_number
+from neurosleep.analysis._trains import Spikes, bin_count, bin_of, check_population, spike_trains
 from neurosleep.analysis.table import Table
 from neurosleep.errors import DataError, unknown_name
 from neurosleep.spiking import Recording
@@ -78,7 +79,7 @@ def psth(
         If an event is no finite time.
     """
     trains = spike_trains(spikes, population)
-    positive_seconds("width", width)
+    check_number("width, in seconds,", width, above=0)
     if events is None:
         bins, used = bin_count(trains, width), 1
         number = bin_of(trains, width)
@@ -89,8 +90,8 @@ def psth(
         if onsets.ndim != 1 or not np.isfinite(onsets).all():
             raise DataError("The events cannot be read.", expected="one dimension of finite times in seconds")
         if before:
-            positive_seconds("before", before)
-        length = before + positive_seconds("after", 0.0 if after is None else after)
+            check_number("before, in seconds,", before, above=0)
+        length = before + check_number("after, in seconds,", 0.0 if after is None else after, above=0)
         bins = int(np.floor(length / width + 1e-8))
         _ = trains.duration  # says what is missing, if the stretch is not known
         # Rounding of a sum must not cost an event that ends with the stretch.

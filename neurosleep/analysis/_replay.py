@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from neurosleep._checks import check_count, check_number
 from neurosleep.analysis._correlation import pearson_rows
 from neurosleep.analysis._inputs import Array, Layered, check_images, check_pair, class_means, layer_names
 from neurosleep.analysis._trains import (
@@ -18,9 +19,7 @@ from neurosleep.analysis._trains import (
     SpikeTrains,
     bin_count,
     bin_of,
-    positive_seconds,
     spike_trains,
-    whole_number,
 )
 from neurosleep.analysis.table import Table
 from neurosleep.errors import DataError
@@ -76,7 +75,7 @@ def replay_windows(
     """
     trains = spike_trains(spikes, population)
     names, z, real = _patterns(patterns, trains.n)
-    bins = bin_count(trains, positive_seconds("width", width))
+    bins = bin_count(trains, check_number("width, in seconds,", width, above=0))
     found = np.full((bins, len(names)), np.nan)
     spikes_in = np.zeros(bins, dtype=np.int64)
     for k, (count, direction) in enumerate(_windows(trains, bins, width)):
@@ -127,9 +126,9 @@ def replay_similarity(
     the pattern with the mean of the windows' scaled counts, a control costs one product of n numbers.
     """
     trains = spike_trains(spikes, population)
-    whole_number("shuffles", shuffles, 1)
+    check_count("shuffles", shuffles, 1)
     names, z, real = _patterns(patterns, trains.n)
-    bins = bin_count(trains, positive_seconds("width", width))
+    bins = bin_count(trains, check_number("width, in seconds,", width, above=0))
     mean, windows = np.zeros(trains.n), 0
     best = np.zeros(len(names), dtype=np.int64)
     for _, direction in _windows(trains, bins, width):

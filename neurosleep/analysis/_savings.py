@@ -7,8 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from neurosleep._checks import check_count
 from neurosleep.analysis.table import Table
-from neurosleep.errors import DataError, SettingsError
+from neurosleep.errors import DataError
 
 __all__ = ["epochs_saved"]
 
@@ -47,8 +48,7 @@ def epochs_saved(
         )
     if not all(np.isfinite(values).all() for values in (e, a, b)) or (np.diff(e) <= 0).any():
         raise DataError("These are not two curves.", expected="finite numbers, and epochs that increase")
-    if isinstance(levels, bool) or not isinstance(levels, int) or levels < 2:
-        raise SettingsError(f"The number of levels is {levels!r}.", expected="a whole number of at least 2")
+    check_count("The number of levels", levels, 2)
     low, high = max(a[0], b[0]), min(a.max(), b.max())
     if not low < high:
         raise DataError(

@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from neurosleep._checks import check_count
 from neurosleep.analysis._correlation import pearson_rows
 from neurosleep.analysis._inputs import Array, Layered, activity_batches, check_images, check_pair, class_means
 from neurosleep.analysis._populations import hidden_populations
 from neurosleep.analysis.table import Table
-from neurosleep.errors import SettingsError
 from neurosleep.functional import SpikeEvents, numpy_generator
 from neurosleep.spiking import Recording
 
@@ -60,8 +60,7 @@ def sleep_wake_similarity(
     x, y = check_images(network, images, labels)
     layers = hidden_populations(network, recording)
     for name, value in (("window", window), ("windows", windows)):
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise SettingsError(f"{name} is {value!r}.", expected="a whole number of at least 1")
+        check_count(name, value)
     classes = np.unique(y)
     length = min(window, recording.steps)
     starts = numpy_generator(seed, "windows").integers(0, recording.steps - length + 1, size=windows)

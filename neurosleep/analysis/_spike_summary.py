@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from neurosleep._checks import check_count, check_number
 from neurosleep.analysis._avalanches import avalanches
 from neurosleep.analysis._bursts import bursts, up_states
 from neurosleep.analysis._fano import fano_factor
@@ -15,7 +16,7 @@ from neurosleep.analysis._intervals import cv, cv2
 from neurosleep.analysis._pairwise import mean_pairwise_correlation
 from neurosleep.analysis._rates import firing_rate
 from neurosleep.analysis._synchrony import chi_synchrony
-from neurosleep.analysis._trains import Spikes, positive_seconds, spike_trains, whole_number
+from neurosleep.analysis._trains import Spikes, spike_trains
 from neurosleep.analysis.table import Table
 from neurosleep.errors import DataError
 from neurosleep.functional import numpy_generator
@@ -88,9 +89,9 @@ def firing_statistics(
     DataError
         If it is no recording, or one of a batch or of no population.
     """
-    positive_seconds("width", width)
-    positive_seconds("fano_width", fano_width)
-    whole_number("max_neurons", max_neurons, 2)
+    check_number("width, in seconds,", width, above=0)
+    check_number("fano_width, in seconds,", fano_width, above=0)
+    check_count("max_neurons", max_neurons, 2)
     if not isinstance(recording, Recording):
         raise DataError(
             f"Statistics of firing need a recording, not an object of type {type(recording).__name__}.",

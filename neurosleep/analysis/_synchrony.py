@@ -6,7 +6,8 @@ import math
 
 import numpy as np
 
-from neurosleep.analysis._trains import Spikes, SpikeTrains, bin_count, bin_of, positive_seconds, spike_trains
+from neurosleep._checks import check_number
+from neurosleep.analysis._trains import Spikes, SpikeTrains, bin_count, bin_of, spike_trains
 from neurosleep.errors import SettingsError
 
 __all__ = ["chi_synchrony", "spike_contrast"]
@@ -35,7 +36,7 @@ def chi_synchrony(spikes: Spikes, population: str | None = None, *, width: float
     Golomb (2007), Scholarpedia 2(1):1347, doi:10.4249/scholarpedia.1347 (of potentials; here of counts).
     """
     trains = spike_trains(spikes, population)
-    bins = bin_count(trains, positive_seconds("width", width))
+    bins = bin_count(trains, check_number("width, in seconds,", width, above=0))
     if not bins or not trains.n:
         return math.nan
     number, neurons = bin_of(trains, width), trains.neurons
@@ -73,7 +74,7 @@ def spike_contrast(
     Ciba et al. (2018), doi:10.1016/j.jneumeth.2017.09.008.
     """
     trains = spike_trains(spikes, population)
-    positive_seconds("min_width", min_width)
+    check_number("min_width, in seconds,", min_width, above=0)
     if not 0 < shrink < 1:
         raise SettingsError(f"shrink is {shrink!r}.", expected="a number between 0 and 1")
     duration, neurons = trains.duration, trains.neurons

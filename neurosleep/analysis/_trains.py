@@ -22,9 +22,7 @@ __all__ = [
     "bin_count",
     "bin_of",
     "check_population",
-    "positive_seconds",
     "spike_trains",
-    "whole_number",
 ]
 
 # A spike nearer than this part of a bin to the bin's end counts for the next: times are products of a step and its
@@ -160,7 +158,7 @@ def spike_trains(
                 "Spike events count steps and do not say how long one is.",
                 expected="spike_trains(events, dt=...), in seconds",
             )
-        return _of_events(spikes, positive_seconds("dt", dt))
+        return _of_events(spikes, check_number("dt, in seconds,", dt, above=0))
     return _of_arrays(spikes, start, stop)
 
 
@@ -293,17 +291,3 @@ def bin_count(trains: SpikeTrains, width: float) -> int:
 def bin_of(trains: SpikeTrains, width: float) -> NDArray[np.int64]:
     """int64 ``[spikes]``: the bin of each spike; those after the last whole bin get numbers that do not exist."""
     return np.floor((trains.times - trains.start) / width + _TOLERANCE).astype(np.int64)
-
-
-def positive_seconds(name: str, value: float) -> float:
-    """Return ``value`` if it is a length of time, else raise :class:`~neurosleep.errors.SettingsError`."""
-    if isinstance(value, bool) or not isinstance(value, (int, float, np.number)) or not 0 < value < math.inf:
-        raise SettingsError(f"{name} is {value!r}.", expected="a number of seconds > 0")
-    return float(value)
-
-
-def whole_number(name: str, value: int, least: int) -> int:
-    """Return ``value`` if it is a whole number of at least ``least``, else raise an error."""
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
-        raise SettingsError(f"{name} is {value!r}.", expected=f"a whole number of at least {least}")
-    return int(value)

@@ -9,8 +9,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from neurosleep._checks import check_count
 from neurosleep.analysis.table import Table
-from neurosleep.errors import DataError, SettingsError
+from neurosleep.errors import DataError
 
 __all__ = ["check_points", "products", "weight_trajectory"]
 
@@ -52,10 +53,7 @@ def weight_trajectory(
             expected="a run and a moment for each of at least two points",
         )
     check_points(weights)
-    if isinstance(components, bool) or not isinstance(components, int) or not 1 <= components < n:
-        raise SettingsError(
-            f"The number of components is {components!r}.", expected=f"a whole number from 1 to {n - 1}"
-        )
+    check_count("The number of components", components, 1, n - 1)
     gram = products(weights)
     values, vectors = np.linalg.eigh(gram)
     values, vectors = np.maximum(values[::-1], 0), vectors[:, ::-1]

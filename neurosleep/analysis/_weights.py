@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from neurosleep._checks import check_count
 from neurosleep.analysis._inputs import Layered, check_pair, layer_names
 from neurosleep.analysis.table import Table
-from neurosleep.errors import SettingsError
 
 __all__ = ["stable_rank", "weight_histogram", "weight_summary"]
 
@@ -32,8 +32,7 @@ def weight_histogram(before: Layered, after: Layered, *, bins: int = 61) -> Tabl
     (after - before), ``grown before``, ``grown after``, ``shrunk before``, ``shrunk after`` (of the synapses that grew,
     and that shrank). All but ``change`` share their bins within a layer.
     """
-    if isinstance(bins, bool) or not isinstance(bins, int) or bins < 1:
-        raise SettingsError(f"The number of bins is {bins!r}.", expected="a whole number of at least 1")
+    check_count("The number of bins", bins)
     columns: dict[str, list[NDArray[np.generic]]] = {key: [] for key in ("layer", "quantity", "low", "high", "count")}
     for layer, early, late in _pairs(before, after):
         change = late - early

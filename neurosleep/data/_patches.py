@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from neurosleep._checks import check_count
 from neurosleep.data.dataset import Dataset
 from neurosleep.errors import SettingsError
 
@@ -23,8 +24,7 @@ def patches(*, width: int = 10, overlap: int = 12, seed: int = 0) -> Dataset:
         If the sizes are not positive, or the images have too few pixels.
     """
     for key, value, low in (("width", width, 2), ("overlap", overlap, 0)):
-        if isinstance(value, bool) or not isinstance(value, int) or value < low:
-            raise SettingsError(f"data.{key} is {value!r}.", expected=f"a whole number of at least {low}")
+        check_count(f"data.{key}", value, low)
     own = max(width * width // 6 - overlap, 0)
     if overlap + 4 * own > width * width:
         raise SettingsError(

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from neurosleep._checks import check_count
 from neurosleep.errors import DataError
 
 __all__ = ["Dataset", "check_images", "to_float"]
@@ -50,13 +51,8 @@ class Dataset:
     origin: str
 
     def __post_init__(self) -> None:
-        if isinstance(self.n_classes, bool) or not isinstance(self.n_classes, (int, np.integer)) or self.n_classes < 1:
-            raise DataError(
-                f"Data set {self.name!r} has an impossible number of classes.",
-                found=repr(self.n_classes),
-                expected="an integer of at least 1",
-            )
-        object.__setattr__(self, "n_classes", int(self.n_classes))
+        n_classes = check_count(f"The number of classes of data set {self.name!r}", self.n_classes, error=DataError)
+        object.__setattr__(self, "n_classes", n_classes)
         for part, images_key, labels_key in (
             ("training", "images", "labels"),
             ("test", "test_images", "test_labels"),

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from neurosleep._checks import check_count
 from neurosleep._files import write_whole
 from neurosleep._guards.arrays import read_npy, save_npy
 from neurosleep._guards.files import check_regular
@@ -105,8 +106,7 @@ def features_of(
     Parameters and errors are those of :func:`extract_features`; without ``progress`` nothing is shown.
     """
     extractor_name(extractor)
-    if isinstance(batch, bool) or not isinstance(batch, int) or batch < 1:
-        raise SettingsError("The setting 'batch' cannot be used.", found=repr(batch), expected="an integer >= 1")
+    check_count("batch", batch)
     folder = Path(os.path.expanduser(cache_dir)) / extractor.key
     features = np.empty((len(images), extractor.n_features), np.float32)
     for start in range(0, len(images), batch):

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from neurosleep._checks import check_count
 from neurosleep.data.dataset import Array, Dataset, describe
 from neurosleep.errors import DataError, SettingsError, unknown_name
 
@@ -134,7 +135,7 @@ def permuted(
     from neurosleep.functional.random import check_seed, numpy_generator
 
     check_seed(seed)
-    count = _positive("n_tasks", n_tasks)
+    count = check_count("n_tasks", n_tasks)
     source = _choose(dataset, split)
     classes = tuple(range(source.n_classes))
     pixels = int(np.prod(source.images.shape[1:]))
@@ -281,14 +282,6 @@ def _choose(dataset: Dataset, split: str) -> Dataset:
     raise unknown_name("split", str(split), ("test", "validation"))
 
 
-def _positive(setting: str, value: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value <= 0:
-        raise SettingsError(
-            f"The setting {setting!r} cannot be used.", found=repr(value), expected="an integer of at least 1"
-        )
-    return int(value)
-
-
 def _check_tasks(tasks: Iterable[Iterable[int]] | None, dataset: Dataset) -> list[tuple[int, ...]]:
     """The classes of each task as plain integers, after refusing what is no division of the classes."""
     n = dataset.n_classes
@@ -333,7 +326,7 @@ def _task(
     images, labels = pool
     n = len(labels)
     if images_per_task is not None:
-        n = _positive("images_per_task", images_per_task)
+        n = check_count("images_per_task", images_per_task)
         if n > len(labels):
             raise DataError(
                 f"Task {name!r} has fewer training images than were asked for.",

@@ -11,16 +11,14 @@ import zlib
 import numpy as np
 import torch
 
-from neurosleep.errors import SettingsError
+from neurosleep._checks import check_count
 
 __all__ = ["check_seed", "numpy_generator", "torch_generator"]
 
 
 def check_seed(seed: int) -> int:
     """Return ``seed`` if it is an integer >= 0, else raise :class:`~neurosleep.errors.SettingsError`."""
-    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
-        raise SettingsError(f"The seed {seed!r} cannot be used.", expected="an integer that is not negative")
-    return int(seed)
+    return check_count("The seed", seed, 0)
 
 
 def _sequence(seed: int, stream: str, key: tuple[int, ...]) -> np.random.SeedSequence:

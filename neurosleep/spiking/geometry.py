@@ -8,6 +8,7 @@ from typing import Any
 import torch.nn.functional as F
 from torch import Tensor
 
+from neurosleep._checks import check_count
 from neurosleep.errors import SettingsError, unknown_name
 from neurosleep.spiking.parts import Population, Projection
 
@@ -41,9 +42,7 @@ def _tuple(projection: Projection, key: str, default: int | None, length: int, l
 
 def _groups(projection: Projection) -> int:
     value: Any = dict(projection.options).get("groups", 1)
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise SettingsError(f"{_where(projection)}: the option 'groups' is {value!r}.", expected="at least 1")
-    return value
+    return check_count(f"{_where(projection)}: the option 'groups'", value)
 
 
 def _mode(projection: Projection) -> str:

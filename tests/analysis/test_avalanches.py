@@ -66,7 +66,7 @@ def test_next_to_nothing_is_no_error(trains, rows):
 
 def test_nonsense_is_refused():
     trains = spike_trains([[0.5]], stop=1.0)
-    with pytest.raises(SettingsError, match="empty_bins is 0"):
+    with pytest.raises(SettingsError, match="empty_bins cannot be 0"):
         avalanches(trains, empty_bins=0)
-    with pytest.raises(SettingsError, match="width is -1"):
+    with pytest.raises(SettingsError, match="width, in seconds, cannot be -1"):
         avalanches(trains, width=-1)

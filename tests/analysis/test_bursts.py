@@ -89,10 +89,10 @@ def test_bursts_of_one_moment_have_no_rate():
 
 def test_nonsense_is_refused():
     trains = spike_trains([[0.5]], stop=1.0)
-    with pytest.raises(SettingsError, match="max_interval is 0"):
+    with pytest.raises(SettingsError, match="max_interval, in seconds, cannot be 0"):
         bursts(trains, max_interval=0)
-    with pytest.raises(SettingsError, match="min_spikes is 1"):
+    with pytest.raises(SettingsError, match="min_spikes cannot be 1"):
         bursts(trains, min_spikes=1)
     for key in ("threshold_hz", "min_duration", "max_gap"):
-        with pytest.raises(SettingsError, match=f"{key} is -1"):
+        with pytest.raises(SettingsError, match=f"{key} cannot be -1"):
             up_states(trains, **{key: -1})

@@ -51,5 +51,5 @@ def test_what_has_no_fano_factor_is_nan():
     assert fano_factor(spike_trains([], stop=1.0)).shape == (0,)
     assert math.isnan(fano_factor_of_trials([])) and math.isnan(fano_factor_of_trials([[], []]))
     assert fano_factor_of_trials([[0.1]]) == 0
-    with pytest.raises(SettingsError, match="width is 0"):
+    with pytest.raises(SettingsError, match="width, in seconds, cannot be 0"):
         fano_factor(trains, width=0)

@@ -64,5 +64,5 @@ def test_next_to_nothing_is_no_error(trains):
 
 
 def test_bins_without_a_width_are_refused():
-    with pytest.raises(SettingsError, match="width is -1"):
+    with pytest.raises(SettingsError, match="width, in seconds, cannot be -1"):
         pairwise_correlation(spike_trains([[0.5]], stop=1.0), width=-1)

@@ -84,7 +84,7 @@ def test_what_was_not_observed_has_no_rate():
 def test_nonsense_is_refused(night):
     trains = spike_trains([[0.1]], stop=1.0)
     for width in (0, -1, math.nan, math.inf):
-        with pytest.raises(SettingsError, match="width is"):
+        with pytest.raises(SettingsError, match="width, in seconds, cannot be"):
             psth(trains, width=width)
     with pytest.raises(SettingsError, match="after is"):
         psth(trains, events=[0.1])

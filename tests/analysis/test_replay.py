@@ -109,7 +109,7 @@ def test_nonsense_is_refused():
         replay_similarity(trains, {7: np.zeros(59)})
     with pytest.raises(DataError, match="NaN"):
         replay_windows(trains, {7: np.full(60, np.nan)})
-    with pytest.raises(SettingsError, match="shuffles is 0"):
+    with pytest.raises(SettingsError, match="shuffles cannot be 0"):
         replay_similarity(trains, PATTERNS, shuffles=0)
-    with pytest.raises(SettingsError, match="width is 0"):
+    with pytest.raises(SettingsError, match="width, in seconds, cannot be 0"):
         replay_windows(trains, PATTERNS, width=0)

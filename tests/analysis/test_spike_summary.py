@@ -71,7 +71,7 @@ def test_batches_are_refused():
         firing_statistics(SpikeEvents.empty(2))  # type: ignore[arg-type]
     with pytest.raises(DataError, match="no population"):
         firing_statistics(Recording(5, 0.001, {}))
-    with pytest.raises(SettingsError, match="max_neurons is 1"):
+    with pytest.raises(SettingsError, match="max_neurons cannot be 1"):
         firing_statistics(Recording(5, 0.001, {"a": np.zeros(3, np.int64)}), max_neurons=1)
 
 

@@ -71,7 +71,7 @@ def test_nonsense_is_refused():
     for shrink in (0, 1, 1.5, math.nan):
         with pytest.raises(SettingsError, match="shrink is"):
             spike_contrast(trains, shrink=shrink)
-    with pytest.raises(SettingsError, match="min_width is 0"):
+    with pytest.raises(SettingsError, match="min_width, in seconds, cannot be 0"):
         spike_contrast(trains, min_width=0)
-    with pytest.raises(SettingsError, match="width is nan"):
+    with pytest.raises(SettingsError, match="width, in seconds, cannot be nan"):
         chi_synchrony(trains, width=math.nan)

@@ -94,7 +94,7 @@ def test_nonsense_lengths_are_refused():
     with pytest.raises(SettingsError, match="do not say how long one is"):
         spike_trains(events)
     for dt in (0, -1, math.nan, math.inf, True, "1 ms"):
-        with pytest.raises(SettingsError, match="dt is"):
+        with pytest.raises(SettingsError, match="dt, in seconds, cannot be"):
             spike_trains(events, dt=dt)
     for start, stop, message in (
         (0.0, -1.0, "stretch goes from"),

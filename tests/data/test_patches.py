@@ -62,12 +62,12 @@ def test_the_seed_decides_where_the_pixels_are() -> None:
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
-        ({"width": 1}, r"data\.width is 1"),
-        ({"width": 0}, r"data\.width is 0"),
-        ({"width": 10.0}, r"data\.width is 10\.0"),
-        ({"width": True}, r"data\.width is True"),
-        ({"overlap": -1}, r"data\.overlap is -1"),
-        ({"overlap": 2.5}, r"data\.overlap is 2\.5"),
+        ({"width": 1}, r"data\.width cannot be 1"),
+        ({"width": 0}, r"data\.width cannot be 0"),
+        ({"width": 10.0}, r"data\.width cannot be 10\.0"),
+        ({"width": True}, r"data\.width cannot be True"),
+        ({"overlap": -1}, r"data\.overlap cannot be -1"),
+        ({"overlap": 2.5}, r"data\.overlap cannot be 2\.5"),
         ({"width": 5, "overlap": 26}, "do not fit"),
         ({"width": 10, "overlap": 101}, "do not fit"),
     ],

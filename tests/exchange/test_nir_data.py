@@ -115,7 +115,7 @@ def test_what_has_no_place_is_refused(tmp_path: Path, monkeypatch: pytest.Monkey
     with pytest.raises(ExchangeError, match="cannot be written"):
         write_nir_data(given, tmp_path / "missing" / "a.nir")
     for dt in (0, -1, float("nan"), True):
-        with pytest.raises(SettingsError, match="dt is"):
+        with pytest.raises(SettingsError, match="dt, the length of a step in seconds, cannot be"):
             from_nir_data(to_nir_data(given), dt)
     with pytest.raises(ExchangeError, match=r"spikes twice(.|\n)*shorter dt"):
         from_nir_data(to_nir_data(recording(0, 400)), 0.01)

@@ -116,7 +116,7 @@ def test_fewer_exemplars_than_classes_are_refused_before_any_training(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, strategy: str, k: int
 ) -> None:
     monkeypatch.setattr(Backprop, "fit", lambda *arguments, **more: pytest.fail("training began"))
-    with pytest.raises(SettingsError, match=rf"icarl\.k is {k}"):
+    with pytest.raises(SettingsError, match=rf"icarl\.k cannot be {k}"):
         run_experiment([request(tmp_path / "a", "sequential"), request(tmp_path / "b", strategy, ("icarl.k", k))])
     assert not list(tmp_path.iterdir())
 

@@ -55,9 +55,9 @@ def test_streams_are_the_same_on_every_machine():
 
 @pytest.mark.parametrize("seed", [-1, 1.0, "1", None, True])
 def test_seeds_must_be_integers_that_are_not_negative(seed):
-    with pytest.raises(SettingsError, match="cannot be used"):
+    with pytest.raises(SettingsError, match="The seed cannot be"):
         check_seed(seed)
-    with pytest.raises(SettingsError, match="cannot be used"):
+    with pytest.raises(SettingsError, match="The seed cannot be"):
         numpy_generator(seed, "drive")
 
 

@@ -283,7 +283,7 @@ def test_what_is_not_there_is_named_before_anything_runs():
 def test_nonsense_in_a_record_is_refused():
     for key in ("rates_every", "potentials_every", "weights_every"):
         for value in (0, -1, 1.5, True):
-            with pytest.raises(SettingsError, match=f"{key} is {value}"):
+            with pytest.raises(SettingsError, match=f"{key} cannot be {value}"):
                 Record(**{key: value})
     for key, value in (
         ("spikes", 3),
@@ -327,7 +327,7 @@ def test_what_was_not_recorded_is_said():
     with pytest.raises(SettingsError, match="one of the two"):
         recording.rate_monitor("hidden1", group="a", neurons=[0])
     for window in (0, 1.5, True):
-        with pytest.raises(SettingsError, match="window is"):
+        with pytest.raises(SettingsError, match="window cannot be"):
             recording.rate_monitor("hidden1", window=window)
     grouped = night(network(), steps=20, record=Record(groups={"hidden1": {"a": [0]}})).recording
     with pytest.raises(UnknownNameError, match="did you mean 'a'"):

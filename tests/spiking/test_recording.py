@@ -116,7 +116,7 @@ def test_unknown_kinds_of_recording_are_refused():
 
 @pytest.mark.parametrize("every", [0, -5])
 def test_empty_windows_are_refused(every):
-    with pytest.raises(SettingsError, match=f"rates_every is {every}"):
+    with pytest.raises(SettingsError, match=f"rates_every cannot be {every}"):
         Record(rates_every=every)
 
 

@@ -16,9 +16,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from neurosleep._checks import check_count
 from neurosleep.continual.strategies.base import AwakeNetwork, Learner, Strategy
 from neurosleep.data import to_float
-from neurosleep.errors import SettingsError
 from neurosleep.functional import torch_generator
 from neurosleep.networks import MLP
 
@@ -71,9 +71,8 @@ class ICaRL(Strategy):
     def __init__(
         self, k: int = 100, herding: bool = True, distillation: bool = False, *, faithful: bool = False
     ) -> None:
-        if isinstance(k, bool) or not isinstance(k, int) or k < 1:
-            raise SettingsError(f"icarl.k is {k!r}.", expected="a whole number, at least one exemplar per class")
-        self.k, self.herding, self.distillation, self.faithful = k, herding, distillation, faithful
+        self.k = check_count("icarl.k", k)  # exemplars per class
+        self.herding, self.distillation, self.faithful = herding, distillation, faithful
         # (Number of a task, class) -> rows of its exemplars among the task's training images, in order of choice. Tasks
         # may share classes (cross-modal); each then keeps exemplars of its own.
         self._chosen: dict[tuple[int, int], Tensor] = {}

@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from neurosleep._checks import check_number
 from neurosleep._files import write_whole
 from neurosleep._guards.files import check_regular
 from neurosleep._guards.hdf5 import read_hdf5
-from neurosleep.errors import DataError, ExchangeError, SettingsError, UnsupportedError
+from neurosleep.errors import DataError, ExchangeError, UnsupportedError
 from neurosleep.exchange.nir.write import import_nir
 from neurosleep.functional import SpikeEvents
 from neurosleep.spiking import Record, Recorder, Recording
@@ -212,8 +213,7 @@ def _attributes(path: Path, where: tuple[str, ...], names: tuple[str, ...]) -> d
 
 
 def _check_dt(dt: float) -> None:
-    if isinstance(dt, bool) or not isinstance(dt, (int, float, np.number)) or not 0 < dt < math.inf:
-        raise SettingsError(f"dt is {dt!r}.", expected="the length of a step in seconds, > 0")
+    check_number("dt, the length of a step in seconds,", dt, above=0)
 
 
 def _recording(found: dict[str, tuple[Any, Any, int, float]], dt: float, sample: int) -> Recording:

@@ -7,6 +7,7 @@ import dataclasses
 import torch
 from torch import Tensor
 
+from neurosleep._checks import check_number
 from neurosleep.errors import SettingsError
 from neurosleep.functional import torch_generator
 from neurosleep.hardware.profiles.profile import HardwareProfile
@@ -24,8 +25,8 @@ def chosen_mismatch(profile: HardwareProfile, sd: float | None) -> tuple[float, 
     SettingsError
         If it is no number from 0 to 1, or one was given for a chip that is not analogue.
     """
-    if sd is not None and (isinstance(sd, bool) or not isinstance(sd, int | float) or not 0 <= sd <= 1):
-        raise SettingsError(f"The mismatch is {sd!r}.", expected="a relative standard deviation from 0 to 1")
+    if sd is not None:
+        sd = check_number("The mismatch, a relative standard deviation,", sd, 0, 1)
     if profile.kind != "analog":
         if sd:
             raise SettingsError(

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from neurosleep._checks import check_count, check_number
 from neurosleep.errors import DataError, SettingsError, UnsupportedError, unknown_name
 from neurosleep.spiking.recording.chosen import check_neurons
 from neurosleep.spiking.recording.neo import rate_signal
@@ -71,10 +72,8 @@ class RateMonitor:
             raise UnsupportedError("Rates over time are not recorded of a batch.", expected="a recording of one train")
         if group is not None and neurons is not None:
             raise SettingsError("A group and neurons are given.", expected="one of the two")
-        if window is not None and (isinstance(window, bool) or not isinstance(window, (int, np.integer)) or window < 1):
-            raise SettingsError(f"The window is {window!r}.", expected="a number of steps >= 1")
         self.population, self.group, self.dt, self.steps = population, group, recording.dt, recording.steps
-        self.window = recording.window if window is None else int(window)
+        self.window = recording.window if window is None else check_count("The window", window)
         n = len(recording.counts[population])
         counted = recording.windows.get(population)
         if group is not None:
@@ -133,10 +132,8 @@ class RateMonitor:
         """
         if window not in ("gaussian", "flat"):
             raise unknown_name("window to smooth with", str(window), ("gaussian", "flat"))
-        number = not isinstance(width, bool) and isinstance(width, (int, float, np.number))
-        if not number or not 0 < width < float("inf"):
-            raise SettingsError(f"The width is {width!r}.", expected="a number of seconds > 0")
-        n, widths = len(self.spikes), float(width) / (self.window * self.dt)
+        width = check_number("The width, in seconds,", width, above=0)
+        n, widths = len(self.spikes), width / (self.window * self.dt)
         if not n or not len(self.neurons):
             return np.full(n, np.nan)
         half = min(int(widths / 2 + 1e-8) if window == "flat" else round(2 * widths), n)

@@ -10,6 +10,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from neurosleep._checks import check_count
 from neurosleep._shown import brief
 from neurosleep.errors import SettingsError, UnknownNameError, unknown_name
 
@@ -91,9 +92,7 @@ class Record:
                 f"weights is {self.weights!r}.", expected="'none', 'statistics', or pairs (post, pre) by projection"
             )
         for key in ("rates_every", "potentials_every", "weights_every"):
-            value = getattr(self, key)
-            if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
-                raise SettingsError(f"{key} is {value!r}.", expected="a number of steps >= 1")
+            check_count(key, getattr(self, key))
 
     @property
     def samples(self) -> bool:
