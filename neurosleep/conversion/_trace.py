@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import operator
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, get_args
@@ -176,6 +177,11 @@ def activations(plan: Plan, images: Tensor, size: int = 250) -> Iterator[dict[st
         yield {name: interpreter.found[node].flatten(1) for name, node in wanted.items()}
 
 
+def _is_number(path: str) -> bool:
+    """Whether a place in a model says nothing but numbers, as in a Sequential."""
+    return path.replace(".", "").isdigit()
+
+
 def _pair(value: Any, axes: int) -> tuple[int, ...]:
     return tuple(int(v) for v in value) if isinstance(value, tuple | list) else (int(value),) * axes
 
@@ -194,14 +200,22 @@ class Tracer:
     """Goes through a traced module and makes populations and terms of it."""
 
     def __init__(
-        self, module: fx.GraphModule, memory: Shapes, maxpool: MaxPool, prefix: str = "", single: bool = False
+        self,
+        module: fx.GraphModule,
+        memory: Shapes,
+        maxpool: MaxPool,
+        prefix: str = "",
+        single: bool = False,
+        chain: bool = False,
     ) -> None:
         self._module, self._memory, self._shapes, self._maxpool = module, memory, memory.shapes, maxpool
-        self._prefix, self._single = prefix, single  # of names in the model; whether that is a single layer
+        # Of names in the model; whether that is a single layer, or one of our chains.
+        self._prefix, self._single, self._chain = prefix, single, chain
         self._written: dict[fx.Node, fx.Node] = {}  # a tensor, and what wrote into it last
         self._modules = dict(module.named_modules())
         self._values: dict[fx.Node, Value | Sum] = {}
         self._names = {"input", "output"}
+        self._numbered: Counter[str] = Counter()
         self.populations: list[PlannedPopulation] = []
         self.became: list[tuple[str, str]] = []
         self.notes: list[str] = []
@@ -217,6 +231,22 @@ class Tracer:
     def _refuse(self, node: fx.Node, why: str, expected: str = _EXPECTED, hint: str | None = None) -> NeurosleepError:
         return ConversionError(f"{self._place(node)} {why}", expected=expected, hint=hint)
 
+    def _label(self, node: fx.Node) -> str:
+        """The place in the model of what ``node`` calls, or its own name if that is a function."""
+        # Those of our chains are in the results of published experiments, and key the devices of analogue chips.
+        return str(node.target) if node.op == "call_module" and not self._chain else node.name
+
+    def _name(self, kind: Literal["lif", "relay", "output"], total: Sum) -> str:
+        """That of the layer; layers that have a number only are counted, as the recipes of sleep do."""
+        if kind == "output":
+            return "output"
+        if not _is_number(total.name):
+            return self._unique(total.name)
+        pools = any(term.kind == "pool" for term in total.terms)
+        stem = "hidden" if kind == "lif" else "pool" if pools else "relay"
+        self._numbered[stem] += 1
+        return self._unique(f"{stem}{self._numbered[stem]}")
+
     def _unique(self, name: str) -> str:
         found, number = name, 2
         while found in self._names:
@@ -225,7 +255,7 @@ class Tracer:
         return found
 
     def _add(self, kind: Literal["lif", "relay", "output"], total: Sum, node: fx.Node) -> Value:
-        name = "output" if kind == "output" else self._unique(total.name)
+        name = self._name(kind, total)
         self.populations.append(PlannedPopulation(name, kind, total.shape, tuple(total.terms), total.bias, node.name))
         self._shape_of[name] = total.shape
         return Value(name)
@@ -247,7 +277,9 @@ class Tracer:
         found, shape = self._value(node, user), self._shapes[node.name][1:]
         if self._shape_of[found.population] == shape:
             return found
-        total = Sum(shape, user.name + "_grid", [Term(found.population, "flatten", found.factor)])
+        label = self._label(user)
+        name = label if _is_number(label) else f"{label}_grid"
+        total = Sum(shape, name, [Term(found.population, "flatten", found.factor)])
         return self._add("relay", total, node)
 
     def _as_sum(self, node: Any, user: fx.Node) -> Sum:
@@ -257,7 +289,7 @@ class Tracer:
             kind: Literal["flatten", "identity"] = (
                 "identity" if shape == self._shape_of[found.population] else "flatten"
             )
-            return Sum(shape, user.name, [Term(found.population, kind, found.factor)])
+            return Sum(shape, self._label(user), [Term(found.population, kind, found.factor)])
         return found
 
     def run(self) -> None:
@@ -312,10 +344,26 @@ class Tracer:
         found = self._get(result, node)
         spiking = {p.name for p in self.populations if p.kind == "lif"}
         if isinstance(found, Value) and found.population in spiking and found.factor == 1:
-            self.output = found.population
+            self.output = self._as_output(found.population)
             return
         self._add("output", self._as_sum(result, node), self._written.get(result, result))
         self.output = "output"
+
+    def _as_output(self, name: str) -> str:
+        """The last population, which fires; one that was counted is named as what it is."""
+        if name != f"hidden{self._numbered['hidden']}":
+            return name
+        self.populations = [
+            replace(
+                p,
+                name="output" if p.name == name else p.name,
+                terms=tuple(replace(term, source="output") if term.source == name else term for term in p.terms),
+            )
+            for p in self.populations
+        ]
+        told = f"spiking population {name!r}"
+        self.became = [(layer, "spiking population 'output'" if what == told else what) for layer, what in self.became]
+        return "output"
 
     def _operation(self, node: fx.Node) -> Value | Sum:
         if node.op == "call_module":
@@ -403,7 +451,7 @@ class Tracer:
         term = Term(source.population, kind, source.factor, weight, options, name)  # type: ignore[arg-type]
         self.became.append((str(node.target), f"projection of kind {kind}"))
         bias = None if layer.bias is None else self._spread(layer.bias.detach(), shape)
-        return Sum(shape, node.name, [term], bias)
+        return Sum(shape, self._label(node), [term], bias)
 
     @staticmethod
     def _spread(values: Tensor, shape: tuple[int, ...]) -> Tensor:
@@ -536,7 +584,7 @@ class Tracer:
         if made != shape:
             raise self._refuse(node, f"rounds sizes up: {shape}.", f"ceil_mode=False, which makes {made}")
         self.became.append((str(node.target) if node.op == "call_module" else node.name, "projection of kind pool"))
-        return Sum(shape, node.name, [term])
+        return Sum(shape, self._label(node), [term])
 
     def _average(self, node: fx.Node, x: Any, given: dict[str, Any]) -> Sum:
         axes = len(self._shapes[node.name]) - 2
@@ -659,7 +707,7 @@ def _trace(model: nn.Module, example: Tensor, maxpool: MaxPool, check: bool) -> 
             f"The model does not accept calibration images of shape {given}: {said}",
             expected="images [n, ...] of the shape that the model takes",
         ) from error
-    tracer = Tracer(module, runner, maxpool, prefix, single)
+    tracer = Tracer(module, runner, maxpool, prefix, single, isinstance(own, MLP))
     tracer.run()
     if not any(term.weight is not None for p in tracer.populations for term in p.terms):
         raise ConversionError("The network has no layer with weights.", expected="at least one Linear or Conv layer")

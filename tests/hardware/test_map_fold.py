@@ -178,16 +178,16 @@ def test_a_small_convolutional_network_maps(profile: str, reset: Any) -> None:
     mapped, report = ns.map_to(network, profile)
     assert report.fits
     assert [(row.source, row.layer) for row in report.layers] == [
-        ("input", "_0"),
-        ("_0", "_3"),
-        ("_3", "output"),
+        ("input", "hidden1"),
+        ("hidden1", "hidden2"),
+        ("hidden2", "output"),
     ] or profile == "speck2f"
     assert all(torch.equal(a, b) for a, b in zip(before, network.weights, strict=True))
     recordings = [
         ns.simulate_batch(n, images, 100, coding="bernoulli", engine=e)
         for n, e in ((network, "reference"), (mapped, "fixed"))
     ]
-    for name in ("_0", "_3"):
+    for name in ("hidden1", "hidden2"):
         exact, found = (r.totals[name].sum() for r in recordings)
         assert exact > 500
         assert abs(found - exact) < 0.05 * exact
