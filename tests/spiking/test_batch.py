@@ -18,7 +18,10 @@ from neurosleep.errors import SettingsError, UnknownNameError, UnsupportedError
 from neurosleep.spiking import Population, Projection, SpikingNetwork, _batch
 from neurosleep.spiking.engines import get_engine
 from neurosleep.spiking.engines.batch import ConstantInput, SpikeInput
-from neurosleep.spiking.engines.event import batch as _event_batch
+from neurosleep.spiking.engines.event import batch as event_batch
+from neurosleep.spiking.engines.event import batch_kernels, kernels
+from neurosleep.spiking.engines.event.population import BLOCK
+from tests.uncompiled import uncompile
 
 
 def network(kind: str = "lif") -> SpikingNetwork:
@@ -143,7 +146,7 @@ def assert_equal(found: ns.spiking.BatchRecording, expected: ns.spiking.BatchRec
 def check_equal(net: SpikingNetwork, batch: int, steps: int, coding: Any, seed: int, group: int, chunk: int) -> None:
     """Groups, blocks and chunks so small that states and delayed spikes cross their borders."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_event_batch, "_GROUP", group)
+        patch.setattr(event_batch, "_GROUP", group)
         patch.setattr(_batch, "_CHUNK", chunk)
         patch.setattr(_batch, "_BLOCK", 2 * group + 1)
         assert_equal(*both(net, batch, steps, coding, seed))
@@ -254,6 +257,15 @@ def test_a_session_goes_on_where_it_stood() -> None:
     assert torch.equal(session.advance(ConstantInput(torch.ones(2, 6, dtype=torch.float64), 7)), twice)
 
 
+def test_units_that_only_fill_a_block_never_fire() -> None:
+    """A refractory population of two blocks, of which the first one fires to its end."""
+    net = SpikingNetwork(
+        (Population("in", "input", (1,)), Population("a", "lif", (BLOCK + 1,), bias=2.0, refractory=1)),
+        (Projection("in", "a", weight=torch.zeros(BLOCK + 1, 1)),),
+    )
+    assert_equal(*both(net, 2, 4, "constant", 0))
+
+
 def test_the_compiled_loops_do_the_same_uncompiled(monkeypatch: pytest.MonkeyPatch) -> None:
     nets = [layered((7, 5, 3), torch.float64)]
     weight = torch.tensor(np.random.default_rng(1).normal(0.3, 0.5, (4, 7)))
@@ -268,8 +280,7 @@ def test_the_compiled_loops_do_the_same_uncompiled(monkeypatch: pytest.MonkeyPat
             )
         )
     compiled = [both(net, 3, 8, coding, 2)[0] for net in nets for coding in ("constant", "poisson")]
-    for name in ("_note", "_run_stretch", "_listed", "_repeated", "_tally", "_joined", "_latest", "_gather"):
-        monkeypatch.setattr(_event_batch, name, getattr(_event_batch, name).py_func)
+    uncompile(monkeypatch, kernels, batch_kernels, event_batch)
     with np.errstate(over="ignore"):
         plain = [both(net, 3, 8, coding, 2)[0] for net in nets for coding in ("constant", "poisson")]
     for found, expected in zip(compiled, plain, strict=True):

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from neurosleep.errors import SettingsError, UnknownNameError, UnsupportedError
 from neurosleep.functional import PairSTDP, SpikeEvents, SRCRule, numpy_generator
 from neurosleep.spiking import Population, Projection, SpikingNetwork, engine_names, get_engine
-from neurosleep.spiking.engines.event.engine import engine as event
+from neurosleep.spiking.engines.event import kernels, population
+from tests.uncompiled import uncompile
 
 ENGINES = ("reference", "snntorch", "norse", "event")
 PROPERTY = settings(max_examples=200, deadline=None, derandomize=True)
@@ -501,9 +502,7 @@ def test_reference_engine_refuses_an_empty_batch():
 def test_event_engines_kernel_does_the_same_uncompiled(rule, fields, monkeypatch):
     net, inputs = chain(False, hidden=fields), {"in": rasters(numpy_generator(3, "drive"), 10)}
     compiled = run("event", net, rule, inputs)
-    monkeypatch.setattr(event, "_run_population", event._run_population.py_func)
-    if hasattr(event._factors, "py_func"):
-        monkeypatch.setattr(event, "_factors", event._factors.py_func)
+    uncompile(monkeypatch, kernels, population)
     assert_same(run("event", net, rule, inputs), compiled, rtol=1e-12)
 
 

@@ -13,7 +13,9 @@ from neurosleep.errors import SettingsError, UnknownNameError, UnsupportedError
 from neurosleep.functional import PairSTDP, PlasticityRule, SpikeEvents, SRCRule
 from neurosleep.spiking import Engine, Population, Projection, Session, SpikingNetwork, get_engine, register_engine
 from neurosleep.spiking.engines import base
-from neurosleep.spiking.engines.event.engine import engine as event
+from neurosleep.spiking.engines.event import kernels, loop
+from neurosleep.spiking.engines.event import session as event_session
+from tests.uncompiled import uncompile
 
 ENGINES = ("reference", "snntorch", "norse", "event")
 SIZES = (19, 21, 17, 5)  # none a multiple of the 16 units that the event engine steps together
@@ -275,8 +277,7 @@ def test_the_compiled_loop_does_the_same_uncompiled(
 ) -> None:
     net, inputs = network(7, symmetric=symmetric, delay=2), rasters(7, 10)
     compiled = run("event", net, rule, inputs, 4)
-    for name in ("_run_network", "_run_population", "_gather_transposed", "_update_transposed", "_gather", "_factors"):
-        monkeypatch.setattr(event, name, getattr(event, name).py_func)
+    uncompile(monkeypatch, kernels, loop)
     assert_same(run("event", net, rule, inputs, 4), compiled, rtol=1e-12)
 
 
@@ -445,7 +446,7 @@ def test_outliers_finds_a_single_one_wherever_it_is(engine: str, value: float, s
 
 
 def test_the_compiled_look_at_weights_does_the_same_uncompiled(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(event, "_outside", event._outside.py_func)
+    uncompile(monkeypatch, event_session)
     session = get_engine("event").start(network(9))
     bounds = (0.3, 0.5, 0.6, 0.625)
     found = [session.outliers(bound) for bound in bounds]

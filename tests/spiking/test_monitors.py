@@ -16,7 +16,7 @@ from neurosleep.functional import MeanDrive, PairSTDP, SpikeEvents, SRCRule
 from neurosleep.hardware import chip_rule, load_profile, map_to
 from neurosleep.replay import sleep
 from neurosleep.spiking import Population, Projection, Record, Recording, SpikingNetwork, get_engine
-from neurosleep.spiking.engines.event.engine import BLOCK
+from neurosleep.spiking.engines.event.population import BLOCK
 
 RULES = {"src": SRCRule(0.02, 0.004), "stdp": PairSTDP(a_plus=0.02, a_minus=0.015, decay_plus=0.9, decay_minus=0.9)}
 

@@ -17,9 +17,19 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from neurosleep._compiled import compiled
 from neurosleep.spiking.engines.batch import BatchInput, BatchSession, ConstantInput, SpikeInput
-from neurosleep.spiking.engines.event.engine import _gather, _Population
+from neurosleep.spiking.engines.event.batch_kernels import (
+    ReadOut,
+    Sources,
+    Span,
+    joined,
+    latest,
+    listed,
+    repeated,
+    run_stretch,
+    tally,
+)
+from neurosleep.spiking.engines.event.population import Population
 from neurosleep.spiking.network import SpikingNetwork
 
 __all__ = ["EventBatchSession"]
@@ -27,222 +37,8 @@ __all__ = ["EventBatchSession"]
 # Samples between which populations take turns: few, so that their spikes stay in the cache as well.
 _GROUP = 32
 
-# Gathers the lowest bits of eight bytes, each 0 or 1, in the highest byte; of a single 1 among them tells where.
-_COLLECT = np.uint64(0x0102040810204080)
-_TOP, _ONE, _NIL = np.uint64(56), np.uint64(1), np.uint64(0)
-_PLACE = np.zeros(256, dtype=np.int64)
-_PLACE[[1 << _bit for _bit in range(8)]] = np.arange(8)
-
 # Spikes of a group of samples: offsets int64 [samples * steps + 1], steps of one sample after another, and neurons.
 _Events = tuple[npt.NDArray[np.int64], npt.NDArray[np.int32]]
-
-
-@compiled(boundscheck=False)
-def _note(words: Any, low: int, row: Any, found: int) -> int:
-    """Append to ``row`` which bytes of ``words`` are 1, counted from ``low``; returns how many it holds then."""
-    for c in range(len(words)):
-        word = words[c]
-        while word != _NIL:
-            lowest = word & (~word + _ONE)
-            row[found] = low + 8 * c + _PLACE[(lowest * _COLLECT) >> _TOP]
-            found += 1
-            word ^= lowest
-    return found
-
-
-@compiled(boundscheck=False)
-def _run_stretch(
-    n: int,
-    samples: int,
-    steps: int,
-    memory: int,  # steps of the past in offsets, before the present ones
-    weights: Any,  # [blocks, rows, width], rows = inputs of all projections one after another
-    offsets: Any,  # int64 [projections, samples * (memory + steps) + 1] into indices
-    indices: Any,  # int32: rows
-    delay: Any,  # int64 [projections]
-    scale: Any,  # [projections]
-    params: Any,  # [6, blocks * width]: threshold, decay, leak, reset value, amount, bias
-    base: Any,  # [1 or samples, blocks * width]: what arrives in every step, bias included
-    strict: bool,
-    subtract: bool,
-    refractory: int,
-    hold: bool,
-    v: Any,  # [samples, blocks * width]
-    wait: Any,  # int64 [samples, blocks * width]
-    tell: bool,  # whether to write potentials into said
-    said: Any,  # [steps, batch, n]
-    first: int,  # number of the first sample in said
-) -> Any:
-    """Step one population of every sample through a stretch; returns its spikes as (offsets, neurons)."""
-    blocks, _, width = weights.shape
-    projections = len(delay)
-    acc = np.empty(width, dtype=weights.dtype)
-    total = np.empty(width, dtype=weights.dtype)
-    marks = np.zeros(width, dtype=np.uint8)
-    words = marks.view(np.uint64)
-    rows = np.empty((steps, blocks * width), dtype=np.int32)
-    count = np.empty(steps, dtype=np.int64)
-    out = np.zeros(samples * steps + 1, dtype=np.int64)
-    neurons = np.empty(4096, dtype=np.int32)
-    used = 0
-    for g in range(samples):
-        count[:] = 0
-        for b in range(blocks):
-            low = b * width
-            real = min(width, n - low)
-            w = weights[b]
-            threshold = params[0, low : low + width]
-            decay = params[1, low : low + width]
-            leak = params[2, low : low + width]
-            reset_value = params[3, low : low + width]
-            amount = params[4, low : low + width]
-            arriving = base[g if len(base) > 1 else 0, low : low + width]
-            vb = v[g, low : low + width]
-            for t in range(steps):
-                for q in range(projections):
-                    place = g * (memory + steps) + memory + t - delay[q]
-                    begin, end = offsets[q, place], offsets[q, place + 1]
-                    if begin == end:
-                        acc[:] = 0
-                    else:
-                        _gather(w, indices, begin, end, acc)
-                    alpha = scale[q]
-                    if q == 0:
-                        for j in range(width):
-                            total[j] = arriving[j] + alpha * acc[j]
-                    else:
-                        for j in range(width):
-                            total[j] += alpha * acc[j]
-                if projections == 0:
-                    total[:] = arriving
-                if refractory == 0:
-                    if strict:
-                        for j in range(width):
-                            vb[j] = leak[j] + decay[j] * (vb[j] - leak[j]) + total[j]
-                            marks[j] = vb[j] > threshold[j]
-                    else:
-                        for j in range(width):
-                            vb[j] = leak[j] + decay[j] * (vb[j] - leak[j]) + total[j]
-                            marks[j] = vb[j] >= threshold[j]
-                else:
-                    for j in range(real):
-                        waiting = wait[g, low + j]
-                        if waiting <= 0 or not hold:
-                            vb[j] = leak[j] + decay[j] * (vb[j] - leak[j]) + total[j]
-                        over = vb[j] > threshold[j] if strict else vb[j] >= threshold[j]
-                        marks[j] = over and waiting <= 0
-                        if waiting > 0:
-                            wait[g, low + j] = waiting - 1
-                        elif over:
-                            wait[g, low + j] = refractory
-                row = rows[t]
-                before = count[t]
-                count[t] = _note(words, low, row, before)
-                for k in range(before, count[t]):
-                    j = row[k] - low
-                    if subtract:
-                        vb[j] -= amount[j]
-                    else:
-                        vb[j] = reset_value[j]
-                if tell:
-                    for j in range(real):
-                        said[t, first + g, low + j] = vb[j]
-        more = count.sum()
-        if used + more > len(neurons):
-            longer = np.empty(2 * (used + more), dtype=np.int32)
-            longer[:used] = neurons[:used]
-            neurons = longer
-        for t in range(steps):
-            for k in range(count[t]):
-                neurons[used + k] = rows[t, k]
-            used += count[t]
-            out[g * steps + t + 1] = used
-    return out, neurons[:used]
-
-
-@compiled(boundscheck=False)
-def _listed(fired: Any, neurons: Any, begins: Any) -> Any:
-    """Events of input spikes: ``fired`` uint8 ``[steps, entries]``, entries ``begins[g]`` to ``begins[g + 1]`` of g."""
-    steps, samples = len(fired), len(begins) - 1
-    offsets = np.zeros(samples * steps + 1, dtype=np.int64)
-    found = np.empty(steps * (begins[samples] - begins[0]) + 1, dtype=np.int32)
-    used = 0
-    for g in range(samples):
-        for t in range(steps):
-            # Written in any case and kept if it fired: whether it did cannot be foretold, a branch would be dearer.
-            for e in range(begins[g], begins[g + 1]):
-                found[used] = neurons[e]
-                used += fired[t, e]
-            offsets[g * steps + t + 1] = used
-    return offsets, found[:used]
-
-
-@compiled(boundscheck=False)
-def _repeated(counts: Any, neurons: Any, begins: Any) -> Any:
-    """The same of several spikes in a step, uint8 ``[steps, entries]``: a neuron is listed as often as it fires."""
-    steps, samples = len(counts), len(begins) - 1
-    offsets = np.zeros(samples * steps + 1, dtype=np.int64)
-    found = np.empty(int(counts.sum()), dtype=np.int32)
-    used = 0
-    for g in range(samples):
-        for t in range(steps):
-            for e in range(begins[g], begins[g + 1]):
-                for _ in range(counts[t, e]):
-                    found[used] = neurons[e]
-                    used += 1
-            offsets[g * steps + t + 1] = used
-    return offsets, found[:used]
-
-
-@compiled(boundscheck=False)
-def _tally(offsets: Any, neurons: Any, samples: int, totals: Any, first: int, tell: bool, said: Any) -> None:
-    """Add the spikes of samples ``first`` and following to ``totals``; tells what these come to after every step."""
-    steps = (len(offsets) - 1) // samples
-    for g in range(samples):
-        for t in range(steps):
-            for k in range(offsets[g * steps + t], offsets[g * steps + t + 1]):
-                totals[first + g, neurons[k]] += 1
-            if tell:
-                for j in range(totals.shape[1]):
-                    said[t, first + g, j] = totals[first + g, j]
-
-
-@compiled(boundscheck=False)
-def _joined(past: Any, old: Any, memory: int, offsets: Any, neurons: Any, steps: int, samples: int) -> Any:
-    """Past (``memory`` steps) and present of every sample in one."""
-    both = memory + steps
-    out = np.zeros(samples * both + 1, dtype=np.int64)
-    found = np.empty(len(old) + len(neurons), dtype=np.int32)
-    used = 0
-    for g in range(samples):
-        for t in range(both):
-            if t < memory:
-                for k in range(past[g * memory + t], past[g * memory + t + 1]):
-                    found[used] = old[k]
-                    used += 1
-            else:
-                for k in range(offsets[g * steps + t - memory], offsets[g * steps + t - memory + 1]):
-                    found[used] = neurons[k]
-                    used += 1
-            out[g * both + t + 1] = used
-    return out, found
-
-
-@compiled(boundscheck=False)
-def _latest(offsets: Any, neurons: Any, memory: int, samples: int) -> Any:
-    """The last ``memory`` steps of every sample."""
-    steps = (len(offsets) - 1) // samples
-    out = np.zeros(samples * memory + 1, dtype=np.int64)
-    found = np.empty(len(neurons), dtype=np.int32)
-    used = 0
-    for g in range(samples):
-        for t in range(memory):
-            place = g * steps + steps - memory + t
-            for k in range(offsets[place], offsets[place + 1]):
-                found[used] = neurons[k]
-                used += 1
-            out[g * memory + t + 1] = used
-    return out, found[:used]
 
 
 def _aligned(weights: npt.NDArray[Any]) -> npt.NDArray[Any]:
@@ -280,13 +76,14 @@ class EventBatchSession(BatchSession):
         (self._source,) = network.inputs
         self._order = [name for name in network.order if name != self._source.name]
         self._last = network.last
-        self._layers = {name: _Population(network, name, None) for name in self._order}
+        self._layers = {name: Population(network, name, None) for name in self._order}
         for layer in self._layers.values():
             layer.weights = _aligned(layer.weights)
         self._v = {name: np.tile(p.v, (batch, 1)) for name, p in self._layers.items()}
         # Most populations are never refractory, and have nothing to wait for.
         self._wait = {
-            name: np.zeros((batch if p.refractory else 1, len(p.v)), dtype=np.int64) for name, p in self._layers.items()
+            name: np.zeros((batch if p.neurons.refractory else 1, len(p.v)), dtype=np.int64)
+            for name, p in self._layers.items()
         }
         self._dtype = torch.empty(0, dtype=network.dtype).numpy().dtype
         self._totals = {p.name: np.zeros((batch, p.size), dtype=self._dtype) for p in network.populations}
@@ -355,54 +152,41 @@ class EventBatchSession(BatchSession):
 
     def _advance_group(self, number: int, sent: BatchInput, begin: int, end: int, said: npt.NDArray[Any]) -> None:
         low, high = self._groups[number]
-        samples, steps, past = high - low, end - begin, self._past[number]
+        span, past = Span(high - low, end - begin, self._memory), self._past[number]
         # Of what has not been stepped yet only the past is known; loops read no more.
-        seen = {name: self._seen(past[name], _silence(samples, steps), steps, samples) for name in past}
+        seen = {name: self._seen(past[name], _silence(span.samples, span.steps), span) for name in past}
         if isinstance(sent, SpikeInput):
             begins = np.searchsorted(sent.samples, np.arange(low, high + 1))
             several = sent.fired.dtype == np.uint8
-            given = (_repeated if several else _listed)(sent.fired[begin:end].view(np.uint8), sent.neurons, begins)
-            _tally(given[0], given[1], samples, self._totals[self._source.name], low, self._last is self._source, said)
-            seen[self._source.name] = self._seen(past[self._source.name], given, steps, samples)
+            given = (repeated if several else listed)(sent.fired[begin:end].view(np.uint8), sent.neurons, begins)
+            read_out = ReadOut(self._last is self._source, said, low)
+            tally(given, span.samples, self._totals[self._source.name], read_out)
+            seen[self._source.name] = self._seen(past[self._source.name], given, span)
+        silent = self._last.kind == "li"
         for name in self._order:
             layer, last = self._layers[name], name == self._last.name
-            silent = self._last.kind == "li"
-            offsets, indices = self._arriving(name, seen)
+            offsets, rows = self._arriving(name, seen)
+            delays = np.array([q.delay for q in layer.projections], dtype=np.int64)
+            sources = Sources(layer.weights, layer.scale, delays, offsets, rows, self._base(name, low, high))
             wait = self._wait[name]
-            found = _run_stretch(
-                layer.n,
-                samples,
-                steps,
-                self._memory,
-                layer.weights,
-                offsets,
-                indices,
-                np.array([q.delay for q in layer.projections], dtype=np.int64),
-                layer.scale,
-                layer.params,
-                self._base(name, low, high),
-                layer.strict,
-                layer.subtract,
-                layer.refractory,
-                layer.hold,
+            fired = run_stretch(
+                layer.neurons,
+                sources,
+                span,
                 self._v[name][low:high],
-                wait[low:high] if layer.refractory else wait,
-                last and silent,
-                said,
-                low,
+                wait[low:high] if layer.neurons.refractory else wait,
+                ReadOut(last and silent, said, low),
             )
-            _tally(found[0], found[1], samples, self._totals[name], low, last and not silent, said)
-            seen[name] = self._seen(past[name], found, steps, samples)
+            tally(fired, span.samples, self._totals[name], ReadOut(last and not silent, said, low))
+            seen[name] = self._seen(past[name], fired, span)
         if self._memory:
-            self._past[number] = {
-                name: _latest(events[0], events[1], self._memory, samples) for name, events in seen.items()
-            }
+            self._past[number] = {name: latest(*events, self._memory, span.samples) for name, events in seen.items()}
 
-    def _seen(self, past: _Events, present: _Events, steps: int, samples: int) -> _Events:
+    def _seen(self, past: _Events, present: _Events, span: Span) -> _Events:
         if not self._memory:
             return present
-        joined: _Events = _joined(past[0], past[1], self._memory, present[0], present[1], steps, samples)
-        return joined
+        both: _Events = joined(*past, *present, span)
+        return both
 
     def _arriving(self, name: str, seen: Mapping[str, _Events]) -> _Events:
         """Events of all sources of population ``name``, as rows of its weights: offsets by projection, and rows."""

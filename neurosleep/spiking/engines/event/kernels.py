@@ -1,0 +1,476 @@
+"""Compiled: one population over a chunk of steps, block of units by block of units.
+
+A unit's future depends on the spikes of its sources and on its own weights only. So the steps of a chunk may be run
+block by block instead of step by step: the weights of a block then stay in the processor's cache, and only rows of
+sources that fired are read.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from neurosleep._compiled import compiled
+
+__all__ = [
+    "NONE",
+    "SRC",
+    "STDP",
+    "Arriving",
+    "Neurons",
+    "Rule",
+    "Units",
+    "factors",
+    "gather",
+    "longer",
+    "outside",
+    "run_population",
+]
+
+NONE, SRC, STDP = 0, 1, 2
+
+
+class Neurons(NamedTuple):
+    """What the units of a population do with their input."""
+
+    n: int
+    params: Any  # [6, blocks * width]: threshold, decay, leak, reset value, amount, bias
+    strict: bool
+    subtract: bool
+    refractory: int
+    hold: bool
+    quiet: bool  # whether units without input only decay: no leak value, bias, wait or soft reset; thresholds above 0
+
+
+class Units(NamedTuple):
+    """A population: weights ``[blocks, rows, width]``, rows = inputs of all projections one after another; state."""
+
+    neurons: Neurons
+    weights: Any
+    first_row: Any  # int64 [projections + 1]
+    scale: Any  # [projections]
+    plastic: Any  # bool [projections]
+    v: Any  # [blocks * width]
+    wait: Any  # int64 [blocks * width]
+    trace_pre: Any  # [rows]: presynaptic traces at the chunk's begin
+    trace_post: Any  # [projections, blocks * width]
+    bits: Any  # room for factors: int32 or int64 [rows], as wide as the weights
+
+
+class Rule(NamedTuple):
+    """A rule of plasticity: which, its parameters, and the number of its weight factor."""
+
+    kind: int
+    numbers: Any
+    factor: int
+
+
+class Arriving(NamedTuple):
+    """What arrives at a population in a chunk."""
+
+    pointers: Any  # int64 [projections, steps + 1] into rows
+    rows: Any  # int32
+    fed_back: bool  # whether ``extra`` holds anything
+    extra: Any  # [blocks * width]: input through transposed weights, the same in every step
+
+
+class _Block(NamedTuple):
+    """Views of one block of units."""
+
+    w: Any
+    threshold: Any
+    decay: Any
+    leak: Any
+    reset_value: Any
+    amount: Any
+    bias: Any
+    v: Any
+    wait: Any
+    extra: Any
+    low: int  # number of its first unit
+    real: int  # units that are no filler
+
+
+class _Room(NamedTuple):
+    """Room for what one step of a block computes."""
+
+    acc: Any  # [width]
+    total: Any  # [width]: what arrives; of units that can be refractory then whether they fired, as a mark
+    fired: Any  # int64 [width]
+    change: Any  # [rows]: inc where the source fired in this step, -dec elsewhere
+    x: Any  # [rows]: presynaptic traces
+    column: Any  # [rows]
+    g: Any  # [rows]
+
+
+# exp(r) for |r| <= ln(2)/2 as a Taylor polynomial: the first term left out is below 1e-17 (float64) or 2e-9 (float32).
+_TAYLOR = np.array([1 / math.factorial(k) for k in range(13, -1, -1)])
+_TAYLOR32 = np.array([1 / math.factorial(k) for k in range(7, -1, -1)], dtype=np.float32)
+_LOG2E, _LN2_HIGH, _LN2_LOW = 1.4426950408889634, 0.693147180369123816490, 1.90821492927058770002e-10
+# 355/512 has 9 bits, so that its product with a whole number below 2^7 is exact in float32.
+_LN2_HIGH32, _LN2_LOW32 = np.float32(355 / 512), np.float32(-2.12194440054690583e-4)
+
+
+@compiled()
+def factors(x: Any, factor: int, width: float, g: Any, bits: Any) -> None:
+    """Weight factor g of the weights ``x`` (float32 or float64), written so that the compiler can do several at a time.
+
+    A call of exp() per weight would be most of the cost of a plastic step. Here e^x is 2^k e^r, a polynomial gives e^r,
+    and the power of two is put together in the bits of a floating point number. ``g`` (like ``x``) and ``bits`` (int32
+    or int64, as wide as ``x``) are room for the result.
+    """
+    n = len(x)
+    if factor == 2:
+        for i in range(n):
+            g[i] = 1
+        return
+    real = x.dtype.type
+    inverse = real(1 / width) if factor == 0 else real(-1)
+    numerator = real(2) if factor == 0 else real(1)
+    low, high, half, one = real(-60), real(60), real(0.5), real(1)
+    if x.itemsize == 4:
+        log2e = np.float32(_LOG2E)
+        for i in range(n):
+            scaled = min(max(x[i] * inverse, low), high)
+            k = np.floor(scaled * log2e + half)
+            r = (scaled - k * _LN2_HIGH32) - k * _LN2_LOW32
+            value = _TAYLOR32[0]
+            for c in range(1, 8):
+                value = value * r + _TAYLOR32[c]
+            g[i] = value
+            bits[i] = (np.int32(k) + np.int32(127)) << np.int32(23)
+        power32 = bits.view(np.float32)
+        for i in range(n):
+            g[i] = numerator / (one + g[i] * power32[i])
+    else:
+        for i in range(n):
+            scaled = min(max(x[i] * inverse, low), high)
+            k = np.floor(scaled * _LOG2E + half)
+            r = (scaled - k * _LN2_HIGH) - k * _LN2_LOW
+            value = _TAYLOR[0]
+            for c in range(1, 14):
+                value = value * r + _TAYLOR[c]
+            g[i] = value
+            # By way of int32, which every vector unit can make of a float64.
+            bits[i] = np.int64(np.int32(k) + np.int32(1023)) << 52
+        power64 = bits.view(np.float64)
+        for i in range(n):
+            g[i] = numerator / (one + g[i] * power64[i])
+
+
+@compiled()
+def gather(w: Any, indices: Any, first: int, last: int, acc: Any) -> None:
+    """Sum of the rows of ``w`` that fired, into ``acc``; several rows at a time, for fewer passes over ``acc``."""
+    # Rows by number, not as views of their own: making a view costs as much as summing a good part of a row.
+    width = len(acc)
+    r0 = indices[first]
+    for j in range(width):
+        acc[j] = w[r0, j]
+    k = first + 1
+    while k + 7 < last:
+        r0, r1, r2, r3 = indices[k], indices[k + 1], indices[k + 2], indices[k + 3]
+        r4, r5, r6, r7 = indices[k + 4], indices[k + 5], indices[k + 6], indices[k + 7]
+        for j in range(width):
+            acc[j] = acc[j] + w[r0, j] + w[r1, j] + w[r2, j] + w[r3, j] + w[r4, j] + w[r5, j] + w[r6, j] + w[r7, j]
+        k += 8
+    while k + 1 < last:
+        r0, r1 = indices[k], indices[k + 1]
+        for j in range(width):
+            acc[j] = acc[j] + w[r0, j] + w[r1, j]
+        k += 2
+    if k < last:
+        r0 = indices[k]
+        for j in range(width):
+            acc[j] += w[r0, j]
+
+
+@compiled(boundscheck=False, forceinline=True)
+def _block(units: Any, extra: Any, b: int) -> Any:
+    width = units.weights.shape[2]
+    low, high = b * width, (b + 1) * width
+    params = units.neurons.params
+    return _Block(
+        units.weights[b],
+        params[0, low:high],
+        params[1, low:high],
+        params[2, low:high],
+        params[3, low:high],
+        params[4, low:high],
+        params[5, low:high],
+        units.v[low:high],
+        units.wait[low:high],
+        extra[low:high],
+        low,
+        min(width, units.neurons.n - low),
+    )
+
+
+@compiled(boundscheck=False, forceinline=True)
+def _room(weights: Any, rule: Any) -> Any:
+    _, rows, width = weights.shape
+    change = np.empty(rows, dtype=weights.dtype)
+    if rule.kind == SRC:
+        change[:] = -rule.numbers[1]
+    return _Room(
+        np.empty(width, dtype=weights.dtype),
+        np.empty(width, dtype=weights.dtype),
+        np.empty(width, dtype=np.int64),
+        change,
+        np.empty(rows, dtype=weights.dtype),
+        np.empty(rows, dtype=weights.dtype),
+        np.empty(rows, dtype=weights.dtype),
+    )
+
+
+@compiled(boundscheck=False, forceinline=True)
+def _step_quiet(block: Any, strict: bool, alpha: Any, arriving: Any, t: int, acc: Any) -> bool:
+    """The common case in one pass, the terms that are 0 left out; whether any unit is above its threshold."""
+    v, decay, threshold = block.v, block.decay, block.threshold
+    first, last = arriving.pointers[0, t], arriving.pointers[0, t + 1]
+    if first == last:
+        acc[:] = 0
+    else:
+        gather(block.w, arriving.rows, first, last, acc)
+    any_spike = False
+    if strict:
+        for j in range(len(acc)):
+            v[j] = decay[j] * v[j] + alpha * acc[j]
+            any_spike |= v[j] > threshold[j]
+    else:
+        for j in range(len(acc)):
+            v[j] = decay[j] * v[j] + alpha * acc[j]
+            any_spike |= v[j] >= threshold[j]
+    return any_spike
+
+
+@compiled(boundscheck=False, forceinline=True)
+def _sum(block: Any, scale: Any, arriving: Any, t: int, acc: Any, total: Any) -> None:
+    """All that arrives in a step."""
+    pointers, bias, extra = arriving.pointers, block.bias, block.extra
+    for j in range(len(total)):
+        total[j] = bias[j]
+    for q in range(len(scale)):
+        if pointers[q, t] == pointers[q, t + 1]:
+            continue
+        gather(block.w, arriving.rows, pointers[q, t], pointers[q, t + 1], acc)
+        for j in range(len(total)):
+            total[j] += scale[q] * acc[j]
+    if arriving.fed_back:
+        for j in range(len(total)):
+            total[j] += extra[j]
+
+
+@compiled(boundscheck=False, forceinline=True)
+def _step(block: Any, strict: bool, total: Any) -> bool:
+    v, decay, leak, threshold = block.v, block.decay, block.leak, block.threshold
+    any_spike = False
+    for j in range(len(total)):
+        v[j] = leak[j] + decay[j] * (v[j] - leak[j]) + total[j]
+    if strict:
+        for j in range(len(total)):
+            any_spike |= v[j] > threshold[j]
+    else:
+        for j in range(len(total)):
+            any_spike |= v[j] >= threshold[j]
+    return any_spike
+
+
+@compiled(boundscheck=False, forceinline=True)
+def _step_refractory(block: Any, neurons: Any, total: Any) -> bool:
+    v, decay, leak, threshold, wait = block.v, block.decay, block.leak, block.threshold, block.wait
+    any_spike = False
+    for j in range(block.real):
+        if wait[j] <= 0 or not neurons.hold:
+            v[j] = leak[j] + decay[j] * (v[j] - leak[j]) + total[j]
+        over = v[j] > threshold[j] if neurons.strict else v[j] >= threshold[j]
+        if wait[j] > 0:
+            over = False
+            wait[j] -= 1
+        elif over:
+            wait[j] = neurons.refractory
+        # A mark that no potential can reach tells which units fired.
+        if over:
+            any_spike = True
+            total[j] = np.inf
+        else:
+            total[j] = 0
+    return any_spike
+
+
+@compiled(boundscheck=False, forceinline=True)
+def _spikes(block: Any, neurons: Any, total: Any, fired: Any) -> int:
+    """Which units fired, into ``fired``; how many."""
+    v, threshold = block.v, block.threshold
+    count = 0
+    for j in range(block.real):
+        if neurons.refractory == 0:
+            over = v[j] > threshold[j] if neurons.strict else v[j] >= threshold[j]
+        else:
+            over = total[j] == np.inf
+        if over:
+            fired[count] = j
+            count += 1
+    return count
+
+
+@compiled(boundscheck=False, forceinline=True)
+def _reset(block: Any, subtract: bool, fired: Any) -> None:
+    v, amount, reset_value = block.v, block.amount, block.reset_value
+    for j in fired:
+        if subtract:
+            v[j] -= amount[j]
+        else:
+            v[j] = reset_value[j]
+
+
+@compiled(boundscheck=False, forceinline=True)
+def _mark(change: Any, arriving: Any, t: int, value: Any) -> None:
+    pointers, rows = arriving.pointers, arriving.rows
+    for q in range(len(pointers)):
+        for k in range(pointers[q, t], pointers[q, t + 1]):
+            change[rows[k]] = value
+
+
+@compiled(boundscheck=False)
+def _learn_column(w: Any, change: Any, rule: Any, column: Any, g: Any, bits: Any) -> None:
+    """The rule of sleep on the weights of one unit; inlined into the loop over units it is a tenth slower."""
+    n = len(w)
+    for r in range(n):
+        column[r] = w[r]
+    factors(column[:n], rule.factor, rule.numbers[2], g[:n], bits[:n])
+    for r in range(n):
+        w[r] = column[r] + change[r] * g[r]
+
+
+@compiled(boundscheck=False)
+def _learn_src(w: Any, units: Any, rule: Any, arriving: Any, t: int, fired: Any, room: Any) -> None:
+    change, column, g, bits = room.change, room.column, room.g, units.bits
+    _mark(change, arriving, t, rule.numbers[0])
+    for j in fired:
+        for q in range(len(units.plastic)):
+            if not units.plastic[q]:
+                continue
+            start, stop = units.first_row[q], units.first_row[q + 1]
+            _learn_column(w[start:stop, j], change[start:stop], rule, column, g, bits)
+    _mark(change, arriving, t, -rule.numbers[1])
+
+
+@compiled(boundscheck=False)
+def _depress_stdp(block: Any, units: Any, numbers: Any, arriving: Any, t: int, x: Any) -> None:
+    """Traces decay and take up this step's inputs before weights change; the own spikes come last."""
+    w, low, rows, plastic, trace_post = block.w, block.low, arriving.rows, units.plastic, units.trace_post
+    for r in range(len(x)):
+        x[r] *= numbers[2]
+    for q in range(len(plastic)):
+        for j in range(w.shape[1]):
+            trace_post[q, low + j] *= numbers[3]
+        for k in range(arriving.pointers[q, t], arriving.pointers[q, t + 1]):
+            x[rows[k]] += 1
+            if plastic[q]:
+                for j in range(w.shape[1]):
+                    w[rows[k], j] -= numbers[1] * trace_post[q, low + j]
+
+
+@compiled(boundscheck=False)
+def _potentiate_stdp(w: Any, units: Any, numbers: Any, fired: Any, x: Any) -> None:
+    for j in fired:
+        for q in range(len(units.plastic)):
+            if units.plastic[q]:
+                for r in range(units.first_row[q], units.first_row[q + 1]):
+                    w[r, j] = min(max(w[r, j] + numbers[0] * x[r], numbers[4]), numbers[5])
+
+
+@compiled(boundscheck=False)
+def _end_stdp(block: Any, units: Any, numbers: Any, arriving: Any, t: int, fired: Any) -> None:
+    w, rows, plastic = block.w, arriving.rows, units.plastic
+    for q in range(len(plastic)):
+        if plastic[q]:
+            for k in range(arriving.pointers[q, t], arriving.pointers[q, t + 1]):
+                for j in range(w.shape[1]):
+                    value = w[rows[k], j]
+                    w[rows[k], j] = min(max(value, numbers[4]), numbers[5])
+    for j in fired:
+        for q in range(len(plastic)):
+            units.trace_post[q, block.low + j] += 1
+
+
+@compiled(boundscheck=False, forceinline=True)
+def _is_silent(pointers: Any, t: int) -> bool:
+    silent = True
+    for q in range(len(pointers)):
+        if pointers[q, t] != pointers[q, t + 1]:
+            silent = False
+    return silent
+
+
+@compiled()
+def longer(values: Any, used: int, more: int) -> Any:
+    """``values``, of which ``used`` are in use, with room for ``more``."""
+    if used + more <= len(values):
+        return values
+    larger = np.empty(2 * (used + more), dtype=values.dtype)
+    larger[:used] = values[:used]
+    return larger
+
+
+@compiled(boundscheck=False)
+def run_population(units: Any, rule: Any, arriving: Any, steps: int) -> Any:
+    """Step one population through a chunk; returns its spikes as (times, neurons), block by block."""
+    neurons, plastic = units.neurons, units.plastic
+    may_rest = neurons.quiet and not arriving.fed_back
+    width = units.weights.shape[2]
+    times, spiking = np.empty(1024, dtype=np.int64), np.empty(1024, dtype=np.int64)
+    found = 0
+    room = _room(units.weights, rule)
+    for b in range(len(units.weights)):
+        block = _block(units, arriving.extra, b)
+        if rule.kind == STDP:
+            room.x[:] = units.trace_pre
+        for t in range(steps):
+            if may_rest and rule.kind != STDP and _is_silent(arriving.pointers, t):
+                for j in range(width):
+                    block.v[j] *= block.decay[j]
+                continue
+            if may_rest and len(plastic) == 1:
+                any_spike = _step_quiet(block, neurons.strict, units.scale[0], arriving, t, room.acc)
+            else:
+                _sum(block, units.scale, arriving, t, room.acc, room.total)
+                if neurons.refractory == 0:
+                    any_spike = _step(block, neurons.strict, room.total)
+                else:
+                    any_spike = _step_refractory(block, neurons, room.total)
+            if rule.kind == STDP:
+                _depress_stdp(block, units, rule.numbers, arriving, t, room.x)
+            fired = room.fired[: _spikes(block, neurons, room.total, room.fired) if any_spike else 0]
+            if any_spike:
+                times, spiking = longer(times, found, len(fired)), longer(spiking, found, len(fired))
+                for j in fired:
+                    times[found] = t
+                    spiking[found] = block.low + j
+                    found += 1
+                if rule.kind == SRC:
+                    _learn_src(block.w, units, rule, arriving, t, fired, room)
+                elif rule.kind == STDP:
+                    _potentiate_stdp(block.w, units, rule.numbers, fired, room.x)
+                _reset(block, neurons.subtract, fired)
+            if rule.kind == STDP:
+                _end_stdp(block, units, rule.numbers, arriving, t, fired)
+    if rule.kind == STDP:
+        units.trace_pre[:] = room.x
+    return times[:found], spiking[:found]
+
+
+@compiled()
+def outside(w: Any, first: int, last: int, limit: Any) -> bool:
+    """Whether some rows of ``w`` ``[blocks, rows, width]`` hold NaN, or a value beyond ``limit``."""
+    found = False
+    for b in range(w.shape[0]):
+        block = w[b]
+        for r in range(first, last):
+            for j in range(w.shape[2]):
+                found |= not abs(block[r, j]) <= limit
+        if found:
+            return True
+    return False

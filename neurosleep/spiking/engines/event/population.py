@@ -1,0 +1,103 @@
+"""One population as the compiled code of the event engine takes it."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from neurosleep.functional import FACTORS, PairSTDP, PlasticityRule, SpikeEvents, SRCRule
+from neurosleep.spiking.engines.event.kernels import NONE, SRC, STDP, Arriving, Neurons, Rule, Units, run_population
+from neurosleep.spiking.network import SpikingNetwork
+
+__all__ = ["BLOCK", "Population", "rule_numbers"]
+
+# Units that are stepped together, at most: half a layer of 1200. Rows must be long enough for the loops over them to be
+# little dearer than the memory they read, and no power of two, or the columns that plasticity walks share cache sets.
+BLOCK = 608
+
+
+def rule_numbers(rule: PlasticityRule | None, dtype: npt.DTypeLike) -> Rule:
+    """The rule as compiled code reads it."""
+    if isinstance(rule, SRCRule):
+        return Rule(SRC, np.array((rule.inc, rule.dec, rule.width), dtype=dtype), FACTORS.index(rule.factor))
+    if isinstance(rule, PairSTDP):
+        parameters = (rule.a_plus, rule.a_minus, rule.decay_plus, rule.decay_minus, rule.w_min, rule.w_max)
+        return Rule(STDP, np.array(parameters, dtype=dtype), 0)
+    return Rule(NONE, np.zeros(1, dtype=dtype), 0)
+
+
+class Population:
+    """What the compiled code knows of one population: blocked weights, parameters, state."""
+
+    def __init__(self, network: SpikingNetwork, name: str, rule: PlasticityRule | None) -> None:
+        population = network.population(name)
+        dtype = torch.empty(0, dtype=network.dtype).numpy().dtype
+        self.name, self.n = name, population.size
+        # Through transposed weights comes what the loop over steps adds; they have no rows here.
+        self.numbers = [k for k in network.incoming(name) if network.projections[k].transpose_of is None]
+        incoming = [network.projections[k] for k in self.numbers]
+        self.projections = incoming
+        block_width = min(BLOCK, -(-self.n // 16) * 16)
+        blocks = -(-self.n // block_width)
+        width = blocks * block_width
+        sizes = [network.population(p.source).size for p in incoming]
+        self.first_row = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+        self.weights = np.zeros((blocks, int(self.first_row[-1]), block_width), dtype=dtype)
+        for q, projection in enumerate(incoming):
+            assert projection.weight is not None  # the network checks it for every kind supported here
+            padded = np.zeros((width, sizes[q]), dtype=dtype)
+            padded[: self.n] = projection.weight.detach().cpu().numpy()
+            block = padded.reshape(blocks, block_width, sizes[q]).transpose(0, 2, 1)
+            self.weights[:, self.first_row[q] : self.first_row[q + 1]] = block
+        p = population.lif_params(network.dtype)
+        bias = torch.as_tensor(population.bias, dtype=network.dtype)
+        self.params = np.zeros((6, width), dtype=dtype)
+        for k, value in enumerate((p.threshold, p.decay, p.leak, p.reset_value, p.amount, bias)):
+            self.params[k, : self.n] = value.numpy()
+        # Leaky integrators never fire, nor do units that only fill the last block.
+        self.params[0, 0 if population.kind == "li" else self.n :] = np.inf
+        self.v = self.params[2].copy()
+        self.wait = np.zeros(width, dtype=np.int64)
+        self.scale = np.array([q.scale for q in incoming], dtype=dtype)
+        self.plastic = np.array([q.plastic and rule is not None for q in incoming], dtype=np.bool_)
+        real = self.params[:, : self.n]
+        quiet = (
+            population.refractory == 0
+            and p.reset != "subtract"
+            and bool((real[0] > 0).all())
+            and bool((real[3] < real[0]).all())
+            and not real[2].any()
+            and not real[5].any()
+            and not (self.v >= self.params[0]).any()
+        )
+        self.trace_pre = np.zeros(int(self.first_row[-1]), dtype=dtype)
+        self.trace_post = np.zeros((len(incoming), width), dtype=dtype)
+        self.bits = np.zeros(int(self.first_row[-1]), dtype=np.int32 if dtype.itemsize == 4 else np.int64)
+        self.rule = rule_numbers(rule, dtype)
+        strict, subtract, hold = p.compare == ">", p.reset == "subtract", p.while_refractory == "hold"
+        self.neurons = Neurons(self.n, self.params, strict, subtract, population.refractory, hold, quiet)
+
+    def run(self, pointers: npt.NDArray[np.int64], rows: npt.NDArray[np.int32], steps: int) -> SpikeEvents:
+        """Advance by ``steps``, with the rows of weights that arrive: ``pointers`` is ``[projections, steps + 1]``."""
+        units = Units(
+            self.neurons,
+            self.weights,
+            self.first_row,
+            self.scale,
+            self.plastic,
+            self.v,
+            self.wait,
+            self.trace_pre,
+            self.trace_post,
+            self.bits,
+        )
+        times, neurons = run_population(units, self.rule, Arriving(pointers, rows, False, self.v), steps)
+        return SpikeEvents._trusted_times(times, neurons, steps=steps, n=self.n)
+
+    def weight(self, q: int) -> Tensor:
+        """The present weights of its incoming projection ``q``."""
+        rows = self.weights[:, self.first_row[q] : self.first_row[q + 1]]
+        dense = rows.transpose(0, 2, 1).reshape(-1, rows.shape[1])[: self.n]
+        return torch.from_numpy(np.ascontiguousarray(dense))

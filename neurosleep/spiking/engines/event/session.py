@@ -1,0 +1,114 @@
+"""A network that is being stepped by the event engine."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from neurosleep.functional import PlasticityRule, SpikeEvents, SRCRule
+from neurosleep.spiking.engines.base import Session, check_inputs
+from neurosleep.spiking.engines.event.kernels import outside
+from neurosleep.spiking.engines.event.loop import Loop
+from neurosleep.spiking.engines.event.population import Population
+from neurosleep.spiking.network import SpikingNetwork
+
+__all__ = ["EventSession"]
+
+
+class EventSession(Session):
+    """All populations, each over a whole chunk of steps at once where nothing feeds back."""
+
+    def __init__(self, network: SpikingNetwork, rule: PlasticityRule | None) -> None:
+        self._network = network
+        self._populations = {p.name: Population(network, p.name, rule) for p in network.layers}
+        self._memory = max([p.delay for p in network.projections], default=0)
+        self._past = {p.name: SpikeEvents.empty(p.size, self._memory) for p in network.populations}
+        place = {name: k for k, name in enumerate(network.order)}
+        loops = any(p.transpose_of is not None or place[p.source] >= place[p.target] for p in network.projections)
+        self._loop = Loop(network, self._populations, self._memory) if loops else None
+        self._weighted = [k for k, p in enumerate(network.projections) if p.weight is not None]
+        # Which weights may have changed since they were last looked at, and the bound that they were held against.
+        self._unseen, self._bound = set(self._weighted), math.nan
+        # With traces a unit's weights change after its spike too; the rule of sleep changes those of units that fire.
+        self._gated = rule is None or isinstance(rule, SRCRule)
+
+    def run(self, inputs: Mapping[str, SpikeEvents]) -> dict[str, SpikeEvents]:
+        """Advance by the steps of ``inputs``; the spikes of every population."""
+        steps = check_inputs(self._network, inputs)
+        if self._loop is None:
+            fired = self._advance(inputs, steps)
+        else:
+            fired = self._loop.run(self._past, inputs, steps)
+            if self._memory:
+                seen = {n: SpikeEvents.concatenate((self._past[n], e), e.n) for n, e in fired.items()}
+                self._past = {n: e.slice(e.steps - self._memory, e.steps) for n, e in seen.items()}
+        for k, projection in enumerate(self._network.projections):
+            if projection.plastic and (not self._gated or fired[projection.target].count):
+                self._unseen.add(self._network.owner(k))
+        return fired
+
+    def _advance(self, inputs: Mapping[str, SpikeEvents], steps: int) -> dict[str, SpikeEvents]:
+        # Past and present of every population, those in topological order that have been stepped.
+        seen = {n: SpikeEvents.concatenate((self._past[n], e), e.n) for n, e in inputs.items()}
+        fired: dict[str, SpikeEvents] = dict(inputs)
+        for name in self._network.order:
+            if name in inputs:
+                continue
+            population = self._populations[name]
+            pointers = np.zeros((len(population.projections), steps + 1), dtype=np.int64)
+            rows: list[npt.NDArray[np.int32]] = []
+            base = 0
+            for q, projection in enumerate(population.projections):
+                begin = self._memory - projection.delay
+                window = seen[projection.source].slice(begin, begin + steps)
+                pointers[q] = window.offsets + base
+                base += window.count
+                rows.append(window.indices + np.int32(population.first_row[q]))
+            indices = np.concatenate(rows) if rows else np.zeros(0, dtype=np.int32)
+            fired[name] = population.run(pointers, indices, steps)
+            seen[name] = SpikeEvents.concatenate((self._past[name], fired[name]), population.n)
+        if self._memory:
+            self._past = {n: e.slice(e.steps - self._memory, e.steps) for n, e in seen.items()}
+        return fired
+
+    def weights(self) -> list[Tensor]:
+        """The present weights, of projections that have any."""
+        found: dict[int, Tensor] = {}
+        for population in self._populations.values():
+            for q, number in enumerate(population.numbers):
+                found[number] = population.weight(q)
+        return [found[number] for number in sorted(found)]
+
+    def weights_at(self, number: int, post: npt.NDArray[np.int64], pre: npt.NDArray[np.int64]) -> Tensor:
+        """Some of the present weights, of the projection ``number`` of those that have any."""
+        wanted = self._weighted[number]
+        population = next(p for p in self._populations.values() if wanted in p.numbers)
+        first, width = population.first_row[population.numbers.index(wanted)], population.weights.shape[2]
+        return torch.from_numpy(population.weights[post // width, first + pre, post % width])
+
+    def outliers(self, bound: float) -> list[int]:
+        """Numbers of the projections with a weight that is NaN, or beyond ``bound``."""
+        if bound != self._bound:
+            self._unseen, self._bound = set(self._weighted), bound
+        found = set()
+        for population in self._populations.values():
+            real = population.weights.dtype.type
+            # The largest number of the weights' type within the bound: finite, whatever the bound.
+            limit = real(min(bound, np.finfo(real).max))
+            if limit > bound:
+                limit = np.nextafter(limit, real(-np.inf))
+            for q, number in enumerate(population.numbers):
+                first, last = population.first_row[q], population.first_row[q + 1]
+                if number in self._unseen and outside(population.weights, first, last, limit):
+                    found.add(number)
+        self._unseen = found
+        return [k for k, number in enumerate(self._weighted) if number in found]
+
+    def membranes(self) -> dict[str, Tensor]:
+        """The present potentials, by population."""
+        return {name: torch.from_numpy(p.v[: p.n].copy()) for name, p in self._populations.items()}
