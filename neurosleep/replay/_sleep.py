@@ -189,7 +189,6 @@ def sleep(
     begin = perf_counter()
     session = get_engine(engine).start(network, rule, device=device)
     recorder = Recorder(record or Record(), {p.name: p.size for p in network.populations}, network.dt, network)
-    projections = [p for p in network.projections if p.weight is not None]
     total = driven = 0
     for chunk, start in enumerate(range(0, steps, CHUNK)):
         # A whole chunk is always drawn, so that a shorter night is the beginning of a longer one.
@@ -203,7 +202,7 @@ def sleep(
             where = Divergence(start + events.steps, f"firing: {rate:.0f} spikes per step", rate)
             return Night(network, recorder.recording(), "diverged", perf_counter() - begin, where)
         for number in session.outliers(bound)[:1]:
-            projection = projections[number]
+            projection, _ = network.weighted[number]
             largest = float(session.weights()[number].abs().max())
             where = Divergence(start + events.steps, f"{projection.source} -> {projection.target}", largest)
             return Night(network, recorder.recording(), "diverged", perf_counter() - begin, where)

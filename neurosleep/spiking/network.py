@@ -95,7 +95,7 @@ class SpikingNetwork:
                 q if q.weight is None else dataclasses.replace(q, weight=q.weight.double()) for q in self.projections
             )
             object.__setattr__(self, "projections", wide)
-            self.__dict__.pop("_weights", None)
+            self.__dict__.pop("weighted", None)
         most = torch.finfo(self.dtype).max
         for population in self.populations:
             for key in PARAMETERS:
@@ -180,10 +180,6 @@ class SpikingNetwork:
             found.setdefault(projection.target, []).append(k)
         return found
 
-    @cached_property
-    def _weights(self) -> tuple[Tensor, ...]:
-        return tuple(projection.weight for projection in self.projections if projection.weight is not None)
-
     def population(self, name: str) -> Population:
         """The population with this name."""
         found = self._by_name.get(name)
@@ -244,15 +240,20 @@ class SpikingNetwork:
         silent = [p for p in self.populations if p.name not in sending]
         return silent[0] if len(silent) == 1 else self.population(self.order[-1])
 
+    @cached_property
+    def weighted(self) -> tuple[tuple[Projection, Tensor], ...]:
+        """The projections that have a weight of their own, each with it, in the order of :attr:`weights`."""
+        return tuple((q, q.weight) for q in self.projections if q.weight is not None)
+
     @property
     def weights(self) -> list[Tensor]:
         """The weights of all projections that have one, in order."""
-        return list(self._weights)
+        return [weight for _, weight in self.weighted]
 
     @property
     def dtype(self) -> torch.dtype:
         """The type of all weights, float32 or float64, in which engines compute."""
-        return self._weights[0].dtype if self._weights else torch.float32
+        return self.weighted[0][1].dtype if self.weighted else torch.float32
 
     def with_weights(self, weights: Sequence[Tensor]) -> SpikingNetwork:
         """The same graph with other weights, in the order of :attr:`weights`."""

@@ -86,9 +86,9 @@ def test_nonsense_is_refused(night):
     for width in (0, -1, math.nan, math.inf):
         with pytest.raises(SettingsError, match="width, in seconds, cannot be"):
             psth(trains, width=width)
-    with pytest.raises(SettingsError, match="after is"):
+    with pytest.raises(SettingsError, match="after, in seconds, cannot be"):
         psth(trains, events=[0.1])
-    with pytest.raises(SettingsError, match="before is"):
+    with pytest.raises(SettingsError, match="before, in seconds, cannot be"):
         psth(trains, events=[0.1], before=-1, after=1)
     with pytest.raises(DataError, match="events cannot be read"):
         psth(trains, events=[math.nan], after=0.1)

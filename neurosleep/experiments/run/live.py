@@ -105,8 +105,7 @@ class Watcher:
     def _change(learner: Learner, network: SpikingNetwork) -> dict[str, float | None]:
         """By projection, the change of its weights since the night began; the awake ones are those it began with."""
         found: dict[str, float | None] = {}
-        own = [q for q in network.projections if q.weight is not None]
-        for q, now, awake in zip(own, network.weights, learner.network.weights, strict=True):
+        for (q, now), awake in zip(network.weighted, learner.network.weights, strict=True):
             then = awake.detach()
             norm = float(then.norm())
             found[f"{q.source} -> {q.target}"] = float((now.to(then) - then).norm()) / norm if norm else None

@@ -269,11 +269,7 @@ class _Floats:
     def __init__(self, network: SpikingNetwork, profile: HardwareProfile) -> None:
         self._network, self._profile = network, profile
         self.findings: list[MappingFinding] = []
-        self.rows = [
-            LayerReport(q.target, q.source, None, 1.0, 0, 0, 0.0, 0.0, 0.0)
-            for q in network.projections
-            if q.weight is not None
-        ]
+        self.rows = [LayerReport(q.target, q.source, None, 1.0, 0, 0, 0.0, 0.0, 0.0) for q, _ in network.weighted]
 
     def network(self) -> MappedNetwork:
         n = self._network
