@@ -366,6 +366,20 @@ def convert(
     -----
     The published account of how equilibrium networks sleep (arXiv:2508.14081) leaves feedback, biases and scale open:
     these options and their defaults are ours.
+
+    See Also
+    --------
+    wake : the way back
+    neurosleep.conversion.compare : how well a conversion does
+
+    Examples
+    --------
+    >>> import torch
+    >>> from torch import nn
+    >>> model = nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2))
+    >>> network = convert(model, torch.rand(20, 4), recipe="percentile")
+    >>> [population.name for population in network.populations]
+    ['input', 'hidden1', 'output']
     """
     if recipe not in RECIPES:
         raise unknown_name("recipe", str(recipe), RECIPES)
@@ -546,6 +560,20 @@ def wake(network: SpikingNetwork, model: Module) -> Module:
     ------
     ConversionError
         If the two do not have the same layers, or the network holds two different versions of one shared layer.
+
+    See Also
+    --------
+    convert : the way there
+
+    Examples
+    --------
+    >>> import torch
+    >>> from torch import nn
+    >>> model = nn.Sequential(nn.Linear(4, 2, bias=False))
+    >>> network = convert(model, torch.rand(20, 4))
+    >>> woken = wake(network.with_weights([2 * weight for weight in network.weights]), model)
+    >>> torch.equal(woken[0].weight, 2 * model[0].weight)
+    True
     """
     check_model(model)
     woken = copied(model)

@@ -44,6 +44,15 @@ class MeanDrive:
         ``"bernoulli"`` or ``"poisson"``.
     dt:
         Length of a step in seconds.
+
+    See Also
+    --------
+    neurosleep.sleep : which takes it
+
+    Examples
+    --------
+    >>> MeanDrive(np.array([0.0, 0.5, 1.0]), max_rate=100.0).probability
+    array([0. , 0.1, 0.2])
     """
 
     mean: npt.NDArray[np.float64]

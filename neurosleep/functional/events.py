@@ -65,6 +65,15 @@ class SpikeEvents:
     ------
     SettingsError
         If they are no whole numbers, or not so ordered: compiled code reads memory by them.
+
+    See Also
+    --------
+    neurosleep.simulate : which takes them
+
+    Examples
+    --------
+    >>> SpikeEvents.from_dense(torch.eye(3, dtype=torch.bool))
+    <SpikeEvents: 3 spikes of 3 neurons in 3 steps>
     """
 
     n: int

@@ -30,6 +30,16 @@ class SRCRule:
         Weight factor g: ``"steep"`` (the released code), ``"logistic"`` or ``"constant"``.
     width:
         Width of the steep factor, in units of the weight.
+
+    See Also
+    --------
+    PairSTDP : a rule of spike timing
+    neurosleep.sleep : which takes either
+
+    Examples
+    --------
+    >>> SRCRule(inc=0.01, dec=0.001)
+    SRCRule(inc=0.01, dec=0.001, factor='steep', width=0.001)
     """
 
     inc: float

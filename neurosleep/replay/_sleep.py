@@ -173,6 +173,22 @@ def sleep(
     NeurosleepWarning
         If not one neuron fires in the whole night.
 
+    See Also
+    --------
+    consolidate : conversion, sleep and waking in one call
+    neurosleep.wake : the weights after sleep, in the awake network
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from neurosleep.functional import SRCRule
+    >>> from neurosleep.spiking import Population, Projection
+    >>> populations = (Population("input", "input", (2,)), Population("output", "lif", (1,), threshold=0.4))
+    >>> network = SpikingNetwork(populations, (Projection("input", "output", weight=torch.tensor([[0.5, 0.5]])),))
+    >>> drive = MeanDrive(np.array([0.2, 0.2]), max_rate=100.0)
+    >>> sleep(network, drive=drive, rule=SRCRule(0.01, 0.001), steps=200, engine="reference").status
+    'done'
+
     References
     ----------
     Tadros et al. (2022), doi:10.1038/s41467-022-34938-7, Algorithm 1.

@@ -134,6 +134,19 @@ def simulate_batch(
     -----
     NeurosleepWarning
         If intensities stand for more spikes a step than are sent, or spikes still wait at the end: their share.
+
+    See Also
+    --------
+    simulate : one train of spikes, with all that can be recorded
+
+    Examples
+    --------
+    >>> from neurosleep.spiking import Population, Projection
+    >>> populations = (Population("input", "input", (2,)), Population("output", "lif", (1,), threshold=1.0))
+    >>> network = SpikingNetwork(populations, (Projection("input", "output", weight=torch.tensor([[0.5, 0.5]])),))
+    >>> shown = simulate_batch(network, torch.ones(3, 2), 10, engine="reference")
+    >>> shown.rate("output").flatten()
+    tensor([1000., 1000., 1000.], dtype=torch.float64)
     """
     check_network(network)
     device = str(check_device(device))

@@ -81,6 +81,20 @@ def simulate(
     -----
     NeurosleepWarning
         If intensities stand for more than one spike a step, or Poisson spikes still wait at the end: their share.
+
+    See Also
+    --------
+    simulate_batch : many images at once
+    neurosleep.sleep : with a plasticity rule
+
+    Examples
+    --------
+    >>> from neurosleep.spiking import Population, Projection
+    >>> populations = (Population("input", "input", (2,)), Population("output", "lif", (1,), threshold=1.0))
+    >>> network = SpikingNetwork(populations, (Projection("input", "output", weight=torch.tensor([[0.5, 0.5]])),))
+    >>> spikes = SpikeEvents.from_dense(torch.ones(10, 2, dtype=torch.bool))
+    >>> simulate(network, spikes, engine="reference").counts["output"]
+    array([10])
     """
     check_network(network)
     device = str(check_device(device))

@@ -108,6 +108,20 @@ def map_to(
     UnsupportedError
         If profiles with such weights or decays cannot be mapped to, by name.
 
+    See Also
+    --------
+    neurosleep.load_profile : the profiles
+    neurosleep.hardware.energy_of : what a simulation of it takes
+
+    Examples
+    --------
+    >>> from neurosleep.spiking import Population
+    >>> populations = (Population("input", "input", (2,)), Population("output", "lif", (1,), threshold=1.0))
+    >>> network = SpikingNetwork(populations, (Projection("input", "output", weight=torch.tensor([[0.5, 0.25]])),))
+    >>> mapped, report = map_to(network, "generic_int8")
+    >>> report.fits, mapped.weights[0].tolist()
+    (True, [[126.0, 63.0]])
+
     Notes
     -----
     Delays: where the chip delivers a neuron's spike a step later (``delay.latency_steps``), projections without delay
