@@ -101,27 +101,13 @@ def raster(
         keep = np.zeros(dots, dtype=bool)
         keep[numpy_generator(0, "raster").choice(dots, size=int(max_dots), replace=False)] = True
         parts = np.split(keep, np.cumsum([len(times) for times, _, _ in drawn])[:-1])
-        drawn = [tuple(values[part] for values in found) for found, part in zip(drawn, parts, strict=True)]
+        drawn = [tuple(values[part] for values in dots_of) for dots_of, part in zip(drawn, parts, strict=True)]
         time_label += f", {int(max_dots):,} of {dots:,} spikes shown"
     # Few spikes get dots that can be seen, many get dots that do not run together.
     largest = 5.0 if dots <= 500 else 2.0
     for name, (times, rows, neurons) in zip(populations, drawn, strict=True):
         codes, colours = paint[name]
-        codes = codes[neurons]
-        dot = float(np.clip(60 / np.sqrt(max(len(times), 1)), 0.7, largest))
-        for code, colour in enumerate(colours):
-            own = codes == code
-            if own.any() or len(colours) == 1:
-                ax.plot(
-                    times[own] * dt,
-                    rows[own],
-                    linestyle="none",
-                    marker="o",
-                    markersize=dot,
-                    markeredgewidth=0,
-                    color=colour,
-                    rasterized=True,
-                )
+        _dots(ax, times * dt, rows, codes[neurons], colours, largest)
     _explain(ax, tasks, selectivity)
 
     if not populations or steps == 0:
@@ -140,6 +126,25 @@ def raster(
     ax.set_xlabel(time_label)
     ax.set_ylabel("neuron")
     return ax
+
+
+def _dots(
+    ax: Axes, seconds: np.ndarray, rows: np.ndarray, codes: np.ndarray, colours: list[str], largest: float
+) -> None:
+    size = float(np.clip(60 / np.sqrt(max(len(seconds), 1)), 0.7, largest))
+    for code, colour in enumerate(colours):
+        these = codes == code
+        if these.any() or len(colours) == 1:
+            ax.plot(
+                seconds[these],
+                rows[these],
+                linestyle="none",
+                marker="o",
+                markersize=size,
+                markeredgewidth=0,
+                color=colour,
+                rasterized=True,
+            )
 
 
 _UNKNOWN = "#b8b8b8"
