@@ -14,7 +14,17 @@ from neurosleep.functional import SpikeEvents
 from neurosleep.hardware.arithmetic.arithmetic import Arithmetic
 from neurosleep.hardware.arithmetic.registers import Register
 from neurosleep.hardware.emulation.chip_rule import SynapseRule
-from neurosleep.hardware.emulation.fixed_kernel import DECAY_INTEGER, DECAY_NONE, DECAY_SHIFT, run_steps
+from neurosleep.hardware.emulation.fixed_kernel import (
+    DECAY_INTEGER,
+    DECAY_NONE,
+    DECAY_SHIFT,
+    Cells,
+    Numerics,
+    Rules,
+    State,
+    Wiring,
+    run_steps,
+)
 from neurosleep.hardware.mapping.mapped import MappedNetwork
 
 __all__ = ["CompiledSteps", "FixedState"]
@@ -174,47 +184,46 @@ class CompiledSteps:
                 indices.append(events.indices[events.offsets[0] : events.offsets[-1]])
                 begin += events.count
         strict, subtract, refractory, holds = self._flags
+        decay_bits, rounds_down = self._arithmetic.denominator.bit_length() - 1, self._arithmetic.rounding == "floor"
+        has_current = self._arithmetic.current is not None
         fired, offsets = run_steps(
             steps,
             self._steps,
-            self._first,
-            self._kinds,
-            strict,
-            subtract,
-            refractory,
-            holds,
-            self._order,
             pointers,
             np.concatenate(indices).astype(np.int32),
-            self._incoming_first,
-            self._incoming,
-            self._source,
-            self._target,
-            self._delay,
-            self._weight_first,
-            self._weights,
-            self._numbers,
-            self._decay_kind,
-            self._arithmetic.denominator.bit_length() - 1,
-            self._arithmetic.rounding == "floor",
-            self._arithmetic.current is not None,
-            self._registers,
-            self._v,
-            self._u,
-            self._wait,
-            self._overflows,
-            self._past,
-            self._past_counts,
-            self._plastic,
-            self._table_first,
-            self._levels,
-            self._low,
-            self._part,
-            self._grid,
-            self._traces,
-            self._trace_first,
-            self._trace_numbers,
-            self._keys,
+            Wiring(
+                self._first,
+                self._order,
+                self._incoming_first,
+                self._incoming,
+                self._source,
+                self._target,
+                self._delay,
+                self._weight_first,
+            ),
+            Cells(self._kinds, strict, subtract, refractory, holds, self._numbers),
+            Numerics(self._decay_kind, decay_bits, rounds_down, has_current, self._registers),
+            State(
+                self._weights,
+                self._v,
+                self._u,
+                self._wait,
+                self._overflows,
+                self._past,
+                self._past_counts,
+                self._traces,
+            ),
+            Rules(
+                self._plastic,
+                self._table_first,
+                self._levels,
+                self._low,
+                self._part,
+                self._grid,
+                self._trace_first,
+                self._trace_numbers,
+                self._keys,
+            ),
         )
         self._steps += steps
         widths = np.diff(offsets).reshape(steps, count)

@@ -1,21 +1,82 @@
 """The compiled steps of the engine ``fixed``: whole numbers throughout, and only what fired is touched.
 
 All populations stand one after another in flat arrays, and so do the weights, ``[pre, post]``, so that one function
-steps any network of dense projections. What it does is written out plainly in ``_fixed_engine`` and ``_chip_rule``.
+steps any network of dense projections. What it does is written out plainly in ``fixed_engine`` and ``chip_rule``.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from neurosleep._compiled import compiled
 from neurosleep.hardware.emulation.counter_random import GOLDEN, MIX_1, MIX_2, UNIT
 
-__all__ = ["DECAY_INTEGER", "DECAY_NONE", "DECAY_SHIFT", "run_steps"]
+__all__ = ["DECAY_INTEGER", "DECAY_NONE", "DECAY_SHIFT", "Cells", "Numerics", "Rules", "State", "Wiring", "run_steps"]
 
 DECAY_NONE, DECAY_INTEGER, DECAY_SHIFT = 0, 1, 2
+
+
+class Wiring(NamedTuple):
+    """Populations and projections, whole numbers of 64 bits."""
+
+    first: Any  # [populations + 1]: where each population's neurons stand
+    order: Any  # populations that compute, in order
+    incoming_first: Any  # [populations + 1] into incoming
+    incoming: Any  # projections
+    source: Any  # [projections]
+    target: Any
+    delay: Any
+    weight_first: Any  # [projections] into weights
+
+
+class Cells(NamedTuple):
+    """What neurons are, int64 ``[populations]``."""
+
+    kinds: Any  # 0 input, 1 fires, 2 integrates
+    strict: Any
+    subtract: Any
+    refractory: Any
+    holds: Any
+    numbers: Any  # int64 [6, neurons]: threshold, decay, synaptic decay, reset value, amount, bias
+
+
+class Numerics(NamedTuple):
+    """The chip's arithmetic."""
+
+    decay_kind: int
+    decay_bits: int
+    floors: bool
+    synaptic: bool  # whether there is a synaptic current
+    registers: Any  # int64 [3, 4]: accumulator, current, membrane
+
+
+class State(NamedTuple):
+    """What changes."""
+
+    weights: Any  # int32, [pre, post] each
+    v: Any  # int64 [neurons]
+    u: Any
+    wait: Any
+    overflows: Any  # int64 [populations, 3]
+    past: Any  # int32 [longest + 1, neurons]: what fired, in a ring
+    past_counts: Any  # int64 [longest + 1, populations]
+    traces: Any  # int64 [pre of all projections]
+
+
+class Rules(NamedTuple):
+    """How weights change."""
+
+    plastic: Any  # int64: projections with a rule
+    table_first: Any  # int64 [projections]: into low and part
+    levels: Any  # int64 [projections]: levels of the grid
+    low: Any  # int64: level after a step
+    part: Any  # float64: chance of one more
+    grid: Any  # int64 [projections, 3]: lowest mantissa, step, unit
+    trace_first: Any  # int64 [projections]
+    trace_numbers: Any  # float64 [projections, 3]: what a step leaves, impulse, most
+    keys: Any  # uint64 [projections, 2]
 
 
 @compiled(inline="always")
@@ -56,51 +117,123 @@ def _held(x: Any, register: Any, counts: Any, place: int) -> Any:
     return min(max(x, register[0]), register[1])
 
 
+@compiled(forceinline=True)
+def _sum(wiring: Any, state: Any, p: int, t: int, arriving: Any) -> None:
+    first, past, past_counts, weights = wiring.first, state.past, state.past_counts, state.weights
+    n = first[p + 1] - first[p]
+    for j in range(n):
+        arriving[j] = 0
+    for q in wiring.incoming[wiring.incoming_first[p] : wiring.incoming_first[p + 1]]:
+        s = wiring.source[q]
+        then = (t - wiring.delay[q]) % len(past)
+        for k in range(past_counts[then, s]):
+            row = wiring.weight_first[q] + past[then, first[s] + k] * n
+            for j in range(n):
+                arriving[j] += weights[row + j]
+
+
+@compiled(forceinline=True)
+def _step_neurons(cells: Any, numerics: Any, state: Any, p: int, now: int, at: int, arriving: Any) -> None:
+    numbers, registers, overflows = cells.numbers, numerics.registers, state.overflows
+    kind, bits, floors = numerics.decay_kind, numerics.decay_bits, numerics.floors
+    v, u, wait, past = state.v, state.u, state.wait, state.past
+    count = 0
+    for j in range(len(arriving)):
+        i = at + j
+        a = _held(arriving[j], registers[0], overflows[p], 0)
+        if numerics.synaptic:
+            a = _held(_decayed(u[i], numbers[2, i], kind, bits, floors) + a, registers[1], overflows[p], 1)
+        u[i] = a
+        new = _decayed(v[i], numbers[1, i], kind, bits, floors) + a + numbers[5, i]
+        new = _held(new, registers[2], overflows[p], 2)
+        if cells.kinds[p] == 2:
+            v[i] = new
+            continue
+        ready = wait[i] <= 0
+        if not ready and cells.holds[p]:
+            new = v[i]
+        beyond = new > numbers[0, i] if cells.strict[p] else new >= numbers[0, i]
+        if beyond and ready:
+            past[now, at + count] = j
+            count += 1
+            v[i] = new - numbers[4, i] if cells.subtract[p] else numbers[3, i]
+            wait[i] = cells.refractory[p]
+        else:
+            v[i] = new
+            wait[i] = max(wait[i] - 1, 0)
+    state.past_counts[now, p] = count
+
+
+@compiled(forceinline=True)
+def _step_traces(x: Any, numbers: Any, key: Any, fired: Any, any_spike: bool) -> None:
+    left, impulse, most = numbers[0], int(numbers[1]), int(numbers[2])
+    if left > 0:
+        for i in range(len(x)):
+            if x[i] > 0:
+                remaining = x[i] * left
+                x[i] = int(np.floor(remaining))
+                if _uniform(key, i) < remaining - x[i]:
+                    x[i] += 1
+        for i in fired:
+            x[i] = min(x[i] + impulse, most)
+    elif any_spike:
+        for i in range(len(x)):
+            x[i] = 0
+        for i in fired:
+            x[i] = impulse
+
+
+@compiled(forceinline=True)
+def _step_weights(rules: Any, q: int, weights: Any, n: int, x: Any, key: Any, fired: Any) -> None:
+    """``weights`` are those of projection ``q``, ``[pre * n]``."""
+    low, part, before = rules.low, rules.part, len(x)
+    scale = rules.grid[q, 1] * rules.grid[q, 2]
+    offset = rules.grid[q, 0] * rules.grid[q, 2]
+    first, levels = rules.table_first[q], rules.levels[q]
+    for j in fired:
+        for i in range(before):
+            place = i * n + j
+            level = (weights[place] - offset) // scale
+            entry = first + x[i] * levels + level
+            new = low[entry]
+            if part[entry] > 0 and _uniform(key, j * before + i) < part[entry]:
+                new += 1
+            if new != level:
+                weights[place] = new * scale + offset
+
+
+@compiled(forceinline=True)
+def _learn(wiring: Any, state: Any, rules: Any, t: int, now: int) -> None:
+    first, past, past_counts = wiring.first, state.past, state.past_counts
+    step = _mixed(np.uint64(t))
+    for q in rules.plastic:
+        s, p = wiring.source[q], wiring.target[q]
+        before, n = first[s + 1] - first[s], first[p + 1] - first[p]
+        then = (t - wiring.delay[q]) % len(past)
+        x = state.traces[rules.trace_first[q] : rules.trace_first[q] + before]
+        pre = past[then, first[s] : first[s] + past_counts[then, s]]
+        post = past[now, first[p] : first[p] + past_counts[now, p]]
+        _step_traces(x, rules.trace_numbers[q], _mixed(rules.keys[q, 1] ^ step), pre, len(post) > 0)
+        if len(post):
+            weights = state.weights[wiring.weight_first[q] : wiring.weight_first[q] + before * n]
+            _step_weights(rules, q, weights, n, x, _mixed(rules.keys[q, 0] ^ step), post)
+
+
 @compiled()
 def run_steps(
     steps: int,
     begin: int,  # steps done before
-    first: Any,  # int64 [populations + 1]: where each population begins
-    kinds: Any,  # int64 [populations]: 0 input, 1 fires, 2 integrates
-    strict: Any,  # int64 [populations]
-    subtract: Any,
-    refractory: Any,
-    holds: Any,
-    order: Any,  # int64: populations that compute, in order
     input_first: Any,  # int64 [populations, steps + 1]: into input_indices, of inputs
     input_indices: Any,  # int32
-    incoming_first: Any,  # int64 [populations + 1] into incoming
-    incoming: Any,  # int64: projections
-    source: Any,  # int64 [projections]
-    target: Any,
-    delay: Any,
-    weight_first: Any,  # int64 [projections] into weights
-    weights: Any,  # int32, [pre, post] each
-    numbers: Any,  # int64 [6, neurons]: threshold, decay, synaptic decay, reset value, amount, bias
-    decay_kind: int,
-    decay_bits: int,
-    floors: bool,
-    synaptic: bool,  # whether there is a synaptic current
-    registers: Any,  # int64 [3, 4]: accumulator, current, membrane
-    v: Any,  # int64 [neurons]
-    u: Any,
-    wait: Any,
-    overflows: Any,  # int64 [populations, 3]
-    past: Any,  # int32 [longest + 1, neurons]: what fired, in a ring
-    past_counts: Any,  # int64 [longest + 1, populations]
-    plastic: Any,  # int64: projections with a rule
-    table_first: Any,  # int64 [projections]: into low and part
-    levels: Any,  # int64 [projections]: levels of the grid
-    low: Any,  # int64: level after a step
-    part: Any,  # float64: chance of one more
-    grid: Any,  # int64 [projections, 3]: lowest mantissa, step, unit
-    traces: Any,  # int64 [pre of all projections]
-    trace_first: Any,  # int64 [projections]
-    trace_numbers: Any,  # float64 [projections, 3]: what a step leaves, impulse, most
-    keys: Any,  # uint64 [projections, 2]
+    wiring: Any,
+    cells: Any,
+    numerics: Any,
+    state: Any,
+    rules: Any,
 ) -> Any:
     """Run so many steps; what fired: neurons of all populations (int32), by step and population (int64 offsets)."""
-    populations, longest = len(kinds), len(past) - 1
+    first, past, past_counts = wiring.first, state.past, state.past_counts
+    populations = len(cells.kinds)
     fired = np.empty(1024, dtype=np.int32)
     offsets = np.zeros(steps * populations + 1, dtype=np.int64)
     count = 0
@@ -109,95 +242,17 @@ def run_steps(
         widest = max(widest, first[p + 1] - first[p])
     arriving = np.empty(widest, dtype=np.int64)
     for t in range(steps):
-        now = (begin + t) % (longest + 1)
+        now = (begin + t) % len(past)
         for p in range(populations):
             past_counts[now, p] = 0
-            if kinds[p] == 0:
+            if cells.kinds[p] == 0:
                 for k in range(input_first[p, t], input_first[p, t + 1]):
                     past[now, first[p] + past_counts[now, p]] = input_indices[k]
                     past_counts[now, p] += 1
-        for p in order:
-            at, n = first[p], first[p + 1] - first[p]
-            for j in range(n):
-                arriving[j] = 0
-            for q in incoming[incoming_first[p] : incoming_first[p + 1]]:
-                s = source[q]
-                then = (begin + t - delay[q]) % (longest + 1)
-                for k in range(past_counts[then, s]):
-                    row = weight_first[q] + past[then, first[s] + k] * n
-                    for j in range(n):
-                        arriving[j] += weights[row + j]
-            found = 0
-            for j in range(n):
-                i = at + j
-                a = _held(arriving[j], registers[0], overflows[p], 0)
-                if synaptic:
-                    a = _held(
-                        _decayed(u[i], numbers[2, i], decay_kind, decay_bits, floors) + a, registers[1], overflows[p], 1
-                    )
-                u[i] = a
-                new = _held(
-                    _decayed(v[i], numbers[1, i], decay_kind, decay_bits, floors) + a + numbers[5, i],
-                    registers[2],
-                    overflows[p],
-                    2,
-                )
-                if kinds[p] == 2:
-                    v[i] = new
-                    continue
-                ready = wait[i] <= 0
-                if not ready and holds[p]:
-                    new = v[i]
-                beyond = new > numbers[0, i] if strict[p] else new >= numbers[0, i]
-                if beyond and ready:
-                    past[now, at + found] = j
-                    found += 1
-                    v[i] = new - numbers[4, i] if subtract[p] else numbers[3, i]
-                    wait[i] = refractory[p]
-                else:
-                    v[i] = new
-                    wait[i] = max(wait[i] - 1, 0)
-            past_counts[now, p] = found
-        for q in plastic:
-            s, p = source[q], target[q]
-            before, n = first[s + 1] - first[s], first[p + 1] - first[p]
-            then = (begin + t - delay[q]) % (longest + 1)
-            left, impulse, most = trace_numbers[q, 0], int(trace_numbers[q, 1]), int(trace_numbers[q, 2])
-            x = traces[trace_first[q] : trace_first[q] + before]
-            step = _mixed(np.uint64(begin + t))
-            if left > 0:
-                key = _mixed(keys[q, 1] ^ step)
-                for i in range(before):
-                    if x[i] > 0:
-                        kept = x[i] * left
-                        x[i] = int(np.floor(kept))
-                        if _uniform(key, i) < kept - x[i]:
-                            x[i] += 1
-                for k in range(past_counts[then, s]):
-                    i = past[then, first[s] + k]
-                    x[i] = min(x[i] + impulse, most)
-            elif past_counts[now, p]:
-                for i in range(before):
-                    x[i] = 0
-                for k in range(past_counts[then, s]):
-                    x[past[then, first[s] + k]] = impulse
-            if past_counts[now, p] == 0:
-                continue
-            key = _mixed(keys[q, 0] ^ step)
-            lowest, width, unit = grid[q, 0], grid[q, 1], grid[q, 2]
-            scale = width * unit
-            offset = lowest * unit
-            for k in range(past_counts[now, p]):
-                j = past[now, first[p] + k]
-                for i in range(before):
-                    place = weight_first[q] + i * n + j
-                    level = (weights[place] - offset) // scale
-                    entry = table_first[q] + x[i] * levels[q] + level
-                    new = low[entry]
-                    if part[entry] > 0 and _uniform(key, j * before + i) < part[entry]:
-                        new += 1
-                    if new != level:
-                        weights[place] = new * scale + offset
+        for p in wiring.order:
+            _sum(wiring, state, p, begin + t, arriving)
+            _step_neurons(cells, numerics, state, p, now, first[p], arriving[: first[p + 1] - first[p]])
+        _learn(wiring, state, rules, begin + t, now)
         for p in range(populations):
             n = past_counts[now, p]
             while count + n > len(fired):
