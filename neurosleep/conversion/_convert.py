@@ -7,7 +7,7 @@ import html
 import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeVar, cast, get_args, overload
 
 import torch
@@ -324,7 +324,7 @@ def convert(
         of an equilibrium network stay with it: sleep neither changes nor, if not asked to, uses them.
     calibration:
         Images ``[n, inputs]`` over which the largest activities are taken; of an equilibrium network those after its
-        free phase.
+        free phase. Bytes are scaled from 0..255 to 0..1, and the report says so.
     recipe, alpha_scale:
         Recipe of the scale alpha and the factor on all of them (see :mod:`neurosleep.conversion.scale`); or ``max``,
         ``percentile`` or ``balance`` (see :mod:`neurosleep.conversion.recipes`), which have no such factor.
@@ -384,6 +384,8 @@ def convert(
     if recipe not in RECIPES:
         raise unknown_name("recipe", str(recipe), RECIPES)
     model = check_model(model)
+    whole = str(getattr(calibration, "dtype", "")).removeprefix("torch.") == "uint8"
+    said = ("calibration: bytes were scaled from 0..255 to 0..1",) if whole else ()
     calibration = as_images("calibration", calibration)
     if recipe in ("max", "percentile", "balance"):
         unread = {
@@ -408,7 +410,7 @@ def convert(
             raise unknown_name("read_out", str(read_out), READ_OUTS)
         neurons = Neurons(1.0, 1.0 if decay is None else decay, compare, reset or "subtract", read_out)
         made = _normalised(model, calibration, recipe, neurons, dt, percentile, maxpool)
-        return made if report else made[0]
+        return (made[0], replace(made[1], notes=(*said, *made[1].notes))) if report else made[0]
     normalising = {"percentile": (percentile, 99.9), "maxpool": (maxpool, "refuse"), "read_out": (read_out, "membrane")}
     check_unread(f"The recipe {recipe!r}", normalising, "the recipes 'percentile', 'max' and 'balance'")
     if reset not in (None, "to_value"):
@@ -471,7 +473,7 @@ def convert(
             for (below, above), alpha in zip(itertools.pairwise(with_states), scales, strict=False)
         ]
     network = SpikingNetwork(tuple(populations), tuple(projections), dt=dt)
-    found = ConversionReport(tuple(largest), tuple(scales), len(images), recipe, tuple(names[1:]))
+    found = ConversionReport(tuple(largest), tuple(scales), len(images), recipe, tuple(names[1:]), notes=said)
     return (network, found) if report else network
 
 

@@ -117,3 +117,14 @@ def test_names_with_dots_go_to_norse_and_snntorch() -> None:
     assert ns.from_snntorch(ns.to_snntorch(network), dt=network.dt, input_shape=(6,)).layers
     pytest.importorskip("norse")
     assert ns.to_norse(network)
+
+
+@pytest.mark.parametrize("recipe", ["recursive", "percentile"])
+def test_images_of_bytes_are_scaled_and_the_report_says_so(recipe: str) -> None:
+    torch.manual_seed(0)
+    model, images = nn.Sequential(nn.Linear(6, 3, bias=False)), torch.randint(0, 256, (9, 6), dtype=torch.uint8)
+    for given in (images, images.numpy()):
+        made, report = ns.convert(model, given, recipe=recipe, report=True)  # type: ignore[call-overload]
+        _, plain = ns.convert(model, images / 255, recipe=recipe, report=True)  # type: ignore[call-overload]
+        assert report.largest == plain.largest and plain.notes == () and made.layers
+        assert report.notes == ("calibration: bytes were scaled from 0..255 to 0..1",)
