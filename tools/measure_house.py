@@ -119,7 +119,7 @@ def arrows(graph: grimp.ImportGraph, room: str) -> set[tuple[str, str]]:
 
 def measure() -> dict[str, object]:
     """All figures."""
-    graph = grimp.build_graph("neurosleep", exclude_type_checking_imports=True)
+    graph = grimp.build_graph("neurosleep", exclude_type_checking_imports=True, cache_dir=None)
     files = {path: path.read_text() for path in sorted(PACKAGE.rglob("*.py"))}
     trees = {path: ast.parse(text) for path, text in files.items()}
     name = {path: str(path.relative_to(PACKAGE)) for path in files}
