@@ -13,12 +13,12 @@ import tomllib
 from importlib import resources
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, Literal, get_args, get_origin
 
 from neurosleep.continual import STRATEGIES
-from neurosleep.experiments.kinds import _LEARNING, _NETWORKS, KIND_SETTINGS, kinds_with
+from neurosleep.experiments.files import experiment_names
+from neurosleep.experiments.reading import all_settings, kinds_with, load_published, variant_names
 from neurosleep.experiments.run.deployment import Deployment
-from neurosleep.experiments.settings import _DEFAULTS, _OPTIONAL, experiment_names, load_published, variant_names
 from neurosleep.learning import BPTT, Backprop, ContrastiveHebbian, EquilibriumPropagation, PhasedLearning
 from neurosleep.networks import MLP, DendriticMLP, EquilibriumConv, EquilibriumMLP
 from neurosleep.replay import REM, Sleep
@@ -112,26 +112,29 @@ def meaning(path: str) -> str | None:
     return next((said for taker in TAKERS.get(table, ()) if (said := parameters(taker).get(key))), None)
 
 
-def paths() -> list[tuple[str, Any]]:
-    """Every setting and its default."""
-    found: list[tuple[str, Any]] = []
-    for key, value in _DEFAULTS.items():
-        if isinstance(value, dict):
-            found += [(f"{key}.{inner}", default) for inner, default in value.items()]
-        else:
-            found.append((key, value))
-    return found
+def paths() -> list[tuple[str, Any, Any]]:
+    """Every setting with its type and default."""
+    tables = dict.fromkeys(path.partition(".")[0] for path in all_settings())
+    found = [(path, *what) for name in tables for path, what in all_settings().items() if path.split(".")[0] == name]
+    return [*found, ("sleep.rule", dict, {"name": "src"})]
 
 
-def _default(path: str, value: Any) -> Any:
-    """The default of a setting that only some kinds have: theirs, where they agree."""
-    theirs = [kind[path] for kind in (*_NETWORKS.values(), *_LEARNING.values()) if path in kind]
-    return theirs[0] if value is None and theirs and all(other == theirs[0] for other in theirs) else value
+def _type(hint: Any) -> str:
+    """The type of a setting as a word."""
+    choices = [choice for choice in get_args(hint) or (hint,) if choice is not type(None)]
+    first = choices[0] if get_origin(hint) is not tuple else hint
+    if get_origin(first) is tuple:
+        return "list"
+    if get_origin(first) is Literal:
+        return "str"
+    return first.__name__ if isinstance(first, type) else type(first).__name__
 
 
 def _shown(value: Any) -> str:
     if value is None:
         return ""
+    if isinstance(value, tuple):
+        value = [*value]
     if isinstance(value, float):
         return f"`{value:.6g}`"
     return f"`{str(value).lower() if isinstance(value, bool) else value}`"
@@ -140,18 +143,17 @@ def _shown(value: Any) -> str:
 def settings_page() -> str:
     """All settings, a table for each table of the file."""
     parts, last = [_HEAD], None
-    for path, default in paths():
+    for path, hint, default in paths():
         table, _, key = path.partition(".")
         title = table if key else "The file itself"
         if title != last:
             heading = f"`[{title}]`" if key else title
             parts.append(f"\n## {heading}\n\n| setting | type | default | |\n| --- | --- | --- | --- |\n")
             last = title
-        kind = _OPTIONAL.get(path, type(default)).__name__
         said = (meaning(path) or "").replace("|", "\\|")
-        if key in KIND_SETTINGS.get(table, {}):
+        if kinds_with(path):
             said += f" Only {', '.join(f'`{name}`' for name in kinds_with(path))}."
-        parts.append(f"| `{path}` | {kind} | {_shown(_default(path, default))} | {said} |\n")
+        parts.append(f"| `{path}` | {_type(hint)} | {_shown(default)} | {said} |\n")
     return "".join(parts)
 
 
@@ -164,7 +166,9 @@ def experiments_page() -> str:
             header = "| experiment | what it is | variants | published |\n| --- | --- | --- | --- |"
             parts.append(f"\n## {group}\n\n{header}\n")
             last = group
-        text = (resources.files("neurosleep") / "experiments" / f"{name}.toml").read_text(encoding="utf-8")
+        text = (resources.files("neurosleep") / "experiments" / "published" / f"{name}.toml").read_text(
+            encoding="utf-8"
+        )
         told = re.match(r"(?:#.*\n)+", text)
         said = " ".join(line.lstrip("# ") for line in told[0].splitlines()) if told else _extends(text)
         said = re.split(r"(?<=[.:]) (?=[A-Z])", said, maxsplit=1)[0].replace("|", "\\|")

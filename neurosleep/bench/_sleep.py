@@ -15,8 +15,8 @@ from neurosleep.continual import Learner, Strategy
 from neurosleep.conversion import convert
 from neurosleep.data import class_incremental, load_dataset, to_float
 from neurosleep.experiments import load_settings
-from neurosleep.experiments.settings import backprop_settings, sleep_settings
 from neurosleep.functional import MeanDrive, SpikeEvents, SRCRule, numpy_generator, torch_generator
+from neurosleep.learning import Backprop
 from neurosleep.networks import MLP
 from neurosleep.replay import CHUNK
 from neurosleep.spiking import SpikingNetwork, get_engine
@@ -33,16 +33,17 @@ def _trained(data: str | None, seed: int) -> tuple[SpikingNetwork, MeanDrive, SR
     _, settings = load_settings("src2022/mnist")
     name = "mnist" if data else "mnist-mini"
     task = class_incremental(load_dataset(name, data), images_per_task=None)[0]
-    network = MLP(settings["network"]["sizes"], dropout=0.25, init=0.01, generator=torch_generator(seed, "init"))
+    network = MLP(settings.network.sizes, dropout=0.25, init=0.01, generator=torch_generator(seed, "init"))
     learner = Learner(network, [torch.zeros_like(w) for w in network.weights], [task], seed)
     learner.mean.update(task.pool_images)
     Strategy().before_training_exp(learner)
     count = 5000 if data else 2000
     images, labels = torch.from_numpy(to_float(task.train_images[:count])), torch.from_numpy(task.train_labels[:count])
-    (training,) = backprop_settings(settings, "src")
+    (training,) = settings.trainings("src")
+    assert isinstance(training, Backprop)
     for _ in training.fit(network, images, labels, learner.velocity, lambda n, e: torch_generator(seed, n, 0, e)):
         pass
-    s = sleep_settings(settings)
+    s = settings.sleep
     pool = torch.from_numpy(to_float(task.pool_images))
     snn = convert(network, pool, alpha_scale=s.alpha_scale, thresholds=s.thresholds, decay=s.decay)
     drive = MeanDrive(learner.mean.mean, s.rem.max_rate, window=11, image_shape=(28, 28))

@@ -27,11 +27,11 @@ def make_requests(
     import os
 
     from neurosleep.experiments import RunRequest, load_settings, parse_change, variant_name
-    from neurosleep.experiments.settings import default_strategy, default_variants
+    from neurosleep.experiments.reading import default_strategy, default_variants
 
     name, settings = load_settings(experiment)
     parsed = [parse_change(text) for text in changes]
-    if engine is not None and engine != settings["engine"]:
+    if engine is not None and engine != settings.engine:
         parsed.append(("engine", engine))
     command = shlex.join(["neurosleep", *sys.argv[1:]])
     folder = data or os.environ.get("NEUROSLEEP_DATA")
@@ -57,7 +57,7 @@ def make_requests(
 
 def _strategies(text: str) -> list[str]:
     """Names separated by commas, each known."""
-    from neurosleep.experiments.settings import check_strategies
+    from neurosleep.experiments.strategy_names import check_strategies
 
     names = [name.strip() for name in text.split(",") if name.strip()]
     check_strategies(names)

@@ -46,7 +46,8 @@ def tune(
         from neurosleep.errors import SettingsError
         from neurosleep.experiments import TuneRequest, parse_change, search_space
         from neurosleep.experiments import tune as search
-        from neurosleep.experiments.settings import check_strategies, default_variants, variant_names
+        from neurosleep.experiments.reading import default_variants, variant_names
+        from neurosleep.experiments.strategy_names import check_strategies
 
         check_strategies([strategy])
         names = [variant] if variant else list(default_variants(experiment))

@@ -2,19 +2,16 @@
 
 from neurosleep.continual import STRATEGIES
 from neurosleep.experiments._cite import cite
+from neurosleep.experiments.changes import parse_change, variant_name
+from neurosleep.experiments.files import experiment_names
+from neurosleep.experiments.reading import apply_changes, load_settings, variant_names
 from neurosleep.experiments.report import write_animations, write_report, write_run_figures
 from neurosleep.experiments.results import collect_metrics, results_page
 from neurosleep.experiments.run.live import Follow, Listener, Listeners, TensorBoard
-from neurosleep.experiments.run.one import RunRequest, run_experiment, run_one, summarise
+from neurosleep.experiments.run.many import run_experiment, summarise
+from neurosleep.experiments.run.one import run_one
+from neurosleep.experiments.run.request import RunRequest
 from neurosleep.experiments.run_folder import RunFolder, write_whole
-from neurosleep.experiments.settings import (
-    apply_changes,
-    experiment_names,
-    load_settings,
-    parse_change,
-    variant_name,
-    variant_names,
-)
 from neurosleep.experiments.tune.search import TuneRequest, tune
 from neurosleep.experiments.tune.space import search_space
 from neurosleep.experiments.tune.tuned import load_tuned, with_tuned

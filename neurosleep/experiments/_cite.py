@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from neurosleep.errors import NeurosleepError, RunFolderError
+from neurosleep.experiments.experiment import PLAIN
 from neurosleep.experiments.inside import check_tree, is_there, read_bytes
-from neurosleep.experiments.kinds import kinds_of
 from neurosleep.experiments.markdown import shown
 from neurosleep.experiments.metrics_file import read_json
 from neurosleep.experiments.run.deployment import Deployment
@@ -187,11 +187,9 @@ def _of_settings(path: Path, sleeps: bool) -> Iterator[Use]:
         content = read_bytes(path)
         check_sum(path.parent, path.name, content)
         settings = tomllib.loads(content.decode("utf-8"))
-        for table in ("network", "wake"):
-            settings[table].setdefault("kind", None)  # left out where it is the plain one
-        network, learning = kinds_of(settings)
-        yield "network", network
-        yield "learning", learning
+        # A kind is left out where it is the plain one.
+        yield "network", settings["network"].get("kind", PLAIN[0])
+        yield "learning", settings["wake"].get("kind", PLAIN[1])
         if sleeps:
             yield "engine", settings["engine"]
             yield "rule", settings["sleep"]["rule"]["name"]

@@ -9,21 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from neurosleep.errors import RunFolderError, SettingsError
+from neurosleep.experiments.changes import change_text, changes_between, parse_change, variant_name
 from neurosleep.experiments.chip_lines import chip_lines
+from neurosleep.experiments.files import experiment_names
 from neurosleep.experiments.markdown import plain_text, shown, table_row
 from neurosleep.experiments.metrics_file import read_metrics
-from neurosleep.experiments.settings import (
-    Published,
-    change_text,
-    changes_between,
-    experiment_names,
-    load_notes,
-    load_published,
-    load_settings,
-    parse_change,
-    variant_name,
-    variant_names,
-)
+from neurosleep.experiments.reading import Published, load_notes, load_published, load_settings, variant_names
 from neurosleep.experiments.tune.tuned import load_tuned, tuned_record, tuned_variant
 
 __all__ = ["collect_metrics", "results_page"]

@@ -27,7 +27,7 @@ from neurosleep.continual import (
 )
 from neurosleep.data import Task
 from neurosleep.errors import SettingsError, UnknownNameError
-from neurosleep.experiments.settings import check_strategies
+from neurosleep.experiments.strategy_names import check_strategies
 from neurosleep.functional import SRCRule
 from neurosleep.learning import Backprop, Batch
 from neurosleep.replay import Sleep

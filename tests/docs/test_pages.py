@@ -22,7 +22,7 @@ from typer.testing import CliRunner
 
 from neurosleep.cli.app import app
 from neurosleep.experiments import load_settings, parse_change
-from neurosleep.experiments.settings import check_strategies
+from neurosleep.experiments.strategy_names import check_strategies
 from neurosleep.spiking.engines import base
 
 ROOT = Path(__file__).parents[2]

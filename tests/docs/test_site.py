@@ -124,12 +124,14 @@ def test_the_page_of_names_links_to_every_room() -> None:
 
 def test_every_setting_and_every_experiment_is_told_of() -> None:
     tool = load("docs_settings")
-    silent = [path for path, _ in tool.paths() if not tool.meaning(path)]
+    silent = [path for path, *_ in tool.paths() if not tool.meaning(path)]
     assert silent == [], "say what they mean in the class that takes them, or in tools/docs_settings.py"
     page = tool.settings_page()
     assert "| `sleep.steps` | int | `15000` | Steps of the sleep after task k" in page
     assert "| `wake.beta` | float | `0.1` | Strength of the nudge, not 0." in page and "Only `ep`" in page
-    assert not [path for path in tool.SAID if path not in dict(tool.paths())], "settings that are no more"
+    assert not [path for path in tool.SAID if path not in {known for known, *_ in tool.paths()}], (
+        "settings that are no more"
+    )
     runs = tool.experiments_page()
     assert all(f"| `{name}` | " in runs for name in experiment_names())
 

@@ -16,8 +16,9 @@ from neurosleep.data import dataset_names
 from neurosleep.errors import HardwareProfileError, RunFolderError, SettingsError
 from neurosleep.experiments import cite, experiment_names, load_settings
 from neurosleep.experiments._cite import _references, known_uses
-from neurosleep.experiments.kinds import _LEARNING, _NETWORKS
-from neurosleep.experiments.settings import dump_toml
+from neurosleep.experiments.changes import dump_toml
+from neurosleep.experiments.networks import NETWORKS
+from neurosleep.experiments.wakes import WAKES
 from neurosleep.functional import RULES
 from neurosleep.hardware import load_profile, profile_names
 from neurosleep.spiking import engine_names
@@ -47,7 +48,7 @@ def run(folder: Path, experiment: str, strategy: str, *changes: tuple[str, Any],
     """A finished run's folder, with what `cite` reads."""
     folder.mkdir(parents=True)
     name, config = load_settings(experiment, strategy=strategy, changes=changes)
-    data = ", ".join(config["data"]["sequence"] or [config["data"]["name"]])
+    data = ", ".join(config.data.sequence or [config.data.name])
     metrics = {"experiment": name, "variant": "default", "strategy": strategy, "seed": 0, "data": data}
     (folder / "metrics.json").write_text(json.dumps(metrics), encoding="utf-8")
     (folder / "environment.json").write_text(json.dumps({"versions": {"neurosleep": "9.8.7"}}), encoding="utf-8")
@@ -65,7 +66,7 @@ def test_every_name_the_package_has_is_known() -> None:
     assert uses["data"] == {*dataset_names(), "patches"}
     assert uses["experiment"] == {name.split("/")[0] for name in experiment_names()}
     assert uses["analysis"] <= set(analysis.__all__)
-    assert uses["network"] == set(_NETWORKS) and uses["learning"] == set(_LEARNING)
+    assert uses["network"] == set(NETWORKS) and uses["learning"] == set(WAKES)
 
 
 def test_every_work_that_a_docstring_names_is_known() -> None:
@@ -112,7 +113,8 @@ def test_without_a_folder_everything_is_cited() -> None:
 
 
 def test_a_run_cites_its_parts_and_nothing_else(tmp_path: Path) -> None:
-    run(tmp_path / "seed0", "src2022/mnist", "ewc+src", ("sleep.rule", {"name": "stdp"}), ("engine", "norse"))
+    rule = {"name": "stdp", "a_plus": 0.1, "a_minus": 0.1}
+    run(tmp_path / "seed0", "src2022/mnist", "ewc+src", ("sleep.rule", rule), ("engine", "norse"))
     found = cite(tmp_path)
     wanted = {"neurosleep", "tadros2022", "kirkpatrick2017", "lecun1998", "pehle2021", "song2000", "diehl2015"}
     assert set(entries(found["bibtex"])) == {*wanted, "paszke2019", "harris2020"}

@@ -14,9 +14,10 @@ import torch
 import neurosleep as ns
 from neurosleep.errors import HardwareProfileError, SettingsError, UnknownNameError
 from neurosleep.experiments import RunRequest, load_settings, parse_change, run_experiment
-from neurosleep.experiments.run.deployment import deploy, deployment_settings
+from neurosleep.experiments.changes import dump_toml
+from neurosleep.experiments.reading import default_strategy, default_variants
+from neurosleep.experiments.run.deployment import deploy, deployment_of
 from neurosleep.experiments.run.scenario import tasks_of
-from neurosleep.experiments.settings import default_strategy, default_variants, dump_toml
 from neurosleep.hardware import load_profile, profile_names
 from neurosleep.networks import MLP
 
@@ -76,7 +77,7 @@ def test_the_rows_are_beside_the_metrics(metrics: dict[str, Any]) -> None:
 
 def test_what_is_said_of_a_chip_is_found_step_by_step() -> None:
     settings = request(Path(), *SMALL, *CHIPS).settings
-    tasks, deployment = tasks_of(settings, None, 0), deployment_settings(settings)
+    tasks, deployment = tasks_of(settings, None, 0), deployment_of(settings)
     assert deployment is not None
     network = MLP([784, 60, 10], init=0.1, generator=torch.Generator().manual_seed(0))
     row = deploy(network, tasks, deployment, seed=0)[2]
@@ -110,7 +111,7 @@ def test_sums_are_split_where_that_is_asked_for() -> None:
     rows = []
     for more in ((), ("hardware.allow_split=true",)):
         settings = request(Path(), *SMALL, *chips, *more).settings
-        deployment = deployment_settings(settings)
+        deployment = deployment_of(settings)
         assert deployment is not None
         network = MLP([784, 60, 10], init=0.1, generator=torch.Generator().manual_seed(0))
         rows += deploy(network, tasks_of(settings, None, 0), deployment, seed=0)
@@ -122,7 +123,7 @@ def test_sums_are_split_where_that_is_asked_for() -> None:
 def test_what_is_missing_with_split_sums_is_no_advice_to_split_them() -> None:
     chips = 'hardware.profiles=["brainscales2", "xylo_a2"]', "hardware.images=10", "hardware.steps=10"
     settings = request(Path(), *SMALL, *chips, "hardware.allow_split=true").settings
-    deployment = deployment_settings(settings)
+    deployment = deployment_of(settings)
     assert deployment is not None
     network = MLP([784, 60, 10], init=0.1, generator=torch.Generator().manual_seed(0))
     for row in deploy(network, tasks_of(settings, None, 0), deployment, seed=0):
@@ -176,14 +177,14 @@ def test_files_without_chips_are_written_as_before() -> None:
 @pytest.mark.parametrize("experiment", ["on-chips/mnist", "on-chips/fashion"])
 def test_the_packaged_experiments(experiment: str) -> None:
     _, settings = load_settings(experiment)
-    assert sorted(settings["hardware"]["profiles"]) == sorted(set(profile_names()))
+    assert sorted(settings.hardware.profiles or ()) == sorted(set(profile_names()))
     variants = default_variants(experiment)
     assert variants[0] == "default" and default_strategy(experiment) == "sequential,src"
     for variant in variants[1:]:
         _, own = load_settings(experiment, variant=variant)
         # The network without sleep does not depend on how it would have slept.
         assert default_strategy(experiment, variant) == "src"
-        assert own["wake"] == settings["wake"] and own["network"] == settings["network"]
-        if own["sleep"]["profile"] is not None:
-            assert own["hardware"]["profiles"] == [own["sleep"]["profile"]]
-            assert load_profile(own["sleep"]["profile"]).learning.class_ in ("programmable", "sum_of_products")
+        assert own.wake == settings.wake and own.network == settings.network
+        if own.sleep.profile is not None:
+            assert own.hardware.profiles == (own.sleep.profile,)
+            assert load_profile(own.sleep.profile).learning.class_ in ("programmable", "sum_of_products")

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from neurosleep.errors import NeurosleepError, RunFolderError, SettingsError
 from neurosleep.experiments import RunRequest, load_settings, parse_change, run_experiment, search_space
+from neurosleep.experiments.reading import apply_changes, default_strategy, default_variants
 from neurosleep.experiments.run import one as room
-from neurosleep.experiments.settings import apply_changes, default_strategy, default_variants
+from neurosleep.experiments.run.check import check_request
 
 OWN = """extends = "demo/mnist-mini"
 strategy = "src"
@@ -77,7 +78,7 @@ def check_file(folder: Path, damage: list[tuple[int, str, int, str]]) -> None:
         for variant in default_variants(str(path)):
             for strategy in default_strategy(str(path), variant).split(","):
                 name, found = load_settings(str(path), strategy=strategy, variant=variant)
-                room.check_request(RunRequest(name, variant, strategy, 0, found, None, str(folder / "o")))
+                check_request(RunRequest(name, variant, strategy, 0, found, None, str(folder / "o")))
                 search_space(str(path), strategy, found)
     except NeurosleepError as error:
         assert len(str(error)) < 5000
@@ -139,7 +140,7 @@ def test_files_of_every_encoding_and_shape(tmp_path: Path, content: bytes) -> No
 
 def test_a_byte_order_mark_is_no_fault(tmp_path: Path) -> None:
     (tmp_path / "own.toml").write_bytes(b"\xef\xbb\xbf" + OWN.encode())
-    assert load_settings(str(tmp_path / "own.toml"))[1]["sleep"]["steps"] == 20
+    assert load_settings(str(tmp_path / "own.toml"))[1].sleep.rem.steps == 20
 
 
 def test_files_that_extend_each_other_are_refused(tmp_path: Path) -> None:

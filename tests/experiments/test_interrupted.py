@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 import subprocess
 import sys
 from collections.abc import Callable
@@ -18,14 +19,14 @@ CHANGES = ("data.name=mnist-mini", "data.images_per_task=1000")
 
 # The run kills itself where it is sure to be asleep: a signal from outside would have to hit a fraction of a second.
 KILLED = """
-import json, os, signal, sys
-from neurosleep.experiments import RunRequest, run_one
+import os, pickle, signal, sys
+from neurosleep.experiments import run_one
 
 def report(text):
-    if text == "asleep, step 12000 of 25000":
+    if text == "sleep, step 12000 of 25000":
         os.kill(os.getpid(), signal.SIGKILL)
 
-run_one(RunRequest(**json.load(sys.stdin)), report)
+run_one(pickle.load(sys.stdin.buffer), report)
 """
 
 
@@ -59,9 +60,7 @@ def test_the_same_seed_twice_and_killed_in_its_third_sleep_gives_the_same_metric
     name, settings = load_settings("src2022/mnist")
     parsed = [parse_change(change) for change in CHANGES]
     request = RunRequest(name, variant_name(parsed), "src", 0, apply_changes(settings, parsed), None, str(killed))
-    result = subprocess.run(
-        [sys.executable, "-c", KILLED], input=json.dumps(vars(request)), capture_output=True, text=True
-    )
+    result = subprocess.run([sys.executable, "-c", KILLED], input=pickle.dumps(request), capture_output=True)
     assert result.returncode == -9, result.stderr
     assert not list(killed.rglob("metrics.json"))
     _, stored = request.folder.load_bundle((request.folder.path / "config.toml").read_text(encoding="utf-8"))

@@ -27,18 +27,11 @@ from neurosleep.experiments import (
     run_one,
     variant_names,
 )
-from neurosleep.experiments.kinds import make_network
+from neurosleep.experiments.changes import change_text, changes_between, dump_toml
+from neurosleep.experiments.experiment import Experiment
+from neurosleep.experiments.reading import default_strategy, default_variants
 from neurosleep.experiments.run import one as _run
-from neurosleep.experiments.run.one import check_request
-from neurosleep.experiments.settings import (
-    backprop_settings,
-    change_text,
-    changes_between,
-    default_strategy,
-    default_variants,
-    dump_toml,
-    learning_settings,
-)
+from neurosleep.experiments.run.check import check_request
 from neurosleep.learning import Backprop, Batch, EquilibriumPropagation, PhasedLearning
 from neurosleep.networks import EquilibriumMLP
 
@@ -64,7 +57,7 @@ SMALL: list[Change] = [
 
 
 @pytest.fixture
-def mnist() -> dict[str, Any]:
+def mnist() -> Experiment:
     return load_settings("src2022/mnist")[1]
 
 
@@ -82,28 +75,28 @@ def request(out: Path, strategy: str, *changes: Change) -> RunRequest:
     return RunRequest("src2022/mnist", "ep", strategy, 3, settings, None, str(out))
 
 
-def test_the_plain_kinds_leave_no_trace_in_a_resolved_file(mnist: dict[str, Any]) -> None:
+def test_the_plain_kinds_leave_no_trace_in_a_resolved_file(mnist: Experiment) -> None:
     named = apply_changes(mnist, [("network.kind", "mlp"), ("wake.kind", "backprop")])
     assert named == mnist
     for word in ("kind", "beta", "activation", "feedback", "rates", "note"):
         assert f"\n{word} =" not in dump_toml(mnist)
 
 
-def test_another_kind_brings_its_own_settings_and_drops_those_it_lacks(mnist: dict[str, Any]) -> None:
+def test_another_kind_brings_its_own_settings_and_drops_those_it_lacks(mnist: Experiment) -> None:
     found = apply_changes(mnist, EP)
-    assert (found["network"]["kind"], found["wake"]["kind"]) == ("equilibrium", "ep")
-    assert (found["network"]["init"], found["network"]["dropout"]) == (1.0, None)
-    assert (found["wake"]["beta"], found["wake"]["loss"]) == (0.1, None)
-    assert found["sleep"]["feedback"] == "none"
+    assert (found.network.kind, found.wake.kind) == ("equilibrium", "ep")
+    assert found.network.init == 1.0 and "dropout" not in found.table()["network"]
+    assert found.wake.beta == 0.1 and "loss" not in found.table()["wake"]
+    assert found.table()["sleep"]["feedback"] == "none" and "feedback" not in mnist.table()["sleep"]
     # What was not at its default is the user's: momentum 0.5 was, the number of images was not.
-    assert found["wake"]["momentum"] == 0.9
-    assert found["data"]["images_per_task"] == 5000
+    assert found.wake.momentum == 0.9
+    assert found.data.images_per_task == 5000
     assert apply_changes(found, [("network.kind", "mlp")]) == mnist
     kept = apply_changes(apply_changes(mnist, [("wake.batch", 7)]), EP)
-    assert kept["wake"]["batch"] == 7
+    assert kept.wake.batch == 7
 
 
-def test_settings_of_another_kind_are_refused_by_name(mnist: dict[str, Any]) -> None:
+def test_settings_of_another_kind_are_refused_by_name(mnist: Experiment) -> None:
     with pytest.raises(SettingsError, match=r"wake\.beta") as caught:
         apply_changes(mnist, [("wake.beta", 0.2)])
     assert "ep" in str(caught.value.expected)
@@ -114,7 +107,7 @@ def test_settings_of_another_kind_are_refused_by_name(mnist: dict[str, Any]) -> 
     with pytest.raises(UnknownNameError, match=r"wake\.betta"):
         apply_changes(mnist, [*EP, ("wake.betta", 0.2)])
     # The kinds come first, wherever they stand.
-    assert apply_changes(mnist, [("wake.beta", 0.2), *EP])["wake"]["beta"] == 0.2
+    assert apply_changes(mnist, [("wake.beta", 0.2), *EP]).wake.beta == 0.2
 
 
 @pytest.mark.parametrize(
@@ -126,7 +119,7 @@ def test_settings_of_another_kind_are_refused_by_name(mnist: dict[str, Any]) -> 
         ([*EP, ("wake.kind", "backprop")], r"cannot learn"),
     ],
 )
-def test_kinds_that_do_not_exist_or_do_not_fit(mnist: dict[str, Any], changes: list[Change], said: str) -> None:
+def test_kinds_that_do_not_exist_or_do_not_fit(mnist: Experiment, changes: list[Change], said: str) -> None:
     with pytest.raises(SettingsError, match=said):
         apply_changes(mnist, changes)
 
@@ -139,14 +132,14 @@ def test_a_file_may_set_the_kind_and_a_variant_another(tmp_path: Path) -> None:
         '[variants.ff]\n"network.kind" = "mlp"\n"wake.lr" = 0.05\n'
     )
     found = load_settings(str(path))[1]
-    assert (found["wake"]["beta"], found["network"]["bias"]) == (0.3, False)
+    assert (found.wake.beta, found.network.bias) == (0.3, False)
     assert load_settings(str(path), variant="default")[1] == found
     plain = load_settings(str(path), variant="ff")[1]
-    assert (plain["network"]["kind"], plain["network"]["dropout"], plain["wake"]["beta"]) == (None, 0.25, None)
-    assert (plain["wake"]["batch"], plain["wake"]["lr"]) == (32, 0.05)
-    assert isinstance(backprop_settings(plain, "sequential")[0], Backprop)
-    with pytest.raises(SettingsError, match=r"wake\.kind is 'ep'"):
-        backprop_settings(found, "sequential")
+    assert (plain.network.kind, plain.network.dropout) == ("mlp", 0.25) and "beta" not in plain.table()["wake"]
+    assert plain.table()["network"]["kind"] is None
+    assert (plain.wake.batch, plain.wake.lr) == (32, 0.05)
+    assert isinstance(plain.trainings("sequential")[0], Backprop)
+    assert isinstance(found.trainings("sequential")[0], EquilibriumPropagation)
     assert (default_strategy(str(path)), default_variants(str(path))) == ("sequential", ("default",))
     assert variant_names(str(path)) == ("ff",)
     # Without these two keys every variant is run, or the experiment itself.
@@ -158,7 +151,7 @@ def test_a_file_can_take_back_an_option_of_the_one_it_extends(tmp_path: Path) ->
     path = tmp_path / "mine.toml"
     path.write_text('extends = "src2022/mnist"\n[data]\nimages_per_task = "none"\n[sleep]\nwindow = "none"\n')
     found = load_settings(str(path))[1]
-    assert (found["data"]["images_per_task"], found["sleep"]["window"]) == (None, None)
+    assert (found.data.images_per_task, found.sleep.rem.window) == (None, None)
     with pytest.raises(SettingsError, match=r"network\.sizes"):
         apply_changes(found, [("network.sizes", "none")])
 
@@ -171,7 +164,7 @@ def test_wrong_defaults_of_a_file_are_refused(tmp_path: Path, row: str) -> None:
         load_settings(str(path))
 
 
-def test_settings_of_other_kinds_survive_being_written(tmp_path: Path, mnist: dict[str, Any]) -> None:
+def test_settings_of_other_kinds_survive_being_written(tmp_path: Path, mnist: Experiment) -> None:
     settings = apply_changes(
         mnist, [*EP, ("wake.beta", 0.25), ("wake.lr_per_layer", [0.1, 0.01]), ("network.dt", 0.5), ("note", "ours")]
     )
@@ -184,17 +177,14 @@ def test_settings_of_other_kinds_survive_being_written(tmp_path: Path, mnist: di
     assert apply_changes(settings, [parse_change(change_text(key, value)) for key, value in back]) == mnist
 
 
-def test_a_learning_rate_for_all_layers_takes_the_place_of_those_of_each(mnist: dict[str, Any]) -> None:
+def test_a_learning_rate_for_all_layers_takes_the_place_of_those_of_each(mnist: Experiment) -> None:
     each = apply_changes(mnist, [*EP, ("wake.lr_per_layer", [0.1, 0.01])])
     both = apply_changes(each, [("wake.lr", 0.2)])
-    assert (
-        learning_settings(both, "sequential")[0]
-        == learning_settings(apply_changes(mnist, [*EP, ("wake.lr", 0.2)]), "x")[0]
-    )
+    assert both.trainings("sequential")[0] == apply_changes(mnist, [*EP, ("wake.lr", 0.2)]).trainings("sequential")[0]
     assert changes_between(each, both) == [("wake.lr", 0.2), ("wake.lr_per_layer", None)]
 
 
-NEW = [name for name in experiment_names() if name.split("/")[0] not in ("src2022", "demo", "hardware")]
+NEW = [name for name in experiment_names() if name.split("/")[0] not in ("src2022", "demo", "on-chips")]
 
 
 @pytest.mark.parametrize("name", NEW)
@@ -205,7 +195,7 @@ def test_every_variant_of_the_new_experiments_passes_all_checks(name: str, tmp_p
             settings = load_settings(name, strategy=strategy, variant=variant)[1]
             check_request(RunRequest(name, variant, strategy, 0, settings, None, str(tmp_path / "out")))
             # Whatever could not be read is said in every output.
-            assert settings["note"]
+            assert settings.note
     assert all(variant in ("default", *variant_names(name)) for variant in default_variants(name))
     assert not any(variant.startswith("full") for variant in default_variants(name))
 
@@ -214,7 +204,7 @@ def test_epochs_is_short_for_the_epochs_of_the_wake_training() -> None:
     assert parse_change("epochs=2") == ("wake.epochs", 2)
 
 
-def test_the_learning_is_what_the_settings_say(mnist: dict[str, Any]) -> None:
+def test_the_learning_is_what_the_settings_say(mnist: Experiment) -> None:
     changes: list[Change] = [
         *EP,
         ("wake.beta", 0.3),
@@ -225,7 +215,7 @@ def test_the_learning_is_what_the_settings_say(mnist: dict[str, Any]) -> None:
         ("wake.optimiser", "adam"),
         ("wake.epochs_per_task", [1, 3]),
     ]
-    first, second = learning_settings(apply_changes(mnist, changes), "sequential", 2)
+    first, second = apply_changes(mnist, changes).trainings("sequential", 2)
     assert isinstance(first, EquilibriumPropagation) and isinstance(second, EquilibriumPropagation)
     assert (first.beta, first.estimator, first.free_steps, first.nudged_steps) == (0.3, "one-sided", 20, 5)
     assert (first.lr, first.optimiser, first.epochs, second.epochs) == ((0.1, 1.0), "adam", 1, 3)
@@ -402,8 +392,8 @@ def test_the_command_line_takes_the_usual_strategy_and_variants_of_a_file(tmp_pa
 
 def test_si_measures_the_step_that_was_taken() -> None:
     settings = apply_changes(load_settings("src2022/mnist")[1], [*SMALL, ("wake.optimiser", "adam"), ("wake.lr", 0.01)])
-    network = make_network(settings, torch.Generator().manual_seed(0))
-    (learning,) = learning_settings(settings, "si")
+    network = settings.network.make(settings.wake, torch.Generator().manual_seed(0))
+    (learning,) = settings.trainings("si")
     assert isinstance(learning, PhasedLearning) and isinstance(network, EquilibriumMLP)
     learner = Learner(network, learning.state(network), [], 0)
     strategy = SI(strength=0.0)

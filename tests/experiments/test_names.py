@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 
 from neurosleep.errors import NeurosleepError, SettingsError
 from neurosleep.experiments import RunRequest, load_settings, results_page, variant_name
+from neurosleep.experiments.files import experiment_names
 from neurosleep.experiments.inside import check_tree
 from neurosleep.experiments.markdown import plain_text
 from neurosleep.experiments.names import folder_name
-from neurosleep.experiments.settings import experiment_names, variant_names
+from neurosleep.experiments.reading import variant_names
 
 
 @given(st.text(max_size=300))

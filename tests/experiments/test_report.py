@@ -23,13 +23,13 @@ from safetensors.numpy import save_file
 from neurosleep import plot
 from neurosleep.errors import RunFolderError
 from neurosleep.experiments import apply_changes, load_settings
+from neurosleep.experiments.changes import dump_toml
 from neurosleep.experiments.report import page as _page
 from neurosleep.experiments.report import write_animations, write_report, write_run_figures
 from neurosleep.experiments.report import zoom as _zoom
 from neurosleep.experiments.report.figures import FIGURES, as_csv
 from neurosleep.experiments.report.numbers import DASH
 from neurosleep.experiments.report.read import read_run
-from neurosleep.experiments.settings import dump_toml
 from neurosleep.functional import SpikeEvents
 
 MakeRun = Callable[..., Path]

@@ -10,7 +10,7 @@ import pytest
 
 from neurosleep.errors import RunFolderError
 from neurosleep.experiments import apply_changes, load_settings, results, results_page
-from neurosleep.experiments.settings import dump_toml
+from neurosleep.experiments.changes import dump_toml
 
 SOURCE = "Tadros et al. (2022), Table 1, doi:10.1038/s41467-022-34938-7"
 

@@ -8,6 +8,7 @@ import io
 import json
 import math
 import os
+import pickle
 import re
 import subprocess
 import sys
@@ -243,20 +244,20 @@ def test_killed_in_its_sleep_and_resumed_is_as_if_never_killed(tmp_path: Path) -
     longer = ("sleep.steps", 2400)
     wanted = request(tmp_path / "killed", longer)
     program = (
-        "import json, sys, threading\n"
-        "from neurosleep.experiments import RunRequest, run_one\n"
+        "import pickle, sys, threading\n"
+        "from neurosleep.experiments import run_one\n"
         "def report(text):\n"
-        "    if text.startswith('asleep, step 2000 of 3200'):\n"
+        "    if text.startswith('sleep, step 2000 of 3200'):\n"
         "        print('asleep', flush=True)\n"
         "        threading.Event().wait()\n"
-        "run_one(RunRequest(**json.load(sys.stdin)), report)\n"
+        "run_one(pickle.load(sys.stdin.buffer), report)\n"
     )
     process = subprocess.Popen(
         [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
     assert process.stdin is not None and process.stdout is not None and process.stderr is not None
     with process:
-        process.stdin.write(json.dumps(vars(wanted)).encode())
+        process.stdin.write(pickle.dumps(wanted))
         process.stdin.close()
         said = process.stdout.readline()
         # While the other process holds the folder, nobody else gets in.
@@ -269,7 +270,7 @@ def test_killed_in_its_sleep_and_resumed_is_as_if_never_killed(tmp_path: Path) -
     assert not wanted.folder.finished
     resumed: list[str] = []
     killed = run_one(request(tmp_path / "killed", longer, resume=True), resumed.append)
-    assert resumed[0] == "asleep, step 1000 of 3200"
+    assert resumed[0] == "sleep, step 1000 of 3200"
     assert same(killed) == same(run_one(request(tmp_path / "whole", longer)))
 
 

@@ -13,10 +13,11 @@ from neurosleep.continual import STRATEGIES
 from neurosleep.data import Dataset, Task, joint, load_dataset
 from neurosleep.errors import NeurosleepError, SettingsError, UnknownNameError
 from neurosleep.experiments import RunRequest, apply_changes, experiment_names, load_settings, run_one
+from neurosleep.experiments.experiment import Experiment
+from neurosleep.experiments.reading import variant_names
 from neurosleep.experiments.run import one as _run
 from neurosleep.experiments.run import scenario as _scenario
 from neurosleep.experiments.run.scenario import LastTaskOnly, kind_of, standardise, tasks_of
-from neurosleep.experiments.settings import learning_settings, sleep_settings, variant_names
 from neurosleep.functional import torch_generator
 
 Change = tuple[str, Any]
@@ -41,7 +42,7 @@ def small_data(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_run, "write_run_figures", lambda folder: None)
 
 
-def settings(*changes: Change, experiment: str = "src2022/mnist", **more: Any) -> dict[str, Any]:
+def settings(*changes: Change, experiment: str = "src2022/mnist", **more: Any) -> Experiment:
     plain = [("data.images_per_task", None)] if experiment == "src2022/mnist" else []
     return load_settings(experiment, changes=[*plain, *changes], **more)[1]
 
@@ -248,15 +249,15 @@ def flat(table: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 @pytest.mark.parametrize("experiment", experiment_names())
 def test_faithful_changes_what_the_released_scripts_do_otherwise(experiment: str) -> None:
     for strategy in [*STRATEGIES, "ewc+src", "rehearsal+src", "icarl+src"]:
-        plain = flat(load_settings(experiment, strategy=strategy)[1])
+        plain = flat(load_settings(experiment, strategy=strategy)[1].table())
         changed = load_settings(experiment, strategy=strategy, changes=[("faithful", True)])[1]
         table = FAITHFUL.get(experiment, {})
         expected: dict[str, Any] = {"faithful": True}
         for part in ("all", *strategy.split("+")):
             expected |= table.get(part, {})
-        assert {k: v for k, v in flat(changed).items() if plain.get(k, ...) != v} == expected, strategy
-        learning_settings(changed, strategy, 5)
-        sleep_settings(changed)
+        assert {k: v for k, v in flat(changed.table()).items() if plain.get(k, ...) != v} == expected, strategy
+        changed.trainings(strategy, 5)
+        changed.sleep.for_layers(changed.layers)
 
 
 @pytest.mark.parametrize("experiment", experiment_names())
@@ -269,10 +270,10 @@ def test_every_variant_loads_and_the_user_has_the_last_word(experiment: str) -> 
                 variant=variant,
                 changes=[("faithful", faithful), ("sleep.lengths", [7]), ("wake.lr", 0.123)],
             )[1]
-            learning_settings(found, "icarl+src", 5)
-            assert sleep_settings(found).rem.steps_after(3) == 7
-            assert found["wake"]["lr"] == 0.123
-            assert len(sleep_settings(found).thresholds) == len(found["network"]["sizes"]) - 1
+            found.trainings("icarl+src", 5)
+            assert found.sleep.for_layers(found.layers).rem.steps_after(3) == 7
+            assert found.wake.lr == 0.123
+            assert len(found.sleep.for_layers(found.layers).thresholds) == len(found.network.sizes) - 1
 
 
 # --- the toy task -----------------------------------------------------------------------------------------------------
@@ -285,8 +286,8 @@ def test_the_patches_fit_their_network(experiment: str, faithful: bool) -> None:
         found = settings(("faithful", faithful), experiment=experiment, variant=variant)
         tasks = tasks_of(found, None, 2)
         assert [task.classes for task in tasks] == [(0, 1), (2, 3)]
-        assert found["network"]["sizes"] == [tasks[0].train_images[0].size, 4]
-        assert found["data"]["overlap"] == (int(variant.removeprefix("overlap-")) if variant else 12)
+        assert found.network.sizes == (tasks[0].train_images[0].size, 4)
+        assert found.data.overlap == (int(variant.removeprefix("overlap-")) if variant else 12)
     assert not np.array_equal(tasks[0].train_images, tasks_of(found, None, 3)[0].train_images)
     with pytest.raises(SettingsError, match="none to validate on"):
         tasks_of(apply_changes(found, [("data.split", "validation")]), None, 0)

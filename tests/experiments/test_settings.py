@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,21 +11,15 @@ import pytest
 
 from neurosleep.errors import SettingsError, UnknownNameError
 from neurosleep.experiments import apply_changes, experiment_names, load_settings, parse_change, variant_name
-from neurosleep.experiments.settings import (
-    Published,
-    backprop_settings,
-    change_text,
-    changes_between,
-    check_strategies,
-    dump_toml,
-    learning_settings,
-    load_published,
-    sleep_settings,
-)
+from neurosleep.experiments.changes import change_text, changes_between, dump_toml
+from neurosleep.experiments.experiment import Experiment
+from neurosleep.experiments.reading import Published, load_published
+from neurosleep.experiments.strategy_names import check_strategies
+from neurosleep.functional import SRCRule
 
 
 @pytest.fixture
-def mnist() -> dict[str, Any]:
+def mnist() -> Experiment:
     return load_settings("src2022/mnist")[1]
 
 
@@ -32,17 +27,17 @@ def mnist() -> dict[str, Any]:
 def test_every_packaged_experiment_can_be_loaded_and_made(name: str) -> None:
     found, settings = load_settings(name)
     assert found == name
-    learning_settings(settings, "joint")
-    assert len(sleep_settings(settings).thresholds) == len(settings["network"]["sizes"]) - 1
+    settings.trainings("joint")
+    assert len(settings.sleep.for_layers(settings.layers).thresholds) == len(settings.network.sizes) - 1
 
 
-def test_the_published_mnist_settings_are_those_of_the_reference(mnist: dict[str, Any]) -> None:
-    sleep = sleep_settings(mnist)
+def test_the_published_mnist_settings_are_those_of_the_reference(mnist: Experiment) -> None:
+    sleep = mnist.sleep.for_layers(mnist.layers)
     assert [sleep.rem.steps_after(task) for task in range(5)] == [15000, 20000, 25000, 30000, 35000]
     assert list(sleep.thresholds) == [14.548273, 44.560317, 38.046326]
     assert (sleep.alpha_scale, sleep.rem.max_rate, sleep.rem.window) == (55.882454, 239.515363, 11)
-    assert backprop_settings(mnist, "src")[0].epochs == 2
-    assert backprop_settings(mnist, "joint")[0].epochs == 10
+    assert mnist.trainings("src")[0].epochs == 2
+    assert mnist.trainings("joint")[0].epochs == 10
 
 
 @pytest.mark.parametrize(
@@ -55,7 +50,7 @@ def test_the_published_mnist_settings_are_those_of_the_reference(mnist: dict[str
         ("sleep.steps.more", "sleep.steps"),
     ],
 )
-def test_an_unknown_key_names_the_nearest(mnist: dict[str, Any], key: str, nearest: str) -> None:
+def test_an_unknown_key_names_the_nearest(mnist: Experiment, key: str, nearest: str) -> None:
     with pytest.raises(UnknownNameError) as caught:
         apply_changes(mnist, [(key, 1)])
     assert key in caught.value.message
@@ -77,21 +72,23 @@ def test_an_unknown_key_names_the_nearest(mnist: dict[str, Any], key: str, neare
         ("engine", 3),
     ],
 )
-def test_a_wrong_type_is_refused(mnist: dict[str, Any], key: str, value: Any) -> None:
+def test_a_wrong_type_is_refused(mnist: Experiment, key: str, value: Any) -> None:
     with pytest.raises(SettingsError, match=key):
         apply_changes(mnist, [(key, value)])
 
 
-def test_changes_are_made_in_a_copy(mnist: dict[str, Any]) -> None:
+def test_changes_are_made_in_a_copy(mnist: Experiment) -> None:
     changed = apply_changes(mnist, [("sleep.rule.inc", 0.5), ("sleep.max_rate", 3), ("sleep.window", None)])
-    assert changed["sleep"]["rule"] == {**mnist["sleep"]["rule"], "inc": 0.5}
-    assert changed["sleep"]["max_rate"] == 3.0
-    assert isinstance(changed["sleep"]["max_rate"], float)
-    assert changed["sleep"]["window"] is None
+    assert changed.table()["sleep"]["rule"] == {**mnist.table()["sleep"]["rule"], "inc": 0.5}
+    assert changed.sleep.rem.rule == replace(mnist.sleep.rem.rule, inc=0.5)
+    assert changed.sleep.rem.max_rate == 3.0
+    assert isinstance(changed.sleep.rem.max_rate, float)
+    assert changed.sleep.rem.window is None
     assert mnist == load_settings("src2022/mnist")[1]
-    table = apply_changes(mnist, [("wake", {"lr": 0.5}), ("sleep.rule", {"name": "src", "inc": 1.0, "dec": 0.0})])
-    assert table["wake"] == {**mnist["wake"], "lr": 0.5}
-    assert table["sleep"]["rule"] == {"name": "src", "inc": 1.0, "dec": 0.0}
+    tables = apply_changes(mnist, [("wake", {"lr": 0.5}), ("sleep.rule", {"name": "src", "inc": 1.0, "dec": 0.0})])
+    assert tables.wake == replace(mnist.wake, lr=0.5)
+    assert tables.table()["sleep"]["rule"] == {"name": "src", "inc": 1.0, "dec": 0.0}
+    assert tables.sleep.rem.rule == SRCRule(1.0, 0.0)
 
 
 @pytest.mark.parametrize(
@@ -122,10 +119,10 @@ def test_a_file_of_ones_own_is_filled_up_with_the_defaults(tmp_path: Path) -> No
     path.write_text('engine = "reference"\n[sleep]\nsteps = 20\n[sleep.rule]\nname = "src"\ninc = 0.1\ndec = 0.1\n')
     name, settings = load_settings(str(path))
     assert name == "mine"
-    assert settings["engine"] == "reference"
-    assert settings["sleep"]["steps"] == 20
-    assert settings["wake"]["lr"] == 0.1
-    assert list(sleep_settings(settings).thresholds) == [1.0, 1.0, 1.0]
+    assert settings.engine == "reference"
+    assert settings.sleep.rem.steps == 20
+    assert settings.wake.lr == 0.1
+    assert list(settings.sleep.for_layers(settings.layers).thresholds) == [1.0, 1.0, 1.0]
 
 
 @pytest.mark.parametrize(
@@ -164,7 +161,7 @@ def test_settings_survive_being_written_as_toml(tmp_path: Path, name: str) -> No
             if value is not None
         }
 
-    expected = without_none(settings)
+    expected = without_none(settings.table())
     # A table that came later is left out where nothing in it is set, so that files stay what they were.
     assert tomllib.loads(text) == {key: value for key, value in expected.items() if key != "hardware" or value}
     (tmp_path / "again.toml").write_text(text)
@@ -173,7 +170,7 @@ def test_settings_survive_being_written_as_toml(tmp_path: Path, name: str) -> No
 
 def test_published_figures_are_no_settings() -> None:
     name, settings = load_settings("src2022/mnist")
-    assert "published" not in settings
+    assert "published" not in settings.table()
     with pytest.raises(UnknownNameError):
         apply_changes(settings, [("published.src", {"mean": 99.0})])
     source = "Tadros et al. (2022), Table 1, doi:10.1038/s41467-022-34938-7"
@@ -221,7 +218,7 @@ def test_published_figures_that_make_no_sense_are_refused(tmp_path: Path, text: 
     ],
 )
 def test_what_was_changed_is_found_again_and_can_be_given_to_set(
-    mnist: dict[str, Any], changes: list[tuple[str, Any]]
+    mnist: Experiment, changes: list[tuple[str, Any]]
 ) -> None:
     changed = apply_changes(mnist, changes)
     found = changes_between(mnist, changed)

@@ -19,6 +19,7 @@ import pytest
 from typer.testing import CliRunner
 
 from neurosleep.cli.app import app
+from neurosleep.continual import STRATEGIES
 from neurosleep.errors import ConversionError, NeurosleepError, RunFolderError, SettingsError, UnknownNameError
 from neurosleep.experiments import (
     RunRequest,
@@ -32,8 +33,7 @@ from neurosleep.experiments import (
     tune,
     with_tuned,
 )
-from neurosleep.experiments.kinds import kinds_of
-from neurosleep.experiments.settings import STRATEGIES, sleep_settings, variant_names
+from neurosleep.experiments.reading import variant_names
 from neurosleep.experiments.tune import search as _tune
 from neurosleep.experiments.tune.search import SAMPLERS
 from neurosleep.experiments.tune.space import Space
@@ -84,7 +84,7 @@ def test_the_best_trial_is_what_a_run_with_its_settings_gives(
     assert found["trials"] == len(values) == 5
     assert found["validation"] == {"mean": max(v for v in values if v is not None), "sd": None, "n": 1}
     _, settings = load_settings(found["file"])
-    assert settings["data"]["split"] == "test"
+    assert settings.data.split == "test"
     validation = apply_changes(settings, [("data.split", "validation")])
     again = run_one(RunRequest("again", "default", "src", 100, validation, None, str(tmp_path)))
     assert again["accuracy_all"] == found["validation"]["mean"]
@@ -148,7 +148,7 @@ def test_every_sampler_repeats_itself_and_stays_in_the_space(
     tmp_path: Path, sampler: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def scripted(run: RunRequest, report: Any) -> dict[str, Any]:
-        return {"accuracy_all": 0.5 + 0.1 * run.settings["wake"]["momentum"] - run.settings["wake"]["lr"]}
+        return {"accuracy_all": 0.5 + 0.1 * run.settings.wake.momentum - run.settings.wake.lr}
 
     monkeypatch.setattr(_tune, "run_one", scripted)
     found = []
@@ -441,8 +441,8 @@ def test_entries_of_lists_are_varied_each_together_or_alone() -> None:
     values = {"sleep.thresholds.0": 2.5, "sleep.thresholds.1": 3.5, "sleep.thresholds.2": 4.5, "network.sizes.1:-1": 50}
     assert {p.name for p in space.parameters} == values.keys()
     found = space.settings(values)
-    assert found["sleep"]["thresholds"] == [2.5, 3.5, 4.5]
-    assert found["network"]["sizes"] == [784, 50, 50, 10]
+    assert found.sleep.thresholds == (2.5, 3.5, 4.5)
+    assert found.network.sizes == (784, 50, 50, 10)
     assert space.start() == {
         "sleep.thresholds.0": 14.548273,
         "sleep.thresholds.1": 44.560317,
@@ -450,11 +450,7 @@ def test_entries_of_lists_are_varied_each_together_or_alone() -> None:
         "network.sizes.1:-1": 1200,
     }
     last = _space(settings, {"sleep.thresholds.-1": ends, "sleep.thresholds.0": ends})
-    assert last.settings({"sleep.thresholds.-1": 7, "sleep.thresholds.0": 8})["sleep"]["thresholds"] == [
-        8,
-        44.560317,
-        7,
-    ]
+    assert last.settings({"sleep.thresholds.-1": 7, "sleep.thresholds.0": 8}).sleep.thresholds == (8, 44.560317, 7)
 
 
 def test_a_search_begins_where_its_space_says() -> None:
@@ -491,10 +487,10 @@ def test_thresholds_follow_a_fixed_scale_so_that_the_network_stays_the_same() ->
     _, settings = load_settings("src2022/mnist")
     space = _space(settings, {"sleep.alpha_scale": {"value": 1.0}, "wake.lr": {"low": 0.1, "high": 1.0}})
     found = space.settings({"wake.lr": 0.5})
-    assert found["sleep"]["alpha_scale"] == 1.0
-    ratios = [t / settings["sleep"]["alpha_scale"] for t in settings["sleep"]["thresholds"]]
-    assert found["sleep"]["thresholds"] == pytest.approx(ratios, rel=1e-5)
-    assert space.changes({"wake.lr": 0.5})["sleep.thresholds"] == found["sleep"]["thresholds"]
+    assert found.sleep.alpha_scale == 1.0
+    ratios = [t / settings.sleep.alpha_scale for t in settings.sleep.thresholds]
+    assert found.sleep.thresholds == pytest.approx(ratios, rel=1e-5)
+    assert space.changes({"wake.lr": 0.5})["sleep.thresholds"] == [*found.sleep.thresholds]
 
 
 def test_numbers_are_whole_where_the_setting_is_and_short_where_not() -> None:
@@ -540,12 +536,12 @@ def test_the_packaged_spaces_fit_every_experiment_and_hold_its_settings(experime
         if strategy.startswith("joint"):  # a bound, not a competitor
             continue
         _, settings = load_settings(experiment)
-        if kinds_of(settings)[0] != "mlp" and not _has_space(experiment, strategy, settings):
+        if settings.network.kind != "mlp" and not _has_space(experiment, strategy, settings):
             continue  # its group offers no search for this strategy, and says so
         space = search_space(experiment, strategy, settings)
         start = space.start()
         for corner in space.corners():
-            sleep_settings(space.settings(corner))
+            space.settings(corner).sleep.for_layers(space.settings(corner).layers)
         if experiment == "src2022/mnist":
             assert start.keys() == {p.name for p in space.parameters}
 
@@ -631,8 +627,8 @@ def test_tuned_settings_beside_an_experiment_are_picked_up(
     assert load_tuned(str(own), "src") == load_settings(whole[1]["file"])[1]
     run = RunRequest("mine", "default", "src", 0, load_settings(str(own))[1], None, str(tmp_path))
     found = with_tuned(run, str(own), [("sleep.steps", 7)])
-    assert (found.variant, found.settings["sleep"]["steps"]) == ("tuned", 7)
-    assert found.settings["wake"] == load_settings(whole[1]["file"])[1]["wake"]
+    assert (found.variant, found.settings.sleep.rem.steps) == ("tuned", 7)
+    assert found.settings.wake == load_settings(whole[1]["file"])[1].wake
     with pytest.raises(SettingsError, match="no tuned settings for 'sequential'"):
         load_tuned(str(own), "sequential")
 
@@ -675,8 +671,8 @@ def test_a_variant_has_tuned_settings_of_its_own(tmp_path: Path) -> None:
     assert done.exit_code == 0, done.output
     (summary,) = json.loads(done.stdout)["summary"]
     assert summary["variant"].startswith("tuned,v-0.5")
-    assert load_settings(str(next((tmp_path / "r").rglob("config.toml"))))[1]["wake"]["lr"] == pytest.approx(
-        load_tuned(str(own), "sequential", "v-0.5")["wake"]["lr"]
+    assert load_settings(str(next((tmp_path / "r").rglob("config.toml"))))[1].wake.lr == pytest.approx(
+        load_tuned(str(own), "sequential", "v-0.5").wake.lr
     )
 
 
@@ -685,10 +681,10 @@ def test_the_committed_tuned_settings_say_what_they_are_for(experiment: str) -> 
     found = [(v, s) for v in ("default", *variant_names(experiment)) for s in tuned_names(experiment, v)]
     for variant, strategy in found:
         settings = load_tuned(experiment, strategy, variant)
-        assert settings["data"]["split"] == "test"
+        assert settings.data.split == "test"
         group, _, name = experiment.rpartition("/")
         middle = "" if variant == "default" else f".{variant}"
-        file = Path(_tune.__file__).parent / group / "tuned" / f"{name}{middle}.{strategy}.toml"
+        file = Path(_tune.__file__).parents[1] / "published" / group / "tuned" / f"{name}{middle}.{strategy}.toml"
         header = tomllib.loads(file.read_text(encoding="utf-8"))["tuned"]
         assert (header["experiment"], header["strategy"]) == (experiment, strategy)
         assert header.get("variant", "default") == variant

@@ -16,8 +16,6 @@ from neurosleep.continual.strategies import src
 from neurosleep.conversion import convert
 from neurosleep.data import class_incremental, load_dataset, to_float
 from neurosleep.experiments import apply_changes, load_settings
-from neurosleep.experiments.kinds import make_network
-from neurosleep.experiments.settings import backprop_settings, sleep_settings
 from neurosleep.functional import MeanDrive, SRCRule, torch_generator
 from neurosleep.networks import EquilibriumMLP
 from neurosleep.replay import Night, sleep, thresholds_for_rates
@@ -30,8 +28,8 @@ Asleep = Callable[[int, str], tuple[SpikingNetwork, Night]]
 def nights(name: str, *changes: tuple[str, Any]) -> list[tuple[SpikingNetwork, dict[str, Any]]]:
     """Network (in float64) and arguments of each sleep of ``src2022/mnist``, seed 0, as the strategy gives them."""
     settings = apply_changes(load_settings("src2022/mnist")[1], changes)
-    tasks = class_incremental(load_dataset(name), images_per_task=settings["data"]["images_per_task"])
-    network = make_network(settings, torch_generator(0, "init"))
+    tasks = class_incremental(load_dataset(name), images_per_task=settings.data.images_per_task)
+    network = settings.network.make(settings.wake, torch_generator(0, "init"))
     learner = Learner(network, [torch.zeros_like(w) for w in network.weights], tasks, seed=0)
     found = []
 
@@ -42,7 +40,9 @@ def nights(name: str, *changes: tuple[str, Any]) -> list[tuple[SpikingNetwork, d
 
     with mock.patch.object(src, "sleep", keep):
         # Without tests: nothing here asks how well it learns.
-        learn_tasks(learner, SRC(sleep_settings(settings)), backprop_settings(settings, "src", 5), [], Progress())
+        learn_tasks(
+            learner, SRC(settings.sleep.for_layers(settings.layers)), settings.trainings("src", 5), [], Progress()
+        )
     return found
 
 

@@ -14,6 +14,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from neurosleep.errors import NeurosleepError
+from neurosleep.experiments.changes import changes_between
+from neurosleep.experiments.reading import load_settings
 from neurosleep.experiments.report.chips import chip_images, chip_sentences, chip_tables
 from neurosleep.experiments.report.group import Group
 from neurosleep.experiments.report.images import Budget
@@ -21,7 +23,6 @@ from neurosleep.experiments.report.numbers import DASH, counted, number, percent
 from neurosleep.experiments.report.read import Run, matrix_of
 from neurosleep.experiments.report.sweep import Sweep
 from neurosleep.experiments.report.table import Cell, Table, accuracies, one_number, one_percent, words
-from neurosleep.experiments.settings import changes_between, load_settings
 
 __all__ = ["SECTIONS", "Report", "Section", "sections_of", "source", "templates"]
 
@@ -192,7 +193,7 @@ def _changes(report: Report) -> list[Table]:
         # An experiment of the user's own, or one of another version.
         except (NeurosleepError, KeyError, TypeError, AttributeError):
             continue
-        flat = _flat(own)
+        flat = _flat(own.table())
         rows = [[words(key), words(show(value)), words(show(flat.get(key)))] for key, value in found]
         size = sum(len(cell.text) + 20 for row in rows for cell in row)
         if rows and report.texts.take(size):

@@ -8,7 +8,7 @@ import io
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,6 +18,7 @@ from neurosleep.continual import AwakeNetwork
 from neurosleep.conversion import RECIPES, Recipe, convert
 from neurosleep.data import Task, to_float
 from neurosleep.errors import MappingError, SettingsError, UnsupportedError, unknown_name
+from neurosleep.experiments.experiment import Experiment
 from neurosleep.functional import Reset, numpy_generator
 from neurosleep.hardware import (
     STATEMENT,
@@ -31,9 +32,7 @@ from neurosleep.hardware import (
 from neurosleep.networks import MLP
 from neurosleep.spiking import SpikingNetwork, simulate_batch
 
-__all__ = ["Deployment", "deploy", "deployment_settings", "deployment_table"]
-
-_IMAGES, _STEPS, _RECIPE = 1000, 100, "percentile"
+__all__ = ["Deployment", "deploy", "deployment_of", "deployment_table"]
 
 
 @dataclass(frozen=True)
@@ -53,39 +52,39 @@ class Deployment:
     """
 
     profiles: tuple[str, ...]
-    images: int = _IMAGES
-    steps: int = _STEPS
+    images: int = 1000
+    steps: int = 100
     recipe: Recipe = "percentile"
     allow_split: bool = False
 
+    def __post_init__(self) -> None:
+        if not self.profiles:
+            raise SettingsError("hardware.profiles is [].", expected="a list of names of profiles, or of files")
+        for name in self.profiles:
+            load_profile(name)
+        for key in ("images", "steps"):
+            if getattr(self, key) < 1:
+                raise SettingsError(
+                    f"hardware.{key} is {getattr(self, key)!r}.", expected="a whole number of at least 1"
+                )
+        if self.recipe not in RECIPES:
+            raise unknown_name("recipe", str(self.recipe), RECIPES)
 
-def deployment_settings(settings: Mapping[str, Any]) -> Deployment | None:
-    """The table ``hardware`` of an experiment, checked; None if it names no chips."""
-    table = settings["hardware"]
-    if table["profiles"] is None:
-        left = [key for key in ("images", "steps", "recipe", "allow_split") if table[key] is not None]
-        if left:
-            raise SettingsError(f"hardware.{left[0]} is given without chips.", expected="hardware.profiles with it")
+
+def deployment_of(experiment: Experiment) -> Deployment | None:
+    """What an experiment asks of chips, checked; None if it names none."""
+    given = {key: value for key, value in vars(experiment.hardware).items() if value is not None}
+    if "profiles" not in given:
+        if given:
+            raise SettingsError(
+                f"hardware.{next(iter(given))} is given without chips.", expected="hardware.profiles with it"
+            )
         return None
-    profiles = table["profiles"]
-    if not profiles or not all(isinstance(name, str) for name in profiles):
-        raise SettingsError(f"hardware.profiles is {profiles!r}.", expected="a list of names of profiles, or of files")
-    for name in profiles:
-        load_profile(name)
-    numbers = {}
-    for key, usual in (("images", _IMAGES), ("steps", _STEPS)):
-        numbers[key] = usual if table[key] is None else table[key]
-        if numbers[key] < 1:
-            raise SettingsError(f"hardware.{key} is {numbers[key]!r}.", expected="a whole number of at least 1")
-    recipe = table["recipe"] or _RECIPE
-    if recipe not in RECIPES:
-        raise unknown_name("recipe", str(recipe), RECIPES)
-    if settings["network"]["kind"] not in (None, "mlp"):
+    if experiment.network.kind != "mlp":
         raise SettingsError(
-            f"A network of kind {settings['network']['kind']!r} is not put on chips here.", expected="network.kind mlp"
+            f"A network of kind {experiment.network.kind!r} is not put on chips here.", expected="network.kind mlp"
         )
-    split = bool(table["allow_split"])
-    return Deployment(tuple(profiles), numbers["images"], numbers["steps"], cast(Recipe, recipe), split)
+    return Deployment(**given)
 
 
 @torch.no_grad()
@@ -109,7 +108,7 @@ def deploy(
         ``low_j`` and ``high_j`` an image over the conventions (None: not estimated, ``reason`` says why), ``basis`` and
         ``statement``; ``seconds_mapping``. What is not known of a chip is None.
     """
-    assert isinstance(network, MLP)  # deployment_settings checks it
+    assert isinstance(network, MLP)  # deployment_of checks it
     images = np.concatenate([task.test_images for task in tasks])
     labels = torch.from_numpy(np.concatenate([task.test_labels for task in tasks])).long()
     chosen = numpy_generator(seed, "deployment").permutation(len(labels))[: deployment.images]

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -19,7 +18,8 @@ from neurosleep.data import (
     scale_by_maximum,
     to_float,
 )
-from neurosleep.errors import SettingsError, unknown_name
+from neurosleep.errors import SettingsError
+from neurosleep.experiments.experiment import Experiment
 from neurosleep.functional import numpy_generator
 
 __all__ = ["LastTaskOnly", "kind_of", "standardise", "tasks_of"]
@@ -33,9 +33,9 @@ class LastTaskOnly(Strategy):
         return tasks[-1:]
 
 
-def kind_of(settings: Mapping[str, Any], tasks: int) -> str:
+def kind_of(settings: Experiment, tasks: int) -> str:
     """What metrics.json calls the scenario."""
-    if settings["data"]["sequence"] is not None:
+    if settings.data.sequence is not None:
         return "cross-modal"
     return "class-incremental" if tasks > 1 else "single"
 
@@ -66,7 +66,7 @@ def standardise(dataset: Dataset, deviations: float = 1.0) -> Dataset:
     return dataclasses.replace(dataset, images=train.reshape(-1, *shape), test_images=test.reshape(-1, *shape))
 
 
-def tasks_of(settings: Mapping[str, Any], folder: str | None, seed: int) -> list[Task]:
+def tasks_of(settings: Experiment, folder: str | None, seed: int) -> list[Task]:
     """The tasks in the order in which they are learnt.
 
     ``seed`` decides the order where it is random, and the pixels of patches.
@@ -76,45 +76,33 @@ def tasks_of(settings: Mapping[str, Any], folder: str | None, seed: int) -> list
     NeurosleepError
         If the data cannot be read, or a setting under ``data`` makes no sense for it.
     """
-    data = settings["data"]
-    for key, known in (
-        ("order", ("label", "random")),
-        ("evaluate", ("test", "train")),
-        ("control", ("sequence", "last")),
-        ("split", ("test", "validation")),
-        ("scale", ("none", "maximum", "maximum-of-each", "standard")),
-    ):
-        if data[key] not in known:
-            raise unknown_name(key, str(data[key]), known)
-    if data["deviations"] is not None and data["scale"] != "standard":
-        raise SettingsError(f"data.deviations is {data['deviations']!r}.", expected="data.scale standard with it")
-    if data["sequence"] is not None:
+    data = settings.data
+    if data.sequence is not None:
         tasks = cross_modal(
-            [load_dataset(name, folder) for name in data["sequence"]],
-            images_per_task=data["images_per_task"],
-            split=data["split"],
+            [load_dataset(name, folder) for name in data.sequence],
+            images_per_task=data.images_per_task,
+            split=data.split,
         )
     else:
-        if data["name"] == "patches":
-            if data["split"] != "test":
+        if data.name == "patches":
+            if data.split != "test":
                 raise SettingsError(
                     "Patches have one image per class, none to validate on.", expected="data.split test"
                 )
-            dataset = patches(width=data["width"], overlap=data["overlap"], seed=seed)
+            dataset = patches(width=data.width, overlap=data.overlap, seed=seed)
         else:
-            dataset = load_dataset(data["name"], folder)
-            if data["scale"] == "standard":
-                dataset = standardise(dataset, 1.0 if data["deviations"] is None else data["deviations"])
-            elif data["scale"] != "none":
-                dataset = scale_by_maximum(dataset, faithful=data["scale"] == "maximum-of-each")
-        classes, n = data["tasks"], data["classes_per_task"]
-        if n < 1:
-            raise SettingsError(f"data.classes_per_task is {n!r}.", expected="at least 1")
+            dataset = load_dataset(data.name, folder)
+            if data.scale == "standard":
+                dataset = standardise(dataset, 1.0 if data.deviations is None else data.deviations)
+            elif data.scale != "none":
+                dataset = scale_by_maximum(dataset, faithful=data.scale == "maximum-of-each")
+        n = data.classes_per_task
+        classes: Sequence[Sequence[int]] | None = data.tasks
         if classes is None:
             classes = [range(c, min(c + n, dataset.n_classes)) for c in range(0, dataset.n_classes, n)]
-        tasks = class_incremental(dataset, classes, images_per_task=data["images_per_task"], split=data["split"])
-    if data["order"] == "random":
+        tasks = class_incremental(dataset, classes, images_per_task=data.images_per_task, split=data.split)
+    if data.order == "random":
         tasks = [tasks[k] for k in numpy_generator(seed, "task order").permutation(len(tasks))]
-    if data["evaluate"] == "train":
+    if data.evaluate == "train":
         tasks = [dataclasses.replace(t, test_images=t.pool_images, test_labels=t.pool_labels) for t in tasks]
     return tasks

@@ -19,15 +19,19 @@ from neurosleep._files import check_folder, remove_leftovers
 from neurosleep._surroundings import surroundings_kept
 from neurosleep.data import Task
 from neurosleep.errors import ConversionError, RunFolderError, SettingsError, missing_extra, unknown_name
+from neurosleep.experiments.changes import dump_toml
+from neurosleep.experiments.experiment import Experiment
 from neurosleep.experiments.inside import check_tree, is_there
 from neurosleep.experiments.metrics_file import read_json
 from neurosleep.experiments.names import folder_name
+from neurosleep.experiments.reading import apply_changes
+from neurosleep.experiments.run.check import check_data, check_request
 from neurosleep.experiments.run.commit import own_commit
-from neurosleep.experiments.run.one import RunRequest, _check_data, check_request, run_one
+from neurosleep.experiments.run.one import run_one
 from neurosleep.experiments.run.origin import differences, fingerprint, versions
+from neurosleep.experiments.run.request import RunRequest
 from neurosleep.experiments.run_folder import write_whole
 from neurosleep.experiments.schedule.workers import check_main_guard, side_by_side
-from neurosleep.experiments.settings import apply_changes, dump_toml
 from neurosleep.experiments.tune.space import Space
 from neurosleep.experiments.tune.tuned import command_with_data, tuned_file
 from neurosleep.functional import check_seed
@@ -108,7 +112,7 @@ class TuneRequest:
             indent=2,
         )
 
-    def trial_run(self, settings: dict[str, Any], number: int | str, seed: int) -> RunRequest:
+    def trial_run(self, settings: Experiment, number: int | str, seed: int) -> RunRequest:
         """The run of one tuning seed; it goes on where a killed one stopped."""
         settings = apply_changes(settings, [("data.split", "validation")])
         return replace(self.run, settings=settings, seed=seed, out=str(self.runs(number)), resume=True)
@@ -226,9 +230,7 @@ def _check(request: TuneRequest, jobs: int) -> list[Task]:
             raise missing_extra(package, "tune", purpose) from error
     check_folder(request.folder, "choose another --out")
     points = [request.trial_run(request.space.settings(v), "-check", 100) for v in request.space.corners()]
-    for point in points:
-        check_request(point)
-    return _check_data(points)
+    return check_data([check_request(point) for point in points])
 
 
 def _open(request: TuneRequest) -> Study:

@@ -30,8 +30,10 @@ from importlib import resources
 from typing import Any
 
 from neurosleep.errors import SettingsError
-from neurosleep.experiments.kinds import PLAIN, kinds_of
-from neurosleep.experiments.settings import apply_changes, check_strategies, read_experiment
+from neurosleep.experiments.experiment import PLAIN, Experiment
+from neurosleep.experiments.files import read_experiment
+from neurosleep.experiments.reading import apply_changes
+from neurosleep.experiments.strategy_names import check_strategies
 
 __all__ = ["Parameter", "Space", "search_space"]
 
@@ -100,7 +102,7 @@ class Space:
         The search space as it was written, without what was left out.
     """
 
-    base: dict[str, Any]
+    base: Experiment
     parameters: tuple[Parameter, ...]
     fixed: dict[str, Any]
     table: dict[str, dict[str, Any]]
@@ -118,7 +120,7 @@ class Space:
                     row[entry] = value
         return found
 
-    def settings(self, values: Mapping[str, Any]) -> dict[str, Any]:
+    def settings(self, values: Mapping[str, Any]) -> Experiment:
         """Complete settings for ``values``."""
         return apply_changes(self.base, list(self.changes(values).items()))
 
@@ -142,7 +144,7 @@ class Space:
             yield {p.name: (p.choices or (p.low, p.high))[k % (len(p.choices) or 2)] for p in self.parameters}
 
 
-def search_space(experiment: str, strategy: str, settings: Mapping[str, Any], kept: Sequence[str] = ()) -> Space:
+def search_space(experiment: str, strategy: str, settings: Experiment, kept: Sequence[str] = ()) -> Space:
     """The search space of ``strategy`` around ``settings``; the settings named in ``kept`` are not varied.
 
     Raises
@@ -154,10 +156,10 @@ def search_space(experiment: str, strategy: str, settings: Mapping[str, Any], ke
     """
     table = {
         key: entry
-        for key, entry in _find_table(experiment, strategy, kinds_of(settings)[0]).items()
+        for key, entry in _find_table(experiment, strategy, settings.network.kind).items()
         if not any(f"{key}.".startswith(f"{path}.") or path.startswith(f"{key}.") for path in kept)
     }
-    base = apply_changes(settings, [])
+    base = settings
     fixed: dict[str, Any] = {}
     parameters: list[Parameter] = []
     for key, entry in table.items():
@@ -174,7 +176,7 @@ def search_space(experiment: str, strategy: str, settings: Mapping[str, Any], ke
             hint="leave out a --set: a setting given there is not varied",
         )
     if fixed.keys() & {"sleep.alpha_scale"}:
-        fixed["sleep.thresholds"] = base["sleep"]["thresholds"]
+        fixed["sleep.thresholds"] = _list_at(base, "sleep.thresholds")
     return Space(base, tuple(parameters), fixed, table)
 
 
@@ -258,7 +260,7 @@ def _check_entry(key: str, entry: Any) -> None:
             )
 
 
-def _parameters(key: str, entry: Mapping[str, Any], settings: Mapping[str, Any]) -> list[Parameter]:
+def _parameters(key: str, entry: Mapping[str, Any], settings: Experiment) -> list[Parameter]:
     path, groups = _targets(key, settings)
     if groups == []:
         return []
@@ -294,15 +296,17 @@ def _parameters(key: str, entry: Mapping[str, Any], settings: Mapping[str, Any])
                 f"The search space of {key!r} starts at {parameter.start!r}.", expected="a value inside the space"
             )
         for value in parameter.choices or (parameter.low, parameter.high):
-            Space(dict(settings), (parameter,), {}, {}).settings({parameter.name: value})
+            Space(settings, (parameter,), {}, {}).settings({parameter.name: value})
     return found
 
 
-def _targets(key: str, settings: Mapping[str, Any]) -> tuple[str, list[tuple[str, tuple[int, ...]]] | None]:
+def _targets(key: str, settings: Experiment) -> tuple[str, list[tuple[str, tuple[int, ...]]] | None]:
     """The setting that ``key`` names and, where it names entries of a list, those that take one value together."""
     match = _SELECTOR.fullmatch(key)
     if match is None or not isinstance(_value_at(settings, match["path"]), list):
-        apply_changes(settings, [(key, _value_at(settings, key))])
+        # What has no value has to exist; a rule may have parameters that are not given.
+        if _value_at(settings, key) is None and not key.startswith("sleep.rule."):
+            apply_changes(settings, [(key, None)])
         return key, None
     path, entries = match["path"], match["entries"]
     everyone = range(len(_list_at(settings, path)))
@@ -319,23 +323,23 @@ def _targets(key: str, settings: Mapping[str, Any]) -> tuple[str, list[tuple[str
     return path, [(key, (everyone[number],))]
 
 
-def _value_at(settings: Mapping[str, Any], path: str) -> Any:
+def _value_at(settings: Experiment, path: str) -> Any:
     """The value of a dotted setting; None where there is none."""
-    value: Any = settings
+    value: Any = settings.table()
     for part in path.split("."):
         value = value.get(part) if isinstance(value, Mapping) else None
     # Where nothing is said, every layer has the same.
-    same = {"sleep.thresholds": 1.0, "wake.lr_per_layer": settings["wake"].get("lr")}
+    same = {"sleep.thresholds": 1.0, "wake.lr_per_layer": settings.wake.lr}
     if value is None and same.get(path) is not None:
-        return [same[path]] * (len(settings["network"]["sizes"]) - 1)
+        return [same[path]] * settings.layers
     return value
 
 
-def _list_at(settings: Mapping[str, Any], path: str) -> list[Any]:
+def _list_at(settings: Experiment, path: str) -> list[Any]:
     return list(_value_at(settings, path))
 
 
-def _fix(settings: Mapping[str, Any], key: str, value: Any) -> dict[str, Any]:
+def _fix(settings: Experiment, key: str, value: object) -> Experiment:
     """``settings`` with one fixed; at another scale of the conversion the thresholds scale too.
 
     Only their quotient means anything (Tadros et al. 2022), so the network that sleeps stays the one it was.
@@ -343,9 +347,6 @@ def _fix(settings: Mapping[str, Any], key: str, value: Any) -> dict[str, Any]:
     fixed = apply_changes(settings, [(key, value)])
     if key != "sleep.alpha_scale":
         return fixed
-    scales = [table["sleep"]["alpha_scale"] for table in (settings, fixed)]
-    if min(scales) <= 0:
-        raise SettingsError(f"sleep.alpha_scale is {min(scales)!r}.", expected="a number > 0")
-    factor = scales[1] / scales[0]
+    factor = fixed.sleep.alpha_scale / settings.sleep.alpha_scale
     thresholds = [float(f"{factor * threshold:.{_DIGITS}g}") for threshold in _list_at(settings, "sleep.thresholds")]
     return apply_changes(fixed, [("sleep.thresholds", thresholds)])

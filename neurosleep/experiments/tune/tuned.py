@@ -11,20 +11,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from importlib import resources
 from pathlib import Path
-from typing import Any
 
 from neurosleep.errors import SettingsError
+from neurosleep.experiments.changes import Change, dump_toml, toml_value
+from neurosleep.experiments.experiment import Experiment, Table
+from neurosleep.experiments.files import experiment_names, read_experiment
 from neurosleep.experiments.names import folder_name
-from neurosleep.experiments.run.one import RunRequest
-from neurosleep.experiments.settings import (
-    _toml_value,
-    apply_changes,
-    dump_toml,
-    experiment_names,
-    load_settings,
-    read_experiment,
-    variant_names,
-)
+from neurosleep.experiments.reading import apply_changes, load_settings, variant_names
+from neurosleep.experiments.run.request import RunRequest
 
 __all__ = [
     "command_with_data",
@@ -67,7 +61,7 @@ def tuned_names(experiment: str, variant: str = "default") -> tuple[str, ...]:
     return tuple(sorted(strategy for before, _, strategy in parts if before == own))
 
 
-def load_tuned(experiment: str, strategy: str, variant: str = "default") -> dict[str, Any]:
+def load_tuned(experiment: str, strategy: str, variant: str = "default") -> Experiment:
     """The settings found for ``strategy`` in a ``variant`` of the experiment's file.
 
     Raises
@@ -86,14 +80,14 @@ def load_tuned(experiment: str, strategy: str, variant: str = "default") -> dict
     return load_settings(str(_file(experiment, strategy, variant)))[1]
 
 
-def tuned_record(experiment: str, strategy: str, variant: str = "default") -> dict[str, Any]:
+def tuned_record(experiment: str, strategy: str, variant: str = "default") -> Table:
     """How the settings for ``strategy`` were found: the table ``tuned`` of their file; raises as :func:`load_tuned`."""
     load_tuned(experiment, strategy, variant)
-    found: dict[str, Any] = read_experiment(str(_file(experiment, strategy, variant)))[1].get("tuned", {})
+    found: Table = read_experiment(str(_file(experiment, strategy, variant)))[1].get("tuned", {})
     return found
 
 
-def with_tuned(request: RunRequest, experiment: str, changes: Sequence[tuple[str, Any]]) -> RunRequest:
+def with_tuned(request: RunRequest, experiment: str, changes: Sequence[Change]) -> RunRequest:
     """``request`` with the tuned settings of its strategy, changed by ``changes``, in a variant of its own."""
     base = tuned_variant(experiment, request.variant)
     settings = apply_changes(load_tuned(experiment, request.strategy, base), changes)
@@ -101,14 +95,14 @@ def with_tuned(request: RunRequest, experiment: str, changes: Sequence[tuple[str
     return replace(request, settings=settings, variant=variant)
 
 
-def tuned_file(settings: Mapping[str, Any], header: Mapping[str, Any], space: Mapping[str, Mapping[str, Any]]) -> str:
+def tuned_file(settings: Experiment, header: Mapping[str, object], space: Mapping[str, Mapping[str, object]]) -> str:
     """An experiment file of ``settings``; ``header`` and the search ``space`` go into its table ``tuned``.
 
     ``header`` holds plain values, lists and flat tables; a value None is left out.
     """
-    rows = [f"{key} = {_toml_value(value)}" for key, value in header.items() if value is not None]
+    rows = [f"{key} = {toml_value(value)}" for key, value in header.items() if value is not None]
     # The keys of the space are in quotes: each names one setting, not a table.
-    ranges = [f"{json.dumps(key)} = {_toml_value(entry)}" for key, entry in space.items()]
+    ranges = [f"{json.dumps(key)} = {toml_value(entry)}" for key, entry in space.items()]
     source = header["experiment"] if header["experiment"] in experiment_names() else f"{header['experiment']}.toml"
     if header.get("variant"):
         source += f" ({header['variant']})"

@@ -1,0 +1,247 @@
+"""The settings of an experiment as frozen values: each setting, its type and its default stand here, once.
+
+The fields of a class are the keys of its table in a TOML file (:mod:`neurosleep.experiments.reading`), in the order in
+which they are written. The kinds ``mlp`` and ``backprop`` are not named in a file, nor is what chips are asked for
+where there are none, so that files stay what they were before there were others.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, Literal, TypeAlias
+
+from neurosleep.continual import AwakeNetwork, Learning
+from neurosleep.errors import SettingsError
+from neurosleep.experiments.networks import Convolutional, FeedForward, Network
+from neurosleep.experiments.wakes import LEARNS_BY, WAKE_ORDER, BackpropWake, Wake, Whole
+from neurosleep.functional import PlasticityRule, make_rule
+from neurosleep.replay import Sleep
+from neurosleep.replay.options import Numbers
+
+__all__ = ["BOTH_WAYS", "PLAIN", "Chips", "Experiment", "Rule", "Table"]
+
+#: A table of a TOML file.
+Table: TypeAlias = dict[str, Any]
+
+#: The kinds of network and learning that need not be named.
+PLAIN = ("mlp", "backprop")
+#: Settings of sleep that only networks have whose weights serve both directions.
+BOTH_WAYS = ("feedback", "gamma", "symmetric_rule", "bias_drive")
+
+
+@dataclass(frozen=True)
+class Data:
+    """What is learnt, in which order, and what it is evaluated on."""
+
+    name: str = "mnist"
+    sequence: tuple[str, ...] | None = None
+    tasks: tuple[Whole, ...] | None = None
+    classes_per_task: int = 2
+    order: Literal["label", "random"] = "label"
+    images_per_task: int | None = None
+    split: Literal["test", "validation"] = "test"
+    evaluate: Literal["test", "train"] = "test"
+    control: Literal["sequence", "last"] = "sequence"
+    scale: Literal["none", "maximum", "maximum-of-each", "standard"] = "none"
+    deviations: float | None = None
+    width: int = 10
+    overlap: int = 12
+
+    def __post_init__(self) -> None:
+        if self.deviations is not None and self.scale != "standard":
+            raise SettingsError(f"data.deviations is {self.deviations!r}.", expected="data.scale standard with it")
+        if self.classes_per_task < 1:
+            raise SettingsError(f"data.classes_per_task is {self.classes_per_task!r}.", expected="at least 1")
+
+
+# --- strategies, sleep, chips -----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Joint:
+    """Epochs of joint training, where they are others."""
+
+    epochs: int | None = None
+
+
+@dataclass(frozen=True)
+class EWC:
+    """Options of :class:`~neurosleep.continual.EWC`."""
+
+    strength: float = 100.0
+    mode: str = "separate"
+    gamma: float = 1.0
+    fisher: str = "expected"
+
+
+@dataclass(frozen=True)
+class SI:
+    """Options of :class:`~neurosleep.continual.SI`."""
+
+    strength: float = 5.0
+    damping: float = 0.1
+
+
+@dataclass(frozen=True)
+class OWM:
+    """Options of :class:`~neurosleep.continual.OWM`."""
+
+    alpha: Numbers = (0.9, 1.0, 0.6)
+    decay: Numbers = (0.001, 0.1, 1.0)
+    clip: float = 10.0
+
+
+@dataclass(frozen=True)
+class LwF:
+    """Options of :class:`~neurosleep.continual.LwF`."""
+
+    strength: float = 1.0
+    temperature: float = 2.0
+
+
+@dataclass(frozen=True)
+class Rehearsal:
+    """Options of :class:`~neurosleep.continual.Rehearsal`."""
+
+    fraction: float = 0.0075
+    multiple: int = 100
+
+
+@dataclass(frozen=True)
+class ICaRL:
+    """Options of :class:`~neurosleep.continual.ICaRL`."""
+
+    k: int = 100
+    herding: bool = True
+    distillation: bool = False
+    faithful: bool = False
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A plasticity rule as a file gives it, and is written back: its name and parameters, without others' defaults.
+
+    What is not given of the rule ``src`` is as in :class:`~neurosleep.replay.REM`.
+    """
+
+    given: tuple[tuple[str, int | float | str], ...] = (("name", "src"),)
+
+    def make(self) -> PlasticityRule:
+        """The rule; refuses a missing or unknown parameter."""
+        usual, options = Sleep().rem.rule, dict(self.given)
+        parameters: Table = vars(usual) | options if options["name"] == usual.name else options
+        return make_rule(**parameters)
+
+
+@dataclass(frozen=True)
+class Chips:
+    """What chips are asked for (:class:`~neurosleep.experiments.run.deployment.Deployment`); None: the usual."""
+
+    profiles: tuple[str, ...] | None = None
+    images: int | None = None
+    steps: int | None = None
+    recipe: str | None = None
+    allow_split: bool | None = None
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """All settings of a run."""
+
+    engine: str = "event"
+    record: Literal["counts", "all"] = "counts"
+    analyse: bool = False
+    faithful: bool = False
+    order: Literal["sleep-first", "sleep-last"] = "sleep-first"
+    note: str | None = None
+    data: Data = field(default_factory=Data)
+    network: Network = field(default_factory=FeedForward)
+    wake: Wake = field(default_factory=BackpropWake)
+    joint: Joint = field(default_factory=Joint)
+    ewc: EWC = field(default_factory=EWC)
+    si: SI = field(default_factory=SI)
+    owm: OWM = field(default_factory=OWM)
+    lwf: LwF = field(default_factory=LwF)
+    rehearsal: Rehearsal = field(default_factory=Rehearsal)
+    icarl: ICaRL = field(default_factory=ICaRL)
+    sleep: Sleep = field(default_factory=Sleep)
+    hardware: Chips = field(default_factory=Chips)
+    rule: Rule = field(default_factory=Rule)
+
+    def __post_init__(self) -> None:
+        if self.wake.kind not in LEARNS_BY[self.network.kind]:
+            raise SettingsError(
+                f"wake.kind is {self.wake.kind!r}, by which a network of kind {self.network.kind!r} cannot learn.",
+                expected=" or ".join(LEARNS_BY[self.network.kind]),
+            )
+        if self.wake.lr_per_layer is not None and self.wake.lr_per_task is not None:
+            raise SettingsError("wake.lr_per_layer and wake.lr_per_task are both given.", expected="one of them")
+        for key in ("lr_per_layer", "lr_per_task", "epochs_per_task"):
+            if getattr(self.wake, key) == ():
+                raise SettingsError(f"wake.{key} is empty.", expected="a list of numbers")
+
+    @property
+    def layers(self) -> int:
+        """Layers after the input."""
+        return len(self.network.sizes) - 1
+
+    def small_network(self) -> AwakeNetwork:
+        """A network as it is, but of few units: enough to find an option that makes no sense."""
+        if isinstance(self.network, Convolutional):
+            return self.network.make(self.wake)
+        return replace(self.network, sizes=(2,) * len(self.network.sizes)).make(self.wake)
+
+    def options(self, strategy: str) -> Table:
+        """What a strategy is made with."""
+        return dict(vars(getattr(self, strategy))) if strategy in _STRATEGY_OPTIONS else {}
+
+    def trainings(self, strategy: str, tasks: int = 1) -> list[Learning]:
+        """The wake training of each task, tasks alike sharing one; joint training may have epochs of its own.
+
+        Lists of values per task repeat their last entry where tasks are more.
+        """
+        wake, epochs = self.wake, self.wake.epochs_per_task
+        if "joint" in strategy.split("+") and self.joint.epochs is not None:
+            epochs = (self.joint.epochs,)
+        rates = wake.lr_per_task or (wake.lr,)
+        made: dict[tuple[float, int], Learning] = {}
+        trainings = []
+        for task in range(tasks):
+            rate, often = (values[min(task, len(values) - 1)] for values in (rates, epochs or (wake.epochs,)))
+            key = float(rate), int(often)
+            if key not in made:
+                each = tuple(map(float, wake.lr_per_layer)) if wake.lr_per_layer is not None else key[0]
+                made[key] = wake.make(each, key[1])
+            trainings.append(made[key])
+        return trainings
+
+    def table(self) -> Table:
+        """The settings as the tables of a TOML file, in its order; what is not set is None."""
+        tables: Table = {}
+        for name in (entry.name for entry in fields(self)):
+            value = getattr(self, name)
+            if name == "sleep":
+                tables[name] = self._sleep_table()
+            elif name == "wake":
+                tables[name] = {key: _listed(getattr(value, key)) for key in WAKE_ORDER if hasattr(value, key)}
+            elif name != "rule":
+                tables[name] = _listed(vars(value)) if hasattr(value, "__dataclass_fields__") else value
+        for table, plain in zip(("network", "wake"), PLAIN, strict=True):
+            tables[table]["kind"] = None if tables[table]["kind"] == plain else tables[table]["kind"]
+        return tables
+
+    def _sleep_table(self) -> Table:
+        keys = self.sleep.flat().items()
+        both_ways = self.network.kind == "equilibrium"
+        table = {key: _listed(value) for key, value in keys if both_ways or key not in BOTH_WAYS}
+        return table | {"rule": dict(self.rule.given)}
+
+
+_STRATEGY_OPTIONS = ("ewc", "si", "owm", "lwf", "rehearsal", "icarl")
+
+
+def _listed(value: Any) -> Any:
+    """The value with lists for tuples, as TOML has them."""
+    if isinstance(value, dict):
+        return {key: _listed(entry) for key, entry in value.items()}
+    return [_listed(entry) for entry in value] if isinstance(value, tuple) else value

@@ -1,0 +1,113 @@
+"""The experiment files: the packaged ones by name, the user's own by path, as the tables that they hold."""
+
+from __future__ import annotations
+
+import tomllib
+from importlib import resources
+from pathlib import Path
+
+from neurosleep.errors import SettingsError, unknown_name
+from neurosleep.experiments.experiment import Table
+
+__all__ = ["check_plain", "experiment_names", "read_experiment"]
+
+# In bytes; the packaged ones have some thousand.
+_LARGEST_FILE = 1 << 22
+# How deep tables and lists of a file may be nested, and the numbers in it beside 0: what float32 holds in full.
+_DEEPEST = 20
+_SMALLEST_NUMBER, _LARGEST_NUMBER = 1.2e-38, 3.4e38
+
+
+def experiment_names() -> tuple[str, ...]:
+    """The experiments that come with the package."""
+    root = resources.files("neurosleep") / "experiments" / "published"
+    found = []
+    for folder in root.iterdir():
+        if folder.is_dir():
+            files = [file.name for file in folder.iterdir() if file.name.endswith(".toml")]
+            # The search spaces that a group of experiments shares lie beside them.
+            found += [f"{folder.name}/{file[:-5]}" for file in files if file != "tune.toml"]
+    return tuple(sorted(found))
+
+
+def read_experiment(experiment: str) -> tuple[str, Table]:
+    """Name of an experiment and all that its file holds, unchecked; a file that it extends is found from its folder.
+
+    Raises
+    ------
+    SettingsError
+        If there is no such experiment, or its file cannot be read or is not TOML.
+    """
+    if experiment.endswith(".toml"):
+        path = Path(experiment)
+        text, name = _text_of(path), path.stem
+    else:
+        if experiment not in experiment_names():
+            raise unknown_name("experiment", experiment, experiment_names())
+        source = resources.files("neurosleep") / "experiments" / "published" / f"{experiment}.toml"
+        text, name = source.read_text(encoding="utf-8"), experiment
+    try:
+        content = tomllib.loads(text)
+        for key, value in content.items():
+            check_plain(key, value)
+        extended = content.get("extends")
+        if experiment.endswith(".toml") and isinstance(extended, str) and extended.endswith(".toml"):
+            content["extends"] = str(Path(experiment).parent / extended)
+        return name, content
+    except SettingsError:
+        raise
+    # ValueError also where a number has thousands of digits, RecursionError where lists are nested as deep.
+    except (ValueError, RecursionError) as error:
+        raise SettingsError(
+            f"The experiment file {experiment!r:.200} is not TOML.", found=f"{error}".splitlines()[0][:200]
+        ) from error
+
+
+def check_plain(path: str, value: object) -> None:
+    """Refuse what no setting is: dates, numbers that nothing is computed with, texts that end early, endless nesting.
+
+    Without recursion, since what is nested thousands deep is met here first.
+    """
+    rest: list[tuple[str, object, int]] = [(path, value, 0)]
+    while rest:
+        at, found, depth = rest.pop()
+        if depth > _DEEPEST:
+            raise SettingsError(f"{path:.200} is nested too deep.", expected=f"at most {_DEEPEST} levels")
+        if isinstance(found, dict):
+            rest += [(f"{at}.{key}", inner, depth + 1) for key, inner in found.items()]
+        elif isinstance(found, list | tuple):
+            rest += [(at, inner, depth + 1) for inner in found]
+        elif isinstance(found, bool) or found is None:
+            continue
+        elif isinstance(found, int) and abs(found) >= 1 << 63:
+            raise SettingsError(f"{at:.200} holds a number of {found.bit_length()} bits.", expected="at most 63")
+        elif isinstance(found, float) and not (found == 0 or _SMALLEST_NUMBER <= abs(found) <= _LARGEST_NUMBER):
+            raise SettingsError(
+                f"{at:.200} holds {found!r}.",
+                expected=f"0, or a finite number from {_SMALLEST_NUMBER:g} to {_LARGEST_NUMBER:g}, which float32 holds",
+            )
+        elif isinstance(found, str) and "\0" in found:
+            raise SettingsError(f"{at:.200} holds the text {found!r:.80}.", expected="a text without NUL")
+        elif not isinstance(found, int | float | str):
+            raise SettingsError(f"{at:.200} holds {found!s:.80}.", expected="numbers, texts, true or false")
+
+
+def _text_of(path: Path) -> str:
+    """The text of a user's file, in UTF-8 with or without a byte order mark."""
+    try:
+        if not path.is_file():
+            raise SettingsError(
+                f"There is no experiment file {str(path)!r:.200}.", hint="neurosleep list names the packaged ones"
+            )
+        if path.stat().st_size > _LARGEST_FILE:
+            raise SettingsError(f"{str(path)!r:.200} is no experiment file.", found=f"{path.stat().st_size} bytes")
+        return path.read_bytes().decode("utf-8-sig").replace("\r\n", "\n")
+    except UnicodeDecodeError as error:
+        raise SettingsError(
+            f"The experiment file {str(path)!r:.200} cannot be read.", found=str(error), expected="TOML in UTF-8"
+        ) from error
+    except (OSError, ValueError) as error:
+        if isinstance(error, SettingsError):
+            raise
+        found = getattr(error, "strerror", None) or str(error)
+        raise SettingsError(f"The experiment file {str(path)!r:.200} cannot be read.", found=found) from error

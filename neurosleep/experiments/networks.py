@@ -1,0 +1,166 @@
+"""The settings of the networks: each, its type and its default, in the class of its kind."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import os
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+import torch
+
+from neurosleep.errors import SettingsError
+from neurosleep.experiments.wakes import BackpropWake, Wake, Whole, free_steps
+from neurosleep.functional.heterogeneous_steps import HeterogeneousSteps
+from neurosleep.networks import MLP, DendriticMLP, EquilibriumConv, EquilibriumMLP
+
+__all__ = ["NETWORKS", "Convolutional", "FeedForward", "Network"]
+
+
+@dataclass(frozen=True)
+class FeedForward:
+    """A feed-forward network of ReLU layers."""
+
+    kind: Literal["mlp"] = "mlp"
+    sizes: Whole = (784, 1200, 1200, 10)
+    dropout: float = 0.25
+    init: float = 0.01
+
+    def __post_init__(self) -> None:
+        _check_size(self.sizes)
+
+    def make(self, wake: Wake, generator: torch.Generator | None = None) -> MLP:
+        """The network with its initial weights."""
+        output: Literal["softmax", "relu"] = (
+            "softmax" if isinstance(wake, BackpropWake) and wake.loss == "cross-entropy" else "relu"
+        )
+        return MLP(self.sizes, dropout=self.dropout, init=self.init, output=output, generator=generator)
+
+
+@dataclass(frozen=True)
+class Equilibrium:
+    """An equilibrium network of fully connected layers."""
+
+    kind: Literal["equilibrium"] = "equilibrium"
+    sizes: Whole = (784, 1200, 1200, 10)
+    init: float = 1.0
+    activation: str = "hard_sigmoid"
+    read_out: str = "squared-error"
+    bias: bool = True
+    dynamics: str = "discrete"
+    dt: float | None = None
+    dt_distribution: str | None = None
+    dt_spread: float | None = None
+    dt_control: bool = False
+
+    def __post_init__(self) -> None:
+        _check_size(self.sizes)
+
+    def make(self, wake: Wake, generator: torch.Generator | None = None) -> EquilibriumMLP:
+        """The network with its initial weights."""
+        options: dict[str, Any] = {
+            key: getattr(self, key) for key in ("activation", "read_out", "bias", "dynamics", "init")
+        }
+        return EquilibriumMLP(self.sizes, dt=self._steps(), free_steps=free_steps(wake), generator=generator, **options)
+
+    def _steps(self) -> float | HeterogeneousSteps:
+        """One step for all units, or the distribution they are drawn from, whose centre is ``dt``."""
+        distribution: Any = self.dt_distribution
+        if distribution is None:
+            for key, unused in (("dt_spread", None), ("dt_control", False)):
+                if getattr(self, key) is not unused:
+                    raise SettingsError(
+                        f"network.{key} is {getattr(self, key)!r}.", expected="network.dt_distribution with it"
+                    )
+            return 1.0 if self.dt is None else self.dt
+        steps = HeterogeneousSteps(distribution, self.dt, self.dt_spread)
+        return steps.control() if self.dt_control else steps
+
+
+@dataclass(frozen=True)
+class Convolutional:
+    """An equilibrium network of convolutions; ``sizes`` are inputs and classes."""
+
+    kind: Literal["equilibrium-conv"] = "equilibrium-conv"
+    sizes: Whole = (784, 1200, 1200, 10)
+    init: float = 1.0
+    activation: str = "my_hard_sig"
+    read_out: str = "softmax-read-out"
+    bias: bool = True
+    image: Whole = (32, 32, 3)
+    channels: Whole = (32, 64)
+    kernel: Whole = (3, 3)
+    padding: Whole = (1, 1)
+    pool: Whole = (2, 2)
+    pooling: str = "max"
+    full: Whole = ()
+
+    def __post_init__(self) -> None:
+        layers = [self.image[-1] if self.image else 1, *self.channels]
+        weights = sum(a * b * max(self.kernel, default=1) ** 2 for a, b in itertools.pairwise(layers))
+        weights += sum(a * b for a, b in itertools.pairwise([layers[-1], *self.full, *self.sizes[-1:]]))
+        _check_size(self.sizes, weights)
+
+    def make(self, wake: Wake, generator: torch.Generator | None = None) -> EquilibriumConv:
+        """The network with its initial weights."""
+        if len(self.sizes) != 2 or len(self.image) != 3 or math.prod(self.image) != self.sizes[0]:
+            raise SettingsError(
+                f"network.sizes is {[*self.sizes]!r}, network.image {[*self.image]!r}.",
+                expected="sizes of the image and the classes, such as [3072, 10] for an image [32, 32, 3]",
+                hint="the layers between stand in network.channels and network.full",
+            )
+        keys = ("activation", "read_out", "init", "channels", "kernel", "padding", "pool", "pooling", "bias")
+        options: dict[str, Any] = {key: getattr(self, key) for key in keys}
+        full, image = [*self.full, self.sizes[-1]], (self.image[0], self.image[1], self.image[2])
+        return EquilibriumConv(image, fc=full, free_steps=free_steps(wake), generator=generator, **options)
+
+
+@dataclass(frozen=True)
+class Dendritic:
+    """An equilibrium network of units with dendritic branches."""
+
+    kind: Literal["dendritic"] = "dendritic"
+    sizes: Whole = (784, 1200, 1200, 10)
+    init: float = 1.0
+    activation: str = "hard_sigmoid"
+    read_out: str = "squared-error"
+    basal_branches: int = 8
+    apical_branches: int = 2
+    branch_sparsity: float = 0.5
+    apical_scale: float = 0.2
+    apical_dense: bool = False
+
+    def __post_init__(self) -> None:
+        _check_size(self.sizes)
+
+    def make(self, wake: Wake, generator: torch.Generator | None = None) -> DendriticMLP:
+        """The network with its initial weights."""
+        options: dict[str, Any] = {key: value for key, value in vars(self).items() if key not in ("kind", "sizes")}
+        return DendriticMLP(self.sizes, free_steps=free_steps(wake), generator=generator, **options)
+
+
+Network: TypeAlias = FeedForward | Equilibrium | Convolutional | Dendritic
+NETWORKS: dict[str, type[Network]] = {
+    "mlp": FeedForward,
+    "equilibrium": Equilibrium,
+    "equilibrium-conv": Convolutional,
+    "dendritic": Dendritic,
+}
+
+
+def _check_size(sizes: Whole, weights: int | None = None) -> None:
+    """Refuse layers that are none, and more than this machine's memory holds with gradients, momentum and one copy."""
+    if len(sizes) < 2 or min(sizes) < 1:
+        raise SettingsError(f"network.sizes is {[*sizes]!r:.80}.", expected="at least two whole numbers of at least 1")
+    if weights is None:
+        weights = sum(a * b for a, b in itertools.pairwise(sizes))
+    try:
+        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, OSError, ValueError):  # a system that does not tell
+        return
+    if 16 * weights > memory:
+        raise SettingsError(
+            f"network.sizes is {[*sizes]!r:.80}: training that needs {16 * weights / 1e9:.3g} GB.",
+            expected=f"a network that fits {memory / 1e9:.3g} GB of memory",
+        )

@@ -1,0 +1,160 @@
+"""Running experiments: several runs one after another or side by side, and what they come to together."""
+
+from __future__ import annotations
+
+import contextlib
+import pickle
+import statistics
+from collections.abc import Callable, Generator, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+from neurosleep._surroundings import surroundings_kept
+from neurosleep.errors import NeurosleepError, RunsFailedError, SettingsError
+from neurosleep.experiments.run.check import check_data, check_request
+from neurosleep.experiments.run.live import Listener
+from neurosleep.experiments.run.one import run_one
+from neurosleep.experiments.run.request import RunRequest
+from neurosleep.experiments.schedule.workers import Outcome, check_main_guard, side_by_side
+
+__all__ = ["run_experiment", "summarise"]
+
+# Failed runs that a message names, at most.
+_NAMED = 10
+
+
+@surroundings_kept()
+def run_experiment(
+    requests: Sequence[RunRequest],
+    *,
+    jobs: int = 1,
+    report: Callable[[int, str], None] = lambda number, text: None,
+    listener: Listener | None = None,
+) -> list[dict[str, Any]]:
+    """Run all requests, ``jobs`` at a time with one thread each; metrics come back in their order.
+
+    Everything that can be checked is checked for all of them before the first starts. A run that fails all the same
+    does not stop the others. ``report(number, text)`` tells the progress of a request (with several jobs only that it
+    is ``"done"``, or has ``"failed"``). ``listener`` is told what happens in each; with several jobs it is sent to
+    other processes, and so must be one that can be pickled. Ctrl-C ends the runs that are under way; requests with
+    ``resume`` go on where they stopped.
+
+    Raises
+    ------
+    RunsFailedError
+        At the end, if some of several runs failed; it holds the metrics of the others. A single run raises its own.
+    NeurosleepError
+        Before anything is written, if a request cannot be run.
+    """
+    check_main_guard()
+    if jobs < 1:
+        raise SettingsError(f"--jobs is {jobs!r}.", expected="at least 1")
+    check_data([check_request(request) for request in requests])
+    jobs = min(jobs, len(requests))
+    if jobs > 1:
+        _check_listener(listener)
+    found: dict[int, dict[str, Any]] = {}
+    failed: dict[int, Exception] = {}
+    with contextlib.closing(_outcomes(requests, jobs, report, listener)) as outcomes:
+        try:
+            for number, outcome in outcomes:
+                if outcome.error is None:
+                    found[number] = outcome.value
+                else:
+                    failed[number] = outcome.error
+                report(number, "done" if outcome.error is None else "failed")
+        except KeyboardInterrupt as stop:
+            stop.add_note("The runs that were under way are ended; with resume=True they go on where they stopped.")
+            raise
+    if len(requests) == 1 and failed:
+        raise failed[0]
+    if failed:
+        raise _failures(requests, found, failed)
+    return [found[number] for number in range(len(requests))]
+
+
+def _outcomes(
+    requests: Sequence[RunRequest], jobs: int, report: Callable[[int, str], None], listener: Listener | None
+) -> Generator[tuple[int, Outcome], None, None]:
+    """What becomes of each request, as they end: one after another in this process, or side by side in others."""
+    if jobs > 1:
+        run = partial(run_one, listener=listener)
+        with contextlib.closing(side_by_side(run, [(request,) for request in requests], jobs)) as outcomes:
+            yield from outcomes
+        return
+    for number, request in enumerate(requests):
+        try:
+            outcome = Outcome(run_one(request, partial(report, number), listener=listener))
+        except Exception as error:
+            outcome = Outcome(error=error)
+        yield number, outcome
+
+
+def _check_listener(listener: Listener | None) -> None:
+    try:
+        pickle.dumps(listener)
+    except Exception as error:
+        raise SettingsError(
+            "The listener cannot be sent to other processes.",
+            found=str(error),
+            expected="one that can be pickled, such as Follow(path)",
+            hint="jobs=1 takes any",
+        ) from error
+
+
+def _failures(
+    requests: Sequence[RunRequest], found: Mapping[int, dict[str, Any]], failed: Mapping[int, Exception]
+) -> RunsFailedError:
+    """The error at the end of several runs of which some have failed."""
+    names, lines = [], []
+    for number, error in sorted(failed.items()):
+        request = requests[number]
+        names.append(request.name)
+        message = error.message if isinstance(error, NeurosleepError) else str(error)
+        lines.append(
+            f"{request.variant}, {request.strategy}, seed {request.seed}: {type(error).__name__}: {message}"
+            + (f" ({error.found})" if isinstance(error, NeurosleepError) and error.found else "")
+        )
+    more = [f"and {len(lines) - _NAMED} more"] if len(lines) > _NAMED else []
+    return RunsFailedError(
+        f"{len(failed)} of {len(requests)} runs failed; the others are done.",
+        found="\n            ".join(lines[:_NAMED] + more),
+        hint="mend what is wrong; with --resume only those are run again that are not finished",
+        failures=list(zip(names, (failed[number] for number in sorted(failed)), strict=True)),
+        runs=[found[number] for number in sorted(found)],
+    )
+
+
+def summarise(runs: Sequence[dict[str, Any]], failed: Sequence[Mapping[str, Any]] = ()) -> list[dict[str, Any]]:
+    """Mean, standard deviation (n - 1) and number of runs of the final accuracy, per experiment, variant, strategy.
+
+    Beside them stand how many of the runs diverged, and how many failed: ``failed`` are the names of those, as in
+    :class:`~neurosleep.errors.RunsFailedError`.
+    """
+
+    def group(run: Mapping[str, Any]) -> tuple[str, str, str]:
+        return run["experiment"], run["variant"], run["strategy"]
+
+    groups: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
+    for run in runs:
+        groups.setdefault(group(run), []).append(run)
+    for name in failed:
+        groups.setdefault(group(name), [])
+    rows = []
+    for (experiment, variant, strategy), members in groups.items():
+        values = [run["accuracy_all"] for run in members if run["accuracy_all"] is not None]
+        rows.append(
+            {
+                "experiment": experiment,
+                "variant": variant,
+                "strategy": strategy,
+                "accuracy_all": {
+                    "mean": statistics.fmean(values) if values else None,
+                    "sd": statistics.stdev(values) if len(values) > 1 else None,
+                    "n": len(values),
+                },
+                "diverged": sum(run["status"] == "diverged" for run in members),
+                "failed": sum(group(name) == (experiment, variant, strategy) for name in failed),
+            }
+        )
+    return rows

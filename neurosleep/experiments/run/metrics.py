@@ -1,0 +1,87 @@
+"""What metrics.json says of a run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from neurosleep.continual import Progress, Strategy, matrix_metrics
+from neurosleep.data import Task
+from neurosleep.experiments.run.request import RunRequest
+from neurosleep.experiments.run.scenario import kind_of
+from neurosleep.hardware import load_profile
+
+__all__ = ["metrics_of", "with_chips"]
+
+
+def metrics_of(request: RunRequest, strategy: Strategy, progress: Progress, tests: list[Task]) -> dict[str, Any]:
+    """What metrics.json says of a run."""
+    last = progress.after[-1] if progress.after else progress.before_sleep[-1]
+    counts = [len(task.test_labels) for task in tests]
+
+    def over(accuracies: list[float]) -> float:
+        return sum(a * n for a, n in zip(accuracies, counts, strict=True)) / sum(counts)
+
+    overall = over(last)
+    done = progress.status == "done"
+    square = len(progress.after) == len(tests)
+    seconds = {key: round(value, 3) for key, value in progress.seconds.items()}
+    populations = list(progress.nights[0]["spikes_per_step"]) if progress.nights else []
+    further = {f"accuracy_all_{name}": over(rows[-1]) for name, rows in progress.read_outs.items() if done}
+    if strategy.sleeps and done:
+        further["accuracy_all_before_last_sleep"] = over(progress.before_sleep[-1])
+    labels = torch.cat([torch.as_tensor(task.test_labels) for task in tests]).long()
+    divergence = next((night["divergence"] for night in progress.nights if night["divergence"]), None)
+    return {
+        **request.name,
+        "kind": kind_of(request.settings, len(tests)),
+        "split": request.settings.data.split,
+        "status": progress.status,
+        "data": ", ".join(request.settings.data.sequence or [request.settings.data.name]),
+        "reads_old_data": strategy.reads_old_data,
+        **({"note": request.settings.note} if request.settings.note is not None else {}),
+        "results": {"accuracy_all": overall if done else None} | further,
+        "accuracy_all": overall if done else None,
+        # What naming the most frequent class every time would reach.
+        "accuracy_of_a_guess": int(torch.bincount(labels).max()) / len(labels),
+        "accuracy_per_task": last,
+        "accuracy_matrix": progress.after,
+        # Images of old tasks that were trained on with each task.
+        "replayed": progress.replayed,
+        "accuracy_before_sleep": progress.before_sleep if strategy.sleeps else None,
+        **(matrix_metrics(progress.after) if done and square else dict.fromkeys(matrix_metrics([[0.0]]))),
+        "sleep": {
+            "steps": [night["steps"] for night in progress.nights],
+            "after_task": [night["task"] + 1 for night in progress.nights],
+            "spikes_per_step": [list(night["spikes_per_step"].values()) for night in progress.nights],
+            "populations": populations,
+            "divergence": divergence,
+            # Of a night that did nothing, or that changed much of what was learnt last.
+            "notes": [f"after task {n['task'] + 1}: {note}" for n in progress.nights for note in n.get("notes", ())],
+        },
+        "seconds": seconds | {"total": round(sum(seconds.values()), 3)},
+    }
+
+
+def _slept(request: RunRequest) -> str:
+    """Where a network slept before it was put on a chip."""
+    if "src" not in request.parts:
+        return "no sleep"
+    sleep = request.settings.sleep
+    if sleep.profile is None:
+        return "slept before mapping"
+    rounding = str(sleep.rounding or load_profile(sleep.profile).learning.update_rounding)
+    return f"slept on the chip, rounding {'by chance' if rounding == 'stochastic' else rounding.replace('_', ' ')}"
+
+
+def with_chips(request: RunRequest, rows: list[dict[str, Any]], metrics: dict[str, Any]) -> dict[str, Any]:
+    """What a deployment adds to the metrics: its rows, and their numbers among the results."""
+    rows = [row | {"slept": _slept(request)} for row in rows]
+    numbers: dict[str, Any] = {}
+    for row in rows:
+        found = {"accuracy": row["mapped"], "cores": row["cores"]}
+        if row["energy"] is not None:
+            found |= {key: row["energy"][key] for key in ("low_j", "high_j")}
+        numbers |= {f"{row['profile']}.{key}": value for key, value in found.items()}
+    return {"kind": "hardware", "hardware": rows, "results": metrics["results"] | numbers}

@@ -1,0 +1,152 @@
+"""A run while it goes on: what is analysed, recorded, stored and told after each of its phases."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping
+from typing import TypeAlias
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from neurosleep.continual import AwakeNetwork, Learner, Learning, Progress, trained
+from neurosleep.data import RunningMean, Task
+from neurosleep.experiments.changes import dump_toml
+from neurosleep.experiments.run.analysis import write_analysis, write_preferred_task, write_settling
+from neurosleep.experiments.run.check import Plan
+from neurosleep.experiments.run.live import Listener, Watcher
+from neurosleep.experiments.run.state import environment_of, stored_state
+from neurosleep.experiments.run_folder import RunFolder, restore, tensors_of, write_whole
+from neurosleep.functional import torch_generator
+from neurosleep.learning import PhasedLearning
+from neurosleep.networks import MLP, EquilibriumNetwork
+from neurosleep.spiking import Recording
+
+__all__ = ["Phases", "Report"]
+
+Report: TypeAlias = Callable[[str], None]
+
+
+class Phases:
+    """The network that learns and sleeps, how far it is, and what is done after each phase.
+
+    Parameters
+    ----------
+    plan, tests, folder:
+        What is run, on which tasks, and where to.
+    report, listener:
+        Who is told of it.
+    """
+
+    def __init__(
+        self, plan: Plan, tests: list[Task], folder: RunFolder, report: Report, listener: Listener | None
+    ) -> None:
+        request = plan.request
+        experiment = request.settings
+        self.request, self.strategy, self.tests, self.folder = request, plan.strategy, tests, folder
+        self.report = report
+        self.config = dump_toml(experiment)
+        network: AwakeNetwork = experiment.network.make(experiment.wake, torch_generator(request.seed, "init"))
+        velocity = _optimiser_state(plan.trainings[0], network)
+        self.learner = Learner(network, velocity, plan.strategy.tasks(tests), request.seed)
+        self.progress = Progress()
+        self.watcher = None if listener is None else Watcher(listener, request.name, tests)
+        if plan.sleeper is not None:
+            plan.sleeper.progress = lambda done, steps: report(f"sleep, step {done} of {steps}")
+            plan.sleeper.watch = None if self.watcher is None else self.watcher.sleep
+        self.awake = network
+
+    def start(self) -> None:
+        """Go on from what the folder stores, if the request resumes it; else write what the run is."""
+        folder, learner = self.folder, self.learner
+        stored = stored_state(self.request, folder, self.tests)
+        if stored is not None:
+            tensors, self.progress = stored
+            if self.watcher is not None:
+                self.watcher.slept = sum(night["steps"] for night in self.progress.nights)
+            restore(tensors, trained(learner.network), learner.velocity)
+            self.strategy.load_state_dict(_under("strategy.", tensors))
+            mean = _under("mean.", tensors)
+            if mean:
+                learner.mean = RunningMean.from_state({key: value.numpy() for key, value in mean.items()})
+        else:
+            write_whole(folder.path / "config.toml", self.config)
+        if stored is None or folder.origin["changed"]:
+            folder.write_json("environment.json", environment_of(self.request, folder.origin))
+        if self.request.settings.analyse:
+            self.awake = copy.deepcopy(learner.network)
+
+    def after_epoch(self, task: int, epoch: int) -> None:
+        """Tell of an epoch."""
+        self.report(f"task {task + 1}, epoch {epoch}")
+        if self.watcher is not None:
+            self.watcher.epoch(task, epoch)
+
+    def after_phase(self, phase: str, task: int) -> None:
+        """Analyse, record, store and tell of a phase, ``wake`` or ``sleep``."""
+        learner, progress = self.learner, self.progress
+        if self.request.settings.analyse:
+            self._analyse(phase, task)
+        if learner.night is not None and phase == "sleep":
+            self._record(learner.night.recording, task)
+        mean = {f"mean.{key}": torch.from_numpy(np.array(value)) for key, value in learner.mean.state_dict().items()}
+        state = {f"strategy.{key}": value for key, value in self.strategy.state_dict().items()}
+        tensors = tensors_of(trained(learner.network), learner.velocity) | mean | state
+        self.folder.save_bundle(tensors, progress, self.config)
+        done = progress.after[-1] if phase == "sleep" else progress.before_sleep[-1]
+        if self.watcher is not None and (phase == "wake" or learner.night is not None):
+            self.watcher.phase(phase, task, done)
+        self.report(f"task {task + 1} of {len(learner.tasks)}, {phase}: {100 * sum(done) / len(done):.1f} %")
+
+    def _analyse(self, phase: str, task: int) -> None:
+        learner, network, seed = self.learner, self.learner.network, self.request.seed
+        if phase == "wake":
+            self.awake.load_state_dict(network.state_dict())
+        if task + 1 != len(learner.tasks) or self.progress.status != "done":
+            return
+        if isinstance(self.awake, EquilibriumNetwork) and isinstance(network, EquilibriumNetwork):
+            self.report("analysing the free phase")
+            before = self.awake if phase == "sleep" and learner.night is not None else None
+            write_settling(self.folder.path, network, self.tests, before=before, seed=seed)
+        elif phase == "sleep" and learner.night is not None:
+            self.report("analysing the last sleep")
+            assert isinstance(self.awake, MLP) and isinstance(network, MLP)
+            write_analysis(self.folder.path, self.awake, network, learner.night.recording, self.tests, seed=seed)
+
+    def _record(self, recording: Recording, task: int) -> None:
+        """Write what a sleep recorded into the progress and, where single spikes were, into a file."""
+        progress, network = self.progress, self.learner.network
+        progress.nights[-1] |= {
+            "window": recording.window,
+            "windows": {name: counts.tolist() for name, counts in recording.windows.items()},
+            "sizes": {name: len(counts) for name, counts in recording.counts.items()},
+            "weights": {
+                name: {"steps": samples.steps.tolist(), "values": samples.values.tolist()}
+                for name, samples in recording.weights.items()
+            },
+        }
+        if recording.spikes:
+            self.folder.write_spikes(task, _arrays(recording))
+            if isinstance(network, MLP) and progress.status == "done":
+                write_preferred_task(self.folder.path, network, self.tests[: task + 1])
+
+
+def _arrays(recording: Recording) -> dict[str, object]:
+    """The spikes of a recording as the arrays of its file."""
+    arrays: dict[str, object] = {"dt": np.float64(recording.dt)}
+    for name, events in recording.spikes.items():
+        arrays |= {f"{name}:offsets": events.offsets, f"{name}:indices": events.indices}
+        arrays[f"{name}:n"] = np.int64(events.n)
+    return arrays
+
+
+def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
+
+
+def _optimiser_state(training: Learning, network: AwakeNetwork) -> list[Tensor]:
+    """State of the optimiser before the first task."""
+    if isinstance(training, PhasedLearning) and isinstance(network, EquilibriumNetwork):
+        return training.state(network)
+    return [torch.zeros_like(weight) for weight in trained(network)]

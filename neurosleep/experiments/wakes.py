@@ -1,0 +1,136 @@
+"""The settings of the ways to learn: each, its type and its default, in the class of its kind."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal, TypeAlias
+
+from neurosleep.continual import Learning
+from neurosleep.errors import SettingsError
+from neurosleep.learning import BPTT, Backprop, ContrastiveHebbian, EquilibriumPropagation, PhasedLearning
+from neurosleep.learning.backprop import Loss
+from neurosleep.learning.equilibrium_propagation import Estimator
+from neurosleep.learning.optimiser import OptimiserName
+from neurosleep.replay.options import Numbers
+
+__all__ = ["LEARNS_BY", "WAKES", "WAKE_ORDER", "Wake", "Whole", "free_steps"]
+
+#: A list of whole numbers.
+Whole: TypeAlias = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class BackpropWake:
+    """Learning by :class:`~neurosleep.learning.Backprop`."""
+
+    kind: Literal["backprop"] = "backprop"
+    loss: Loss = "straight-through-mse"
+    lr: float = 0.1
+    lr_per_task: Numbers | None = None
+    momentum: float = 0.5
+    batch: int = 100
+    epochs: int = 2
+    epochs_per_task: Whole | None = None
+    lr_per_layer: Numbers | None = None
+
+    def make(self, rates: float | tuple[float, ...], epochs: int) -> Learning:
+        """The learning with these learning rates and epochs."""
+        return Backprop(self.loss, rates, self.momentum, self.batch, epochs)
+
+
+@dataclass(frozen=True)
+class PhasedWake:
+    """What learning in phases has in common (:class:`~neurosleep.learning.PhasedLearning`)."""
+
+    learning: ClassVar[type[PhasedLearning]]
+    kind: str
+    lr: float = 0.05
+    lr_per_task: Numbers | None = None
+    momentum: float = 0.9
+    batch: int = 64
+    epochs: int = 2
+    epochs_per_task: Whole | None = None
+    free_steps: int = 60
+    lr_per_layer: Numbers | None = None
+    optimiser: OptimiserName = "sgd"
+    weight_decay: float = 0.0
+    cosine_epochs: int = 0
+    residual_limit: float = 0.01
+
+    def make(self, rates: float | tuple[float, ...], epochs: int) -> Learning:
+        """The learning with these learning rates and epochs."""
+        options = {key: value for key, value in vars(self).items() if key not in _FOR_TASKS}
+        return self.learning(**options, lr=rates, epochs=epochs)
+
+
+_FOR_TASKS = ("kind", "lr", "lr_per_task", "lr_per_layer", "epochs", "epochs_per_task")
+
+
+@dataclass(frozen=True)
+class EPWake(PhasedWake):
+    """Learning by :class:`~neurosleep.learning.EquilibriumPropagation`."""
+
+    learning = EquilibriumPropagation
+    kind: Literal["ep"] = "ep"
+    nudged_steps: int = 12
+    estimator: Estimator = "symmetric"
+    beta: float = 0.1
+    second_start: int | None = None
+    adaptation_steps: int = 0
+    adaptation_rate: float = 0.1
+    adaptation_nudged: bool = False
+    predictive: bool = False
+
+
+@dataclass(frozen=True)
+class BPTTWake(PhasedWake):
+    """Learning by :class:`~neurosleep.learning.BPTT`."""
+
+    learning = BPTT
+    kind: Literal["bptt"] = "bptt"
+    gradient_steps: int = 12
+    straight_through: bool = False
+
+
+@dataclass(frozen=True)
+class CHLWake(PhasedWake):
+    """Learning by :class:`~neurosleep.learning.ContrastiveHebbian`."""
+
+    learning = ContrastiveHebbian
+    kind: Literal["chl"] = "chl"
+    lr: float = 0.1
+    batch: int = 10
+    free_steps: int = 120
+    optimiser: OptimiserName = "adagrad"
+    clamped_steps: int = 120
+    delay: int = 13
+    predictive: bool = True
+    adaptation_steps: int = 0
+    adaptation_rate: float = 0.1
+
+
+Wake: TypeAlias = BackpropWake | EPWake | BPTTWake | CHLWake
+WAKES: dict[str, type[Wake]] = {"backprop": BackpropWake, "ep": EPWake, "bptt": BPTTWake, "chl": CHLWake}
+#: Ways of learning that a kind of network can take, the usual one first.
+LEARNS_BY: dict[str, tuple[str, ...]] = {
+    "mlp": ("backprop",),
+    "equilibrium": ("ep", "bptt", "chl"),
+    "equilibrium-conv": ("ep", "bptt"),
+    "dendritic": ("ep", "bptt"),
+}
+
+
+def free_steps(wake: Wake) -> int:
+    """Steps of the free phase of an equilibrium network."""
+    if isinstance(wake, BackpropWake):
+        raise SettingsError("wake.kind is 'backprop'.", expected="one that an equilibrium network learns by")
+    return wake.free_steps
+
+
+# The order of a file is not that of the classes, which inherit.
+WAKE_ORDER = (
+    *("kind", "loss", "lr", "lr_per_task", "momentum", "batch", "epochs", "epochs_per_task", "free_steps"),
+    *("nudged_steps", "gradient_steps", "straight_through", "clamped_steps", "delay", "estimator", "beta"),
+    *("lr_per_layer", "optimiser", "weight_decay", "cosine_epochs", "residual_limit", "second_start"),
+    *("adaptation_steps", "adaptation_rate", "adaptation_nudged", "predictive"),
+)
