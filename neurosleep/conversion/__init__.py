@@ -2,8 +2,10 @@
 
 from neurosleep.conversion._chain import biased_layers, sleeping_chain
 from neurosleep.conversion._compare import ConversionCheck, LayerCheck, compare
-from neurosleep.conversion._convert import FEEDBACKS, ConversionReport, Feedback, convert, wake
+from neurosleep.conversion._convert import FEEDBACKS, Feedback, convert
 from neurosleep.conversion._copied import copied
+from neurosleep.conversion._wake import wake
+from neurosleep.conversion.report import ConversionReport
 from neurosleep.conversion.scale import RECIPES, Recipe, largest_activities, layer_scales
 
 __all__ = [

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from neurosleep.conversion._trace import Plan, PlannedPopulation
+from neurosleep.conversion.plan import Plan, PlannedPopulation
 from neurosleep.functional import Compare, Reset
 from neurosleep.spiking import Population, Projection, SpikingNetwork
 

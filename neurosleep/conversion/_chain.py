@@ -7,8 +7,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from neurosleep.conversion._convert import chain_layers, own_weight
-from neurosleep.conversion._trace import Plan, trace
+from neurosleep.conversion._layers import chain_layers, own_weight
+from neurosleep.conversion._trace import trace
+from neurosleep.conversion.plan import Plan
 from neurosleep.errors import ConversionError, DataError
 from neurosleep.networks import MLP, EquilibriumMLP
 

@@ -12,9 +12,10 @@ from torch import Tensor, nn
 
 from neurosleep._checks import as_images
 from neurosleep._shown import html_table, named, short_line, to_frame
-from neurosleep.conversion._convert import ConversionReport
 from neurosleep.conversion._model import check_model, evaluation_copy, number_type
-from neurosleep.conversion._trace import activations, trace
+from neurosleep.conversion._trace import trace
+from neurosleep.conversion.plan import activations
+from neurosleep.conversion.report import ConversionReport
 from neurosleep.errors import ConversionError, SettingsError
 from neurosleep.spiking import BatchCoding, SpikingNetwork, simulate_batch
 

@@ -1,241 +1,37 @@
-"""Awake network to spiking network, and back."""
+"""From an awake network to a spiking network."""
 
 from __future__ import annotations
 
 import functools
-import html
 import itertools
 import math
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Literal, TypeVar, cast, get_args, overload
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Literal, get_args, overload
 
 import torch
 from torch import Tensor, nn
 
 from neurosleep._checks import as_images, check_number, check_unread
-from neurosleep._shown import html_table, named, short_line, to_frame
+from neurosleep.conversion._activities import relu_activities, settled_activities
 from neurosleep.conversion._build import READ_OUTS, Neurons, ReadOut, build, spiking
 from neurosleep.conversion._copied import copied
+from neurosleep.conversion._layers import chain_layers
 from neurosleep.conversion._model import check_model, number_type, unwrapped
-from neurosleep.conversion._trace import MaxPool, activations, folded, trace
+from neurosleep.conversion._trace import trace
+from neurosleep.conversion.plan import MaxPool, activations
 from neurosleep.conversion.recipes import balanced, maxima, percentiles
-from neurosleep.conversion.scale import RECIPES, Recipe, batches, largest_activities, layer_scales
+from neurosleep.conversion.report import ConversionReport
+from neurosleep.conversion.scale import RECIPES, Recipe, largest_activities, layer_scales
 from neurosleep.errors import ConversionError, DataError, SettingsError, unknown_name
 from neurosleep.functional import Compare, Reset
-from neurosleep.networks import MLP, EquilibriumMLP, EquilibriumNetwork
+from neurosleep.networks import MLP, EquilibriumMLP
 from neurosleep.spiking import Population, Projection, SpikingNetwork
 
-__all__ = ["FEEDBACKS", "ConversionReport", "Feedback", "convert", "wake"]
+__all__ = ["FEEDBACKS", "Feedback", "convert"]
 
 Feedback = Literal["none", "delayed"]
 FEEDBACKS: tuple[str, ...] = get_args(Feedback)
-
-Module = TypeVar("Module", bound=nn.Module)
-
-
-@dataclass(frozen=True)
-class ConversionReport:
-    """What a conversion found and did.
-
-    Attributes
-    ----------
-    largest, scales:
-        Per spiking layer: largest value lambda, and the scale alpha (with the recipes ``max``, ``percentile`` and
-        ``balance`` what one spike stands for, and its inverse).
-    images:
-        How many images it read.
-    recipe:
-        The recipe.
-    populations:
-        Names of the spiking layers, in the order of ``largest``.
-    became:
-        What became of each layer of a traced model: pairs of its name and a few words.
-    notes:
-        What else the reader should know, such as an approximation that was asked for.
-    """
-
-    largest: tuple[float, ...]
-    scales: tuple[float, ...]
-    images: int
-    recipe: str = "recursive"
-    populations: tuple[str, ...] = ()
-    became: tuple[tuple[str, str], ...] = ()
-    notes: tuple[str, ...] = ()
-
-    def __repr__(self) -> str:
-        notes = f", {len(self.notes)} notes" if self.notes else ""
-        what = f"recipe {self.recipe!r}, {self.images} images; {named(self.populations)}{notes}"
-        return short_line(f"<ConversionReport: {what}>")
-
-    def _repr_html_(self) -> str:
-        """One row per spiking layer, and the notes."""
-        notes = "".join(f"<li>{html.escape(note)}</li>" for note in self.notes)
-        return html_table(self.rows(), f"Recipe {self.recipe}, {self.images} images") + (
-            f"<ul>{notes}</ul>" * bool(notes)
-        )
-
-    def to_pandas(self) -> Any:
-        """The rows as a ``pandas.DataFrame`` (extra ``pandas``)."""
-        return to_frame(self.rows())
-
-    def rows(self) -> list[dict[str, object]]:
-        """One row per spiking layer: population, largest activity and scale."""
-        return [
-            {"population": name, "largest": largest, "scale": scale}
-            for name, largest, scale in zip(self.populations, self.largest, self.scales, strict=True)
-        ]
-
-    def to_json(self) -> dict[str, object]:
-        """Everything, of plain lists, names and numbers."""
-        return {
-            "recipe": self.recipe,
-            "images": self.images,
-            "layers": self.rows(),
-            "became": [{"layer": layer, "became": what} for layer, what in self.became],
-            "notes": list(self.notes),
-        }
-
-
-def chain_layers(model: nn.Module) -> list[nn.Linear]:
-    """The Linear layers in order, each with a weight of its own; refuses networks that cannot sleep as such a chain."""
-    layers = _chain_layers(unwrapped(model)[0])
-    weights: dict[nn.Parameter, str] = {}
-    for layer in layers:
-        name, weight = _name_of(model, layer), own_weight(model, layer)
-        if weight in weights:
-            raise ConversionError(
-                f"The layers {weights[weight]!r} and {name!r} share one weight, which sleep would change twice.",
-                expected="a weight of its own for every layer",
-            )
-        weights[weight] = name
-    return layers
-
-
-def own_weight(model: nn.Module, layer: nn.Module) -> nn.Parameter:
-    """The weight of a layer, into which a slept one can be written; refuses one that is computed from others."""
-    weight = layer._parameters.get("weight")
-    if weight is None:
-        raise ConversionError(
-            f"The weight of layer {_name_of(model, layer)!r} is computed from others, so that sleep cannot change it.",
-            expected="a parameter of the layer, no weight_norm, pruning mask or other parametrization",
-            hint="torch.nn.utils.parametrize.remove_parametrizations(layer, 'weight'), remove_weight_norm or "
-            "prune.remove makes a parameter of it",
-        )
-    return weight
-
-
-def _name_of(model: nn.Module, layer: nn.Module) -> str:
-    name: str = next(name for name, found in model.named_modules() if found is layer)
-    return name
-
-
-def _runs_as(layer: nn.Module, kind: type[nn.Module]) -> bool:
-    """Whether it is such a layer and computes what that does: a subclass may compute anything."""
-    return isinstance(layer, kind) and type(layer).forward is kind.forward
-
-
-def _chain_layers(model: nn.Module) -> list[nn.Linear]:
-    if any(_runs_as(model, kind) for kind in (MLP, EquilibriumMLP)):
-        return [layer for layer in cast(MLP | EquilibriumMLP, model).layers if isinstance(layer, nn.Linear)]
-    if isinstance(model, EquilibriumNetwork):
-        raise ConversionError(
-            f"A network of type {type(model).__name__} cannot be converted: only fully connected networks of point "
-            "neurons sleep here.",
-            expected="an EquilibriumMLP, in which one weight [post, pre] joins each pair of units",
-            hint="train an EquilibriumMLP instead; for images, on features that a fixed network extracts from them",
-        )
-    if not _runs_as(model, nn.Sequential):
-        raise ConversionError(
-            f"A network of type {type(model).__name__} cannot be converted.",
-            expected="neurosleep's MLP or EquilibriumMLP, or torch.nn.Sequential of Linear(bias=False) and ReLU",
-            hint="the recipes 'max', 'percentile' and 'balance' take any module that torch.fx traces",
-        )
-    found: list[nn.Linear] = []
-    rectified, leading = True, None
-    # Not named_children(), which leaves out what comes a second time.
-    for name, layer in model._modules.items():
-        if layer is None:
-            continue
-        if _runs_as(layer, nn.Linear):
-            assert isinstance(layer, nn.Linear)
-            if layer.bias is not None:
-                raise ConversionError(
-                    f"Layer {name!r} has a bias, which this sleep does not know.",
-                    expected="Linear(..., bias=False)",
-                    hint="the recipes 'max', 'percentile' and 'balance' carry biases; consolidate leaves them as they "
-                    "are",
-                )
-            if any(layer is before for before in found):
-                raise ConversionError(
-                    f"Layer {name!r} is layer {_name_of(model, layer)!r} again, and sleep would change it twice.",
-                    expected="layers that are used once",
-                )
-            if not rectified:
-                raise ConversionError(
-                    f"Layer {name!r} follows another Linear layer without ReLU between.",
-                    expected="Linear, ReLU, Linear, ..., Linear",
-                    hint="the product of the two weights makes one layer of them",
-                )
-            found.append(layer)
-            rectified = False
-        elif _runs_as(layer, nn.ReLU):
-            rectified = True
-            leading = name if not found else leading
-        elif not (
-            any(_runs_as(layer, kind) for kind in (nn.Dropout, nn.Identity))
-            or (_runs_as(layer, nn.Flatten) and str(layer) == str(nn.Flatten()))
-        ):
-            what = str(layer) if isinstance(layer, nn.Flatten) else type(layer).__name__
-            raise ConversionError(
-                f"Layer {name!r} is {what}, which has no spiking counterpart here.",
-                expected="Linear(bias=False), ReLU, Dropout, Flatten, Identity",
-            )
-    if not found:
-        raise ConversionError("The network has no Linear layer.", expected="at least one")
-    if leading is not None:
-        raise ConversionError(
-            f"Layer {leading!r} is a ReLU before the first Linear layer.",
-            expected="Linear, ReLU, Linear, ..., Linear",
-            hint="apply it to the data",
-        )
-    return found
-
-
-def _relu_activities(
-    layers: Sequence[nn.Linear], factor: float, read_out: Callable[[Tensor], Tensor], images: Tensor
-) -> Iterator[list[Tensor]]:
-    """Activities of a ReLU network, part by part; each part is good until the next is asked for.
-
-    ``factor`` multiplies hidden activities. Room is taken once and used again: to get it costs as much as to fill it.
-    """
-    room: list[Tensor] = []
-    for x in batches(images):
-        found = []
-        for k, layer in enumerate(layers):
-            if k == len(room):
-                room.append(x.new_empty(len(x), layer.out_features))
-            x = torch.mm(x, layer.weight.T, out=room[k][: len(x)])
-            if k < len(layers) - 1:
-                x.relu_()
-                if factor != 1:
-                    x.mul_(factor)
-            else:
-                x = read_out(x)
-            found.append(x)
-        yield found
-
-
-def _settled_activities(model: EquilibriumMLP, images: Tensor) -> Iterator[list[Tensor]]:
-    """Activities in the free phase's equilibrium; after them, where it has one, those of the soft-max read-out."""
-    for x in batches(images):
-        states = found = model.activities(x)
-        if model.dynamics == "hopfield":
-            # There a state is a potential, and its activity what others get of it.
-            found = [activation.value(u) for activation, u in zip(model.activations, states, strict=True)]
-        if model.read_out_kind == "softmax-read-out":
-            found = [*found, model.read_out(states[-1])]
-        yield found
 
 
 @overload
@@ -434,11 +230,11 @@ def convert(
     if len(thresholds) != len(layers):
         raise SettingsError(f"{len(thresholds)} thresholds were given.", expected=f"{len(layers)}, one per layer")
     if isinstance(model, EquilibriumMLP):
-        activities = _settled_activities(model, images)
+        activities = settled_activities(model, images)
     elif isinstance(model, MLP):
-        activities = _relu_activities(layers, 1 - model.dropout, model.read_out, images)
+        activities = relu_activities(layers, 1 - model.dropout, model.read_out, images)
     else:
-        activities = _relu_activities(layers, 1.0, torch.relu, images)
+        activities = relu_activities(layers, 1.0, torch.relu, images)
     largest = largest_activities(activities, [layer.weight for layer in layers])
     scales = layer_scales(largest, recipe=recipe, alpha_scale=alpha_scale)
     names = ["input", *(f"hidden{k}" for k in range(1, len(layers))), "output"]
@@ -549,73 +345,3 @@ def _check_feedback(model: nn.Module, feedback: Feedback, gamma: float, symmetri
             f"{given} was given for a network of type {type(model).__name__}, which has no feedback and no biases.",
             expected="feedback='none' and bias_drive=False, or an EquilibriumMLP",
         )
-
-
-@torch.no_grad()
-def wake(network: SpikingNetwork, model: Module) -> Module:
-    """A copy of ``model`` with the weights of the slept ``network``; ``model`` itself is untouched.
-
-    Biases are those of ``model``, and so are its BatchNorm layers: what these were folded into is divided by their
-    factors again, except weights that sleep left as they were, which are those of ``model`` bit for bit.
-
-    Raises
-    ------
-    ConversionError
-        If the two do not have the same layers, or the network holds two different versions of one shared layer.
-
-    See Also
-    --------
-    convert : the way there
-
-    Examples
-    --------
-    >>> import torch
-    >>> from torch import nn
-    >>> model = nn.Sequential(nn.Linear(4, 2, bias=False))
-    >>> network = convert(model, torch.rand(20, 4))
-    >>> woken = wake(network.with_weights([2 * weight for weight in network.weights]), model)
-    >>> torch.equal(woken[0].weight, 2 * model[0].weight)
-    True
-    """
-    check_model(model)
-    woken = copied(model)
-    if isinstance(model, EquilibriumNetwork) or _is_chain(model):
-        layers: list[tuple[nn.Module, Tensor | None]] = [(layer, None) for layer in chain_layers(woken)]
-    else:
-        # As a max-pool has no weight, it does not matter here what it becomes.
-        example = torch.zeros(2, *network.inputs[0].shape, dtype=next(woken.parameters()).dtype)
-        plan = trace(woken, example, "approximate", check=False)
-        layers = [(woken.get_submodule(str(term.module)), term.fold) for term in plan.weighted()]
-    found = [tuple(weight.shape) for weight in network.weights]
-    expected = [tuple(cast(Tensor, layer.weight).shape) for layer, _ in layers]
-    if found != expected:
-        raise ConversionError(
-            "The slept network has other layers than the model.", found=f"{found}", expected=f"{expected}"
-        )
-    given: dict[Tensor, Tensor] = {}
-    originals = {layer: cast(Tensor, layer.weight).detach().clone() for layer, fold in layers if fold is not None}
-    for (layer, fold), weight in zip(layers, network.weights, strict=True):
-        own = own_weight(woken, layer)
-        new = weight
-        if fold is not None:
-            before = originals[layer]
-            spread = folded(torch.ones_like(before), fold)
-            # A channel that BatchNorm multiplies by 0 tells nothing of its weights.
-            new = torch.where((weight == folded(before, fold)) | (spread == 0), before, weight / spread)
-        if own in given and not torch.equal(given[own], new):
-            raise ConversionError(
-                "A weight that the model uses more than once has different values at its places in the network.",
-                expected="the same weights at all of them",
-            )
-        given[own] = new
-        own.copy_(new)
-    return woken
-
-
-def _is_chain(model: nn.Module) -> bool:
-    """Whether the model is one that the recipes of sleep take, so that its layers need not be traced."""
-    try:
-        chain_layers(model)
-    except ConversionError:
-        return False
-    return True

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, fx, nn
 
+from neurosleep.conversion.plan import Plan
 from neurosleep.errors import ConversionError
 from neurosleep.spiking import Projection
 from neurosleep.spiking.geometry import propagate
-
-if TYPE_CHECKING:
-    from neurosleep.conversion._trace import Plan
 
 __all__ = ["check_plan", "check_trace", "computed"]
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from neurosleep.conversion._build import Neurons, build, spiking
-from neurosleep.conversion._trace import Plan
+from neurosleep.conversion.plan import Plan
 from neurosleep.spiking.engines import ReferenceEngine
 
 __all__ = ["balanced"]

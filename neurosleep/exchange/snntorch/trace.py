@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, fx, nn
 
 from neurosleep.conversion._memory import InPlaceTracer, Shapes
-from neurosleep.conversion._trace import PlannedPopulation, Sum, Tracer, Value
+from neurosleep.conversion._tracer import Tracer
+from neurosleep.conversion.plan import PlannedPopulation, Sum, Value
 from neurosleep.errors import ExchangeError, NeurosleepError
 
 __all__ = ["CALLS", "LAYERS", "Wiring", "snntorch_wiring"]

@@ -1,0 +1,487 @@
+"""From the nodes of a traced module to populations and terms: one method an operation."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from dataclasses import replace
+from typing import Any, Literal
+
+from torch import Tensor, fx, nn
+
+from neurosleep.conversion._memory import Shapes
+from neurosleep.conversion._operations import (
+    ADAPTIVE,
+    ADD,
+    AVERAGE,
+    DIVIDE,
+    DROPOUT,
+    DROPOUT_MODULES,
+    EXPECTED,
+    FLATTEN,
+    HINTS,
+    MAX_MODULES,
+    MAX_OPTIONS,
+    MULTIPLY,
+    NEGATE,
+    RELU,
+    SUBTRACT,
+    is_maximum,
+)
+from neurosleep.conversion.plan import MaxPool, PlannedPopulation, Sum, Term, Value, batch_norm, folded
+from neurosleep.errors import ConversionError, NeurosleepError
+from neurosleep.spiking import Projection
+from neurosleep.spiking.geometry import output_shape
+
+__all__ = ["Tracer"]
+
+# So many different terms of one sum are taken; more are no network that somebody trained.
+_MAX_TERMS = 4096
+
+
+def _is_number(path: str) -> bool:
+    """Whether a place in a model says nothing but numbers, as in a Sequential."""
+    return path.replace(".", "").isdigit()
+
+
+def _pair(value: Any, axes: int) -> tuple[int, ...]:
+    return tuple(int(v) for v in value) if isinstance(value, tuple | list) else (int(value),) * axes
+
+
+def _padding(layer: nn.Conv1d | nn.Conv2d) -> tuple[int, ...] | None:
+    """Zeros on either side of each axis; None where the two sides differ."""
+    if not isinstance(layer.padding, str):
+        return tuple(layer.padding)
+    if layer.padding == "valid":
+        return (0,) * len(layer.kernel_size)
+    both = [d * (k - 1) for d, k in zip(layer.dilation, layer.kernel_size, strict=True)]
+    return None if any(n % 2 for n in both) else tuple(n // 2 for n in both)
+
+
+class Tracer:
+    """Goes through a traced module and makes populations and terms of it."""
+
+    def __init__(
+        self,
+        module: fx.GraphModule,
+        memory: Shapes,
+        maxpool: MaxPool,
+        prefix: str = "",
+        single: bool = False,
+        chain: bool = False,
+    ) -> None:
+        self._module, self._memory, self._shapes, self._maxpool = module, memory, memory.shapes, maxpool
+        # Of names in the model; whether that is a single layer, or one of our chains.
+        self._prefix, self._single, self._chain = prefix, single, chain
+        self._written: dict[fx.Node, fx.Node] = {}  # a tensor, and what wrote into it last
+        self._modules = dict(module.named_modules())
+        self._values: dict[fx.Node, Value | Sum] = {}
+        self._names = {"input", "output"}
+        self._numbered: Counter[str] = Counter()
+        self.populations: list[PlannedPopulation] = []
+        self.became: list[tuple[str, str]] = []
+        self.notes: list[str] = []
+        self._shape_of: dict[str, tuple[int, ...]] = {}
+        self.output = ""
+
+    def _place(self, node: fx.Node) -> str:
+        if node.op == "call_module":
+            return f"Layer {str(node.target)!r} ({type(self._modules[str(node.target)]).__name__})"
+        name = node.target if isinstance(node.target, str) else getattr(node.target, "__name__", str(node.target))
+        return f"The operation {name!r} at {node.name!r}"
+
+    def _refuse(self, node: fx.Node, why: str, expected: str = EXPECTED, hint: str | None = None) -> NeurosleepError:
+        return ConversionError(f"{self._place(node)} {why}", expected=expected, hint=hint)
+
+    def _label(self, node: fx.Node) -> str:
+        """The place in the model of what ``node`` calls, or its own name if that is a function."""
+        # Those of our chains are in the results of published experiments, and key the devices of analogue chips.
+        return str(node.target) if node.op == "call_module" and not self._chain else node.name
+
+    def _name(self, kind: Literal["lif", "relay", "output"], total: Sum) -> str:
+        """That of the layer; layers that have a number only are counted, as the recipes of sleep do."""
+        if kind == "output":
+            return "output"
+        if not _is_number(total.name):
+            return self._unique(total.name)
+        pools = any(term.kind == "pool" for term in total.terms)
+        stem = "hidden" if kind == "lif" else "pool" if pools else "relay"
+        self._numbered[stem] += 1
+        return self._unique(f"{stem}{self._numbered[stem]}")
+
+    def _unique(self, name: str) -> str:
+        found, number = name, 2
+        while found in self._names:
+            found, number = f"{name}_{number}", number + 1
+        self._names.add(found)
+        return found
+
+    def _add(self, kind: Literal["lif", "relay", "output"], total: Sum, node: fx.Node) -> Value:
+        name = self._name(kind, total)
+        self.populations.append(PlannedPopulation(name, kind, total.shape, tuple(total.terms), total.bias, node.name))
+        self._shape_of[name] = total.shape
+        return Value(name)
+
+    def _get(self, node: Any, user: fx.Node) -> Value | Sum:
+        if not isinstance(node, fx.Node) or node not in self._values:
+            raise self._refuse(user, "works on something other than what the layers before it compute.")
+        return self._values[node]
+
+    def _value(self, node: Any, user: fx.Node) -> Value:
+        """The tensor of ``node`` as something that a population sends; a relay is made where none does."""
+        found = self._get(node, user)
+        if isinstance(found, Sum):
+            found = self._values[node] = self._add("relay", found, node)
+        return found
+
+    def _grid(self, node: Any, user: fx.Node) -> Value:
+        """The same, from a population whose shape is that of the tensor."""
+        found, shape = self._value(node, user), self._shapes[node.name][1:]
+        if self._shape_of[found.population] == shape:
+            return found
+        label = self._label(user)
+        name = label if _is_number(label) else f"{label}_grid"
+        total = Sum(shape, name, [Term(found.population, "flatten", found.factor)])
+        return self._add("relay", total, node)
+
+    def _as_sum(self, node: Any, user: fx.Node) -> Sum:
+        found = self._get(node, user)
+        if isinstance(found, Value):
+            shape = self._shapes[node.name][1:]
+            kind: Literal["flatten", "identity"] = (
+                "identity" if shape == self._shape_of[found.population] else "flatten"
+            )
+            return Sum(shape, self._label(user), [Term(found.population, kind, found.factor)])
+        return found
+
+    def run(self) -> None:
+        for node in self._module.graph.nodes:
+            if node.op == "placeholder":
+                self._input(node)
+            elif node.op == "output":
+                self._finish(node)
+            elif self._no_tensor(node):
+                if self._memory.writes.get(node.name):
+                    raise self._refuse(node, "writes into a tensor.")
+                continue  # who uses it as a tensor is refused
+            else:
+                found = self._operation(node)
+                others = self._overwritten(node)
+                if isinstance(found, Sum) and (len(node.users) > 1 or others):
+                    found = self._add("relay", found, node)
+                for other in others:
+                    self._values[other], self._written[other] = found, node
+                self._values[node] = found
+
+    def _overwritten(self, node: fx.Node) -> list[fx.Node]:
+        """What is read after ``node`` though it shares the memory that ``node`` writes into: it holds the same then."""
+        if self._memory.hidden_write(node):
+            raise self._refuse(
+                node, "writes into a parameter, a buffer or a tensor beside its result.", "what it computes as a result"
+            )
+        whole, part = self._memory.overwritten(node)
+        if part:
+            raise self._refuse(
+                node,
+                f"writes into a part of {part[0].name!r}, or into what is turned or cut, which is read again.",
+                "operations that are not in place, or work on the whole tensor",
+                "inplace=False; h = h + x in the place of h += x",
+            )
+        return [other for other in whole if other in self._values]
+
+    def _no_tensor(self, node: fx.Node) -> bool:
+        """Whether ``node`` is a size or a constant."""
+        return node.op == "get_attr" or node.name not in self._shapes
+
+    def _input(self, node: fx.Node) -> None:
+        if self._values:
+            raise ConversionError(f"The model takes a second input, {node.name!r}.", expected="a model of one input")
+        self._values[node] = Value("input")
+        self._shape_of["input"] = self._shapes[node.name][1:]
+
+    def _finish(self, node: fx.Node) -> None:
+        result = node.args[0]
+        if not isinstance(result, fx.Node):
+            raise ConversionError("The model returns more than one tensor.", expected="one tensor [batch, ...]")
+        found = self._get(result, node)
+        spiking = {p.name for p in self.populations if p.kind == "lif"}
+        if isinstance(found, Value) and found.population in spiking and found.factor == 1:
+            self.output = self._as_output(found.population)
+            return
+        self._add("output", self._as_sum(result, node), self._written.get(result, result))
+        self.output = "output"
+
+    def _as_output(self, name: str) -> str:
+        """The last population, which fires; one that was counted is named as what it is."""
+        if name != f"hidden{self._numbered['hidden']}":
+            return name
+        self.populations = [
+            replace(
+                p,
+                name="output" if p.name == name else p.name,
+                terms=tuple(replace(term, source="output") if term.source == name else term for term in p.terms),
+            )
+            for p in self.populations
+        ]
+        told = f"spiking population {name!r}"
+        self.became = [(layer, "spiking population 'output'" if what == told else what) for layer, what in self.became]
+        return "output"
+
+    def _operation(self, node: fx.Node) -> Value | Sum:
+        if node.op == "call_module":
+            return self._layer(node, self._modules[str(node.target)])
+        target, x = node.target, node.args[0] if node.args else node.kwargs.get("input")
+        if target in RELU:
+            return self._relu(node, x)
+        if target in ADD or target in SUBTRACT:
+            return self._sum(node)
+        if target in MULTIPLY or target in DIVIDE:
+            return self._product(node)
+        if target in NEGATE:
+            return self._scaled(self._get(x, node), -1.0, node)
+        if target in DROPOUT:
+            # torch.nn.functional drops while training, and takes that for the usual case.
+            if node.args[2] if len(node.args) > 2 else node.kwargs.get("training", True):
+                raise self._refuse(node, "drops at random, in evaluation too.", "nn.Dropout, or training=self.training")
+            return self._get(x, node)
+        if target in FLATTEN:
+            return self._reshape(node, x)
+        if target == "contiguous":
+            return self._get(x, node)
+        names: tuple[str, ...] = (
+            "kernel_size",
+            "stride",
+            "padding",
+            "ceil_mode",
+            "count_include_pad",
+            "divisor_override",
+        )
+        if target in AVERAGE:
+            return self._average(node, x, dict(zip(names, node.args[1:], strict=False)) | dict(node.kwargs))
+        if target in ADAPTIVE:
+            return self._adaptive(node, x)
+        if is_maximum(target):
+            return self._maximum(node, x, dict(zip(MAX_OPTIONS, node.args[1:], strict=False)) | dict(node.kwargs))
+        raise self._refuse(node, "has no spiking counterpart.")
+
+    def _layer(self, node: fx.Node, layer: nn.Module) -> Value | Sum:
+        x = node.args[0]
+        if isinstance(layer, nn.Linear | nn.Conv1d | nn.Conv2d) and type(layer).__module__.startswith("torch.nn"):
+            return self._weighted(node, x, layer)
+        if isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d):
+            return self._batch_norm(node, x, layer)
+        if type(layer) is nn.ReLU:
+            return self._relu(node, x)
+        if isinstance(layer, DROPOUT_MODULES):
+            self.became.append((str(node.target), "nothing: while a network is evaluated, it has no effect"))
+            return self._get(x, node)
+        if isinstance(layer, nn.Flatten | nn.Unflatten):
+            return self._reshape(node, x)
+        if isinstance(layer, nn.AvgPool1d | nn.AvgPool2d):
+            keys = ("kernel_size", "stride", "padding", "ceil_mode", "count_include_pad", "divisor_override")
+            return self._average(node, x, {key: getattr(layer, key) for key in keys if hasattr(layer, key)})
+        if isinstance(layer, nn.AdaptiveAvgPool1d | nn.AdaptiveAvgPool2d):
+            return self._adaptive(node, x)
+        if isinstance(layer, MAX_MODULES):
+            return self._maximum(node, x, {key: getattr(layer, key) for key in MAX_OPTIONS})
+        hint = next((hint for kinds, hint in HINTS if isinstance(layer, kinds)), None)
+        raise self._refuse(node, "has no spiking counterpart.", hint=hint)
+
+    def _weighted(self, node: fx.Node, x: Any, layer: nn.Linear | nn.Conv1d | nn.Conv2d) -> Sum:
+        weight, shape = layer.weight.detach(), self._shapes[node.name][1:]
+        options: tuple[tuple[str, Any], ...] = ()
+        if isinstance(layer, nn.Linear):
+            if len(shape) != 1:
+                raise self._refuse(node, f"makes tensors of shape [batch, {', '.join(map(str, shape))}].", "[batch, n]")
+            source, kind = self._value(x, node), "dense"
+        else:
+            padding = _padding(layer)
+            if layer.padding_mode != "zeros" or padding is None:
+                raise self._refuse(
+                    node,
+                    f"pads with {layer.padding_mode!r} and padding={layer.padding!r}.",
+                    "padding_mode='zeros', and as much before as after",
+                )
+            source, kind = self._grid(x, node), "conv"
+            options = (
+                ("stride", tuple(layer.stride)),
+                ("padding", padding),
+                ("dilation", tuple(layer.dilation)),
+                ("groups", layer.groups),
+            )
+        name = self._prefix.rstrip(".") if self._single else self._prefix + str(node.target)
+        term = Term(source.population, kind, source.factor, weight, options, name)  # type: ignore[arg-type]
+        self.became.append((str(node.target), f"projection of kind {kind}"))
+        bias = None if layer.bias is None else self._spread(layer.bias.detach(), shape)
+        return Sum(shape, self._label(node), [term], bias)
+
+    @staticmethod
+    def _spread(values: Tensor, shape: tuple[int, ...]) -> Tensor:
+        """One value per channel to one per neuron, in C order."""
+        return values.repeat_interleave(math.prod(shape[1:]))
+
+    def _batch_norm(self, node: fx.Node, x: Any, layer: nn.BatchNorm1d | nn.BatchNorm2d) -> Sum:
+        found = self._get(x, node)
+        if not isinstance(found, Sum) or len(found.terms) != 1 or found.terms[0].module is None:
+            raise self._refuse(
+                node, "does not follow a Linear or Conv layer directly.", "BatchNorm after a layer that it folds into"
+            )
+        if layer.running_mean is None or layer.running_var is None:
+            raise self._refuse(node, "keeps no running statistics.", "track_running_stats=True")
+        (term,) = found.terms
+        if term.fold is not None:
+            raise self._refuse(node, "follows another BatchNorm.", "one BatchNorm after a layer")
+        assert term.weight is not None
+        fold, shift = batch_norm(layer)
+        weight = folded(term.weight, fold)
+        spread = self._spread(fold, found.shape)
+        bias = self._spread(shift, found.shape)
+        if found.bias is not None:
+            bias = bias + found.bias * spread
+        self.became.append((str(node.target), f"folded into {term.module}"))
+        new = Term(term.source, term.kind, term.factor, weight, term.options, term.module, fold)
+        return Sum(found.shape, found.name, [new], bias)
+
+    def _relu(self, node: fx.Node, x: Any) -> Value:
+        found = self._get(x, node)
+        spiking = {p.name for p in self.populations if p.kind == "lif"}
+        if isinstance(found, Value) and found.population in spiking and found.factor >= 0:
+            return found
+        value = self._add("lif", self._as_sum(x, node), node)
+        what = str(node.target) if node.op == "call_module" else node.name
+        self.became.append((what, f"spiking population {value.population!r}"))
+        return value
+
+    def _sum(self, node: fx.Node) -> Sum:
+        arguments = [*node.args, *(node.kwargs[key] for key in ("input", "other") if key in node.kwargs)]
+        alpha = node.kwargs.get("alpha", 1)
+        if len(arguments) != 2 or isinstance(alpha, bool) or not isinstance(alpha, int | float):
+            raise self._refuse(node, "is not the sum of two tensors.")
+        first, second = (self._as_sum(a, node) for a in arguments)
+        factor = float(-alpha if node.target in SUBTRACT else alpha)
+        if factor != 1:
+            second = self._scaled_sum(second, factor, node)
+        if first.shape != second.shape:
+            raise self._refuse(node, f"adds tensors of shapes {first.shape} and {second.shape}.", "equal shapes")
+        biases = [p.bias for p in (first, second) if p.bias is not None]
+        bias = None if not biases else sum(biases[1:], biases[0])
+        return Sum(first.shape, node.name, self._merged([*first.terms, *second.terms], node), bias)
+
+    def _merged(self, terms: list[Term], node: fx.Node) -> list[Term]:
+        """Equal terms as one, with the sum of their factors: what is added to itself n times has not 2^n terms."""
+        found: dict[tuple[Any, ...], Term] = {}
+        for term in terms:
+            # Of one layer every call makes a tensor of its own of the same weight.
+            weight = None if term.module is not None and term.fold is None else id(term.weight)
+            key = (term.source, term.kind, term.options, term.module, weight)
+            same = found.get(key)
+            found[key] = term if same is None else self._with_factor(same, same.factor + term.factor, node)
+        if len(found) > _MAX_TERMS:
+            raise self._refuse(node, f"is a sum of {len(found)} different terms.", f"up to {_MAX_TERMS}")
+        kept = [term for term in found.values() if term.factor != 0]
+        return kept or list(found.values())[:1]
+
+    def _with_factor(self, term: Term, factor: float, node: fx.Node) -> Term:
+        if not math.isfinite(factor):
+            raise self._refuse(node, "multiplies beyond the range of numbers.", "finite factors")
+        return replace(term, factor=factor)
+
+    def _scaled_sum(self, found: Sum, c: float, node: fx.Node) -> Sum:
+        terms = [self._with_factor(term, term.factor * c, node) for term in found.terms]
+        return Sum(found.shape, found.name, terms, None if found.bias is None else found.bias * c)
+
+    def _scaled(self, found: Value | Sum, c: float, node: fx.Node) -> Value | Sum:
+        """``found`` times ``c``."""
+        if isinstance(found, Sum):
+            return self._scaled_sum(found, c, node)
+        if not math.isfinite(found.factor * c) or found.factor * c == 0:
+            raise self._refuse(node, "multiplies beyond the range of numbers.", "finite factors that are not 0")
+        return Value(found.population, found.factor * c)
+
+    def _product(self, node: fx.Node) -> Value | Sum:
+        arguments = [*node.args, *(node.kwargs[key] for key in ("input", "other") if key in node.kwargs)]
+        x, factor = arguments if len(arguments) == 2 else (None, None)
+        divides = node.target in DIVIDE
+        if isinstance(factor, fx.Node) and not divides:
+            x, factor = factor, x
+        if isinstance(factor, bool) or not isinstance(factor, int | float) or not math.isfinite(factor) or factor == 0:
+            raise self._refuse(node, "is not a product with a fixed number.")
+        if node.kwargs.get("rounding_mode") is not None:
+            raise self._refuse(node, "rounds.", "rounding_mode=None")
+        return self._scaled(self._get(x, node), 1 / factor if divides else float(factor), node)
+
+    def _reshape(self, node: fx.Node, x: Any) -> Value | Sum:
+        before, after = self._shapes[x.name], self._shapes[node.name]
+        if before[0] != after[0]:
+            raise self._refuse(node, f"mixes images: {before} becomes {after}.", "a first axis, the batch, that stays")
+        if node.op == "call_module":
+            self.became.append((str(node.target), "nothing: neurons are numbered in the same order"))
+        return self._get(x, node)
+
+    def _pool(
+        self,
+        node: fx.Node,
+        x: Any,
+        kernel: Any,
+        stride: Any,
+        padding: Any,
+        factor: float = 1.0,
+        mode: Literal["average", "sum"] = "average",
+    ) -> Sum:
+        source, shape = self._grid(x, node), self._shapes[node.name][1:]
+        axes = len(shape) - 1
+        options = (
+            ("mode", mode),
+            ("kernel", _pair(kernel, axes)),
+            ("stride", _pair(kernel if stride is None or stride == [] else stride, axes)),
+            ("padding", _pair(padding, axes)),
+        )
+        term = Term(source.population, "pool", source.factor * factor, options=options)
+        try:
+            made = output_shape(
+                Projection(source.population, "pool", "pool", options=options), self._shape_of[source.population]
+            )
+        except NeurosleepError as error:
+            raise self._refuse(node, f"cannot be computed: {error}") from error
+        if made != shape:
+            raise self._refuse(node, f"rounds sizes up: {shape}.", f"ceil_mode=False, which makes {made}")
+        self.became.append((str(node.target) if node.op == "call_module" else node.name, "projection of kind pool"))
+        return Sum(shape, self._label(node), [term])
+
+    def _average(self, node: fx.Node, x: Any, given: dict[str, Any]) -> Sum:
+        axes = len(self._shapes[node.name]) - 2
+        kernel, padding = _pair(given["kernel_size"], axes), _pair(given.get("padding", 0), axes)
+        if any(padding) and not given.get("count_include_pad", True):
+            raise self._refuse(node, "does not count the zeros it pads.", "count_include_pad=True, or no padding")
+        divisor = given.get("divisor_override")
+        if divisor == 1:
+            return self._pool(node, x, kernel, given.get("stride"), padding, mode="sum")
+        return self._pool(
+            node, x, kernel, given.get("stride"), padding, 1.0 if divisor is None else math.prod(kernel) / divisor
+        )
+
+    def _adaptive(self, node: fx.Node, x: Any) -> Value | Sum:
+        before, after = self._shapes[x.name][2:], self._shapes[node.name][2:]
+        if any(b % a for b, a in zip(before, after, strict=True)):
+            raise self._refuse(node, f"makes {after} of {before}.", "sizes that divide those before")
+        if before == after:
+            return self._get(x, node)
+        kernel = tuple(b // a for b, a in zip(before, after, strict=True))
+        return self._pool(node, x, kernel, kernel, 0)
+
+    def _maximum(self, node: fx.Node, x: Any, given: dict[str, Any]) -> Sum:
+        if self._maxpool == "refuse":
+            raise self._refuse(
+                node,
+                "takes a maximum, which spikes of one step do not tell.",
+                "average pooling",
+                "train with AvgPool, or convert(..., maxpool='approximate') averages in its place",
+            )
+        axes = len(self._shapes[node.name]) - 2
+        if any(d != 1 for d in _pair(given.get("dilation", 1), axes)):
+            raise self._refuse(node, "has a dilation.", "dilation=1")
+        found = self._pool(node, x, given["kernel_size"], given.get("stride"), given.get("padding", 0))
+        what = str(node.target) if node.op == "call_module" else node.name
+        self.became[-1] = (what, "projection of kind pool: the average in place of the maximum")
+        self.notes.append(f"{what}: max-pooling became average pooling (maxpool='approximate'), which changes results")
+        return found

@@ -1,0 +1,132 @@
+"""What a model computes, as data: populations, and the linear terms between them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, Literal, get_args
+
+import torch
+from torch import Tensor, fx, nn
+
+__all__ = [
+    "MAXPOOLS",
+    "MaxPool",
+    "Plan",
+    "PlannedPopulation",
+    "Sum",
+    "Term",
+    "Value",
+    "activations",
+    "batch_norm",
+    "folded",
+]
+
+MaxPool = Literal["refuse", "approximate"]
+
+
+MAXPOOLS: tuple[str, ...] = get_args(MaxPool)
+
+
+@dataclass(frozen=True, eq=False)
+class Term:
+    """One linear term of a population's input.
+
+    ``factor`` is a number that the model multiplies by; ``module`` the layer whose weight this is, ``fold`` what
+    BatchNorm multiplies its output channels by (it is in ``weight`` already).
+    """
+
+    source: str
+    kind: Literal["dense", "conv", "pool", "flatten", "identity"]
+    factor: float = 1.0
+    weight: Tensor | None = None
+    options: tuple[tuple[str, Any], ...] = ()
+    module: str | None = None
+    fold: Tensor | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class PlannedPopulation:
+    """A population to be: ``lif`` where the model rectifies, ``relay`` or ``output`` elsewhere (place: ``node``)."""
+
+    name: str
+    kind: Literal["lif", "relay", "output"]
+    shape: tuple[int, ...]
+    terms: tuple[Term, ...]
+    bias: Tensor | None
+    node: str
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """Everything that a model computes, in order, and the traced module with what was put in the place of max-pools."""
+
+    module: fx.GraphModule
+    input_shape: tuple[int, ...]
+    populations: tuple[PlannedPopulation, ...]
+    output: str
+    became: tuple[tuple[str, str], ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def weighted(self) -> list[Term]:
+        """The terms with a weight, in the order in which the spiking network lists its weights."""
+        return [term for p in self.populations for term in p.terms if term.weight is not None]
+
+
+@dataclass
+class Value:
+    """A tensor of the model: ``factor`` times what ``population`` sends."""
+
+    population: str
+    factor: float = 1.0
+
+
+@dataclass
+class Sum:
+    """A tensor of the model that no population sends yet."""
+
+    shape: tuple[int, ...]
+    name: str
+    terms: list[Term] = field(default_factory=list)
+    bias: Tensor | None = None
+
+
+class _Activations(fx.Interpreter):
+    """Runs the traced module and keeps the tensors of some nodes."""
+
+    def __init__(self, module: fx.GraphModule, names: set[str]) -> None:
+        super().__init__(module)
+        self._names = names
+        self.found: dict[str, Tensor] = {}
+
+    def run_node(self, n: fx.Node) -> Any:
+        found = super().run_node(n)
+        if n.name in self._names:
+            self.found[n.name] = found.clone()  # something later may work in place
+        return found
+
+
+def activations(plan: Plan, images: Tensor, size: int = 250) -> Iterator[dict[str, Tensor]]:
+    """What the model computes at each population of ``plan``, ``[batch, n]`` by its name, part by part."""
+    wanted = {p.name: p.node for p in plan.populations}
+    for start in range(0, len(images), size):
+        interpreter = _Activations(plan.module, set(wanted.values()))
+        interpreter.run(images[start : start + size].clone())  # the model may write into what it is given
+        yield {name: interpreter.found[node].flatten(1) for name, node in wanted.items()}
+
+
+def batch_norm(layer: nn.Module) -> tuple[Tensor, Tensor]:
+    """What a BatchNorm layer in evaluation multiplies each channel by, and what it then adds."""
+    assert isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d)
+    mean, var = layer.running_mean, layer.running_var
+    assert mean is not None and var is not None
+    fold = torch.rsqrt(var.detach() + layer.eps)
+    if layer.affine:
+        fold = fold * layer.weight.detach()
+    shift = -mean.detach() * fold
+    return fold, shift + layer.bias.detach() if layer.affine else shift
+
+
+def folded(weight: Tensor, fold: Tensor) -> Tensor:
+    """``weight`` with its output channels multiplied by ``fold``."""
+    return weight * fold.reshape(-1, *(1,) * (weight.ndim - 1))

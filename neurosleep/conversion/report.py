@@ -1,0 +1,74 @@
+"""What a conversion did."""
+
+from __future__ import annotations
+
+import html
+from dataclasses import dataclass
+from typing import Any
+
+from neurosleep._shown import html_table, named, short_line, to_frame
+
+__all__ = ["ConversionReport"]
+
+
+@dataclass(frozen=True)
+class ConversionReport:
+    """What a conversion found and did.
+
+    Attributes
+    ----------
+    largest, scales:
+        Per spiking layer: largest value lambda, and the scale alpha (with the recipes ``max``, ``percentile`` and
+        ``balance`` what one spike stands for, and its inverse).
+    images:
+        How many images it read.
+    recipe:
+        The recipe.
+    populations:
+        Names of the spiking layers, in the order of ``largest``.
+    became:
+        What became of each layer of a traced model: pairs of its name and a few words.
+    notes:
+        What else the reader should know, such as an approximation that was asked for.
+    """
+
+    largest: tuple[float, ...]
+    scales: tuple[float, ...]
+    images: int
+    recipe: str = "recursive"
+    populations: tuple[str, ...] = ()
+    became: tuple[tuple[str, str], ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        notes = f", {len(self.notes)} notes" if self.notes else ""
+        what = f"recipe {self.recipe!r}, {self.images} images; {named(self.populations)}{notes}"
+        return short_line(f"<ConversionReport: {what}>")
+
+    def _repr_html_(self) -> str:
+        """One row per spiking layer, and the notes."""
+        notes = "".join(f"<li>{html.escape(note)}</li>" for note in self.notes)
+        return html_table(self.rows(), f"Recipe {self.recipe}, {self.images} images") + (
+            f"<ul>{notes}</ul>" * bool(notes)
+        )
+
+    def to_pandas(self) -> Any:
+        """The rows as a ``pandas.DataFrame`` (extra ``pandas``)."""
+        return to_frame(self.rows())
+
+    def rows(self) -> list[dict[str, object]]:
+        """One row per spiking layer: population, largest activity and scale."""
+        return [
+            {"population": name, "largest": largest, "scale": scale}
+            for name, largest, scale in zip(self.populations, self.largest, self.scales, strict=True)
+        ]
+
+    def to_json(self) -> dict[str, object]:
+        """Everything, of plain lists, names and numbers."""
+        return {
+            "recipe": self.recipe,
+            "images": self.images,
+            "layers": self.rows(),
+            "became": [{"layer": layer, "became": what} for layer, what in self.became],
+            "notes": list(self.notes),
+        }
