@@ -52,6 +52,8 @@ class Data:
             raise SettingsError(f"data.deviations is {self.deviations!r}.", expected="data.scale standard with it")
         if self.classes_per_task < 1:
             raise SettingsError(f"data.classes_per_task is {self.classes_per_task!r}.", expected="at least 1")
+        if not all(self.tasks or ()):
+            raise SettingsError("data.tasks holds [].", expected="lists of whole numbers")
 
 
 # --- strategies, sleep, chips -----------------------------------------------------------------------------------------
