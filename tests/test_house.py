@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib.util
 import sys
 from pathlib import Path
@@ -45,3 +46,23 @@ def test_what_is_counted(tool: ModuleType, tmp_path: Path) -> None:
     text = '"""Words."""\n\n# a comment\ndef f(self, a, b):\n    """More\n    words."""\n    return a + b\n'
     assert tool.code_lines(text) == 2
     assert list(tool.functions(tool.ast.parse(text))) == [("f", 2, 2)]
+
+
+def test_no_module_bears_the_name_of_what_its_package_exports() -> None:
+    """``package.name`` would be the one or the other, whichever was imported last."""
+    package = TOOL.parents[1] / "neurosleep"
+    clashes = []
+    for door in sorted(package.glob("*/**/__init__.py")):
+        exported = {
+            entry.value
+            for node in ast.parse(door.read_text(encoding="utf-8")).body
+            if isinstance(node, ast.Assign)
+            and isinstance(node.targets[0], ast.Name)
+            and node.targets[0].id == "__all__"
+            for entry in ast.walk(node.value)
+            if isinstance(entry, ast.Constant)
+        }
+        modules = {path.stem for path in door.parent.glob("*.py")}
+        modules |= {path.parent.name for path in door.parent.glob("*/__init__.py")}
+        clashes += [f"{door.parent.name}.{name}" for name in sorted(exported & modules)]
+    assert clashes == []

@@ -12,9 +12,9 @@ from neurosleep.experiments.run.many import run_experiment, summarise
 from neurosleep.experiments.run.one import run_one
 from neurosleep.experiments.run.request import RunRequest
 from neurosleep.experiments.run_folder import RunFolder, write_whole
-from neurosleep.experiments.tune.search import TuneRequest, tune
-from neurosleep.experiments.tune.space import search_space
-from neurosleep.experiments.tune.tuned import load_tuned, with_tuned
+from neurosleep.experiments.tuning.search import TuneRequest, tune
+from neurosleep.experiments.tuning.space import search_space
+from neurosleep.experiments.tuning.tuned import load_tuned, with_tuned
 
 __all__ = [
     "STRATEGIES",

@@ -15,7 +15,7 @@ from neurosleep.experiments.files import experiment_names
 from neurosleep.experiments.markdown import plain_text, shown, table_row
 from neurosleep.experiments.metrics_file import read_metrics
 from neurosleep.experiments.reading import Published, load_notes, load_published, load_settings, variant_names
-from neurosleep.experiments.tune.tuned import load_tuned, tuned_record, tuned_variant
+from neurosleep.experiments.tuning.tuned import load_tuned, tuned_record, tuned_variant
 
 __all__ = ["collect_metrics", "results_page"]
 

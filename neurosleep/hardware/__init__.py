@@ -1,5 +1,7 @@
 """Hardware: profiles of neuromorphic chips, each figure with its source, and the integers that chips compute with."""
 
+from neurosleep.hardware._energy_of import energy_of
+from neurosleep.hardware._map_file import map_file
 from neurosleep.hardware.arithmetic.arithmetic import Arithmetic
 from neurosleep.hardware.arithmetic.registers import Register
 from neurosleep.hardware.arithmetic.rounding import Rounding
@@ -10,9 +12,7 @@ from neurosleep.hardware.energy.activity import Activity, count_activity
 from neurosleep.hardware.energy.chip_time import ChipTime, Load, chip_time
 from neurosleep.hardware.energy.energy import STATEMENT, Convention, EnergyEstimate, energy_text, estimate_energy
 from neurosleep.hardware.energy.neurobench import neurobench_metrics
-from neurosleep.hardware.energy_of import energy_of
 from neurosleep.hardware.findings import Finding
-from neurosleep.hardware.map_file import map_file
 from neurosleep.hardware.mapping.from_chip import from_chip
 from neurosleep.hardware.mapping.map_network import map_to
 from neurosleep.hardware.mapping.mapped import MappedNetwork, MappedSynapses

@@ -218,7 +218,7 @@ def journal(tmp_path_factory: pytest.TempPathFactory) -> bytes:
 
 def _study(folder: Path):  # type: ignore[no-untyped-def]
     pytest.importorskip("optuna")
-    from neurosleep.experiments.tune.study import Study
+    from neurosleep.experiments.tuning.study import Study
 
     (folder / "own.toml").write_text(OWN)
     found = load_settings(str(folder / "own.toml"), strategy="src")[1]

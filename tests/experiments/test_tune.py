@@ -34,10 +34,10 @@ from neurosleep.experiments import (
     with_tuned,
 )
 from neurosleep.experiments.reading import variant_names
-from neurosleep.experiments.tune import search as _tune
-from neurosleep.experiments.tune.search import SAMPLERS
-from neurosleep.experiments.tune.space import Space
-from neurosleep.experiments.tune.tuned import command_with_data, tuned_names, tuned_record
+from neurosleep.experiments.tuning import search as _tune
+from neurosleep.experiments.tuning.search import SAMPLERS
+from neurosleep.experiments.tuning.space import Space
+from neurosleep.experiments.tuning.tuned import command_with_data, tuned_names, tuned_record
 
 SMALL: list[tuple[str, Any]] = [
     ("data.name", "mnist-mini"),
@@ -175,7 +175,7 @@ def _with_space(wanted: TuneRequest, table: dict[str, Any]) -> TuneRequest:
 
 
 def test_cma_es_moves_towards_the_better_half(tmp_path: Path) -> None:
-    from neurosleep.experiments.tune.study import Study
+    from neurosleep.experiments.tuning.study import Study
 
     space = _space(
         load_settings("src2022/mnist")[1], {"wake.lr": {"low": 0.0, "high": 1.0}, "wake.momentum": _MOMENTUM}
@@ -408,7 +408,7 @@ def _space(settings: dict[str, Any], table: dict[str, Any], strategy: str = "src
     """The search space that a file with this table would have."""
     import tempfile
 
-    from neurosleep.experiments.tune.tuned import tuned_file
+    from neurosleep.experiments.tuning.tuned import tuned_file
 
     text = tuned_file({}, {"experiment": "x", "strategy": strategy}, table).replace("tuned.space", f"tune.{strategy}")
     with tempfile.TemporaryDirectory() as folder:

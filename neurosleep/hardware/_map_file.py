@@ -9,8 +9,8 @@ from typing import Any, cast
 from neurosleep.errors import NeurosleepError, unknown_name
 from neurosleep.exchange import read_calibration, read_spiking
 from neurosleep.functional import Reset
+from neurosleep.hardware._energy_of import energy_of
 from neurosleep.hardware.arithmetic.rounding import Rounding
-from neurosleep.hardware.energy_of import energy_of
 from neurosleep.hardware.mapping.map_network import map_to
 from neurosleep.hardware.mapping.mapped import MappedNetwork
 from neurosleep.hardware.profiles.load import load_profile

@@ -32,12 +32,12 @@ from neurosleep.experiments.run.origin import differences, fingerprint, versions
 from neurosleep.experiments.run.request import RunRequest
 from neurosleep.experiments.run_folder import write_whole
 from neurosleep.experiments.schedule.workers import check_main_guard, side_by_side
-from neurosleep.experiments.tune.space import Space
-from neurosleep.experiments.tune.tuned import command_with_data, tuned_file
+from neurosleep.experiments.tuning.space import Space
+from neurosleep.experiments.tuning.tuned import command_with_data, tuned_file
 from neurosleep.functional import check_seed
 
 if TYPE_CHECKING:
-    from neurosleep.experiments.tune.study import Study
+    from neurosleep.experiments.tuning.study import Study
 
 __all__ = ["SAMPLERS", "TUNING_SEEDS", "TuneRequest", "tune"]
 
@@ -235,7 +235,7 @@ def _check(request: TuneRequest, jobs: int) -> list[Task]:
 
 def _open(request: TuneRequest) -> Study:
     # Here, so that only a search needs Optuna.
-    from neurosleep.experiments.tune.study import Study
+    from neurosleep.experiments.tuning.study import Study
 
     return Study(request.folder, request.space, request.sampler, request.seed)
 

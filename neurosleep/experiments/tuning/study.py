@@ -22,8 +22,8 @@ from optuna.trial import FrozenTrial, TrialState
 
 from neurosleep._files import hold_lock, take_lock
 from neurosleep.errors import RunFolderError
-from neurosleep.experiments.tune.journal import Journal
-from neurosleep.experiments.tune.space import Parameter, Space
+from neurosleep.experiments.tuning.journal import Journal
+from neurosleep.experiments.tuning.space import Parameter, Space
 from neurosleep.functional import numpy_generator
 
 __all__ = ["Study"]
@@ -164,7 +164,7 @@ class Study:
         if self._sampler == "nsga2":
             return optuna.samplers.NSGAIISampler(seed=seed, population_size=_NSGA2_POPULATION)
         # Here, so that only this sampler needs the package cmaes.
-        from neurosleep.experiments.tune.cma_es import CmaEs
+        from neurosleep.experiments.tuning.cma_es import CmaEs
 
         return CmaEs(self.distributions, self._start, seed)
 
