@@ -43,7 +43,9 @@ def test_tables_that_fit_the_network(pair: Any, night: Any) -> None:
 def real() -> dict[str, Any]:
     """Two tasks of the demo learnt one after the other, with a sleep after each; everything of the second one."""
     torch.set_num_threads(1)
-    settings = tomllib.loads(resources.files("neurosleep.experiments").joinpath("demo/mnist-mini.toml").read_text())
+    settings = tomllib.loads(
+        resources.files("neurosleep.experiments").joinpath("published/demo/mnist-mini.toml").read_text()
+    )
     training, asleep = Backprop(**settings["wake"]), settings["sleep"]
     rule = make_rule(**asleep["rule"])
     tasks = class_incremental(load_dataset("mnist-mini"))[:2]

@@ -332,7 +332,7 @@ def test_what_was_not_recorded_is_said():
     grouped = night(network(), steps=20, record=Record(groups={"hidden1": {"a": [0]}})).recording
     with pytest.raises(UnknownNameError, match="did you mean 'a'"):
         grouped.rate_monitor("hidden1", group="b")
-    with pytest.raises(SettingsError, match="width is"):
+    with pytest.raises(SettingsError, match="The width, in seconds, cannot be"):
         grouped.rate_monitor("hidden1").smooth_rate(width=math.nan)
     weighed = night(network(), steps=20, record=Record(weights="statistics")).recording
     with pytest.raises(UnknownNameError, match="recorded projection"):
