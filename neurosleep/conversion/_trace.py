@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -13,7 +14,7 @@ from neurosleep.conversion._model import check_model, evaluation_copy, number_ty
 from neurosleep.conversion._operations import MAX_OPTIONS, is_maximum
 from neurosleep.conversion._tracer import Tracer
 from neurosleep.conversion._verify import check_plan, check_trace
-from neurosleep.conversion.plan import MAXPOOLS, MaxPool, Plan
+from neurosleep.conversion.plan import MAXPOOLS, MaxPool, Plan, PlannedPopulation
 from neurosleep.errors import ConversionError, NeurosleepError, unknown_name
 from neurosleep.networks import MLP
 
@@ -104,7 +105,8 @@ def _trace(model: nn.Module, example: Tensor, maxpool: MaxPool, check: bool) -> 
         ) from error
     tracer = Tracer(module, runner, maxpool, prefix, single, isinstance(own, MLP))
     tracer.run()
-    if not any(term.weight is not None for p in tracer.populations for term in p.terms):
+    populations = _reaching(tracer.populations, tracer.output)
+    if not any(term.weight is not None for p in populations for term in p.terms):
         raise ConversionError("The network has no layer with weights.", expected="at least one Linear or Conv layer")
     if check:
         check_trace(root, module, example)
@@ -113,7 +115,7 @@ def _trace(model: nn.Module, example: Tensor, maxpool: MaxPool, check: bool) -> 
     plan = Plan(
         module,
         tuple(example.shape[1:]),
-        tuple(tracer.populations),
+        populations,
         tracer.output,
         tuple(tracer.became),
         tuple(tracer.notes),
@@ -121,6 +123,15 @@ def _trace(model: nn.Module, example: Tensor, maxpool: MaxPool, check: bool) -> 
     if check:
         check_plan(plan, example)
     return plan
+
+
+def _reaching(populations: Sequence[PlannedPopulation], output: str) -> tuple[PlannedPopulation, ...]:
+    """Those that the output depends on: a branch that the model drops, or takes 0 times, would be another output."""
+    needed = {output}
+    for population in reversed(populations):
+        if population.name in needed:
+            needed.update(term.source for term in population.terms)
+    return tuple(population for population in populations if population.name in needed)
 
 
 def _check_graph(module: fx.GraphModule) -> None:

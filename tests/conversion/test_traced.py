@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from neurosleep.conversion import convert, wake
 from neurosleep.errors import ConversionError, DataError, SettingsError
-from neurosleep.spiking import SpikingNetwork
+from neurosleep.spiking import SpikingNetwork, simulate_batch
 from neurosleep.spiking.engines import ReferenceEngine
 
 
@@ -209,3 +209,26 @@ def test_torchvision_models_convert_simulate_and_come_back(name: str) -> None:
     assert torch.isfinite(read_out(network, image, 16)).all()
     woken = wake(network, model)
     assert all(torch.equal(woken.state_dict()[key], value) for key, value in model.state_dict().items())
+
+
+class Dropped(nn.Module):
+    """One branch is computed and dropped, another is taken away from itself."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.read, self.dropped, self.cancelled = (nn.Linear(6, 3) for _ in range(3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        torch.relu(self.dropped(x))
+        h = torch.relu(self.cancelled(x))
+        return h + self.read(x) - h
+
+
+def test_branches_that_do_not_reach_the_output_are_no_output() -> None:
+    torch.manual_seed(0)
+    model, x = Dropped(), torch.rand(50, 6)
+    network = convert(model, x, recipe="max")
+    assert [population.name for population in network.layers] == [network.last.name]
+    shown = simulate_batch(network, x, 200).read_out[-1] / 200
+    with torch.no_grad():
+        assert torch.allclose(shown, model(x), atol=1e-4)
