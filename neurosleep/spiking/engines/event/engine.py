@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-import torch
-
 from neurosleep.errors import UnsupportedError
 from neurosleep.functional import PairSTDP, PlasticityRule, SRCRule
 from neurosleep.spiking.engines.base import Engine, Session, register_engine
@@ -38,12 +36,6 @@ class EventEngine(Engine):
 
     def _check_batch(self, network: SpikingNetwork, device: str) -> None:
         super()._check_batch(network, device)
-        if torch.device(device).type != "cpu":
-            raise UnsupportedError(
-                f"The engine 'event' steps no batches on the device {device!r}.",
-                expected="device='cpu'",
-                hint="engine='reference'",
-            )
         if len(network.inputs) != 1:
             raise UnsupportedError(
                 f"The engine 'event' steps no batches of a network with {len(network.inputs)} input populations.",
