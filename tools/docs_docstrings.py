@@ -86,8 +86,9 @@ def _section(title: str, body: str, room: str) -> str:
 
 
 def _also(line: str, room: str) -> str:
-    name, colon, text = line.partition(" : ")
-    return f"{link(name.strip(), False, room)}{': ' if colon else ''}{text}"
+    names, colon, text = line.partition(" : ")
+    links = ", ".join(link(name.strip(), False, room) for name in names.split(","))
+    return f"{links}{': ' if colon else ''}{text}"
 
 
 def _definitions(body: str, room: str, *, linked: bool) -> str:

@@ -120,6 +120,15 @@ def bench_ep(data: str | None = None, seed: int = 0) -> dict[str, Any]:
     repeat bit for bit); ``autograd`` differentiates Phi for the states at each step, and for the weights; ``bptt``
     differentiates the last 12 of 60 steps in closed form. ``data`` is the folder of the full MNIST; without it the
     embedded subset is learnt.
+
+    See Also
+    --------
+    neurosleep.bench.BENCHMARKS : all by name
+
+    Examples
+    --------
+    >>> from neurosleep.bench import bench_ep
+    >>> bench_ep()["ratios"]  # doctest: +SKIP
     """
     before = torch.get_num_threads()
     torch.set_num_threads(1)

@@ -75,6 +75,16 @@ def bench_map(data: str | None = None, seed: int = 0) -> dict[str, Any]:
     that the process grew by while it mapped, None where the system does not tell (Linux does). ``cores`` are those
     taken, None where the profile has no model of them. ``refused`` has for every other profile all that is in the way.
     ``data`` is the folder of the full MNIST; without it images of the embedded subset calibrate the network.
+
+    See Also
+    --------
+    neurosleep.bench.BENCHMARKS : all by name
+    neurosleep.map_to : what is timed
+
+    Examples
+    --------
+    >>> from neurosleep.bench import bench_map
+    >>> bench_map()["seconds"]  # doctest: +SKIP
     """
     before = torch.get_num_threads()
     torch.set_num_threads(1)

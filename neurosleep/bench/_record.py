@@ -56,6 +56,16 @@ def bench_record(data: str | None = None, seed: int = 0) -> dict[str, Any]:
     weights every 1000 steps; ``potentials`` those of ten neurons every 100 steps; ``every_step`` after each step, for
     which the engine is stopped each time. ``data`` is the folder of the full MNIST; without it the embedded subset
     trains the network.
+
+    See Also
+    --------
+    neurosleep.bench.BENCHMARKS : all by name
+    neurosleep.Record : what is timed
+
+    Examples
+    --------
+    >>> from neurosleep.bench import bench_record
+    >>> bench_record()["ratios"]  # doctest: +SKIP
     """
     before = torch.get_num_threads()
     torch.set_num_threads(1)

@@ -106,6 +106,16 @@ def bench_simulate(data: str | None = None, seed: int = 0) -> dict[str, Any]:
     drawing is timed too. ``event`` is :func:`~neurosleep.simulate_batch` as it comes; ``reference`` is the same with
     that engine; ``snntorch`` is a loop with snnTorch neurons in inference mode, as a user would write it. ``data`` is
     the folder of the full MNIST; without it the embedded subset trains the network.
+
+    See Also
+    --------
+    neurosleep.bench.BENCHMARKS : all by name
+    neurosleep.simulate : what is timed
+
+    Examples
+    --------
+    >>> from neurosleep.bench import bench_simulate
+    >>> bench_simulate()["ratios"]  # doctest: +SKIP
     """
     before = torch.get_num_threads()
     torch.set_num_threads(1)

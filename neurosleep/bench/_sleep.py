@@ -125,6 +125,16 @@ def bench_sleep(data: str | None = None, seed: int = 0) -> dict[str, Any]:
     ``event`` and ``reference`` are engines; ``snntorch`` is a loop with snnTorch neurons and a dense update, as a user
     would write it; ``roofline`` moves the same memory and computes nothing. ``data`` is the folder of the full MNIST;
     without it the embedded subset trains the network.
+
+    See Also
+    --------
+    neurosleep.bench.BENCHMARKS : all by name
+    neurosleep.sleep : what is timed
+
+    Examples
+    --------
+    >>> from neurosleep.bench import bench_sleep
+    >>> bench_sleep()["ratios"]  # doctest: +SKIP
     """
     before = torch.get_num_threads()
     torch.set_num_threads(1)

@@ -22,7 +22,20 @@ Phase = Literal["wake", "sleep"]
 
 
 class Learning(Protocol):
-    """The wake training of one task, such as :class:`~neurosleep.learning.Backprop`, which says what is what."""
+    """The wake training of one task, such as :class:`~neurosleep.learning.Backprop`, which says what is what.
+
+    See Also
+    --------
+    neurosleep.learning.Backprop : of feed-forward networks
+    neurosleep.learning.EquilibriumPropagation : of equilibrium networks
+
+    Examples
+    --------
+    >>> from neurosleep.continual import Learning
+    >>> from neurosleep.learning import Backprop
+    >>> first: Learning = Backprop(epochs=2)
+    >>> later: Learning = Backprop(epochs=1, lr=0.05)  # learn_tasks takes one for all tasks, or one for each
+    """
 
     def fit(
         self,
@@ -46,6 +59,17 @@ class Progress:
     ``task`` and ``phase`` name the next phase. Accuracies are fractions, one row per finished phase; ``read_outs`` has
     those of a strategy's further classifiers, after each task. ``replayed`` counts the images of old tasks that were
     trained on with each.
+
+    See Also
+    --------
+    learn_tasks : which takes it further
+
+    Examples
+    --------
+    >>> from neurosleep.continual import Progress
+    >>> progress = Progress()
+    >>> progress.task, progress.phase, progress.status
+    (0, 'wake', 'done')
     """
 
     task: int = 0
@@ -87,6 +111,24 @@ def learn_tasks(
     ``tests`` are the tasks whose test images are evaluated after every phase. ``after_phase(phase, task)`` is called
     when a phase is complete and may store the state; the same call with the stored state goes on from there.
     ``training`` is the wake training of all tasks, or of each.
+
+    See Also
+    --------
+    Strategy, SRC : what it runs
+    neurosleep.experiments.run_experiment : the same from a settings file, with results on disk
+
+    Examples
+    --------
+    >>> import torch
+    >>> from neurosleep.continual import Learner, Progress, Strategy, learn_tasks
+    >>> from neurosleep.data import class_incremental, patches
+    >>> from neurosleep.learning import Backprop
+    >>> from neurosleep.networks import MLP
+    >>> tasks, network = class_incremental(patches()), MLP([100, 4])
+    >>> learner = Learner(network, [torch.zeros_like(weight) for weight in network.weights], tasks, seed=0)
+    >>> progress = learn_tasks(learner, Strategy(), Backprop(epochs=20), tasks, Progress())
+    >>> progress.status, [len(row) for row in progress.after]
+    ('done', [2, 2])
     """
     held = [(torch.from_numpy(to_float(t.test_images)), torch.from_numpy(t.test_labels)) for t in tests]
     while progress.task < len(learner.tasks) and progress.status == "done":

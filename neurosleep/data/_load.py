@@ -20,6 +20,13 @@ __all__ = ["dataset_names", "load_dataset"]
 def dataset_names() -> tuple[str, ...]:
     """Names that :func:`load_dataset` knows, in alphabetical order (beside ``features:PATH``, a file of one's own).
 
+    See Also
+    --------
+    load_dataset : reads one
+
+    Examples
+    --------
+    >>> from neurosleep.data import dataset_names
     >>> [name for name in dataset_names() if "mnist" in name]
     ['fashion-mnist', 'kmnist', 'kmnist-resplit', 'mnist', 'mnist-mini']
     """
@@ -74,6 +81,19 @@ def load_dataset(
         message says what was looked for and where.
     MissingExtraError
         If the network behind features, or the reader of a ``.mat`` file, is not installed.
+
+    See Also
+    --------
+    dataset_names : the names
+    class_incremental, permuted : tasks from it
+    Dataset : one of your own
+
+    Examples
+    --------
+    >>> from neurosleep.data import load_dataset
+    >>> mnist = load_dataset("mnist-mini")
+    >>> mnist.images.shape, mnist.images.dtype
+    ((10000, 28, 28), dtype('uint8'))
     """
     if isinstance(name, str) and name.startswith(PREFIX):
         return load_feature_file(name.removeprefix(PREFIX), root)

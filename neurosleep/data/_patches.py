@@ -22,6 +22,18 @@ def patches(*, width: int = 10, overlap: int = 12, seed: int = 0) -> Dataset:
     ------
     SettingsError
         If the sizes are not positive, or the images have too few pixels.
+
+    See Also
+    --------
+    class_incremental : two tasks of two patches each
+    neurosleep.analysis.patch_drive : what the network makes of them
+
+    Examples
+    --------
+    >>> from neurosleep.data import patches
+    >>> toy = patches()
+    >>> toy.images.shape, toy.labels
+    ((4, 10, 10), array([0, 1, 2, 3]))
     """
     for key, value, low in (("width", width, 2), ("overlap", overlap, 0)):
         check_count(f"data.{key}", value, low)

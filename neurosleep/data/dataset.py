@@ -40,6 +40,20 @@ class Dataset:
     DataError
         If ranks, row counts, shapes, dtypes or labels do not fit together, a part is empty, or a value is NaN or
         infinite.
+
+    See Also
+    --------
+    load_dataset : a published set by name
+    class_incremental, permuted, cross_modal : tasks from it
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from neurosleep.data import Dataset
+    >>> images, labels = np.zeros((6, 8, 8), dtype=np.uint8), np.array([0, 1, 2, 0, 1, 2])
+    >>> mine = Dataset("mine", images, labels, images, labels, n_classes=3, origin="made by hand")
+    >>> mine.images.shape, mine.labels.dtype
+    ((6, 8, 8), dtype('int64'))
     """
 
     name: str
@@ -170,6 +184,10 @@ def to_float(images: Array) -> NDArray[np.float32]:
     ------
     DataError
         If the rank or the dtype is not that of images.
+
+    See Also
+    --------
+    RunningMean : the mean of images in chunks
 
     Examples
     --------

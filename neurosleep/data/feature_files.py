@@ -61,6 +61,25 @@ def load_feature_file(path: str | os.PathLike[str], root: str | os.PathLike[str]
         together, a class has no row to train on, or a value is NaN or infinite.
     MissingExtraError
         If the reader of a ``.mat`` file is not installed.
+
+    See Also
+    --------
+    extract_features : computes features
+    scale_by_maximum : brings them to 0..1
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import numpy as np
+    >>> from neurosleep.data import load_feature_file
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder, "mine.npz")
+    ...     x, y = np.random.default_rng(0).random((6, 5)), [0, 1, 2, 0, 1, 2]
+    ...     np.savez(path, train_x=x, train_y=y, test_x=x, test_y=y)
+    ...     features = load_feature_file(path)
+    >>> features.name, features.images.shape, features.n_classes
+    ('features:mine.npz', (6, 5), 3)
     """
     files = _find(str(path), root)
     if len(files) == 1:

@@ -67,6 +67,25 @@ def extract_features(
         If ``extractor`` has no identity (a plain function) or ``batch`` is not positive.
     DataError
         If the extractor cannot read the images, gives values that are not finite, or the cache cannot be written.
+
+    See Also
+    --------
+    Extractor, make_extractor : the frozen networks
+    load_feature_file : features computed elsewhere
+    scale_by_maximum : brings features to 0..1
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import numpy as np
+    >>> from neurosleep.data import Dataset, Extractor, extract_features
+    >>> images, labels = np.zeros((4, 8, 8, 3), dtype=np.uint8), np.array([0, 1, 0, 1])
+    >>> mine = Dataset("mine", images, labels, images, labels, n_classes=2, origin="made by hand")
+    >>> colour = Extractor("mean-colour", 3, {"version": "1"}, lambda x: x.mean(axis=(1, 2), dtype="float32"))
+    >>> with tempfile.TemporaryDirectory() as cache:
+    ...     features = extract_features(mine, colour, cache_dir=cache)
+    >>> features.name, features.images.shape
+    ('mine-mean-colour', (4, 3))
     """
     total = len(dataset.images) + len(dataset.test_images)
     report = progress if progress is not None else _terminal(f"{dataset.name}: {extractor_name(extractor)}")

@@ -22,6 +22,11 @@ class RunningMean:
     uint8 images the sum is exact (up to 2**53 / 255 images), so the mean does not depend on the chunking in a single
     bit; for floating point images it agrees to rounding.
 
+    See Also
+    --------
+    neurosleep.MeanDrive : what a sleep makes of the mean
+    to_float : images as network inputs
+
     Examples
     --------
     >>> import numpy as np

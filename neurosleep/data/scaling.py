@@ -31,6 +31,20 @@ def scale_by_maximum(dataset: Dataset, *, faithful: bool = False) -> Dataset:
     ------
     DataError
         If the features are bytes (whose scale is known), or none of them is positive.
+
+    See Also
+    --------
+    to_float : the same for uint8 images
+    extract_features, load_feature_file : where features come from
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from neurosleep.data import Dataset, scale_by_maximum
+    >>> x, y = np.array([[0.0, 4.0], [1.0, 2.0]]), np.array([0, 1])
+    >>> scale_by_maximum(Dataset("mine", x, y, x, y, n_classes=2, origin="made by hand")).images
+    array([[0.  , 1.  ],
+           [0.25, 0.5 ]], dtype=float32)
     """
     if dataset.images.dtype == np.uint8:
         raise DataError(

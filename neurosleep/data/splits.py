@@ -36,6 +36,18 @@ class Task:
         these.
     test_images, test_labels:
         What it is evaluated on.
+
+    See Also
+    --------
+    class_incremental, permuted, cross_modal : sequences of them
+    joint : all of a sequence as one
+
+    Examples
+    --------
+    >>> from neurosleep.data import class_incremental, patches
+    >>> task = class_incremental(patches())[0]
+    >>> task.name, task.classes, task.train_images.shape
+    ('0,1', (0, 1), (2, 10, 10))
     """
 
     name: str
@@ -80,6 +92,18 @@ def class_incremental(
         If a task is empty, a class does not exist or is named twice, or ``images_per_task`` is not positive.
     DataError
         If a class has no images, or a task has fewer than ``images_per_task``.
+
+    See Also
+    --------
+    permuted, cross_modal : other sequences
+    joint : its upper bound
+    neurosleep.continual.learn_tasks : learns one
+
+    Examples
+    --------
+    >>> from neurosleep.data import class_incremental, patches
+    >>> [task.classes for task in class_incremental(patches())]
+    [(0, 1), (2, 3)]
     """
     source = _choose(dataset, split)
     result = []
@@ -130,6 +154,16 @@ def permuted(
         If ``n_tasks``, ``images_per_task`` or ``seed`` makes no sense.
     DataError
         If there are fewer than ``images_per_task`` images.
+
+    See Also
+    --------
+    class_incremental, cross_modal : other sequences
+
+    Examples
+    --------
+    >>> from neurosleep.data import patches, permuted
+    >>> [task.classes for task in permuted(patches(), 3, seed=0)]
+    [(0, 1, 2, 3), (0, 1, 2, 3), (0, 1, 2, 3)]
     """
     # The generators live beside torch ones, and torch is not needed to read data.
     from neurosleep.functional.random import check_seed, numpy_generator
@@ -173,6 +207,16 @@ def cross_modal(datasets: Sequence[Dataset], *, images_per_task: int | None = No
         If no data set is given, or ``images_per_task`` is not positive.
     DataError
         If the data sets do not agree, or one has fewer than ``images_per_task`` images.
+
+    See Also
+    --------
+    class_incremental, permuted : sequences of one data set
+
+    Examples
+    --------
+    >>> from neurosleep.data import cross_modal, patches
+    >>> [task.classes for task in cross_modal([patches(seed=0), patches(seed=1)])]
+    [(0, 1, 2, 3), (0, 1, 2, 3)]
     """
     if not datasets:
         raise SettingsError("A cross-modal sequence needs data sets.", found="none", expected="at least one")
@@ -216,6 +260,16 @@ def joint(tasks: Sequence[Task]) -> Task:
         If no task is given.
     DataError
         If the tasks' images are not of one kind.
+
+    See Also
+    --------
+    class_incremental, permuted, cross_modal : the tasks
+
+    Examples
+    --------
+    >>> from neurosleep.data import class_incremental, joint, patches
+    >>> joint(class_incremental(patches())).classes
+    (0, 1, 2, 3)
     """
     if not tasks:
         raise SettingsError("There is nothing to join.", found="no task", expected="at least one task")
@@ -251,6 +305,17 @@ def validation_split(dataset: Dataset) -> Dataset:
     ------
     DataError
         If a class has a single training image, so that nothing would be left to train on.
+
+    See Also
+    --------
+    class_incremental : takes ``split="validation"`` instead
+
+    Examples
+    --------
+    >>> from neurosleep.data import load_dataset, validation_split
+    >>> mnist = load_dataset("mnist-mini")
+    >>> len(mnist.images), len(validation_split(mnist).images), len(validation_split(mnist).test_images)
+    (10000, 9000, 1000)
     """
     held_out = np.zeros(len(dataset.labels), dtype=bool)
     for c in range(dataset.n_classes):

@@ -29,6 +29,19 @@ class Activation:
         Of the summed input; ``value_`` overwrites it and returns it.
     derivative:
         Of the summed input, or None where there is none.
+
+    See Also
+    --------
+    get_activation : one of the package's by name
+    neurosleep.networks.EquilibriumMLP : which takes one
+
+    Examples
+    --------
+    >>> import torch
+    >>> from neurosleep.functional import Activation
+    >>> tanh = Activation("tanh", torch.tanh, torch.tanh_, lambda x: 1 - torch.tanh(x) ** 2)
+    >>> tanh.value(torch.zeros(2))
+    tensor([0., 0.])
     """
 
     name: str
@@ -107,7 +120,19 @@ ACTIVATIONS: dict[str, Activation] = {
 
 
 def get_activation(activation: str | Activation) -> Activation:
-    """The activation of that name, or the given one."""
+    """The activation of that name, or the given one.
+
+    See Also
+    --------
+    Activation : one of your own
+
+    Examples
+    --------
+    >>> import torch
+    >>> from neurosleep.functional import get_activation
+    >>> get_activation("hard_sigmoid").value(torch.tensor([-1.0, 0.25, 2.0]))
+    tensor([0.0000, 0.2500, 1.0000])
+    """
     if isinstance(activation, Activation):
         return activation
     if activation not in ACTIVATIONS:

@@ -49,6 +49,19 @@ class DendriticLayer(NamedTuple):
 
     ``basal`` ``[basal branches * units, below]`` with ``bias`` ``[basal branches * units]``, ``apical``
     ``[apical branches * units, above]`` or None (output layer).
+
+    See Also
+    --------
+    dendritic_step : which takes one per layer
+    neurosleep.networks.DendriticMLP : the module that holds them as parameters
+
+    Examples
+    --------
+    >>> import torch
+    >>> from neurosleep.functional import DendriticLayer
+    >>> layer = DendriticLayer(torch.ones(2 * 3, 4), bias=torch.zeros(2 * 3), apical=None)  # 3 units of 2 branches
+    >>> layer.basal.shape
+    torch.Size([6, 4])
     """
 
     basal: Tensor
@@ -119,6 +132,19 @@ def dendritic_phi(
         Basal and apical branches of a unit.
     scale:
         Weight of the apical drive.
+
+    See Also
+    --------
+    dendritic_step : the step derived from it
+    layered_phi : of units without dendrites
+
+    Examples
+    --------
+    >>> import torch
+    >>> from neurosleep.functional import DendriticLayer, dendritic_phi
+    >>> layer = DendriticLayer(torch.full((2, 3), 0.5), bias=torch.zeros(2), apical=None)  # one unit, two branches
+    >>> dendritic_phi(torch.ones(4, 3), [torch.ones(4, 1)], [layer], branches=(2, 0), scale=0.2)
+    [tensor([1.5000, 1.5000, 1.5000, 1.5000])]
     """
     found = []
     for k, (layer, state) in enumerate(zip(layers, states, strict=True)):
@@ -143,6 +169,21 @@ def dendritic_step(
 
     ``first`` is the first layer's basal drive, ``[batch, n_1]``, which does not change over a phase; ``force`` is added
     to the input of the last layer. The rest is as in :func:`dendritic_phi`.
+
+    See Also
+    --------
+    dendritic_settle : many steps, in place
+    dendritic_phi : the function it is derived from
+
+    Examples
+    --------
+    >>> import torch
+    >>> from neurosleep.functional import DendriticLayer, dendritic_step, get_activation
+    >>> layer = DendriticLayer(basal=torch.full((2, 3), 0.5), bias=torch.zeros(2), apical=None)
+    >>> drive = torch.full((4, 1), 0.75)
+    >>> clip = get_activation("hard_sigmoid")
+    >>> dendritic_step([torch.zeros(4, 1)], drive, [layer], (2, 0), 0.2, [clip])[0].flatten()
+    tensor([0.7500, 0.7500, 0.7500, 0.7500])
     """
     found = []
     last = len(states) - 1
@@ -175,6 +216,23 @@ def dendritic_settle(
 
     It moves between two sets of buffers. ``force`` gives the pull on the last state from that state and is added
     ``beta`` times; ``after(step, states)`` may change the states in place. The given ones are left as they are.
+
+    See Also
+    --------
+    dendritic_step : one step, which autograd can follow
+    neurosleep.networks.DendriticMLP : the module
+
+    Examples
+    --------
+    >>> import torch
+    >>> from neurosleep.functional import DendriticLayer, dendritic_settle, get_activation
+    >>> layer = DendriticLayer(basal=torch.full((2, 3), 0.5), bias=torch.zeros(2), apical=None)
+    >>> drive = torch.full((4, 1), 0.75)  # of the first layer, which does not change over a phase
+    >>> states, previous = dendritic_settle(
+    ...     [torch.zeros(4, 1)], drive, [layer], (2, 0), 0.2, [get_activation("hard_sigmoid")], steps=5
+    ... )
+    >>> states[0].flatten()
+    tensor([0.7500, 0.7500, 0.7500, 0.7500])
     """
     check_steps(steps)
     if scale < 0:

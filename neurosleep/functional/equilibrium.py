@@ -46,6 +46,19 @@ def soft_targets(targets: Tensor, like: Tensor, classes: int | None = None) -> T
     """Targets ``[batch, classes]`` in the type of ``like``, from labels int64 ``[batch]`` or soft targets.
 
     ``classes`` is the width of ``like`` if left out.
+
+    See Also
+    --------
+    output_force : which takes them
+    neurosleep.learning.task_loss : a loss of either kind of targets
+
+    Examples
+    --------
+    >>> import torch
+    >>> from neurosleep.functional import soft_targets
+    >>> soft_targets(torch.tensor([2, 0]), like=torch.zeros(2, 3))
+    tensor([[0., 0., 1.],
+            [1., 0., 0.]])
     """
     if targets.ndim > 1:
         return targets.to(like.dtype)
@@ -58,6 +71,17 @@ def output_force(
     r"""Pull of the loss on the last state, :math:`-\partial L / \partial s_L` of each sample, ``[batch, n]``.
 
     ``target`` is ``[batch, classes]``; ``weight`` ``[classes, n]`` and ``bias`` are those of a soft-max read-out.
+
+    See Also
+    --------
+    layered_step : which takes it as ``force``, times beta
+
+    Examples
+    --------
+    >>> import torch
+    >>> from neurosleep.functional import output_force
+    >>> output_force(torch.tensor([[0.5, 0.0]]), torch.tensor([[1.0, 0.0]]), "squared-error")
+    tensor([[0.5000, 0.0000]])
     """
     if kind == "squared-error":
         return target - output
@@ -71,7 +95,21 @@ def output_force(
 def layered_phi(
     x: Tensor, states: Sequence[Tensor], weights: Sequence[Tensor], biases: Sequence[Tensor | None]
 ) -> Tensor:
-    """Primitive function of each sample, ``[batch]``: the plain form, of which the dynamics are the derivative."""
+    """Primitive function of each sample, ``[batch]``: the plain form, of which the dynamics are the derivative.
+
+    See Also
+    --------
+    layered_step : the step derived from it
+    neurosleep.networks.EquilibriumMLP : the module
+
+    Examples
+    --------
+    >>> import torch
+    >>> from neurosleep.functional import layered_phi
+    >>> x, state, weight = torch.ones(1, 2), torch.ones(1, 3), torch.full((3, 2), 0.5)
+    >>> layered_phi(x, [state], [weight], [None])
+    tensor([3.])
+    """
     total = torch.zeros(len(x), dtype=x.dtype, device=x.device)
     for below, state, weight, bias in zip([x, *states[:-1]], states, weights, biases, strict=True):
         total = total + (F.linear(below, weight, bias) * state).sum(1)
@@ -114,6 +152,19 @@ def layered_step(
         ``"discrete"`` as above, or ``"hopfield"``,
         :math:`u_l \leftarrow clip(u_l + dt\,(\rho'(u_l)\,I_l - u_l), 0, 1)`: units send :math:`\rho(u)`, and the force
         acts outside of :math:`\rho'`.
+
+    See Also
+    --------
+    layered_settle : many steps, in place
+    output_force : the pull of a loss
+
+    Examples
+    --------
+    >>> import torch
+    >>> from neurosleep.functional import get_activation, layered_step
+    >>> first, weight, clip = torch.full((1, 2), 0.5), torch.full((1, 2), 0.25), get_activation("hard_sigmoid")
+    >>> layered_step([torch.ones(1, 2), torch.zeros(1, 1)], first, [weight], [None], [clip, clip])
+    [tensor([[0.5000, 0.5000]]), tensor([[0.5000]])]
     """
     hopfield = dynamics == "hopfield"
     talk = [a.value(s) for s, a in zip(states, activations, strict=True)] if hopfield else list(states)
@@ -152,6 +203,21 @@ def layered_settle(
     beta times the force on the last ``state`` to its input ``total``, in place; ``after(step, states)`` may change the
     states in place. The given ones are left as they are. A phase whose states repeat exactly is cut short: the rest of
     its steps would return the same numbers.
+
+    See Also
+    --------
+    layered_step : one step, which autograd can follow
+    neurosleep.analysis.settling : how the states of a network come to rest
+
+    Examples
+    --------
+    >>> import torch
+    >>> from neurosleep.functional import get_activation, layered_settle
+    >>> first, weight, clip = torch.full((1, 2), 0.5), torch.full((1, 2), 0.25), get_activation("hard_sigmoid")
+    >>> start = [torch.zeros(1, 2), torch.zeros(1, 1)]
+    >>> states, previous = layered_settle(start, first, [weight], [None], [clip, clip], steps=50)
+    >>> states
+    [tensor([[0.5714, 0.5714]]), tensor([[0.2857]])]
     """
     check_steps(steps)
     last = len(states) - 1

@@ -22,7 +22,19 @@ _CLIP = 60.0
 
 
 def weight_factor(weight: Tensor, factor: Factor = "steep", width: float = 0.001) -> Tensor:
-    """The factor g of each weight, any shape; ``width`` is the scale of ``steep`` in units of the weight."""
+    """The factor g of each weight, any shape; ``width`` is the scale of ``steep`` in units of the weight.
+
+    See Also
+    --------
+    SRCRule : whose steps it scales
+
+    Examples
+    --------
+    >>> import torch
+    >>> from neurosleep.functional import weight_factor
+    >>> weight_factor(torch.tensor([-1.0, 0.0, 1.0]), "logistic")
+    tensor([0.2689, 0.5000, 0.7311])
+    """
     if factor == "steep":
         return 2 / (1 + torch.exp((weight / width).clamp(-_CLIP, _CLIP)))
     if factor == "logistic":

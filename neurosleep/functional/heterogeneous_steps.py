@@ -44,9 +44,20 @@ class HeterogeneousSteps:
     centre, spread:
         As said; left out: log-normal 0.5, 0.5; gamma 0.5, 3; normal 0.5, 0.15; uniform 0.5, 0.4; constant 0.5.
 
+    See Also
+    --------
+    neurosleep.networks.EquilibriumMLP : which draws its units' time steps from one
+
     References
     ----------
     Kubo, Modi & Patel (2026), arXiv:2603.03402, for the idea.
+
+    Examples
+    --------
+    >>> from neurosleep.functional import HeterogeneousSteps
+    >>> steps = HeterogeneousSteps("uniform", centre=0.5, spread=0.25)
+    >>> steps.mean
+    0.5
     """
 
     distribution: Distribution = "log-normal"

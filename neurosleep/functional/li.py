@@ -26,9 +26,21 @@ def li_step(current: Tensor, v: Tensor, decay: Tensor, leak: Tensor) -> Tensor:
     Tensor
         The potential after the step, ``[batch, n]``. The unit is read out by it.
 
+    See Also
+    --------
+    cuba_li_step : with a synaptic current
+    lif_step : with a threshold
+
     References
     ----------
     Gerstner et al. (2014), Neuronal Dynamics, sec. 1.3, without the threshold.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from neurosleep.functional import li_step
+    >>> li_step(torch.tensor([[0.5]]), v=torch.tensor([[1.0]]), decay=torch.tensor(0.5), leak=torch.tensor(0.0))
+    tensor([[1.]])
     """
     return leak + decay * (v - leak) + current
 
@@ -54,9 +66,24 @@ def cuba_li_step(
     v, i
         Potential and synaptic current after the step, ``[batch, n]``. The potential takes in the current of this step.
 
+    See Also
+    --------
+    li_step : without a synaptic current
+    cuba_lif_step : with a threshold
+
     References
     ----------
     Gerstner et al. (2014), Neuronal Dynamics, sec. 3.1 (exponential synaptic currents), in discrete time.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from neurosleep.functional import cuba_li_step
+    >>> v, i = torch.zeros(1, 1), torch.zeros(1, 1)
+    >>> decay, leak, synaptic_decay = torch.tensor(0.5), torch.tensor(0.0), torch.tensor(0.5)
+    >>> v, i = cuba_li_step(torch.ones(1, 1), v, i, decay, leak, synaptic_decay)
+    >>> cuba_li_step(torch.zeros(1, 1), v, i, decay, leak, synaptic_decay)
+    (tensor([[1.]]), tensor([[0.5000]]))
     """
     i = synaptic_decay * i + current
     return li_step(i, v, decay, leak), i

@@ -29,6 +29,20 @@ class LIFParams(NamedTuple):
     ``"next"`` one after its decay and input, or ``"guarded"``: in the same step, but a potential that its reset left
     beyond the threshold must exceed it by ``amount`` more to fire in the next step (what snnTorch does if its reset is
     not to be delayed).
+
+    See Also
+    --------
+    lif_step : the step that they belong to
+    neurosleep.spiking.Population : the same parameters in a network
+
+    Examples
+    --------
+    >>> import torch
+    >>> from neurosleep.functional import LIFParams
+    >>> zero, one = torch.tensor(0.0), torch.tensor(1.0)
+    >>> p = LIFParams(threshold=one, decay=one, leak=zero, reset_value=zero, amount=one, refractory=torch.tensor(0))
+    >>> p.compare, p.reset, p.reset_time
+    ('>=', 'to_value', 'same')
     """
 
     threshold: Tensor
@@ -44,14 +58,41 @@ class LIFParams(NamedTuple):
 
 
 class LIFState(NamedTuple):
-    """State of a population, ``[batch, n]``: potential ``v`` and int steps of refractoriness left ``wait``."""
+    """State of a population, ``[batch, n]``: potential ``v`` and int steps of refractoriness left ``wait``.
+
+    See Also
+    --------
+    lif_step : which takes it and returns the next
+    CubaLIFState : with a synaptic current
+
+    Examples
+    --------
+    >>> import torch
+    >>> from neurosleep.functional import LIFState
+    >>> LIFState(v=torch.zeros(1, 2), wait=torch.zeros(1, 2, dtype=torch.int64)).v
+    tensor([[0., 0.]])
+    """
 
     v: Tensor
     wait: Tensor
 
 
 def reset_spiked(v: Tensor, spiked: Tensor, p: LIFParams) -> Tensor:
-    """``v`` after the reset of the units that spiked (``spiked`` is boolean)."""
+    """``v`` after the reset of the units that spiked (``spiked`` is boolean).
+
+    See Also
+    --------
+    lif_step : which calls it
+
+    Examples
+    --------
+    >>> import torch
+    >>> from neurosleep.functional import LIFParams, reset_spiked
+    >>> zero, one = torch.tensor(0.0), torch.tensor(1.0)
+    >>> p = LIFParams(one, decay=one, leak=zero, reset_value=zero, amount=one, refractory=zero, reset="subtract")
+    >>> reset_spiked(torch.tensor([[0.5, 1.25]]), torch.tensor([[False, True]]), p)
+    tensor([[0.5000, 0.2500]])
+    """
     target = p.reset_value.expand_as(v) if p.reset == "to_value" else v - p.amount
     return torch.where(spiked, target, v)
 
@@ -78,6 +119,11 @@ def lif_step(current: Tensor, state: LIFState, p: LIFParams) -> tuple[Tensor, LI
     spikes, state
         Boolean ``[batch, n]`` and the state after the reset.
 
+    See Also
+    --------
+    cuba_lif_step : with a synaptic current
+    neurosleep.simulate : a whole network of such units
+
     Notes
     -----
     With ``reset_time`` ``"next"`` or ``"guarded"`` there is no refractoriness, and whether a reset is still owed is
@@ -87,6 +133,17 @@ def lif_step(current: Tensor, state: LIFState, p: LIFParams) -> tuple[Tensor, LI
     ----------
     Section A.5 of Tadros et al. (2022, doi:10.1038/s41467-022-34938-7) is the case ``a = 0.999``, leak and reset
     value 0, ``>=``; Gerstner et al. (2014), Neuronal Dynamics, sec. 1.3, is the model.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from neurosleep.functional import LIFParams, LIFState, lif_step
+    >>> zero, one = torch.tensor(0.0), torch.tensor(1.0)
+    >>> p = LIFParams(threshold=one, decay=one, leak=zero, reset_value=zero, amount=one, refractory=torch.tensor(0))
+    >>> state = LIFState(v=torch.zeros(1, 2), wait=torch.zeros(1, 2, dtype=torch.int64))
+    >>> spikes, state = lif_step(torch.tensor([[0.75, 1.25]]), state, p)
+    >>> spikes, state.v
+    (tensor([[False,  True]]), tensor([[0.7500, 0.0000]]))
     """
     ready = state.wait <= 0
     v = p.leak + p.decay * (state.v - p.leak) + current

@@ -33,9 +33,22 @@ class PairSTDP:
     w_min, w_max:
         Bounds of the weight.
 
+    See Also
+    --------
+    SRCRule : the rule of Sleep Replay Consolidation
+    pair_stdp_step : one step as a pure function
+    neurosleep.sleep : which takes either rule
+
     References
     ----------
     Song, Miller, Abbott (2000), Nature Neuroscience 3:919, doi:10.1038/78829.
+
+    Examples
+    --------
+    >>> from neurosleep.functional import PairSTDP
+    >>> rule = PairSTDP(a_plus=0.01, a_minus=0.012, w_min=0.0, w_max=1.0)
+    >>> rule.name, round(rule.decay_plus, 3)
+    ('stdp', 0.951)
     """
 
     a_plus: float
@@ -79,7 +92,24 @@ class PairSTDP:
 def pair_stdp_step(
     weight: Tensor, pre: Tensor, post: Tensor, traces: tuple[Tensor, Tensor], rule: PairSTDP
 ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-    """The rule as a pure function: new weight ``[post, pre]`` and new traces ``([pre], [post])``."""
+    """The rule as a pure function: new weight ``[post, pre]`` and new traces ``([pre], [post])``.
+
+    See Also
+    --------
+    PairSTDP : its parameters
+    src_step : the rule of Sleep Replay Consolidation
+
+    Examples
+    --------
+    >>> import torch
+    >>> from neurosleep.functional import PairSTDP, pair_stdp_step
+    >>> rule = PairSTDP(a_plus=0.25, a_minus=0.25, decay_plus=0.5, decay_minus=0.5)
+    >>> weight, traces = torch.zeros(1, 2), (torch.zeros(2), torch.zeros(1))
+    >>> pre, post = torch.tensor([True, False]), torch.tensor([True])
+    >>> weight, traces = pair_stdp_step(weight, pre, post, traces, rule)
+    >>> weight  # the input that fired with the unit grew
+    tensor([[0.2500, 0.0000]])
+    """
     updated = weight.clone()
     x, y = rule.step_(updated, pre, post, traces)
     return updated, (x, y)

@@ -16,7 +16,19 @@ __all__ = ["RULES", "EngineRule", "PlasticityRule", "make_rule"]
 
 @runtime_checkable
 class PlasticityRule(Protocol):
-    """A local rule for one projection: it sees the spikes of both sides, its own traces and the weight."""
+    """A local rule for one projection: it sees the spikes of both sides, its own traces and the weight.
+
+    See Also
+    --------
+    SRCRule, PairSTDP : the rules of the package
+    make_rule : a rule from its name and settings
+
+    Examples
+    --------
+    >>> from neurosleep.functional import PlasticityRule, SRCRule
+    >>> isinstance(SRCRule(inc=0.01, dec=0.001), PlasticityRule)
+    True
+    """
 
     name: ClassVar[str]
 
@@ -31,7 +43,19 @@ class PlasticityRule(Protocol):
 
 @runtime_checkable
 class EngineRule(Protocol):
-    """A rule in the arithmetic of one engine, which applies it in a way of its own; no other engine can."""
+    """A rule in the arithmetic of one engine, which applies it in a way of its own; no other engine can.
+
+    See Also
+    --------
+    PlasticityRule : a rule that any engine can step
+    neurosleep.hardware.ChipRule : one of the engine ``fixed``
+
+    Examples
+    --------
+    >>> from neurosleep.functional import EngineRule, SRCRule
+    >>> isinstance(SRCRule(inc=0.01, dec=0.001), EngineRule)
+    False
+    """
 
     name: ClassVar[str]
     #: The engine that can.
@@ -50,6 +74,16 @@ def make_rule(name: str, **parameters: Any) -> PlasticityRule:
         If there is no such rule.
     SettingsError
         If a parameter is missing or unknown, or has an impossible value.
+
+    See Also
+    --------
+    SRCRule, PairSTDP : the rules themselves
+
+    Examples
+    --------
+    >>> from neurosleep.functional import make_rule
+    >>> make_rule("src", inc=0.01, dec=0.001)
+    SRCRule(inc=0.01, dec=0.001, factor='steep', width=0.001)
     """
     if name not in RULES:
         raise unknown_name("plasticity rule", name, RULES)

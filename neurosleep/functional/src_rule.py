@@ -70,7 +70,19 @@ class SRCRule:
 
 
 def src_rows(rows: Tensor, pre: Tensor, rule: SRCRule) -> Tensor:
-    """New values of the weight rows ``[k, pre]`` of units that spiked; ``pre`` is boolean ``[pre]``."""
+    """New values of the weight rows ``[k, pre]`` of units that spiked; ``pre`` is boolean ``[pre]``.
+
+    See Also
+    --------
+    src_step : the whole matrix
+
+    Examples
+    --------
+    >>> import torch
+    >>> from neurosleep.functional import SRCRule, src_rows
+    >>> src_rows(torch.zeros(1, 2), torch.tensor([True, False]), SRCRule(inc=0.5, dec=0.25, factor="constant"))
+    tensor([[ 0.5000, -0.2500]])
+    """
     g = weight_factor(rows, rule.factor, rule.width)
     return torch.where(pre, rows + rule.inc * g, rows - rule.dec * g)
 
@@ -83,6 +95,21 @@ def src_step(weight: Tensor, pre: Tensor, post: Tensor, rule: SRCRule) -> Tensor
 
     Shapes: ``weight`` ``[post, pre]``, ``pre`` and ``post`` boolean. Reference: science A.5 and A.6 of the released
     code of Tadros et al. (2022), doi:10.1038/s41467-022-34938-7.
+
+    See Also
+    --------
+    SRCRule : its parameters
+    src_rows : only the rows of units that spiked
+    neurosleep.plot.stdp_window : a picture of what a rule does
+
+    Examples
+    --------
+    >>> import torch
+    >>> from neurosleep.functional import SRCRule, src_step
+    >>> pre, post = torch.tensor([True, False]), torch.tensor([True, False])
+    >>> src_step(torch.zeros(2, 2), pre, post, SRCRule(inc=0.5, dec=0.25, factor="constant"))
+    tensor([[ 0.5000, -0.2500],
+            [ 0.0000,  0.0000]])
     """
     updated = weight.clone()
     rule.step_(updated, pre, post, ())

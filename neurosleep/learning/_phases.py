@@ -24,7 +24,20 @@ EQUILIBRIUM_LOSSES: tuple[str, ...] = get_args(EquilibriumLoss)
 
 
 class ConvergenceWarning(UserWarning):
-    """A free phase ended before the states had come to rest: gradient estimates are then biased."""
+    """A free phase ended before the states had come to rest: gradient estimates are then biased.
+
+    See Also
+    --------
+    PhasedLearning : its ``residual_limit`` is the limit
+    neurosleep.analysis.settling : how states come to rest
+
+    Examples
+    --------
+    >>> import warnings
+    >>> from neurosleep.learning import ConvergenceWarning
+    >>> with warnings.catch_warnings():
+    ...     warnings.simplefilter("ignore", ConvergenceWarning)  # where short phases are what is studied
+    """
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +60,16 @@ class PhasedLearning(ABC):
         ``"squared-error"`` or ``"cross-entropy"``, which must fit the network's read-out; None takes the one that does.
     residual_limit:
         Largest change of a state in the last step of a free phase that passes without a warning.
+
+    See Also
+    --------
+    EquilibriumPropagation, BPTT, ContrastiveHebbian : the ways to train
+
+    Examples
+    --------
+    >>> from neurosleep.learning import EquilibriumPropagation, PhasedLearning
+    >>> issubclass(EquilibriumPropagation, PhasedLearning), EquilibriumPropagation(epochs=3).epochs
+    (True, 3)
     """
 
     free_steps: int | None = None

@@ -40,6 +40,19 @@ class Batch:
         Gradient of the loss with respect to each layer's summed input, once it is known.
     residual:
         Of an equilibrium network: per layer the largest change of a state in the last step of the free phase.
+
+    See Also
+    --------
+    neurosleep.continual.Strategy : whose hooks are given it
+
+    Examples
+    --------
+    >>> import torch
+    >>> from neurosleep.learning import Batch
+    >>> images, labels = torch.rand(5, 16), torch.tensor([0, 1, 2, 0, 1])
+    >>> batch = Batch(images, labels, activities=[torch.rand(5, 8), torch.rand(5, 3)])
+    >>> batch.progress, [layer.shape for layer in batch.inputs]
+    (0.0, [torch.Size([5, 16]), torch.Size([5, 8])])
     """
 
     images: Tensor
@@ -61,6 +74,18 @@ def task_loss(output: Tensor, targets: Tensor, loss: Loss) -> Tensor:
     """Mean loss of a batch; ``output`` is the last layer's summed input, ``[batch, classes]``.
 
     ``targets`` are labels int64 ``[batch]`` or soft targets ``[batch, classes]``.
+
+    See Also
+    --------
+    Backprop : which minimises it
+    neurosleep.functional.soft_targets : one kind of targets
+
+    Examples
+    --------
+    >>> import torch
+    >>> from neurosleep.learning import task_loss
+    >>> task_loss(torch.zeros(2, 4), torch.tensor([0, 3]), "cross-entropy")
+    tensor(1.3863)
     """
     if loss == "cross-entropy":
         return F.cross_entropy(output, targets)
@@ -81,6 +106,27 @@ class Backprop:
     lr, momentum, batch, epochs:
         Step size (one, or one per layer, input side first), momentum (kept across tasks by the caller's ``velocity``),
         images per step, passes over the data.
+
+    See Also
+    --------
+    accuracy, predict : what it has learnt
+    EquilibriumPropagation : learning of equilibrium networks
+
+    Examples
+    --------
+    >>> import torch
+    >>> from neurosleep.functional import torch_generator
+    >>> from neurosleep.learning import Backprop
+    >>> from neurosleep.networks import MLP
+    >>> model = MLP([16, 8, 3])
+    >>> images, labels = torch.rand(30, 16), torch.arange(30) % 3
+    >>> velocity = [torch.zeros_like(weight) for weight in model.weights]
+    >>> def streams(name, epoch):
+    ...     return torch_generator(0, name, epoch)
+    >>> for epoch in Backprop(epochs=2, batch=10).fit(model, images, labels, velocity, streams):
+    ...     print(f"epoch {epoch} done")
+    epoch 1 done
+    epoch 2 done
     """
 
     loss: Loss = "straight-through-mse"
@@ -170,7 +216,19 @@ class Backprop:
 
 @torch.no_grad()
 def predict(network: torch.nn.Module, images: Tensor, batch: int = 2000) -> Tensor:
-    """Class of each image, int64 ``[n]``: the largest output, the first one on ties (a silent ReLU output: class 0)."""
+    """Class of each image, int64 ``[n]``: the largest output, the first one on ties (a silent ReLU output: class 0).
+
+    See Also
+    --------
+    accuracy : the fraction that is right
+
+    Examples
+    --------
+    >>> import torch
+    >>> from neurosleep.learning import predict
+    >>> predict(torch.nn.Identity(), torch.eye(3))
+    tensor([0, 1, 2])
+    """
     network.eval()
     found = []
     for start in range(0, len(images), batch):
@@ -180,5 +238,17 @@ def predict(network: torch.nn.Module, images: Tensor, batch: int = 2000) -> Tens
 
 
 def accuracy(network: torch.nn.Module, images: Tensor, labels: Tensor) -> float:
-    """Fraction of ``images`` ``[n, inputs]`` whose predicted class is their label."""
+    """Fraction of ``images`` ``[n, inputs]`` whose predicted class is their label.
+
+    See Also
+    --------
+    predict : the classes themselves
+
+    Examples
+    --------
+    >>> import torch
+    >>> from neurosleep.learning import accuracy
+    >>> accuracy(torch.nn.Identity(), torch.eye(3), torch.tensor([0, 1, 0]))
+    0.6666666666666666
+    """
     return float((predict(network, images) == labels).double().mean())

@@ -38,6 +38,20 @@ class BPTT(PhasedLearning):
     See Also
     --------
     PhasedLearning : the other settings, and ``fit``. Terms that a strategy adds to the loss are followed.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from neurosleep.functional import torch_generator
+    >>> from neurosleep.learning import BPTT
+    >>> from neurosleep.networks import EquilibriumMLP
+    >>> model, training = EquilibriumMLP([16, 8, 3], free_steps=20), BPTT(lr=0.1, batch=10)
+    >>> images, labels = torch.rand(30, 16), torch.arange(30) % 3
+    >>> def streams(name, epoch):
+    ...     return torch_generator(0, name, epoch)
+    >>> for epoch in training.fit(model, images, labels, training.state(model), streams):
+    ...     print(f"epoch {epoch} done")
+    epoch 1 done
     """
 
     gradient_steps: int = 12

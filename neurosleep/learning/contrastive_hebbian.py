@@ -52,6 +52,21 @@ class ContrastiveHebbian(PhasedLearning):
     References
     ----------
     Movellan (1991), in: Connectionist Models, pp. 10-17; Kubo, Chalmers & Luczak (2023), arXiv:2204.14008.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from neurosleep.functional import torch_generator
+    >>> from neurosleep.learning import ContrastiveHebbian
+    >>> from neurosleep.networks import EquilibriumMLP
+    >>> model = EquilibriumMLP([16, 8, 3], activation="sigmoid", dt=0.1)
+    >>> training = ContrastiveHebbian(free_steps=30, clamped_steps=30, residual_limit=1.0)
+    >>> images, labels = torch.rand(30, 16), torch.arange(30) % 3
+    >>> def streams(name, epoch):
+    ...     return torch_generator(0, name, epoch)
+    >>> for epoch in training.fit(model, images, labels, training.state(model), streams):
+    ...     print(f"epoch {epoch} done")
+    epoch 1 done
     """
 
     free_steps: int | None = 120

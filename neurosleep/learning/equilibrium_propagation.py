@@ -57,9 +57,26 @@ def adapt(
     ``x <- (1 - rate) x_dyn + rate x_free``, where ``x_dyn`` is the state after an ordinary step, and of the output,
     while nothing nudges it, its previous value.
 
+    See Also
+    --------
+    EquilibriumPropagation : whose ``adaptation_steps`` call it
+
     References
     ----------
     Kubo, Chalmers & Luczak (2023), arXiv:2204.14008, Eq. 8.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from neurosleep.learning import adapt
+    >>> from neurosleep.networks import EquilibriumMLP
+    >>> model = EquilibriumMLP([16, 8, 3])
+    >>> images = torch.rand(5, 16)
+    >>> drive = model.start(images)
+    >>> free = model.settle(drive, model.zeros(images), 20).states
+    >>> nudged = [state + 0.1 for state in free]
+    >>> [state.shape for state in adapt(model, drive, nudged, free, steps=5, rate=0.1)]
+    [torch.Size([5, 8]), torch.Size([5, 3])]
     """
     output = states[-1].clone()
 
@@ -100,6 +117,20 @@ class EquilibriumPropagation(PhasedLearning):
     References
     ----------
     Scellier & Bengio (2017), doi:10.3389/fncom.2017.00024; Laborieux et al. (2021), doi:10.3389/fnins.2021.633674.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from neurosleep.functional import torch_generator
+    >>> from neurosleep.learning import EquilibriumPropagation
+    >>> from neurosleep.networks import EquilibriumMLP
+    >>> model, training = EquilibriumMLP([16, 8, 3], free_steps=20), EquilibriumPropagation(lr=0.1, batch=10)
+    >>> images, labels = torch.rand(30, 16), torch.arange(30) % 3
+    >>> def streams(name, epoch):
+    ...     return torch_generator(0, name, epoch)
+    >>> for epoch in training.fit(model, images, labels, training.state(model), streams):
+    ...     print(f"epoch {epoch} done")
+    epoch 1 done
     """
 
     estimator: Estimator = "symmetric"

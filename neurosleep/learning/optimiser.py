@@ -19,7 +19,23 @@ OPTIMISERS: tuple[str, ...] = get_args(OptimiserName)
 
 
 class Optimiser(Protocol):
-    """Settings only; what it remembers is the caller's list ``state``."""
+    """Settings only; what it remembers is the caller's list ``state``.
+
+    See Also
+    --------
+    SGD, Adam, AdaGrad : the optimisers of the package
+
+    Examples
+    --------
+    >>> import torch
+    >>> from neurosleep.learning import Optimiser, make_optimiser
+    >>> optimiser: Optimiser = make_optimiser("adam")
+    >>> weights = [torch.ones(2)]
+    >>> state = optimiser.state(weights)
+    >>> optimiser.step_(weights, [torch.ones(2)], state, lrs=[0.1])
+    >>> weights
+    [tensor([0.9000, 0.9000])]
+    """
 
     name: ClassVar[str]
 
@@ -43,7 +59,22 @@ def _check(momentum: float, weight_decay: float) -> None:
 
 @dataclass(frozen=True)
 class SGD:
-    """``v <- momentum v + grad + weight_decay w; w <- w - lr v``, as PyTorch has it; state: v of each."""
+    """``v <- momentum v + grad + weight_decay w; w <- w - lr v``, as PyTorch has it; state: v of each.
+
+    See Also
+    --------
+    Adam, AdaGrad : others
+    make_optimiser : one by its name
+
+    Examples
+    --------
+    >>> import torch
+    >>> from neurosleep.learning import SGD
+    >>> optimiser, weights = SGD(momentum=0.5), [torch.ones(2)]
+    >>> optimiser.step_(weights, [torch.ones(2)], optimiser.state(weights), lrs=[0.25])
+    >>> weights
+    [tensor([0.7500, 0.7500])]
+    """
 
     name: ClassVar[str] = "sgd"
     momentum: float = 0.9
@@ -70,7 +101,22 @@ class SGD:
 
 @dataclass(frozen=True)
 class Adam:
-    """Adam with PyTorch's defaults; state: first moments, second moments, and the number of steps (one tensor)."""
+    """Adam with PyTorch's defaults; state: first moments, second moments, and the number of steps (one tensor).
+
+    See Also
+    --------
+    SGD, AdaGrad : others
+    make_optimiser : one by its name
+
+    Examples
+    --------
+    >>> import torch
+    >>> from neurosleep.learning import Adam
+    >>> optimiser, weights = Adam(), [torch.ones(2)]
+    >>> optimiser.step_(weights, [torch.full((2,), 8.0)], optimiser.state(weights), lrs=[0.25])
+    >>> weights  # whatever the gradient's size, the first step has the rate's
+    [tensor([0.7500, 0.7500])]
+    """
 
     name: ClassVar[str] = "adam"
     betas: tuple[float, float] = (0.9, 0.999)
@@ -103,7 +149,22 @@ class Adam:
 
 @dataclass(frozen=True)
 class AdaGrad:
-    """``S <- S + grad^2; w <- w - lr grad / (sqrt(S) + eps)``, state: S of each."""
+    """``S <- S + grad^2; w <- w - lr grad / (sqrt(S) + eps)``, state: S of each.
+
+    See Also
+    --------
+    SGD, Adam : others
+    make_optimiser : one by its name
+
+    Examples
+    --------
+    >>> import torch
+    >>> from neurosleep.learning import AdaGrad
+    >>> optimiser, weights = AdaGrad(), [torch.ones(2)]
+    >>> optimiser.step_(weights, [torch.full((2,), 8.0)], optimiser.state(weights), lrs=[0.25])
+    >>> weights
+    [tensor([0.7500, 0.7500])]
+    """
 
     name: ClassVar[str] = "adagrad"
     eps: float = 1e-7
@@ -129,7 +190,18 @@ class AdaGrad:
 
 
 def make_optimiser(name: str, *, momentum: float = 0.9, weight_decay: float = 0.0) -> Optimiser:
-    """The optimiser of that name; ``momentum`` is of SGD alone."""
+    """The optimiser of that name; ``momentum`` is of SGD alone.
+
+    See Also
+    --------
+    SGD, Adam, AdaGrad : the optimisers themselves
+
+    Examples
+    --------
+    >>> from neurosleep.learning import make_optimiser
+    >>> make_optimiser("sgd", momentum=0.5)
+    SGD(momentum=0.5, weight_decay=0.0)
+    """
     if name == "sgd":
         return SGD(momentum, weight_decay)
     if name == "adam":

@@ -70,9 +70,23 @@ class DendriticMLP(EquilibriumNetwork):
     generator:
         Source of masks and initial weights, drawn layer by layer.
 
+    See Also
+    --------
+    EquilibriumMLP : without dendrites
+    neurosleep.functional.dendritic_step : its step
+    neurosleep.learning.EquilibriumPropagation : trains it
+
     References
     ----------
     Kubo (2026), arXiv:2605.08135, and its public code. Defaults are those of its published runs.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from neurosleep.networks import DendriticMLP
+    >>> model = DendriticMLP([16, 8, 3], basal_branches=4, free_steps=20)
+    >>> model(torch.rand(5, 16)).shape, model.basal[0].shape
+    (torch.Size([5, 3]), torch.Size([32, 16]))
     """
 
     def __init__(

@@ -60,9 +60,23 @@ class EquilibriumMLP(EquilibriumNetwork):
     generator:
         Source of the initial weights, layer by layer (weight, bias), then of the time steps.
 
+    See Also
+    --------
+    EquilibriumConv, DendriticMLP : other equilibrium networks
+    neurosleep.learning.EquilibriumPropagation : trains it
+    neurosleep.analysis.settling : how its states come to rest
+
     References
     ----------
     Scellier & Bengio (2017), doi:10.3389/fncom.2017.00024; Laborieux et al. (2021), doi:10.3389/fnins.2021.633674.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from neurosleep.networks import EquilibriumMLP
+    >>> model = EquilibriumMLP([16, 8, 3], free_steps=20)
+    >>> model(torch.rand(5, 16)).shape
+    torch.Size([5, 3])
     """
 
     dt: Tensor

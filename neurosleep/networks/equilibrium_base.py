@@ -22,14 +22,43 @@ __all__ = ["Drive", "EquilibriumNetwork", "Settled"]
 
 
 class Drive(NamedTuple):
-    """What stays the same over a phase: the ``inputs`` as given, and ``sums``, whatever the network makes of them."""
+    """What stays the same over a phase: the ``inputs`` as given, and ``sums``, whatever the network makes of them.
+
+    See Also
+    --------
+    EquilibriumNetwork : whose ``start`` makes it
+
+    Examples
+    --------
+    >>> import torch
+    >>> from neurosleep.networks import EquilibriumMLP
+    >>> drive = EquilibriumMLP([16, 8, 3]).start(torch.rand(5, 16))
+    >>> drive.sums[0].shape
+    torch.Size([5, 8])
+    """
 
     inputs: Tensor
     sums: tuple[Tensor, ...]
 
 
 class Settled(NamedTuple):
-    """States after a phase, ``[batch, n]`` each, and per layer the largest change of a state in its last step."""
+    """States after a phase, ``[batch, n]`` each, and per layer the largest change of a state in its last step.
+
+    See Also
+    --------
+    EquilibriumNetwork : whose ``settle`` makes it
+
+    Examples
+    --------
+    >>> import torch
+    >>> from neurosleep.networks import EquilibriumMLP
+    >>> model = EquilibriumMLP([16, 8, 3])
+    >>> images = torch.rand(5, 16)
+    >>> drive = model.start(images)
+    >>> settled = model.settle(drive, model.zeros(images), 20)
+    >>> [state.shape for state in settled.states], settled.residual.shape
+    ([torch.Size([5, 8]), torch.Size([5, 3])], torch.Size([2]))
+    """
 
     states: list[Tensor]
     residual: Tensor
@@ -50,9 +79,21 @@ class EquilibriumNetwork(nn.Module, ABC):
         ``"softmax-read-out"``: one more weight matrix, outside the dynamics, is read out through a soft-max. There are
         then states for all layers but the last of ``sizes``, and that matrix is the last of :attr:`weights`.
 
+    See Also
+    --------
+    EquilibriumMLP, EquilibriumConv, DendriticMLP : the networks of the package
+
     References
     ----------
     Scellier & Bengio (2017), doi:10.3389/fncom.2017.00024; Laborieux et al. (2021), doi:10.3389/fnins.2021.633674.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from neurosleep.networks import EquilibriumMLP, EquilibriumNetwork
+    >>> model = EquilibriumMLP([16, 8, 3], free_steps=20)
+    >>> isinstance(model, EquilibriumNetwork), [layer.shape for layer in model.activities(torch.rand(5, 16))]
+    (True, [torch.Size([5, 8]), torch.Size([5, 3])])
     """
 
     sizes: tuple[int, ...]

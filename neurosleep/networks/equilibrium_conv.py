@@ -118,9 +118,22 @@ class EquilibriumConv(EquilibriumNetwork):
     generator:
         Source of the initial weights, layer by layer (weight, bias).
 
+    See Also
+    --------
+    EquilibriumMLP : fully connected layers only
+    neurosleep.learning.EquilibriumPropagation : trains it
+
     References
     ----------
     Laborieux et al. (2021), doi:10.3389/fnins.2021.633674.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from neurosleep.networks import EquilibriumConv
+    >>> model = EquilibriumConv((8, 8, 1), channels=[4], fc=[10], free_steps=20)
+    >>> model.read_out(model(torch.rand(5, 64))).shape
+    torch.Size([5, 10])
     """
 
     def __init__(

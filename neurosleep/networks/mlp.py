@@ -35,9 +35,23 @@ class MLP(nn.Module):
     generator:
         Source of the initial weights.
 
+    See Also
+    --------
+    EquilibriumMLP, DendriticMLP : networks that settle
+    neurosleep.learning.Backprop : trains it
+    neurosleep.convert : makes it spiking
+
     References
     ----------
     Tadros et al. (2022), doi:10.1038/s41467-022-34938-7; the released code's network.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from neurosleep.networks import MLP
+    >>> model = MLP([784, 100, 10])
+    >>> model(torch.rand(5, 784)).shape
+    torch.Size([5, 10])
     """
 
     def __init__(

@@ -22,7 +22,19 @@ AwakeNetwork = MLP | EquilibriumNetwork
 
 
 def trained(network: AwakeNetwork) -> list[Tensor]:
-    """Everything that learning changes, in a fixed order: weights and, where there are some, biases."""
+    """Everything that learning changes, in a fixed order: weights and, where there are some, biases.
+
+    See Also
+    --------
+    Learner : whose network it is
+
+    Examples
+    --------
+    >>> from neurosleep.continual import trained
+    >>> from neurosleep.networks import MLP
+    >>> [weight.shape for weight in trained(MLP([4, 3, 2]))]
+    [torch.Size([3, 4]), torch.Size([2, 3])]
+    """
     return network.weights if isinstance(network, MLP) else [*network.trained]
 
 
@@ -44,6 +56,23 @@ class Learner:
         The last sleep, if any.
     notes:
         What the reader should know of it, such as that nothing fired.
+
+    See Also
+    --------
+    learn_tasks : which takes it through a sequence
+    Strategy : whose hooks are given it
+
+    Examples
+    --------
+    >>> import torch
+    >>> from neurosleep.continual import Learner
+    >>> from neurosleep.data import class_incremental, patches
+    >>> from neurosleep.networks import MLP
+    >>> network = MLP([100, 4])
+    >>> velocity = [torch.zeros_like(weight) for weight in network.weights]
+    >>> learner = Learner(network, velocity, class_incremental(patches()), seed=0)
+    >>> learner.task, len(learner.tasks)
+    (0, 2)
     """
 
     network: AwakeNetwork
@@ -59,7 +88,23 @@ class Learner:
 
 
 class Strategy:
-    """Learning as it comes: the base of all strategies, with hooks named as in Avalanche."""
+    """Learning as it comes: the base of all strategies, with hooks named as in Avalanche.
+
+    See Also
+    --------
+    learn_tasks : runs one
+
+    Examples
+    --------
+    >>> from neurosleep.continual import Strategy
+    >>> class Hold(Strategy):
+    ...     name = "hold"
+    ...
+    ...     def before_training_exp(self, learner):
+    ...         learner.velocity[:] = [0 * velocity for velocity in learner.velocity]
+    >>> Hold().reads_old_data
+    False
+    """
 
     name: ClassVar[str] = "sequential"
     #: Whether it makes the network sleep, so that it is evaluated before and after.

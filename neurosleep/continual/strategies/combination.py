@@ -24,6 +24,15 @@ def check_combination(parts: Sequence[type[Strategy]]) -> None:
     ------
     SettingsError
         If one comes twice, two of them decide what is trained on, or one leaves nothing to combine.
+
+    See Also
+    --------
+    Combination : which calls it
+
+    Examples
+    --------
+    >>> from neurosleep.continual import EWC, SRC, check_combination
+    >>> check_combination([EWC, SRC])
     """
     names = [part.name for part in parts]
     text = "+".join(names)
@@ -63,6 +72,18 @@ class Combination(Strategy):
     order:
         After a task, whether the parts that sleep come ``"sleep-first"``, so that the others see the slept weights, or
         ``"sleep-last"``.
+
+    See Also
+    --------
+    check_combination : what goes together
+    Strategy : what it combines
+
+    Examples
+    --------
+    >>> from neurosleep.continual import SRC, Combination, Rehearsal
+    >>> from neurosleep.replay import Sleep
+    >>> [part.name for part in Combination([Rehearsal(), SRC(Sleep())]).parts]
+    ['src', 'rehearsal']
     """
 
     def __init__(self, parts: Sequence[Strategy], order: Order = "sleep-first") -> None:

@@ -75,6 +75,17 @@ class EWC(Strategy):
         How much of the old importance stays, 0 to 1; online only.
     fisher:
         ``"expected"`` or ``"true"`` labels (:func:`fisher_diagonal`).
+
+    See Also
+    --------
+    SI : another that holds weights
+    learn_tasks : runs one
+
+    Examples
+    --------
+    >>> from neurosleep.continual import EWC
+    >>> EWC(strength=100.0, mode="online", gamma=0.9).name
+    'ewc'
     """
 
     name: ClassVar[str] = "ewc"

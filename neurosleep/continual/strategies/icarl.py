@@ -62,6 +62,17 @@ class ICaRL(Strategy):
     faithful:
         The faults of the released code: its first exemplar (:func:`herding`), and exemplars' features with dropout
         active, so that those of test images have another scale.
+
+    See Also
+    --------
+    Rehearsal : which stores images and keeps the read-out
+    learn_tasks : runs one
+
+    Examples
+    --------
+    >>> from neurosleep.continual import ICaRL
+    >>> ICaRL(k=100).reads_old_data
+    True
     """
 
     name: ClassVar[str] = "icarl"

@@ -12,7 +12,19 @@ __all__ = ["Joint", "JointMatched"]
 
 
 class Joint(Strategy):
-    """Train once on all training images of all tasks."""
+    """Train once on all training images of all tasks.
+
+    See Also
+    --------
+    JointMatched : the same on less data
+    neurosleep.data.joint : the task that it makes
+
+    Examples
+    --------
+    >>> from neurosleep.continual import Joint
+    >>> Joint().reads_old_data
+    True
+    """
 
     name: ClassVar[str] = "joint"
     reads_old_data = True
@@ -24,7 +36,18 @@ class Joint(Strategy):
 
 
 class JointMatched(Joint):
-    """Train once on those images only that the other strategies train on, for as many epochs as they have."""
+    """Train once on those images only that the other strategies train on, for as many epochs as they have.
+
+    See Also
+    --------
+    Joint : on all images
+
+    Examples
+    --------
+    >>> from neurosleep.continual import JointMatched
+    >>> JointMatched().name
+    'joint-matched'
+    """
 
     name: ClassVar[str] = "joint-matched"
 

@@ -28,6 +28,17 @@ class LwF(Strategy):
         Weight of the added loss, >= 0.
     temperature:
         T, > 0.
+
+    See Also
+    --------
+    ICaRL : distillation with exemplars
+    learn_tasks : runs one
+
+    Examples
+    --------
+    >>> from neurosleep.continual import LwF
+    >>> LwF(temperature=2.0).name
+    'lwf'
     """
 
     name: ClassVar[str] = "lwf"

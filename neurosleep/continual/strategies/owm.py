@@ -29,6 +29,17 @@ class OWM(Strategy):
         Per layer, > 0: alpha at progress q through a task is ``alpha * decay ** q``.
     clip:
         Largest norm of the whole projected gradient, > 0.
+
+    See Also
+    --------
+    EWC, SI : which hold weights instead
+    learn_tasks : runs one
+
+    Examples
+    --------
+    >>> from neurosleep.continual import OWM
+    >>> OWM(alpha=(0.9, 1.0, 0.6), decay=(0.001, 0.1, 1.0)).name  # a network of three layers
+    'owm'
     """
 
     name: ClassVar[str] = "owm"

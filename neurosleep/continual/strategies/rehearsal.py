@@ -27,6 +27,17 @@ class Rehearsal(Strategy):
         Where that would leave none of a fraction above 0, it is rounded to whole images, at least one per old class.
     multiple:
         Size of such a batch; 1 rounds to whole images.
+
+    See Also
+    --------
+    ICaRL : which chooses what it stores
+    learn_tasks : runs one
+
+    Examples
+    --------
+    >>> from neurosleep.continual import Rehearsal
+    >>> Rehearsal(fraction=0.02, multiple=1).reads_old_data
+    True
     """
 
     name: ClassVar[str] = "rehearsal"

@@ -29,6 +29,17 @@ class SI(Strategy):
         c, >= 0.
     damping:
         xi, > 0.
+
+    See Also
+    --------
+    EWC : another that holds weights
+    learn_tasks : runs one
+
+    Examples
+    --------
+    >>> from neurosleep.continual import SI
+    >>> SI(strength=5.0).name
+    'si'
     """
 
     name: ClassVar[str] = "si"

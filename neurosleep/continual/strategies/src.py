@@ -111,7 +111,21 @@ def _as_host(
 
 
 class SRC(Strategy):
-    """Sleep after each task (Tadros et al. 2022, doi:10.1038/s41467-022-34938-7)."""
+    """Sleep after each task (Tadros et al. 2022, doi:10.1038/s41467-022-34938-7).
+
+    See Also
+    --------
+    neurosleep.replay.Sleep : its settings
+    neurosleep.consolidate : one sleep of any trained network
+    learn_tasks : runs one
+
+    Examples
+    --------
+    >>> from neurosleep.continual import SRC
+    >>> from neurosleep.replay import Sleep
+    >>> SRC(Sleep(), engine="event").sleeps
+    True
+    """
 
     name: ClassVar[str] = "src"
     sleeps = True

@@ -42,6 +42,19 @@ class Extractor:
     ------
     SettingsError
         If a part of it cannot be used.
+
+    See Also
+    --------
+    make_extractor : those of the package
+    extract_features : runs one over a data set
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from neurosleep.data import Extractor
+    >>> colour = Extractor("mean-colour", 3, {"version": "1"}, lambda x: x.mean(axis=(1, 2), dtype="float32"))
+    >>> colour(np.full((2, 4, 4, 3), 51, dtype=np.uint8)).shape
+    (2, 3)
     """
 
     name: str

@@ -37,6 +37,13 @@ FEATURE_SETS: dict[str, tuple[str, str]] = {
 def extractor_names() -> tuple[str, ...]:
     """Names that :func:`make_extractor` knows, in alphabetical order.
 
+    See Also
+    --------
+    make_extractor : makes one
+
+    Examples
+    --------
+    >>> from neurosleep.data import extractor_names
     >>> extractor_names()
     ('efficientnet-lite0', 'efficientnet-lite0-128', 'resnet50', 'vgg-tiny-imagenet')
     """
@@ -59,6 +66,17 @@ def make_extractor(name: str, folder: Path | None = None) -> Extractor:
         If there is no such name.
     MissingExtraError, DataError
         If its weights are not at hand; the message says how to get them.
+
+    See Also
+    --------
+    extractor_names : the names
+    extract_features : runs it over a data set
+
+    Examples
+    --------
+    >>> from neurosleep.data import extract_features, load_dataset, make_extractor
+    >>> resnet = make_extractor("resnet50")  # doctest: +SKIP
+    >>> extract_features(load_dataset("cifar10"), resnet, cache_dir="cache")  # doctest: +SKIP
     """
     if name not in _EXTRACTORS:
         raise unknown_name("extractor", name, _EXTRACTORS)
