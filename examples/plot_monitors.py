@@ -1,8 +1,8 @@
-"""Watching a night: potentials, weights and intervals.
+"""Watching a sleep phase: potentials, weights and intervals.
 
 A `Record` says what is kept: here every spike, the potential of three units in every step, and the statistics of
 all weights every 100 steps. The recording then answers in the vocabulary of Brian 2. Watching changes no number of
-the night.
+the sleep.
 """
 
 import torch
@@ -20,20 +20,20 @@ velocity = [torch.zeros_like(weight) for weight in model.weights]
 for _ in Backprop(epochs=1).fit(model, x, labels, velocity, lambda name, epoch: torch_generator(0, name, epoch)):
     pass
 
-# %% The night, watched.
+# %% The sleep, watched.
 drive = ns.MeanDrive(x.mean(0).double().numpy(), max_rate=60.0)  # Hz
 network = ns.thresholds_for_rates(ns.convert(model, x[:1000]), drive, [0.01, 0.01, 0.01])
 record = ns.Record(spikes="all", potentials={"hidden1": [0, 1, 2]}, weights="statistics", weights_every=100)
-night = ns.sleep(network, drive=drive, rule=ns.SRCRule(inc=1e-3, dec=1e-4), steps=2000, record=record).recording
+result = ns.sleep(network, drive=drive, rule=ns.SRCRule(inc=1e-3, dec=1e-4), steps=2000, record=record).recording
 
 # %% Potentials of single units, how far the weights have moved, and how long units wait between two spikes.
 fig = plot.figure(10.5, 3.4)
 left, middle, right = fig.subplots(1, 3)
-potentials = night.state_monitor("hidden1")
+potentials = result.state_monitor("hidden1")
 left.plot(potentials.t[:400], potentials.v[:, :400].T, linewidth=1)
 left.set(xlabel="time (s)", ylabel="potential of three units")
-plot.weight_change(night, ax=middle)
-plot.intervals({p.name: night.spikes[p.name] for p in network.layers}, ax=right)
+plot.weight_change(result, ax=middle)
+plot.intervals({p.name: result.spikes[p.name] for p in network.layers}, ax=right)
 
 if __name__ == "__main__":
     plot.save(fig, "plot_monitors.png")

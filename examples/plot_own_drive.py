@@ -39,11 +39,11 @@ images = torch.from_numpy(to_float(ns.load_dataset("mnist-mini").images[::10]))
 drive = UpAndDown(images.mean(0).numpy(), chance=0.1)
 model = ns.MLP([784, 100, 50, 10], init=0.1, generator=torch_generator(0, "init"))
 network = ns.thresholds_for_rates(ns.convert(model, images), drive, [0.01, 0.01, 0.01])
-night = ns.sleep(network, drive=drive, rule=ns.SRCRule(1e-4, 1e-5), steps=1000, record=ns.Record(spikes="all"))
+result = ns.sleep(network, drive=drive, rule=ns.SRCRule(1e-4, 1e-5), steps=1000, record=ns.Record(spikes="all"))
 
 # %% One second of it.
 fig = plot.figure(8.0, 4.2)
-plot.raster(night.recording, ax=fig.add_subplot())
+plot.raster(result.recording, ax=fig.add_subplot())
 
 if __name__ == "__main__":
     plot.save(fig, "plot_own_drive.png")

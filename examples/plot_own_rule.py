@@ -36,7 +36,7 @@ class Oja:
         return traces
 
 
-# %% A trained network, and a short night with the new rule.
+# %% A trained network, and a short sleep with the new rule.
 data = ns.load_dataset("mnist-mini")
 x, labels = torch.from_numpy(to_float(data.images)), torch.from_numpy(data.labels)
 model = ns.MLP([784, 100, 10], init=0.05, generator=torch_generator(0, "init"))
@@ -45,11 +45,11 @@ for _ in Backprop(epochs=1).fit(model, x, labels, zeros, lambda name, epoch: tor
     pass
 drive = ns.MeanDrive(x.mean(0).double().numpy(), max_rate=60.0)  # Hz
 network = ns.thresholds_for_rates(ns.convert(model, x[:1000]), drive, [0.02, 0.02])
-night = ns.sleep(network, drive=drive, rule=Oja(rate=0.01), steps=1000, engine="reference")
+result = ns.sleep(network, drive=drive, rule=Oja(rate=0.01), steps=1000, engine="reference")
 
 # %% The weights into the hidden layer, before and after.
 fig = plot.figure(6.5, 3.4)
-table = weight_histogram(model, ns.wake(night.network, model))
+table = weight_histogram(model, ns.wake(result.network, model))
 plot.weight_histogram(table, layer="hidden1", ax=fig.add_subplot())
 
 if __name__ == "__main__":

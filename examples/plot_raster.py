@@ -2,7 +2,7 @@
 
 Every dot is a spike: time to the right, neurons upwards, the input at the bottom. The inputs fire at random around
 the mean image; what the layers above make of it is spontaneous replay. Below, the mean rate of each population over
-the night.
+the sleep.
 """
 
 import torch
@@ -25,11 +25,11 @@ network = ns.convert(model, x[:1000])
 drive = ns.MeanDrive(x.mean(0).double().numpy(), max_rate=60.0, window=11, image_shape=(28, 28))  # Hz
 network = ns.thresholds_for_rates(network, drive, [0.02, 0.02, 0.02])
 record = ns.Record(spikes="all", rates_every=50)
-night = ns.sleep(network, drive=drive, rule=ns.SRCRule(inc=1e-4, dec=1e-5), steps=2000, record=record)
-print(night.status, {p.name: night.recording.spikes_per_step(p.name) for p in network.populations})
+result = ns.sleep(network, drive=drive, rule=ns.SRCRule(inc=1e-4, dec=1e-5), steps=2000, record=record)
+print(result.status, {p.name: result.recording.spikes_per_step(p.name) for p in network.populations})
 
-# %% The first half second, and the rates of the whole night.
-recording = night.recording
+# %% The first half second, and the rates of the whole sleep.
+recording = result.recording
 fig = plot.figure(8.0, 6.0)
 above, below = fig.subplots(2, height_ratios=[2, 1])
 plot.raster({name: spikes.slice(0, 500) for name, spikes in recording.spikes.items()}, ax=above)

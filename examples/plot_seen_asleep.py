@@ -2,7 +2,7 @@
 
 No image is shown to a sleeping network: its inputs fire at random, each at the rate of its mean over everything
 learnt, and only a small window of them at a time. Over 20 steps that makes specks, over a second a blurred image of
-everything. Below are the weights from the inputs to single units, before the night and after it.
+everything. Below are the weights from the inputs to single units, before the sleep and after it.
 """
 
 import torch
@@ -20,22 +20,22 @@ velocity = [torch.zeros_like(weight) for weight in model.weights]
 for _ in Backprop(epochs=2).fit(model, x, labels, velocity, lambda name, epoch: torch_generator(0, name, epoch)):
     pass
 
-# %% A night of 4 seconds, in which the spikes of the inputs are recorded.
+# %% A sleep phase of 4 seconds, in which the spikes of the inputs are recorded.
 drive = ns.MeanDrive(x.mean(0).double().numpy(), max_rate=200.0, window=11, image_shape=(28, 28))  # Hz
 network = ns.thresholds_for_rates(ns.convert(model, x[:1000]), drive, [0.005, 0.005])
 rule, record = ns.SRCRule(inc=0.01, dec=0.001), ns.Record(spikes=("input",))
-night = ns.sleep(network, drive=drive, rule=rule, steps=4000, record=record)
-slept = ns.wake(night.network, model)
+result = ns.sleep(network, drive=drive, rule=rule, steps=4000, record=record)
+slept = ns.wake(result.network, model)
 
-# %% Above, the input over 20 steps and over all of each part of the night; below, the same units before and after.
+# %% Above, the input over 20 steps and over all of each part of the sleep; below, the same units before and after.
 units = [int(unit) for unit in (slept.weights[0] - model.weights[0]).norm(dim=1).topk(6).indices]
 fig = plot.figure(9.0, 6.0)
 axes = fig.subplots(2, 2)
-seen = night.recording.spikes["input"]
+seen = result.recording.spikes["input"]
 plot.sleep_images(seen, windows=6, length=20, ax=axes[0, 0])
 plot.sleep_images(seen, windows=6, ax=axes[0, 1])
 for ax, network_then, when in zip(axes[1], (model, slept), ("before", "after"), strict=True):
-    plot.receptive_fields(network_then.weights[0].detach().numpy(), units=units, ax=ax).set_title(f"{when} the night")
+    plot.receptive_fields(network_then.weights[0].detach().numpy(), units=units, ax=ax).set_title(f"{when} the sleep")
 
 if __name__ == "__main__":
     plot.save(fig, "plot_seen_asleep.png")

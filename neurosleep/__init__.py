@@ -23,7 +23,7 @@ _PUBLIC = {
     "MissingExtraError": "neurosleep.errors",
     "NeurosleepError": "neurosleep.errors",
     "NeurosleepWarning": "neurosleep.errors",
-    "Night": "neurosleep.replay",
+    "SleepResult": "neurosleep.replay",
     "PairSTDP": "neurosleep.functional",
     "Population": "neurosleep.spiking",
     "Projection": "neurosleep.spiking",

@@ -43,7 +43,7 @@ def recording() -> ns.Recording:
 
 
 @functools.cache
-def night() -> ns.Night:
+def sleep_phase() -> ns.SleepResult:
     chain = ns.convert(nn.Sequential(nn.Linear(300, 40, bias=False)), IMAGES)
     drive = ns.MeanDrive(np.full(300, 0.5), 200.0)
     return ns.sleep(chain, drive=drive, rule=ns.SRCRule(0.01, 0.001), steps=20, engine="reference")
@@ -56,7 +56,7 @@ def converted() -> Any:
 
 
 def mapped() -> Any:
-    return ns.map_to(night().network, "generic_int8")
+    return ns.map_to(sleep_phase().network, "generic_int8")
 
 
 def energy() -> Any:
@@ -82,7 +82,7 @@ VALUES: dict[str, Callable[[], Any]] = {
     "WeightMonitor": lambda: recording().weight_monitor("input -> big"),
     "WeightSamples": lambda: recording().weights["input -> big"],
     "BatchRecording": lambda: ns.simulate_batch(network(), IMAGES, 5, engine="reference"),
-    "Night": night,
+    "SleepResult": sleep_phase,
     "SpikeEvents": lambda: ns.SpikeEvents.from_dense(torch.ones(50, 300, dtype=torch.bool)),
     "MeanDrive": lambda: ns.MeanDrive(np.full(300, 0.5), 200.0, window=3, image_shape=(15, 20)),
     "SRCRule": lambda: ns.SRCRule(0.01, 0.001),
@@ -152,7 +152,15 @@ def test_every_public_dataclass_is_looked_at() -> None:
     assert classes - NO_VALUES <= set(VALUES)
 
 
-TABLES = ["SpikingNetwork", "MappedNetwork", "Recording", "BatchRecording", "Night", "SpikeMonitor", "ConversionReport"]
+TABLES = [
+    "SpikingNetwork",
+    "MappedNetwork",
+    "Recording",
+    "BatchRecording",
+    "SleepResult",
+    "SpikeMonitor",
+    "ConversionReport",
+]
 TABLES += ["ConversionCheck", "MappingReport", "EnergyEstimate", "Table"]
 
 

@@ -149,10 +149,10 @@ of one figure and stands over its table's. A required key that is not public is 
 ## Energy
 
 `neurosleep map MODEL --profile NAME --inputs x.npy` simulates the mapped network on images, and
-`neurosleep.hardware.energy_of` takes any recording, a night's too. What is counted is priced by each convention of the
-literature; one whose coefficients a profile lacks is not estimated, which is never 0. Every result is an estimate from
-a profile, not a chip, and an interval over conventions, whose joules lie orders of magnitude apart: a quotient before
-and after tells more.
+`neurosleep.hardware.energy_of` takes any recording, a sleep phase's too. What is counted is priced by each
+convention of the literature; one whose coefficients a profile lacks is not estimated, which is never 0. Every
+result is an estimate from a profile, not a chip, and an interval over conventions, whose joules lie orders of
+magnitude apart: a quotient before and after tells more.
 
 {conventions()}
 

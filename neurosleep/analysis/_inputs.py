@@ -60,7 +60,7 @@ def check_pair(before: Layered, after: Layered) -> None:
             if not bool(torch.isfinite(weight).all()):
                 raise DataError(
                     f"The weights into {name} {moment} sleep are not all finite.",
-                    hint="leave out a run whose night diverged",
+                    hint="leave out a run whose sleep diverged",
                 )
 
 

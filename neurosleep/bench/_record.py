@@ -17,7 +17,7 @@ from neurosleep.spiking import Record, Recorder, SpikingNetwork, get_engine
 
 __all__ = ["bench_record"]
 
-# The whole first night, as a run has it; and how often it is slept through with each recording.
+# The whole first sleep, as a run has it; and how often it is slept through with each recording.
 _STEPS, _TURNS = 15000, 8
 
 _RECORDS: dict[str, Callable[[Path], Record]] = {
@@ -30,7 +30,7 @@ _RECORDS: dict[str, Callable[[Path], Record]] = {
 }
 
 
-def _night(network: SpikingNetwork, rule: PlasticityRule, chunks: list[SpikeEvents], record: Record | None) -> float:
+def _sleep(network: SpikingNetwork, rule: PlasticityRule, chunks: list[SpikeEvents], record: Record | None) -> float:
     """Processor seconds per step."""
     session = get_engine("event").start(network, rule)
     session.run({"input": SpikeEvents.empty(chunks[0].n, 2)})  # compiles; without input nothing changes
@@ -49,7 +49,7 @@ def _night(network: SpikingNetwork, rule: PlasticityRule, chunks: list[SpikeEven
 
 
 def bench_record(data: str | None = None, seed: int = 0) -> dict[str, Any]:
-    """One run, one thread: processor seconds per step of the same night, and their ratios to a night without recording.
+    """One run, one thread: processor seconds per step of the same sleep, and ratios to one without recording.
 
     ``without`` runs the engine and keeps nothing. ``counts`` keeps the number of spikes per neuron and the rates, as
     every sleep does; ``spikes`` every spike in memory; ``folder`` every spike on disk; ``weights`` statistics of all
@@ -80,8 +80,8 @@ def bench_record(data: str | None = None, seed: int = 0) -> dict[str, Any]:
                 if what == "every_step" and turn >= 2:
                     continue  # it takes seconds, and is not close to any limit
                 with tempfile.TemporaryDirectory() as folder:
-                    record = None if what == "without" else _RECORDS[what](Path(folder) / "night")
-                    seconds[what] = min(seconds[what], _night(network, rule, chunks, record))
+                    record = None if what == "without" else _RECORDS[what](Path(folder) / "sleep")
+                    seconds[what] = min(seconds[what], _sleep(network, rule, chunks, record))
     finally:
         torch.set_num_threads(before)
     return {

@@ -23,8 +23,8 @@ from neurosleep.spiking import SpikingNetwork, get_engine
 
 __all__ = ["bench_sleep"]
 
-# Steps timed of each: the whole first night, as a run has it (its beginning fires far more than the rest). The dense
-# loop costs the same whatever fires, so the beginning of the same night is enough for it.
+# Steps timed of each: the whole first sleep, as a run has it (its beginning fires far more than the rest). The dense
+# loop costs the same whatever fires, so the beginning of the same sleep is enough for it.
 _STEPS = {"event": 15000, "reference": 15000, "snntorch": 60, "roofline": 15000}
 
 

@@ -17,7 +17,7 @@ __all__ = ["report"]
 def report(
     folder: Annotated[Path, typer.Argument(help="Folder of runs.")],
     animate: Annotated[
-        bool, typer.Option("--animate", help="Also a GIF of a recorded night of each strategy (figures/night.gif).")
+        bool, typer.Option("--animate", help="Also a GIF of a recorded sleep of each strategy (figures/sleep.gif).")
     ] = False,
     as_json: Json = False,
 ) -> None:
@@ -30,6 +30,6 @@ def report(
         def show(result: dict[str, Any]) -> None:
             print(result["html"])
             if animate and not result["animations"]:
-                print("No night was recorded: neurosleep run --set record=all keeps its spikes.", file=sys.stderr)
+                print("No sleep was recorded: neurosleep run --set record=all keeps its spikes.", file=sys.stderr)
 
         emit({"html": str(write_report(folder)), **found}, as_json, show)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from neurosleep.continual.strategies.src import one_night, rule_of
+from neurosleep.continual.strategies.src import one_sleep, rule_of
 from neurosleep.conversion import sleeping_chain
 from neurosleep.data import RunningMean
 from neurosleep.errors import (
@@ -24,7 +24,7 @@ from neurosleep.errors import (
 )
 from neurosleep.functional import SRCRule
 from neurosleep.networks import EquilibriumMLP
-from neurosleep.replay import Night, Sleep, answers, evenly, warn_of_biases, warn_of_effect
+from neurosleep.replay import Sleep, SleepResult, answers, evenly, warn_of_biases, warn_of_effect
 from neurosleep.spiking import Record, get_engine
 
 try:
@@ -54,7 +54,7 @@ class SleepPlugin(SupervisedPlugin):
 
     Nothing is kept of past experiences but the running mean of their inputs. The slept weights are written into the
     parameters of ``strategy.model`` themselves: optimisers and other plugins keep what they refer to, momentum too.
-    A night that diverges leaves the awake weights, with a warning.
+    A sleep phase that diverges leaves the awake weights, with a warning.
 
     The published network has no biases. Where a model has some, they neither drive the sleep nor change in it, with a
     warning: the classes learnt last are favoured by their biases still, and sleep may then cost more than it brings.
@@ -62,12 +62,12 @@ class SleepPlugin(SupervisedPlugin):
     Parameters
     ----------
     settings:
-        As of the strategy ``src``. None: those of :func:`~neurosleep.replay.consolidate`, and nights that grow by a
-        third of the first with each experience. Without thresholds and rates, thresholds are found for 2e-5 spikes per
+        As of the strategy ``src``. None: those of :func:`~neurosleep.replay.consolidate`; each sleep is longer than
+        the one before by a third of the first. Without thresholds and rates, thresholds are found for 2e-5 spikes per
         unit and step, which is little for small layers: rates are the first setting to search. Old images cannot be
         read: ``scale_data`` is ``"current"`` and ``statistics`` is ``"seen"``.
     seed:
-        Of the noise; night after experience k of this plugin has the stream (seed, k).
+        Of the noise; sleep after experience k of this plugin has the stream (seed, k).
     engine, record:
         As in :func:`~neurosleep.replay.sleep`.
     image_shape:
@@ -81,8 +81,8 @@ class SleepPlugin(SupervisedPlugin):
         Running mean of the inputs of all experiences.
     experiences:
         How many were learnt.
-    night:
-        The newest :class:`~neurosleep.replay.Night`, if any.
+    result:
+        What came of the newest sleep, if any.
 
     Raises
     ------
@@ -96,9 +96,9 @@ class SleepPlugin(SupervisedPlugin):
     Warns
     -----
     NeurosleepWarning
-        If the model has biases, a night diverges, does nothing, or changes more than 5 % of the answers to the newest
-        experience; if ``after`` names experiences that do not come; if a rate cannot be reached, or the inputs are
-        above 1 in the mean.
+        If the model has biases, a sleep phase diverges, does nothing, or changes more than 5 % of the answers to the
+        newest experience; if ``after`` names experiences that do not come; if a rate cannot be reached, or the inputs
+        are above 1 in the mean.
 
     Notes
     -----
@@ -127,7 +127,7 @@ class SleepPlugin(SupervisedPlugin):
         self.seed, self.engine, self.record, self.image_shape = seed, engine, record, image_shape
         self.mean = RunningMean()
         self.experiences = 0
-        self.night: Night | None = None
+        self.result: SleepResult | None = None
         self._next_mean = self.mean
 
     def before_training_exp(self, strategy: Any, *, num_workers: int = 0, **_: Any) -> None:
@@ -166,7 +166,7 @@ class SleepPlugin(SupervisedPlugin):
             return
         images = torch.cat([*_inputs(strategy, num_workers)])
         chain, weights = sleeping_chain(strategy.model, images[:2].to(strategy.device))
-        self.night = one_night(
+        self.result = one_sleep(
             self._resolved(len(weights)),
             copy.deepcopy(chain).cpu(),
             images.flatten(1),
@@ -177,8 +177,8 @@ class SleepPlugin(SupervisedPlugin):
             engine=self.engine,
             record=self.record,
         )
-        if self.night.divergence is not None:
-            where = self.night.divergence
+        if self.result.divergence is not None:
+            where = self.result.divergence
             warnings.warn(
                 f"The sleep after experience {task + 1} diverged: {where}; the awake weights stay.",
                 NeurosleepWarning,
@@ -188,9 +188,9 @@ class SleepPlugin(SupervisedPlugin):
         newest = evenly(images)
         was, before = answers(strategy.model, newest), [weight.detach().clone() for weight in weights]
         with torch.no_grad():
-            for weight, slept in zip(weights, self.night.network.weights, strict=True):
+            for weight, slept in zip(weights, self.result.network.weights, strict=True):
                 weight.copy_(slept)
-        warn_of_effect(self.night.fired, before, weights, was, answers(strategy.model, newest), stacklevel=1)
+        warn_of_effect(self.result.fired, before, weights, was, answers(strategy.model, newest), stacklevel=1)
 
     def _resolved(self, layers: int) -> Sleep:
         """The settings with one threshold, and one rate if rates are aimed at, per layer."""

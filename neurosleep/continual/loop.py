@@ -79,7 +79,7 @@ class Progress:
     after: list[list[float]] = field(default_factory=list)
     read_outs: dict[str, list[list[float]]] = field(default_factory=dict)
     replayed: list[int] = field(default_factory=list)
-    nights: list[dict[str, Any]] = field(default_factory=list)
+    sleeps: list[dict[str, Any]] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=lambda: {"train": 0.0, "sleep": 0.0, "evaluate": 0.0})
 
     __repr__ = brief
@@ -161,31 +161,31 @@ def learn_tasks(
             progress.phase = "sleep"
         else:
             begin = perf_counter()
-            learner.night, learner.notes = None, []
+            learner.sleep_result, learner.notes = None, []
             strategy.after_training_exp(learner)
             progress.seconds["sleep"] += perf_counter() - begin
-            if learner.night is not None:
+            if learner.sleep_result is not None:
                 progress.after.append(_evaluate(learner, strategy, held, progress))
             else:
                 progress.after.append(progress.before_sleep[-1])
             for name, classify in strategy.read_outs(learner).items():
                 found = [float((classify(images) == labels).double().mean()) for images, labels in held]
                 progress.read_outs.setdefault(name, []).append(found)
-            night = learner.night
-            if night is not None:
-                recording = night.recording
-                progress.nights.append(
+            result = learner.sleep_result
+            if result is not None:
+                recording = result.recording
+                progress.sleeps.append(
                     {
                         "task": learner.task,
                         "steps": recording.steps,
                         "spikes_per_step": {name: recording.spikes_per_step(name) for name in recording.counts},
                         "divergence": None
-                        if night.divergence is None
-                        else {"step": night.divergence.step, "projection": night.divergence.projection},
+                        if result.divergence is None
+                        else {"step": result.divergence.step, "projection": result.divergence.projection},
                         "notes": learner.notes,
                     }
                 )
-                if night.status == "diverged":
+                if result.status == "diverged":
                     progress.status = "diverged"
             progress.phase, progress.task = "wake", progress.task + 1
         done: Phase = "wake" if progress.phase == "sleep" else "sleep"

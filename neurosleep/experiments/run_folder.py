@@ -188,7 +188,7 @@ class RunFolder:
     def write_accuracy(self, progress: Progress) -> None:
         """accuracy.csv: one row per phase and task, tasks counted from 1."""
         rows = ["after_task,phase,on_task,accuracy"]
-        slept = {night["task"] for night in progress.nights}
+        slept = {phase["task"] for phase in progress.sleeps}
         for k, before in enumerate(progress.before_sleep):
             rows += [f"{k + 1},wake,{j + 1},{value!r}" for j, value in enumerate(before)]
             if k in slept:
@@ -198,23 +198,23 @@ class RunFolder:
     def write_firing(self, progress: Progress) -> None:
         """firing.csv: spikes of each population in windows of the sleeps."""
         rows = ["after_task,population,neurons,start_step,steps,spikes"]
-        for night in progress.nights:
-            for name, counts in night["windows"].items():
+        for phase in progress.sleeps:
+            for name, counts in phase["windows"].items():
                 for w, spikes in enumerate(counts):
-                    start = w * night["window"]
-                    length = min(night["window"], night["steps"] - start)
-                    rows.append(f"{night['task'] + 1},{name},{night['sizes'][name]},{start},{length},{spikes}")
+                    start = w * phase["window"]
+                    length = min(phase["window"], phase["steps"] - start)
+                    rows.append(f"{phase['task'] + 1},{name},{phase['sizes'][name]},{start},{length},{spikes}")
         write_whole(self.path / "firing.csv", "\n".join(rows) + "\n")
 
     def write_weights(self, progress: Progress, dt: float) -> None:
         """weights.csv: statistics of the weights of each projection through the sleeps, if they were recorded."""
         rows = ["after_task,projection,time_s," + ",".join(_STATISTICS)]
-        for night in progress.nights:
-            for name, samples in night.get("weights", {}).items():
+        for phase in progress.sleeps:
+            for name, samples in phase.get("weights", {}).items():
                 for step, values in zip(samples["steps"], samples["values"], strict=True):
-                    # A night that diverged may have left the finite numbers; those are not JSON, and here empty.
+                    # A sleep phase that diverged may have left the finite numbers; those are not JSON, and here empty.
                     known = ["" if value is None or not math.isfinite(value) else repr(value) for value in values]
-                    rows.append(f"{night['task'] + 1},{name},{round(step * dt, 9)}," + ",".join(known))
+                    rows.append(f"{phase['task'] + 1},{name},{round(step * dt, 9)}," + ",".join(known))
         if len(rows) > 1:
             write_whole(self.path / "weights.csv", "\n".join(rows) + "\n")
 
@@ -272,7 +272,7 @@ def _progress(stored: Any) -> Progress:
         raise ValueError(f"its task is {progress.task!r}")
     if progress.phase not in ("wake", "sleep") or progress.status not in ("done", "diverged"):
         raise ValueError(f"its phase is {progress.phase!r}, its status {progress.status!r}")
-    lists = (progress.before_sleep, progress.after, progress.nights)
+    lists = (progress.before_sleep, progress.after, progress.sleeps)
     tables = (progress.read_outs, progress.seconds)
     if not all(isinstance(one, list) for one in lists) or not all(isinstance(one, dict) for one in tables):
         raise ValueError("its progress holds no lists and tables")

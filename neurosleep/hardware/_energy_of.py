@@ -29,7 +29,7 @@ def energy_of(
     rule: PlasticityRule | None = None,
     zeros: Zeros = "skip",
 ) -> EnergyEstimate:
-    """What a recorded simulation, or a night, would take on a chip: an estimate from its profile, not a chip.
+    """What a recorded simulation, or a sleep phase, would take on a chip: an estimate from its profile, not a chip.
 
     Parameters
     ----------

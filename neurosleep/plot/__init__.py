@@ -5,7 +5,7 @@ function with the name of an analysis draws the table of that analysis, or the r
 """
 
 from neurosleep.plot._accuracy_matrix import accuracy_matrix
-from neurosleep.plot._animation import animate_night, night_rows
+from neurosleep.plot._animation import animate_sleep, sleep_rows
 from neurosleep.plot._before_after import input_drive, sparseness, stable_rank
 from neurosleep.plot._by_class import representation_change, sleep_wake_similarity, task_specific_firing
 from neurosleep.plot._chips import chip_accuracy, chip_cores
@@ -40,7 +40,7 @@ __all__ = [
     "accuracy",
     "accuracy_matrix",
     "activation_spread",
-    "animate_night",
+    "animate_sleep",
     "chip_accuracy",
     "chip_cores",
     "chosen_units",
@@ -55,7 +55,6 @@ __all__ = [
     "input_drive",
     "interval_counts",
     "intervals",
-    "night_rows",
     "patch_drive",
     "patch_weights",
     "progress",
@@ -66,6 +65,7 @@ __all__ = [
     "save",
     "settling",
     "sleep_images",
+    "sleep_rows",
     "sleep_wake_similarity",
     "solution_distance",
     "sparseness",

@@ -1,4 +1,4 @@
-"""A night as a moving picture: spikes, rates and the change of the weights, as they come."""
+"""A sleep phase as an animation: spikes, rates and the change of the weights, as they come."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ from neurosleep.plot._tables import distinct, numbers, text
 from neurosleep.plot._weight_change import weight_change
 from neurosleep.spiking import Recording
 
-__all__ = ["animate_night", "night_rows"]
+__all__ = ["animate_sleep", "sleep_rows"]
 
 
-def animate_night(
+def animate_sleep(
     spikes: Spikes,
     path: str | os.PathLike[str],
     *,
@@ -39,7 +39,7 @@ def animate_night(
     max_dots: int = 20_000,
     title: str = "",
 ) -> Path:
-    """Write a GIF in which a night passes: the raster and the rates, and the change of the weights where it is known.
+    """Write a GIF in which a sleep phase passes: the raster and the rates, and weight changes where they are known.
 
     Parameters
     ----------
@@ -55,7 +55,7 @@ def animate_night(
     tasks:
         By population, the task of each neuron, as :func:`raster` takes it.
     frames, seconds:
-        Number of pictures, and for how long they are shown in all. It is played once and ends with the whole night.
+        Number of pictures, and for how long they are shown in all. It is played once and ends with the whole sleep.
     max_dots:
         Spikes shown in all, as in :func:`raster`.
     title:
@@ -87,7 +87,7 @@ def animate_night(
     fig = figure(6.0, 6.4 if weights else 5.0, title=title)
     parts = fig.subplots(3 if weights else 2, 1, sharex=True, height_ratios=[3, 1.4, 1.4] if weights else [3, 1.4])
     raster(populations, dt=dt, tasks=tasks, max_dots=max_dots, ax=parts[0])
-    _draw_rates(parts[1], night_rows(populations, dt=dt, windows=frames), list(populations))
+    _draw_rates(parts[1], sleep_rows(populations, dt=dt, windows=frames), list(populations))
     if weights:
         weight_change(weights, ax=parts[2])
         # Weights move away from where they began: the lines end above.
@@ -147,8 +147,8 @@ def _write(frames: Sequence[Image.Image], seconds: float, target: Path) -> Path:
     return write_whole(target, write, what=f"The animation {str(target)!r}")
 
 
-def night_rows(spikes: Spikes, *, dt: float | None = None, windows: int = 48) -> list[dict[str, Any]]:
-    """The rates that :func:`animate_night` draws: the mean rate of a neuron in equal windows of the night.
+def sleep_rows(spikes: Spikes, *, dt: float | None = None, windows: int = 48) -> list[dict[str, Any]]:
+    """The rates that :func:`animate_sleep` draws: the mean rate of a neuron in equal windows of the sleep.
 
     Returns
     -------

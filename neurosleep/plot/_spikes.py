@@ -1,4 +1,4 @@
-"""What the figures of a night take: events of populations, or a recording or monitor, which know their step length."""
+"""What the figures of a sleep phase take: spikes of populations, or a recording or monitor, which knows its dt."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""One night: drive, rule and engine; the verbs sleep and consolidate."""
+"""One sleep phase: drive, rule and engine; the verbs sleep and consolidate."""
 
 from neurosleep.replay._consolidate import consolidate
 from neurosleep.replay._effect import answers, evenly, warn_of_biases, warn_of_effect
-from neurosleep.replay._sleep import CHUNK, Divergence, Moment, Night, sleep
+from neurosleep.replay._sleep import CHUNK, Divergence, Moment, SleepResult, sleep
 from neurosleep.replay._thresholds import thresholds_for_rates
 from neurosleep.replay.options import REM, Sleep
 
@@ -11,8 +11,8 @@ __all__ = [
     "REM",
     "Divergence",
     "Moment",
-    "Night",
     "Sleep",
+    "SleepResult",
     "answers",
     "consolidate",
     "evenly",

@@ -68,7 +68,7 @@ def consolidate(
     Raises
     ------
     ConversionError
-        If the network cannot be converted, a layer cannot fire at its rate, or the night diverges.
+        If the network cannot be converted, a layer cannot fire at its rate, or the sleep diverges.
     DataError, SettingsError
         If an argument makes no sense, before anything is done.
 
@@ -110,10 +110,10 @@ def consolidate(
     asleep = thresholds_for_rates(network, drive, targets, steps=2 * CHUNK, seed=seed)
     if rule is None:
         rule = SRCRule(0.01, 0.001) if settles else SRCRule(0.032, 0.0033)
-    night = sleep(asleep, drive=drive, rule=rule, steps=steps, seed=seed)
-    if night.divergence is not None:
+    result = sleep(asleep, drive=drive, rule=rule, steps=steps, seed=seed)
+    if result.divergence is not None:
         raise ConversionError(
-            f"The sleep diverged: {night.divergence}.",
+            f"The sleep diverged: {result.divergence}.",
             found=f"the rule {rule}, {steps} steps",
             expected="weights that are finite and at most 1e+06 in size",
             hint="a smaller inc and dec, fewer steps, lower rates, or a window",
@@ -125,8 +125,8 @@ def consolidate(
     own = [slept.get_parameter(names[weight]) for weight in weights]
     with torch.no_grad():
         was, before = answers(judge, newest), [weight.clone() for weight in own]
-        for weight, of_copy, new in zip(weights, own, night.network.weights, strict=True):
+        for weight, of_copy, new in zip(weights, own, result.network.weights, strict=True):
             weight.copy_(new)
             of_copy.copy_(new)
-    warn_of_effect(night.fired, before, own, was, answers(judge, newest))
+    warn_of_effect(result.fired, before, own, was, answers(judge, newest))
     return slept

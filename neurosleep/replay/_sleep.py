@@ -1,4 +1,4 @@
-"""One night: a drive, a plasticity rule and an engine make a spiking network sleep."""
+"""One sleep phase: a drive, a plasticity rule and an engine make a spiking network sleep."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from neurosleep.functional import EngineRule, MeanDrive, PlasticityRule, numpy_g
 from neurosleep.replay._drawing import check_drive, drawn
 from neurosleep.spiking import Record, Recorder, Recording, SpikingNetwork, get_engine
 
-__all__ = ["CHUNK", "Divergence", "Moment", "Night", "sleep"]
+__all__ = ["CHUNK", "Divergence", "Moment", "SleepResult", "sleep"]
 
 # Steps drawn at once from one generator: a fixed number, so that every engine, and a resumed run, sees the same spikes.
 CHUNK = 1000
@@ -29,7 +29,7 @@ _BOUND = 1e6
 
 @dataclass(frozen=True)
 class Divergence:
-    """Where a night left the bounds.
+    """Where a sleep phase left the bounds.
 
     Attributes
     ----------
@@ -54,12 +54,12 @@ class Divergence:
 
 @dataclass(frozen=True, eq=False)
 class Moment:
-    """A night while it goes on, at the end of a piece of at most 1000 steps.
+    """A sleep phase while it goes on, at the end of a piece of at most 1000 steps.
 
     Attributes
     ----------
     step, steps:
-        Steps slept so far, and of the whole night.
+        Steps slept so far, and of the whole sleep.
     window, dt:
         Steps of the piece, and their length in seconds.
     spikes:
@@ -79,7 +79,7 @@ class Moment:
 
 
 @dataclass(frozen=True, eq=False)
-class Night:
+class SleepResult:
     """The outcome of a sleep.
 
     Attributes
@@ -103,7 +103,7 @@ class Night:
     def __repr__(self) -> str:
         end = f" ({self.divergence})" if self.divergence is not None else ""
         steps = f"{self.recording.steps} steps in {self.seconds:.3g} s"
-        return short_line(f"<Night: {self.status}{end}, {steps}, {self.fired} spikes>")
+        return short_line(f"<SleepResult: {self.status}{end}, {steps}, {self.fired} spikes>")
 
     def _repr_html_(self) -> str:
         """What it was, and the table of its recording."""
@@ -141,7 +141,7 @@ def sleep(
     device: str = "cpu",
     progress: Callable[[int], None] = lambda steps: None,
     watch: Callable[[Moment], None] | None = None,
-) -> Night:
+) -> SleepResult:
     """Let ``network`` fire spontaneously and change; a new network comes back, the given one is untouched.
 
     Parameters
@@ -158,20 +158,20 @@ def sleep(
     seed, task:
         Key of the drive's random stream: chunk k of it is drawn from (seed, task, k).
     bound:
-        A weight beyond this size, or one that is not finite, ends the night as diverged (looked at every 1000 steps).
+        A weight beyond this size, or one that is not finite, ends the sleep as diverged (looked at every 1000 steps).
         Weights in a chip's whole numbers are bounded by its grid, which knows no other bound.
     spike_limit:
-        More spikes per step than this, of all populations but the inputs, in the mean of 1000 steps, end the night as
+        More spikes per step than this, of all populations but the inputs, in the mean of 1000 steps, end the sleep as
         diverged too: a network in a seizure learns nothing, and slowly. None: no limit.
     progress:
         Called with the number of steps done so far.
     watch:
-        Called after each piece of the night with what it is like; it changes nothing.
+        Called after each piece of the sleep with what it is like; it changes nothing.
 
     Warns
     -----
     NeurosleepWarning
-        If not one neuron fires in the whole night.
+        If not one neuron fires in the whole sleep.
 
     See Also
     --------
@@ -207,7 +207,7 @@ def sleep(
     recorder = Recorder(record or Record(), {p.name: p.size for p in network.populations}, network.dt, network)
     total = driven = 0
     for chunk, start in enumerate(range(0, steps, CHUNK)):
-        # A whole chunk is always drawn, so that a shorter night is the beginning of a longer one.
+        # A whole chunk is always drawn, so that a shorter sleep is the beginning of a longer one.
         events = drawn(drive, numpy_generator(seed, "drive", task, chunk), CHUNK).slice(0, min(CHUNK, steps - start))
         spikes = recorder.run(session, {inputs.name: events})
         fired = sum(count for name, count in spikes.items() if name != inputs.name)
@@ -216,12 +216,12 @@ def sleep(
         if spike_limit is not None and fired > spike_limit * events.steps:
             rate = fired / events.steps
             where = Divergence(start + events.steps, f"firing: {rate:.0f} spikes per step", rate)
-            return Night(network, recorder.recording(), "diverged", perf_counter() - begin, where)
+            return SleepResult(network, recorder.recording(), "diverged", perf_counter() - begin, where)
         for number in session.outliers(bound)[:1]:
             projection, _ = network.weighted[number]
             largest = float(session.weights()[number].abs().max())
             where = Divergence(start + events.steps, f"{projection.source} -> {projection.target}", largest)
-            return Night(network, recorder.recording(), "diverged", perf_counter() - begin, where)
+            return SleepResult(network, recorder.recording(), "diverged", perf_counter() - begin, where)
         progress(start + events.steps)
         if watch is not None:
             present = Moment(
@@ -236,7 +236,7 @@ def sleep(
     slept = network.with_weights(session.weights())
     if not total:
         _warn_of_silence(network, driven, steps)
-    return Night(slept, recorder.recording(), "done", perf_counter() - begin)
+    return SleepResult(slept, recorder.recording(), "done", perf_counter() - begin)
 
 
 def _warn_of_silence(asleep: SpikingNetwork, inputs: int, steps: int) -> None:

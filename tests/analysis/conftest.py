@@ -33,7 +33,7 @@ def pair() -> Callable[[int], Pair]:
 
 
 @pytest.fixture
-def night() -> Callable[..., Recording]:
+def sleep_phase() -> Callable[..., Recording]:
     """A recording of random spikes of a network with the given layers (or with counts given for some of them)."""
 
     def make(seed: int, sizes: tuple[int, ...] = (12, 9, 8, 3), steps: int = 400) -> Recording:

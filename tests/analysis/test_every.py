@@ -26,17 +26,17 @@ from neurosleep.spiking import Record, Recording
 HIDDEN = {"task_specific_firing", "sleep_wake_similarity", "input_drive"}
 
 
-def test_tables_that_fit_the_network(pair: Any, night: Any) -> None:
+def test_tables_that_fit_the_network(pair: Any, sleep_phase: Any) -> None:
     before, after, x, y = pair(0)
-    tables = analyse_sleep(before, after, night(0), x, y, [[0, 1], [2]])
+    tables = analyse_sleep(before, after, sleep_phase(0), x, y, [[0, 1], [2]])
     assert tables.keys() > HIDDEN and len(tables) == 10
-    assert analyse_sleep(before, after, night(0), x, y, [[0, 1, 2]]).keys() == tables.keys() - {"input_drive"}
+    assert analyse_sleep(before, after, sleep_phase(0), x, y, [[0, 1, 2]]).keys() == tables.keys() - {"input_drive"}
     flat = MLP([12, 3])
-    assert analyse_sleep(flat, flat, night(0), x, y, [[0, 1], [2]]).keys() == tables.keys() - HIDDEN
-    only = analyse_sleep(before, after, night(0), x, y, [[0], [2]])
+    assert analyse_sleep(flat, flat, sleep_phase(0), x, y, [[0, 1], [2]]).keys() == tables.keys() - HIDDEN
+    only = analyse_sleep(before, after, sleep_phase(0), x, y, [[0], [2]])
     assert set(only["sparseness"]["class"].tolist()) == {0, 2}, "classes not learnt yet are left out"
     with pytest.raises(NeurosleepError):
-        analyse_sleep(before, after, night(0), x, y, [[0], [5]])
+        analyse_sleep(before, after, sleep_phase(0), x, y, [[0], [5]])
 
 
 @pytest.fixture(scope="module")
@@ -64,10 +64,10 @@ def real() -> dict[str, Any]:
         )
         drive = MeanDrive(pool.mean(axis=0, dtype=np.float64), asleep["max_rate"], asleep["window"], (28, 28))
         steps = round(asleep["steps"] * (1 + asleep["growth"] * k))
-        night = sleep(spiking, drive=drive, rule=rule, steps=steps, record=Record(spikes="all"), task=k)
-        assert night.status == "done"
-        recording = night.recording
-        net = wake(night.network, net)
+        result = sleep(spiking, drive=drive, rule=rule, steps=steps, record=Record(spikes="all"), task=k)
+        assert result.status == "done"
+        recording = result.recording
+        net = wake(result.network, net)
         moments.append((f"sleep {k + 1}", copy.deepcopy(net)))
     x = torch.from_numpy(to_float(np.concatenate([task.test_images for task in tasks])))
     y = torch.from_numpy(np.concatenate([task.test_labels for task in tasks]))

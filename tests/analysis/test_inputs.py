@@ -87,29 +87,29 @@ def test_networks_that_do_not_belong_together_are_refused(analysis: Callable[...
 
 
 @pytest.mark.parametrize("analysis", [task_specific_firing, sleep_wake_similarity])
-def test_recordings_of_another_network_are_refused(analysis: Callable[..., Table], pair: Any, night: Any) -> None:
+def test_recordings_of_another_network_are_refused(analysis: Callable[..., Table], pair: Any, sleep_phase: Any) -> None:
     before, _, x, y = pair(0)
-    other = night(0, sizes=(12, 9, 7, 3))
+    other = sleep_phase(0, sizes=(12, 9, 7, 3))
     with pytest.raises(DataError, match="'hidden2' of 8 neurons"):
         analysis(before, other, x, y)
     with pytest.raises(DataError, match="'hidden2' of 8 neurons"):
-        analysis(before, night(0, sizes=(12, 9, 3)), x, y)
+        analysis(before, sleep_phase(0, sizes=(12, 9, 3)), x, y)
     with pytest.raises(DataError, match="no steps"):
-        analysis(before, night(0, steps=0), x, y)
+        analysis(before, sleep_phase(0, steps=0), x, y)
     with pytest.raises(DataError, match="no hidden layer"):
         analysis(MLP([12, 3]), other, x, y)
 
 
-def test_numbers_that_make_no_sense_are_refused(pair: Any, night: Any) -> None:
+def test_numbers_that_make_no_sense_are_refused(pair: Any, sleep_phase: Any) -> None:
     before, after, x, y = pair(0)
     for wrong in (0, 9, 2.5):
         with pytest.raises(SettingsError, match="from 1 to 8"):
-            task_specific_firing(before, night(0), x, y, units=wrong)  # type: ignore[arg-type]
+            task_specific_firing(before, sleep_phase(0), x, y, units=wrong)  # type: ignore[arg-type]
         with pytest.raises(SettingsError, match="from 1 to 8"):
             input_drive(before, after, x, y, TASKS, units=wrong)  # type: ignore[arg-type]
     for wrong in ({"window": 0}, {"windows": 0}, {"window": 2.5}, {"seed": -1}):
         with pytest.raises(NeurosleepError):
-            sleep_wake_similarity(before, night(0), x, y, **wrong)  # type: ignore[arg-type]
+            sleep_wake_similarity(before, sleep_phase(0), x, y, **wrong)  # type: ignore[arg-type]
     with pytest.raises(SettingsError):
         weight_histogram(before, after, bins=0)
 

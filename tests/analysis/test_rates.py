@@ -81,7 +81,7 @@ def test_what_was_not_observed_has_no_rate():
     assert np.isnan(none["rate_hz"]).all() and none["events"].tolist() == [0] * 10
 
 
-def test_nonsense_is_refused(night):
+def test_nonsense_is_refused(sleep_phase):
     trains = spike_trains([[0.1]], stop=1.0)
     for width in (0, -1, math.nan, math.inf):
         with pytest.raises(SettingsError, match="width, in seconds, cannot be"):
@@ -93,4 +93,4 @@ def test_nonsense_is_refused(night):
     with pytest.raises(DataError, match="events cannot be read"):
         psth(trains, events=[math.nan], after=0.1)
     with pytest.raises(UnknownNameError, match="hidden2"):
-        firing_rate(night(0), "hidden3")
+        firing_rate(sleep_phase(0), "hidden3")

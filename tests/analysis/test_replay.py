@@ -74,10 +74,10 @@ def test_awake_patterns_are_mean_activities(pair):
     np.testing.assert_allclose(found["hidden1"][1], hidden[labels.numpy() == 1].mean(axis=0), rtol=1e-6)
 
 
-def test_awake_patterns_fit_a_recorded_sleep(pair, night):
+def test_awake_patterns_fit_a_recorded_sleep(pair, sleep_phase):
     before, _, images, labels = pair(1)
     patterns = class_patterns(before, images, labels)
-    found = replay_similarity(night(1), patterns["hidden1"], "hidden1", shuffles=20)
+    found = replay_similarity(sleep_phase(1), patterns["hidden1"], "hidden1", shuffles=20)
     assert found["class"].tolist() == [0, 1, 2] and found["windows"].tolist() == [4, 4, 4]
 
 

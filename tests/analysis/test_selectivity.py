@@ -34,7 +34,7 @@ def test_neurons_that_answer_to_nothing_prefer_none(pair):
     assert 4 not in np.concatenate(list(groups.values()))
 
 
-def test_groups_can_be_followed_through_a_night(pair):
+def test_groups_can_be_followed_through_a_sleep(pair):
     network, _, images, labels = pair(5)
     groups = selective_groups(network, images, labels)
     record = Record(groups=groups, rates_every=100)

@@ -16,9 +16,9 @@ from neurosleep.spiking import Recording
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_against_plain_correlations(seed: int, pair: Any, night: Any) -> None:
+def test_against_plain_correlations(seed: int, pair: Any, sleep_phase: Any) -> None:
     before, _, x, y = pair(seed)
-    sleep = night(seed)
+    sleep = sleep_phase(seed)
     table = sleep_wake_similarity(before, sleep, x, y, window=400, windows=3)
     before.eval()
     with torch.no_grad():
@@ -57,9 +57,9 @@ def test_windows_lie_within_the_sleep_and_silent_ones_do_not_count() -> None:
     assert sleep_wake_similarity(net, sleep, x, y, window=10_000, windows=7)["windows"].tolist() == [7, 7]
 
 
-def test_without_spikes_or_without_firing(pair: Any, night: Any) -> None:
+def test_without_spikes_or_without_firing(pair: Any, sleep_phase: Any) -> None:
     before, _, x, y = pair(0)
-    counts_only = dataclasses.replace(night(0), spikes={})
+    counts_only = dataclasses.replace(sleep_phase(0), spikes={})
     table = sleep_wake_similarity(before, counts_only, x, y)
     assert np.isnan(table["per_window"]).all() and (table["windows"] == 0).all()
     assert np.isfinite(table["per_image"]).all()

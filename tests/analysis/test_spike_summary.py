@@ -22,8 +22,8 @@ from neurosleep.functional import SpikeEvents
 from neurosleep.spiking import Recording
 
 
-def test_a_row_per_neuron(night):
-    recording = night(3, steps=2000)
+def test_a_row_per_neuron(sleep_phase):
+    recording = sleep_phase(3, steps=2000)
     table = neuron_statistics(recording, "hidden1")
     np.testing.assert_array_equal(table["spikes"], recording.counts["hidden1"])
     np.testing.assert_allclose(table["rate_hz"], recording.rate("hidden1"))
@@ -33,8 +33,8 @@ def test_a_row_per_neuron(night):
     np.testing.assert_array_equal(table["fano"], fano_factor(recording, "hidden1"))
 
 
-def test_a_row_per_population(night):
-    recording = night(4, steps=2000)
+def test_a_row_per_population(sleep_phase):
+    recording = sleep_phase(4, steps=2000)
     table = firing_statistics(recording)
     assert table["population"].tolist() == ["input", "hidden1", "hidden2", "output"]
     row = table.where(population="hidden1").rows()[0]
@@ -44,8 +44,8 @@ def test_a_row_per_population(night):
     assert firing_statistics(recording, max_neurons=4)["correlation"][1] != row["correlation"]
 
 
-def test_counts_alone_have_rates_and_nothing_else(night):
-    recording = night(5)
+def test_counts_alone_have_rates_and_nothing_else(sleep_phase):
+    recording = sleep_phase(5)
     row = firing_statistics(Recording(400, 0.001, recording.counts)).rows()[1]
     assert row["spikes"] == recording.counts["hidden1"].sum() and math.isnan(row["cv"])
 

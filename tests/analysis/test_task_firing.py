@@ -54,32 +54,32 @@ def test_tests_are_corrected_for_their_number() -> None:
     assert (silent["specific_hz"] == 0).all()
 
 
-def test_it_finds_nothing_where_there_is_nothing(pair: Any, night: Any) -> None:
+def test_it_finds_nothing_where_there_is_nothing(pair: Any, sleep_phase: Any) -> None:
     # Firing that has nothing to do with the wake activity.
     before, _, x, y = pair(0)
     differences = []
     for seed in range(40):
-        table = task_specific_firing(before, night(seed), x, y, units=3, seed=seed)
+        table = task_specific_firing(before, sleep_phase(seed), x, y, units=3, seed=seed)
         differences += (table["specific_hz"] - table["random_hz"]).tolist()
     assert abs(np.mean(differences)) < 4 * np.std(differences) / np.sqrt(len(differences) / 3)
 
 
-def test_the_seed_decides_the_random_subsets(pair: Any, night: Any) -> None:
+def test_the_seed_decides_the_random_subsets(pair: Any, sleep_phase: Any) -> None:
     before, _, x, y = pair(0)
-    once, again, other = (task_specific_firing(before, night(0), x, y, seed=seed) for seed in (1, 1, 2))
+    once, again, other = (task_specific_firing(before, sleep_phase(0), x, y, seed=seed) for seed in (1, 1, 2))
     assert once.rows() == again.rows()
     assert once["specific_hz"].tolist() == other["specific_hz"].tolist()
     assert once["random_hz"].tolist() != other["random_hz"].tolist()
 
 
-def test_the_columns_are_welchs_test_on_images(night: Any, pair: Any) -> None:
+def test_the_columns_are_welchs_test_on_images(sleep_phase: Any, pair: Any) -> None:
     before, _, x, y = pair(4)
-    night4 = night(4)
-    row = task_specific_firing(before, night4, x, y, units=8).where(layer="hidden2").rows()[0]
+    sleep4 = sleep_phase(4)
+    row = task_specific_firing(before, sleep4, x, y, units=8).where(layer="hidden2").rows()[0]
     # All eight units: every random subset is the whole layer.
     before.eval()
     a = before.activities(x)[1].detach().numpy()[y.numpy() == 0]
-    rate = night4.rate("hidden2")
+    rate = sleep4.rate("hidden2")
     active = [rate[image > 0].mean() for image in a if (image > 0).any()]
     assert row["specific_hz"] == pytest.approx(np.mean(active))
     assert row["t"] == pytest.approx(welch_test(np.array(active), np.full(len(active), rate.mean())).t)

@@ -34,8 +34,8 @@ def test_a_slice_of_events_is_read_from_where_it_begins():
         np.testing.assert_array_equal(a, b)
 
 
-def test_a_recording_is_asked_for_a_population(night):
-    recording = night(0)
+def test_a_recording_is_asked_for_a_population(sleep_phase):
+    recording = sleep_phase(0)
     assert spike_trains(recording, "hidden1").n == 9
     with pytest.raises(SettingsError, match="several populations"):
         spike_trains(recording)

@@ -15,7 +15,7 @@ def test_every_peer_is_timed_and_the_ratios_are_theirs(monkeypatch):
 
 
 def test_the_users_loop_sleeps_as_the_reference_does():
-    """The peer that a user would write computes the same night, so that the comparison is of equal work."""
+    """The peer that a user would write computes the same sleep, so that the comparison is of equal work."""
     import torch
 
     from neurosleep.functional import numpy_generator

@@ -51,7 +51,7 @@ def request(out: Path, strategy: str, *changes: tuple[str, Any]) -> RunRequest:
     return RunRequest("src2022/mnist", "small", strategy, 0, settings, None, str(out))
 
 
-def night(engine: str) -> object:
+def sleep_phase(engine: str) -> object:
     network = ns.convert(MODEL, X)
     return ns.sleep(network, drive=DRIVE, rule=RULE, steps=20, engine=engine)
 
@@ -85,7 +85,8 @@ VERBS: dict[str, Callable[[Path], object]] = {
     "run_experiment": lambda path: run_experiment([request(path, "src"), request(path, "rehearsal")]),
     "run_experiment refused": lambda path: run_experiment([request(path, "src", ("data.name", "nowhere"))]),
     **{
-        f"sleep in {engine}": lambda path, engine=engine: night(engine) for engine in ("event", "reference", "snntorch")
+        f"sleep in {engine}": lambda path, engine=engine: sleep_phase(engine)
+        for engine in ("event", "reference", "snntorch")
     },
 }
 

@@ -35,7 +35,7 @@ from neurosleep.replay import Sleep, consolidate
 needs_avalanche = pytest.mark.skipif(
     importlib.util.find_spec("avalanche") is None, reason="the extra 'avalanche' is not installed"
 )
-# Some of the nights here are short and rough: what they say of it is tested by itself.
+# Some of the sleep phases here are short and rough: what they say of it is tested by itself.
 pytestmark = pytest.mark.filterwarnings("ignore:The sleep changed", "ignore:Population '")
 QUICK: dict[str, Any] = {"rule": SRCRule(0.05, 0.01), "steps": 200, "rates": [0.02] * 3, "growth": 0.5}
 
@@ -201,7 +201,7 @@ def test_it_ends_with_the_weights_and_accuracies_of_our_own_loop(
     ]
     learner = Learner(mlp(output="softmax"), [], ours, seed=3)
     progress = learn_tasks(learner, SRC(settings), InOrder(), ours, Progress())
-    assert progress.status == "done" and [night["steps"] for night in progress.nights] == [200, 300, 400]
+    assert progress.status == "done" and [phase["steps"] for phase in progress.sleeps] == [200, 300, 400]
 
     model = mlp(output="softmax")
     plugin = avl.SleepPlugin(settings, seed=3, image_shape=(28, 28))
@@ -285,7 +285,7 @@ def test_any_strategy_sleeps_after_each_experience(
     for number, experience in enumerate(bench.train_stream, start=1):
         learning.train(experience)
         assert plugin.experiences == number and plugin.mean.count == 40 * number
-        assert plugin.night.recording.steps == [200, 300, 400][number - 1]
+        assert plugin.result.recording.steps == [200, 300, 400][number - 1]
         metrics = learning.eval(bench.test_stream)
         assert 0 <= metrics["Top1_Acc_Stream/eval_phase/test_stream/Task000"] <= 1
     for awake, slept, old, new in zip(before.found, after.found, before.velocity, after.velocity, strict=True):
@@ -329,7 +329,7 @@ def test_a_network_that_settles_sleeps_too(avl: SimpleNamespace, tasks: list[Tas
     learning = strategy(avl, model, [plugin], optimizer=torch.optim.SGD(model.parameters(), lr=0.0))
     awake = copies(model)
     learning.train(benchmark(avl, tasks, (1, 28, 28)).train_stream[0])
-    assert plugin.night.status == "done"
+    assert plugin.result.status == "done"
     weights = {id(weight) for weight in settled.weights}
     for parameter, old in zip(model.parameters(), awake, strict=True):
         assert torch.equal(parameter, old) == (id(parameter) not in weights)
@@ -387,7 +387,7 @@ def test_the_inputs_are_those_of_training_and_their_random_numbers_are_given_bac
 
 
 @needs_avalanche
-def test_a_night_that_diverges_leaves_the_awake_weights(avl: SimpleNamespace, tasks: list[Task], watcher: Any) -> None:
+def test_a_sleep_that_diverges_leaves_the_awake_weights(avl: SimpleNamespace, tasks: list[Task], watcher: Any) -> None:
     before, model = watcher(), plain()
     plugin = avl.SleepPlugin(**QUICK | {"rule": SRCRule(1e9, 0.0, factor="constant")})
     learning = strategy(avl, model, [before, plugin])
@@ -395,7 +395,7 @@ def test_a_night_that_diverges_leaves_the_awake_weights(avl: SimpleNamespace, ta
     for number in (1, 2):  # and training goes on
         with pytest.warns(NeurosleepWarning, match=f"experience {number} diverged: by step .* a weight had reached"):
             learning.train(stream[number - 1])
-        assert plugin.night.status == "diverged"
+        assert plugin.result.status == "diverged"
         assert same(copies(model), before.found[-1])
 
 

@@ -237,7 +237,7 @@ def test_joint_sleeps_after_its_one_task(make_learner: Make, learn: Learn) -> No
     both = Combination([Joint(), src()])
     learner.tasks = both.tasks(learner.tasks)
     progress = learn(learner, both)
-    assert [night["task"] for night in progress.nights] == [0]
+    assert [phase["task"] for phase in progress.sleeps] == [0]
 
 
 # --- refused ----------------------------------------------------------------------------------------------------------
@@ -300,7 +300,7 @@ def test_every_other_pair_learns(make_learner: Make, learn: Learn) -> None:
         progress = learn(make_learner(), Combination([makers[one](), makers[other]()]))
         assert progress.status == "done"
         assert len(progress.after) == 3
-        assert len(progress.nights) == (3 if other == "src" else 0)
+        assert len(progress.sleeps) == (3 if other == "src" else 0)
         count += 1
     # 21 pairs, less three that change the gradients and one that chooses the data.
     assert count == 17

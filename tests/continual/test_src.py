@@ -27,7 +27,7 @@ def settings(**more: Any) -> Sleep:
 
 
 @pytest.fixture
-def nights(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+def sleeps(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     """What each sleep and conversion was given."""
     found: list[dict[str, Any]] = []
 
@@ -56,8 +56,8 @@ def test_it_sleeps_after_the_tasks_named(
 ) -> None:
     strategy = SRC(settings(after=after, growth=0.5))
     progress = learn(make_learner(), strategy)
-    assert [night["task"] for night in progress.nights] == slept
-    assert [night["steps"] for night in progress.nights] == [[40, 60, 80][task] for task in slept]
+    assert [phase["task"] for phase in progress.sleeps] == slept
+    assert [phase["steps"] for phase in progress.sleeps] == [[40, 60, 80][task] for task in slept]
     for task in range(3):
         if task not in slept:
             assert progress.after[task] == progress.before_sleep[task]
@@ -69,16 +69,16 @@ def test_until_its_first_sleep_it_is_sequential(make_learner: Make, learn: Learn
     slept = learn(make_learner(), SRC(settings(after=[-1], steps=300)))
     assert slept.before_sleep == plain.before_sleep
     assert slept.after[:-1] == plain.after[:-1]
-    assert slept.nights[0]["task"] == 2
+    assert slept.sleeps[0]["task"] == 2
 
 
 def test_the_lengths_may_be_given(make_learner: Make, learn: Learn) -> None:
     progress = learn(make_learner(), SRC(settings(lengths=[30, 50], growth=9.0, steps=7)))
     # The last stays for further tasks.
-    assert [night["steps"] for night in progress.nights] == [30, 50, 50]
+    assert [phase["steps"] for phase in progress.sleeps] == [30, 50, 50]
     # Counted by task, not by sleep.
     progress = learn(make_learner(), SRC(settings(lengths=[30, 50], after=[2])))
-    assert [night["steps"] for night in progress.nights] == [50]
+    assert [phase["steps"] for phase in progress.sleeps] == [50]
 
 
 # --- on what ----------------------------------------------------------------------------------------------------------
@@ -96,7 +96,7 @@ def test_the_lengths_may_be_given(make_learner: Make, learn: Learn) -> None:
 def test_mean_and_maxima_are_of_the_tasks_named(
     make_learner: Make,
     learn: Learn,
-    nights: list[dict[str, Any]],
+    sleeps: list[dict[str, Any]],
     statistics: str,
     scale_data: str,
     means: list[list[int]],
@@ -104,13 +104,13 @@ def test_mean_and_maxima_are_of_the_tasks_named(
 ) -> None:
     learner = make_learner()
     learn(learner, SRC(settings(statistics=statistics, scale_data=scale_data)))
-    for night, of_mean, of_maxima in zip(nights, means, maxima, strict=True):
+    for result, of_mean, of_maxima in zip(sleeps, means, maxima, strict=True):
         # All images of a task, not only those it is trained on.
         pool = np.concatenate([learner.tasks[k].pool_images for k in of_mean]).reshape(-1, 12) / 255
-        np.testing.assert_allclose(night["drive"].mean, pool.mean(0), rtol=1e-12)
+        np.testing.assert_allclose(result["drive"].mean, pool.mean(0), rtol=1e-12)
         read = np.concatenate([to_float(learner.tasks[k].pool_images) for k in of_maxima])
-        np.testing.assert_array_equal(night["images"].numpy(), read)
-    assert [night["task"] for night in nights] == [0, 1, 2]
+        np.testing.assert_array_equal(result["images"].numpy(), read)
+    assert [phase["task"] for phase in sleeps] == [0, 1, 2]
 
 
 def test_only_the_running_mean_is_no_stored_data() -> None:
@@ -127,19 +127,19 @@ def test_only_the_running_mean_is_no_stored_data() -> None:
     }
 
 
-def test_the_settings_reach_the_night(make_learner: Make, learn: Learn, nights: list[dict[str, Any]]) -> None:
+def test_the_settings_reach_the_sleep(make_learner: Make, learn: Learn, sleeps: list[dict[str, Any]]) -> None:
     learner = make_learner(seed=4)
     sleeping = settings(window=2, recipe="ratio", alpha_scale=3.0, decay=0.9, compare=">", process="poisson")
     learn(learner, SRC(sleeping))
-    night = nights[1]
-    assert (night["recipe"], night["alpha_scale"], night["decay"], night["compare"]) == ("ratio", 3.0, 0.9, ">")
-    assert list(night["thresholds"]) == [0.2, 0.2, 0.2]
-    drive = night["drive"]
+    result = sleeps[1]
+    assert (result["recipe"], result["alpha_scale"], result["decay"], result["compare"]) == ("ratio", 3.0, 0.9, ">")
+    assert list(result["thresholds"]) == [0.2, 0.2, 0.2]
+    drive = result["drive"]
     assert (drive.window, drive.image_shape, drive.process, drive.max_rate) == (2, (3, 4), "poisson", 200.0)
-    assert (night["seed"], night["task"], night["rule"], night["engine"]) == (4, 1, RULE, "event")
+    assert (result["seed"], result["task"], result["rule"], result["engine"]) == (4, 1, RULE, "event")
 
 
-def test_the_slept_weights_are_those_of_the_night_and_the_momentum_stays(make_learner: Make, learn: Learn) -> None:
+def test_the_slept_weights_are_those_of_the_sleep_and_the_momentum_stays(make_learner: Make, learn: Learn) -> None:
     learner = make_learner(make_learner().tasks[:1])
     kept: list[list[torch.Tensor]] = []
 
@@ -147,15 +147,15 @@ def test_the_slept_weights_are_those_of_the_night_and_the_momentum_stays(make_le
         kept.append([tensor.detach().clone() for tensor in (*learner.network.weights, *learner.velocity)])
 
     learn(learner, SRC(settings(steps=200)), after_phase=keep)
-    assert learner.night is not None
+    assert learner.sleep_result is not None
     awake, asleep = kept
-    for found, slept in zip(asleep, learner.night.network.weights, strict=False):
+    for found, slept in zip(asleep, learner.sleep_result.network.weights, strict=False):
         assert torch.equal(found, slept)
     assert not torch.equal(awake[0], asleep[0])
     assert all(torch.equal(a, b) for a, b in zip(awake[3:], asleep[3:], strict=True))
 
 
-def test_a_night_that_diverges_leaves_the_weights_and_ends_the_run(make_learner: Make, learn: Learn) -> None:
+def test_a_sleep_that_diverges_leaves_the_weights_and_ends_the_run(make_learner: Make, learn: Learn) -> None:
     learner = make_learner()
     wild = SRC(settings(rule=SRCRule(1e9, 0.0, factor="constant")))
     kept: list[torch.Tensor] = []
@@ -163,7 +163,7 @@ def test_a_night_that_diverges_leaves_the_weights_and_ends_the_run(make_learner:
         learner, wild, after_phase=lambda phase, task: kept.append(learner.network.weights[0].detach().clone())
     )
     assert progress.status == "diverged"
-    assert (progress.task, len(progress.nights)) == (1, 1)
+    assert (progress.task, len(progress.sleeps)) == (1, 1)
     assert torch.equal(kept[0], kept[1])
 
 

@@ -9,12 +9,12 @@ import pytest
 import torch
 
 from neurosleep.continual import SRC
-from neurosleep.continual.strategies.src import one_night
+from neurosleep.continual.strategies.src import one_sleep
 from neurosleep.errors import HardwareProfileError, SettingsError, UnknownNameError, UnsupportedError
 from neurosleep.functional import SRCRule
 from neurosleep.hardware import MappedNetwork
 from neurosleep.networks import MLP
-from neurosleep.replay import Night, Sleep
+from neurosleep.replay import Sleep, SleepResult
 
 
 def settings(**more: Any) -> Sleep:
@@ -27,16 +27,16 @@ def model() -> MLP:
     return MLP([20, 15, 4], init=0.3, dropout=0.0, generator=torch.Generator().manual_seed(0))
 
 
-def night(**more: Any) -> Night:
+def sleep_phase(**more: Any) -> SleepResult:
     images = torch.rand(50, 20, generator=torch.Generator().manual_seed(1))
     mean = images.numpy().astype(np.float64).mean(0)
-    return one_night(settings(**more), model(), images, mean, (20,), task=0, seed=3)
+    return one_sleep(settings(**more), model(), images, mean, (20,), task=0, seed=3)
 
 
 @pytest.mark.parametrize("profile", ["generic_int8", "loihi1"])
 def test_the_host_reads_the_chips_weights_or_adds_their_changes(profile: str) -> None:
-    read, added = (night(profile=profile, read_back=how) for how in ("weights", "changes"))
-    again = night(profile=profile)
+    read, added = (sleep_phase(profile=profile, read_back=how) for how in ("weights", "changes"))
+    again = sleep_phase(profile=profile)
     for awake, r, a, same in zip(
         model().weights, read.network.weights, added.network.weights, again.network.weights, strict=True
     ):
@@ -51,13 +51,13 @@ def test_the_host_reads_the_chips_weights_or_adds_their_changes(profile: str) ->
 
 
 def test_floating_point_on_a_profile_is_the_sleep_without_one() -> None:
-    plain, ideal = night(), night(profile="ideal")
+    plain, ideal = sleep_phase(), sleep_phase(profile="ideal")
     for a, b in zip(plain.network.weights, ideal.network.weights, strict=True):
         assert torch.allclose(a, b, atol=1e-6)
 
 
 def test_headroom_makes_the_steps_coarser_and_the_range_wider() -> None:
-    narrow, wide = (night(profile="generic_int8", headroom=h).network.weights[0] for h in (1.0, 2.0))
+    narrow, wide = (sleep_phase(profile="generic_int8", headroom=h).network.weights[0] for h in (1.0, 2.0))
 
     def least(weights: torch.Tensor) -> float:
         levels = weights.unique()

@@ -32,7 +32,7 @@ def run_with_avalanche(block: str, model: torch.nn.Module, x: torch.Tensor, labe
     names: dict[str, Any] = {"model": model, "benchmark": benchmark_from_datasets(train=stream, test=stream)}
     exec(compile(block, str(README), "exec"), names)
     plugin = names["learning"].plugins[0]
-    assert plugin.night.status == "done" and plugin.mean.count == len(x)
+    assert plugin.result.status == "done" and plugin.mean.count == len(x)
 
 
 @pytest.mark.slow
@@ -68,9 +68,9 @@ def test_the_python_blocks_run_in_order(tmp_path: Path, monkeypatch: pytest.Monk
         exec(compile(block, str(README), "exec"), names)
     # A copy came back each time: the model is the one it was.
     assert all(torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True))
-    assert names["night"].status == "done" and (tmp_path / "asleep.safetensors").is_file()
-    # Watched and unwatched, the two nights of the README are one.
-    assert names["watched"].monitor("hidden1").num_spikes == names["night"].recording.counts["hidden1"].sum()
+    assert names["result"].status == "done" and (tmp_path / "asleep.safetensors").is_file()
+    # Watched and unwatched, the two sleep phases of the README are one.
+    assert names["watched"].monitor("hidden1").num_spikes == names["result"].recording.counts["hidden1"].sum()
     assert names["potentials"].shape == (2, 501) and names["changes"].shape == (6,) and names["changes"][-1] > 0
     assert names["accuracy"](names["network"], x, labels) > 0.5
     said, again = names["sent"]["output"][-1], ns.simulate_batch(names["again"], x, 100).read_out[-1]

@@ -94,7 +94,7 @@ def test_what_is_said_of_a_chip_is_found_step_by_step() -> None:
     assert row["mapped"] == float((read_out.argmax(1) == labels[torch.from_numpy(chosen)]).double().mean())
 
 
-# Weights that the nights' steps do not soon drive to the ends of a chip's grid, as in src2022/mnist after a search.
+# Weights that the sleeps' steps do not soon drive to the ends of a chip's grid, as in src2022/mnist after a search.
 GENTLE = (
     "network.sizes=[784, 200, 200, 10]",
     "network.init=0.0425",

@@ -64,7 +64,7 @@ def test_events_tell_the_run_and_change_nothing(tmp_path: Path, chip: list[tuple
         assert set(event["rates"]) == {"input", "hidden1", "hidden2", "output"} and event["rates"]["input"] > 0
         assert set(event["weight_change"]) == {"input -> hidden1", "hidden1 -> hidden2", "hidden2 -> output"}
         assert 0 <= event["accuracy_all"] <= 1
-    # Rates are means over neurons and seconds: together they are the night's spikes.
+    # Rates are means over neurons and seconds: together they are the sleep's spikes.
     first = sum(e["rates"]["hidden1"] * 40 * window for e, window in zip(asleep[:2], (1.0, 0.5), strict=True))
     assert first == pytest.approx(followed["sleep"]["spikes_per_step"][0][1] * 1500)
     assert asleep[1]["weight_change"]["input -> hidden1"] > 0
@@ -72,14 +72,14 @@ def test_events_tell_the_run_and_change_nothing(tmp_path: Path, chip: list[tuple
     assert [event["accuracy"] for event in after] == followed["accuracy_matrix"]
 
 
-def test_the_network_of_a_moment_is_that_of_a_shorter_night() -> None:
+def test_the_network_of_a_moment_is_that_of_a_shorter_sleep() -> None:
     drive = ns.MeanDrive([0.5] * 6, 300.0)
     network = ns.spiking.SpikingNetwork(
         (ns.spiking.Population("input", "input", (6,)), ns.spiking.Population("output", "lif", (4,), threshold=0.5)),
         (ns.spiking.Projection("input", "output", weight=0.2 * ns_ones(4, 6)),),
     )
     seen: list[Any] = []
-    night = ns.sleep(
+    result = ns.sleep(
         network,
         drive=drive,
         rule=ns.SRCRule(0.01, 0.002, "constant"),
@@ -88,7 +88,7 @@ def test_the_network_of_a_moment_is_that_of_a_shorter_night() -> None:
     )
     assert [entry[:2] for entry in seen] == [(1000, 1000), (2000, 1000), (2500, 500)]
     short = ns.sleep(network, drive=drive, rule=ns.SRCRule(0.01, 0.002, "constant"), steps=1000)
-    assert (seen[0][2] == short.network.weights[0]).all() and (seen[2][2] == night.network.weights[0]).all()
+    assert (seen[0][2] == short.network.weights[0]).all() and (seen[2][2] == result.network.weights[0]).all()
     assert (seen[0][2] != seen[2][2]).any()
 
 
@@ -109,7 +109,7 @@ def test_a_file_of_lines_that_several_processes_share(tmp_path: Path) -> None:
         assert own[0] == "start" and own[-1] == "end" and own.count("sleep") == 10
 
 
-def test_without_sleep_there_are_no_nights(tmp_path: Path) -> None:
+def test_without_sleep_there_are_no_sleeps(tmp_path: Path) -> None:
     events: list[Any] = []
     run_experiment([request(tmp_path, strategy="sequential")], listener=events.append)
     assert [e["event"] for e in events] == ["start", *["epoch", "phase"] * 5, "end"]
@@ -135,9 +135,9 @@ def test_tensorboard_has_the_curves(tmp_path: Path) -> None:
     found.Reload()
     tags = found.Tags()["scalars"]
     assert "asleep/rates/hidden1" in tags and "asleep/weight_change/input -> hidden1" in tags
-    # Steps asleep, night after night.
+    # Steps asleep, sleep after sleep.
     assert [e.step for e in found.Scalars("asleep/accuracy_all")] == [
-        1500 * night + step for night in range(5) for step in (1000, 1500)
+        1500 * number + step for number in range(5) for step in (1000, 1500)
     ]
     assert [e.step for e in found.Scalars("after each phase/accuracy_all")] == list(range(1, 11))
 
@@ -165,7 +165,7 @@ def test_steps_asleep_go_on_after_a_run_was_stopped(tmp_path: Path) -> None:
         run_experiment([request(tmp_path)], listener=listen)
     run_experiment([replace(request(tmp_path), resume=True)], listener=listen)
     asleep = [event["asleep"] for event in events if event["event"] == "sleep"]
-    assert asleep == [1500 * night + step for night in range(5) for step in (1000, 1500)]
+    assert asleep == [1500 * number + step for number in range(5) for step in (1000, 1500)]
 
 
 def test_a_full_disk_behind_tensorboard_is_named(tmp_path: Path) -> None:

@@ -370,7 +370,7 @@ def test_the_raster_carries_its_spikes(tmp_path: Path, make_run: MakeRun) -> Non
 
 
 @pytest.mark.usefixtures("few_figures")
-def test_of_a_long_night_the_page_carries_the_beginning(
+def test_of_a_long_sleep_the_page_carries_the_beginning(
     tmp_path: Path, make_run: MakeRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = make_run()
@@ -525,7 +525,7 @@ def test_animations_are_written_and_shown(tmp_path: Path, make_run: MakeRun) -> 
     make_run("src", 2)
     files = write_animations(tmp_path / "out")
     # The first seed that holds spikes stands for its strategy.
-    assert files == [run / "figures" / name for name in ("night.gif", "night.csv")]
+    assert files == [run / "figures" / name for name in ("sleep.gif", "sleep.csv")]
     assert files[0].read_bytes().startswith(b"GIF8")
     assert next(csv.DictReader(io.StringIO(files[1].read_text())))["population"] == "input"
     source = write_report(tmp_path / "out").read_text()

@@ -144,9 +144,9 @@ def test_weights_that_reach_no_neuron_cannot_learn_but_can_be_read(profile: str)
         ),
     )
     mapped, _ = map_to(silent, profile)
-    night = ns.sleep(mapped, drive=DRIVE, rule=rule_of(profile), steps=100, engine="fixed")
-    assert isinstance(night.network, MappedNetwork)
-    read = from_chip(night.network, silent)
+    result = ns.sleep(mapped, drive=DRIVE, rule=rule_of(profile), steps=100, engine="fixed")
+    assert isinstance(result.network, MappedNetwork)
+    read = from_chip(result.network, silent)
     assert not torch.equal(read.weights[0], silent.weights[0]) and torch.equal(read.weights[1], silent.weights[1])
     plastic = SpikingNetwork(
         network.populations,
@@ -171,8 +171,8 @@ def test_weights_on_a_grid_do_not_diverge_by_the_bound_of_real_ones() -> None:
     mapped, _ = map_to(chain(), "spinnaker1")
     assert float(mapped.weights[0].abs().max()) > 1e6
     rule = rule_of("spinnaker1", rounding="stochastic")
-    night = ns.sleep(mapped, drive=DRIVE, rule=rule, steps=100, engine="fixed")
-    assert night.status == "done" and not torch.equal(night.network.weights[0], mapped.weights[0])
+    result = ns.sleep(mapped, drive=DRIVE, rule=rule, steps=100, engine="fixed")
+    assert result.status == "done" and not torch.equal(result.network.weights[0], mapped.weights[0])
 
 
 def test_positive_weights_are_frozen_by_the_sign_factor_and_negative_ones_move_twice() -> None:
@@ -234,7 +234,7 @@ def test_weights_stay_at_the_ends_of_the_grid() -> None:
 
 
 @st.composite
-def nights(draw: st.DrawFn) -> dict[str, Any]:
+def sleeps(draw: st.DrawFn) -> dict[str, Any]:
     return {
         "profile": draw(st.sampled_from(["generic_int8", "loihi1"])),
         "sizes": tuple(draw(st.lists(st.integers(1, 9), min_size=2, max_size=4))),
@@ -291,54 +291,54 @@ def assert_compiled_is_plain(case: dict[str, Any]) -> None:
 
 
 @settings(max_examples=60, deadline=None)
-@given(nights())
+@given(sleeps())
 def test_compiled_steps_are_the_plain_ones(case: dict[str, Any]) -> None:
     assert_compiled_is_plain(case)
 
 
 @pytest.mark.full
 @settings(max_examples=1000, deadline=None)
-@given(nights())
-def test_compiled_steps_are_the_plain_ones_in_a_thousand_nights(case: dict[str, Any]) -> None:
+@given(sleeps())
+def test_compiled_steps_are_the_plain_ones_in_a_thousand_sleeps(case: dict[str, Any]) -> None:
     assert_compiled_is_plain(case)
 
 
-# A night
+# A sleep phase
 
 
 DRIVE = MeanDrive(np.full(12, 0.5), 300.0)
 
 
 @pytest.mark.parametrize("profile", ["generic_int8", "loihi1"])
-def test_a_night_on_a_chip(profile: str) -> None:
+def test_a_sleep_on_a_chip(profile: str) -> None:
     network = chain()
     mapped, _ = map_to(network, profile)
-    night = ns.sleep(mapped, drive=DRIVE, rule=rule_of(profile), steps=300, engine="fixed")
-    assert isinstance(night.network, MappedNetwork) and night.network.synapses == mapped.synapses
+    result = ns.sleep(mapped, drive=DRIVE, rule=rule_of(profile), steps=300, engine="fixed")
+    assert isinstance(result.network, MappedNetwork) and result.network.synapses == mapped.synapses
     again = ns.sleep(mapped, drive=DRIVE, rule=rule_of(profile), steps=300, engine="fixed")
     other = ns.sleep(mapped, drive=DRIVE, rule=rule_of(profile, seed=1), steps=300, engine="fixed")
     for before, after, same, else_ in zip(
-        mapped.weights, night.network.weights, again.network.weights, other.network.weights, strict=True
+        mapped.weights, result.network.weights, again.network.weights, other.network.weights, strict=True
     ):
         assert not torch.equal(before, after) and torch.equal(after, same) and not torch.equal(after, else_)
     # What the chip holds can be mapped back, and simulated there.
-    read = from_chip(night.network, network)
-    for k, (w, whole) in enumerate(zip(read.weights, night.network.weights, strict=True)):
+    read = from_chip(result.network, network)
+    for k, (w, whole) in enumerate(zip(read.weights, result.network.weights, strict=True)):
         stands_for = mapped.synapses[k]
         assert stands_for is not None
         assert torch.allclose(w * stands_for.scale * 1.25, whole)
-    assert ns.simulate(night.network, torch.ones(20, 12, dtype=torch.bool), engine="fixed").counts["l1"].sum() > 0
+    assert ns.simulate(result.network, torch.ones(20, 12, dtype=torch.bool), engine="fixed").counts["l1"].sum() > 0
 
 
 def test_a_host_may_keep_its_own_weights_and_add_what_changed() -> None:
     network = chain()
     mapped, _ = map_to(network, "generic_int8")
-    night = ns.sleep(mapped, drive=DRIVE, rule=rule_of(), steps=300, engine="fixed")
-    assert isinstance(night.network, MappedNetwork)
-    kept = from_chip(night.network, network, before=mapped)
-    read = from_chip(night.network, network)
+    result = ns.sleep(mapped, drive=DRIVE, rule=rule_of(), steps=300, engine="fixed")
+    assert isinstance(result.network, MappedNetwork)
+    kept = from_chip(result.network, network, before=mapped)
+    read = from_chip(result.network, network)
     for own, k, r, a, b in zip(
-        network.weights, kept.weights, read.weights, mapped.weights, night.network.weights, strict=True
+        network.weights, kept.weights, read.weights, mapped.weights, result.network.weights, strict=True
     ):
         unchanged = a == b
         assert torch.equal(own[unchanged], k[unchanged]) and unchanged.any() and not unchanged.all()
@@ -352,10 +352,10 @@ def test_floating_point_profiles_keep_the_rule() -> None:
     rule, network = SRCRule(0.03, 0.01), chain()
     assert chip_rule("ideal", rule) is rule
     mapped, _ = map_to(network, "ideal")
-    night = ns.sleep(mapped, drive=DRIVE, rule=rule, steps=300, engine="fixed")
+    result = ns.sleep(mapped, drive=DRIVE, rule=rule, steps=300, engine="fixed")
     plain = ns.sleep(network, drive=DRIVE, rule=rule, steps=300, engine="reference")
-    assert isinstance(night.network, MappedNetwork)
-    for a, b in zip(from_chip(night.network, network).weights, plain.network.weights, strict=True):
+    assert isinstance(result.network, MappedNetwork)
+    for a, b in zip(from_chip(result.network, network).weights, plain.network.weights, strict=True):
         assert torch.equal(a, b)
 
 
@@ -370,7 +370,7 @@ def test_chips_that_cannot_learn_so_say_where_sleep_takes_place(profile: str) ->
 
 
 @pytest.mark.parametrize("profile", ["brainscales2", "spinnaker2"])
-def test_chips_without_whole_numbers_are_refused_before_the_night(profile: str) -> None:
+def test_chips_without_whole_numbers_are_refused_before_the_sleep(profile: str) -> None:
     with pytest.raises(UnsupportedError, match=f"cannot run on '{profile}' here") as refused:
         chip_rule(profile, SRCRule(0.1, 0.1), rounding="stochastic")
     assert "sleep off chip" in str(refused.value.hint)

@@ -329,25 +329,25 @@ def test_changes_of_synapses_in_a_sleep(rule: SRCRule | PairSTDP) -> None:
     network = feedforward()
     drive = ns.MeanDrive(np.full(12, 0.5), 400.0)
     record = Record(spikes="all")
-    night = ns.sleep(network, drive=drive, rule=rule, steps=200, record=record, engine="reference")
-    counting, trains = _Counting(rule), night.recording.spikes
+    result = ns.sleep(network, drive=drive, rule=rule, steps=200, record=record, engine="reference")
+    counting, trains = _Counting(rule), result.recording.spikes
     for q in network.projections:
         pre, post = (trains[name].to_dense().numpy() > 0 for name in (q.source, q.target))
         for t in range(200):
             counting.step(pre[t], post[t])
-    found = count_activity(night.network, night.recording, rule=rule)
+    found = count_activity(result.network, result.recording, rule=rule)
     assert found.learning_updates == counting.changed
     assert (counting.changed > 0) != (rule == SRCRule(0.0, 0.0))
-    assert count_activity(night.network, night.recording).learning_updates == 0
-    counts_only = dataclasses.replace(night.recording, spikes={})
+    assert count_activity(result.network, result.recording).learning_updates == 0
+    counts_only = dataclasses.replace(result.recording, spikes={})
     if isinstance(rule, SRCRule) and (rule.inc > 0) != (rule.dec > 0):
         with pytest.raises(UnsupportedError, match=r'spikes="all"'):
             count_activity(network, counts_only, rule=rule)
     else:
         assert count_activity(network, counts_only, rule=rule).learning_updates == counting.changed
-    estimate = energy_of(night.network, night.recording, "loihi1", rule=rule)
+    estimate = energy_of(result.network, result.recording, "loihi1", rule=rule)
     assert estimate.terms["learning"] == pytest.approx(120e-12 * counting.changed)
-    assert energy_of(night.network, night.recording, "odin", rule=rule).terms["learning"] is None
+    assert energy_of(result.network, result.recording, "odin", rule=rule).terms["learning"] is None
 
 
 class _Own:

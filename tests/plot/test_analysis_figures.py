@@ -193,7 +193,7 @@ def test_names_that_do_not_exist() -> None:
         lambda: plot.class_correlation(CORRELATION, layer="hidden2"),
         lambda: plot.class_correlation(CORRELATION, layer="hidden1", value="later"),
         lambda: plot.sparseness(SPARSE, value="density"),
-        lambda: plot.sleep_wake_similarity(SIMILARITY, value="per_night"),
+        lambda: plot.sleep_wake_similarity(SIMILARITY, value="per_sleep"),
         lambda: plot.weight_histogram(WEIGHTS, layer="hidden1", part="moved"),
         lambda: plot.patch_weights(SYNAPSES, task=3),
         lambda: plot.patch_weights(SYNAPSES, task=1, moment="during"),

@@ -12,7 +12,7 @@ from neurosleep.networks import MLP, DendriticMLP, EquilibriumMLP
 from neurosleep.replay import consolidate, thresholds_for_rates
 from neurosleep.spiking import Population, Projection, SpikingNetwork, get_engine
 
-# The nights here are short and rough: what they say of it is tested by itself.
+# The sleep phases here are short and rough: what they say of it is tested by itself.
 pytestmark = pytest.mark.filterwarnings("ignore:The sleep changed")
 
 

@@ -1,4 +1,4 @@
-"""A night: the sleeper is untouched, a shorter night begins a longer one, and a diverged one says where."""
+"""A sleep phase: the sleeper is untouched, a shorter sleep begins a longer one, and a diverged one says where."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 
 from neurosleep.errors import NeurosleepError, SettingsError, UnknownNameError
 from neurosleep.functional import MeanDrive, SpikeEvents, SRCRule
-from neurosleep.replay import Night, sleep, thresholds_for_rates
+from neurosleep.replay import SleepResult, sleep, thresholds_for_rates
 from neurosleep.spiking import Population, Projection, Record, SpikingNetwork
 
 RULE = SRCRule(inc=0.01, dec=0.001, factor="constant")
@@ -35,7 +35,7 @@ def drive(n: int = 12) -> MeanDrive:
     return MeanDrive(np.linspace(0.1, 1.0, n), 50.0)
 
 
-def night(steps: int, **changes: object) -> Night:
+def sleep_phase(steps: int, **changes: object) -> SleepResult:
     given: dict[str, object] = {"drive": drive(), "rule": RULE, "steps": steps, "record": Record(spikes="all")}
     return sleep(network(), **(given | changes))  # type: ignore[arg-type]
 
@@ -53,9 +53,9 @@ def test_the_given_network_is_untouched(engine: str) -> None:
     assert slept.recording.counts["hidden1"].sum() > 0
 
 
-def test_a_shorter_night_is_the_beginning_of_a_longer_one() -> None:
+def test_a_shorter_sleep_is_the_beginning_of_a_longer_one() -> None:
     # 1300 and 2100 end within the second and the third chunk.
-    short, long = night(1300), night(2100)
+    short, long = sleep_phase(1300), sleep_phase(2100)
     for name, events in short.recording.spikes.items():
         beginning = long.recording.spikes[name].slice(0, 1300)
         assert np.array_equal(events.offsets, beginning.offsets)
@@ -65,7 +65,7 @@ def test_a_shorter_night_is_the_beginning_of_a_longer_one() -> None:
 
 def test_seed_and_task_are_the_key_of_the_noise() -> None:
     def drawn(**key: int) -> list[int]:
-        return night(200, **key).recording.counts["input"].tolist()  # type: ignore[no-any-return]
+        return sleep_phase(200, **key).recording.counts["input"].tolist()  # type: ignore[no-any-return]
 
     assert drawn(seed=1, task=2) == drawn(seed=1, task=2)
     assert len({tuple(drawn(seed=s, task=t)) for s in (0, 1) for t in (0, 1)}) == 4
@@ -73,26 +73,26 @@ def test_seed_and_task_are_the_key_of_the_noise() -> None:
 
 def test_progress_is_told_after_every_thousand_steps() -> None:
     told: list[int] = []
-    night(2100, progress=told.append)
+    sleep_phase(2100, progress=told.append)
     assert told == [1000, 2000, 2100]
 
 
 @pytest.mark.parametrize("steps", [0, -1, True, 1.5])
-def test_a_night_without_steps_is_refused(steps: int) -> None:
+def test_a_sleep_without_steps_is_refused(steps: int) -> None:
     with pytest.raises(SettingsError, match="sleep steps"):
-        night(steps)
+        sleep_phase(steps)
 
 
 def test_a_drive_of_another_size_and_an_unknown_engine_are_refused() -> None:
     with pytest.raises(SettingsError, match="11 inputs"):
-        night(10, drive=drive(11))
+        sleep_phase(10, drive=drive(11))
     with pytest.raises(UnknownNameError, match="evnt"):
-        night(10, engine="evnt")
+        sleep_phase(10, engine="evnt")
 
 
 @pytest.mark.parametrize("inc", [1e7, 3e38])
-def test_a_diverged_night_says_where_and_wakes_with_the_old_weights(inc: float) -> None:
-    found = night(1500, rule=SRCRule(inc=inc, dec=0.0, factor="constant"))
+def test_a_diverged_sleep_says_where_and_wakes_with_the_old_weights(inc: float) -> None:
+    found = sleep_phase(1500, rule=SRCRule(inc=inc, dec=0.0, factor="constant"))
     assert found.status == "diverged"
     assert found.divergence is not None
     assert found.divergence.step == 1000
@@ -110,7 +110,7 @@ def with_feedback(*, symmetric: bool) -> SpikingNetwork:
 
 
 @pytest.mark.parametrize("symmetric", [False, True])
-def test_a_night_with_feedback_is_the_same_in_both_engines(symmetric: bool) -> None:
+def test_a_sleep_with_feedback_is_the_same_in_both_engines(symmetric: bool) -> None:
     given = {"drive": drive(), "rule": SRCRule(0.01, 0.001), "steps": 1200, "record": Record(spikes="all")}
     event, reference = (
         sleep(with_feedback(symmetric=symmetric), engine=name, **given)  # type: ignore[arg-type]
@@ -160,11 +160,11 @@ def rhythm(generator: np.random.Generator, steps: int) -> SpikeEvents:
 
 
 def test_a_drive_of_ones_own_that_draws_what_it_should_drives() -> None:
-    slept = night(1500, drive=OwnDrive(rhythm))
+    slept = sleep_phase(1500, drive=OwnDrive(rhythm))
     # A chunk of 1000 steps, and half of the next.
     expected = np.bincount(np.arange(1000) % 12) + np.bincount(np.arange(500) % 12)
     assert slept.recording.counts["input"].tolist() == expected.tolist()
-    in_steps = night(1500, drive=OwnDrive(rhythm, dt=None))
+    in_steps = sleep_phase(1500, drive=OwnDrive(rhythm, dt=None))
     assert np.array_equal(in_steps.recording.counts["output"], slept.recording.counts["output"])
 
 
@@ -183,7 +183,7 @@ def test_a_drive_of_ones_own_that_draws_what_it_should_drives() -> None:
 )
 def test_what_a_drive_draws_is_looked_at(draws: object, message: str) -> None:
     with pytest.raises(NeurosleepError, match=message):
-        night(300, drive=OwnDrive(draws))
+        sleep_phase(300, drive=OwnDrive(draws))
     with pytest.raises(NeurosleepError):
         thresholds_for_rates(network(), OwnDrive(draws), [0.01, 0.01])  # type: ignore[arg-type]
 
@@ -191,16 +191,16 @@ def test_what_a_drive_draws_is_looked_at(draws: object, message: str) -> None:
 @pytest.mark.parametrize("given", [None, 3, "noise", np.ones(12)])
 def test_what_is_no_drive_is_refused(given: object) -> None:
     with pytest.raises(SettingsError, match="The drive is"):
-        night(300, drive=given)
+        sleep_phase(300, drive=given)
 
 
 def test_a_drive_of_another_step_length_is_refused_with_both() -> None:
     fast = MeanDrive(np.ones(12), 50.0, dt=0.0005)
     with pytest.raises(SettingsError, match=r"The drive's dt is 0.0005 s, and the network's is 0.001 s"):
-        night(300, drive=fast)
+        sleep_phase(300, drive=fast)
     with pytest.raises(SettingsError, match=r"0\.0005"):
         thresholds_for_rates(network(), fast, [0.01, 0.01])
     same = dataclasses.replace(network(), dt=0.0005)
     assert sleep(same, drive=fast, rule=RULE, steps=100).recording.dt == 0.0005
     with pytest.raises(SettingsError, match="The drive's dt cannot be 'short'"):
-        night(300, drive=OwnDrive(rhythm, dt="short"))
+        sleep_phase(300, drive=OwnDrive(rhythm, dt="short"))

@@ -1,4 +1,4 @@
-"""A night in which the network fires without end is given up, and says so."""
+"""A sleep phase in which the network fires without end is given up, and says so."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ def _network(threshold: float) -> SpikingNetwork:
     )
 
 
-def test_a_seizure_ends_the_night() -> None:
+def test_a_seizure_ends_the_sleep() -> None:
     drive = ns.MeanDrive(np.ones(4), max_rate=500.0)
     rule = ns.SRCRule(inc=0.0, dec=0.0)
-    night = ns.sleep(_network(1.0), drive=drive, rule=rule, steps=5000, spike_limit=2.0)
-    assert night.status == "diverged" and night.divergence is not None
-    assert night.divergence.step == 1000 and "3 spikes per step" in night.divergence.projection
-    assert night.recording.steps == 1000
-    assert torch.equal(night.network.weights[0], torch.ones(3, 4))
-    assert night.divergence.value == 3.0 and "fired 3 spikes per step" in str(night.divergence)
+    result = ns.sleep(_network(1.0), drive=drive, rule=rule, steps=5000, spike_limit=2.0)
+    assert result.status == "diverged" and result.divergence is not None
+    assert result.divergence.step == 1000 and "3 spikes per step" in result.divergence.projection
+    assert result.recording.steps == 1000
+    assert torch.equal(result.network.weights[0], torch.ones(3, 4))
+    assert result.divergence.value == 3.0 and "fired 3 spikes per step" in str(result.divergence)
     assert ns.sleep(_network(1.0), drive=drive, rule=rule, steps=5000).status == "done"
     with pytest.warns(ns.NeurosleepWarning, match="Not one neuron fired in 5000 steps.*20000 input spikes.*out 1e.06"):
         quiet = ns.sleep(_network(1e6), drive=drive, rule=rule, steps=5000, spike_limit=2.0)

@@ -18,14 +18,14 @@ from neurosleep.data import class_incremental, load_dataset, to_float
 from neurosleep.experiments import apply_changes, load_settings
 from neurosleep.functional import MeanDrive, SRCRule, torch_generator
 from neurosleep.networks import EquilibriumMLP
-from neurosleep.replay import Night, sleep, thresholds_for_rates
+from neurosleep.replay import SleepResult, sleep, thresholds_for_rates
 from neurosleep.spiking import Record, SpikingNetwork
 
 ENGINES = ("event", "snntorch", "norse")
-Asleep = Callable[[int, str], tuple[SpikingNetwork, Night]]
+Asleep = Callable[[int, str], tuple[SpikingNetwork, SleepResult]]
 
 
-def nights(name: str, *changes: tuple[str, Any]) -> list[tuple[SpikingNetwork, dict[str, Any]]]:
+def sleeps(name: str, *changes: tuple[str, Any]) -> list[tuple[SpikingNetwork, dict[str, Any]]]:
     """Network (in float64) and arguments of each sleep of ``src2022/mnist``, seed 0, as the strategy gives them."""
     settings = apply_changes(load_settings("src2022/mnist")[1], changes)
     tasks = class_incremental(load_dataset(name), images_per_task=settings.data.images_per_task)
@@ -33,7 +33,7 @@ def nights(name: str, *changes: tuple[str, Any]) -> list[tuple[SpikingNetwork, d
     learner = Learner(network, [torch.zeros_like(w) for w in network.weights], tasks, seed=0)
     found = []
 
-    def keep(network: SpikingNetwork, **arguments: Any) -> Night:
+    def keep(network: SpikingNetwork, **arguments: Any) -> SleepResult:
         kept = {key: arguments[key] for key in ("drive", "rule", "steps", "seed", "task")}
         found.append((network.to(torch.float64), kept))
         return sleep(network, **arguments)
@@ -49,7 +49,7 @@ def nights(name: str, *changes: tuple[str, Any]) -> list[tuple[SpikingNetwork, d
 def sleeper(found: list[tuple[SpikingNetwork, dict[str, Any]]]) -> Asleep:
     """Runs a sleep in an engine; what the reference gave is kept for the engines that are held against it."""
 
-    def run(task: int, engine: str) -> tuple[SpikingNetwork, Night]:
+    def run(task: int, engine: str) -> tuple[SpikingNetwork, SleepResult]:
         network, arguments = found[task]
         return network, sleep(network, **arguments, engine=engine, record=Record(spikes="all"))
 
@@ -57,8 +57,8 @@ def sleeper(found: list[tuple[SpikingNetwork, dict[str, Any]]]) -> Asleep:
     return lambda task, engine: reference(task) if engine == "reference" else run(task, engine)
 
 
-def assert_equal(asleep: Asleep, task: int, engine: str) -> tuple[Night, float]:
-    """The reference's night, and the largest relative difference between a weight of the engine and the reference's."""
+def assert_equal(asleep: Asleep, task: int, engine: str) -> tuple[SleepResult, float]:
+    """The reference's sleep, and the largest relative difference between a weight of the engine and the reference's."""
     if engine == "norse":
         pytest.importorskip("norse")
     network, expected = asleep(task, "reference")
@@ -84,7 +84,7 @@ def assert_equal(asleep: Asleep, task: int, engine: str) -> tuple[Night, float]:
 def beginnings() -> Asleep:
     """The first 300 steps of each sleep, of a run on few images."""
     changes = [("data.images_per_task", 500), ("sleep.steps", 300), ("sleep.growth", 0.0)]
-    return sleeper(nights("mnist-mini", *changes))
+    return sleeper(sleeps("mnist-mini", *changes))
 
 
 @pytest.mark.parametrize("task", range(5))
@@ -98,8 +98,8 @@ def test_300_steps_of_each_sleep(beginnings: Asleep, engine: str, task: int) -> 
 def whole() -> Asleep:
     """The sleeps in full, on MNIST where it is at hand."""
     if os.environ.get("NEUROSLEEP_DATA"):
-        return sleeper(nights("mnist"))
-    return sleeper(nights("mnist-mini", ("data.images_per_task", 1000)))
+        return sleeper(sleeps("mnist"))
+    return sleeper(sleeps("mnist-mini", ("data.images_per_task", 1000)))
 
 
 @pytest.mark.full
@@ -116,7 +116,7 @@ def test_every_step_of_each_sleep(whole: Asleep, engine: str, task: int) -> None
 
 
 @cache
-def settled_night(symmetric: bool, engine: str, steps: int) -> tuple[SpikingNetwork, Night]:
+def settled_sleep(symmetric: bool, engine: str, steps: int) -> tuple[SpikingNetwork, SleepResult]:
     """A sleep of an equilibrium network with delayed feedback, driven by real images' mean, in float64."""
     images = torch.from_numpy(to_float(load_dataset("mnist-mini").images)).reshape(-1, 784)
     model = EquilibriumMLP((784, 300, 200, 10), init=2.0, generator=torch_generator(0, "init"))
@@ -128,7 +128,7 @@ def settled_night(symmetric: bool, engine: str, steps: int) -> tuple[SpikingNetw
 
 
 def assert_equal_with_feedback(engine: str, symmetric: bool, steps: int) -> None:
-    found: Asleep = lambda task, engine: settled_night(symmetric, engine, steps)  # noqa: E731
+    found: Asleep = lambda task, engine: settled_sleep(symmetric, engine, steps)  # noqa: E731
     expected, worst = assert_equal(found, 0, engine)
     assert expected.recording.counts["output"].sum() > 0
     print(f"weights within {worst:.1e};", {name: int(n.sum()) for name, n in expected.recording.counts.items()})

@@ -42,7 +42,7 @@ def network(seed=0, *, feedback=False, dtype=torch.float64, **of_hidden):
     return SpikingNetwork(populations, tuple(projections))
 
 
-def night(net, *, engine="event", rule="src", steps=1300, record=None, seed=0):
+def sleep_phase(net, *, engine="event", rule="src", steps=1300, record=None, seed=0):
     drive = MeanDrive(np.linspace(0.1, 0.9, 12), 150.0)
     return sleep(net, drive=drive, rule=RULES[rule], steps=steps, engine=engine, record=record, seed=seed)
 
@@ -64,12 +64,12 @@ CASES = {
 @pytest.mark.parametrize("engine", ["event", "reference", "snntorch", "norse"])
 @pytest.mark.parametrize("rule", list(RULES))
 @pytest.mark.parametrize("case", list(CASES))
-def test_a_watched_night_is_the_unwatched_one_bit_for_bit(engine, rule, case):
+def test_a_watched_sleep_is_the_unwatched_one_bit_for_bit(engine, rule, case):
     steps = 1150 if engine == "event" else 100
     net = network(seed=len(case), **CASES[case])
-    plain = night(net, engine=engine, rule=rule, steps=steps, record=Record(spikes="all"))
+    plain = sleep_phase(net, engine=engine, rule=rule, steps=steps, record=Record(spikes="all"))
     record = Record(spikes="all", potentials_every=7, weights_every=45, **WATCH)
-    watched = night(net, engine=engine, rule=rule, steps=steps, record=record)
+    watched = sleep_phase(net, engine=engine, rule=rule, steps=steps, record=record)
     assert plain.recording.counts["output"].sum() > 0
     for name, events in plain.recording.spikes.items():
         assert watched.recording.spikes[name].equals(events)
@@ -79,7 +79,7 @@ def test_a_watched_night_is_the_unwatched_one_bit_for_bit(engine, rule, case):
 
 
 @pytest.mark.parametrize("rounding", ["nearest_even", "stochastic"])
-def test_a_watched_night_of_a_chip_is_the_unwatched_one_too(rounding):
+def test_a_watched_sleep_of_a_chip_is_the_unwatched_one_too(rounding):
     mapped, _ = map_to(network(), load_profile("generic_int8"))
     rule = chip_rule("generic_int8", SRCRule(0.3, 0.1, "steep"), rounding=rounding)
     drive = MeanDrive(np.linspace(0.1, 0.9, 12), 150.0)
@@ -87,7 +87,7 @@ def test_a_watched_night_of_a_chip_is_the_unwatched_one_too(rounding):
         sleep(mapped, drive=drive, rule=rule, steps=300, engine="fixed", record=record)
         for record in (Record(spikes="all"), Record(spikes="all", potentials_every=7, weights_every=45, **WATCH))
     ]
-    plain, watched = (night.recording.spikes for night in found)
+    plain, watched = (result.recording.spikes for result in found)
     assert all(plain[name].equals(watched[name]) for name in plain) and plain["output"].count > 0
     changed = [
         torch.equal(a, b) and not torch.equal(a, c)
@@ -109,7 +109,7 @@ def test_potentials_and_weights_are_those_of_a_session_stepped_by_hand(engine, e
         weights={"input -> hidden1": PAIRS},
         weights_every=2 * every,
     )
-    recording = night(net, engine=engine, steps=steps, record=record).recording
+    recording = sleep_phase(net, engine=engine, steps=steps, record=record).recording
     drive = MeanDrive(np.linspace(0.1, 0.9, 12), 150.0)
     from neurosleep.functional import numpy_generator
 
@@ -139,7 +139,7 @@ def test_potentials_and_weights_are_those_of_a_session_stepped_by_hand(engine, e
 
 def test_statistics_of_the_weights_are_those_of_the_slept_network():
     net = network()
-    found = night(net, steps=1200, record=Record(weights="statistics", weights_every=400))
+    found = sleep_phase(net, steps=1200, record=Record(weights="statistics", weights_every=400))
     first, last = net.weights[0].numpy(), found.network.weights[0].numpy()
     monitor = found.recording.weight_monitor("input -> hidden1")
     assert monitor.steps.tolist() == [0, 400, 800, 1200]
@@ -152,7 +152,7 @@ def test_statistics_of_the_weights_are_those_of_the_slept_network():
 
 
 def test_a_spike_monitor_speaks_as_brians_does():
-    recording = night(network(), record=Record(spikes="all")).recording
+    recording = sleep_phase(network(), record=Record(spikes="all")).recording
     dense = recording.spikes["hidden1"].to_dense(torch.bool).numpy()
     m = recording.monitor("hidden1")
     times, neurons = np.nonzero(dense)
@@ -169,8 +169,8 @@ def test_a_spike_monitor_speaks_as_brians_does():
 
 
 def test_a_subset_can_be_looked_at_or_recorded_and_is_the_same():
-    everything = night(network(), record=Record(spikes="all")).recording
-    some = night(network(), record=Record(spikes={"hidden1": [7, 2, 3], "output": "all"})).recording
+    everything = sleep_phase(network(), record=Record(spikes="all")).recording
+    some = sleep_phase(network(), record=Record(spikes={"hidden1": [7, 2, 3], "output": "all"})).recording
     assert set(some.spikes) == {"hidden1", "output"} and some.kept["hidden1"].tolist() == [2, 3, 7]
     assert some.spikes["output"].equals(everything.spikes["output"])
     np.testing.assert_array_equal(some.counts["hidden1"], everything.counts["hidden1"])
@@ -185,8 +185,8 @@ def test_a_subset_can_be_looked_at_or_recorded_and_is_the_same():
 
 
 def test_counts_only_know_their_numbers_and_say_what_they_lack():
-    m = night(network(), record=Record()).recording.monitor("output", [1, 0])
-    full = night(network(), record=Record(spikes="all")).recording
+    m = sleep_phase(network(), record=Record()).recording.monitor("output", [1, 0])
+    full = sleep_phase(network(), record=Record(spikes="all")).recording
     assert m.count.tolist() == full.counts["output"][:2].tolist() and m.num_spikes == m.count.sum()
     with pytest.raises(DataError, match=r"no single spikes of 'output'(.|\n)*counts only"):
         m.t  # noqa: B018
@@ -196,7 +196,7 @@ def test_counts_only_know_their_numbers_and_say_what_they_lack():
 
 @pytest.mark.parametrize("every", [1, 30, 500, 5000])
 def test_rates_are_counted_spikes(every):
-    recording = night(network(), record=Record(spikes="all", rates_every=every, groups=WATCH["groups"])).recording
+    recording = sleep_phase(network(), record=Record(spikes="all", rates_every=every, groups=WATCH["groups"])).recording
     dense = recording.spikes["hidden1"].to_dense(torch.bool).numpy()
     for monitor, columns in (
         (recording.rate_monitor("hidden1"), range(9)),
@@ -211,7 +211,7 @@ def test_rates_are_counted_spikes(every):
 
 
 def test_other_windows_are_multiples_or_made_of_spikes():
-    recording = night(network(), record=Record(spikes="all", rates_every=100)).recording
+    recording = sleep_phase(network(), record=Record(spikes="all", rates_every=100)).recording
     dense = recording.spikes["hidden1"].to_dense(torch.bool).numpy()
     counted = Recording(1300, 0.001, recording.counts, 100, recording.windows)
     for window in (100, 300, 2600):
@@ -277,7 +277,7 @@ def test_what_is_not_there_is_named_before_anything_runs():
         (Record(weights={"input -> hidden1": [(0, 1), (2,)]}), "cannot be read"),
     ):
         with pytest.raises((SettingsError, UnsupportedError), match=message):
-            night(net, record=record)
+            sleep_phase(net, record=record)
 
 
 def test_nonsense_in_a_record_is_refused():
@@ -305,7 +305,7 @@ def test_nonsense_in_a_record_is_refused():
 
 
 def test_what_was_not_recorded_is_said():
-    recording = night(network(), steps=20, record=Record(potentials={"output": [0]})).recording
+    recording = sleep_phase(network(), steps=20, record=Record(potentials={"output": [0]})).recording
     with pytest.raises(UnknownNameError, match="did you mean 'output'"):
         recording.monitor("outptu")
     with pytest.raises(UnknownNameError, match="did you mean 'output'"):
@@ -329,17 +329,17 @@ def test_what_was_not_recorded_is_said():
     for window in (0, 1.5, True):
         with pytest.raises(SettingsError, match="window cannot be"):
             recording.rate_monitor("hidden1", window=window)
-    grouped = night(network(), steps=20, record=Record(groups={"hidden1": {"a": [0]}})).recording
+    grouped = sleep_phase(network(), steps=20, record=Record(groups={"hidden1": {"a": [0]}})).recording
     with pytest.raises(UnknownNameError, match="did you mean 'a'"):
         grouped.rate_monitor("hidden1", group="b")
     with pytest.raises(SettingsError, match="The width, in seconds, cannot be"):
         grouped.rate_monitor("hidden1").smooth_rate(width=math.nan)
-    weighed = night(network(), steps=20, record=Record(weights="statistics")).recording
+    weighed = sleep_phase(network(), steps=20, record=Record(weights="statistics")).recording
     with pytest.raises(UnknownNameError, match="recorded projection"):
         weighed.weight_monitor("input -> output")
     with pytest.raises(DataError, match="no single synapses"):
         weighed.weight_monitor("input -> hidden1").w  # noqa: B018
-    chosen = night(network(), steps=20, record=Record(weights={"input -> hidden1": [(0, 0)]})).recording
+    chosen = sleep_phase(network(), steps=20, record=Record(weights={"input -> hidden1": [(0, 0)]})).recording
     with pytest.raises(DataError, match="no statistics"):
         chosen.weight_monitor("input -> hidden1").mean  # noqa: B018
 
@@ -381,7 +381,7 @@ def test_empty_recordings_and_single_spikes_have_monitors(steps, spikes):
     assert np.isnan(recording.rate("a")).all() == (steps == 0)
 
 
-def test_a_night_that_diverges_keeps_what_was_seen():
+def test_a_sleep_that_diverges_keeps_what_was_seen():
     drive = MeanDrive(np.linspace(0.1, 0.9, 12), 150.0)
     record = Record(spikes="all", potentials={"hidden1": [0]}, potentials_every=100, weights="statistics")
     found = sleep(network(), drive=drive, rule=RULES["src"], steps=3000, record=record, spike_limit=1e-6)
@@ -418,8 +418,8 @@ def test_single_weights_are_those_of_the_whole(engine):
 
 
 @st.composite
-def watched_nights(draw):
-    """A random network of two layers, perhaps with feedback, and how its night is watched."""
+def watched_sleeps(draw):
+    """A random network of two layers, perhaps with feedback, and how its sleep is watched."""
     seed, sizes = draw(st.integers(0, 10**6)), draw(st.tuples(*[st.integers(1, 9)] * 3))
     weights = torch.Generator().manual_seed(seed)
     dtype = draw(st.sampled_from([torch.float32, torch.float64]))
@@ -476,21 +476,23 @@ def assert_watching_changes_nothing(case, engines):
 
 @pytest.mark.filterwarnings("ignore:Not one neuron fired:neurosleep.NeurosleepWarning")
 @settings(max_examples=25, deadline=None, derandomize=True)
-@given(watched_nights())
-def test_watching_changes_no_random_night(case):
+@given(watched_sleeps())
+def test_watching_changes_no_random_sleep(case):
     assert_watching_changes_nothing(case, ("event", "reference"))
 
 
 @pytest.mark.full
 @settings(max_examples=500, deadline=None)
-@given(watched_nights())
+@given(watched_sleeps())
 @pytest.mark.filterwarnings("ignore:Not one neuron fired:neurosleep.NeurosleepWarning")
-def test_watching_changes_none_of_500_random_nights(case):
+def test_watching_changes_none_of_500_random_sleeps(case):
     assert_watching_changes_nothing(case, ("event", "reference", "snntorch", "norse"))
 
 
 def test_a_state_monitor_speaks_as_brians_does():
-    found = night(network(), steps=40, record=Record(potentials={"hidden1": [5, 2]})).recording.state_monitor("hidden1")
+    found = sleep_phase(network(), steps=40, record=Record(potentials={"hidden1": [5, 2]})).recording.state_monitor(
+        "hidden1"
+    )
     assert found.record.tolist() == [5, 2] and found.v.shape == (2, len(found.t))
     for row, neuron in enumerate((5, 2)):
         assert found[neuron].v.tolist() == found.v[row].tolist() and found[neuron].t.tolist() == found.t.tolist()

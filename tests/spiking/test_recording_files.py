@@ -30,7 +30,7 @@ RECORD = {
 }
 
 
-def night(steps=1250, **record):
+def sleep_phase(steps=1250, **record):
     draw = torch.Generator().manual_seed(0)
     net = SpikingNetwork(
         (Population("input", "input", (8,)), Population("hid/den:1", "lif", (6,), threshold=0.8, decay=0.9)),
@@ -72,25 +72,25 @@ RECORDS = [RECORD, RECORD | {"weights": {"input -> hid/den:1": [(0, 7), (5, 0)]}
 
 @pytest.mark.parametrize("record", RECORDS)
 def test_a_file_gives_back_everything(tmp_path, record):
-    recording = night(**record)
-    path = recording.to_npz(tmp_path / "new" / "night.npz")
+    recording = sleep_phase(**record)
+    path = recording.to_npz(tmp_path / "new" / "sleep.npz")
     assert_equal(recording, Recording.open(path))
-    assert [p.name for p in path.parent.iterdir()] == ["night.npz"]
+    assert [p.name for p in path.parent.iterdir()] == ["sleep.npz"]
 
 
 @pytest.mark.parametrize("record", RECORDS)
 def test_a_folder_holds_the_same_as_memory(tmp_path, record):
-    in_memory = night(**record)
-    on_disk = night(**record, folder=tmp_path / "night")
+    in_memory = sleep_phase(**record)
+    on_disk = sleep_phase(**record, folder=tmp_path / "sleep")
     assert_equal(in_memory, on_disk)
-    assert_equal(in_memory, Recording.open(tmp_path / "night"))
+    assert_equal(in_memory, Recording.open(tmp_path / "sleep"))
     for name, events in on_disk.spikes.items():
         assert isinstance(events.indices, np.memmap) or not events.count, name
-    assert all(path.parent == tmp_path / "night" for path in (tmp_path / "night").iterdir())
+    assert all(path.parent == tmp_path / "sleep" for path in (tmp_path / "sleep").iterdir())
 
 
 def test_the_arrays_of_a_folder_are_plain_npy_files(tmp_path):
-    recording = night(spikes=("input",), folder=tmp_path)
+    recording = sleep_phase(spikes=("input",), folder=tmp_path)
     np.testing.assert_array_equal(np.load(tmp_path / "input.neurons.npy"), recording.spikes["input"].indices)
     np.testing.assert_array_equal(np.load(tmp_path / "input.offsets.npy"), recording.spikes["input"].offsets)
 
@@ -113,17 +113,17 @@ def test_potentials_that_are_read_are_in_the_folder_too(tmp_path):
 
 
 def test_a_folder_that_holds_a_recording_is_left_alone(tmp_path):
-    first = night(spikes="all", folder=tmp_path)
+    first = sleep_phase(spikes="all", folder=tmp_path)
     with pytest.raises(RunFolderError, match="holds a recording already"):
-        night(spikes="all", folder=tmp_path)
+        sleep_phase(spikes="all", folder=tmp_path)
     assert_equal(first, Recording.open(tmp_path))
-    counted = night(folder=tmp_path / "counts")
+    counted = sleep_phase(folder=tmp_path / "counts")
     with pytest.raises(RunFolderError, match="holds a recording already"):
-        night(steps=3, folder=tmp_path / "counts")
+        sleep_phase(steps=3, folder=tmp_path / "counts")
     assert_equal(counted, Recording.open(tmp_path / "counts"))
     (tmp_path / "file").write_text("")
     with pytest.raises(RunFolderError, match="cannot be written"):
-        night(spikes="all", folder=tmp_path / "file" / "night")
+        sleep_phase(spikes="all", folder=tmp_path / "file" / "sleep")
 
 
 PROGRAM = """
@@ -145,16 +145,16 @@ sleep(net, drive=MeanDrive(np.full(8, 0.5), 100.0), rule=SRCRule(0.01, 0.004), s
 def test_what_a_killed_process_recorded_can_be_read(tmp_path, wait_until):
     def recorded():
         assert process.poll() is None, "the process ended, though it has hours of steps to do"
-        note = tmp_path / "night" / "recording.npz"
-        return note.is_file() and Recording.open(tmp_path / "night").steps >= 3000
+        note = tmp_path / "sleep" / "recording.npz"
+        return note.is_file() and Recording.open(tmp_path / "sleep").steps >= 3000
 
-    process = subprocess.Popen([sys.executable, "-c", PROGRAM, str(tmp_path / "night"), "100000000"])
+    process = subprocess.Popen([sys.executable, "-c", PROGRAM, str(tmp_path / "sleep"), "100000000"])
     try:
         wait_until(recorded)
     finally:
         os.kill(process.pid, signal.SIGKILL)
         process.wait()
-    found = Recording.open(tmp_path / "night")
+    found = Recording.open(tmp_path / "sleep")
     assert found.steps >= 3000 and found.steps % 1000 == 0
     names: dict[str, object] = {}
     exec(PROGRAM.replace("sys.argv[1]", repr(str(tmp_path / "whole"))).replace("sys.argv[2]", str(found.steps)), names)
@@ -162,17 +162,17 @@ def test_what_a_killed_process_recorded_can_be_read(tmp_path, wait_until):
 
 
 def test_rows_beyond_the_note_are_not_read(tmp_path):
-    recording = night(spikes="all", folder=tmp_path)
+    recording = sleep_phase(spikes="all", folder=tmp_path)
     note = (tmp_path / "recording.npz").read_bytes()
     longer = tmp_path / "longer"
-    night(2250, spikes="all", folder=longer)
+    sleep_phase(2250, spikes="all", folder=longer)
     (longer / "recording.npz").write_bytes(note)
     assert_equal(recording, Recording.open(longer))
 
 
 def test_damaged_recordings_are_refused(tmp_path):
-    night(**RECORD, folder=tmp_path / "night")
-    files = sorted((tmp_path / "night").iterdir())
+    sleep_phase(**RECORD, folder=tmp_path / "sleep")
+    files = sorted((tmp_path / "sleep").iterdir())
     rng = np.random.default_rng(0)
     refused = 0
     for path in files:
@@ -186,21 +186,21 @@ def test_damaged_recordings_are_refused(tmp_path):
         for damage in damages:
             path.write_bytes(damage)
             try:
-                Recording.open(tmp_path / "night")
+                Recording.open(tmp_path / "sleep")
             except DataError:
                 refused += 1
         path.unlink()
         with pytest.raises(DataError):
-            Recording.open(tmp_path / "night")
+            Recording.open(tmp_path / "sleep")
         path.write_bytes(whole)
     assert refused > 4 * len(files)
-    assert Recording.open(tmp_path / "night").steps == 1250
+    assert Recording.open(tmp_path / "sleep").steps == 1250
 
 
 @pytest.mark.filterwarnings("ignore:Not one neuron fired:neurosleep.NeurosleepWarning")
 @pytest.mark.parametrize("steps", [1, 500, 1250])
 def test_the_spikes_of_a_run_can_be_read(tmp_path, steps):
-    recording = night(steps, spikes="all")
+    recording = sleep_phase(steps, spikes="all")
     arrays = {"dt": np.float64(recording.dt)}
     for name, events in recording.spikes.items():
         arrays |= {
@@ -220,7 +220,7 @@ def test_what_is_no_recording_is_refused(tmp_path):
     with pytest.raises(DataError, match="no recording"):
         Recording.open(tmp_path)
     with pytest.raises(DataError, match="no recording"):
-        Recording.open(tmp_path / "night.npz")
+        Recording.open(tmp_path / "sleep.npz")
     np.savez(tmp_path / "other.npz", a=np.zeros(3))
     with pytest.raises(DataError, match=r"damaged one(.|\n)*about"):
         Recording.open(tmp_path / "other.npz")
@@ -229,11 +229,11 @@ def test_what_is_no_recording_is_refused(tmp_path):
     with pytest.raises(DataError):
         Recording.open(tmp_path / "code.npz")
     with pytest.raises(SettingsError, match=r"ending in \.npz"):
-        night().to_npz(tmp_path / "a.zip")
+        sleep_phase().to_npz(tmp_path / "a.zip")
 
 
 def test_tables_of_spikes_states_and_weights(tmp_path):
-    recording = night(spikes="all", potentials={"hid/den:1": [3, 0]}, potentials_every=500, weights="statistics")
+    recording = sleep_phase(spikes="all", potentials={"hid/den:1": [3, 0]}, potentials_every=500, weights="statistics")
     rows = table(recording.to_csv(tmp_path / "spikes.csv"))
     assert len(rows) == sum(events.count for events in recording.spikes.values())
     mine = [row for row in rows if row["population"] == "hid/den:1"]
@@ -249,19 +249,19 @@ def test_tables_of_spikes_states_and_weights(tmp_path):
     assert list(states[0]) == ["time", "neuron 3", "neuron 0"] and len(states) == 3
     weights = table(recording.weight_monitor("input -> hid/den:1").to_csv(tmp_path / "w.csv"))
     assert list(weights[0]) == ["time", "mean", "sd", "smallest", "largest", "change"]
-    chosen = night(weights={"input -> hid/den:1": [(2, 7)]}).weight_monitor("input -> hid/den:1")
+    chosen = sleep_phase(weights={"input -> hid/den:1": [(2, 7)]}).weight_monitor("input -> hid/den:1")
     assert "2 <- 7" in chosen.to_csv(tmp_path / "c.csv").read_text().splitlines()[0]
     with pytest.raises(SettingsError, match=r"ending in \.csv"):
         recording.to_csv(tmp_path / "spikes.txt")
     with pytest.raises(DataError, match="no single spikes"):
-        night().to_csv(tmp_path / "none.csv")
+        sleep_phase().to_csv(tmp_path / "none.csv")
     (tmp_path / "file").write_text("")
     with pytest.raises(RunFolderError, match="cannot be written"):
         monitor.to_csv(tmp_path / "file" / "a.csv")
 
 
 def test_arrays_of_monitors(tmp_path):
-    recording = night(spikes="all", potentials={"hid/den:1": [3]}, weights="statistics")
+    recording = sleep_phase(spikes="all", potentials={"hid/den:1": [3]}, weights="statistics")
     with np.load(recording.monitor("input").to_npz(tmp_path / "a.npz")) as file:
         np.testing.assert_array_equal(file["t"], recording.monitor("input").t)
         assert set(file.files) == {"i", "t", "count", "neurons", "dt", "duration"}
@@ -271,7 +271,7 @@ def test_arrays_of_monitors(tmp_path):
         assert file["v"].shape == (1, 1251)
     with np.load(recording.weight_monitor("input -> hid/den:1").to_npz(tmp_path / "d.npz")) as file:
         assert file["change"].shape == (2,)
-    chosen = night(weights={"input -> hid/den:1": [(2, 7)]}).weight_monitor("input -> hid/den:1")
+    chosen = sleep_phase(weights={"input -> hid/den:1": [(2, 7)]}).weight_monitor("input -> hid/den:1")
     with np.load(chosen.to_npz(tmp_path / "e.npz")) as file:
         assert file["w"].shape == (1, 2)
 
@@ -279,7 +279,7 @@ def test_arrays_of_monitors(tmp_path):
 def test_neo_objects_hold_the_same(tmp_path):
     import quantities as pq
 
-    recording = night(spikes="all", potentials={"hid/den:1": [3, 0]}, potentials_every=25)
+    recording = sleep_phase(spikes="all", potentials={"hid/den:1": [3, 0]}, potentials_every=25)
     monitor = recording.monitor("hid/den:1")
     trains = monitor.to_neo()
     assert len(trains) == 6
@@ -294,7 +294,7 @@ def test_neo_objects_hold_the_same(tmp_path):
     block = recording.to_neo()
     assert len(block.segments[0].spiketrains) == 14 and len(block.segments[0].analogsignals) == 1
     for weights, channel in (("statistics", "change"), ({"input -> hid/den:1": [(2, 7), (0, 0)]}, "0 <- 0")):
-        weighed = night(weights=weights, weights_every=250)
+        weighed = sleep_phase(weights=weights, weights_every=250)
         (signal,) = weighed.to_neo().segments[0].analogsignals
         np.testing.assert_array_equal(signal.magnitude, weighed.weight_monitor("input -> hid/den:1").values())
         assert signal.array_annotations["channel"][-1] == channel and len(signal.times) > 2
@@ -309,14 +309,14 @@ def test_elephant_reads_what_goes_to_neo():
     from neurosleep.analysis import firing_rate
     from neurosleep.analysis import isi as ours
 
-    monitor = night(spikes="all").monitor("hid/den:1")
+    monitor = sleep_phase(spikes="all").monitor("hid/den:1")
     for k, train in enumerate(monitor.to_neo()):
         np.testing.assert_allclose(isi(train).rescale("s").magnitude, ours(monitor)[k], atol=1e-12)
         assert mean_firing_rate(train).rescale("Hz").item() == pytest.approx(firing_rate(monitor)[k], abs=1e-9)
 
 
 def test_a_missing_neo_says_how_to_install_it(monkeypatch):
-    recording = night(spikes="all")
+    recording = sleep_phase(spikes="all")
     monkeypatch.setitem(sys.modules, "neo", None)
     for make in (recording.to_neo, recording.monitor("input").to_neo, recording.rate_monitor("input").to_neo):
         with pytest.raises(MissingExtraError, match=r'pip install "neurosleep\[neo\]"'):

@@ -13,7 +13,7 @@ from neurosleep.data import RunningMean, Task
 from neurosleep.learning import Batch
 from neurosleep.networks import MLP
 from neurosleep.networks.equilibrium_base import EquilibriumNetwork
-from neurosleep.replay import Night
+from neurosleep.replay import SleepResult
 
 __all__ = ["AwakeNetwork", "Learner", "Strategy", "trained"]
 
@@ -52,7 +52,7 @@ class Learner:
         Running mean of the inputs, the only thing kept from past data.
     seed:
         Seed of the run.
-    night:
+    sleep_result:
         The last sleep, if any.
     notes:
         What the reader should know of it, such as that nothing fired.
@@ -81,7 +81,7 @@ class Learner:
     seed: int
     task: int = 0
     mean: RunningMean = field(default_factory=RunningMean)
-    night: Night | None = None
+    sleep_result: SleepResult | None = None
     notes: list[str] = field(default_factory=list)
 
     __repr__ = brief

@@ -19,10 +19,10 @@ from neurosleep.data import RunningMean, to_float
 from neurosleep.errors import NeurosleepWarning
 from neurosleep.functional import EngineRule, PlasticityRule, SRCRule
 from neurosleep.hardware import MappedNetwork, Rounding, chip_rule, from_chip, map_to
-from neurosleep.replay import Moment, Night, Sleep, answers, evenly, sleep, thresholds_for_rates, warn_of_effect
+from neurosleep.replay import Moment, Sleep, SleepResult, answers, evenly, sleep, thresholds_for_rates, warn_of_effect
 from neurosleep.spiking import Record, SpikingNetwork
 
-__all__ = ["SRC", "one_night", "rule_of"]
+__all__ = ["SRC", "one_sleep", "rule_of"]
 
 
 def rule_of(settings: Sleep, seed: int = 0, task: int = 0) -> PlasticityRule | EngineRule:
@@ -34,7 +34,7 @@ def rule_of(settings: Sleep, seed: int = 0, task: int = 0) -> PlasticityRule | E
     return chip_rule(settings.profile, cast(SRCRule, rule), rounding=rounding, seed=seed, task=task)
 
 
-def one_night(
+def one_sleep(
     settings: Sleep,
     model: nn.Module,
     images: Tensor,
@@ -47,10 +47,10 @@ def one_night(
     record: Record | None = None,
     progress: Callable[[int], None] = lambda done: None,
     watch: Callable[[Moment], None] | None = None,
-) -> Night:
+) -> SleepResult:
     """Convert ``model``, which stays as it is, and let it sleep as after task number ``task`` (from 0).
 
-    On a chip, if the settings name one; the night's network is then the converted one with the weights read from there.
+    On a chip, if the settings name one; the sleep's network is then the converted one with the weights read from there.
 
     ``images`` ``[n, inputs]`` scale its layers; ``mean`` ``[inputs]``, of images of ``shape``, drives it.
     """
@@ -75,7 +75,7 @@ def one_night(
     asleep: SpikingNetwork = network
     if s.profile is not None:
         asleep, _ = map_to(network, s.profile, headroom=1.0 if s.headroom is None else s.headroom)
-    night = sleep(
+    result = sleep(
         asleep,
         drive=drive,
         rule=rule_of(s, seed, task),
@@ -88,16 +88,16 @@ def one_night(
         progress=progress,
         watch=watch if watch is None or not chip else _as_host(watch, network, asleep, s.read_back == "changes"),
     )
-    if isinstance(night.network, MappedNetwork) and isinstance(asleep, MappedNetwork):
-        read = from_chip(night.network, network, before=asleep if s.read_back == "changes" else None)
-        night = dataclasses.replace(night, network=network if night.status == "diverged" else read)
-    return night
+    if isinstance(result.network, MappedNetwork) and isinstance(asleep, MappedNetwork):
+        read = from_chip(result.network, network, before=asleep if s.read_back == "changes" else None)
+        result = dataclasses.replace(result, network=network if result.status == "diverged" else read)
+    return result
 
 
 def _as_host(
     watch: Callable[[Moment], None], network: SpikingNetwork, asleep: SpikingNetwork, changes: bool
 ) -> Callable[[Moment], None]:
-    """What watches a night on a chip sees the host's network, with the weights that it would read at that moment."""
+    """What watches a sleep phase on a chip sees the host's network, with the weights that it would read then."""
 
     def seen(moment: Moment) -> None:
         def read() -> SpikingNetwork:
@@ -146,7 +146,7 @@ class SRC(Strategy):
         self.reads_old_data = settings.reads_old_data
 
     def after_training_exp(self, learner: Learner) -> None:
-        """Convert, sleep, wake; a night that diverges leaves the awake weights as they are."""
+        """Convert, sleep, wake; a sleep phase that diverges leaves the awake weights as they are."""
         s = self.settings
         if not s.sleeps_after(learner.task, len(learner.tasks)):
             return
@@ -158,10 +158,10 @@ class SRC(Strategy):
             mean = RunningMean()
             mean.update(images)
         steps = s.rem.steps_after(learner.task)
-        # A run has hundreds of nights, and what a single one would warn of belongs into its record.
+        # A run has hundreds of sleep phases, and what a single one would warn of belongs into its record.
         with warnings.catch_warnings(record=True) as said:
             warnings.simplefilter("always", NeurosleepWarning)
-            night = one_night(
+            result = one_sleep(
                 s,
                 learner.network,
                 torch.from_numpy(to_float(images)),
@@ -174,10 +174,10 @@ class SRC(Strategy):
                 progress=lambda done: self.progress(done, steps),
                 watch=None if self.watch is None else partial(self.watch, learner),
             )
-            if night.status == "done":
+            if result.status == "done":
                 newest = to_float(evenly(learner.tasks[learner.task].train_images))
-                self._wake(learner, night, torch.from_numpy(newest))
-        learner.night = night
+                self._wake(learner, result, torch.from_numpy(newest))
+        learner.sleep_result = result
         for one in said:
             if issubclass(one.category, NeurosleepWarning):
                 learner.notes.append(str(one.message))
@@ -185,11 +185,11 @@ class SRC(Strategy):
                 warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
 
     @staticmethod
-    def _wake(learner: Learner, night: Night, newest: Tensor) -> None:
+    def _wake(learner: Learner, result: SleepResult, newest: Tensor) -> None:
         network = learner.network
         before, was = [weight.detach().clone() for weight in network.weights], answers(network, newest)
-        woken = wake(night.network, network)
+        woken = wake(result.network, network)
         with torch.no_grad():
             for weight, slept in zip(network.weights, woken.weights, strict=True):
                 weight.copy_(slept)
-        warn_of_effect(night.fired, before, network.weights, was, answers(network, newest))
+        warn_of_effect(result.fired, before, network.weights, was, answers(network, newest))

@@ -15,12 +15,12 @@ from neurosleep import plot
 from neurosleep.errors import SettingsError
 from neurosleep.experiments.report.images import Budget, Image, image
 from neurosleep.experiments.report.numbers import counted, percent
-from neurosleep.experiments.report.read import Rows, Run, input_weights, load_night
+from neurosleep.experiments.report.read import Rows, Run, input_weights, load_spikes
 from neurosleep.experiments.report.zoom import zoom_data
 from neurosleep.experiments.run_folder import write_whole
 from neurosleep.functional import SpikeEvents
 
-__all__ = ["ANALYSES", "FIGURES", "RunFigure", "analyses_of", "as_csv", "night_of", "run_image", "write_night"]
+__all__ = ["ANALYSES", "FIGURES", "RunFigure", "analyses_of", "animation_of", "as_csv", "run_image", "write_animation"]
 
 RASTER_STEPS = 2000
 # Moments of a sleep that are shown as images, and over how many steps each.
@@ -101,24 +101,24 @@ def run_image(figure: RunFigure, run: Run, budget: Budget) -> Image | None:
     return image(figure.embedded(run), *figure.words(run), budget, name=figure.name, zoom=zoom)
 
 
-def write_night(run: Run) -> list[Path]:
-    """``figures/night.gif``, in which the recorded night passes, and its rates as ``night.csv``, if there is one."""
+def write_animation(run: Run) -> list[Path]:
+    """``figures/sleep.gif``, in which the recorded sleep passes, and its rates as ``sleep.csv``, if there is one."""
     if not _has_spikes(run) or not any(events.steps for events in (run.spikes or {}).values()):
         return []
     spikes = run.spikes or {}
-    path = run.folder / "figures" / "night.gif"
+    path = run.folder / "figures" / "sleep.gif"
     weights = [row for row in _last_weights(run) if int(row["after_task"]) == run.spikes_after and row["change"]]
     title = f"{run.name}: the sleep after task {run.spikes_after}"
-    plot.animate_night(spikes, path, dt=run.dt, tasks=run.preferred or None, weights=weights, title=title)
-    rows = plot.night_rows(spikes, dt=run.dt)
+    plot.animate_sleep(spikes, path, dt=run.dt, tasks=run.preferred or None, weights=weights, title=title)
+    rows = plot.sleep_rows(spikes, dt=run.dt)
     write_whole(path.with_suffix(".csv"), as_csv(rows, ("population", "start_s", "stop_s", "rate_hz")))
     run.spikes = None
     return [path, path.with_suffix(".csv")]
 
 
-def night_of(run: Run, budget: Budget) -> Image | None:
-    """The animation that :func:`write_night` left, if there is one and room for it."""
-    path = run.folder / "figures" / "night.gif"
+def animation_of(run: Run, budget: Budget) -> Image | None:
+    """The animation that :func:`write_animation` left, if there is one and room for it."""
+    path = run.folder / "figures" / "sleep.gif"
     try:
         content = path.read_bytes() if path.is_file() else b""
     except OSError as error:
@@ -127,9 +127,9 @@ def night_of(run: Run, budget: Budget) -> Image | None:
     if not content.startswith(b"GIF8"):
         return None
     alt = f"Animation of five seconds: spikes, rates and weights of {run.name} in a sleep, as time passes."
-    made = image(content, alt, "A sleep as it passes: spikes, rates, and weights where recorded.", budget, name="night")
+    made = image(content, alt, "A sleep as it passes: spikes, rates, and weights where recorded.", budget, name="sleep")
     if made is None:
-        run.notes.append("The animation is left out to keep this file small; it is figures/night.gif.")
+        run.notes.append("The animation is left out to keep this file small; it is figures/sleep.gif.")
     return made
 
 
@@ -227,7 +227,7 @@ def _has_matrix(run: Run) -> bool:
 
 
 def first_steps(run: Run) -> dict[str, SpikeEvents]:
-    """The beginning of the recorded night."""
+    """The beginning of the recorded sleep."""
     return {name: events.slice(0, min(events.steps, RASTER_STEPS)) for name, events in (run.spikes or {}).items()}
 
 
@@ -283,7 +283,7 @@ def _rates_table(run: Run) -> _Table:
 
 def _inputs(run: Run) -> SpikeEvents | None:
     """The spikes of the inputs, where these make an image."""
-    load_night(run)
+    load_spikes(run)
     events = (run.spikes or {}).get("input")
     if events is None or not events.steps:
         return None
@@ -379,7 +379,7 @@ def _last_weights(run: Run) -> Rows:
 
 
 def _has_spikes(run: Run) -> bool:
-    load_night(run)
+    load_spikes(run)
     return run.spikes is not None
 
 

@@ -17,10 +17,10 @@ from neurosleep.experiments.report.figures import (
     FIGURES,
     RunFigure,
     analyses_of,
+    animation_of,
     as_csv,
-    night_of,
     run_image,
-    write_night,
+    write_animation,
 )
 from neurosleep.experiments.report.group import Group, draw_group, groups_of
 from neurosleep.experiments.report.images import Budget
@@ -145,7 +145,7 @@ def write_run_figures(run_folder: Path) -> list[Path]:
 
 
 def write_animations(folder: Path) -> list[Path]:
-    """Write ``figures/night.gif`` and ``night.csv`` of the first seed of each strategy whose spikes were recorded.
+    """Write ``figures/sleep.gif`` and ``sleep.csv`` of the first seed of each strategy whose spikes were recorded.
 
     :func:`write_report` shows them from then on.
 
@@ -167,8 +167,8 @@ def write_animations(folder: Path) -> list[Path]:
     written = []
     for group in groups_of(_runs(Path(folder))):
         for members in group.by_strategy.values():
-            # The first that holds a night stands for the others.
-            written += next(filter(None, map(write_night, members)), [])
+            # The first that holds a sleep phase stands for the others.
+            written += next(filter(None, map(write_animation, members)), [])
     return written
 
 
@@ -195,7 +195,7 @@ def _draw_runs(groups: Sequence[Group], budget: Budget) -> None:
         _draw_run(wanted, budget)
     for wanted in first:
         wanted.run.analyses, missing = analyses_of(wanted.run, budget)
-        wanted.run.night = night_of(wanted.run, budget)
+        wanted.run.animation = animation_of(wanted.run, budget)
         if missing:
             total = len(wanted.run.analyses) + missing
             wanted.run.notes.append(
@@ -213,5 +213,5 @@ def _draw_run(wanted: _Wanted, budget: Budget) -> None:
             run.notes.append(f"The figure {figure.name} is left out to keep this file small.")
         else:
             run.images.append(made)
-    # The spikes of a long night take much memory.
+    # The spikes of a long sleep take much memory.
     run.spikes = None

@@ -27,7 +27,7 @@ from neurosleep.experiments.sums import check_sum
 from neurosleep.functional import SpikeEvents
 from neurosleep.plot import image_shape
 
-__all__ = ["Rows", "Run", "input_weights", "load_night", "matrix_of", "read_run", "recorded_nights", "run_folders"]
+__all__ = ["Rows", "Run", "input_weights", "load_spikes", "matrix_of", "read_run", "recorded_sleeps", "run_folders"]
 
 DEFAULT_DT = 0.001
 ACCURACY = ("after_task", "phase", "on_task", "accuracy")
@@ -56,14 +56,14 @@ class Run:
     accuracy: Rows = field(default_factory=list)
     firing: Rows = field(default_factory=list)
     weights: Rows = field(default_factory=list)
-    # What the last night that was recorded holds, once load_night has read it.
+    # What the last sleep that was recorded holds, once load_spikes has read it.
     spikes: dict[str, SpikeEvents] | None = None
     spikes_after: int = 0
     # The task (from 1) whose images excite each neuron most, 0 for none, by population.
     preferred: dict[str, np.ndarray] = field(default_factory=dict)
     images: list[Image] = field(default_factory=list)
     analyses: list[Image] = field(default_factory=list)
-    night: Image | None = None
+    animation: Image | None = None
     facts: list[tuple[str, str]] = field(default_factory=list)
 
     @property
@@ -122,7 +122,7 @@ def run_folders(folder: Path) -> list[Path]:
 
 
 def read_run(folder: Path, root: Path) -> Run:
-    """One run, in or below ``root``: all but its spikes, which :func:`load_night` reads."""
+    """One run, in or below ``root``: all but its spikes, which :func:`load_spikes` reads."""
     check_tree(folder, root)
     notes: list[str] = []
     metrics: dict[str, Any] = {}
@@ -289,7 +289,7 @@ def matrix_of(run: Run, key: str) -> list[list[float | None]]:
     return [[number(value) for value in row] for row in given]
 
 
-def recorded_nights(run: Run) -> list[tuple[int, Path]]:
+def recorded_sleeps(run: Run) -> list[tuple[int, Path]]:
     """After which task, and the file, of every sleep whose spikes were kept, in their order."""
     found = []
     for path in (run.folder / "spikes").glob("task*.npz"):
@@ -316,12 +316,12 @@ def input_weights(run: Run) -> np.ndarray | None:
     return weights
 
 
-def load_night(run: Run) -> None:
+def load_spikes(run: Run) -> None:
     """Read the spikes of the last sleep that was recorded, and which task each neuron answers to."""
-    nights = recorded_nights(run)
-    if not nights or run.spikes is not None:
+    sleeps = recorded_sleeps(run)
+    if not sleeps or run.spikes is not None:
         return
-    run.spikes_after, path = nights[-1]
+    run.spikes_after, path = sleeps[-1]
     try:
         content = _bytes(path, run.folder)
         archive, _ = read_npz(io.BytesIO(content), len(content))

@@ -248,7 +248,7 @@ def groups(report: Report) -> list[Section]:
             verdict=[] if id(group) in told else group.verdict,
             # The best strategy first, as in the tables.
             runs=(runs := [run for own in group.by_strategy.values() for run in own if _told_alone(run, few)]),
-            # Of many, one that shows a night is unfolded.
+            # Of many, one that shows a sleep phase is unfolded.
             shown=next((run for run in runs if any(picture.zoom for picture in run.images)), None),
             table_of=_runs_table(group) if len(group.runs) > 1 else None,
             matrix_of=_matrix,
@@ -260,7 +260,7 @@ def groups(report: Report) -> list[Section]:
 
 def _told_alone(run: Run, few: bool) -> bool:
     """Whether there is more to show of a run than its line in the table of all."""
-    return few or bool(run.images or run.analyses or run.night)
+    return few or bool(run.images or run.analyses or run.animation)
 
 
 def _runs_table(group: Group) -> Table:

@@ -22,7 +22,7 @@ MOST_TASKS = 20
 
 
 def zoom_data(run: Run, budget: Budget) -> Markup | None:
-    """The first spikes of the recorded night as JSON that is safe inside HTML; None where there is no room or no spike.
+    """The first spikes of the recorded sleep as JSON that is safe inside HTML; None where there is no room or no spike.
 
     Each population has the number of spikes in every step and the neurons that fire, step by step, both as numbers of
     16 bits (32 where there are more neurons), least significant byte first, in base64.

@@ -29,7 +29,7 @@ __all__ = ["Follow", "Listener", "Listeners", "TensorBoard", "Watcher"]
 Listener = Callable[[Mapping[str, Any]], None]
 """Takes one event: a mapping of plain values, of which ``event`` is the kind."""
 
-# So often, at most, the accuracy is looked at in a night: each time, the network wakes and sees images.
+# So often, at most, the accuracy is looked at in a sleep phase: each time, the network wakes and sees images.
 _LOOKS = 20
 _IMAGES = 500
 
@@ -41,9 +41,9 @@ class Watcher:
 
     ``start``: ``tasks``. ``epoch``: ``task``, ``epoch``. ``phase``: ``task``, ``phase`` (``wake`` or ``sleep``),
     ``accuracy`` of each task and ``accuracy_all``. ``sleep``: ``task``, ``step``, ``steps``, ``asleep`` (steps in all
-    nights so far), ``rates`` (Hz, mean over
-    the neurons of each layer in the last piece of the night), and from time to time ``weight_change`` (by projection,
-    the norm of the change since the night began over the norm then) and ``accuracy_all`` (the network woken at that
+    sleep phases so far), ``rates`` (Hz, mean over
+    the neurons of each layer in the last piece of the sleep), and from time to time ``weight_change`` (by projection,
+    the norm of the change since the sleep began over the norm then) and ``accuracy_all`` (the network woken at that
     step, on a part of the test images of all tasks). ``end``: ``status``, ``accuracy_all``.
     """
 
@@ -58,7 +58,7 @@ class Watcher:
             images.append(torch.from_numpy(to_float(task.test_images[part])))
             labels.append(torch.from_numpy(task.test_labels[part]))
         self._images, self._labels = torch.cat(images), torch.cat(labels)
-        # Of the present night its task and steps, and the steps of those before it.
+        # Of the present sleep phase its task and steps, and the steps of those before it.
         self._task, self._step, self.slept = -1, 0, 0
         self.send("start", tasks=len(tests))
 
@@ -76,7 +76,7 @@ class Watcher:
         self.send("phase", task=task + 1, phase=phase, accuracy=list(accuracies), accuracy_all=total)
 
     def sleep(self, learner: Learner, moment: Moment) -> None:
-        """A piece of a night is over."""
+        """A piece of a sleep phase is over."""
         sizes = {name: count / (moment.window * moment.dt) for name, count in moment.spikes.items()}
         pieces = -(-moment.steps // moment.window) if moment.window else 1
         number = moment.step // max(moment.window, 1)
@@ -103,7 +103,7 @@ class Watcher:
 
     @staticmethod
     def _change(learner: Learner, network: SpikingNetwork) -> dict[str, float | None]:
-        """By projection, the change of its weights since the night began; the awake ones are those it began with."""
+        """By projection, the change of its weights since the sleep began; the awake ones are those it began with."""
         found: dict[str, float | None] = {}
         for (q, now), awake in zip(network.weighted, learner.network.weights, strict=True):
             then = awake.detach()
@@ -234,7 +234,7 @@ class TensorBoard:
     def _points(self, event: Mapping[str, Any]) -> Iterator[tuple[str, float, int]]:
         """Name, value and step of each point that an event adds to the curves."""
         if event["event"] == "sleep":
-            # Over the steps of all nights so far, so that the curves go on from night to night.
+            # Over the steps of all sleep phases so far, so that the curves go on from sleep phase to sleep phase.
             for name, value in self._scalars(event):
                 yield f"asleep/{name}", value, event["asleep"]
         elif event["event"] == "phase":

@@ -27,12 +27,12 @@ def metrics_of(request: RunRequest, strategy: Strategy, progress: Progress, test
     done = progress.status == "done"
     square = len(progress.after) == len(tests)
     seconds = {key: round(value, 3) for key, value in progress.seconds.items()}
-    populations = list(progress.nights[0]["spikes_per_step"]) if progress.nights else []
+    populations = list(progress.sleeps[0]["spikes_per_step"]) if progress.sleeps else []
     further = {f"accuracy_all_{name}": over(rows[-1]) for name, rows in progress.read_outs.items() if done}
     if strategy.sleeps and done:
         further["accuracy_all_before_last_sleep"] = over(progress.before_sleep[-1])
     labels = torch.cat([torch.as_tensor(task.test_labels) for task in tests]).long()
-    divergence = next((night["divergence"] for night in progress.nights if night["divergence"]), None)
+    divergence = next((phase["divergence"] for phase in progress.sleeps if phase["divergence"]), None)
     return {
         **request.name,
         "kind": kind_of(request.settings, len(tests)),
@@ -52,13 +52,13 @@ def metrics_of(request: RunRequest, strategy: Strategy, progress: Progress, test
         "accuracy_before_sleep": progress.before_sleep if strategy.sleeps else None,
         **(matrix_metrics(progress.after) if done and square else dict.fromkeys(matrix_metrics([[0.0]]))),
         "sleep": {
-            "steps": [night["steps"] for night in progress.nights],
-            "after_task": [night["task"] + 1 for night in progress.nights],
-            "spikes_per_step": [list(night["spikes_per_step"].values()) for night in progress.nights],
+            "steps": [phase["steps"] for phase in progress.sleeps],
+            "after_task": [phase["task"] + 1 for phase in progress.sleeps],
+            "spikes_per_step": [list(phase["spikes_per_step"].values()) for phase in progress.sleeps],
             "populations": populations,
             "divergence": divergence,
-            # Of a night that did nothing, or that changed much of what was learnt last.
-            "notes": [f"after task {n['task'] + 1}: {note}" for n in progress.nights for note in n.get("notes", ())],
+            # Of a sleep phase that did nothing, or that changed much of what was learnt last.
+            "notes": [f"after task {n['task'] + 1}: {note}" for n in progress.sleeps for note in n.get("notes", ())],
         },
         "seconds": seconds | {"total": round(sum(seconds.values()), 3)},
     }

@@ -57,7 +57,7 @@ def run_one(
         )
         progress = phases.progress
         folder.write_accuracy(progress)
-        if progress.nights:
+        if progress.sleeps:
             folder.write_firing(progress)
             folder.write_weights(progress, dt=DT)
         metrics = metrics_of(request, plan.strategy, progress, tests)

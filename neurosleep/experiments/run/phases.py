@@ -64,7 +64,7 @@ class Phases:
         if stored is not None:
             tensors, self.progress = stored
             if self.watcher is not None:
-                self.watcher.slept = sum(night["steps"] for night in self.progress.nights)
+                self.watcher.slept = sum(phase["steps"] for phase in self.progress.sleeps)
             restore(tensors, trained(learner.network), learner.velocity)
             self.strategy.load_state_dict(_under("strategy.", tensors))
             mean = _under("mean.", tensors)
@@ -88,14 +88,14 @@ class Phases:
         learner, progress = self.learner, self.progress
         if self.request.settings.analyse:
             self._analyse(phase, task)
-        if learner.night is not None and phase == "sleep":
-            self._record(learner.night.recording, task)
+        if learner.sleep_result is not None and phase == "sleep":
+            self._record(learner.sleep_result.recording, task)
         mean = {f"mean.{key}": torch.from_numpy(np.array(value)) for key, value in learner.mean.state_dict().items()}
         state = {f"strategy.{key}": value for key, value in self.strategy.state_dict().items()}
         tensors = tensors_of(trained(learner.network), learner.velocity) | mean | state
         self.folder.save_bundle(tensors, progress, self.config)
         done = progress.after[-1] if phase == "sleep" else progress.before_sleep[-1]
-        if self.watcher is not None and (phase == "wake" or learner.night is not None):
+        if self.watcher is not None and (phase == "wake" or learner.sleep_result is not None):
             self.watcher.phase(phase, task, done)
         self.report(f"task {task + 1} of {len(learner.tasks)}, {phase}: {100 * sum(done) / len(done):.1f} %")
 
@@ -107,17 +107,17 @@ class Phases:
             return
         if isinstance(self.awake, EquilibriumNetwork) and isinstance(network, EquilibriumNetwork):
             self.report("analysing the free phase")
-            before = self.awake if phase == "sleep" and learner.night is not None else None
+            before = self.awake if phase == "sleep" and learner.sleep_result is not None else None
             write_settling(self.folder.path, network, self.tests, before=before, seed=seed)
-        elif phase == "sleep" and learner.night is not None:
+        elif phase == "sleep" and learner.sleep_result is not None:
             self.report("analysing the last sleep")
             assert isinstance(self.awake, MLP) and isinstance(network, MLP)
-            write_analysis(self.folder.path, self.awake, network, learner.night.recording, self.tests, seed=seed)
+            write_analysis(self.folder.path, self.awake, network, learner.sleep_result.recording, self.tests, seed=seed)
 
     def _record(self, recording: Recording, task: int) -> None:
         """Write what a sleep recorded into the progress and, where single spikes were, into a file."""
         progress, network = self.progress, self.learner.network
-        progress.nights[-1] |= {
+        progress.sleeps[-1] |= {
             "window": recording.window,
             "windows": {name: counts.tolist() for name, counts in recording.windows.items()},
             "sizes": {name: len(counts) for name, counts in recording.counts.items()},

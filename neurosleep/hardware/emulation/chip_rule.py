@@ -142,7 +142,7 @@ def chip_rule(
         raise UnsupportedError(
             f"The rule {getattr(rule, 'name', rule)!r} has no form for a chip here.",
             expected="a SRCRule",
-            hint="sleep off chip: neurosleep.sleep(network, ...), then neurosleep.map_to(night.network, profile)",
+            hint="sleep off chip: neurosleep.sleep(network, ...), then neurosleep.map_to(result.network, profile)",
         )
     if rounding is not None and rounding not in ROUNDINGS:
         raise unknown_name("rounding", str(rounding), ROUNDINGS)
@@ -153,7 +153,7 @@ def chip_rule(
         return rule
     learning = profile.learning
     form = learning.class_
-    off = "sleep off chip: neurosleep.sleep(network, ...), then neurosleep.map_to(night.network, profile)"
+    off = "sleep off chip: neurosleep.sleep(network, ...), then neurosleep.map_to(result.network, profile)"
     if form not in ("sum_of_products", "programmable"):
         what = {
             "none": "changes no weights",
@@ -260,7 +260,7 @@ class SynapseRule:
             raise UnsupportedError(
                 f"Weights of {grid.bits} bits have {levels} levels.",
                 expected=f"at most {_MOST_LEVELS} for a rule by table",
-                hint="sleep off chip: neurosleep.sleep(network, ...), then neurosleep.map_to(night.network, profile)",
+                hint="sleep off chip: neurosleep.sleep(network, ...), then neurosleep.map_to(result.network, profile)",
             )
         mantissas = grid.low + grid.step * np.arange(levels)
         terms = None

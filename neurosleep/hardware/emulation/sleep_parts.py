@@ -1,4 +1,4 @@
-"""Where each part of a night takes place: on the chip, or on the host beside it."""
+"""Where each part of a sleep phase takes place: on the chip, or on the host beside it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["SleepPart", "sleep_parts"]
 
 @dataclass(frozen=True)
 class SleepPart:
-    """One part of a night, where it takes place, and how."""
+    """One part of a sleep phase, where it takes place, and how."""
 
     part: str
     where: Literal["chip", "host", "not known"]
@@ -32,7 +32,7 @@ def sleep_parts(profile: HardwareProfile) -> list[SleepPart]:
     A chip whose learning engine cannot express the rule takes no part in a sleep: the network sleeps on the host, and
     is mapped afterwards.
     """
-    found = [_drive(profile), SleepPart("rates of the inputs, from the mean image", "host", "set before the night")]
+    found = [_drive(profile), SleepPart("rates of the inputs, from the mean image", "host", "set before the sleep")]
     able, how = _rule(profile)
     if able:
         found.append(SleepPart("neurons: integrate, fire, reset", "chip", _neurons(profile)))
@@ -41,8 +41,8 @@ def sleep_parts(profile: HardwareProfile) -> list[SleepPart]:
         found.append(SleepPart("rounding of changed weights", "chip", _rounding(profile)))
     else:
         found.append(SleepPart("neurons and change of weights", "host", how))
-    found.append(SleepPart("scales of layers and thresholds before the night", "host", "largest activities are needed"))
-    found.append(SleepPart("reading the weights back, waking and evaluation", "host", "after the night"))
+    found.append(SleepPart("scales of layers and thresholds before the sleep", "host", "largest activities are needed"))
+    found.append(SleepPart("reading the weights back, waking and evaluation", "host", "after the sleep"))
     return found
 
 
@@ -66,9 +66,9 @@ def _rule(profile: HardwareProfile) -> tuple[bool, str]:
     return {
         "sum_of_products": (True, "two products with the postsynaptic spike: of the input's trace, and of a constant"),
         "programmable": (True, f"any function of the weight and the spikes of both sides{unseen}"),
-        "fixed_rule": (False, "the chip's one rule is another; its weights are written after the night"),
+        "fixed_rule": (False, "the chip's one rule is another; its weights are written after the sleep"),
         "last_layer": (False, "only the last layer learns on the chip"),
-        "none": (False, "the chip changes no weights; they are written after the night"),
+        "none": (False, "the chip changes no weights; they are written after the sleep"),
     }.get(str(profile.learning.class_), (False, "the profile states no learning engine"))
 
 

@@ -104,17 +104,17 @@ def count_activity(
     rule: PlasticityRule | None = None,
     zeros: Zeros = "skip",
 ) -> Activity:
-    """The activity in a recording of :func:`~neurosleep.simulate`, ``simulate_batch`` or a night, of all samples.
+    """The activity in a recording of :func:`~neurosleep.simulate`, ``simulate_batch`` or a sleep phase, of all samples.
 
     Parameters
     ----------
     network:
-        The network that was recorded; of a night, which changes weights and leaves the graph, either end of it.
+        The network that was recorded; of a sleep phase, which changes weights and leaves the graph, either end of it.
     recording:
         Spike counts are enough. With the spikes of all populations (``Record(spikes="all")``) updates with and without
         input are told apart exactly; of counts alone they are estimated, as if neurons fired independently and evenly.
     rule:
-        The plasticity rule of a night; None: nothing learnt.
+        The plasticity rule of a sleep phase; None: nothing learnt.
     zeros:
         Whether a weight of 0 is a synapse, ``count``, or none, ``skip``.
 

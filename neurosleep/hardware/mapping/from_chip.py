@@ -19,7 +19,7 @@ def from_chip(mapped: MappedNetwork, network: SpikingNetwork, before: MappedNetw
     Parameters
     ----------
     mapped:
-        What became of ``map_to(network, profile)``, usually ``night.network``.
+        What became of ``map_to(network, profile)``, usually ``result.network``.
     network:
         The network that was mapped; it is left as it is.
     before:

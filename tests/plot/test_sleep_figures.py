@@ -1,4 +1,4 @@
-"""Figures of a night: colours of the raster, intervals, what was seen, weights, and the moving picture."""
+"""Figures of a sleep phase: colours of the raster, intervals, what was seen, weights, and the moving picture."""
 
 from __future__ import annotations
 
@@ -200,10 +200,10 @@ def ink(frame: Image.Image) -> int:
     return int((pixels.max(axis=2) - pixels.min(axis=2) > 60).sum())
 
 
-def test_a_night_grows_from_picture_to_picture(tmp_path: Path) -> None:
+def test_a_sleep_grows_from_picture_to_picture(tmp_path: Path) -> None:
     spikes = {"input": events(200, 20, 0.05), "hidden": events(200, 5, 0.05), "silent": SpikeEvents.empty(3, 200)}
     weights = [{"projection": "input -> hidden", "time_s": t / 10, "change": t} for t in range(3)]
-    path = plot.animate_night(spikes, tmp_path / "new" / "a.gif", weights=weights, frames=10, seconds=2, title="a$b")
+    path = plot.animate_sleep(spikes, tmp_path / "new" / "a.gif", weights=weights, frames=10, seconds=2, title="a$b")
     assert [file.name for file in path.parent.iterdir()] == ["a.gif"]
     with Image.open(path) as film:
         assert film.n_frames == 10 and film.info["duration"] == 200 and "loop" not in film.info
@@ -214,27 +214,27 @@ def test_a_night_grows_from_picture_to_picture(tmp_path: Path) -> None:
     assert all(a <= b for a, b in itertools.pairwise(amounts)) and amounts[-1] > 1.5 * amounts[0]
 
 
-def test_the_rates_of_a_night_are_spikes_per_neuron_and_second() -> None:
+def test_the_rates_of_a_sleep_are_spikes_per_neuron_and_second() -> None:
     part = events(100, 4, 0.3)
-    rows = plot.night_rows({"a": part, "none": SpikeEvents.empty(0, 100)}, dt=0.01, windows=5)
+    rows = plot.sleep_rows({"a": part, "none": SpikeEvents.empty(0, 100)}, dt=0.01, windows=5)
     dense = part.to_dense().numpy().reshape(5, 20, 4).sum(axis=(1, 2)) / (4 * 0.2)
     assert [row["rate_hz"] for row in rows if row["population"] == "a"] == pytest.approx(dense.tolist())
     assert {row["rate_hz"] for row in rows if row["population"] == "none"} == {0.0}
 
 
 @pytest.mark.parametrize("spikes", [SpikeEvents.empty(4, 50), ONE])
-def test_a_night_of_next_to_nothing_comes_out(tmp_path: Path, spikes: SpikeEvents) -> None:
-    assert plot.animate_night({"a": spikes}, tmp_path / "a.gif", frames=3).read_bytes().startswith(b"GIF8")
+def test_a_sleep_of_next_to_nothing_comes_out(tmp_path: Path, spikes: SpikeEvents) -> None:
+    assert plot.animate_sleep({"a": spikes}, tmp_path / "a.gif", frames=3).read_bytes().startswith(b"GIF8")
 
 
-def test_a_night_that_cannot_be_shown_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_sleep_that_cannot_be_shown_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(SettingsError, match="no step"):
-        plot.animate_night({"a": SpikeEvents.empty(4)}, tmp_path / "a.gif")
+        plot.animate_sleep({"a": SpikeEvents.empty(4)}, tmp_path / "a.gif")
     with pytest.raises(SettingsError, match=r"\.gif"):
-        plot.animate_night({"a": ONE}, tmp_path / "a.mp4")
+        plot.animate_sleep({"a": ONE}, tmp_path / "a.mp4")
     monkeypatch.setattr("os.replace", lambda *_: (_ for _ in ()).throw(OSError("disk full")))
     with pytest.raises(RunFolderError, match="disk full"):
-        plot.animate_night({"a": ONE}, tmp_path / "a.gif", frames=2)
+        plot.animate_sleep({"a": ONE}, tmp_path / "a.gif", frames=2)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -256,13 +256,13 @@ def test_figures_take_recordings_and_monitors_with_their_own_step_length(tmp_pat
     found = recorded(Record(spikes="all"))
     assert dots(plot.raster(found)) == dots(plot.raster(found.spikes, dt=0.002)) != dots(plot.raster(found.spikes))
     assert plot.interval_counts(found) == plot.interval_counts(found.spikes, dt=0.002)
-    assert plot.night_rows(found) == plot.night_rows(found.spikes, dt=0.002)
+    assert plot.sleep_rows(found) == plot.sleep_rows(found.spikes, dt=0.002)
     one = found.monitor("hidden")
     assert plot.interval_counts(one) == plot.interval_counts({"hidden": found.spikes["hidden"]}, dt=0.002)
     seen = plot.sleep_images(found.monitor("input")).get_images()[0].get_array()
     wanted = plot.sleep_images(found.spikes["input"], dt=0.002).get_images()[0].get_array()
     assert seen is not None and wanted is not None and np.array_equal(seen.filled(-1), wanted.filled(-1))
-    with Image.open(plot.animate_night(found, tmp_path / "night.gif", frames=3)) as picture:
+    with Image.open(plot.animate_sleep(found, tmp_path / "sleep.gif", frames=3)) as picture:
         assert getattr(picture, "n_frames", 1) == 3
 
 
@@ -315,7 +315,7 @@ def test_names_in_the_moving_picture_hide_no_line(monkeypatch: pytest.MonkeyPatc
     kept = _animation.weight_change
     monkeypatch.setattr(_animation, "weight_change", lambda rows, ax: seen.append(kept(rows, ax=ax)))
     rows = [{"projection": "a -> b", "time_s": k / 10, "change": 1 - 0.5**k} for k in range(11)]
-    plot.animate_night({"b": events(1000, 5, 0.1)}, tmp_path / "night.gif", weights=rows, frames=2)
+    plot.animate_sleep({"b": events(1000, 5, 0.1)}, tmp_path / "sleep.gif", weights=rows, frames=2)
     legend, line = seen[0].get_legend(), seen[0].get_lines()[0]
     assert legend is not None
     points = seen[0].transData.transform(np.array(line.get_data()).T)
