@@ -29,6 +29,8 @@ __all__ = ["RunFolder", "write_whole"]
 
 # Files that are read or written by name.
 _FILES = ("metrics.json", "config.toml", "environment.json", "accuracy.csv", "lock", "resume/bundle.safetensors", SUMS)
+# What bundles call the list of sleep phases.
+_SLEEPS = "nights"
 # What WeightSamples hold of a whole weight matrix, in this order.
 _STATISTICS = ("mean", "sd", "smallest", "largest", "change")
 
@@ -126,7 +128,7 @@ class RunFolder:
     def save_bundle(self, tensors: Mapping[str, Tensor], progress: Progress, config: str) -> None:
         """Store everything that the next phase needs, in one file."""
         metadata = {
-            "progress": json.dumps(dataclasses.asdict(progress)),
+            "progress": json.dumps(_renamed(dataclasses.asdict(progress), {"sleeps": _SLEEPS})),
             "config": config,
             "origin": json.dumps(self.origin),
         }
@@ -265,9 +267,15 @@ def _checksum(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> str
     return found.hexdigest()
 
 
+def _renamed(table: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
+    return {names.get(key, key): value for key, value in table.items()}
+
+
 def _progress(stored: Any) -> Progress:
     """The progress that JSON holds, with types that it can go on with; ValueError and TypeError if not."""
-    progress = Progress(**stored)
+    if not isinstance(stored, dict):
+        raise ValueError("its progress is no table")
+    progress = Progress(**_renamed(stored, {_SLEEPS: "sleeps"}))
     if isinstance(progress.task, bool) or not isinstance(progress.task, int) or progress.task < 0:
         raise ValueError(f"its task is {progress.task!r}")
     if progress.phase not in ("wake", "sleep") or progress.status not in ("done", "diverged"):

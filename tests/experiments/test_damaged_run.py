@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from safetensors import safe_open
 
 from neurosleep.errors import NeurosleepError, RunFolderError
 from neurosleep.experiments import RunFolder, RunRequest, apply_changes, cite, load_settings, results_page, run_one
@@ -110,6 +111,13 @@ def check_metrics(runs: tuple[RunRequest, RunRequest], damage: tuple[int, str, i
         except NeurosleepError:
             continue
         assert read != request.folder.metrics or found == good
+
+
+def test_a_bundle_keeps_the_names_of_its_table(runs: tuple[RunRequest, RunRequest]) -> None:
+    """So that runs stopped under an earlier version go on."""
+    with safe_open(runs[1].folder.path / "resume" / "bundle.safetensors", "pt") as bundle:
+        stored = json.loads(bundle.metadata()["progress"])
+    assert len(stored["nights"]) == 1 and "sleeps" not in stored
 
 
 @settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
