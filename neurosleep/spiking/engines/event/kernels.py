@@ -225,14 +225,8 @@ def _room(weights: Any, rule: Any) -> Any:
 
 
 @compiled(boundscheck=False, forceinline=True)
-def _step_quiet(block: Any, strict: bool, alpha: Any, arriving: Any, t: int, acc: Any) -> bool:
+def _step_quiet(v: Any, decay: Any, threshold: Any, strict: bool, alpha: Any, acc: Any) -> bool:
     """The common case in one pass, the terms that are 0 left out; whether any unit is above its threshold."""
-    v, decay, threshold = block.v, block.decay, block.threshold
-    first, last = arriving.pointers[0, t], arriving.pointers[0, t + 1]
-    if first == last:
-        acc[:] = 0
-    else:
-        gather(block.w, arriving.rows, first, last, acc)
     any_spike = False
     if strict:
         for j in range(len(acc)):
@@ -246,25 +240,20 @@ def _step_quiet(block: Any, strict: bool, alpha: Any, arriving: Any, t: int, acc
 
 
 @compiled(boundscheck=False, forceinline=True)
-def _sum(block: Any, scale: Any, arriving: Any, t: int, acc: Any, total: Any) -> None:
-    """All that arrives in a step."""
-    pointers, bias, extra = arriving.pointers, block.bias, block.extra
+def _sum(w: Any, bias: Any, scale: Any, pointers: Any, rows: Any, t: int, acc: Any, total: Any) -> None:
+    """What arrives in a step through the projections, and the bias."""
     for j in range(len(total)):
         total[j] = bias[j]
     for q in range(len(scale)):
         if pointers[q, t] == pointers[q, t + 1]:
             continue
-        gather(block.w, arriving.rows, pointers[q, t], pointers[q, t + 1], acc)
+        gather(w, rows, pointers[q, t], pointers[q, t + 1], acc)
         for j in range(len(total)):
             total[j] += scale[q] * acc[j]
-    if arriving.fed_back:
-        for j in range(len(total)):
-            total[j] += extra[j]
 
 
 @compiled(boundscheck=False, forceinline=True)
-def _step(block: Any, strict: bool, total: Any) -> bool:
-    v, decay, leak, threshold = block.v, block.decay, block.leak, block.threshold
+def _step(v: Any, decay: Any, leak: Any, threshold: Any, strict: bool, total: Any) -> bool:
     any_spike = False
     for j in range(len(total)):
         v[j] = leak[j] + decay[j] * (v[j] - leak[j]) + total[j]
@@ -424,27 +413,39 @@ def run_population(units: Any, rule: Any, arriving: Any, steps: int) -> Any:
     times, spiking = np.empty(1024, dtype=np.int64), np.empty(1024, dtype=np.int64)
     found = 0
     room = _room(units.weights, rule)
+    # Arrays that every step reads are taken out of their tuples once: each time costs a count of references.
+    pointers, rows, acc, total, scale = arriving.pointers, arriving.rows, room.acc, room.total, units.scale
     for b in range(len(units.weights)):
         block = _block(units, arriving.extra, b)
+        w, v, decay, threshold, leak, bias = block.w, block.v, block.decay, block.threshold, block.leak, block.bias
         if rule.kind == STDP:
             room.x[:] = units.trace_pre
         for t in range(steps):
-            if may_rest and rule.kind != STDP and _is_silent(arriving.pointers, t):
+            if may_rest and rule.kind != STDP and _is_silent(pointers, t):
                 for j in range(width):
-                    block.v[j] *= block.decay[j]
+                    v[j] *= decay[j]
                 continue
             if may_rest and len(plastic) == 1:
-                any_spike = _step_quiet(block, neurons.strict, units.scale[0], arriving, t, room.acc)
-            else:
-                _sum(block, units.scale, arriving, t, room.acc, room.total)
-                if neurons.refractory == 0:
-                    any_spike = _step(block, neurons.strict, room.total)
+                if pointers[0, t] == pointers[0, t + 1]:
+                    acc[:] = 0
                 else:
-                    any_spike = _step_refractory(block, neurons, room.total)
+                    gather(w, rows, pointers[0, t], pointers[0, t + 1], acc)
+                any_spike = _step_quiet(v, decay, threshold, neurons.strict, scale[0], acc)
+            else:
+                _sum(w, bias, scale, pointers, rows, t, acc, total)
+                if arriving.fed_back:
+                    for j in range(width):
+                        total[j] += block.extra[j]
+                if neurons.refractory == 0:
+                    any_spike = _step(v, decay, leak, threshold, neurons.strict, total)
+                else:
+                    any_spike = _step_refractory(block, neurons, total)
             if rule.kind == STDP:
                 _depress_stdp(block, units, rule.numbers, arriving, t, room.x)
-            fired = room.fired[: _spikes(block, neurons, room.total, room.fired) if any_spike else 0]
+            count = 0
             if any_spike:
+                count = _spikes(block, neurons, total, room.fired)
+                fired = room.fired[:count]
                 times, spiking = longer(times, found, len(fired)), longer(spiking, found, len(fired))
                 for j in fired:
                     times[found] = t
@@ -456,7 +457,7 @@ def run_population(units: Any, rule: Any, arriving: Any, steps: int) -> Any:
                     _potentiate_stdp(block.w, units, rule.numbers, fired, room.x)
                 _reset(block, neurons.subtract, fired)
             if rule.kind == STDP:
-                _end_stdp(block, units, rule.numbers, arriving, t, fired)
+                _end_stdp(block, units, rule.numbers, arriving, t, room.fired[:count])
     if rule.kind == STDP:
         units.trace_pre[:] = room.x
     return times[:found], spiking[:found]
