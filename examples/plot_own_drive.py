@@ -21,22 +21,22 @@ class UpAndDown:
     """Random spikes around a mean image in up states of `length` steps, and as many silent steps between them."""
 
     mean: np.ndarray
-    chance: float  # that an input of intensity 1 fires in a step of an up state
+    rate: float  # Hz of an input of intensity 1 in an up state
     length: int = 100
 
     @property
     def n(self) -> int:
         return self.mean.size
 
-    def draw(self, generator: np.random.Generator, steps: int) -> SpikeEvents:
+    def draw(self, generator: np.random.Generator, steps: int, dt: float) -> SpikeEvents:
         up = (np.arange(steps) // self.length) % 2 == 1
-        fired = generator.random((steps, self.n)) < self.chance * self.mean * up[:, None]
+        fired = generator.random((steps, self.n)) < dt * self.rate * self.mean * up[:, None]
         return SpikeEvents.from_times(*np.nonzero(fired), steps=steps, n=self.n)
 
 
 # %% A network with random weights is enough to see it. The thresholds are found with the drive itself.
 images = torch.from_numpy(to_float(ns.load_dataset("mnist-mini").images[::10]))
-drive = UpAndDown(images.mean(0).numpy(), chance=0.1)
+drive = UpAndDown(images.mean(0).numpy(), rate=100.0)
 model = ns.MLP([784, 100, 50, 10], init=0.1, generator=torch_generator(0, "init"))
 network = ns.thresholds_for_rates(ns.convert(model, images), drive, [0.01, 0.01, 0.01])
 result = ns.sleep(network, drive=drive, rule=ns.SRCRule(1e-4, 1e-5), steps=1000, record=ns.Record(spikes="all"))

@@ -71,7 +71,9 @@ def bench_record(data: str | None = None, seed: int = 0) -> dict[str, Any]:
     torch.set_num_threads(1)
     try:
         network, drive, rule = _trained(data, seed)
-        whole = [drive.draw(numpy_generator(seed, "drive", 0, k), CHUNK) for k in range(-(-_STEPS // CHUNK))]
+        whole = [
+            drive.draw(numpy_generator(seed, "drive", 0, k), CHUNK, network.dt) for k in range(-(-_STEPS // CHUNK))
+        ]
         chunks = [events.slice(0, min(CHUNK, _STEPS - k * CHUNK)) for k, events in enumerate(whole)]
         seconds = dict.fromkeys(["without", *_RECORDS], float("inf"))
         # The best of several turns, taken alternately, so that a busy moment of the machine hits all alike.

@@ -141,7 +141,9 @@ def bench_sleep(data: str | None = None, seed: int = 0) -> dict[str, Any]:
     try:
         network, drive, rule = _trained(data, seed)
         longest = max(_STEPS.values())
-        chunks = [drive.draw(numpy_generator(seed, "drive", 0, k), CHUNK) for k in range(-(-longest // CHUNK))]
+        chunks = [
+            drive.draw(numpy_generator(seed, "drive", 0, k), CHUNK, network.dt) for k in range(-(-longest // CHUNK))
+        ]
         events = SpikeEvents.concatenate(chunks, drive.n)
         timers: dict[str, Callable[[SpikeEvents], float]] = {
             "event": lambda part: _engine("event", network, rule, part),

@@ -3,6 +3,7 @@ r"""The noise that drives a sleeping network: independent random spikes at rates
 With a mean image :math:`m`, an input fires in a step with probability :math:`\min(1, 2\,dt\,r_{max}\,m_i)` (Bernoulli;
 the factor 2 is in the released code of Tadros et al. 2022) or :math:`1 - e^{-2\,dt\,r_{max}\,m_i}` (Poisson: at least
 one event within the step). For images, only a square window is visible in each step, at a place drawn anew every step.
+The step length :math:`dt` is that of the network which is driven.
 """
 
 from __future__ import annotations
@@ -42,8 +43,6 @@ class MeanDrive:
         Height and width of the image; needed with a window.
     process:
         ``"bernoulli"`` or ``"poisson"``.
-    dt:
-        Length of a step in seconds.
 
     See Also
     --------
@@ -51,7 +50,7 @@ class MeanDrive:
 
     Examples
     --------
-    >>> MeanDrive(np.array([0.0, 0.5, 1.0]), max_rate=100.0).probability
+    >>> MeanDrive(np.array([0.0, 0.5, 1.0]), max_rate=100.0).probability(dt=0.001)
     array([0. , 0.1, 0.2])
     """
 
@@ -60,7 +59,6 @@ class MeanDrive:
     window: int | None = None
     image_shape: tuple[int, int] | None = None
     process: Process = "bernoulli"
-    dt: float = 0.001
 
     __repr__ = brief
 
@@ -73,10 +71,9 @@ class MeanDrive:
                 expected="one finite number >= 0 for every input",
             )
         object.__setattr__(self, "max_rate", check_number("The drive's max_rate, in Hz,", self.max_rate, 0))
-        object.__setattr__(self, "dt", check_number("The drive's dt, in seconds,", self.dt, above=0))
         if self.process not in PROCESSES:
             raise unknown_name("spike process", self.process, PROCESSES)
-        self._warn_of_saturation()
+        self._warn_of_loudness()
         if self.window is None:
             return
         shape = self.image_shape
@@ -89,17 +86,15 @@ class MeanDrive:
         object.__setattr__(self, "image_shape", tuple(check_count("A side of the drive's image", s) for s in shape))
         object.__setattr__(self, "window", check_count("The drive's window, in pixels,", self.window, 1, min(shape)))
 
-    def _warn_of_saturation(self) -> None:
-        expected = 2 * self.dt * self.max_rate * self.mean
-        cut = int((expected > 1).sum())
+    def _warn_of_loudness(self) -> None:
         # A rate that is too high for all of them may be meant, and says what it is; data that are not scaled do not.
-        if self.mean.max() <= 1:
+        loudest, louder = float(self.mean.max()), int((self.mean > 1).sum())
+        if not louder:
             return
-        where = f"{cut} of {self.n} inputs should fire up to {expected.max():.3g} times a step; " if cut else ""
         warnings.warn(
-            f"The drive {'saturates' if cut else 'is louder than full intensity'}: {where}its largest intensity is "
-            f"{self.mean.max():.4g}, where 1 is full, and max_rate {self.max_rate:g} Hz. Scale the data to 0..1 ("
-            "divide by 255, or by their largest value), or lower max_rate.",
+            f"The drive is louder than full intensity: of {self.n} inputs {louder} are above 1, which is full; the "
+            f"largest, {loudest:.4g}, stands for {2 * self.max_rate * loudest:.4g} Hz (max_rate {self.max_rate:g} Hz). "
+            "Scale the data to 0..1 (divide by 255, or by their largest value), or lower max_rate.",
             NeurosleepWarning,
             stacklevel=4,
         )
@@ -109,15 +104,14 @@ class MeanDrive:
         """Number of inputs."""
         return self.mean.size
 
-    @property
-    def probability(self) -> npt.NDArray[np.float64]:
-        """Chance ``[n]`` that an input fires in a step in which it is visible."""
-        expected = 2 * self.dt * self.max_rate * self.mean
+    def probability(self, dt: float) -> npt.NDArray[np.float64]:
+        """Firing probability ``[n]`` of each input in a step of ``dt`` seconds in which it is visible."""
+        expected = 2 * dt * self.max_rate * self.mean
         return np.minimum(expected, 1.0) if self.process == "bernoulli" else -np.expm1(-expected)
 
-    def draw(self, generator: np.random.Generator, steps: int) -> SpikeEvents:
-        """The input spikes of ``steps`` steps; the same generator state gives the same spikes."""
-        p = self.probability.astype(np.float32)
+    def draw(self, generator: np.random.Generator, steps: int, dt: float) -> SpikeEvents:
+        """The input spikes of ``steps`` steps of ``dt`` seconds; the same generator state gives the same spikes."""
+        p = self.probability(dt).astype(np.float32)
         if self.window is None or self.image_shape is None:
             fired = generator.random((steps, self.n), dtype=np.float32) < p
             times, neurons = np.nonzero(fired)

@@ -147,7 +147,7 @@ def sleep(
     Parameters
     ----------
     network:
-        With exactly one input population, as large as the drive, and the drive's step length.
+        With exactly one input population, as large as the drive.
     drive, rule, steps:
         Noise, plasticity rule, and number of steps (at least 1). A network that ``map_to`` made takes a rule of its
         chip (:func:`~neurosleep.hardware.chip_rule`) and the engine ``fixed``.
@@ -208,7 +208,9 @@ def sleep(
     total = driven = 0
     for chunk, start in enumerate(range(0, steps, CHUNK)):
         # A whole chunk is always drawn, so that a shorter sleep is the beginning of a longer one.
-        events = drawn(drive, numpy_generator(seed, "drive", task, chunk), CHUNK).slice(0, min(CHUNK, steps - start))
+        events = drawn(drive, numpy_generator(seed, "drive", task, chunk), CHUNK, network.dt).slice(
+            0, min(CHUNK, steps - start)
+        )
         spikes = recorder.run(session, {inputs.name: events})
         fired = sum(count for name, count in spikes.items() if name != inputs.name)
         total += fired

@@ -24,7 +24,7 @@ _LOW, _HIGH = -12.0, 12.0
 
 
 def check_rates(rates: Any, layers: int) -> list[float]:
-    """One target rate per layer, each a chance between 0 and 1."""
+    """One target rate per layer, each a firing probability between 0 and 1."""
     try:
         found = [] if isinstance(rates, str | bytes) else [float(rate) for rate in rates]
     except (TypeError, ValueError):
@@ -53,7 +53,7 @@ def thresholds_for_rates(
     network, drive:
         A network with one input population, and its drive.
     rates:
-        Target chance per neuron and step to fire, one per population after the input, input side first.
+        Target firing probability per neuron and step, one per population after the input, input side first.
     steps, seed:
         Length of each trial and seed of its input.
     strict:
@@ -79,7 +79,7 @@ def thresholds_for_rates(
     targets = check_rates(rates, len(layers))
     check_drive(network, drive)
     inputs = network.inputs[0]
-    events = drawn(drive, numpy_generator(seed, "calibration"), check_count("steps", steps))
+    events = drawn(drive, numpy_generator(seed, "calibration"), check_count("steps", steps), network.dt)
     engine = get_engine("event")
     # A population whose turn has not come yet must stay silent, or it would cost time.
     found = network.with_thresholds({p.name: 1e30 for p in layers})

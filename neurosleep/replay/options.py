@@ -71,10 +71,10 @@ class REM:
             return self.lengths[min(task, len(self.lengths) - 1)]
         return round(self.steps * (1 + self.growth * task))
 
-    def drive(self, mean: NDArray[np.float64], shape: tuple[int, ...], *, dt: float = 0.001) -> MeanDrive:
+    def drive(self, mean: NDArray[np.float64], shape: tuple[int, ...]) -> MeanDrive:
         """The drive on images of ``shape``, whose mean is ``mean``; refuses a window that does not fit."""
         image_shape = (int(shape[0]), int(shape[1])) if len(shape) == 2 else None
-        return MeanDrive(mean, self.max_rate, self.window, image_shape, self.process, dt)
+        return MeanDrive(mean, self.max_rate, self.window, image_shape, self.process)
 
 
 @dataclass(frozen=True)

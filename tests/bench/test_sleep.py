@@ -22,7 +22,7 @@ def test_the_users_loop_sleeps_as_the_reference_does():
     from neurosleep.spiking import get_engine
 
     network, drive, rule = _sleep._trained(None, 0)
-    events = drive.draw(numpy_generator(0, "drive", 0, 0), 60)
+    events = drive.draw(numpy_generator(0, "drive", 0, 0), 60, network.dt)
     fast = get_engine("event").start(network, rule)
     plain = get_engine("reference").start(network, rule)
     first, second = fast.run({"input": events}), plain.run({"input": events})

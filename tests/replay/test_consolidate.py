@@ -25,7 +25,7 @@ def test_thresholds_make_every_layer_fire_at_its_target():
     drive = MeanDrive(np.full(40, 0.5), 100.0)
     targets = [0.02, 0.01, 0.01]
     found = thresholds_for_rates(convert(model, images), drive, targets, steps=4000)
-    events = drive.draw(numpy_generator(7, "drive"), 4000)
+    events = drive.draw(numpy_generator(7, "drive"), 4000, found.dt)
     spikes = get_engine("event").start(found).run({"input": events})
     for population, target in zip(found.layers, targets, strict=True):
         assert spikes[population.name].count / (4000 * population.size) == pytest.approx(target, rel=0.5)
@@ -48,7 +48,7 @@ def test_thresholds_make_every_layer_fire_at_its_target_with_feedback():
     drive = MeanDrive(np.full(40, 0.5), 100.0)
     network = convert(settled(), images, feedback="delayed")
     found = thresholds_for_rates(network, drive, [0.02] * 3, steps=4000)
-    events = drive.draw(numpy_generator(7, "drive"), 4000)
+    events = drive.draw(numpy_generator(7, "drive"), 4000, found.dt)
     spikes = get_engine("event").start(found).run({"input": events})
     rates = [spikes[population.name].count / (4000 * population.size) for population in found.layers]
     assert rates == pytest.approx([0.02] * 3, rel=0.5)
@@ -274,11 +274,12 @@ def test_a_sleep_that_changes_little_says_nothing():
     assert not torch.equal(found[0], model[0].weight)
 
 
-@pytest.mark.parametrize(("factor", "text"), [(16, "saturates"), (255, "saturates"), (2.2, "louder")])
+@pytest.mark.parametrize(("factor", "text"), [(16, "3840 Hz"), (255, "6.12e+04 Hz"), (2.2, "528 Hz")])
 def test_inputs_that_are_not_scaled_are_told_with_numbers(factor, text):
     with pytest.warns(
-        NeurosleepWarning, match=rf"The drive .*{text}.*largest intensity is {factor * 0.5:.4g}, where 1"
+        NeurosleepWarning,
+        match=rf"louder than full.* 4 inputs 4 are .*largest, {factor * 0.5:.4g}, stands for {re.escape(text)}",
     ):
         MeanDrive(np.full(4, factor * 0.5), 240.0)
-    with pytest.warns(NeurosleepWarning, match=text):
+    with pytest.warns(NeurosleepWarning, match="The drive is louder than full intensity: of 40 inputs .* Hz"):
         consolidate(own(), input_mean=factor * X.mean(0), calibration=factor * X, rates=[0.01] * 3, steps=50)

@@ -113,7 +113,7 @@ def test_potentials_and_weights_are_those_of_a_session_stepped_by_hand(engine, e
     drive = MeanDrive(np.linspace(0.1, 0.9, 12), 150.0)
     from neurosleep.functional import numpy_generator
 
-    events = drive.draw(numpy_generator(0, "drive", 0, 0), 1000)
+    events = drive.draw(numpy_generator(0, "drive", 0, 0), 1000, net.dt)
     session = get_engine(engine).start(net, rule)
     v, w = [], []
     for t in range(steps + 1):

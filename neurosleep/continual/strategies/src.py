@@ -68,7 +68,7 @@ def one_sleep(
         symmetric_rule=s.symmetric_rule,
         bias_drive=s.bias_drive,
     )
-    drive = s.rem.drive(mean, shape, dt=network.dt)
+    drive = s.rem.drive(mean, shape)
     if s.rates is not None:
         network = thresholds_for_rates(network, drive, s.rates, seed=seed, strict=False)
     chip = s.profile is not None
