@@ -159,6 +159,9 @@ TABLES = [
     "BatchRecording",
     "SleepResult",
     "SpikeMonitor",
+    "RateMonitor",
+    "StateMonitor",
+    "WeightMonitor",
     "ConversionReport",
 ]
 TABLES += ["ConversionCheck", "MappingReport", "EnergyEstimate", "Table"]
@@ -170,6 +173,18 @@ def test_a_notebook_shows_a_table(name: str) -> None:
     shown = value._repr_html_()
     assert shown.count("<table>") == shown.count("</table>") >= 1 and shown.count("<tr>") > 1
     assert len(shown) < 30_000
+
+
+def test_the_weights_of_single_synapses_are_a_table_too() -> None:
+    pairs = ns.Record(weights={"input -> big": [(2, 1), (0, 3)]}, weights_every=5)
+    drive = ns.MeanDrive(np.full(12, 0.5), 100.0)
+    small = ns.SpikingNetwork(
+        (ns.Population("input", "input", (12,)), ns.Population("big", "lif", (4,))),
+        (ns.Projection("input", "big", weight=torch.ones(4, 12)),),
+    )
+    monitor = ns.sleep(small, drive=drive, rule=ns.SRCRule(0.01, 0.001), steps=20, record=pairs).recording
+    shown = monitor.weight_monitor("input -> big")._repr_html_()
+    assert "<td>2 &lt;- 1</td><td>1</td>" in shown and shown.count("<tr>") == 3
 
 
 def test_names_in_tables_are_no_html() -> None:

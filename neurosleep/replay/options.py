@@ -175,6 +175,11 @@ class Sleep:
         _check_whole("after", self.after)
         if not 0 <= self.gamma <= 1:
             raise SettingsError(f"sleep.gamma is {self.gamma!r}.", expected="from 0 to 1")
+        if self.gamma != 1 and self.feedback == "none":
+            raise SettingsError(
+                f"sleep.gamma is {self.gamma!r}, and nothing feeds back.",
+                expected="1, or sleep.feedback delayed",
+            )
         if self.symmetric_rule and self.feedback == "none":
             raise SettingsError(
                 "sleep.symmetric_rule is true, and nothing feeds back.", expected="sleep.feedback delayed"

@@ -187,6 +187,7 @@ def test_a_sleep_that_diverges_leaves_the_weights_and_ends_the_run(make_learner:
         ({"recipe": "rato"}, UnknownNameError),
         ({"process": "gauss"}, UnknownNameError),
         ({"decay": 1.5}, SettingsError),
+        ({"gamma": 0.5}, SettingsError),
     ],
 )
 def test_wrong_settings_are_refused(wrong: dict[str, Any], kind: type[Exception]) -> None:

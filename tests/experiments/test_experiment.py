@@ -105,7 +105,7 @@ def test_every_setting_stands_in_the_table_of_some_kind() -> None:
     }
 
 
-def test_a_run_makes_its_learning_its_strategy_and_its_network_once(
+def test_a_run_makes_its_learning_its_strategy_its_sleep_and_its_network_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     changes = [("data.name", "mnist-mini"), ("data.images_per_task", 20), ("wake.epochs", 1), ("sleep.steps", 20)]
@@ -124,8 +124,10 @@ def test_a_run_makes_its_learning_its_strategy_and_its_network_once(
         monkeypatch.setattr(cls, method, counting)
 
     counted(Backprop, "__post_init__", "learning")
+    counted(Sleep, "__post_init__", "sleep")
+    counted(REM, "__post_init__", "stage")
     counted(SRC, "__init__", "strategy")
     counted(FeedForward, "make", "network")
     monkeypatch.setattr(one, "write_run_figures", lambda folder: None)
     assert run_one(RunRequest("x", "default", "src", 0, settings, None, str(tmp_path)))["status"] == "done"
-    assert sorted(made) == ["learning", "network", "strategy"]
+    assert sorted(made) == ["learning", "network", "sleep", "strategy"]

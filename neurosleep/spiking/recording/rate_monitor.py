@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neurosleep._checks import check_count, check_number
+from neurosleep._shown import html_table
 from neurosleep.errors import DataError, SettingsError, UnsupportedError, unknown_name
 from neurosleep.spiking.recording.chosen import check_neurons
 from neurosleep.spiking.recording.neo import rate_signal
@@ -156,6 +157,14 @@ class RateMonitor:
         whole = int((self.lengths == self.window).sum())  # without a last window that is shorter than the others
         name = f"rate of {self.population}" + ("" if self.group is None else f", {self.group}")
         return rate_signal(self.rate[:whole], self.window * self.dt, name)
+
+    def _repr_html_(self) -> str:
+        """One row per window."""
+        rows = [
+            {"time (s)": time, "spikes": int(spikes), "rate (Hz)": rate}
+            for time, spikes, rate in zip(self.t.tolist(), self.spikes, self.rate.tolist(), strict=True)
+        ]
+        return html_table(rows, repr(self))
 
     def __repr__(self) -> str:
         what = self.population if self.group is None else f"{self.population}, {self.group}"

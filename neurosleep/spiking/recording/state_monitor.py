@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from neurosleep._shown import brief
+from neurosleep._shown import brief, html_table
 from neurosleep.errors import DataError, SettingsError, unknown_name
 from neurosleep.spiking.recording.neo import sampled_signal
 from neurosleep.spiking.recording.recorded import Recorded
@@ -118,6 +118,17 @@ class StateMonitor:
         """A ``neo.AnalogSignal`` of dimensionless potentials, a channel for each neuron (extra ``neo``)."""
         name = f"potentials of {self.population}"
         return sampled_signal(self.values(), self.steps, self.dt, name, {"neuron": self.record})
+
+    def _repr_html_(self) -> str:
+        """One row per neuron: what its potential was in the mean, at least, at most and at last."""
+        if not len(self._values):
+            return html_table([], repr(self))
+        columns = (self.v.mean(1), self.v.min(1), self.v.max(1), self.v[:, -1])
+        rows = [
+            dict(zip(("neuron", "mean", "smallest", "largest", "last"), (int(k), *map(float, values)), strict=True))
+            for k, *values in zip(self.record, *columns, strict=True)
+        ]
+        return html_table(rows, repr(self))
 
     def __repr__(self) -> str:
         return f"<StateMonitor of {self.population!r}: {len(self.record)} neurons, {len(self.steps)} samples>"

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from neurosleep._shown import html_table
 from neurosleep.errors import DataError, unknown_name
 from neurosleep.spiking.recording.neo import sampled_signal
 from neurosleep.spiking.recording.recorded import Recorded
@@ -145,6 +146,19 @@ class WeightMonitor:
         """A ``neo.AnalogSignal`` without a unit, a channel for each synapse or statistic (extra ``neo``)."""
         channels = {"channel": np.array(self.channels)}
         return sampled_signal(self.values(), self.steps, self.dt, f"weights of {self.projection}", channels)
+
+    def _repr_html_(self) -> str:
+        """One row per sample of statistics; of single synapses one row each, with its first and its last weight."""
+        rows: list[dict[str, object]] = []
+        if self._synapses is None:
+            names = ("time (s)", *STATISTICS)
+            for time, values in zip(self.t.tolist(), self._values.tolist(), strict=True):
+                rows.append(dict(zip(names, (time, *values), strict=True)))
+        elif len(self._values):
+            first, last = self._values[0].tolist(), self._values[-1].tolist()
+            for name, then, now in zip(self.channels, first, last, strict=True):
+                rows.append({"post <- pre": name, "first": then, "last": now})
+        return html_table(rows, repr(self))
 
     def __repr__(self) -> str:
         what = "statistics" if self._synapses is None else f"{len(self._synapses)} synapses"
