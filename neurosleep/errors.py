@@ -42,6 +42,19 @@ class NeurosleepError(ValueError):
         What was given and what would have been right, where the message alone does not say it.
     hint:
         What to do next.
+
+    See Also
+    --------
+    SettingsError, DataError, UnsupportedError, UnknownNameError : the commonest of them
+
+    Examples
+    --------
+    >>> import neurosleep as ns
+    >>> try:
+    ...     ns.load_profile("loihi3")
+    ... except ns.NeurosleepError as error:
+    ...     print(f"{error.message} Well: {error.hint}")
+    There is no hardware profile named 'loihi3'. Well: did you mean 'loihi2'?
     """
 
     def __init__(
@@ -63,7 +76,19 @@ class NeurosleepError(ValueError):
 
 
 class NeurosleepWarning(UserWarning):
-    """Something was done, but did nothing, not all that was asked, or harm: the text says what, with the numbers."""
+    """Something was done, but did nothing, not all that was asked, or harm: the text says what, with the numbers.
+
+    See Also
+    --------
+    shorten_warnings : prints them in one line
+
+    Examples
+    --------
+    >>> import warnings
+    >>> import neurosleep as ns
+    >>> with warnings.catch_warnings():
+    ...     warnings.simplefilter("error", ns.NeurosleepWarning)  # stop where a verb did nothing, or harm
+    """
 
 
 def _rebuild(
@@ -73,27 +98,113 @@ def _rebuild(
 
 
 class DataError(NeurosleepError):
-    """A data set, data file or array cannot be used."""
+    """A data set, data file or array cannot be used.
+
+    See Also
+    --------
+    neurosleep.load_dataset : one of many that raise it
+
+    Examples
+    --------
+    >>> import neurosleep as ns
+    >>> try:
+    ...     ns.load_dataset("mnist", root="no/such/folder")
+    ... except ns.DataError as error:
+    ...     print(str(error).splitlines()[0])
+    The given data folder does not exist.
+    """
 
 
 class SettingsError(NeurosleepError):
-    """A setting, option or argument has a value that makes no sense."""
+    """A setting, option or argument has a value that makes no sense.
+
+    See Also
+    --------
+    UnknownNameError : for a name that does not exist
+
+    Examples
+    --------
+    >>> import neurosleep as ns
+    >>> try:
+    ...     ns.SRCRule(inc=-1.0, dec=0.0)
+    ... except ns.SettingsError as error:
+    ...     print(error)
+    The rule's inc is -1.0.
+      Expected: a number >= 0
+    """
 
 
 class UnknownNameError(SettingsError):
-    """A name (experiment, strategy, key, engine, …) does not exist."""
+    """A name (experiment, strategy, key, engine, …) does not exist.
+
+    See Also
+    --------
+    unknown_name : makes one
+
+    Examples
+    --------
+    >>> import neurosleep as ns
+    >>> try:
+    ...     ns.load_dataset("minst")
+    ... except ns.UnknownNameError as error:
+    ...     print(error.hint)
+    did you mean 'mnist'?
+    """
 
 
 class UnsupportedError(NeurosleepError):
-    """Something valid in itself cannot be done by the part that was asked."""
+    """Something valid in itself cannot be done by the part that was asked.
+
+    See Also
+    --------
+    neurosleep.spiking.get_engine : engines raise it for what they cannot step
+
+    Examples
+    --------
+    >>> import neurosleep as ns
+    >>> try:
+    ...     ns.hardware.chip_rule("xylo_a2", ns.SRCRule(inc=0.01, dec=0.001))
+    ... except ns.UnsupportedError as error:
+    ...     print(error.message)
+    The sleep's rule cannot run on 'xylo_a2', which changes no weights.
+    """
 
 
 class ConversionError(NeurosleepError):
-    """A network cannot be turned into a spiking network, or back."""
+    """A network cannot be turned into a spiking network, or back.
+
+    See Also
+    --------
+    neurosleep.convert : which raises it
+
+    Examples
+    --------
+    >>> import torch
+    >>> import neurosleep as ns
+    >>> try:
+    ...     ns.convert(torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.Tanh()), torch.rand(5, 4))
+    ... except ns.ConversionError as error:
+    ...     print(type(error).__name__)
+    ConversionError
+    """
 
 
 class ExchangeError(NeurosleepError):
-    """A file of a network, or another tool's network, cannot be read or written."""
+    """A file of a network, or another tool's network, cannot be read or written.
+
+    See Also
+    --------
+    neurosleep.load : which raises it
+
+    Examples
+    --------
+    >>> import neurosleep as ns
+    >>> try:
+    ...     ns.load("no-such-file.nir")
+    ... except ns.ExchangeError as error:
+    ...     print(type(error).__name__)
+    ExchangeError
+    """
 
 
 class _FindingsError(NeurosleepError):
@@ -116,15 +227,69 @@ class _FindingsError(NeurosleepError):
 
 
 class HardwareProfileError(_FindingsError):
-    """A hardware profile's file cannot be read or breaks the schema; ``findings`` holds all that is wrong with it."""
+    """A hardware profile's file cannot be read or breaks the schema; ``findings`` holds all that is wrong with it.
+
+    See Also
+    --------
+    neurosleep.load_profile : which raises it
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import neurosleep as ns
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder, "mine.toml")
+    ...     _ = path.write_text("schema_version = 1")
+    ...     try:
+    ...         ns.load_profile(path)
+    ...     except ns.HardwareProfileError as error:
+    ...         print(error.findings[0].code)
+    HP004
+    """
 
 
 class MappingError(_FindingsError):
-    """A network does not fit a chip; ``findings`` holds everything that does not, by layer, limit, need and supply."""
+    """A network does not fit a chip; ``findings`` holds everything that does not, by layer, limit, need and supply.
+
+    See Also
+    --------
+    neurosleep.map_to : which raises it
+    neurosleep.hardware.MappingFinding : each of its ``findings``
+
+    Examples
+    --------
+    >>> import torch
+    >>> import neurosleep as ns
+    >>> model, images = torch.nn.Sequential(torch.nn.Linear(16, 300, bias=False)), torch.rand(5, 16)
+    >>> try:
+    ...     ns.map_to(ns.convert(model, images), "odin")
+    ... except ns.MappingError as error:
+    ...     print(error.findings[0].layer)
+    input
+    """
 
 
 class RunFolderError(NeurosleepError):
-    """An output folder cannot be used: it exists already, is locked, broken or cannot be written."""
+    """An output folder cannot be used: it exists already, is locked, broken or cannot be written.
+
+    See Also
+    --------
+    neurosleep.experiments.RunFolder : a run's folder
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import neurosleep as ns
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     Path(folder, "taken").touch()
+    ...     try:
+    ...         ns.plot.save(ns.plot.figure(), f"{folder}/taken/a.png")
+    ...     except ns.RunFolderError as error:
+    ...         print(type(error).__name__)
+    RunFolderError
+    """
 
 
 class RunsFailedError(NeurosleepError):
@@ -136,6 +301,17 @@ class RunsFailedError(NeurosleepError):
         For each run that failed what it was and the error that it ended with.
     runs:
         The metrics of the others.
+
+    See Also
+    --------
+    neurosleep.experiments.run_experiment : which raises it, after the other runs
+
+    Examples
+    --------
+    >>> import neurosleep as ns
+    >>> error = ns.RunsFailedError("1 of 2 runs failed.", failures=[({"seed": 1}, ns.DataError("No such file."))])
+    >>> [(run["seed"], str(reason)) for run, reason in error.failures], error.internal
+    ([(1, 'No such file.')], None)
     """
 
     def __init__(
@@ -162,12 +338,33 @@ class RunsFailedError(NeurosleepError):
 
 
 class MissingExtraError(NeurosleepError):
-    """An optional dependency is needed and not installed."""
+    """An optional dependency is needed and not installed.
+
+    See Also
+    --------
+    missing_extra : makes one
+
+    Examples
+    --------
+    >>> import neurosleep as ns
+    >>> try:
+    ...     raise ns.errors.missing_extra("scipy", "features", "Reading a .mat file")
+    ... except ns.MissingExtraError as error:
+    ...     print(error.hint)
+    pip install "neurosleep[features]"
+    """
 
 
 def unknown_name(kind: str, given: str, known: Iterable[str]) -> UnknownNameError:
     """The error for a name that does not exist; it names the nearest existing one.
 
+    See Also
+    --------
+    UnknownNameError : what it makes
+
+    Examples
+    --------
+    >>> from neurosleep.errors import unknown_name
     >>> print(unknown_name("strategy", "scr", ["src", "joint"]))
     There is no strategy named 'scr'.
       Expected: one of: joint, src
@@ -184,7 +381,19 @@ def unknown_name(kind: str, given: str, known: Iterable[str]) -> UnknownNameErro
 
 
 def missing_extra(module: str, extra: str, purpose: str) -> MissingExtraError:
-    """The error for an optional dependency that is not installed, with the exact command that installs it."""
+    """The error for an optional dependency that is not installed, with the exact command that installs it.
+
+    See Also
+    --------
+    MissingExtraError : what it makes
+
+    Examples
+    --------
+    >>> from neurosleep.errors import missing_extra
+    >>> print(missing_extra("scipy", "features", "Reading a .mat file"))
+    Reading a .mat file needs the package 'scipy', which is not installed.
+      Try:      pip install "neurosleep[features]"
+    """
     return MissingExtraError(
         f"{purpose} needs the package {module!r}, which is not installed.",
         hint=f'pip install "neurosleep[{extra}]"',
@@ -195,6 +404,20 @@ def shorten_warnings() -> None:
     """From here on, what a command warns its user of is one line, without the file and the line of code it comes from.
 
     Warnings to programmers, such as deprecations, keep them.
+
+    See Also
+    --------
+    NeurosleepWarning : those that it concerns
+
+    Examples
+    --------
+    >>> import warnings
+    >>> from neurosleep.errors import shorten_warnings
+    >>> usual = warnings.formatwarning
+    >>> shorten_warnings()
+    >>> print(warnings.formatwarning("nothing fired", UserWarning, "run.py", 7), end="")
+    Warning: nothing fired
+    >>> warnings.formatwarning = usual
     """
     usual = warnings.formatwarning
 

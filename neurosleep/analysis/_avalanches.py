@@ -38,9 +38,23 @@ def avalanches(
     ``neurons`` (how many took part). No row without spikes. The avalanche that the end of the stretch cuts off counts
     too.
 
+    See Also
+    --------
+    up_states, bursts : other stretches of activity
+
     References
     ----------
     Beggs and Plenz (2003), doi:10.1523/JNEUROSCI.23-35-11167.2003.
+
+    Examples
+    --------
+    >>> from neurosleep.analysis import avalanches, spike_trains
+    >>> trains = spike_trains([[0.011, 0.031], [0.012, 0.071]], stop=0.1)
+    >>> print(avalanches(trains, width=0.01))
+    start  duration  bins  size  neurons
+     0.01      0.01     1     2        2
+     0.03      0.01     1     1        1
+     0.07      0.01     1     1        1
     """
     trains = spike_trains(spikes, population)
     check_count("empty_bins", empty_bins, 1)

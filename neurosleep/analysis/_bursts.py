@@ -34,6 +34,18 @@ def bursts(spikes: Spikes, population: str | None = None, *, max_interval: float
     -------
     A row per burst, by neuron, then by time: ``neuron``, ``start`` and ``stop`` (times of its first and last spike, in
     seconds), ``spikes`` and ``rate_hz`` (intervals per second; NaN if all its spikes have one time). Possibly no row.
+
+    See Also
+    --------
+    isi : the intervals
+    up_states, avalanches : stretches of activity of the population
+
+    Examples
+    --------
+    >>> from neurosleep.analysis import bursts
+    >>> print(bursts([[0.010, 0.014, 0.018, 0.200]]))
+    neuron  start   stop  spikes  rate_hz
+         0   0.01  0.018       3      250
     """
     trains = spike_trains(spikes, population)
     check_number("max_interval, in seconds,", max_interval, above=0)
@@ -86,6 +98,18 @@ def up_states(
     -------
     A row per up state: ``start``, ``stop`` and ``duration`` in seconds, ``spikes``, ``rate_hz`` (per neuron) and
     ``active`` (share of the neurons that fire in it). No row where all bins fire alike, silence included.
+
+    See Also
+    --------
+    bursts, avalanches : other stretches of activity
+    psth : around their starts
+
+    Examples
+    --------
+    >>> from neurosleep.analysis import spike_trains, up_states
+    >>> trains = spike_trains([[0.111, 0.121, 0.131], [0.112, 0.122, 0.132]], stop=0.5)
+    >>> up_states(trains)["spikes"]
+    array([6])
     """
     trains = spike_trains(spikes, population)
     bins = bin_count(trains, check_number("width, in seconds,", width, above=0))

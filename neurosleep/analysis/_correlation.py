@@ -39,6 +39,11 @@ def class_correlation(before: Layered, after: Layered, images: Tensor | Array, l
     As in the released code the pair of a class with itself includes each image's correlation of 1 with itself. Images
     whose activity is the same in all units have no correlation and are left out; without others the entry is NaN.
 
+    See Also
+    --------
+    correlation_summary : the same in two rows per layer
+    neurosleep.plot.class_correlation, neurosleep.plot.correlation_change : pictures of it
+
     Notes
     -----
     With :math:`z_i` the centred activity vector of image i, scaled to length 1, the mean over the block of classes a
@@ -47,6 +52,16 @@ def class_correlation(before: Layered, after: Layered, images: Tensor | Array, l
     References
     ----------
     Tadros et al. (2022), doi:10.1038/s41467-022-34938-7, analysis of representations.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from neurosleep.analysis import class_correlation
+    >>> from neurosleep.networks import MLP
+    >>> before, after = MLP([16, 8, 2]), MLP([16, 8, 2])  # a network at two moments
+    >>> table = class_correlation(before, after, torch.rand(6, 16), torch.tensor([0, 1, 0, 1, 0, 1]))
+    >>> list(table.columns), len(table)
+    (['layer', 'class_a', 'class_b', 'before', 'after', 'change'], 8)
     """
     check_pair(before, after)
     x, y = check_images(before, images, labels)
@@ -92,6 +107,20 @@ def correlation_summary(correlation: Table) -> Table:
     ``layer``, ``pair`` (``same class`` or ``different classes``), ``pairs`` (number of defined entries), ``before``,
     ``after``, ``change`` (means over them) and ``fell`` (share of the entries that became smaller). Published:
     correlations between different classes fall, those within a class hold or rise.
+
+    See Also
+    --------
+    class_correlation : makes the table
+
+    Examples
+    --------
+    >>> import torch
+    >>> from neurosleep.analysis import class_correlation, correlation_summary
+    >>> from neurosleep.networks import MLP
+    >>> before, after = MLP([16, 8, 2]), MLP([16, 8, 2])
+    >>> table = class_correlation(before, after, torch.rand(6, 16), torch.tensor([0, 1, 0, 1, 0, 1]))
+    >>> correlation_summary(table)["pair"].tolist()
+    ['same class', 'different classes', 'same class', 'different classes']
     """
     rows = []
     defined = ~np.isnan(correlation["change"])

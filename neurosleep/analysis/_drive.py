@@ -57,6 +57,11 @@ def input_drive(
     ``all_after``, the same over all units of the layer. Published: drive to old-task units rises with sleep, drive to
     new-task units falls.
 
+    See Also
+    --------
+    class_correlation, representation_change : what else sleep changes
+    neurosleep.plot.input_drive : a picture of it
+
     Notes
     -----
     A task's units are those whose mean activity before sleep on its images exceeds most their mean over the images of
@@ -65,6 +70,17 @@ def input_drive(
     References
     ----------
     Tadros et al. (2022), doi:10.1038/s41467-022-34938-7, input to task-specific neurons.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from neurosleep.analysis import input_drive
+    >>> from neurosleep.networks import MLP
+    >>> before, after = MLP([16, 8, 2]), MLP([16, 8, 2])  # a network at two moments
+    >>> labels = torch.tensor([0, 1, 0, 1, 0, 1])
+    >>> table = input_drive(before, after, torch.rand(6, 16), labels, tasks=[(0,), (1,)], units=2)
+    >>> table["age"].tolist(), table["units"].tolist()
+    (['old', 'new'], [2, 2])
     """
     check_pair(before, after)
     x, y = check_images(before, images, labels)

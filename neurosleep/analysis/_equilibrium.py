@@ -50,6 +50,20 @@ def settling(network: EquilibriumNetwork, images: Tensor, *, steps: int | None =
     -------
     A row per step and layer: ``step`` (from 1), ``layer``, ``residual`` (largest ``|s(t) - s(t-1)|`` over images and
     units), ``mean_residual`` (the mean of it), ``mean`` and ``sd`` of the states over images and units.
+
+    See Also
+    --------
+    state_trajectories : of single units
+    neurosleep.plot.settling : a picture of it
+
+    Examples
+    --------
+    >>> import torch
+    >>> from neurosleep.analysis import settling
+    >>> from neurosleep.networks import EquilibriumMLP
+    >>> table = settling(EquilibriumMLP([16, 8, 3]), torch.rand(5, 16), steps=30)
+    >>> bool(table["residual"][-1] < table["residual"][0])
+    True
     """
     steps = network.free_steps if steps is None else steps
     _check(images, steps)
@@ -92,6 +106,20 @@ def state_trajectories(
     Returns
     -------
     A row per step, layer and unit: ``step`` (from 0, the zero states), ``layer``, ``unit``, ``state``.
+
+    See Also
+    --------
+    settling : over all units
+    neurosleep.plot.state_trajectories : a picture of it
+
+    Examples
+    --------
+    >>> import torch
+    >>> from neurosleep.analysis import state_trajectories
+    >>> from neurosleep.networks import EquilibriumMLP
+    >>> table = state_trajectories(EquilibriumMLP([16, 8, 3]), torch.rand(1, 16), units=2, steps=10)
+    >>> len(table)  # zero states and ten steps, of two layers with two units each
+    44
     """
     steps = network.free_steps if steps is None else steps
     _check(images, steps)
@@ -134,6 +162,20 @@ def activation_spread(network: EquilibriumNetwork, images: Tensor, *, batch: int
     ``silent_units`` (share of units that no image activates) and ``participation``,
     :math:`(\sum_i m_i)^2 / (n \sum_i m_i^2)` of the units' mean magnitudes m: 1 where all take the same part, 1/n where
     one does it all; undefined where nothing is active.
+
+    See Also
+    --------
+    settling, state_trajectories : how the states got there
+    neurosleep.plot.activation_spread : a picture of it
+
+    Examples
+    --------
+    >>> import torch
+    >>> from neurosleep.analysis import activation_spread
+    >>> from neurosleep.networks import EquilibriumMLP
+    >>> table = activation_spread(EquilibriumMLP([16, 8, 3], free_steps=20), torch.rand(5, 16))
+    >>> table["layer"].tolist(), table["units"].tolist()
+    (['hidden1', 'output'], [8, 3])
     """
     _check(images)
     check_count("The batch", batch)
@@ -193,6 +235,21 @@ def stability(runs: Sequence[Mapping[str, Any]], *, chance: float | None = None)
     ------
     DataError
         If there is no run, or one lacks a value.
+
+    See Also
+    --------
+    neurosleep.plot.stability : a picture of it
+
+    Examples
+    --------
+    >>> from neurosleep.analysis import stability
+    >>> runs = [
+    ...     {"kind": "EP", "step_size": 0.1, "accuracy": 0.75},
+    ...     {"kind": "EP", "step_size": 0.1, "accuracy": 0.25},
+    ...     {"kind": "EP", "step_size": 0.5, "accuracy": None},
+    ... ]
+    >>> stability(runs)["diverged"]
+    array([0., 1.])
     """
     groups: dict[tuple[str, float], list[float]] = {}
     for run in runs:

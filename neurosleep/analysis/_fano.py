@@ -29,6 +29,17 @@ def fano_factor(spikes: Spikes, population: str | None = None, *, width: float =
     -------
     ``[n]``; NaN for a neuron that is silent in all windows, and with fewer than two windows. The variance divides by
     the number of windows, as Elephant's does.
+
+    See Also
+    --------
+    fano_factor_of_trials : over trials instead of windows
+
+    Examples
+    --------
+    >>> from neurosleep.analysis import fano_factor, spike_trains
+    >>> trains = spike_trains([[0.125, 0.375, 0.625, 0.875], [0.125, 0.135, 0.145, 0.155]], stop=1.0)
+    >>> fano_factor(trains, width=0.25)
+    array([0., 3.])
     """
     trains = spike_trains(spikes, population)
     windows = bin_count(trains, check_number("width, in seconds,", width, above=0))
@@ -57,6 +68,16 @@ def fano_factor_of_trials(trials: Spikes, population: str | None = None) -> floa
     Returns
     -------
     NaN without a trial, or where all are silent.
+
+    See Also
+    --------
+    fano_factor : over windows of one recording
+
+    Examples
+    --------
+    >>> from neurosleep.analysis import fano_factor_of_trials, spike_trains
+    >>> fano_factor_of_trials(spike_trains([[0.1], [0.1, 0.2, 0.3], [0.1, 0.2]], stop=1.0))
+    0.3333333333333333
     """
     counts = spike_trains(trials, population).counts
     return float(counts.var() / counts.mean()) if counts.any() else math.nan

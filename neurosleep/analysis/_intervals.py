@@ -25,6 +25,12 @@ def isi(spikes: Spikes, population: str | None = None) -> list[NDArray[np.float6
     See Also
     --------
     cv, cv2
+
+    Examples
+    --------
+    >>> from neurosleep.analysis import isi
+    >>> isi([[0.0, 0.125, 0.5], [0.25]])
+    [array([0.125, 0.375]), array([], dtype=float64)]
     """
     return [np.diff(times) for times in spike_trains(spikes, population)]
 
@@ -43,6 +49,17 @@ def cv(spikes: Spikes, population: str | None = None) -> NDArray[np.float64]:
     -------
     ``[n]``; NaN with fewer than three spikes, since one interval has no spread. The standard deviation divides by the
     number of intervals, as Elephant's does.
+
+    See Also
+    --------
+    cv2 : which slow changes of the rate leave alone
+    isi : the intervals
+
+    Examples
+    --------
+    >>> from neurosleep.analysis import cv
+    >>> cv([[0.0, 0.125, 0.25, 0.375], [0.0, 0.125, 0.5]])
+    array([0. , 0.5])
     """
     trains = spike_trains(spikes, population)
     intervals, neuron = _intervals(trains)
@@ -68,9 +85,20 @@ def cv2(spikes: Spikes, population: str | None = None) -> NDArray[np.float64]:
     -------
     ``[n]``; NaN with fewer than three spikes. Two intervals that are both 0 say nothing and are left out.
 
+    See Also
+    --------
+    cv : over all intervals at once
+    isi : the intervals
+
     References
     ----------
     Holt et al. (1996), doi:10.1152/jn.1996.75.5.1806.
+
+    Examples
+    --------
+    >>> from neurosleep.analysis import cv2
+    >>> cv2([[0.0, 0.125, 0.25, 0.375], [0.0, 0.125, 0.5]])
+    array([0., 1.])
     """
     trains = spike_trains(spikes, population)
     intervals, neuron = _intervals(trains)

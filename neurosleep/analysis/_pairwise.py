@@ -35,10 +35,21 @@ def pairwise_correlation(
     ``[n, n]``, symmetric. Rows and columns of neurons whose count is the same in all bins, silent ones included, are
     NaN.
 
+    See Also
+    --------
+    mean_pairwise_correlation : one number
+
     Notes
     -----
     With counts c over L bins the covariance is :math:`\sum c_i c_j - N_i N_j / L`, of whole numbers. Only bins in
     which anything fires are ever written out, some at a time, so that memory grows with :math:`n^2` and not with time.
+
+    Examples
+    --------
+    >>> from neurosleep.analysis import pairwise_correlation, spike_trains
+    >>> pairwise_correlation(spike_trains([[0.1, 0.5], [0.3, 0.7]], stop=0.8), width=0.2)
+    array([[ 1., -1.],
+           [-1.,  1.]])
     """
     trains = spike_trains(spikes, population)
     bins = bin_count(trains, check_number("width, in seconds,", width, above=0))
@@ -69,7 +80,20 @@ def pairwise_correlation(
 def mean_pairwise_correlation(
     spikes: Spikes, population: str | None = None, *, width: float = 0.01, binary: bool = False
 ) -> float:
-    """Mean of :func:`pairwise_correlation` over pairs of different neurons; NaN if no pair has one."""
+    """Mean of :func:`pairwise_correlation` over pairs of different neurons; NaN if no pair has one.
+
+    See Also
+    --------
+    pairwise_correlation : of each pair
+    chi_synchrony, spike_contrast : other measures of synchrony
+
+    Examples
+    --------
+    >>> from neurosleep.analysis import mean_pairwise_correlation, spike_trains
+    >>> trains = spike_trains([[0.1, 0.5], [0.1, 0.5], [0.1, 0.9]], stop=1.0)
+    >>> round(mean_pairwise_correlation(trains, width=0.2), 3)
+    0.444
+    """
     found = pairwise_correlation(spikes, population, width=width, binary=binary)
     upper = found[np.triu_indices(len(found), 1)]
     upper = upper[~np.isnan(upper)]

@@ -62,9 +62,25 @@ def patch_drive(
     Overlap pixels are on in all patches, unique ones in this patch only. ``other_overlap`` and ``other_unique`` are
     each the largest over the outputs of other tasks, which may be two different outputs, as published.
 
+    See Also
+    --------
+    patch_weights : the synapses themselves
+    neurosleep.plot.patch_drive : a picture of it
+
     References
     ----------
     Tadros et al. (2022), doi:10.1038/s41467-022-34938-7, toy task of binary patches.
+
+    Examples
+    --------
+    >>> from neurosleep.analysis import patch_drive
+    >>> from neurosleep.data import patches, to_float
+    >>> from neurosleep.networks import MLP
+    >>> toy = patches()
+    >>> before, after = MLP([100, 4]), MLP([100, 4])  # a network at two moments
+    >>> table = patch_drive(before, after, to_float(toy.images), toy.labels, tasks=[(0, 1), (2, 3)])
+    >>> table.where(moment="after")["class"].tolist()
+    [0, 1, 2, 3]
     """
     on, y, groups, weights = _setup(before, after, images, labels, tasks)
     overlap = on.all(axis=0)
@@ -102,6 +118,22 @@ def patch_weights(
     A row per synapse: ``task`` (of the output, from 1), ``output``, ``pixel``, ``kind``, ``before``, ``after``. The
     kind is ``overlap`` for a pixel that is on in all patches and, for one that is on in a single patch, ``own`` (that
     of this output), ``sibling`` (another one of its task) or ``other task``. Pixels of no kind are left out.
+
+    See Also
+    --------
+    patch_drive : what they add up to
+    neurosleep.plot.patch_weights : a picture of it
+
+    Examples
+    --------
+    >>> from neurosleep.analysis import patch_weights
+    >>> from neurosleep.data import patches, to_float
+    >>> from neurosleep.networks import MLP
+    >>> toy = patches()
+    >>> before, after = MLP([100, 4]), MLP([100, 4])  # a network at two moments
+    >>> table = patch_weights(before, after, to_float(toy.images), toy.labels, tasks=[(0, 1), (2, 3)])
+    >>> sorted(set(table["kind"].tolist()))
+    ['other task', 'overlap', 'own', 'sibling']
     """
     on, y, groups, weights = _setup(before, after, images, labels, tasks)
     task_of = {c: k for k, group in enumerate(groups) for c in group}

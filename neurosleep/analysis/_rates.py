@@ -27,6 +27,17 @@ def firing_rate(spikes: Spikes, population: str | None = None) -> NDArray[np.flo
     Returns
     -------
     ``[n]``; 0 for a silent neuron, NaN if no time was recorded.
+
+    See Also
+    --------
+    psth : over time
+    firing_statistics : a row per population
+
+    Examples
+    --------
+    >>> from neurosleep.analysis import firing_rate, spike_trains
+    >>> firing_rate(spike_trains([[0.1, 0.2, 0.3], []], stop=2.0))
+    array([1.5, 0. ])
     """
     check_population(spikes, population)
     if isinstance(spikes, Recording) and population is not None:
@@ -77,6 +88,19 @@ def psth(
         If a length is not positive.
     DataError
         If an event is no finite time.
+
+    See Also
+    --------
+    firing_rate : over the whole stretch
+    up_states : whose starts may be the events
+
+    Examples
+    --------
+    >>> from neurosleep.analysis import psth, spike_trains
+    >>> print(psth(spike_trains([[0.1, 0.3, 0.35], [0.3]], stop=0.5), width=0.25))
+    time  spikes  events  rate_hz
+       0       1       1        2
+    0.25       3       1        6
     """
     trains = spike_trains(spikes, population)
     check_number("width, in seconds,", width, above=0)

@@ -39,6 +39,20 @@ def class_patterns(
         The awake network.
     images, labels:
         Floating point ``[n, inputs]`` and classes ``[n]``.
+
+    See Also
+    --------
+    replay_windows, replay_similarity : compare sleep with them
+    preferred_class : of each neuron
+
+    Examples
+    --------
+    >>> import torch
+    >>> from neurosleep.analysis import class_patterns
+    >>> from neurosleep.networks import MLP
+    >>> patterns = class_patterns(MLP([16, 8, 2]), torch.rand(6, 16), torch.tensor([0, 1, 0, 1, 0, 1]))
+    >>> list(patterns), patterns["hidden1"][0].shape
+    (['hidden1', 'output'], (8,))
     """
     check_pair(network, network)
     x, y = check_images(network, images, labels)
@@ -72,6 +86,20 @@ def replay_windows(
     A row per window and class, by window: ``start`` (in seconds), ``spikes`` (of all neurons), ``class`` and
     ``correlation`` (Pearson's, over the neurons, of spike counts and pattern). It is NaN where all neurons fire equally
     often, as in a silent window, or where a pattern is the same in all neurons. Possibly no row.
+
+    See Also
+    --------
+    replay_similarity : over all windows, against shuffled patterns
+    class_patterns : the patterns
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from neurosleep.analysis import replay_windows, spike_trains
+    >>> trains = spike_trains([[0.01, 0.02], [0.03], [], []], stop=0.1)
+    >>> print(replay_windows(trains, {"cat": np.array([2.0, 1.0, 0.0, 0.0])}))
+    start  spikes  class  correlation
+        0       3  cat              1
     """
     trains = spike_trains(spikes, population)
     names, z, real = _patterns(patterns, trains.n)
@@ -120,10 +148,25 @@ def replay_similarity(
     among them, that reach at least ``similarity``; ``best``, share of the windows that resemble this class most (the
     first of those that are equally alike). NaN where undefined.
 
+    See Also
+    --------
+    replay_windows : window by window
+    class_patterns : the patterns
+
     Notes
     -----
     All controls are correlated with the same windows. Since the mean over windows of a correlation is the product of
     the pattern with the mean of the windows' scaled counts, a control costs one product of n numbers.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from neurosleep.analysis import replay_similarity, spike_trains
+    >>> trains = spike_trains([[0.01, 0.02], [0.03], [], []], stop=0.1)
+    >>> patterns = {"cat": np.array([2.0, 1.0, 0.0, 0.0]), "dog": np.array([0.0, 0.0, 1.0, 2.0])}
+    >>> table = replay_similarity(trains, patterns, shuffles=99)
+    >>> table["class"].tolist(), table["similarity"].round(3).tolist()
+    (['cat', 'dog'], [1.0, -0.818])
     """
     trains = spike_trains(spikes, population)
     check_count("shuffles", shuffles, 1)

@@ -25,6 +25,21 @@ def representation_change(before: Layered, after: Layered, images: Tensor | Arra
     -------
     A row per layer and class: ``layer``, ``class``, ``images`` (those that excite the layer at both moments),
     ``distance`` (mean of 1 - cosine: 0 the same direction, 1 no unit in common), ``distance_sd``. NaN where undefined.
+
+    See Also
+    --------
+    class_correlation, sparseness : what else sleep changes
+    neurosleep.plot.representation_change : a picture of it
+
+    Examples
+    --------
+    >>> import torch
+    >>> from neurosleep.analysis import representation_change
+    >>> from neurosleep.networks import MLP
+    >>> network = MLP([16, 8, 2])
+    >>> table = representation_change(network, network, torch.rand(6, 16), torch.tensor([0, 1, 0, 1, 0, 1]))
+    >>> table["layer"].tolist()
+    ['hidden1', 'hidden1', 'output', 'output']
     """
     check_pair(before, after)
     x, y = check_images(before, images, labels)

@@ -38,6 +38,20 @@ def epochs_saved(
     ------
     DataError
         If the curves have no range of accuracies in common.
+
+    See Also
+    --------
+    neurosleep.plot.epochs_saved : a picture of it
+
+    Examples
+    --------
+    >>> from neurosleep.analysis import epochs_saved
+    >>> table = epochs_saved([1, 2, 4], without_sleep=[0.5, 0.75, 0.875], with_sleep=[0.75, 0.875, 0.875], levels=3)
+    >>> print(table)
+    accuracy  epochs_without  epochs_with  saved
+        0.75               2            1      1
+      0.8125               3          1.5    1.5
+       0.875               4            2      2
     """
     e, a, b = (np.asarray(values, dtype=np.float64) for values in (epochs, without_sleep, with_sleep))
     if e.ndim != 1 or len(e) < 2 or a.shape != e.shape or b.shape != e.shape:

@@ -25,6 +25,20 @@ def preferred_class(network: Layered, images: Tensor | Array, labels: Tensor | A
     Returns
     -------
     The class with the largest mean activity; of several that are alike, the smallest.
+
+    See Also
+    --------
+    selective_groups : the neurons of each class
+    class_patterns : the activities it is read from
+
+    Examples
+    --------
+    >>> import torch
+    >>> from neurosleep.analysis import preferred_class
+    >>> from neurosleep.networks import MLP
+    >>> preferred = preferred_class(MLP([16, 8, 2]), torch.rand(6, 16), torch.tensor([0, 1, 0, 1, 0, 1]))
+    >>> preferred["hidden1"].shape
+    (8,)
     """
     found = {}
     for layer, patterns in class_patterns(network, images, labels).items():
@@ -41,6 +55,20 @@ def selective_groups(
     ``Record(groups=selective_groups(...))`` counts their spikes in sleep, and
     ``recording.rate_monitor("hidden1", group="class 0")`` says their rate. A class that no neuron prefers has an empty
     group.
+
+    See Also
+    --------
+    preferred_class : the class of each neuron
+    neurosleep.Record : takes the groups
+
+    Examples
+    --------
+    >>> import torch
+    >>> from neurosleep.analysis import selective_groups
+    >>> from neurosleep.networks import MLP
+    >>> groups = selective_groups(MLP([16, 8, 2]), torch.rand(6, 16), torch.tensor([0, 1, 0, 1, 0, 1]))
+    >>> list(groups["hidden1"])
+    ['class 0', 'class 1']
     """
     classes = np.unique(np.asarray(labels)).tolist()
     return {

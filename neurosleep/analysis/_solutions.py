@@ -43,9 +43,24 @@ def solution_distance(
     DataError
         If there are no points or no samples, shapes differ, or weights are not finite.
 
+    See Also
+    --------
+    weight_trajectory : the points in two dimensions
+    neurosleep.plot.solution_distance : a picture of it
+
     References
     ----------
     Golden et al. (2022), doi:10.1371/journal.pcbi.1010628.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from neurosleep.analysis import solution_distance
+    >>> points = [[torch.tensor([0.0, 0.0])], [torch.tensor([0.0, 1.0])]]
+    >>> solutions = {"task 1": [[torch.tensor([3.0, 2.0])], [torch.tensor([5.0, 2.0])]]}
+    >>> table = solution_distance(points, solutions, runs=["src", "src"], moments=["wake 1", "sleep 1"])
+    >>> table["flat"].round(3)
+    array([2., 1.])
     """
     n = len(weights)
     if len(runs) != n or len(moments) != n or n < 1:

@@ -32,10 +32,21 @@ def treves_rolls(activities: NDArray[np.float64]) -> NDArray[np.float64]:
     DataError
         If the array has another rank, or a value is negative or not finite.
 
+    See Also
+    --------
+    sparseness : of a network before and after sleep
+
     References
     ----------
     Rolls and Tovee (1995), doi:10.1152/jn.1995.73.2.713; scaled as by Vinje and Gallant (2000),
     doi:10.1126/science.287.5456.1273.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from neurosleep.analysis import treves_rolls
+    >>> treves_rolls(np.array([[1.0, 1.0, 1.0], [0.0, 2.0, 0.0]]))
+    array([0., 1.])
     """
     a = np.asarray(activities, dtype=np.float64)
     if a.ndim != 2 or not np.isfinite(a).all() or (a.size and a.min() < 0):
@@ -65,6 +76,21 @@ def sparseness(before: Layered, after: Layered, images: Tensor | Array, labels: 
     A row per layer and class: ``layer``, ``class``, ``images``, ``sparseness_before``, ``sparseness_after`` (mean
     :func:`treves_rolls` of the images to which the layer is not silent), ``active_before``, ``active_after`` (mean
     share of units above 0, images to which the layer is silent included). Published: sparseness rises with sleep.
+
+    See Also
+    --------
+    treves_rolls : the measure
+    neurosleep.plot.sparseness : a picture of it
+
+    Examples
+    --------
+    >>> import torch
+    >>> from neurosleep.analysis import sparseness
+    >>> from neurosleep.networks import MLP
+    >>> before, after = MLP([16, 8, 2]), MLP([16, 8, 2])  # a network at two moments
+    >>> table = sparseness(before, after, torch.rand(6, 16), torch.tensor([0, 1, 0, 1, 0, 1]))
+    >>> table.where(layer="hidden1")["images"].tolist()
+    [3, 3]
     """
     check_pair(before, after)
     x, y = check_images(before, images, labels)

@@ -39,6 +39,17 @@ def neuron_statistics(spikes: Spikes, population: str | None = None, *, width: f
     -------
     ``neuron``, ``spikes``, ``rate_hz``, ``mean_isi`` (in seconds), ``cv``, ``cv2``, ``fano``; NaN where undefined, as
     each function says. Possibly no row.
+
+    See Also
+    --------
+    firing_statistics : a row per population
+
+    Examples
+    --------
+    >>> from neurosleep.analysis import neuron_statistics, spike_trains
+    >>> table = neuron_statistics(spike_trains([[0.125, 0.375, 0.625], []], stop=1.0))
+    >>> table["rate_hz"], table["mean_isi"]
+    (array([3., 0.]), array([0.25,  nan]))
     """
     trains = spike_trains(spikes, population)
     counts = trains.counts

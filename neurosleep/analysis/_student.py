@@ -14,7 +14,20 @@ __all__ = ["TTest", "incomplete_beta", "welch_test"]
 
 
 class TTest(NamedTuple):
-    """Statistic, degrees of freedom and two-sided p-value."""
+    """Statistic, degrees of freedom and two-sided p-value.
+
+    See Also
+    --------
+    welch_test : which gives it
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from neurosleep.analysis import welch_test
+    >>> result = welch_test(np.array([1.0, 2.0, 3.0]), np.array([2.0, 3.0, 4.0]))
+    >>> round(result.p, 3)
+    0.288
+    """
 
     t: float
     df: float
@@ -30,9 +43,22 @@ def welch_test(a: NDArray[np.float64], b: NDArray[np.float64]) -> TTest:
     with Satterthwaite's degrees of freedom :math:`\nu`. NaN where a sample has fewer than two values, or where both are
     the same constant; two different constants give p = 0.
 
+    See Also
+    --------
+    TTest : what it gives
+    task_specific_firing : which makes one for each class
+
     References
     ----------
     Welch (1947), doi:10.1093/biomet/34.1-2.28.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from neurosleep.analysis import welch_test
+    >>> result = welch_test(np.array([1.0, 2.0, 3.0]), np.array([2.0, 3.0, 4.0]))
+    >>> round(result.t, 3), round(result.df, 3), round(result.p, 3)
+    (-1.225, 4.0, 0.288)
     """
     if len(a) < 2 or len(b) < 2:
         return TTest(math.nan, math.nan, math.nan)
@@ -55,9 +81,19 @@ def incomplete_beta(a: float, b: float, x: float) -> float:
     Its continued fraction by Lentz's method, on the side where it converges fast (relative error below 1e-11 for
     a and b up to 1e5).
 
+    See Also
+    --------
+    welch_test : which needs it
+
     References
     ----------
     Abramowitz and Stegun (1964), 26.5.8; Press et al., Numerical Recipes, section 6.4.
+
+    Examples
+    --------
+    >>> from neurosleep.analysis import incomplete_beta
+    >>> round(incomplete_beta(2.0, 2.0, 0.5), 6)
+    0.5
     """
     if not (a > 0 and b > 0 and 0 <= x <= 1):
         raise SettingsError(

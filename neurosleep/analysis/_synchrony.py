@@ -31,9 +31,19 @@ def chi_synchrony(spikes: Spikes, population: str | None = None, *, width: float
     -------
     From 0 to 1; NaN without neurons, and where no neuron's count ever changes.
 
+    See Also
+    --------
+    spike_contrast, mean_pairwise_correlation : other measures of synchrony
+
     References
     ----------
     Golomb (2007), Scholarpedia 2(1):1347, doi:10.4249/scholarpedia.1347 (of potentials; here of counts).
+
+    Examples
+    --------
+    >>> from neurosleep.analysis import chi_synchrony, spike_trains
+    >>> chi_synchrony(spike_trains([[0.1, 0.5], [0.1, 0.5]], stop=1.0), width=0.1)
+    1.0
     """
     trains = spike_trains(spikes, population)
     bins = bin_count(trains, check_number("width, in seconds,", width, above=0))
@@ -69,9 +79,19 @@ def spike_contrast(
     -------
     From 0 to 1; NaN with fewer than two trains, and where no train has two spikes or no scale fits.
 
+    See Also
+    --------
+    chi_synchrony, mean_pairwise_correlation : measures with a bin of one width
+
     References
     ----------
     Ciba et al. (2018), doi:10.1016/j.jneumeth.2017.09.008.
+
+    Examples
+    --------
+    >>> from neurosleep.analysis import spike_contrast, spike_trains
+    >>> round(spike_contrast(spike_trains([[0.2, 0.6], [0.2, 0.6]], stop=1.0)), 3)
+    1.0
     """
     trains = spike_trains(spikes, population)
     check_number("min_width, in seconds,", min_width, above=0)

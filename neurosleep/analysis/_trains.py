@@ -42,6 +42,17 @@ class SpikeTrains:
         int64 ``[n + 1]``; the times of neuron k are ``times[first[k]:first[k + 1]]``.
     start, stop:
         Of the stretch, in seconds; ``stop`` is NaN where nobody said how long it was.
+
+    See Also
+    --------
+    spike_trains : makes them of a recording, of events or of times
+
+    Examples
+    --------
+    >>> from neurosleep.analysis import spike_trains
+    >>> trains = spike_trains([[0.1, 0.3], [0.2]], stop=1.0)
+    >>> trains.n, trains.counts, trains.duration
+    (2, array([2, 1]), 1.0)
     """
 
     times: NDArray[np.float64]
@@ -140,6 +151,19 @@ def spike_trains(
     SettingsError
         If events come without a step length, ``start`` and ``stop`` are no stretch, or an argument is given that these
         spikes do not have.
+
+    See Also
+    --------
+    firing_rate, isi, psth : statistics that take what it takes
+
+    Examples
+    --------
+    >>> import torch
+    >>> from neurosleep import SpikeEvents
+    >>> from neurosleep.analysis import spike_trains
+    >>> events = SpikeEvents.from_dense(torch.eye(3, dtype=torch.bool))
+    >>> spike_trains(events, dt=0.001).times
+    array([0.   , 0.001, 0.002])
     """
     check_population(spikes, population)
     if not isinstance(spikes, SpikeEvents):

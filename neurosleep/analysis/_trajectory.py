@@ -36,6 +36,11 @@ def weight_trajectory(
     points) and ``share1``, ``share2``, … (share of the whole variance that the direction carries, the same in all rows;
     NaN if all points are the same). The sign of a direction is such that its largest coordinate is positive.
 
+    See Also
+    --------
+    solution_distance : how far the points are from solutions
+    neurosleep.plot.weight_trajectory : a picture of it
+
     Notes
     -----
     The eigenvectors of the points x points matrix of products give the coordinates; the matrix of all weights is never
@@ -44,6 +49,15 @@ def weight_trajectory(
     References
     ----------
     Golden et al. (2022), doi:10.1371/journal.pcbi.1010628.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from neurosleep.analysis import weight_trajectory
+    >>> points = [[torch.tensor([0.0, 0.0])], [torch.tensor([1.0, 0.0])], [torch.tensor([2.0, 0.0])]]
+    >>> table = weight_trajectory(points, runs=["src"] * 3, moments=["start", "wake 1", "sleep 1"], components=1)
+    >>> abs(table["pc1"]).round(3), table["share1"].round(3)
+    (array([1., 0., 1.]), array([1., 1., 1.]))
     """
     n = len(weights)
     if len(runs) != n or len(moments) != n or n < 2:

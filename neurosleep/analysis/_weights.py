@@ -31,6 +31,20 @@ def weight_histogram(before: Layered, after: Layered, *, bins: int = 61) -> Tabl
     quantity is closed above), ``count`` (synapses). Quantities: ``before`` and ``after`` (all weights), ``change``
     (after - before), ``grown before``, ``grown after``, ``shrunk before``, ``shrunk after`` (of the synapses that grew,
     and that shrank). All but ``change`` share their bins within a layer.
+
+    See Also
+    --------
+    weight_summary : in one row per layer
+    neurosleep.plot.weight_histogram : a picture of it
+
+    Examples
+    --------
+    >>> from neurosleep.analysis import weight_histogram
+    >>> from neurosleep.networks import MLP
+    >>> before, after = MLP([16, 8, 2]), MLP([16, 8, 2])  # a network at two moments
+    >>> table = weight_histogram(before, after, bins=10)
+    >>> table.where(layer="hidden1", quantity="before")["count"].sum().item()
+    128
     """
     check_count("The number of bins", bins)
     columns: dict[str, list[NDArray[np.generic]]] = {key: [] for key in ("layer", "quantity", "low", "high", "count")}
@@ -72,6 +86,18 @@ def weight_summary(before: Layered, after: Layered) -> Table:
     -------
     A row per layer: ``layer``, ``synapses``, ``grown``, ``shrunk``, ``unchanged`` (shares), ``mean_growth``,
     ``mean_shrinkage`` (mean changes of those; NaN where there is none), ``mean_before``, ``mean_after``.
+
+    See Also
+    --------
+    weight_histogram, stable_rank : more of the weights
+
+    Examples
+    --------
+    >>> from neurosleep.analysis import weight_summary
+    >>> from neurosleep.networks import MLP
+    >>> network = MLP([16, 8, 2])
+    >>> print(weight_summary(network, network).where(layer="output")["unchanged"])
+    [1.]
     """
     rows = []
     for layer, early, late in _pairs(before, after):
@@ -103,9 +129,22 @@ def stable_rank(before: Layered, after: Layered) -> Table:
     A row per layer: ``layer``, ``full`` (the largest rank possible), ``before``, ``after``, ``change``; from 1 to
     ``full``, and NaN where all weights are 0.
 
+    See Also
+    --------
+    weight_summary, weight_histogram : what else sleep does to weights
+    neurosleep.plot.stable_rank : a picture of it
+
     References
     ----------
     Rudelson and Vershynin (2007), doi:10.1145/1255443.1255449.
+
+    Examples
+    --------
+    >>> from neurosleep.analysis import stable_rank
+    >>> from neurosleep.networks import MLP
+    >>> before, after = MLP([16, 8, 2]), MLP([16, 8, 2])  # a network at two moments
+    >>> stable_rank(before, after)["full"]
+    array([8, 2])
     """
     check_pair(before, after)
     rows = []

@@ -39,8 +39,13 @@ class Table:
     DataError
         If there is no column, or a column is not one-dimensional or longer than another.
 
+    See Also
+    --------
+    analyse_sleep : all tables of one sleep
+
     Examples
     --------
+    >>> from neurosleep.analysis import Table
     >>> t = Table({"layer": ["hidden1", "output"], "share": [0.25, float("nan")]})
     >>> print(t)
     layer    share

@@ -51,6 +51,12 @@ def energy_of(
     ------
     SettingsError
         If the report is of another profile, or the recording of another network.
+
+    See Also
+    --------
+    count_activity, estimate_energy : its two halves
+    neurosleep.map_to : makes the network
+    neurosleep.plot.energy : a picture of several
     """
     if isinstance(profile, str):
         profile = load_profile(profile)

@@ -68,6 +68,10 @@ def map_file(
     ------
     NeurosleepError
         If a file cannot be read, or the chip does not have the network's dynamics at all.
+
+    See Also
+    --------
+    neurosleep.map_to : of a network in memory
     """
     if isinstance(profile, str):
         profile = load_profile(profile)

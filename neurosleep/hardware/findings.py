@@ -32,6 +32,17 @@ class Finding:
         The value that was found and what would have been right, where there is such a thing.
     level:
         Errors refuse the file, warnings do not.
+
+    See Also
+    --------
+    HardwareProfile : whose ``findings`` they are
+    neurosleep.HardwareProfileError : which holds those that refuse a file
+
+    Examples
+    --------
+    >>> from neurosleep import load_profile
+    >>> {finding.level for finding in load_profile("loihi1").findings} <= {"warning"}
+    True
     """
 
     code: str

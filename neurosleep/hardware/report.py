@@ -25,6 +25,11 @@ class MappingFinding:
         budget or a deadline.
     hint:
         What to do about it.
+
+    See Also
+    --------
+    MappingReport : whose ``findings`` they are
+    neurosleep.MappingError : which holds those that refuse a network
     """
 
     level: Literal["error", "warning", "note"]
@@ -95,6 +100,10 @@ class LayerReport:
     cores, neurons_per_core, memory_bits, in_axons:
         What the population takes: cores, neurons and synapse memory of the fullest core, input axons of a core; None
         where there is no such thing.
+
+    See Also
+    --------
+    MappingReport : whose ``layers`` they are
     """
 
     layer: str
@@ -134,6 +143,11 @@ class MappingReport:
         Everything that was changed, is lost, or does not fit.
     energy:
         The profile's coefficients; an estimate takes a simulation, and is then made of its spikes.
+
+    See Also
+    --------
+    neurosleep.map_to : makes it
+    LayerReport, MappingFinding : its parts
     """
 
     profile: str

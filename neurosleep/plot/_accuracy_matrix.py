@@ -32,6 +32,18 @@ def accuracy_matrix(matrix: Sequence[Sequence[float | None]], *, ax: Axes | None
     ------
     SettingsError
         If a value is no fraction from 0 to 1.
+
+    See Also
+    --------
+    neurosleep.continual.matrix_metrics : what is usually computed from it
+    accuracy : the same over time
+
+    Examples
+    --------
+    >>> from neurosleep.plot import accuracy_matrix
+    >>> ax = accuracy_matrix([[0.98, None], [0.61, 0.97]])
+    >>> ax.get_ylabel()
+    'after task'
     """
     ax = axes(ax, 4.6, 3.8)
     columns = max((len(row) for row in matrix), default=0)

@@ -72,6 +72,23 @@ def animate_sleep(
         If the name does not end in ``.gif``, there is no step to show, or a number is not positive.
     RunFolderError
         If the file cannot be written.
+
+    See Also
+    --------
+    raster : its last picture
+    sleep_rows : the rates that it draws
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import torch
+    >>> from neurosleep import SpikeEvents
+    >>> from neurosleep.plot import animate_sleep
+    >>> spikes = {"hidden1": SpikeEvents.from_dense(torch.eye(20, dtype=torch.bool))}
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = animate_sleep(spikes, f"{folder}/sleep.gif", dt=0.001, frames=2)
+    >>> path.name
+    'sleep.gif'
     """
     target = Path(path)
     if target.suffix.lower() != ".gif":
@@ -153,6 +170,20 @@ def sleep_rows(spikes: Spikes, *, dt: float | None = None, windows: int = 48) ->
     Returns
     -------
     A row per population and window: ``population``, ``start_s``, ``stop_s`` (seconds) and ``rate_hz``.
+
+    See Also
+    --------
+    animate_sleep : draws them
+    rates : a picture of them
+
+    Examples
+    --------
+    >>> import torch
+    >>> from neurosleep import SpikeEvents
+    >>> from neurosleep.plot import sleep_rows
+    >>> spikes = SpikeEvents.from_dense(torch.ones(10, 1, dtype=torch.bool))
+    >>> [row["rate_hz"] for row in sleep_rows({"output": spikes}, dt=0.001, windows=2)]
+    [1000.0, 1000.0]
     """
     populations, dt = of_populations(spikes, dt)
     positive(windows, "number of windows")

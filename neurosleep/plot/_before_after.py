@@ -35,6 +35,18 @@ def sparseness(data: Data, *, value: str = "sparseness", ax: Axes | None = None)
     ------
     SettingsError
         If the value does not exist, or a column is missing.
+
+    See Also
+    --------
+    neurosleep.analysis.sparseness : the numbers
+
+    Examples
+    --------
+    >>> import torch
+    >>> from neurosleep import MLP, analysis, plot
+    >>> before, after = MLP([16, 8, 2]), MLP([16, 8, 2])  # a network at two moments
+    >>> table = analysis.sparseness(before, after, torch.rand(6, 16), torch.tensor([0, 1, 0, 1, 0, 1]))
+    >>> ax = plot.sparseness(table, value="active")
     """
     if value not in ("sparseness", "active"):
         raise unknown_name("value", value, ("sparseness", "active"))
@@ -80,6 +92,16 @@ def stable_rank(data: Data, *, ax: Axes | None = None) -> Axes:
     ------
     SettingsError
         If a column is missing.
+
+    See Also
+    --------
+    neurosleep.analysis.stable_rank : the numbers
+
+    Examples
+    --------
+    >>> from neurosleep import MLP, analysis, plot
+    >>> before, after = MLP([16, 8, 2]), MLP([16, 8, 2])  # a network at two moments
+    >>> ax = plot.stable_rank(analysis.stable_rank(before, after))
     """
     rows = read(data)
     ax = axes(ax, 4.8, 3.2)
@@ -110,6 +132,18 @@ def input_drive(data: Data, *, ax: Axes | None = None) -> Axes:
     ------
     SettingsError
         If a column is missing.
+
+    See Also
+    --------
+    neurosleep.analysis.input_drive : the numbers
+
+    Examples
+    --------
+    >>> import torch
+    >>> from neurosleep import MLP, analysis, plot
+    >>> before, after = MLP([16, 8, 2]), MLP([16, 8, 2])  # a network at two moments
+    >>> images, labels = torch.rand(6, 16), torch.tensor([0, 1, 0, 1, 0, 1])
+    >>> ax = plot.input_drive(analysis.input_drive(before, after, images, labels, tasks=[(0,), (1,)], units=2))
     """
     rows = read(data)
     ax = axes(ax, 5.6, 3.4)

@@ -108,6 +108,18 @@ def representation_change(data: Data, *, ax: Axes | None = None) -> Axes:
     ------
     SettingsError
         If a column is missing.
+
+    See Also
+    --------
+    neurosleep.analysis.representation_change : the numbers
+
+    Examples
+    --------
+    >>> import torch
+    >>> from neurosleep import MLP, analysis, plot
+    >>> before, after = MLP([16, 8, 2]), MLP([16, 8, 2])  # a network at two moments
+    >>> table = analysis.representation_change(before, after, torch.rand(6, 16), torch.tensor([0, 1, 0, 1, 0, 1]))
+    >>> ax = plot.representation_change(table)
     """
     return _markers(data, "distance", "distance_sd", "1 - cosine similarity, before to after", ax)
 

@@ -34,6 +34,16 @@ def chip_accuracy(rows: Sequence[Row], *, bounds: Sequence[Row] = (), ax: Axes |
         Vertical lines, each with ``label`` and ``value`` (a fraction): what the same network does in floating point.
     ax:
         Where to draw; by default on a new figure.
+
+    See Also
+    --------
+    chip_cores : the cores that it takes
+
+    Examples
+    --------
+    >>> from neurosleep.plot import chip_accuracy
+    >>> row = {"profile": "loihi1", "slept": "before mapping", "mapped": {"mean": 0.87, "sd": 0.02}}
+    >>> ax = chip_accuracy([row], bounds=[{"label": "floating point", "value": 0.88}])
     """
     chips, ways = _chips(rows), list(dict.fromkeys(str(row["slept"]) for row in rows))
     ax = axes(ax, 6.4, 1.6 + 0.36 * max(len(chips), 2))
@@ -88,6 +98,18 @@ def chip_cores(rows: Sequence[Row], *, ax: Axes | None = None) -> Axes:
         Each with ``profile`` and ``cores`` (None: not known, or the network does not fit) and ``fits``.
     ax:
         Where to draw; by default on a new figure.
+
+    See Also
+    --------
+    chip_accuracy : the accuracy on it
+
+    Examples
+    --------
+    >>> from neurosleep.plot import chip_cores
+    >>> rows = [{"profile": "loihi1", "cores": 12, "fits": True}, {"profile": "odin", "cores": None, "fits": False}]
+    >>> ax = chip_cores(rows)
+    >>> ax.get_xscale()
+    'log'
     """
     chips = _chips(rows)
     ax = axes(ax, 4.0, 1.6 + 0.36 * max(len(chips), 2))

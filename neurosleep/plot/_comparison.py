@@ -37,6 +37,22 @@ def comparison(summary: Sequence[Row], *, colours: Mapping[str, str] | None = No
     ------
     SettingsError
         If a number is missing or is none.
+
+    See Also
+    --------
+    progress : after each task
+    strategy_colours : the colours
+
+    Examples
+    --------
+    >>> from neurosleep.plot import comparison
+    >>> rows = [
+    ...     {"strategy": "sequential", "accuracy_all": {"mean": 0.19, "sd": 0.01, "n": 2}, "values": [0.18, 0.2]},
+    ...     {"strategy": "src", "accuracy_all": {"mean": 0.58, "sd": 0.03, "n": 2}, "values": [0.55, 0.61]},
+    ... ]
+    >>> ax = comparison(rows)
+    >>> ax.get_ylabel()
+    'accuracy, all classes (%)'
     """
     ax = axes(ax, max(4.0, 1.6 + 0.9 * len(summary)), 3.6)
     known = strategy_colours(str(entry["strategy"]) for entry in summary) | dict(colours or {})
@@ -102,6 +118,17 @@ def progress(rows: Sequence[Row], *, colours: Mapping[str, str] | None = None, a
     ------
     SettingsError
         If a number is missing or is none.
+
+    See Also
+    --------
+    comparison : at the end
+    strategy_colours : the colours
+
+    Examples
+    --------
+    >>> from neurosleep.plot import progress
+    >>> rows = [{"strategy": "src", "after_task": task, "mean": 1 - 0.1 * task, "sd": 0.02} for task in (1, 2, 3)]
+    >>> ax = progress(rows)
     """
     ax = axes(ax, 5.4, 3.6)
     lines: dict[str, list[tuple[float, float, float]]] = {}

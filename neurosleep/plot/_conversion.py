@@ -22,6 +22,10 @@ def conversion(check: ConversionCheck, *, ax: Axes | None = None, **kwargs: Any)
         What :func:`~neurosleep.conversion.compare` found.
     ax, kwargs:
         Axes to draw into, and settings of matplotlib's line or bars.
+
+    See Also
+    --------
+    neurosleep.conversion.compare : the numbers
     """
     if not check.layers:
         raise SettingsError("The comparison holds no layer.", expected="what neurosleep.conversion.compare returns")

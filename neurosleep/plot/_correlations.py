@@ -30,6 +30,19 @@ def class_correlation(data: Data, *, layer: str, value: str = "after", ax: Axes 
     ------
     SettingsError
         If the layer or the value does not exist, or a column is missing.
+
+    See Also
+    --------
+    neurosleep.analysis.class_correlation : the numbers
+    correlation_change : a histogram of the differences
+
+    Examples
+    --------
+    >>> import torch
+    >>> from neurosleep import MLP, analysis, plot
+    >>> before, after = MLP([16, 8, 2]), MLP([16, 8, 2])  # a network at two moments
+    >>> table = analysis.class_correlation(before, after, torch.rand(6, 16), torch.tensor([0, 1, 0, 1, 0, 1]))
+    >>> ax = plot.class_correlation(table, layer="hidden1", value="change")
     """
     if value not in ("before", "after", "change"):
         raise unknown_name("value", value, ("before", "after", "change"))
@@ -78,6 +91,19 @@ def correlation_change(data: Data, *, layer: str, ax: Axes | None = None) -> Axe
     ------
     SettingsError
         If the layer does not exist, or a column is missing.
+
+    See Also
+    --------
+    neurosleep.analysis.class_correlation : the numbers
+    class_correlation : pair by pair
+
+    Examples
+    --------
+    >>> import torch
+    >>> from neurosleep import MLP, analysis, plot
+    >>> before, after = MLP([16, 8, 2]), MLP([16, 8, 2])  # a network at two moments
+    >>> table = analysis.class_correlation(before, after, torch.rand(6, 16), torch.tensor([0, 1, 0, 1, 0, 1]))
+    >>> ax = plot.correlation_change(table, layer="hidden1")
     """
     rows = chosen(data, "layer", layer)
     ax = axes(ax, 5.6, 3.2)

@@ -33,6 +33,22 @@ def accuracy(rows: Sequence[Row], *, chance: float | None = None, ax: Axes | Non
     ------
     SettingsError
         If a column is missing or a value makes no sense.
+
+    See Also
+    --------
+    accuracy_matrix, comparison, progress : other views of accuracies
+
+    Examples
+    --------
+    >>> from neurosleep.plot import accuracy
+    >>> rows = [
+    ...     {"after_task": 1, "phase": "wake", "on_task": 1, "accuracy": 0.98},
+    ...     {"after_task": 2, "phase": "wake", "on_task": 1, "accuracy": 0.12},
+    ...     {"after_task": 2, "phase": "sleep", "on_task": 1, "accuracy": 0.61},
+    ... ]
+    >>> ax = accuracy(rows, chance=0.1)
+    >>> ax.get_ylabel()
+    'accuracy (%)'
     """
     ax = axes(ax, 7.0, 3.8)
     values: dict[tuple[int, int, int], float] = {}
@@ -104,6 +120,17 @@ def rates(rows: Sequence[Row] | Recording, *, dt: float | None = None, ax: Axes 
     ------
     SettingsError
         If a column is missing or a value makes no sense.
+
+    See Also
+    --------
+    raster : the single spikes
+
+    Examples
+    --------
+    >>> from neurosleep.plot import rates
+    >>> row = {"after_task": 1, "population": "hidden1", "neurons": 40, "steps": 100}
+    >>> rows = [{**row, "start_step": 0, "spikes": 80}, {**row, "start_step": 100, "spikes": 20}]
+    >>> ax = rates(rows, dt=0.001)
     """
     if isinstance(rows, Recording):
         dt = rows.dt if dt is None else dt

@@ -31,6 +31,16 @@ def energy(rows: Sequence[Row], *, label: str = "energy", ax: Axes | None = None
     ------
     SettingsError
         If an energy is negative or infinite, or the low one above the high one.
+
+    See Also
+    --------
+    neurosleep.hardware.energy_of : the numbers
+
+    Examples
+    --------
+    >>> from neurosleep.plot import energy
+    >>> rows = [{"label": "loihi1", "low": 2e-6, "high": 9e-6}, {"label": "odin", "low": None, "high": None}]
+    >>> ax = energy(rows, label="energy per image")
     """
     ax = axes(ax, 6.0, 1.2 + 0.34 * max(len(rows), 2))
     names, drawn = [], []

@@ -22,6 +22,18 @@ def settling(data: Data, *, ax: Axes | None = None) -> Axes:
         The table of :func:`neurosleep.analysis.settling`.
     ax:
         Where to draw; by default on a new figure.
+
+    See Also
+    --------
+    neurosleep.analysis.settling : the numbers
+
+    Examples
+    --------
+    >>> import torch
+    >>> from neurosleep import EquilibriumMLP, analysis, plot
+    >>> ax = plot.settling(analysis.settling(EquilibriumMLP([16, 8, 3]), torch.rand(5, 16), steps=30))
+    >>> ax.get_yscale()
+    'log'
     """
     rows = read(data)
     ax = axes(ax, 5.6, 3.4)
@@ -52,6 +64,18 @@ def state_trajectories(data: Data, *, layer: str | None = None, ax: Axes | None 
         The layer to draw; the first of the table if not given.
     ax:
         Where to draw; by default on a new figure.
+
+    See Also
+    --------
+    neurosleep.analysis.state_trajectories : the numbers
+    settling : over all units
+
+    Examples
+    --------
+    >>> import torch
+    >>> from neurosleep import EquilibriumMLP, analysis, plot
+    >>> table = analysis.state_trajectories(EquilibriumMLP([16, 8, 3]), torch.rand(1, 16), steps=30)
+    >>> ax = plot.state_trajectories(table, layer="output")
     """
     rows = read(data)
     ax = axes(ax, 5.6, 3.4)
@@ -77,6 +101,17 @@ def activation_spread(data: Data, *, ax: Axes | None = None) -> Axes:
         The table of :func:`neurosleep.analysis.activation_spread`.
     ax:
         Where to draw; by default on a new figure.
+
+    See Also
+    --------
+    neurosleep.analysis.activation_spread : the numbers
+
+    Examples
+    --------
+    >>> import torch
+    >>> from neurosleep import EquilibriumMLP, analysis, plot
+    >>> network = EquilibriumMLP([16, 8, 3], free_steps=20)
+    >>> ax = plot.activation_spread(analysis.activation_spread(network, torch.rand(5, 16)))
     """
     rows = read(data)
     ax = axes(ax, 4.6, 3.4)
@@ -105,6 +140,16 @@ def stability(data: Data, *, value: str = "diverged", ax: Axes | None = None) ->
         ``"diverged"`` or ``"accuracy"`` (with its standard deviation over seeds), in %.
     ax:
         Where to draw; by default on a new figure.
+
+    See Also
+    --------
+    neurosleep.analysis.stability : the numbers
+
+    Examples
+    --------
+    >>> from neurosleep import analysis, plot
+    >>> runs = [{"kind": "EP", "step_size": size, "accuracy": 0.9 - size} for size in (0.1, 0.3, 0.5)]
+    >>> ax = plot.stability(analysis.stability(runs), value="accuracy")
     """
     if value not in ("diverged", "accuracy"):
         raise unknown_name("value", value, ("diverged", "accuracy"))

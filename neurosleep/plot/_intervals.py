@@ -39,6 +39,18 @@ def intervals(spikes: Spikes, *, dt: float | None = None, bins: int = 40, ax: Ax
         If ``dt`` or ``bins`` is not positive.
     DataError
         If a recording holds no single spikes.
+
+    See Also
+    --------
+    interval_counts : the numbers
+    neurosleep.analysis.cv, neurosleep.analysis.cv2 : how regular they are
+
+    Examples
+    --------
+    >>> import torch
+    >>> from neurosleep import SpikeEvents
+    >>> from neurosleep.plot import intervals
+    >>> ax = intervals({"output": SpikeEvents.from_dense(torch.rand(200, 3) < 0.1)}, dt=0.001)
     """
     populations, dt = of_populations(spikes, dt)
     rows = interval_counts(populations, dt=dt, bins=bins)
@@ -73,6 +85,20 @@ def interval_counts(spikes: Spikes, *, dt: float | None = None, bins: int = 40) 
     -------
     A row per population and bin: ``population``, ``low_s``, ``high_s`` (edges in seconds, the same for all), and
     ``intervals`` (their number). A population whose neurons never fire twice has none.
+
+    See Also
+    --------
+    intervals : a picture of them
+    neurosleep.analysis.isi : the intervals themselves
+
+    Examples
+    --------
+    >>> import torch
+    >>> from neurosleep import SpikeEvents
+    >>> from neurosleep.plot import interval_counts
+    >>> spikes = SpikeEvents.from_dense(torch.ones(5, 1, dtype=torch.bool))
+    >>> interval_counts({"output": spikes}, dt=0.001, bins=1)[0]["intervals"]
+    4
     """
     positive(bins, "number of bins")
     populations, dt = of_populations(spikes, dt)

@@ -52,6 +52,18 @@ def sleep_images(
     ------
     SettingsError
         If the inputs do not fill the shape, a number is not positive, or the spikes are not of one population.
+
+    See Also
+    --------
+    receptive_fields : the weights as images
+
+    Examples
+    --------
+    >>> import torch
+    >>> from neurosleep import SpikeEvents
+    >>> from neurosleep.plot import sleep_images
+    >>> spikes = SpikeEvents.from_dense(torch.rand(200, 64) < 0.1)
+    >>> ax = sleep_images(spikes, windows=4, dt=0.001)
     """
     events, dt = one_population(spikes, dt)
     shape = image_shape(events.n, shape)
@@ -103,6 +115,18 @@ def receptive_fields(
     ------
     SettingsError
         If the weights are no matrix, the inputs do not fill the shape, or there is no such unit.
+
+    See Also
+    --------
+    chosen_units : which units it takes
+    sleep_images : what the inputs did in sleep
+
+    Examples
+    --------
+    >>> import torch
+    >>> from neurosleep import MLP
+    >>> from neurosleep.plot import receptive_fields
+    >>> ax = receptive_fields(MLP([784, 30, 10]).weights[0].detach(), units=6)
     """
     matrix = np.asarray(weights, dtype=float)
     if matrix.ndim != 2:
@@ -133,6 +157,20 @@ def window_rates(
     """Begin and end in seconds, and mean rates in Hz ``[windows, n]``, of what :func:`sleep_images` shows.
 
     No more windows than steps; none of an empty recording.
+
+    See Also
+    --------
+    sleep_images : a picture of them
+
+    Examples
+    --------
+    >>> import torch
+    >>> from neurosleep import SpikeEvents
+    >>> from neurosleep.plot import window_rates
+    >>> spikes = SpikeEvents.from_dense(torch.ones(10, 1, dtype=torch.bool))
+    >>> edges, rates = window_rates(spikes, windows=2, dt=0.001)
+    >>> edges, rates.tolist()
+    ([(0.0, 0.005), (0.005, 0.01)], [[1000.0], [1000.0]])
     """
     positive(windows, "number of windows")
     positive(dt, "step length dt")
@@ -147,7 +185,19 @@ def window_rates(
 
 
 def chosen_units(weights: NDArray[Any], number: int) -> list[int]:
-    """So many units whose weights differ most from 0, in their order."""
+    """So many units whose weights differ most from 0, in their order.
+
+    See Also
+    --------
+    receptive_fields : which draws them
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from neurosleep.plot import chosen_units
+    >>> chosen_units(np.array([[0.0, 0.1], [0.0, -2.0], [1.0, 0.0]]), 2)
+    [1, 2]
+    """
     positive(number, "number of units")
     size = np.linalg.norm(np.nan_to_num(weights, posinf=0.0, neginf=0.0), axis=1)
     return sorted(int(unit) for unit in np.argsort(-size, kind="stable")[:number])
@@ -160,6 +210,16 @@ def image_shape(inputs: int, shape: Shape | None = None) -> Shape:
     ------
     SettingsError
         If the inputs do not fill it, or are no square.
+
+    See Also
+    --------
+    receptive_fields, sleep_images : which call it
+
+    Examples
+    --------
+    >>> from neurosleep.plot import image_shape
+    >>> image_shape(784), image_shape(3072)
+    ((28, 28), (32, 32, 3))
     """
     if shape is None:
         side, coloured = math.isqrt(inputs), math.isqrt(inputs // 3)

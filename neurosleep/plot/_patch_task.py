@@ -31,6 +31,19 @@ def patch_drive(data: Data, *, ax: Axes | None = None) -> Axes:
     ------
     SettingsError
         If a column is missing.
+
+    See Also
+    --------
+    neurosleep.analysis.patch_drive : the numbers
+    patch_weights : the synapses
+
+    Examples
+    --------
+    >>> from neurosleep import MLP, analysis, plot
+    >>> from neurosleep.data import patches, to_float
+    >>> toy, before, after = patches(), MLP([100, 4]), MLP([100, 4])
+    >>> table = analysis.patch_drive(before, after, to_float(toy.images), toy.labels, tasks=[(0, 1), (2, 3)])
+    >>> ax = plot.patch_drive(table)
     """
     rows = read(data)
     classes = distinct(rows, "class")
@@ -78,6 +91,19 @@ def patch_weights(data: Data, *, task: int, moment: str = "after", bins: int = 3
     ------
     SettingsError
         If the task or the moment does not exist, or a column is missing.
+
+    See Also
+    --------
+    neurosleep.analysis.patch_weights : the numbers
+    patch_drive : what they add up to
+
+    Examples
+    --------
+    >>> from neurosleep import MLP, analysis, plot
+    >>> from neurosleep.data import patches, to_float
+    >>> toy, before, after = patches(), MLP([100, 4]), MLP([100, 4])
+    >>> table = analysis.patch_weights(before, after, to_float(toy.images), toy.labels, tasks=[(0, 1), (2, 3)])
+    >>> ax = plot.patch_weights(table, task=1, moment="after")
     """
     if moment not in ("before", "after"):
         raise unknown_name("moment", moment, ("before", "after"))

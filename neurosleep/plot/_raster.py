@@ -59,6 +59,21 @@ def raster(
         of them does not fit its population.
     DataError
         If a recording holds no single spikes.
+
+    See Also
+    --------
+    rates, intervals : other pictures of the same spikes
+    animate_sleep : moves
+
+    Examples
+    --------
+    >>> import torch
+    >>> from neurosleep import SpikeEvents
+    >>> from neurosleep.plot import raster
+    >>> spikes = {"hidden1": SpikeEvents.from_dense(torch.rand(500, 40) < 0.02)}
+    >>> ax = raster(spikes, dt=0.001, tasks={"hidden1": [1] * 20 + [2] * 20})
+    >>> ax.get_xlabel()
+    'time (s)'
     """
     positive(max_neurons, "number of neurons to show")
     positive(max_dots, "number of dots to show")

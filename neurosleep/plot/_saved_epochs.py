@@ -26,6 +26,16 @@ def epochs_saved(data: Data, *, ax: Axes | None = None) -> Axes:
     ------
     SettingsError
         If a column is missing.
+
+    See Also
+    --------
+    neurosleep.analysis.epochs_saved : the numbers
+
+    Examples
+    --------
+    >>> from neurosleep import analysis, plot
+    >>> table = analysis.epochs_saved([1, 2, 4], without_sleep=[0.5, 0.75, 0.875], with_sleep=[0.75, 0.875, 0.875])
+    >>> ax = plot.epochs_saved(table)
     """
     rows = read(data)
     ax = axes(ax, 5.6, 3.4)

@@ -39,6 +39,17 @@ def stdp_window(
     ------
     SettingsError
         If ``steps`` or ``dt`` is not positive, or the weight is not finite.
+
+    See Also
+    --------
+    stdp_window_rows : the numbers
+    neurosleep.functional.PairSTDP, neurosleep.functional.SRCRule : rules
+
+    Examples
+    --------
+    >>> from neurosleep import PairSTDP
+    >>> from neurosleep.plot import stdp_window
+    >>> ax = stdp_window(PairSTDP(a_plus=0.01, a_minus=0.012), steps=30)
     """
     rows = stdp_window_rows(rule, weight=weight, steps=steps, dt=dt)
     ax = axes(ax, 5.2, 3.4)
@@ -71,6 +82,18 @@ def stdp_window_rows(
     -------
     A row for each time between two spikes: ``lag_s`` (seconds, positive where the input fires first) and ``change`` (in
     units of the weight); the last, whose ``lag_s`` is None, for a spike of the unit alone.
+
+    See Also
+    --------
+    stdp_window : a picture of them
+
+    Examples
+    --------
+    >>> from neurosleep import PairSTDP
+    >>> from neurosleep.plot import stdp_window_rows
+    >>> rows = stdp_window_rows(PairSTDP(a_plus=0.25, a_minus=0.25), steps=1)
+    >>> [(row["lag_s"], round(row["change"], 3)) for row in rows]
+    [(-0.001, -0.238), (0.0, 0.25), (0.001, 0.238), (None, 0.0)]
     """
     positive(steps, "number of steps")
     positive(dt, "step length dt")

@@ -31,7 +31,18 @@ GREY = "#6b6b6b"
 
 
 def task_colours(n: int) -> list[str]:
-    """``n`` distinct colours, one per task, as hex codes: the palette, or beyond it a scale of even steps."""
+    """``n`` distinct colours, one per task, as hex codes: the palette, or beyond it a scale of even steps.
+
+    See Also
+    --------
+    strategy_colours : of strategies
+
+    Examples
+    --------
+    >>> from neurosleep.plot import task_colours
+    >>> task_colours(3)
+    ['#0072B2', '#D55E00', '#009E73']
+    """
     if n <= len(PALETTE):
         return list(PALETTE[:n])
     scale = matplotlib.colormaps["cividis"]
@@ -47,6 +58,16 @@ def strategy_colours(names: Iterable[str]) -> dict[str, str]:
     """A colour for each strategy by its name: grey for the bounds, blue for ``src``, the others by the alphabet.
 
     Give the names of all strategies that a page or paper shows, so that each has one colour in all its figures.
+
+    See Also
+    --------
+    comparison, progress, sweep : which take them
+
+    Examples
+    --------
+    >>> from neurosleep.plot import strategy_colours
+    >>> strategy_colours(["sequential", "src"])
+    {'sequential': '#8a8a8a', 'src': '#0072B2'}
     """
     wanted = sorted(set(names))
     others = [name for name in wanted if name not in _STRATEGIES]
@@ -61,6 +82,17 @@ def figure(width: float = 6.4, height: float = 3.6, *, title: str = "") -> Figur
     ------
     SettingsError
         If a side is not a positive number.
+
+    See Also
+    --------
+    save : writes it as PNG
+    to_svg_bytes, to_png_bytes : its bytes
+
+    Examples
+    --------
+    >>> from neurosleep.plot import figure
+    >>> fig = figure(8, 4, title="Last sleep")
+    >>> left, right = fig.subplots(1, 2)  # each may be the ``ax`` of one of these functions
     """
     sides = positive(width, "figure width"), positive(height, "figure height")
     made = Figure(figsize=sides, dpi=100, layout="constrained")
@@ -70,7 +102,19 @@ def figure(width: float = 6.4, height: float = 3.6, *, title: str = "") -> Figur
 
 
 def to_png_bytes(fig: Figure, *, dpi: float = 100) -> bytes:
-    """The figure as the bytes of a PNG file, ``dpi`` pixels to the inch; the same figure gives the same bytes."""
+    """The figure as the bytes of a PNG file, ``dpi`` pixels to the inch; the same figure gives the same bytes.
+
+    See Also
+    --------
+    to_svg_bytes : as SVG
+    save : into a file
+
+    Examples
+    --------
+    >>> from neurosleep.plot import figure, to_png_bytes
+    >>> to_png_bytes(figure())[1:4]
+    b'PNG'
+    """
     buffer = io.BytesIO()
     # Without the version of matplotlib in it.
     fig.savefig(buffer, format="png", dpi=dpi, metadata={"Software": None})
@@ -78,7 +122,19 @@ def to_png_bytes(fig: Figure, *, dpi: float = 100) -> bytes:
 
 
 def to_svg_bytes(fig: Figure) -> bytes:
-    """The figure as the bytes of an SVG file, letters drawn as outlines; the same figure gives the same bytes."""
+    """The figure as the bytes of an SVG file, letters drawn as outlines; the same figure gives the same bytes.
+
+    See Also
+    --------
+    to_png_bytes : as PNG
+    save : into a file
+
+    Examples
+    --------
+    >>> from neurosleep.plot import figure, to_svg_bytes
+    >>> b"<svg" in to_svg_bytes(figure())
+    True
+    """
     buffer = io.BytesIO()
     with matplotlib.rc_context({"svg.fonttype": "path", "svg.hashsalt": "neurosleep"}):
         fig.savefig(buffer, format="svg", metadata={"Creator": None, "Date": None, "Format": None, "Type": None})
@@ -94,6 +150,19 @@ def save(fig: Figure, path: str | os.PathLike[str], *, dpi: float = 150) -> Path
         If the file name ends in anything but ``.png``.
     RunFolderError
         If the file cannot be written.
+
+    See Also
+    --------
+    to_png_bytes, to_svg_bytes : without a file
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from neurosleep.plot import figure, save
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = save(figure(title="empty"), f"{folder}/empty.png")
+    >>> path.name
+    'empty.png'
     """
     target = Path(path)
     if target.suffix.lower() != ".png":

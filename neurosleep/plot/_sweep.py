@@ -30,6 +30,18 @@ def sweep(points: Sequence[Row], *, label: str, ax: Axes | None = None) -> Axes:
     ------
     SettingsError
         If a number is missing or is none.
+
+    See Also
+    --------
+    comparison : at one value
+
+    Examples
+    --------
+    >>> from neurosleep.plot import sweep
+    >>> points = [{"line": "src", "value": steps, "mean": 0.4 + steps / 1e5, "sd": 0.02} for steps in (5000, 15000)]
+    >>> ax = sweep(points, label="steps of a sleep")
+    >>> ax.get_xlabel()
+    'steps of a sleep'
     """
     ax = axes(ax, 6.0, 3.6)
     lines: dict[str, list[tuple[float, float, float]]] = {}

@@ -29,6 +29,16 @@ def weight_change(rows: Sequence[Row] | Recording | WeightMonitor, *, ax: Axes |
     ------
     SettingsError
         If a column is missing or does not hold a number.
+
+    See Also
+    --------
+    weight_histogram, weight_trajectory : other views of the weights
+
+    Examples
+    --------
+    >>> from neurosleep.plot import weight_change
+    >>> rows = [{"projection": "input_hidden1", "time_s": time, "change": 0.01 * time} for time in (0.0, 1.0, 2.0)]
+    >>> ax = weight_change(rows)
     """
     rows = change_rows(rows)
     ax = axes(ax, 5.6, 3.2)

@@ -34,6 +34,16 @@ def weight_histogram(data: Data, *, layer: str, part: str = "all", ax: Axes | No
     ------
     SettingsError
         If the layer or the part does not exist, or a column is missing.
+
+    See Also
+    --------
+    neurosleep.analysis.weight_histogram : the numbers
+
+    Examples
+    --------
+    >>> from neurosleep import MLP, analysis, plot
+    >>> before, after = MLP([16, 8, 2]), MLP([16, 8, 2])  # a network at two moments
+    >>> ax = plot.weight_histogram(analysis.weight_histogram(before, after), layer="hidden1", part="change")
     """
     if part not in _TITLES:
         raise unknown_name("part", part, _TITLES)

@@ -31,6 +31,19 @@ def weight_trajectory(data: Data, *, components: tuple[int, int] = (1, 2), ax: A
     ------
     SettingsError
         If a component is no column of the table, or a column is missing.
+
+    See Also
+    --------
+    neurosleep.analysis.weight_trajectory : the numbers
+    solution_distance : how far the points are from solutions
+
+    Examples
+    --------
+    >>> import torch
+    >>> from neurosleep import analysis, plot
+    >>> points = [[torch.tensor([0.0, 0.0])], [torch.tensor([1.0, 0.0])], [torch.tensor([1.0, 2.0])]]
+    >>> table = analysis.weight_trajectory(points, runs=["src"] * 3, moments=["start", "wake 1", "sleep 1"])
+    >>> ax = plot.weight_trajectory(table)
     """
     rows = read(data)
     first, second = components
@@ -75,6 +88,20 @@ def solution_distance(data: Data, *, run: str | None = None, ax: Axes | None = N
     ------
     SettingsError
         If a column is missing.
+
+    See Also
+    --------
+    neurosleep.analysis.solution_distance : the numbers
+    weight_trajectory : the points in two dimensions
+
+    Examples
+    --------
+    >>> import torch
+    >>> from neurosleep import analysis, plot
+    >>> points = [[torch.tensor([0.0, 0.0])], [torch.tensor([0.0, 1.0])]]
+    >>> solutions = {"task 1": [[torch.tensor([3.0, 1.0])], [torch.tensor([5.0, 1.0])]]}
+    >>> table = analysis.solution_distance(points, solutions, runs=["src", "src"], moments=["wake 1", "sleep 1"])
+    >>> ax = plot.solution_distance(table)
     """
     rows = read(data)
     ax = axes(ax, 5.6, 3.6)

@@ -49,6 +49,18 @@ class Arithmetic:
         Every synaptic event adds to the potential by itself and is followed by the comparison, in the order of the
         projections and, in each, of the presynaptic neurons; a leak by ``subtract`` comes between steps. If not, the
         events of a step are summed, and such a leak comes after them, before the comparison.
+
+    See Also
+    --------
+    Register : the registers it is made of
+    FixedEngine : which computes with it
+
+    Examples
+    --------
+    >>> from neurosleep.hardware import Arithmetic, Register
+    >>> loihi = Arithmetic(membrane=Register(24), current=Register(24), denominator=4096)
+    >>> loihi.membrane.high
+    8388607
     """
 
     membrane: Register

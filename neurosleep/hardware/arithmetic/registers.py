@@ -38,6 +38,17 @@ class Register:
         ``saturate`` or ``wrap``.
     minimum, maximum:
         Limits at which a saturating register stops before its bits would make it; None: what the bits hold.
+
+    See Also
+    --------
+    Arithmetic : the registers of a chip
+
+    Examples
+    --------
+    >>> import torch
+    >>> from neurosleep.hardware import Register
+    >>> Register(8).hold(torch.tensor([-200, 5, 200]))
+    tensor([-128,    5,  127])
     """
 
     bits: int

@@ -49,7 +49,18 @@ _Array = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class ChipTerm:
-    """A coefficient as a learning engine has it: ``mantissa * 2 ** exponent``, and the impulse of the trace with it."""
+    """A coefficient as a learning engine has it: ``mantissa * 2 ** exponent``, and the impulse of the trace with it.
+
+    See Also
+    --------
+    ChipRule : the rule that it is part of
+
+    Examples
+    --------
+    >>> from neurosleep.hardware import ChipTerm
+    >>> ChipTerm(mantissa=3, exponent=-2).value
+    0.75
+    """
 
     mantissa: int
     exponent: int
@@ -79,6 +90,19 @@ class ChipRule:
         Key of the random numbers of stochastic rounding.
     trace_decay:
         What is left of a trace after a step (``sum_of_products``).
+
+    See Also
+    --------
+    chip_rule : makes it
+    FixedEngine : steps it
+
+    Examples
+    --------
+    >>> from neurosleep import SRCRule
+    >>> from neurosleep.hardware import chip_rule
+    >>> rule = chip_rule("loihi1", SRCRule(inc=0.01, dec=0.001))
+    >>> rule.form, rule.rounding
+    ('sum_of_products', 'stochastic')
     """
 
     rule: SRCRule
@@ -135,6 +159,18 @@ def chip_rule(
     UnsupportedError
         If the chip has no learning engine that could do it, or no whole numbers that a sleep could be emulated in: it
         then takes place off chip, before the mapping.
+
+    See Also
+    --------
+    neurosleep.sleep : which takes it
+    sleep_parts : what else of a sleep the chip does
+
+    Examples
+    --------
+    >>> from neurosleep import SRCRule
+    >>> from neurosleep.hardware import chip_rule
+    >>> chip_rule("loihi1", SRCRule(inc=0.01, dec=0.001), rounding="stochastic").name
+    'chip'
     """
     if isinstance(profile, str):
         profile = load_profile(profile)

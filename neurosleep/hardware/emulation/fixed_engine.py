@@ -331,6 +331,17 @@ class FixedEngine(Engine):
 
     Weights change by a rule of the chip (:func:`~neurosleep.hardware.chip_rule`). A network mapped to a profile of
     floating point is stepped by the engine ``reference``.
+
+    See Also
+    --------
+    neurosleep.map_to : makes the networks that it steps
+    neurosleep.spiking.get_engine : the engine by its name
+
+    Examples
+    --------
+    >>> from neurosleep.hardware import FixedEngine
+    >>> FixedEngine().name
+    'fixed'
     """
 
     name: ClassVar[str] = "fixed"

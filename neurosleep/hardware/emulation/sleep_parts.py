@@ -13,7 +13,20 @@ __all__ = ["SleepPart", "sleep_parts"]
 
 @dataclass(frozen=True)
 class SleepPart:
-    """One part of a sleep phase, where it takes place, and how."""
+    """One part of a sleep phase, where it takes place, and how.
+
+    See Also
+    --------
+    sleep_parts : makes them
+
+    Examples
+    --------
+    >>> from neurosleep import load_profile
+    >>> from neurosleep.hardware import sleep_parts
+    >>> part = sleep_parts(load_profile("loihi1"))[0]
+    >>> part.part, part.where
+    ('spikes of the inputs', 'chip')
+    """
 
     part: str
     where: Literal["chip", "host", "not known"]
@@ -31,6 +44,17 @@ def sleep_parts(profile: HardwareProfile) -> list[SleepPart]:
 
     A chip whose learning engine cannot express the rule takes no part in a sleep: the network sleeps on the host, and
     is mapped afterwards.
+
+    See Also
+    --------
+    chip_rule : the rule as the chip expresses it
+
+    Examples
+    --------
+    >>> from neurosleep import load_profile
+    >>> from neurosleep.hardware import sleep_parts
+    >>> [part.where for part in sleep_parts(load_profile("odin"))]  # a chip without a rule that could do it
+    ['host', 'host', 'host', 'host', 'host']
     """
     found = [_drive(profile), SleepPart("rates of the inputs, from the mean image", "host", "set before the sleep")]
     able, how = _rule(profile)

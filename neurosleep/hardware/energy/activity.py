@@ -54,6 +54,18 @@ class Activity:
         Where the two kinds of updates come from: ``given``, ``recorded`` spikes, or ``estimated`` of counts.
     zeros:
         Whether synapses of weight 0 were skipped or counted.
+
+    See Also
+    --------
+    count_activity : counts one in a recording
+    estimate_energy : what it takes on a chip
+
+    Examples
+    --------
+    >>> from neurosleep.hardware import Activity
+    >>> wake, sleep = Activity(1000.0, spikes=20.0), Activity(500.0, spikes=10.0)
+    >>> (wake + sleep).synaptic_events
+    1500.0
     """
 
     synaptic_events: float
@@ -132,6 +144,10 @@ def count_activity(
     UnsupportedError
         If the changes of a rule cannot be counted: of kinds other than the two shipped, of convolutions, or without the
         spikes where the rule changes only part of a neuron's synapses. Of a loop of relays alone.
+
+    See Also
+    --------
+    energy_of : what the activity takes on a chip
 
     Notes
     -----

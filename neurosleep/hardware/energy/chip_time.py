@@ -32,6 +32,17 @@ class Load:
         In its unit: events, or clock cycles, a second.
     layer:
         The population whose cores are asked the most of; empty: the whole chip.
+
+    See Also
+    --------
+    ChipTime : whose ``loads`` they are
+
+    Examples
+    --------
+    >>> from neurosleep.hardware import Load
+    >>> load = Load("throughput.core_events_per_s", needed=2.0e6, available=1.0e6, layer="hidden1")
+    >>> load.needed > load.available  # the chip cannot keep up
+    True
     """
 
     key: str
@@ -57,6 +68,11 @@ class ChipTime:
         Every published rate, and what is asked of it.
     caveats:
         What was assumed.
+
+    See Also
+    --------
+    chip_time : makes it
+    Load : each of its ``loads``
     """
 
     step_s: float
@@ -91,6 +107,10 @@ def chip_time(
     cores:
         Cores by population, as the report of :func:`~neurosleep.map_to` has them; without it rates of a core are left
         out.
+
+    See Also
+    --------
+    energy_of : which tells it with the energy
     """
     caveats = []
     step = profile.time.step_s

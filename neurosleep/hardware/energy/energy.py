@@ -48,6 +48,19 @@ class Convention:
         The sum; None, to be read as not estimated, where something is not known.
     reason:
         What is not known, where ``joules`` is None.
+
+    See Also
+    --------
+    EnergyEstimate : the estimate by every convention
+
+    Examples
+    --------
+    >>> from neurosleep import load_profile
+    >>> from neurosleep.hardware import Activity, estimate_energy
+    >>> estimate = estimate_energy(load_profile("loihi1"), Activity(1000.0))
+    >>> convention = estimate.conventions[0]
+    >>> convention.name, convention.joules
+    ('synaptic', 2.36e-08)
     """
 
     name: str
@@ -80,6 +93,19 @@ class EnergyEstimate:
         Time on the chip, where a recording was given.
     spread:
         The least and the most that any convention gives for a single sample, where there are several.
+
+    See Also
+    --------
+    energy_of : makes it of a recording
+    estimate_energy : makes it of numbers
+
+    Examples
+    --------
+    >>> from neurosleep import load_profile
+    >>> from neurosleep.hardware import Activity, estimate_energy
+    >>> estimate = estimate_energy(load_profile("loihi1"), Activity(1000.0))
+    >>> estimate
+    <EnergyEstimate: 23.6 nJ to 27.1 nJ a sample on 'loihi1', 7 conventions>
     """
 
     profile: str
@@ -176,7 +202,20 @@ class EnergyEstimate:
 
 
 def energy_text(profile: str, energy: Mapping[str, Any]) -> str:
-    """An estimate as :meth:`EnergyEstimate.to_json` or a mapping's report holds it, in lines."""
+    """An estimate as :meth:`EnergyEstimate.to_json` or a mapping's report holds it, in lines.
+
+    See Also
+    --------
+    EnergyEstimate : whose JSON it takes
+
+    Examples
+    --------
+    >>> from neurosleep import load_profile
+    >>> from neurosleep.hardware import Activity, energy_text, estimate_energy
+    >>> estimate = estimate_energy(load_profile("loihi1"), Activity(1000.0))
+    >>> print(energy_text("loihi1", estimate.to_json()).splitlines()[0])
+    Energy on loihi1: 23.6 nJ to 27.1 nJ (estimate from a profile, not a chip)
+    """
     span = energy["estimate"]
     total = "not estimated" if span is None else f"{_si(span['low'])} to {_si(span['high'])}"
     activity = energy.get("activity")
@@ -325,6 +364,10 @@ def estimate_energy(profile: HardwareProfile, activity: Activity, time: ChipTime
     time:
         Time on the chip, to be told with it.
 
+    See Also
+    --------
+    energy_of : counts the activity in a recording first
+
     Notes
     -----
     The conventions are those of the literature: ``synaptic`` that of most papers; ``all_updates`` that of
@@ -334,6 +377,18 @@ def estimate_energy(profile: HardwareProfile, activity: Activity, time: ChipTime
     coefficient as well; ``core_activity`` that of SpiNNaker's tools. Learning stands beside them, in ``terms``. Nothing
     that is not known is 0. Two further ways of the literature are left out: clock cycles, whose energy no chip
     publishes, and additions and products of 45 nm arithmetic, which are of no chip.
+
+    Examples
+    --------
+    >>> from neurosleep import load_profile
+    >>> from neurosleep.hardware import Activity, estimate_energy
+    >>> estimate = estimate_energy(load_profile("loihi1"), Activity(1000.0))
+    >>> for convention in estimate.conventions:
+    ...     if convention.joules is not None:
+    ...         print(f"{convention.name}: {convention.joules:.3g} J")
+    synaptic: 2.36e-08 J
+    all_updates: 2.71e-08 J
+    active_and_inactive: 2.36e-08 J
     """
     energy = profile.energy
     parts = _Counted(energy, activity).parts()

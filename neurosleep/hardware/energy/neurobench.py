@@ -54,6 +54,10 @@ def neurobench_metrics(network: SpikingNetwork, inputs: Tensor) -> dict[str, Any
     UnsupportedError
         If the network has no dense layer and no convolution, or snnTorch's neurons do not express it.
 
+    See Also
+    --------
+    count_activity : the package's own count
+
     Notes
     -----
     ``Effective_ACs`` and the synaptic events of :func:`~neurosleep.hardware.count_activity` are the same number in a

@@ -30,6 +30,10 @@ def from_chip(mapped: MappedNetwork, network: SpikingNetwork, before: MappedNetw
     ------
     UnsupportedError
         If the mapping has changed the structure (split or folded layers), so that weights have no place to go.
+
+    See Also
+    --------
+    neurosleep.map_to : the way there
     """
     same = len(mapped.projections) == len(network.projections) and all(
         (a.source, a.target) == (b.source, b.target)

@@ -32,6 +32,10 @@ class MappedSynapses:
         The mantissas m that the chip has for it.
     unit:
         u, what a mantissa of 1 is worth where it reaches a neuron.
+
+    See Also
+    --------
+    MappedNetwork : whose synapses they are
     """
 
     scale: float
@@ -73,6 +77,11 @@ class MappedNetwork(SpikingNetwork):
         By population, what is taken away from potentials in every step, toward 0, on chips whose decay is such a
         constant: a whole number, or one for each neuron; left out, nothing. The population's ``decay`` is then the
         factor that it stands for, which engines other than ``fixed`` use.
+
+    See Also
+    --------
+    neurosleep.map_to : makes it
+    from_chip : brings its weights back
 
     Notes
     -----

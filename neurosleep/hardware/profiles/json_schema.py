@@ -17,6 +17,16 @@ def json_schema() -> dict[str, Any]:
 
     It knows every key with its type, range, choices and conditions. What compares two keys (HP005, HP009 to HP011,
     HP014, HP016, HP018) is left to :func:`~neurosleep.hardware.load_profile`.
+
+    See Also
+    --------
+    load_profile : validates a file by it
+
+    Examples
+    --------
+    >>> from neurosleep.hardware import json_schema
+    >>> json_schema()["$schema"]
+    'https://json-schema.org/draft/2020-12/schema'
     """
     schema = _object("")
     schema["properties"]["schema_version"]["const"] = SCHEMA_VERSION

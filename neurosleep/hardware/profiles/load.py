@@ -37,7 +37,18 @@ def profile_folder() -> Path:
 
 
 def profile_names() -> tuple[str, ...]:
-    """The names of the shipped profiles."""
+    """The names of the shipped profiles.
+
+    See Also
+    --------
+    load_profile : loads one
+
+    Examples
+    --------
+    >>> from neurosleep.hardware import profile_names
+    >>> "loihi1" in profile_names()
+    True
+    """
     return tuple(sorted(path.stem for path in profile_folder().glob("*.toml")))
 
 
@@ -64,6 +75,11 @@ def load_profile(profile: str | Path) -> HardwareProfile:
         If no shipped profile has that name.
     SettingsError
         If it is neither a string nor a path.
+
+    See Also
+    --------
+    profile_names : the names
+    neurosleep.map_to : puts a network on it
 
     Examples
     --------

@@ -38,7 +38,19 @@ __all__ = ["Energy", "Figure", "HardwareProfile", "Source", "Weights", "build_pr
 
 @dataclass(frozen=True)
 class Source:
-    """Where figures come from; ``grade`` is code, primary, secondary, recalled (not verified) or project (ours)."""
+    """Where figures come from; ``grade`` is code, primary, secondary, recalled (not verified) or project (ours).
+
+    See Also
+    --------
+    Figure : what comes from it
+
+    Examples
+    --------
+    >>> from neurosleep import load_profile
+    >>> profile = load_profile("loihi1")
+    >>> profile.source_of("weights.bits").grade
+    'code'
+    """
 
     name: str
     citation: str
@@ -48,7 +60,20 @@ class Source:
 
 @dataclass(frozen=True)
 class Figure:
-    """One stated value with its source (None where the file names none)."""
+    """One stated value with its source (None where the file names none).
+
+    See Also
+    --------
+    HardwareProfile : whose ``figures`` they are
+    Source : where they come from
+
+    Examples
+    --------
+    >>> from neurosleep import load_profile
+    >>> figure = load_profile("loihi1").figures()[0]
+    >>> figure.key
+    'weights.bits'
+    """
 
     key: str
     value: Any
@@ -61,6 +86,18 @@ class HardwareProfile:
 
     The fields are the file's tables. ``current``, ``process``, ``mismatch`` and ``throughput`` are None where the file
     has no such table. ``findings`` are warnings of the validation, ``file`` is where it was read from.
+
+    See Also
+    --------
+    load_profile : reads one
+    neurosleep.map_to : puts a network on it
+
+    Examples
+    --------
+    >>> import neurosleep as ns
+    >>> profile = ns.load_profile("loihi1")
+    >>> profile.weights.bits, profile.floating
+    (8, False)
     """
 
     schema_version: int
