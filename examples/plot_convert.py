@@ -31,16 +31,16 @@ for batch in (b for _ in range(2) for b in torch.randperm(len(x)).split(100)):
 model.eval()
 
 # %% One line converts it. The spiking network prints as a table, and the report says what became of what.
-network, report = ns.convert(model, x[:1000], recipe="percentile", report=True)
+network = ns.convert(model, x[:1000])
 print(network)
-for layer, became in report.became:
+for layer, became in network.report.became:
     print(f"{layer}: {became}")
 
 # %% Both networks on 200 test images: the spiking one needs some steps until its rates are fine enough.
 test = torch.from_numpy(to_float(data.test_images[::10])).reshape(-1, 1, 28, 28)
-check = compare(model, network, report, test, torch.from_numpy(data.test_labels[::10]), steps=60)
+check = compare(model, network, test, torch.from_numpy(data.test_labels[::10]), steps=60)
 print(*check.advice, sep="\n")
-unlabelled = compare(model, network, report, test, steps=60)
+unlabelled = compare(model, network, test, steps=60)
 
 fig = plot.figure(8.0, 3.2)
 left, right = fig.subplots(1, 2)

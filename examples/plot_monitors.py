@@ -22,7 +22,7 @@ for _ in Backprop(epochs=1).fit(model, x, labels, velocity, lambda name, epoch: 
 
 # %% The sleep, watched.
 drive = ns.MeanDrive(x.mean(0).double().numpy(), max_rate=60.0)  # Hz
-network = ns.thresholds_for_rates(ns.convert(model, x[:1000]), drive, [0.01, 0.01, 0.01])
+network = ns.thresholds_for_rates(ns.convert(model, x[:1000], recipe="recursive"), drive, [0.01, 0.01, 0.01])
 record = ns.Record(spikes="all", potentials={"hidden1": [0, 1, 2]}, weights="statistics", weights_every=100)
 result = ns.sleep(network, drive=drive, rule=ns.SRCRule(inc=1e-3, dec=1e-4), steps=2000, record=record).recording
 

@@ -19,7 +19,7 @@ from neurosleep.functional import torch_generator
 # %% A network of leaky units, scaled on 100 random images, with thresholds at which it fires.
 model = ns.MLP([64, 40, 20], init=0.5, generator=torch_generator(0, "init"))
 images = torch.rand(100, 64, generator=torch_generator(0, "images"))
-network = ns.convert(model, images, thresholds=[0.6, 0.2], decay=0.9)
+network = ns.convert(model, images, recipe="recursive", thresholds=[0.6, 0.2], decay=0.9)
 
 # %% Out and in again. `load` knows the format by the file's content.
 with tempfile.TemporaryDirectory() as folder:

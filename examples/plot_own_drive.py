@@ -38,7 +38,7 @@ class UpAndDown:
 images = torch.from_numpy(to_float(ns.load_dataset("mnist-mini").images[::10]))
 drive = UpAndDown(images.mean(0).numpy(), rate=100.0)
 model = ns.MLP([784, 100, 50, 10], init=0.1, generator=torch_generator(0, "init"))
-network = ns.thresholds_for_rates(ns.convert(model, images), drive, [0.01, 0.01, 0.01])
+network = ns.thresholds_for_rates(ns.convert(model, images, recipe="recursive"), drive, [0.01, 0.01, 0.01])
 result = ns.sleep(network, drive=drive, rule=ns.SRCRule(1e-4, 1e-5), steps=1000, record=ns.Record(spikes="all"))
 
 # %% One second of it.

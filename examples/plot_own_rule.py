@@ -44,7 +44,7 @@ zeros = [torch.zeros_like(weight) for weight in model.weights]
 for _ in Backprop(epochs=1).fit(model, x, labels, zeros, lambda name, epoch: torch_generator(0, name, epoch)):
     pass
 drive = ns.MeanDrive(x.mean(0).double().numpy(), max_rate=60.0)  # Hz
-network = ns.thresholds_for_rates(ns.convert(model, x[:1000]), drive, [0.02, 0.02])
+network = ns.thresholds_for_rates(ns.convert(model, x[:1000], recipe="recursive"), drive, [0.02, 0.02])
 result = ns.sleep(network, drive=drive, rule=Oja(rate=0.01), steps=1000, engine="reference")
 
 # %% The weights into the hidden layer, before and after.

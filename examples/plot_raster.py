@@ -21,7 +21,7 @@ for _ in Backprop(epochs=1).fit(model, x, labels, velocity, lambda name, epoch: 
     pass
 
 # %% Convert, find thresholds at which each layer fires in 2 % of the steps, and sleep for two seconds of 1 ms steps.
-network = ns.convert(model, x[:1000])
+network = ns.convert(model, x[:1000], recipe="recursive")
 drive = ns.MeanDrive(x.mean(0).double().numpy(), max_rate=60.0, window=11, image_shape=(28, 28))  # Hz
 network = ns.thresholds_for_rates(network, drive, [0.02, 0.02, 0.02])
 record = ns.Record(spikes="all", rates_every=50)

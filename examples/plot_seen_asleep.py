@@ -22,7 +22,7 @@ for _ in Backprop(epochs=2).fit(model, x, labels, velocity, lambda name, epoch: 
 
 # %% A sleep phase of 4 seconds, in which the spikes of the inputs are recorded.
 drive = ns.MeanDrive(x.mean(0).double().numpy(), max_rate=200.0, window=11, image_shape=(28, 28))  # Hz
-network = ns.thresholds_for_rates(ns.convert(model, x[:1000]), drive, [0.005, 0.005])
+network = ns.thresholds_for_rates(ns.convert(model, x[:1000], recipe="recursive"), drive, [0.005, 0.005])
 rule, record = ns.SRCRule(inc=0.01, dec=0.001), ns.Record(spikes=("input",))
 result = ns.sleep(network, drive=drive, rule=rule, steps=4000, record=record)
 slept = ns.wake(result.network, model)

@@ -46,7 +46,7 @@ def equilibrium() -> Any:
 
 
 def network() -> ns.SpikingNetwork:
-    return ns.convert(chain(), IMAGES, thresholds=[0.2, 0.05])
+    return ns.convert(chain(), IMAGES, recipe="recursive", thresholds=[0.2, 0.05])
 
 
 def drive() -> ns.MeanDrive:
@@ -85,26 +85,21 @@ def options_of(verb: Callable[..., Any]) -> set[str]:
 
 
 CONVERT: dict[str, Any] = {
-    "alpha_scale": 2.0,
     "thresholds": [0.5, 0.7],
     "decay": 0.5,
     "compare": ">",
     "dt": 0.01,
-    "feedback": "delayed",
-    "gamma": 0.5,
-    "symmetric_rule": True,
+    "feedback": ns.Feedback(),
     "bias_drive": True,
     "reset": "subtract",
-    "percentile": 50.0,
     "maxpool": "approximate",
     "read_out": "spikes",
-    "report": True,
 }
 MODELS: dict[str, tuple[Callable[[], nn.Module], dict[str, Any], dict[str, Any]]] = {
     "recursive": (chain, {"recipe": "recursive"}, {}),
     "ratio": (chain, {"recipe": "ratio"}, {}),
     "settles": (equilibrium, {"recipe": "recursive"}, {}),
-    "fed-back": (equilibrium, {"recipe": "recursive", "feedback": "delayed"}, {"feedback": "none"}),
+    "fed-back": (equilibrium, {"recipe": "recursive", "feedback": ns.Feedback()}, {"feedback": ns.Feedback(0.5)}),
     "percentile": (chain, {"recipe": "percentile"}, {"reset": "to_value"}),
     "max": (chain, {"recipe": "max"}, {"reset": "to_value"}),
     "balance": (chain, {"recipe": "balance"}, {"reset": "to_value"}),
@@ -131,6 +126,45 @@ def test_convert(name: str, option: str) -> None:
 
 def test_every_option_of_convert_is_looked_at() -> None:
     assert options_of(ns.convert) == {*CONVERT, "recipe"}
+
+
+RECIPES: dict[str, tuple[Any, Any]] = {
+    "recursive": (ns.Recursive, {"alpha_scale": 2.0}),
+    "ratio": (ns.Ratio, {"alpha_scale": 2.0}),
+    "max": (ns.Maximum, {}),
+    "percentile": (ns.Percentile, {"percentile": 50.0}),
+    "balance": (ns.Balance, {"steps": 1}),
+}
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_every_option_of_a_recipe_matters_and_it_has_no_other(name: str) -> None:
+    kind, options = RECIPES[name]
+    read_out: Any = {"read_out": "spikes"} if name in ("max", "percentile", "balance") else {}
+    usual = ns.convert(chain(), IMAGES, recipe=name, **read_out)  # type: ignore[arg-type]
+    assert plain(usual) == plain(ns.convert(chain(), IMAGES, recipe=kind(), **read_out))
+    assert usual.report.recipe == kind()
+    assert options_of(kind) == set(options)
+    for option, value in options.items():
+        changed = ns.convert(chain(), IMAGES, recipe=kind(**{option: value}), **read_out)
+        assert plain(changed.projections) != plain(usual.projections), f"{option}={value!r} was ignored"
+    for other in {"alpha_scale", "percentile", "steps"} - set(options):
+        with pytest.raises(TypeError, match=other):
+            kind(**{other: 2})
+
+
+def test_every_recipe_is_looked_at() -> None:
+    assert set(RECIPES) == set(ns.conversion.RECIPES)
+    default = ns.convert(chain(), IMAGES)
+    assert default.report.recipe == ns.Percentile(99.9)
+
+
+@pytest.mark.parametrize("feedback", [ns.Feedback(0.5), ns.Feedback(symmetric_rule=True)])
+def test_every_option_of_feedback_matters(feedback: ns.Feedback) -> None:
+    given = {"model": equilibrium(), "calibration": IMAGES, "recipe": "recursive"}
+    usual, changed = (ns.convert(**given, feedback=one) for one in (ns.Feedback(), feedback))
+    assert plain(changed.projections) != plain(usual.projections)
+    assert options_of(ns.Feedback) == {"gamma", "symmetric_rule"}
 
 
 SIMULATE: dict[str, Any] = {
@@ -282,7 +316,7 @@ def test_map_to_of_networks_that_its_other_options_are_about() -> None:
     assert_matters(ns.map_to, {"network": integrates, "profile": "loihi1"}, "steps", MAP["steps"])
     drawn = {"network": network(), "profile": "generic_int8", "rounding": "stochastic"}
     assert_matters(ns.map_to, drawn, "seed", MAP["seed"])
-    wide = ns.convert(seeded(nn.Sequential(nn.Linear(400, 3, bias=False))), torch.rand(2, 400))
+    wide = ns.convert(seeded(nn.Sequential(nn.Linear(400, 3, bias=False))), torch.rand(2, 400), recipe="recursive")
     with pytest.raises(ns.MappingError, match="truenorth"):
         ns.map_to(wide, "truenorth")
     held = {"network": wide, "profile": "truenorth", "strict": False}

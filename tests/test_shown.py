@@ -30,7 +30,8 @@ def network() -> ns.SpikingNetwork:
     torch.manual_seed(0)
     sizes = [300, *[40] * 12, 10]
     layers = [nn.Sequential(nn.Linear(a, b), nn.ReLU()) for a, b in itertools.pairwise(sizes)]
-    return ns.convert(nn.Sequential(*layers), IMAGES, recipe="percentile", reset="to_value")
+    made = ns.convert(nn.Sequential(*layers), IMAGES, reset="to_value")
+    return ns.SpikingNetwork(made.populations, made.projections)
 
 
 def recording() -> ns.Recording:
@@ -44,7 +45,7 @@ def recording() -> ns.Recording:
 
 @functools.cache
 def sleep_phase() -> ns.SleepResult:
-    chain = ns.convert(nn.Sequential(nn.Linear(300, 40, bias=False)), IMAGES)
+    chain = ns.convert(nn.Sequential(nn.Linear(300, 40, bias=False)), IMAGES, recipe="recursive")
     drive = ns.MeanDrive(np.full(300, 0.5), 200.0)
     return ns.sleep(chain, drive=drive, rule=ns.SRCRule(0.01, 0.001), steps=20, engine="reference")
 
@@ -52,7 +53,7 @@ def sleep_phase() -> ns.SleepResult:
 def converted() -> Any:
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(300, 40), nn.ReLU(), nn.Linear(40, 10))
-    return model, *ns.convert(model, IMAGES, recipe="max", report=True)
+    return model, ns.convert(model, IMAGES, recipe="max")
 
 
 def mapped() -> Any:
@@ -87,7 +88,14 @@ VALUES: dict[str, Callable[[], Any]] = {
     "MeanDrive": lambda: ns.MeanDrive(np.full(300, 0.5), 200.0, window=3, image_shape=(15, 20)),
     "SRCRule": lambda: ns.SRCRule(0.01, 0.001),
     "PairSTDP": lambda: ns.PairSTDP(0.01, 0.01, 0.9, 0.9),
-    "ConversionReport": lambda: converted()[2],
+    "ConvertedNetwork": lambda: converted()[1],
+    "Balance": lambda: ns.Balance(),
+    "Feedback": lambda: ns.Feedback(),
+    "Maximum": lambda: ns.Maximum(),
+    "Percentile": lambda: ns.Percentile(99.9),
+    "Ratio": lambda: ns.Ratio(),
+    "Recursive": lambda: ns.Recursive(),
+    "ConversionReport": lambda: converted()[1].report,
     "ConversionCheck": lambda: ns.conversion.compare(*converted(), IMAGES, torch.zeros(9, dtype=torch.int64)),
     "LayerCheck": lambda: ns.conversion.compare(*converted(), IMAGES).layers[0],
     "HardwareProfile": lambda: ns.load_profile("loihi1"),
@@ -164,7 +172,7 @@ TABLES = [
     "WeightMonitor",
     "ConversionReport",
 ]
-TABLES += ["ConversionCheck", "MappingReport", "EnergyEstimate", "Table"]
+TABLES += ["ConvertedNetwork", "ConversionCheck", "MappingReport", "EnergyEstimate", "Table"]
 
 
 @pytest.mark.parametrize("name", TABLES)

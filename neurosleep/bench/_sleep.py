@@ -12,7 +12,7 @@ from torch import Tensor
 
 from neurosleep._compiled import compiled
 from neurosleep.continual import Learner, Strategy
-from neurosleep.conversion import convert
+from neurosleep.conversion import Recursive, convert
 from neurosleep.data import class_incremental, load_dataset, to_float
 from neurosleep.experiments import load_settings
 from neurosleep.functional import MeanDrive, SpikeEvents, SRCRule, numpy_generator, torch_generator
@@ -45,7 +45,7 @@ def _trained(data: str | None, seed: int) -> tuple[SpikingNetwork, MeanDrive, SR
         pass
     s = settings.sleep
     pool = torch.from_numpy(to_float(task.pool_images))
-    snn = convert(network, pool, alpha_scale=s.alpha_scale, thresholds=s.thresholds, decay=s.decay)
+    snn = convert(network, pool, recipe=Recursive(s.alpha_scale), thresholds=s.thresholds, decay=s.decay)
     drive = MeanDrive(learner.mean.mean, s.rem.max_rate, window=11, image_shape=(28, 28))
     assert isinstance(s.rem.rule, SRCRule)
     return snn, drive, s.rem.rule

@@ -1,27 +1,47 @@
 """Awake networks to spiking networks, and back."""
 
+from neurosleep.conversion._activities import largest_activities
 from neurosleep.conversion._chain import biased_layers, sleeping_chain
 from neurosleep.conversion._compare import ConversionCheck, LayerCheck, compare
-from neurosleep.conversion._convert import FEEDBACKS, Feedback, convert
+from neurosleep.conversion._convert import convert
 from neurosleep.conversion._copied import copied
 from neurosleep.conversion._wake import wake
+from neurosleep.conversion.converted import ConvertedNetwork
+from neurosleep.conversion.feedback import Feedback, feedback_of
+from neurosleep.conversion.recipes import (
+    LAYER_RECIPES,
+    RECIPES,
+    Balance,
+    Maximum,
+    Percentile,
+    Ratio,
+    Recipe,
+    RecipeName,
+    Recursive,
+)
 from neurosleep.conversion.report import ConversionReport
-from neurosleep.conversion.scale import RECIPES, Recipe, largest_activities, layer_scales
 
 __all__ = [
-    "FEEDBACKS",
+    "LAYER_RECIPES",
     "RECIPES",
+    "Balance",
     "ConversionCheck",
     "ConversionReport",
+    "ConvertedNetwork",
     "Feedback",
     "LayerCheck",
+    "Maximum",
+    "Percentile",
+    "Ratio",
     "Recipe",
+    "RecipeName",
+    "Recursive",
     "biased_layers",
     "compare",
     "convert",
     "copied",
+    "feedback_of",
     "largest_activities",
-    "layer_scales",
     "sleeping_chain",
     "wake",
 ]

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
 
-from neurosleep.conversion.scale import batches
 from neurosleep.networks import EquilibriumMLP
 
-__all__ = ["relu_activities", "settled_activities"]
+__all__ = ["largest_activities", "relu_activities", "settled_activities"]
+
+# So many images are gone through at once, so that the activities of a large set need not be held together.
+_BATCH = 2000
+
+
+def largest_activities(activities: Iterable[Sequence[Tensor]], weights: Sequence[Tensor]) -> list[float]:
+    r""":math:`\lambda_l` per layer from batches of activities (``[batch, n]`` per layer) and the weights."""
+    largest = [max(float(weight.max()), 0.0) for weight in weights]
+    for batch in activities:
+        largest = [max(before, float(layer.max())) for before, layer in zip(largest, batch, strict=True)]
+    return largest
 
 
 def relu_activities(
@@ -21,7 +31,7 @@ def relu_activities(
     ``factor`` multiplies hidden activities. Room is taken once and used again: to get it costs as much as to fill it.
     """
     room: list[Tensor] = []
-    for x in batches(images):
+    for x in torch.split(images, _BATCH):
         found = []
         for k, layer in enumerate(layers):
             if k == len(room):
@@ -39,7 +49,7 @@ def relu_activities(
 
 def settled_activities(model: EquilibriumMLP, images: Tensor) -> Iterator[list[Tensor]]:
     """Activities in the free phase's equilibrium; after them, where it has one, those of the soft-max read-out."""
-    for x in batches(images):
+    for x in torch.split(images, _BATCH):
         states = found = model.activities(x)
         if model.dynamics == "hopfield":
             # There a state is a potential, and its activity what others get of it.

@@ -14,10 +14,12 @@ from neurosleep._checks import as_images
 from neurosleep._shown import html_table, named, short_line, to_frame
 from neurosleep.conversion._model import check_model, evaluation_copy, number_type
 from neurosleep.conversion._trace import trace
+from neurosleep.conversion.converted import ConvertedNetwork
 from neurosleep.conversion.plan import activations
+from neurosleep.conversion.recipes import ActivityRecipe
 from neurosleep.conversion.report import ConversionReport
 from neurosleep.errors import ConversionError, SettingsError
-from neurosleep.spiking import BatchCoding, SpikingNetwork, simulate_batch
+from neurosleep.spiking import BatchCoding, simulate_batch
 
 __all__ = ["ConversionCheck", "LayerCheck", "compare"]
 
@@ -108,8 +110,7 @@ class ConversionCheck:
 @torch.no_grad()
 def compare(
     model: nn.Module,
-    network: SpikingNetwork,
-    report: ConversionReport,
+    network: ConvertedNetwork,
     images: Tensor,
     labels: Tensor | None = None,
     *,
@@ -121,9 +122,9 @@ def compare(
 
     Parameters
     ----------
-    model, network, report:
-        What was converted, and what :func:`~neurosleep.convert` made of it with ``report=True`` and the recipe ``max``,
-        ``percentile`` or ``balance``. Max-pools are compared as the averages that they became.
+    model, network:
+        What was converted, and what :func:`~neurosleep.convert` made of it with the recipe ``Percentile``, ``Maximum``
+        or ``Balance``. Max-pools are compared as the averages that they became.
     images, labels:
         All are shown at once: a few hundred are enough. With ``labels`` ``[n]`` accuracies are compared too.
     steps, coding, seed:
@@ -132,21 +133,28 @@ def compare(
     Raises
     ------
     ConversionError
-        If the report is that of another recipe or network.
+        If the network was not converted, or with another recipe, or is that of another model.
     """
-    if report.recipe not in ("max", "percentile", "balance") or not report.populations:
+    if not isinstance(network, ConvertedNetwork):
+        raise ConversionError(
+            f"A {type(network).__name__} does not say how it was converted.",
+            expected="what neurosleep.convert(model, images) made",
+            hint="files keep no report: convert the model again",
+        )
+    report = network.report
+    if not isinstance(report.recipe, ActivityRecipe) or not report.populations:
         raise ConversionError(
             f"A conversion with the recipe {report.recipe!r} cannot be compared: its rates stand for no activities.",
-            expected="the recipe max, percentile or balance",
+            expected="the recipe Percentile, Maximum or Balance",
         )
     model = check_model(model)
     images = as_images("images", images, SettingsError).to(number_type(model))
     plan = trace(model, images, "approximate", check=False)
-    known = {p.name for p in network.populations}
-    missing = [name for name in (*report.populations, plan.output) if name not in known]
+    present = {p.name for p in network.populations}
+    missing = [name for name in (*report.populations, plan.output) if name not in present]
     if missing:
         raise ConversionError(
-            f"The network has no population {missing[0]!r}.", expected="the network that this report is of"
+            f"The network has no population {missing[0]!r}.", expected="the network that this model was converted to"
         )
     recording = simulate_batch(network, images, steps, coding=coding, seed=seed)
     spikes_for = dict(zip(report.populations, report.largest, strict=True))
@@ -205,7 +213,7 @@ def _advice(
         if layer.saturated > 0.01:
             found.append(
                 f"{layer.population!r}: {layer.saturated:.1%} of its units fire in every step; a higher percentile, or "
-                "the recipe max, gives them room."
+                "the recipe Maximum, gives them room."
             )
         if layer.silent > 0.2:
             found.append(

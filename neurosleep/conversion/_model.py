@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from typing import Any
 
 import torch
@@ -11,7 +12,7 @@ from torch.nn.parameter import is_lazy
 
 from neurosleep.errors import ConversionError
 
-__all__ = ["check_model", "evaluation_copy", "number_type", "unwrapped"]
+__all__ = ["check_model", "evaluation_copy", "finite", "number_type", "unwrapped"]
 
 
 def check_model(model: Any) -> nn.Module:
@@ -81,3 +82,9 @@ def evaluation_copy(model: nn.Module) -> nn.Module:
             if isinstance(value, Tensor) and not value.is_leaf:
                 memo[id(value)] = value.detach().clone()
     return copy.deepcopy(model, memo).eval().to(number_type(model))
+
+
+def finite(images: Tensor) -> bool:
+    """Whether all values are finite, in one pass that makes no tensor as large as the images."""
+    low, high = torch.aminmax(images)
+    return math.isfinite(float(low)) and math.isfinite(float(high))

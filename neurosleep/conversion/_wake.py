@@ -44,7 +44,7 @@ def wake(network: SpikingNetwork, model: Module) -> Module:
     >>> from torch import nn
     >>> from neurosleep.conversion import convert
     >>> model = nn.Sequential(nn.Linear(4, 2, bias=False))
-    >>> network = convert(model, torch.rand(20, 4))
+    >>> network = convert(model, torch.rand(20, 4), recipe="recursive")
     >>> woken = wake(network.with_weights([2 * weight for weight in network.weights]), model)
     >>> torch.equal(woken[0].weight, 2 * model[0].weight)
     True

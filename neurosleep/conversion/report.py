@@ -7,23 +7,24 @@ from dataclasses import dataclass
 from typing import Any
 
 from neurosleep._shown import html_table, named, short_line, to_frame
+from neurosleep.conversion.recipes import Recipe
 
 __all__ = ["ConversionReport"]
 
 
 @dataclass(frozen=True)
 class ConversionReport:
-    """What a conversion found and did.
+    """What a conversion found and did: ``report`` of what :func:`~neurosleep.convert` makes.
 
     Attributes
     ----------
     largest, scales:
-        Per spiking layer: largest value lambda, and the scale alpha (with the recipes ``max``, ``percentile`` and
-        ``balance`` what one spike stands for, and its inverse).
+        Per spiking layer: largest value lambda, and the scale alpha (with the recipes ``Percentile``, ``Maximum`` and
+        ``Balance`` what one spike stands for, and its inverse).
     images:
         How many images it read.
     recipe:
-        The recipe.
+        The recipe, with its options.
     populations:
         Names of the spiking layers, in the order of ``largest``.
     became:
@@ -35,8 +36,8 @@ class ConversionReport:
     largest: tuple[float, ...]
     scales: tuple[float, ...]
     images: int
-    recipe: str = "recursive"
-    populations: tuple[str, ...] = ()
+    recipe: Recipe
+    populations: tuple[str, ...]
     became: tuple[tuple[str, str], ...] = ()
     notes: tuple[str, ...] = ()
 
@@ -48,7 +49,7 @@ class ConversionReport:
     def _repr_html_(self) -> str:
         """One row per spiking layer, and the notes."""
         notes = "".join(f"<li>{html.escape(note)}</li>" for note in self.notes)
-        return html_table(self.rows(), f"Recipe {self.recipe}, {self.images} images") + (
+        return html_table(self.rows(), f"Recipe {self.recipe!r}, {self.images} images") + (
             f"<ul>{notes}</ul>" * bool(notes)
         )
 
@@ -66,7 +67,7 @@ class ConversionReport:
     def to_json(self) -> dict[str, object]:
         """Everything, of plain lists, names and numbers."""
         return {
-            "recipe": self.recipe,
+            "recipe": self.recipe.name,
             "images": self.images,
             "layers": self.rows(),
             "became": [{"layer": layer, "became": what} for layer, what in self.became],

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from neurosleep._guards.arrays import read_npy, read_npz
 from neurosleep._guards.files import check_regular
-from neurosleep.conversion import Recipe, convert
+from neurosleep.conversion import RecipeName, convert
 from neurosleep.errors import DataError, ExchangeError, SettingsError, unknown_name
 from neurosleep.exchange.files import load, save
 from neurosleep.exchange.inexact import ExchangeWarning
@@ -140,15 +140,14 @@ def _spiking(
     if recipe is None:
         # The published recipe of sleep knows neither biases nor convolutions; only equilibrium networks need it.
         recipe = "recursive" if isinstance(found, EquilibriumNetwork) else "percentile"
-    network, made = convert(
+    network = convert(
         found,
         images,
-        recipe=cast(Recipe, recipe),
+        recipe=cast(RecipeName, recipe),
         maxpool="approximate" if approximate else "refuse",
         reset=reset,
-        report=True,
     )
-    return network, made.to_json()
+    return network, network.report.to_json()
 
 
 def _check_ending(out: Path, to: str) -> None:

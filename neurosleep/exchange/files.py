@@ -57,7 +57,7 @@ def save(obj: SpikingNetwork | nn.Module, path: str | Path, *, input_shape: Sequ
         If the object cannot be stored, or the file cannot be written.
     """
     path = Path(path)
-    if isinstance(obj, SpikingNetwork) and type(obj) is not SpikingNetwork:
+    if isinstance(obj, SpikingNetwork) and not obj.real_valued:
         raise ExchangeError(
             f"A {type(obj).__name__} holds more than a file keeps: the arithmetic of a chip.",
             expected="a SpikingNetwork",

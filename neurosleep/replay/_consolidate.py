@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import numpy as np
 import torch
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from neurosleep._checks import as_images, check_count
-from neurosleep.conversion import Feedback, convert, copied, sleeping_chain
+from neurosleep.conversion import Recursive, convert, copied, feedback_of, sleeping_chain
 from neurosleep.errors import ConversionError, DataError
 from neurosleep.functional import MeanDrive, PlasticityRule, SRCRule, check_seed
 from neurosleep.networks import EquilibriumNetwork
@@ -39,7 +39,7 @@ def consolidate(
     image_shape: tuple[int, int] | None = None,
     steps: int = 5000,
     seed: int = 0,
-    feedback: Feedback = "none",
+    feedback: Literal["none", "delayed"] = "none",
     gamma: float = 1.0,
     symmetric_rule: bool = False,
     bias_drive: bool = False,
@@ -99,9 +99,8 @@ def consolidate(
     network = convert(
         copied(chain).cpu(),
         images.flatten(1).cpu(),
-        feedback=feedback,
-        gamma=gamma,
-        symmetric_rule=symmetric_rule,
+        recipe=Recursive(),
+        feedback=feedback_of(feedback, gamma, symmetric_rule),
         bias_drive=bias_drive,
     )
     settles = isinstance(chain, EquilibriumNetwork)

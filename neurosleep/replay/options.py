@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neurosleep._shown import brief
-from neurosleep.conversion import Feedback, Recipe, layer_scales
+from neurosleep.conversion import LAYER_RECIPES
 from neurosleep.errors import SettingsError, unknown_name
 from neurosleep.functional import Compare, MeanDrive, PlasticityRule, Process, SRCRule
 from neurosleep.spiking import Population
@@ -120,7 +120,7 @@ class Sleep:
     spike_limit: float | None = None
     thresholds: Numbers | None = None
     rates: Numbers | None = None
-    recipe: Recipe = "recursive"
+    recipe: Literal["recursive", "ratio"] = "recursive"
     alpha_scale: float = 1.0
     scale_data: Literal["seen", "current"] = "seen"
     decay: float = 0.999
@@ -129,7 +129,7 @@ class Sleep:
     rounding: str | None = None
     headroom: float | None = None
     read_back: Literal["weights", "changes"] | None = None
-    feedback: Feedback = "none"
+    feedback: Literal["none", "delayed"] = "none"
     gamma: float = 1.0
     symmetric_rule: bool = False
     bias_drive: bool = False
@@ -143,7 +143,8 @@ class Sleep:
         self._check_chip()
         self._check_numbers()
         # The rest is checked by the parts that use it: here already, not after the first task has been learnt.
-        layer_scales([1.0], recipe=self.recipe)
+        if self.recipe not in LAYER_RECIPES:
+            raise unknown_name("recipe", str(self.recipe), LAYER_RECIPES)
         Population("output", "lif", (1,), decay=self.decay, compare=self.compare)
 
     def _check_choices(self) -> None:

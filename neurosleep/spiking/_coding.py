@@ -31,7 +31,7 @@ def check_network(network: Any) -> SpikingNetwork:
             "Only a spiking network can be simulated.",
             found=type(network).__name__,
             expected="a SpikingNetwork",
-            hint="neurosleep.convert(model, images, recipe='percentile') makes one of a torch module"
+            hint="neurosleep.convert(model, images) makes one of a torch module"
             if isinstance(network, torch.nn.Module)
             else "neurosleep.load(path) reads one from a file",
         )
@@ -96,7 +96,7 @@ def paced(network: SpikingNetwork, gain: float) -> SpikingNetwork:
     biased = [p for p in network.populations if bool((torch.as_tensor(p.bias) != 0).any())]
     if gain == 1 or not biased:
         return network
-    if type(network) is not SpikingNetwork:
+    if not network.real_valued:
         raise UnsupportedError(
             f"With {gain:g} spikes a step for an intensity of 1, the biases would be other numbers than the chip's.",
             found=f"a bias in population {biased[0].name!r}",

@@ -7,7 +7,7 @@ import html
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
+from typing import ClassVar, Literal, Self
 
 import torch
 from torch import Tensor
@@ -49,6 +49,8 @@ class SpikingNetwork:
     projections: tuple[Projection, ...]
     dt: float = 0.001
     discretisation: Literal["exponential", "euler"] = "exponential"
+    #: Whether its numbers are real ones, which may be scaled and which a file keeps.
+    real_valued: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         for key, kind in (("populations", Population), ("projections", Projection)):
@@ -255,7 +257,7 @@ class SpikingNetwork:
         """The type of all weights, float32 or float64, in which engines compute."""
         return self.weighted[0][1].dtype if self.weighted else torch.float32
 
-    def with_weights(self, weights: Sequence[Tensor]) -> SpikingNetwork:
+    def with_weights(self, weights: Sequence[Tensor]) -> Self:
         """The same graph with other weights, in the order of :attr:`weights`."""
         left = list(weights)
         if len(left) != len(self.weights):
@@ -265,7 +267,7 @@ class SpikingNetwork:
         )
         return dataclasses.replace(self, projections=projections)
 
-    def to(self, dtype: torch.dtype) -> SpikingNetwork:
+    def to(self, dtype: torch.dtype) -> Self:
         """The same network with weights of another type, float32 or float64."""
         if dtype not in (torch.float32, torch.float64):
             raise UnsupportedError(
@@ -275,7 +277,7 @@ class SpikingNetwork:
             )
         return self.with_weights([weight.to(dtype) for weight in self.weights])
 
-    def with_thresholds(self, thresholds: dict[str, float]) -> SpikingNetwork:
+    def with_thresholds(self, thresholds: dict[str, float]) -> Self:
         """The same network with other thresholds, by population name."""
         for name in thresholds:
             self.population(name)
@@ -290,7 +292,7 @@ class SpikingNetwork:
 
     @property
     def _title(self) -> str:
-        return "SpikingNetwork"
+        return type(self).__name__
 
     def __repr__(self) -> str:
         sizes = [f"{p.name} {p.size}" for p in (self.population(name) for name in self.order)]

@@ -14,7 +14,7 @@ import torch
 
 from neurosleep import plot
 from neurosleep.analysis import Table, analyse_sleep, patch_drive, weight_trajectory
-from neurosleep.conversion import convert, wake
+from neurosleep.conversion import Recursive, convert, wake
 from neurosleep.data import class_incremental, load_dataset, to_float
 from neurosleep.errors import NeurosleepError
 from neurosleep.functional import MeanDrive, make_rule, torch_generator
@@ -59,9 +59,8 @@ def real() -> dict[str, Any]:
             pass
         moments.append((f"wake {k + 1}", copy.deepcopy(net)))
         pool = to_float(np.concatenate([t.pool_images for t in tasks[: k + 1]]))
-        spiking = convert(
-            net, torch.from_numpy(pool), alpha_scale=asleep["alpha_scale"], thresholds=asleep["thresholds"]
-        )
+        recipe = Recursive(asleep["alpha_scale"])
+        spiking = convert(net, torch.from_numpy(pool), recipe=recipe, thresholds=asleep["thresholds"])
         drive = MeanDrive(pool.mean(axis=0, dtype=np.float64), asleep["max_rate"], asleep["window"], (28, 28))
         steps = round(asleep["steps"] * (1 + asleep["growth"] * k))
         result = sleep(spiking, drive=drive, rule=rule, steps=steps, record=Record(spikes="all"), task=k)

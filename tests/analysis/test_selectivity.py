@@ -39,7 +39,8 @@ def test_groups_can_be_followed_through_a_sleep(pair):
     groups = selective_groups(network, images, labels)
     record = Record(groups=groups, rates_every=100)
     drive, rule = MeanDrive(np.full(12, 0.5), 300.0), SRCRule(1e-3, 1e-4)
-    recording = sleep(convert(network, images), drive=drive, rule=rule, steps=1050, record=record).recording
+    spiking = convert(network, images, recipe="recursive")
+    recording = sleep(spiking, drive=drive, rule=rule, steps=1050, record=record).recording
     whole = recording.rate_monitor("hidden1").spikes
     parts = [recording.rate_monitor("hidden1", group=f"class {c}").spikes for c in range(3)]
     silent = recording.counts["hidden1"][preferred_class(network, images, labels)["hidden1"] < 0].sum()

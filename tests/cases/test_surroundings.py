@@ -52,29 +52,31 @@ def request(out: Path, strategy: str, *changes: tuple[str, Any]) -> RunRequest:
 
 
 def sleep_phase(engine: str) -> object:
-    network = ns.convert(MODEL, X)
+    network = ns.convert(MODEL, X, recipe="recursive")
     return ns.sleep(network, drive=DRIVE, rule=RULE, steps=20, engine=engine)
 
 
 def saved(path: Path, name: str) -> object:
-    ns.save(ns.convert(MODEL, X), path / name)
+    ns.save(ns.convert(MODEL, X, recipe="recursive"), path / name)
     return ns.load(path / name)
 
 
 VERBS: dict[str, Callable[[Path], object]] = {
-    "convert": lambda path: ns.convert(MODEL, X),
+    "convert": lambda path: ns.convert(MODEL, X, recipe="recursive"),
     "convert traced": lambda path: ns.convert(MODEL, X, recipe="percentile"),
     "convert balance": lambda path: ns.convert(MODEL, X, recipe="balance"),
     "sleeping_chain": lambda path: sleeping_chain(MODEL, X),
-    "wake": lambda path: ns.wake(ns.convert(MODEL, X), MODEL),
-    "thresholds_for_rates": lambda path: ns.thresholds_for_rates(ns.convert(MODEL, X), DRIVE, [0.02] * 2),
+    "wake": lambda path: ns.wake(ns.convert(MODEL, X, recipe="recursive"), MODEL),
+    "thresholds_for_rates": lambda path: ns.thresholds_for_rates(
+        ns.convert(MODEL, X, recipe="recursive"), DRIVE, [0.02] * 2
+    ),
     "consolidate": lambda path: ns.consolidate(
         MODEL, input_mean=X.mean(0), calibration=X, rates=[0.02] * 2, rule=RULE, steps=20
     ),
     "simulate": lambda path: ns.simulate(ns.convert(MODEL, X, recipe="max"), X[:1], steps=20),
     "simulate_batch": lambda path: ns.simulate_batch(ns.convert(MODEL, X, recipe="max"), X, steps=20),
-    "compare": lambda path: compare(MODEL, *ns.convert(MODEL, X, recipe="max", report=True), X, steps=20),
-    "map_to": lambda path: ns.map_to(ns.convert(MODEL, X), "loihi1"),
+    "compare": lambda path: compare(MODEL, ns.convert(MODEL, X, recipe="max"), X, steps=20),
+    "map_to": lambda path: ns.map_to(ns.convert(MODEL, X, recipe="recursive"), "loihi1"),
     "save and load": lambda path: saved(path, "network.safetensors"),
     "load_dataset": lambda path: ns.load_dataset("mnist-mini"),
     "class_incremental": lambda path: class_incremental(ns.load_dataset("mnist-mini")),

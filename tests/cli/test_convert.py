@@ -53,7 +53,7 @@ def test_an_onnx_file_becomes_a_spiking_network(files: Path) -> None:
     assert isinstance(network, ns.SpikingNetwork)
     model = ns.load(files / "model.onnx")
     assert isinstance(model, nn.Module)
-    expected = ns.convert(model, torch.from_numpy(np.load(files / "x.npy")))
+    expected = ns.convert(model, torch.from_numpy(np.load(files / "x.npy")), recipe="recursive")
     assert all(torch.equal(a, b) for a, b in zip(network.weights, expected.weights, strict=True))
     assert [q.scale for q in network.projections] == [q.scale for q in expected.projections]
     # A spiking network is written as it is, and the other recipe gives other scales.

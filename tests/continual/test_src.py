@@ -11,7 +11,7 @@ import torch
 
 from neurosleep.continual import SRC, Learner, Progress, Strategy
 from neurosleep.continual.strategies import src as module
-from neurosleep.conversion import convert
+from neurosleep.conversion import Ratio, convert
 from neurosleep.data import to_float
 from neurosleep.errors import SettingsError, UnknownNameError
 from neurosleep.functional import SRCRule
@@ -132,7 +132,7 @@ def test_the_settings_reach_the_sleep(make_learner: Make, learn: Learn, sleeps: 
     sleeping = settings(window=2, recipe="ratio", alpha_scale=3.0, decay=0.9, compare=">", process="poisson")
     learn(learner, SRC(sleeping))
     result = sleeps[1]
-    assert (result["recipe"], result["alpha_scale"], result["decay"], result["compare"]) == ("ratio", 3.0, 0.9, ">")
+    assert (result["recipe"], result["decay"], result["compare"]) == (Ratio(3.0), 0.9, ">")
     assert list(result["thresholds"]) == [0.2, 0.2, 0.2]
     drive = result["drive"]
     assert (drive.window, drive.image_shape, drive.process, drive.max_rate) == (2, (3, 4), "poisson", 200.0)

@@ -80,7 +80,7 @@ def test_nested_layers_and_biases_convert_as_the_plain_network_of_the_same_weigh
     nested = nn.Sequential(nn.Sequential(nn.Linear(6, 5), nn.ReLU(inplace=True), nn.Dropout(0.5)), nn.Linear(5, 3))
     plain = nn.Sequential(nn.Linear(6, 5, bias=False), nn.ReLU(), nn.Linear(5, 3, bias=False))
     plain[0].weight, plain[2].weight = nested[0][0].weight, nested[1].weight
-    found, expected = convert(sleeping_chain(nested, X)[0], X), convert(plain, X)
+    found, expected = (convert(chain, X, recipe="recursive") for chain in (sleeping_chain(nested, X)[0], plain))
     assert [p.scale for p in found.projections] == [p.scale for p in expected.projections]
     assert all(torch.equal(a, b) for a, b in zip(found.weights, expected.weights, strict=True))
 

@@ -55,10 +55,10 @@ def test_a_vgg_like_network_loses_little() -> None:
     torch.manual_seed(0)
     model = vgg(12)
     train(model, images, labels, epochs=6)
-    network, report = convert(model, images[:1000], recipe="percentile", report=True)
+    network = convert(model, images[:1000], recipe="percentile")
     right, spiking, parts = 0.0, torch.zeros(STEPS, dtype=torch.float64), test.split(500)[:3]
     for x, y in zip(parts, test_labels.split(500), strict=False):
-        check = compare(model, network, report, x, y, steps=STEPS)
+        check = compare(model, network, x, y, steps=STEPS)
         assert check.accuracy_model is not None
         right += check.accuracy_model / len(parts)
         spiking += torch.tensor(check.accuracy, dtype=torch.float64) / len(parts)

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from neurosleep.conversion import compare, convert
+from neurosleep.conversion import Percentile, compare, convert
 from neurosleep.errors import ConversionError
 from neurosleep.plot import conversion
 
@@ -21,9 +21,10 @@ def model() -> nn.Sequential:
 @torch.no_grad()
 def test_a_good_conversion_agrees_in_every_layer() -> None:
     net, images = model(), torch.rand(40, 6, generator=torch.Generator().manual_seed(0))
-    snn, report = convert(net, images, recipe="max", report=True)
+    snn = convert(net, images, recipe="max")
+    report = snn.report
     labels = net(images).argmax(1)
-    check = compare(net, snn, report, images, labels, steps=1000)
+    check = compare(net, snn, images, labels, steps=1000)
     assert [layer.population for layer in check.layers] == [*report.populations, "output"]
     for layer in check.layers:
         assert layer.error is not None and layer.error < 0.02
@@ -34,17 +35,17 @@ def test_a_good_conversion_agrees_in_every_layer() -> None:
     assert found["compared"][0]["population"] == report.populations[0]
     ax = conversion(check)
     assert ax.get_xlabel() == "time steps" and len(ax.lines[0].get_xdata()) == 1000
-    assert len(conversion(compare(net, snn, report, images, steps=5)).patches) == 3
+    assert len(conversion(compare(net, snn, images, steps=5)).patches) == 3
 
 
 def test_saturated_and_silent_units_are_found_and_named() -> None:
     net, images = model(), torch.rand(40, 6, generator=torch.Generator().manual_seed(0))
-    snn, report = convert(net, images, recipe="percentile", percentile=30.0, report=True)
-    check = compare(net, snn, report, images, steps=200)
+    snn = convert(net, images, recipe=Percentile(30.0))
+    check = compare(net, snn, images, steps=200)
     assert check.layers[0].saturated > 0.1
     assert any("fire in every step" in line for line in check.advice)
-    snn, report = convert(net, images, recipe="max", report=True)
-    check = compare(net, snn, report, images, steps=2)
+    snn = convert(net, images, recipe="max")
+    check = compare(net, snn, images, steps=2)
     assert check.layers[0].silent > 0.2
     assert any("never fire" in line for line in check.advice)
 
@@ -52,6 +53,6 @@ def test_saturated_and_silent_units_are_found_and_named() -> None:
 def test_rates_of_sleep_recipes_stand_for_nothing_to_compare() -> None:
     net, images = nn.Sequential(nn.Linear(4, 2, bias=False)), torch.rand(3, 4)
     nn.init.uniform_(net[0].weight)
-    snn, report = convert(net, images, report=True)
-    with pytest.raises(ConversionError, match="recursive"):
-        compare(net, snn, report, images)
+    snn = convert(net, images, recipe="recursive")
+    with pytest.raises(ConversionError, match="Recursive"):
+        compare(net, snn, images)

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 from torch.nn.utils import prune
 
-from neurosleep.conversion import convert, largest_activities, layer_scales, wake
+from neurosleep.conversion import Ratio, Recursive, convert, largest_activities, wake
 from neurosleep.errors import ConversionError, DataError, NeurosleepError, SettingsError, UnknownNameError
 from neurosleep.networks import MLP
 
@@ -33,22 +33,22 @@ def sequential(*layers: nn.Module) -> nn.Sequential:
 
 @pytest.mark.parametrize(("largest", "alpha"), REFERENCE)
 def test_the_scales_are_those_of_the_reference(largest: tuple[float, ...], alpha: tuple[float, ...]) -> None:
-    assert layer_scales(largest, alpha_scale=55.882454) == pytest.approx(alpha, rel=0.01)
+    assert Recursive(55.882454).scales(largest) == pytest.approx(alpha, rel=0.01)
 
 
 def test_scales_by_hand() -> None:
     # f = 2, 3/2, 6/(3/2) = 4
-    assert layer_scales([2.0, 3.0, 6.0]) == pytest.approx([1 / 2, 2 / 3, 1 / 4])
+    assert Recursive().scales([2.0, 3.0, 6.0]) == pytest.approx([1 / 2, 2 / 3, 1 / 4])
     # f = 2, 3/2, 6/3 = 2
-    assert layer_scales([2.0, 3.0, 6.0], recipe="ratio", alpha_scale=10.0) == pytest.approx([5, 20 / 3, 5])
+    assert Ratio(10.0).scales([2.0, 3.0, 6.0]) == pytest.approx([5, 20 / 3, 5])
     with pytest.raises(UnknownNameError, match="rato"):
-        layer_scales([1.0], recipe="rato")  # type: ignore[arg-type]
+        convert(MLP([2, 2]), torch.rand(3, 2), recipe="rato")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("wrong", [0.0, float("nan"), float("inf"), -1.0])
 def test_a_layer_that_cannot_be_scaled_is_named(wrong: float) -> None:
     with pytest.raises(ConversionError, match="Layer 2"):
-        layer_scales([1.0, wrong])
+        Recursive().scales([1.0, wrong])
 
 
 def test_the_largest_of_weights_and_activities_is_taken() -> None:
@@ -64,9 +64,8 @@ def test_a_network_becomes_populations_with_the_same_weights() -> None:
         model.weights[1].copy_(torch.tensor([[1.0, 1.0], [0.0, -1.0]]))
     before = copy.deepcopy(model.state_dict())
     images = torch.tensor([[0.0, 3.0, 0.0], [4.0, 0.0, 1.0]])
-    network, report = convert(
-        model, images, alpha_scale=2.0, thresholds=[0.5, 3.0], decay=0.9, compare=">", dt=0.002, report=True
-    )
+    network = convert(model, images, recipe=Recursive(2.0), thresholds=[0.5, 3.0], decay=0.9, compare=">", dt=0.002)
+    report = network.report
     # While evaluating the hidden layer has half its activity, (0, 3) and (2, 0); the output 3 and 2.
     assert report.largest == (3.0, 3.0)
     assert report.scales == pytest.approx((2 / 3, 2 / 1))
@@ -84,7 +83,7 @@ def test_a_network_becomes_populations_with_the_same_weights() -> None:
 def test_the_images_are_read_in_parts_and_in_any_shape() -> None:
     model = MLP([4, 3, 2], init=0.5, generator=torch.Generator().manual_seed(0))
     images = torch.rand(4100, 2, 2, generator=torch.Generator().manual_seed(1))
-    _, report = convert(model, images, report=True)
+    report = convert(model, images, recipe="recursive").report
     with torch.no_grad():
         activities = model.eval().activities(images.reshape(4100, 4))
     expected = [max(float(a.max()), float(w.detach().max())) for a, w in zip(activities, model.weights, strict=True)]
@@ -94,7 +93,7 @@ def test_the_images_are_read_in_parts_and_in_any_shape() -> None:
 
 def test_convert_then_wake_is_the_same_network() -> None:
     for model in (MLP([4, 3, 2], init=0.5), sequential(nn.Flatten(), nn.Linear(4, 2, bias=False), nn.ReLU())):
-        network = convert(model, torch.rand(5, 4))
+        network = convert(model, torch.rand(5, 4), recipe="recursive")
         woken = wake(network, model)
         assert woken is not model
         assert woken.state_dict().keys() == model.state_dict().keys()
@@ -104,7 +103,7 @@ def test_convert_then_wake_is_the_same_network() -> None:
 def test_waking_leaves_the_model_untouched() -> None:
     model = MLP([4, 3, 2], init=0.5)
     before = copy.deepcopy(model.state_dict())
-    network = convert(model, torch.rand(5, 4))
+    network = convert(model, torch.rand(5, 4), recipe="recursive")
     woken = wake(network.with_weights([weight + 1 for weight in network.weights]), model)
     assert all(torch.equal(model.state_dict()[key], before[key]) for key in before)
     assert all(torch.equal(w, m + 1) for w, m in zip(woken.weights, model.weights, strict=True))
@@ -130,19 +129,19 @@ def test_what_cannot_be_converted_is_refused(
     model: nn.Module, images: torch.Tensor, kind: type[NeurosleepError], said: str
 ) -> None:
     with pytest.raises(kind, match=said):
-        convert(model, images)
+        convert(model, images, recipe="recursive")
 
 
 def test_nan_weights_and_wrong_thresholds_are_refused() -> None:
     model = MLP([4, 2])
     with pytest.raises(SettingsError, match="thresholds"):
-        convert(model, torch.rand(3, 4), thresholds=[1.0, 1.0])
+        convert(model, torch.rand(3, 4), recipe="recursive", thresholds=[1.0, 1.0])
     with pytest.raises(NeurosleepError):
-        convert(model, torch.rand(3, 4), thresholds=[float("nan")])
+        convert(model, torch.rand(3, 4), recipe="recursive", thresholds=[float("nan")])
     with torch.no_grad():
         model.weights[0][0, 0] = float("nan")
     with pytest.raises(ConversionError, match="Layer 1"):
-        convert(model, torch.rand(3, 4))
+        convert(model, torch.rand(3, 4), recipe="recursive")
 
 
 class Doubling(nn.Linear):
@@ -211,7 +210,7 @@ def normed_mlp() -> nn.Module:
 )
 def test_what_would_be_taken_for_another_chain_is_refused_by_name(make: Callable[[], nn.Module], said: str) -> None:
     with pytest.raises(ConversionError, match=re.escape(said)):
-        convert(make(), torch.rand(3, 4))
+        convert(make(), torch.rand(3, 4), recipe="recursive")
 
 
 @pytest.mark.parametrize("norm", [nn.utils.parametrizations.weight_norm, old_weight_norm])
@@ -234,8 +233,8 @@ def test_a_weight_that_is_computed_is_carried_for_chips_but_not_written_back(
 def test_images_of_any_kind_are_read(give: Callable[[torch.Tensor], object]) -> None:
     model = nn.Sequential(free(), nn.ReLU(), free())
     x = (255 * torch.rand(20, 4)).byte().float() / 255
-    found = convert(model, give(x))  # type: ignore[call-overload]
-    expected = convert(model, x)
+    found = convert(model, give(x), recipe="recursive")  # type: ignore[call-overload]
+    expected = convert(model, x, recipe="recursive")
     assert [p.scale for p in found.projections] == pytest.approx([p.scale for p in expected.projections])
 
 
@@ -245,7 +244,7 @@ def test_half_precision_is_computed_in_single_and_woken_bit_for_bit(
     make: Callable[[], nn.Module], kind: torch.dtype
 ) -> None:
     model = make().to(kind)
-    network = convert(model, torch.rand(20, 4))
+    network = convert(model, torch.rand(20, 4), recipe="recursive")
     assert all(weight.dtype == torch.float32 for weight in network.weights)
     woken = wake(network, model)
     assert all(

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from neurosleep.conversion import convert, wake
+from neurosleep.conversion import Feedback, Ratio, Recursive, convert, feedback_of, wake
 from neurosleep.errors import ConversionError, DataError, SettingsError, UnknownNameError
 from neurosleep.functional import SpikeEvents, SRCRule
 from neurosleep.networks import MLP, DendriticMLP, EquilibriumConv, EquilibriumMLP
@@ -31,7 +31,8 @@ def images(n: int = 30, inputs: int = 6) -> torch.Tensor:
 )
 def test_the_scale_is_of_weights_and_settled_activities(fields: dict[str, Any]) -> None:
     model = settled(**fields)
-    network, report = convert(model, images(), alpha_scale=3.0, recipe="ratio", report=True)
+    network = convert(model, images(), recipe=Ratio(3.0))
+    report = network.report
     with torch.no_grad():
         states = model.activities(images())
     largest = [max(float(w.detach().max()), float(s.max())) for w, s in zip(model.weights, states, strict=True)]
@@ -53,7 +54,7 @@ def test_the_scale_is_of_weights_and_settled_activities(fields: dict[str, Any]) 
 
 def test_the_activity_of_a_potential_is_what_others_get_of_it() -> None:
     model = settled(dynamics="hopfield", activation="my_hard_sig", init=0.3)
-    _, report = convert(model, images(), report=True)
+    report = convert(model, images(), recipe="recursive").report
     with torch.no_grad():
         potentials = model.activities(images())
     largest = [max(float(w.detach().max()), float(u.max()) / 2) for w, u in zip(model.weights, potentials, strict=True)]
@@ -62,7 +63,8 @@ def test_the_activity_of_a_potential_is_what_others_get_of_it() -> None:
 
 def test_a_soft_max_read_out_is_scaled_by_its_probabilities_and_feeds_nothing_back() -> None:
     model = settled(read_out="softmax-read-out")
-    network, report = convert(model, images(), feedback="delayed", report=True)
+    network = convert(model, images(), recipe="recursive", feedback=Feedback())
+    report = network.report
     with torch.no_grad():
         probabilities = torch.softmax(model.logits(model(images())), dim=1)
     assert report.largest[2] == max(float(probabilities.max()), float(model.weights[2].detach().max()))
@@ -72,7 +74,7 @@ def test_a_soft_max_read_out_is_scaled_by_its_probabilities_and_feeds_nothing_ba
 @pytest.mark.parametrize("symmetric", [False, True])
 def test_delayed_feedback_goes_through_the_transposed_weights(symmetric: bool) -> None:
     model = settled()
-    network = convert(model, images(), feedback="delayed", gamma=0.25, symmetric_rule=symmetric, alpha_scale=2.0)
+    network = convert(model, images(), recipe=Recursive(2.0), feedback=Feedback(gamma=0.25, symmetric_rule=symmetric))
     forward, back = network.projections[:3], network.projections[3:]
     assert [(q.source, q.target, q.transpose_of) for q in back] == [
         ("hidden2", "hidden1", ("hidden1", "hidden2")),
@@ -81,7 +83,7 @@ def test_delayed_feedback_goes_through_the_transposed_weights(symmetric: bool) -
     assert [q.scale for q in back] == [0.25 * forward[0].scale, 0.25 * forward[1].scale]
     assert all(q.delay == 1 and q.symmetric_rule is symmetric for q in back)
     assert len(network.weights) == 3
-    none = convert(model, images(), alpha_scale=2.0)
+    none = convert(model, images(), recipe=Recursive(2.0))
     assert len(none.projections) == 3
     assert [q.scale for q in none.projections] == [q.scale for q in forward]
 
@@ -93,10 +95,11 @@ def test_feedback_of_gamma_0_is_none(engine: str) -> None:
     rule = SRCRule(0.02, 0.002)
 
     def slept(**options: Any) -> Any:
-        session = get_engine(engine).start(convert(model, images(30, 12), thresholds=[2.0] * 3, **options), rule)
+        network = convert(model, images(30, 12), recipe="recursive", thresholds=[2.0] * 3, **options)
+        session = get_engine(engine).start(network, rule)
         return session.run({"input": events}), session.weights()
 
-    none, muted, loud = slept(), slept(feedback="delayed", gamma=0.0), slept(feedback="delayed", gamma=1.0)
+    none, muted, loud = slept(), slept(feedback=Feedback(0.0)), slept(feedback=Feedback())
     assert all(muted[0][name].equals(train) for name, train in none[0].items())
     assert all(torch.equal(a, b) for a, b in zip(muted[1], none[1], strict=True))
     assert none[0]["output"].count > 0
@@ -105,18 +108,19 @@ def test_feedback_of_gamma_0_is_none(engine: str) -> None:
 
 def test_biases_drive_only_if_asked_to() -> None:
     model = settled()
-    network, report = convert(model, images(), bias_drive=True, alpha_scale=2.0, report=True)
+    network = convert(model, images(), recipe=Recursive(2.0), bias_drive=True)
+    report = network.report
     for population, bias, alpha in zip(network.populations[1:], model.biases, report.scales, strict=True):
         assert bias is not None
         assert torch.equal(torch.as_tensor(population.bias), alpha * bias.detach())
-    without = convert(settled(bias=False), images(), bias_drive=True)
+    without = convert(settled(bias=False), images(), recipe="recursive", bias_drive=True)
     assert all(not np.any(p.bias) for p in without.populations)
 
 
 def test_waking_puts_the_weights_back_and_leaves_the_biases() -> None:
     model = settled(dt=torch.linspace(0.2, 1.0, 12))
     before = copy.deepcopy(model.state_dict())
-    network = convert(model, images(), feedback="delayed", symmetric_rule=True, bias_drive=True)
+    network = convert(model, images(), recipe="recursive", feedback=Feedback(symmetric_rule=True), bias_drive=True)
     assert all(
         torch.equal(a, b) for a, b in zip(wake(network, model).state_dict().values(), before.values(), strict=True)
     )
@@ -137,32 +141,33 @@ def test_waking_puts_the_weights_back_and_leaves_the_biases() -> None:
 def test_networks_that_cannot_sleep_are_refused_by_name(model: nn.Module) -> None:
     name = type(model).__name__
     with pytest.raises(ConversionError, match=name) as refused:
-        convert(model, images())
+        convert(model, images(), recipe="recursive")
     assert "EquilibriumMLP" in str(refused.value.expected)
     assert "train an EquilibriumMLP" in str(refused.value.hint)
     with pytest.raises(ConversionError, match=name):
-        wake(convert(settled(), images()), model)
+        wake(convert(settled(), images(), recipe="recursive"), model)
 
 
 @pytest.mark.parametrize(
     ("options", "kind", "said"),
     [
-        ({"feedback": "delay"}, UnknownNameError, "did you mean 'delayed'"),
-        ({"feedback": "delayed", "gamma": 1.5}, SettingsError, "gamma is 1.5"),
-        ({"gamma": -0.1}, SettingsError, "gamma is -0.1"),
-        ({"gamma": float("nan")}, SettingsError, "gamma is nan"),
-        ({"symmetric_rule": True}, SettingsError, "needs feedback"),
+        (("delay",), UnknownNameError, "did you mean 'delayed'"),
+        (("delayed", 1.5), SettingsError, "gamma cannot be 1.5"),
+        (("none", -0.1), SettingsError, "gamma cannot be -0.1"),
+        (("none", float("nan")), SettingsError, "gamma cannot be nan"),
+        (("none", 0.5), SettingsError, "feedback='none' has no gamma"),
+        (("none", 1.0, True), SettingsError, "feedback='none' has no symmetric_rule"),
     ],
 )
-def test_impossible_options_are_refused(options: dict[str, Any], kind: type[Exception], said: str) -> None:
+def test_impossible_feedback_is_refused(options: tuple[Any, ...], kind: type[Exception], said: str) -> None:
     with pytest.raises(kind, match=said):
-        convert(settled(), images(), **options)
+        feedback_of(*options)
 
 
-@pytest.mark.parametrize("options", [{"feedback": "delayed"}, {"bias_drive": True}])
+@pytest.mark.parametrize("options", [{"feedback": Feedback()}, {"bias_drive": True}])
 def test_feed_forward_networks_have_no_feedback(options: dict[str, Any]) -> None:
     with pytest.raises(SettingsError, match="type MLP, which has no feedback"):
-        convert(MLP([6, 4, 3]), images(), **options)
+        convert(MLP([6, 4, 3]), images(), recipe="recursive", **options)
 
 
 @pytest.mark.parametrize("dropout", [0.0, 0.3])
@@ -178,7 +183,7 @@ def test_the_largest_activities_are_those_of_the_plain_pass_bit_for_bit(dropout:
                 sums = x @ w.T
                 x = torch.relu(sums) * (1 - dropout) if k < 2 else model.read_out(sums)
                 largest[k] = max(largest[k], float(x.max()))
-    assert convert(model, many, report=True)[1].largest == tuple(largest)
+    assert convert(model, many, recipe="recursive").report.largest == tuple(largest)
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
@@ -187,4 +192,4 @@ def test_a_single_value_that_is_not_finite_is_found(value: float) -> None:
     bad[17, 3] = value
     for model in (settled(), MLP([6, 3])):
         with pytest.raises(DataError, match="Calibration images"):
-            convert(model, bad)
+            convert(model, bad, recipe="recursive")

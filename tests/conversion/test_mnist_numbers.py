@@ -50,7 +50,8 @@ def loss_of_accuracy(make: Callable[[], nn.Module], data: tuple[Tensor, ...], ep
             F.cross_entropy(model(images[part]), labels[part]).backward()  # type: ignore[no-untyped-call]
             optimiser.step()
     model.eval()
-    network, report = convert(model, images[:2000], recipe="percentile", report=True)
+    network = convert(model, images[:2000], recipe="percentile")
+    report = network.report
     right, right_spiking = 0.0, 0.0
     with torch.no_grad():
         for x, y in zip(test_images.split(500), test_labels.split(500), strict=True):

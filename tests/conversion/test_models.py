@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
 import neurosleep as ns
-from neurosleep.conversion import compare, convert, wake
+from neurosleep.conversion import Percentile, compare, convert, wake
 from neurosleep.errors import ConversionError, ExchangeError, NeurosleepError, SettingsError
 
 
@@ -75,15 +75,14 @@ def test_the_way_back_knows_wrappers_and_single_layers() -> None:
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
-@pytest.mark.parametrize("recipe", ["max", "percentile", "balance", "recursive"])
+@pytest.mark.parametrize("recipe", ["max", Percentile(100.0), "balance", "recursive"])
 def test_every_recipe_computes_in_single_precision_at_least(dtype: torch.dtype, recipe: Any) -> None:
     model = nn.Sequential(nn.Linear(6, 8, bias=False), nn.ReLU(), nn.Linear(8, 3, bias=False)).to(dtype)
-    options: Any = {"percentile": 100.0} if recipe == "percentile" else {}
-    network = convert(model, X.to(dtype), recipe=recipe, **options)
+    network = convert(model, X.to(dtype), recipe=recipe)
     wanted = torch.float64 if dtype == torch.float64 else torch.float32
     assert network.dtype == wanted and model[0].weight.dtype == dtype
     assert torch.equal(network.weights[0], model[0].weight.detach().to(wanted))
-    if recipe in ("max", "percentile"):
+    if recipe in ("max", Percentile(100.0)):
         assert error(model.to(wanted), network, X.to(dtype).to(wanted), 2000) < 0.02
 
 
@@ -155,14 +154,14 @@ def test_what_are_no_images_is_refused(images: Any, recipe: Any) -> None:
     with pytest.raises(NeurosleepError):
         convert(model, images, recipe=recipe)
     with pytest.raises(NeurosleepError):
-        network, report = convert(model, X, recipe="max", report=True)
-        compare(model, network, report, images)
+        network = convert(model, X, recipe="max")
+        compare(model, network, images)
 
 
 @pytest.mark.parametrize("percentile", [0.999, 1.0, 0, -3, 101, float("nan"), "99", None])
 def test_a_percentile_is_one_of_a_hundred(percentile: Any) -> None:
     with pytest.raises(SettingsError, match="percentile"):
-        convert(chain(), X, recipe="percentile", percentile=percentile)
+        Percentile(percentile)
 
 
 def test_checkpoints_and_scripts(tmp_path: Path) -> None:

@@ -26,7 +26,8 @@ class Named(nn.Module):
 
 
 def names(model: nn.Module, images: Tensor = X, **options: str) -> list[str]:
-    network, report = ns.convert(model, images, recipe="percentile", report=True, **options)  # type: ignore[call-overload]
+    network = ns.convert(model, images, recipe="percentile", **options)  # type: ignore[call-overload]
+    report = network.report
     assert set(report.populations) <= {p.name for p in network.populations}
     for _, what in report.became:
         if what.startswith("spiking population"):
@@ -45,7 +46,7 @@ def test_layers_that_have_numbers_only_are_named_as_for_sleep() -> None:
     assert names(chain) == ["input", "hidden1", "hidden2", "output"]
     bare = nn.Sequential(nn.Linear(64, 6, bias=False), nn.ReLU(), nn.Linear(6, 3, bias=False))
     flat = X.flatten(1)
-    assert names(bare, flat) == [p.name for p in ns.convert(bare, flat).populations]
+    assert names(bare, flat) == [p.name for p in ns.convert(bare, flat, recipe="recursive").populations]
 
 
 def test_a_last_layer_that_rectifies_is_the_output_too() -> None:
@@ -124,7 +125,8 @@ def test_images_of_bytes_are_scaled_and_the_report_says_so(recipe: str) -> None:
     torch.manual_seed(0)
     model, images = nn.Sequential(nn.Linear(6, 3, bias=False)), torch.randint(0, 256, (9, 6), dtype=torch.uint8)
     for given in (images, images.numpy()):
-        made, report = ns.convert(model, given, recipe=recipe, report=True)  # type: ignore[call-overload]
-        _, plain = ns.convert(model, images / 255, recipe=recipe, report=True)  # type: ignore[call-overload]
+        made = ns.convert(model, given, recipe=recipe)  # type: ignore[call-overload]
+        report = made.report
+        plain = ns.convert(model, images / 255, recipe=recipe).report  # type: ignore[call-overload]
         assert report.largest == plain.largest and plain.notes == () and made.layers
         assert report.notes == ("calibration: bytes were scaled from 0..255 to 0..1",)

@@ -162,7 +162,8 @@ def check(program: list[Line], conv: bool, bias: bool, factor: float, dtype: Any
         return False
     assert float((computed(plan, x.double()) - y).abs().max()) < 1e-9 * scale
     steps = 150 if coding == "constant" else 400
-    network, report = convert(model, x, recipe="max", report=True)
+    network = convert(model, x, recipe="max")
+    report = network.report
     assert network.dtype in (torch.float32, torch.float64)
     shown = ns.simulate_batch(network, x.double(), steps, coding=coding)
     value = shown.read_out[-1].double() / steps

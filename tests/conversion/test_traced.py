@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from neurosleep.conversion import convert, wake
+from neurosleep.conversion import Percentile, Recursive, convert, wake
 from neurosleep.errors import ConversionError, DataError, SettingsError
 from neurosleep.spiking import SpikingNetwork, simulate_batch
 from neurosleep.spiking.engines import ReferenceEngine
@@ -67,8 +67,7 @@ def read_out(network: SpikingNetwork, images: Tensor, steps: int) -> Tensor:
 @pytest.mark.parametrize("seed", range(4))
 def test_potentials_of_the_last_layer_come_to_the_models_output(seed: int, recipe: Any) -> None:
     model, images = net(seed).eval(), torch.rand(5, 1, 8, 8, generator=torch.Generator().manual_seed(seed))
-    options: Any = {"percentile": 100.0} if recipe == "percentile" else {}
-    network = convert(model, images, recipe=recipe, **options)
+    network = convert(model, images, recipe=Percentile(100.0) if recipe == "percentile" else recipe)
     with torch.no_grad():
         expected = model(images)
     short, long = (float((read_out(network, images, n) - expected).abs().max()) for n in (20, 2000))
@@ -103,7 +102,8 @@ def test_waking_takes_changed_weights_out_of_batchnorm_again() -> None:
 
 def test_the_report_says_what_became_what() -> None:
     model, images = net(0), torch.rand(3, 1, 8, 8)
-    network, report = convert(model, images, recipe="percentile", report=True)
+    network = convert(model, images, recipe="percentile")
+    report = network.report
     became = dict(report.became)
     assert became["norm"] == "folded into stem" and became["stem"] == "projection of kind conv"
     assert became["drop"].startswith("nothing")
@@ -122,7 +122,7 @@ def test_a_silent_layer_is_noted() -> None:
     model = nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2))
     nn.init.zeros_(model[0].weight)
     nn.init.constant_(model[0].bias, -1.0)
-    _, report = convert(model, torch.rand(2, 4), recipe="max", report=True)
+    report = convert(model, torch.rand(2, 4), recipe="max").report
     assert any("silent" in note for note in report.notes)
 
 
@@ -174,7 +174,8 @@ def test_max_pooling_is_averaged_on_request_and_said(pooling: nn.Module) -> None
     layers = [nn.Conv2d(1, 2, 3), nn.ReLU(), pooling, nn.Conv2d(2, 3, 1), nn.ReLU(), nn.Flatten(), nn.Linear(27, 2)]
     model = nn.Sequential(*layers)
     images = torch.rand(4, 1, 8, 8)
-    network, report = convert(model, images, recipe="max", maxpool="approximate", report=True)
+    network = convert(model, images, recipe="max", maxpool="approximate")
+    report = network.report
     assert any("average" in note for note in report.notes)
     averaging = nn.Sequential(*layers[:2], nn.AvgPool2d(2), *layers[3:])
     with torch.no_grad():
@@ -187,11 +188,14 @@ def test_max_pooling_is_averaged_on_request_and_said(pooling: nn.Module) -> None
 def test_settings_that_do_not_go_together() -> None:
     model, images = nn.Sequential(nn.Linear(4, 2)), torch.rand(2, 4)
     with pytest.raises(SettingsError, match="alpha_scale"):
-        convert(model, images, recipe="max", alpha_scale=2.0)
+        Recursive(0.0)
     with pytest.raises(SettingsError, match="percentile"):
-        convert(model, images, recipe="percentile", percentile=0.0)
+        Percentile(0.0)
+    for recipe in (None, Percentile, 99.9):
+        with pytest.raises(SettingsError, match="recipe cannot be"):
+            convert(model, images, recipe=recipe)  # type: ignore[arg-type]
     with pytest.raises(SettingsError, match="resets to a value"):
-        convert(nn.Sequential(nn.Linear(4, 2, bias=False)), images, reset="subtract")
+        convert(nn.Sequential(nn.Linear(4, 2, bias=False)), images, recipe="recursive", reset="subtract")
     with pytest.raises(DataError, match="Calibration"):
         convert(model, images * float("nan"), recipe="max")
 
@@ -204,7 +208,8 @@ def test_torchvision_models_convert_simulate_and_come_back(name: str) -> None:
     torch.manual_seed(0)
     model = getattr(torchvision.models, name)(weights=None).eval()
     image = torch.rand(1, 3, 224, 224)
-    network, report = convert(model, image, recipe="percentile", maxpool="approximate", report=True)
+    network = convert(model, image, recipe="percentile", maxpool="approximate")
+    report = network.report
     assert report.notes
     assert torch.isfinite(read_out(network, image, 16)).all()
     woken = wake(network, model)

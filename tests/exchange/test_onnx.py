@@ -332,7 +332,7 @@ def test_converting_what_was_read_sleeps_like_the_original(tmp_path: Path) -> No
     read = ns.load(ns.save(model, tmp_path / "m.onnx"))
     assert isinstance(read, nn.Module)
     x = torch.rand(10, 6)
-    ours, theirs = ns.convert(read, x), ns.convert(model, x)
+    ours, theirs = ns.convert(read, x, recipe="recursive"), ns.convert(model, x, recipe="recursive")
     assert all(torch.equal(a, b) for a, b in zip(ours.weights, theirs.weights, strict=True))
 
 

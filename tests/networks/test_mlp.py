@@ -95,7 +95,7 @@ def test_the_scale_of_a_softmax_output_is_of_probabilities() -> None:
     x = 4 * torch.rand(50, 5, generator=torch.Generator().manual_seed(2))
     found = {}
     for name, net in (("relu", relu), ("softmax", softmax)):
-        _, report = convert(net, x, report=True)
+        report = convert(net, x, recipe="recursive").report
         with torch.no_grad():
             hidden, sums = net.activities(x)
         largest = max(float(net.read_out(sums).max()), float(net.weights[1].detach().max()))
@@ -108,12 +108,12 @@ def test_the_scale_of_a_softmax_output_is_of_probabilities() -> None:
     # Weights above 1 count more than any probability.
     with torch.no_grad():
         softmax.weights[1][0, 0] = 6.0
-    assert convert(softmax, x, report=True)[1].largest[1] == 6.0
+    assert convert(softmax, x, recipe="recursive").report.largest[1] == 6.0
 
 
 def test_both_outputs_wake_as_they_fell_asleep() -> None:
     for net in softmax_pair():
-        woken = wake(convert(net, torch.rand(9, 5)), net)
+        woken = wake(convert(net, torch.rand(9, 5), recipe="recursive"), net)
         assert woken.output == net.output
 
 

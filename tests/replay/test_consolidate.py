@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from neurosleep.conversion import convert
+from neurosleep.conversion import Feedback, convert
 from neurosleep.errors import ConversionError, NeurosleepError, NeurosleepWarning, SettingsError
 from neurosleep.functional import MeanDrive, SRCRule, numpy_generator
 from neurosleep.networks import MLP, DendriticMLP, EquilibriumMLP
@@ -24,7 +24,7 @@ def test_thresholds_make_every_layer_fire_at_its_target():
     model, images = network(), torch.rand(50, 40, generator=torch.Generator().manual_seed(1))
     drive = MeanDrive(np.full(40, 0.5), 100.0)
     targets = [0.02, 0.01, 0.01]
-    found = thresholds_for_rates(convert(model, images), drive, targets, steps=4000)
+    found = thresholds_for_rates(convert(model, images, recipe="recursive"), drive, targets, steps=4000)
     events = drive.draw(numpy_generator(7, "drive"), 4000, found.dt)
     spikes = get_engine("event").start(found).run({"input": events})
     for population, target in zip(found.layers, targets, strict=True):
@@ -46,7 +46,7 @@ def settled(**fields):
 def test_thresholds_make_every_layer_fire_at_its_target_with_feedback():
     images = torch.rand(50, 40, generator=torch.Generator().manual_seed(1))
     drive = MeanDrive(np.full(40, 0.5), 100.0)
-    network = convert(settled(), images, feedback="delayed")
+    network = convert(settled(), images, recipe="recursive", feedback=Feedback())
     found = thresholds_for_rates(network, drive, [0.02] * 3, steps=4000)
     events = drive.draw(numpy_generator(7, "drive"), 4000, found.dt)
     spikes = get_engine("event").start(found).run({"input": events})
@@ -124,19 +124,20 @@ def test_a_layer_above_a_silent_one_is_told_so():
     drive = MeanDrive(np.full(40, 0.5), 100.0)
     # Of 3 units and 2000 steps, 2e-6 are less than one spike.
     with pytest.raises(ConversionError, match="the layer below it did not fire in 2000 steps"):
-        thresholds_for_rates(convert(model, X), drive, [2e-6, 0.01])
+        thresholds_for_rates(convert(model, X, recipe="recursive"), drive, [2e-6, 0.01])
 
 
 @pytest.mark.parametrize("rates", [0.01, "auto", [0.1], [0.1, 0.1, 2.0], [0.1, None, 0.1], [float("nan")] * 3, None])
 def test_rates_of_any_other_kind_are_refused(rates):
-    found = convert(network(), torch.rand(5, 40))
+    found = convert(network(), torch.rand(5, 40), recipe="recursive")
     with pytest.raises(ConversionError, match="target rates"):
         thresholds_for_rates(found, MeanDrive(np.full(40, 0.5), 100.0), rates)
 
 
 def test_a_drive_of_another_size_is_refused_before_the_search():
     with pytest.raises(SettingsError, match="39 inputs"):
-        thresholds_for_rates(convert(network(), torch.rand(5, 40)), MeanDrive(np.ones(39), 1.0), [0.1] * 3)
+        spiking = convert(network(), torch.rand(5, 40), recipe="recursive")
+        thresholds_for_rates(spiking, MeanDrive(np.ones(39), 1.0), [0.1] * 3)
 
 
 # --- what consolidate takes, and what it says -------------------------------------------------------------------------

@@ -13,7 +13,7 @@ import torch
 
 from neurosleep.continual import SRC, Learner, Progress, learn_tasks
 from neurosleep.continual.strategies import src
-from neurosleep.conversion import convert
+from neurosleep.conversion import Feedback, convert
 from neurosleep.data import class_incremental, load_dataset, to_float
 from neurosleep.experiments import apply_changes, load_settings
 from neurosleep.functional import MeanDrive, SRCRule, torch_generator
@@ -120,7 +120,7 @@ def settled_sleep(symmetric: bool, engine: str, steps: int) -> tuple[SpikingNetw
     """A sleep of an equilibrium network with delayed feedback, driven by real images' mean, in float64."""
     images = torch.from_numpy(to_float(load_dataset("mnist-mini").images)).reshape(-1, 784)
     model = EquilibriumMLP((784, 300, 200, 10), init=2.0, generator=torch_generator(0, "init"))
-    network = convert(model, images[:500], feedback="delayed", symmetric_rule=symmetric)
+    network = convert(model, images[:500], recipe="recursive", feedback=Feedback(symmetric_rule=symmetric))
     drive = MeanDrive(images.double().mean(0).numpy(), 240.0, window=11, image_shape=(28, 28))
     network = thresholds_for_rates(network, drive, [1e-3, 1e-3, 1e-2], steps=500).to(torch.float64)
     rule = SRCRule(0.01, 0.001)

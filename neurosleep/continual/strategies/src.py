@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from neurosleep.continual.strategies.base import Learner, Strategy
-from neurosleep.conversion import convert, wake
+from neurosleep.conversion import LAYER_RECIPES, convert, feedback_of, wake
 from neurosleep.data import RunningMean, to_float
 from neurosleep.errors import NeurosleepWarning
 from neurosleep.functional import EngineRule, PlasticityRule, SRCRule
@@ -55,17 +55,14 @@ def one_sleep(
     ``images`` ``[n, inputs]`` scale its layers; ``mean`` ``[inputs]``, of images of ``shape``, drives it.
     """
     s = settings
-    network = convert(
+    network: SpikingNetwork = convert(
         model,
         images,
-        recipe=s.recipe,
-        alpha_scale=s.alpha_scale,
+        recipe=LAYER_RECIPES[s.recipe](s.alpha_scale),
         thresholds=s.thresholds,
         decay=s.decay,
         compare=s.compare,
-        feedback=s.feedback,
-        gamma=s.gamma,
-        symmetric_rule=s.symmetric_rule,
+        feedback=feedback_of(s.feedback, s.gamma, s.symmetric_rule),
         bias_drive=s.bias_drive,
     )
     drive = s.rem.drive(mean, shape)

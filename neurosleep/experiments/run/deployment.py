@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from neurosleep.continual import AwakeNetwork
-from neurosleep.conversion import RECIPES, Recipe, convert
+from neurosleep.conversion import RECIPES, ConvertedNetwork, RecipeName, convert
 from neurosleep.data import Task, to_float
 from neurosleep.errors import MappingError, SettingsError, UnsupportedError, unknown_name
 from neurosleep.experiments.experiment import Experiment
@@ -54,7 +54,7 @@ class Deployment:
     profiles: tuple[str, ...]
     images: int = 1000
     steps: int = 100
-    recipe: Recipe = "percentile"
+    recipe: RecipeName = "percentile"
     allow_split: bool = False
 
     def __post_init__(self) -> None:
@@ -118,7 +118,7 @@ def deploy(
     was_training = network.training
     network.eval()
     awake = _right(network(x), y)
-    converted: dict[Reset, tuple[SpikingNetwork, float]] = {}
+    converted: dict[Reset, tuple[ConvertedNetwork, float]] = {}
     rows = []
     for name in deployment.profiles:
         report(f"on {name}")

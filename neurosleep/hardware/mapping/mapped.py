@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -91,6 +92,7 @@ class MappedNetwork(SpikingNetwork):
     """
 
     __repr__ = SpikingNetwork.__repr__
+    real_valued: ClassVar[bool] = False
 
     arithmetic: Arithmetic | None = field(default=None, kw_only=True)
     profile: str = field(default="", kw_only=True)
