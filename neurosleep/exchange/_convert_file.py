@@ -73,6 +73,24 @@ def convert_file(
     ------
     NeurosleepError
         If a file cannot be read or written, or the network cannot be converted.
+
+    See Also
+    --------
+    neurosleep.convert, save : the same of a network in memory
+    read_spiking : without writing
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import numpy as np
+    >>> import neurosleep as ns
+    >>> from neurosleep.exchange import convert_file
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = ns.save(ns.MLP([4, 3, 2]), f"{folder}/model.safetensors")
+    ...     np.save(f"{folder}/images.npy", np.random.rand(20, 4).astype("float32"))
+    ...     done = convert_file(path, to="nir", out=f"{folder}/model.nir", calibration=f"{folder}/images.npy")
+    >>> sorted(done)
+    ['layers', 'out', 'report']
     """
     if to not in TARGETS:
         raise unknown_name("format", to, TARGETS)
@@ -115,6 +133,24 @@ def read_spiking(
     ------
     NeurosleepError
         If the file cannot be read, or the network cannot be converted.
+
+    See Also
+    --------
+    convert_file : writes it, too
+    load : any network as it is in the file
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import numpy as np
+    >>> import neurosleep as ns
+    >>> from neurosleep.exchange import read_spiking
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = ns.save(ns.MLP([4, 3, 2]), f"{folder}/model.safetensors")
+    ...     np.save(f"{folder}/images.npy", np.random.rand(20, 4).astype("float32"))
+    ...     network = read_spiking(path, calibration=f"{folder}/images.npy")
+    >>> [population.size for population in network.populations]
+    [4, 3, 2]
     """
     found = load(model, external_data=external_data)
     return _spiking(found, model, calibration, recipe, approximate, reset)[0]
@@ -186,6 +222,21 @@ def read_calibration(path: str | Path, what: str = "calibration file") -> Tensor
     ------
     DataError
         If it is no such file, holds other things than finite numbers, or would unpack to far more than its size.
+
+    See Also
+    --------
+    convert_file : which takes such a file
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import numpy as np
+    >>> from neurosleep.exchange import read_calibration
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     np.save(f"{folder}/images.npy", np.zeros((20, 4)))
+    ...     images = read_calibration(f"{folder}/images.npy")
+    >>> images.shape
+    torch.Size([20, 4])
     """
     path = Path(path)
     wrong = "a .npy file of numbers [images, ...], or an .npz file with one such array"

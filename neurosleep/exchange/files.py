@@ -55,6 +55,23 @@ def save(obj: SpikingNetwork | nn.Module, path: str | Path, *, input_shape: Sequ
     ------
     ExchangeError
         If the object cannot be stored, or the file cannot be written.
+
+    See Also
+    --------
+    load : the way back
+    to_snntorch, to_norse : other tools' modules
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import torch
+    >>> import neurosleep as ns
+    >>> network = ns.convert(torch.nn.Sequential(torch.nn.Linear(4, 2)), torch.rand(20, 4), recipe="percentile")
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = ns.save(network, f"{folder}/network.safetensors")
+    ...     again = ns.load(path)
+    >>> torch.equal(again.weights[0], network.weights[0])
+    True
     """
     path = Path(path)
     if isinstance(obj, SpikingNetwork) and not obj.real_valued:
@@ -170,6 +187,22 @@ def load(
     ------
     ExchangeError
         If the file is missing, damaged, of an unknown kind, or does not fit ``module``.
+
+    See Also
+    --------
+    save : the way there
+    read_nir : NIR files of other tools, with all options
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import torch
+    >>> import neurosleep as ns
+    >>> model = ns.MLP([4, 3, 2])
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     again = ns.load(ns.save(model, f"{folder}/model.safetensors"))
+    >>> torch.equal(again.weights[0], model.weights[0])
+    True
     """
     path = Path(path)
     check_regular(path, ExchangeError, expected="a .safetensors, .onnx or .nir file, or .pt with module=")

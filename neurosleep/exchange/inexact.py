@@ -8,4 +8,16 @@ __all__ = ["ExchangeWarning"]
 
 
 class ExchangeWarning(NeurosleepWarning):
-    """Something was read or written, but not quite as the other tool would say it: the text says what and why."""
+    """Something was read or written, but not quite as the other tool would say it: the text says what and why.
+
+    See Also
+    --------
+    to_norse, to_snntorch : which give it with ``inexact="warn"``
+
+    Examples
+    --------
+    >>> import warnings
+    >>> from neurosleep.exchange import ExchangeWarning
+    >>> with warnings.catch_warnings():
+    ...     warnings.simplefilter("error", ExchangeWarning)  # stop where a conversion would be inexact
+    """

@@ -23,7 +23,19 @@ _CHANGED = 0.05
 
 
 def evenly(images: Images, most: int = 2000) -> Images:
-    """At most ``most`` of the images ``[n, ...]``, evenly from all over them: files are often sorted by class."""
+    """At most ``most`` of the images ``[n, ...]``, evenly from all over them: files are often sorted by class.
+
+    See Also
+    --------
+    answers : of the images that it takes
+
+    Examples
+    --------
+    >>> import torch
+    >>> from neurosleep.replay import evenly
+    >>> evenly(torch.arange(10.0)[:, None], most=4).flatten()
+    tensor([0., 3., 6., 9.])
+    """
     return images[:: -(-len(images) // most)]
 
 
@@ -32,6 +44,17 @@ def answers(model: nn.Module, images: Tensor) -> Tensor:
     """The class that ``model`` answers to each of ``images`` ``[n, ...]``; of one output, whether it is positive.
 
     The model evaluates, and is in the mode it was in afterwards.
+
+    See Also
+    --------
+    warn_of_effect : compares two of them
+
+    Examples
+    --------
+    >>> import torch
+    >>> from neurosleep.replay import answers
+    >>> answers(torch.nn.Linear(3, 2), torch.rand(5, 3)).shape
+    torch.Size([5])
     """
     weight = next(model.parameters())
     with _evaluating(model):
@@ -64,6 +87,23 @@ def warn_of_effect(
         The weights that the awake network had and has.
     was, now:
         Its answers ``[n]`` to the newest data.
+
+    See Also
+    --------
+    neurosleep.consolidate : which calls it
+    answers : the answers that it compares
+
+    Examples
+    --------
+    >>> import warnings
+    >>> import torch
+    >>> from neurosleep.replay import warn_of_effect
+    >>> before, after = [torch.zeros(2, 4)], [torch.ones(2, 4)]
+    >>> with warnings.catch_warnings(record=True) as caught:
+    ...     warnings.simplefilter("always")
+    ...     warn_of_effect(90, before, after, was=torch.tensor([0, 1, 1]), now=torch.tensor([0, 0, 0]))
+    >>> len(caught)
+    1
     """
     changed = float((was != now).double().mean())
     if spikes and all(torch.equal(a, b) for a, b in zip(before, after, strict=True)):
@@ -83,7 +123,24 @@ def warn_of_effect(
 
 
 def warn_of_biases(model: nn.Module, weights: Sequence[nn.Parameter], *, stacklevel: int = 2) -> None:
-    """Warn of the biases that stay as they are, by the names of their layers."""
+    """Warn of the biases that stay as they are, by the names of their layers.
+
+    See Also
+    --------
+    neurosleep.consolidate : which calls it
+
+    Examples
+    --------
+    >>> import warnings
+    >>> import torch
+    >>> from neurosleep.replay import warn_of_biases
+    >>> model = torch.nn.Sequential(torch.nn.Linear(4, 2))
+    >>> with warnings.catch_warnings(record=True) as caught:
+    ...     warnings.simplefilter("always")
+    ...     warn_of_biases(model, [model[0].weight])
+    >>> len(caught)
+    1
+    """
     biased = biased_layers(model, weights)
     if biased:
         warnings.warn(

@@ -15,7 +15,7 @@ import pytest
 import neurosleep as ns
 
 # Subpackages whose names all have both sections.
-DONE = ("bench", "continual", "data", "errors", "functional", "learning", "networks")
+DONE = ("bench", "continual", "data", "errors", "exchange", "functional", "learning", "networks")
 
 
 def public() -> Iterator[tuple[str, str, Any]]:

@@ -51,6 +51,21 @@ def to_nir_data(recording: Recording) -> Any:
     UnsupportedError
         If the installed ``nir`` has no event data, or only some neurons' spikes were recorded, which NIR has no place
         for.
+
+    See Also
+    --------
+    from_nir_data : the way back
+    write_nir_data : into a file
+
+    Examples
+    --------
+    >>> import torch
+    >>> from neurosleep import Recording, SpikeEvents
+    >>> from neurosleep.exchange import to_nir_data
+    >>> events = SpikeEvents.from_dense(torch.eye(3, dtype=torch.bool))
+    >>> recording = Recording(3, 0.001, {"hidden1": events.counts()}, spikes={"hidden1": events})
+    >>> list(to_nir_data(recording).nodes)
+    ['hidden1']
     """
     nir = _import("Writing NIR data")
     observables: dict[str, dict[str, Any]] = {}
@@ -98,6 +113,24 @@ def write_nir_data(recording: Recording, path: str | Path) -> Path:
     ------
     ExchangeError
         If it cannot be written, or a population's name cannot be one of a group in HDF5.
+
+    See Also
+    --------
+    read_nir_data : the way back
+    to_nir_data : without a file
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import torch
+    >>> from neurosleep import Recording, SpikeEvents
+    >>> from neurosleep.exchange import write_nir_data
+    >>> events = SpikeEvents.from_dense(torch.eye(3, dtype=torch.bool))
+    >>> recording = Recording(3, 0.001, {"hidden1": events.counts()}, spikes={"hidden1": events})
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = write_nir_data(recording, f"{folder}/spikes.nir")
+    >>> path.name
+    'spikes.nir'
     """
     nir, buffer = _import("Writing NIR data"), io.BytesIO()
     data = to_nir_data(recording)
@@ -125,6 +158,21 @@ def from_nir_data(data: Any, dt: float, *, sample: int = 0) -> Recording:
     ExchangeError
         If there are no spikes, or what stands there cannot be: neurons or times outside, two spikes of one neuron in
         one step.
+
+    See Also
+    --------
+    to_nir_data : the way back
+    read_nir_data : of a file
+
+    Examples
+    --------
+    >>> import torch
+    >>> from neurosleep import Recording, SpikeEvents
+    >>> from neurosleep.exchange import from_nir_data, to_nir_data
+    >>> events = SpikeEvents.from_dense(torch.eye(3, dtype=torch.bool))
+    >>> recording = Recording(3, 0.001, {"hidden1": events.counts()}, spikes={"hidden1": events})
+    >>> from_nir_data(to_nir_data(recording), dt=0.001).counts
+    {'hidden1': array([1, 1, 1])}
     """
     _check_dt(dt)
     found = {}
@@ -159,6 +207,24 @@ def read_nir_data(path: str | Path, dt: float, *, sample: int = 0) -> Recording:
     ------
     ExchangeError
         If the file is damaged or hostile, or holds no spikes.
+
+    See Also
+    --------
+    write_nir_data : the way there
+    from_nir_data : of data in memory
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import torch
+    >>> from neurosleep import Recording, SpikeEvents
+    >>> from neurosleep.exchange import read_nir_data, write_nir_data
+    >>> events = SpikeEvents.from_dense(torch.eye(3, dtype=torch.bool))
+    >>> recording = Recording(3, 0.001, {"hidden1": events.counts()}, spikes={"hidden1": events})
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     again = read_nir_data(write_nir_data(recording, f"{folder}/spikes.nir"), dt=0.001)
+    >>> again.spikes["hidden1"]
+    <SpikeEvents: 3 spikes of 3 neurons in 3 steps>
     """
     import_nir("Reading NIR data")
     _check_dt(dt)

@@ -32,6 +32,23 @@ def write_nir(network: SpikingNetwork, path: str | Path) -> Path:
         If NIR has no place for something of the network.
     ExchangeError
         If the file cannot be written.
+
+    See Also
+    --------
+    read_nir : the way back
+    to_nir : without a file
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import torch
+    >>> import neurosleep as ns
+    >>> from neurosleep.exchange import write_nir
+    >>> network = ns.convert(torch.nn.Sequential(torch.nn.Linear(4, 2)), torch.rand(20, 4), recipe="percentile")
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = write_nir(network, f"{folder}/network.nir")
+    >>> path.name
+    'network.nir'
     """
     nir, path = import_nir("Writing NIR"), Path(path)
     graph, buffer = to_nir(network), io.BytesIO()
@@ -62,6 +79,23 @@ def read_nir(
     ------
     ExchangeError
         If the file is damaged or hostile, or the graph in it cannot be read.
+
+    See Also
+    --------
+    write_nir : the way there
+    from_nir : of a graph in memory
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import torch
+    >>> import neurosleep as ns
+    >>> from neurosleep.exchange import read_nir, write_nir
+    >>> network = ns.convert(torch.nn.Sequential(torch.nn.Linear(4, 2)), torch.rand(20, 4), recipe="percentile")
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     again = read_nir(write_nir(network, f"{folder}/network.nir"))
+    >>> again.dt == network.dt
+    True
     """
     graph = read_nir_graph(path)
     with naming(Path(path).name):

@@ -69,9 +69,24 @@ def from_nir(
     SettingsError
         If ``dt`` is missing or an argument makes no sense.
 
+    See Also
+    --------
+    to_nir : the way back
+    read_nir : of a file
+
     References
     ----------
     Pedersen et al. (2024), Neuromorphic Intermediate Representation, doi:10.1038/s41467-024-52259-9.
+
+    Examples
+    --------
+    >>> import torch
+    >>> import neurosleep as ns
+    >>> model = torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.ReLU(), torch.nn.Linear(3, 2))
+    >>> network = ns.convert(model, torch.rand(20, 4), recipe="percentile")
+    >>> again = ns.from_nir(ns.to_nir(network))
+    >>> all(torch.equal(a, b) for a, b in zip(again.weights, network.weights))
+    True
     """
     nir = import_nir("Reading NIR")
     if writer not in get_args(NIRWriter):

@@ -59,9 +59,23 @@ def to_nir(network: SpikingNetwork) -> Any:
         If a projection or bias has no place in NIR: a pool over one dimension, a dense projection into a population
         whose two-dimensional shape a convolution then needs, a bias of units that only pools feed.
 
+    See Also
+    --------
+    from_nir : the way back
+    write_nir : into a file
+
     References
     ----------
     Pedersen et al. (2024), Neuromorphic Intermediate Representation, doi:10.1038/s41467-024-52259-9.
+
+    Examples
+    --------
+    >>> import torch
+    >>> import neurosleep as ns
+    >>> model = torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.ReLU(), torch.nn.Linear(3, 2))
+    >>> graph = ns.to_nir(ns.convert(model, torch.rand(20, 4), recipe="percentile"))
+    >>> sorted({type(node).__name__ for node in graph.nodes.values()})
+    ['Affine', 'I', 'IF', 'Input', 'Output']
     """
     return _Writer(network).graph()
 

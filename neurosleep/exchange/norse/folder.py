@@ -39,6 +39,22 @@ def write_norse(
         If Norse cannot express the network.
     ExchangeError
         If the folder cannot be written.
+
+    See Also
+    --------
+    to_norse : without a folder
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import torch
+    >>> import neurosleep as ns
+    >>> from neurosleep.exchange import write_norse
+    >>> network = ns.convert(torch.nn.Sequential(torch.nn.Linear(4, 2)), torch.rand(20, 4), recipe="percentile")
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = write_norse(network, f"{folder}/norse")
+    ...     print(sorted(file.name for file in path.iterdir()))
+    ['model.py', 'weights.safetensors']
     """
     module = to_norse(network, inexact=inexact, cells=cells)
     tensors = dict(module.state_dict())

@@ -59,6 +59,10 @@ def from_norse(module: nn.Module, input_shape: Sequence[int] | None = None) -> S
     MissingExtraError
         If Norse is not installed.
 
+    See Also
+    --------
+    to_norse : the way back
+
     Notes
     -----
     Norse sums the terms of a step in another order. Spike trains are equal where that does not matter (numbers that are
@@ -68,6 +72,15 @@ def from_norse(module: nn.Module, input_shape: Sequence[int] | None = None) -> S
     References
     ----------
     Pehle and Pedersen (2021), Norse, doi:10.5281/zenodo.4422025.
+
+    Examples
+    --------
+    >>> import norse.torch as norse
+    >>> import torch
+    >>> import neurosleep as ns
+    >>> module = norse.SequentialState(torch.nn.Linear(4, 3), norse.LIFBoxCell())
+    >>> [population.kind for population in ns.from_norse(module).populations]
+    ['input', 'lif']
     """
     norse = import_norse("Reading a Norse network")
     return _Reader(norse, input_shape).network(module)

@@ -66,6 +66,16 @@ def to_norse(network: SpikingNetwork, *, inexact: Inexact = "refuse", cells: Nor
     See Also
     --------
     from_norse : the way back.
+
+    Examples
+    --------
+    >>> import torch
+    >>> import neurosleep as ns
+    >>> network = ns.convert(torch.nn.Sequential(torch.nn.Linear(4, 2)), torch.rand(20, 4), recipe="percentile")
+    >>> module = ns.to_norse(network)
+    >>> potentials, state = module(torch.ones(1, 4))
+    >>> potentials.shape
+    torch.Size([1, 2])
     """
     for kind, given, known in (("inexact", inexact, Inexact), ("cells", cells, NorseCells)):
         if given not in get_args(known):

@@ -63,6 +63,19 @@ def from_snntorch(
     ------
     ExchangeError
         If the module holds a layer, neuron, option or wiring without a counterpart: by class and place.
+
+    See Also
+    --------
+    to_snntorch : the way back
+
+    Examples
+    --------
+    >>> import snntorch
+    >>> import torch
+    >>> import neurosleep as ns
+    >>> module = torch.nn.Sequential(torch.nn.Linear(4, 3), snntorch.Leaky(beta=0.9, init_hidden=True))
+    >>> ns.from_snntorch(module).populations[-1].reset_time
+    'next'
     """
     if not isinstance(module, nn.Module):
         raise ExchangeError(f"A {type(module).__name__} is no module.", expected="an nn.Module of snnTorch neurons")

@@ -62,6 +62,21 @@ def to_snntorch(network: SpikingNetwork, inexact: Inexact = "refuse") -> nn.Modu
     -----
     ExchangeWarning
         With ``inexact="warn"``, of everything that differs.
+
+    See Also
+    --------
+    from_snntorch : the way back
+    write_snntorch : into a folder
+
+    Examples
+    --------
+    >>> import torch
+    >>> import neurosleep as ns
+    >>> model = torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.ReLU(), torch.nn.Linear(3, 2))
+    >>> module = ns.to_snntorch(ns.convert(model, torch.rand(20, 4), recipe="percentile"))
+    >>> sent = module.run(torch.ones(10, 1, 4))  # [time, batch, n]
+    >>> {name: tuple(values.shape) for name, values in sent.items()}
+    {'hidden1': (10, 1, 3), 'output': (10, 1, 2)}
     """
     writer = _Writer(network, inexact)
     writer.warn()
@@ -87,6 +102,22 @@ def write_snntorch(network: SpikingNetwork, path: str | Path, inexact: Inexact =
         If something of the network has no counterpart, by name.
     ExchangeError
         If the folder cannot be written.
+
+    See Also
+    --------
+    to_snntorch : without a folder
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import torch
+    >>> import neurosleep as ns
+    >>> from neurosleep.exchange import write_snntorch
+    >>> network = ns.convert(torch.nn.Sequential(torch.nn.Linear(4, 2)), torch.rand(20, 4), recipe="percentile")
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = write_snntorch(network, f"{folder}/snntorch")
+    ...     print(sorted(file.name for file in path.iterdir()))
+    ['model.py', 'weights.safetensors']
     """
     writer = _Writer(network, inexact)
     writer.warn()

@@ -67,7 +67,20 @@ class Session(ABC):
 
 
 class Engine(ABC):
-    """A way to step a :class:`SpikingNetwork` under the step contract; stateless, makes sessions."""
+    """A way to step a :class:`SpikingNetwork` under the step contract; stateless, makes sessions.
+
+    See Also
+    --------
+    get_engine : one by its name
+    register_engine : adds one
+
+    Examples
+    --------
+    >>> from neurosleep.spiking import Engine, get_engine
+    >>> engine: Engine = get_engine("reference")
+    >>> engine.name, sorted(engine.devices)
+    ('reference', ['cpu', 'cuda'])
+    """
 
     name: ClassVar[str]
     #: Kinds of devices of torch that it computes on.
@@ -263,18 +276,54 @@ def _able(offers: Callable[[type[Engine]], bool]) -> list[str]:
 
 
 def register_engine(engine: type[Engine]) -> type[Engine]:
-    """Add an engine class to the registry under its ``name`` (usable as a decorator)."""
+    """Add an engine class to the registry under its ``name`` (usable as a decorator).
+
+    See Also
+    --------
+    Engine : what an engine is
+    engine_names : all that are registered
+
+    Examples
+    --------
+    >>> from neurosleep.spiking import Engine, register_engine
+    >>> @register_engine  # doctest: +SKIP
+    ... class Mine(Engine):
+    ...     name = "mine"
+    """
     _ENGINES[engine.name] = engine
     return engine
 
 
 def engine_names() -> tuple[str, ...]:
-    """All engines there are."""
+    """All engines there are.
+
+    See Also
+    --------
+    get_engine : one of them
+    register_engine : adds one
+
+    Examples
+    --------
+    >>> from neurosleep.spiking import engine_names
+    >>> "event" in engine_names()
+    True
+    """
     return tuple(sorted({*_ENGINES, *_ELSEWHERE}))
 
 
 def get_engine(name: str) -> Engine:
-    """The engine ``name``; an unknown one raises :class:`~neurosleep.errors.UnknownNameError`."""
+    """The engine ``name``; an unknown one raises :class:`~neurosleep.errors.UnknownNameError`.
+
+    See Also
+    --------
+    engine_names : the names
+
+    Examples
+    --------
+    >>> from neurosleep.spiking import get_engine
+    >>> get_engine("event").name
+    'event'
+    """
     if name not in _ENGINES and name in _ELSEWHERE:
         importlib.import_module(_ELSEWHERE[name])
     if name not in _ENGINES:

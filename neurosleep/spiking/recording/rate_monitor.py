@@ -56,6 +56,20 @@ class RateMonitor:
         If there is no such neuron, or the window is not positive.
     DataError
         If it takes spikes that were not recorded.
+
+    See Also
+    --------
+    SpikeMonitor : the single spikes
+    neurosleep.plot.rates : a picture of it
+
+    Examples
+    --------
+    >>> import torch
+    >>> from neurosleep import Recording, SpikeEvents
+    >>> events = SpikeEvents.from_dense(torch.tensor([[1, 0], [0, 0], [1, 1], [0, 0]], dtype=torch.bool))
+    >>> recording = Recording(4, 0.001, {"hidden1": events.counts()}, spikes={"hidden1": events})
+    >>> recording.rate_monitor("hidden1", window=2).rate
+    array([250., 500.])
     """
 
     def __init__(

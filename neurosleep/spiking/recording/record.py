@@ -48,11 +48,22 @@ class Record:
         are then read as needed, so that memory stays small however many there are; the folder must hold no other
         recording. :meth:`Recording.open` reads it again. Not given: they are kept in memory.
 
+    See Also
+    --------
+    Recording : what comes of it
+    neurosleep.analysis.selective_groups : groups of neurons
+
     Notes
     -----
     Potentials and weights can be seen only between stretches that an engine runs in one go, which are then as short as
     the steps between two looks: the numbers stay the same, to the bit, but the ``event`` engine loses speed when it is
     stopped every few steps, and each look at the statistics of the weights reads all of them.
+
+    Examples
+    --------
+    >>> import neurosleep as ns
+    >>> ns.Record(spikes="all", potentials={"hidden1": [0, 1]}, weights="statistics").weights_every
+    1000
     """
 
     spikes: Literal["all", "counts"] | tuple[str, ...] | Mapping[str, Literal["all"] | Neurons] = "counts"

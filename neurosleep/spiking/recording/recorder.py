@@ -48,6 +48,21 @@ class Recorder:
         If ``record`` names a population or projection that is not there.
     SettingsError
         If it names a neuron or synapse that is not there.
+
+    See Also
+    --------
+    Recording : what it collects
+    neurosleep.spiking.Session : what it runs
+
+    Examples
+    --------
+    >>> import torch
+    >>> from neurosleep import Record, SpikeEvents
+    >>> from neurosleep.spiking import Recorder
+    >>> recorder = Recorder(Record(spikes="all"), {"hidden1": 3}, dt=0.001)
+    >>> recorder.add({"hidden1": SpikeEvents.from_dense(torch.eye(3, dtype=torch.bool))})
+    >>> recorder.recording().counts
+    {'hidden1': array([1, 1, 1])}
     """
 
     def __init__(

@@ -43,6 +43,20 @@ class Recording(Recorded):
         By population and group: spikes in the windows, int64 ``[windows]``, and its neurons, int64.
     states, weights:
         Samples of potentials by population, and of weights by projection.
+
+    See Also
+    --------
+    Record : what to keep
+    SpikeMonitor, RateMonitor, StateMonitor, WeightMonitor : views of it
+
+    Examples
+    --------
+    >>> import torch
+    >>> from neurosleep import Recording, SpikeEvents
+    >>> events = SpikeEvents.from_dense(torch.eye(3, dtype=torch.bool))
+    >>> recording = Recording(3, 0.001, {"hidden1": events.counts()}, spikes={"hidden1": events})
+    >>> recording.monitor("hidden1").t
+    array([0.   , 0.001, 0.002])
     """
 
     def __repr__(self) -> str:

@@ -28,6 +28,17 @@ class States:
         int64 ``[k]``.
     values:
         ``[samples, k]``.
+
+    See Also
+    --------
+    StateMonitor : the view of it
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from neurosleep.spiking import States
+    >>> States(np.array([0, 1]), neurons=np.array([7]), values=np.array([[0.0], [0.5]])).values.shape
+    (2, 1)
     """
 
     steps: NDArray[np.int64]
@@ -50,6 +61,17 @@ class WeightSamples:
     values:
         ``[samples, k]``: weights, or mean, standard deviation, smallest, largest, and root mean square of the change
         since the beginning.
+
+    See Also
+    --------
+    WeightMonitor : the view of it
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from neurosleep.spiking import WeightSamples
+    >>> WeightSamples(np.array([0, 1000]), synapses=np.array([[3, 1]]), values=np.array([[0.5], [0.75]])).steps
+    array([   0, 1000])
     """
 
     steps: NDArray[np.int64]

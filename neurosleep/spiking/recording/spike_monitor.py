@@ -56,8 +56,15 @@ class SpikeMonitor:
     DataError
         From ``i``, ``t`` and what is made of them, if the spikes of these neurons were not recorded.
 
+    See Also
+    --------
+    Recording : whose ``monitor`` makes it
+    RateMonitor : rates over time
+    neurosleep.plot.raster : a picture of it
+
     Examples
     --------
+    >>> import numpy as np
     >>> from neurosleep.functional import SpikeEvents
     >>> from neurosleep.spiking import Recording
     >>> events = SpikeEvents.from_dense(np.array([[1, 0], [0, 0], [1, 1]]))

@@ -29,6 +29,18 @@ class NeuronState:
         Times in seconds, ``[samples]``.
     v:
         Potentials in units of the threshold, ``[samples]``.
+
+    See Also
+    --------
+    StateMonitor : which gives it
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from neurosleep.spiking import NeuronState
+    >>> state = NeuronState(t=np.array([0.0, 0.001]), v=np.array([0.0, 0.4]))
+    >>> state.v.tolist()
+    [0.0, 0.4]
     """
 
     t: NDArray[np.float64]
@@ -62,6 +74,21 @@ class StateMonitor:
         If there is no such population.
     DataError
         If its potentials were not recorded.
+
+    See Also
+    --------
+    Record : chooses the neurons
+    NeuronState : one of them
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from neurosleep import Recording
+    >>> from neurosleep.spiking import States
+    >>> states = States(np.array([0, 1]), neurons=np.array([7]), values=np.array([[0.0], [0.5]]))
+    >>> recording = Recording(2, 0.001, {"hidden1": np.zeros(10, dtype=np.int64)}, states={"hidden1": states})
+    >>> recording.state_monitor("hidden1").v
+    array([[0. , 0.5]])
     """
 
     def __init__(self, recording: Recorded, population: str) -> None:

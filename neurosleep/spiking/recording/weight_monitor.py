@@ -46,6 +46,22 @@ class WeightMonitor:
         If nothing of this projection was recorded.
     DataError
         From ``post``, ``pre``, ``w`` where statistics were kept, and the other way round.
+
+    See Also
+    --------
+    Record : chooses the synapses
+    neurosleep.plot.weight_change : a picture of it
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from neurosleep import Recording
+    >>> from neurosleep.spiking import WeightSamples
+    >>> samples = WeightSamples(np.array([0, 1000]), synapses=np.array([[3, 1]]), values=np.array([[0.5], [0.75]]))
+    >>> counts = {"input": np.zeros(4, dtype=np.int64), "output": np.zeros(4, dtype=np.int64)}
+    >>> recording = Recording(1000, 0.001, counts, weights={"input -> output": samples})
+    >>> recording.weight_monitor("input -> output").w
+    array([[0.5 , 0.75]])
     """
 
     def __init__(self, recording: Recorded, projection: str) -> None:
