@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 __all__ = [
@@ -318,8 +318,8 @@ class RunsFailedError(NeurosleepError):
         self,
         message: str,
         *,
-        failures: Sequence[tuple[Mapping[str, Any], Exception]] = (),
-        runs: Sequence[dict[str, Any]] = (),
+        failures: Sequence[tuple[Any, Exception]] = (),
+        runs: Sequence[Any] = (),
         found: str | None = None,
         expected: str | None = None,
         hint: str | None = None,

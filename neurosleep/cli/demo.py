@@ -40,11 +40,10 @@ def demo(
 
         def show(result: dict[str, Any]) -> None:
             first = next(run for run in runs if run["strategy"] == "src")
+            before_and_after = zip(first["accuracy_before_sleep"] or (), first["accuracy_matrix"], strict=True)
             rows = [
                 (f"task {k + 1}", *(f"{100 * b:.0f} > {100 * a:.0f}" for b, a in zip(before, after, strict=True)))
-                for k, (before, after) in enumerate(
-                    zip(first["accuracy_before_sleep"], first["accuracy_matrix"], strict=True)
-                )
+                for k, (before, after) in enumerate(before_and_after)
             ]
             header = ("after", "0, 1", "2, 3", "4, 5", "6, 7", "8, 9")
             print_table(f"Percent right on each pair of digits, before > after the sleep (seed {seed})", header, rows)

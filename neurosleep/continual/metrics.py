@@ -3,8 +3,10 @@ r"""Metrics of continual learning, from the accuracy matrix :math:`R_{ij}`: afte
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypedDict
 
-__all__ = ["backward_transfer", "forgetting_first_minus_last", "forgetting_max_minus_last", "matrix_metrics"]
+__all__ = ["MatrixMetrics", "backward_transfer", "matrix_metrics"]
+__all__ += ["forgetting_first_minus_last", "forgetting_max_minus_last"]
 
 Matrix = Sequence[Sequence[float]]
 
@@ -67,7 +69,15 @@ def backward_transfer(matrix: Matrix) -> float | None:
     return None if forgetting is None else -forgetting
 
 
-def matrix_metrics(matrix: Matrix) -> dict[str, float | None]:
+class MatrixMetrics(TypedDict):
+    """What an accuracy matrix comes to; None where there is only one task."""
+
+    forgetting_max_minus_last: float | None
+    forgetting_first_minus_last: float | None
+    bwt: float | None
+
+
+def matrix_metrics(matrix: Matrix) -> MatrixMetrics:
     """All of them, by the names used in metrics.json; None where there is only one task.
 
     See Also

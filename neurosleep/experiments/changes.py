@@ -10,8 +10,9 @@ from operator import itemgetter
 from typing import TypeAlias
 
 from neurosleep.errors import SettingsError
-from neurosleep.experiments.experiment import Experiment, Table
+from neurosleep.experiments.experiment import Experiment
 from neurosleep.experiments.files import check_plain
+from neurosleep.experiments.plain import flatten
 
 __all__ = [
     "Change",
@@ -55,7 +56,7 @@ def parse_change(text: str) -> Change:
 
 def changes_between(settings: Experiment, changed: Experiment | Mapping[str, object]) -> list[Change]:
     """The dotted keys, sorted, that make ``changed`` of ``settings``: what :func:`apply_changes` takes."""
-    before, after = (_flat(one.table() if isinstance(one, Experiment) else one) for one in (settings, changed))
+    before, after = (flatten(one.table() if isinstance(one, Experiment) else one) for one in (settings, changed))
     found = {key: value for key, value in after.items() if before.get(key) != value}
     # A key of the rule can be set but not taken away, so the whole table has to be.
     rule = "sleep.rule."
@@ -63,14 +64,6 @@ def changes_between(settings: Experiment, changed: Experiment | Mapping[str, obj
         found = {key: value for key, value in found.items() if not key.startswith(rule)}
         found["sleep.rule"] = {key.removeprefix(rule): value for key, value in after.items() if key.startswith(rule)}
     return sorted(found.items())
-
-
-def _flat(table: Mapping[str, object], prefix: str = "") -> Table:
-    """The values by their dotted keys."""
-    found: Table = {}
-    for key, value in table.items():
-        found |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
-    return found
 
 
 def change_text(key: str, value: object) -> str:

@@ -3,30 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
 
-from neurosleep.experiments.chips import chip_rows, gains_kept, missing_rows
+from neurosleep.experiments.chips import ChipSummary, chip_rows, gains_kept, missing_rows
 from neurosleep.experiments.markdown import plain_text, table_row
+from neurosleep.experiments.metrics import Spread
 from neurosleep.hardware import STATEMENT
 
 __all__ = ["chip_lines"]
 
 
-def _percent(spread: Mapping[str, Any]) -> str:
+def _percent(spread: Spread) -> str:
     if spread["mean"] is None:
         return "-"
     return f"{100 * spread['mean']:.2f}" + ("" if spread["sd"] is None else f" ± {100 * spread['sd']:.2f}")
 
 
-def _energy(row: Mapping[str, Any]) -> str:
-    return "not estimated" if row["low_j"] is None else f"{1e6 * row['low_j']:.3g} to {1e6 * row['high_j']:.3g}"
+def _energy(row: ChipSummary) -> str:
+    low, high = row["low_j"], row["high_j"]
+    return "not estimated" if low is None or high is None else f"{1e6 * low:.3g} to {1e6 * high:.3g}"
 
 
 def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
     return [f"| {' | '.join(header)} |", f"|{' --- |' * len(header)}", *map(table_row, rows)]
 
 
-def chip_lines(experiment: str, runs: Iterable[Mapping[str, Any]]) -> list[str]:
+def chip_lines(experiment: str, runs: Iterable[Mapping[str, object]]) -> list[str]:
     """Markdown of one experiment's runs on chips; nothing if there are none."""
     runs = list(runs)
     rows = [row for row in chip_rows(runs) if row["fits"]]
@@ -78,7 +79,7 @@ def chip_lines(experiment: str, runs: Iterable[Mapping[str, Any]]) -> list[str]:
                     row["profile"],
                     row["slept"],
                     str(row["n"]),
-                    *(f"{100 * row[key]:.2f}" for key in ("none", "floating", "chip")),
+                    *(f"{100 * value:.2f}" for value in (row["none"], row["floating"], row["chip"])),
                     "-" if row["kept"] is None else f"{100 * row['kept']:.0f} %",
                 )
                 for row in kept

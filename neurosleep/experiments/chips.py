@@ -4,9 +4,55 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import TypedDict
 
-__all__ = ["chip_rows", "gains_kept", "missing_rows", "variant_parts"]
+from neurosleep.experiments.metrics import Spread, spread_of
+from neurosleep.experiments.plain import number
+
+__all__ = ["ChipSummary", "GainKept", "chip_rows", "gains_kept", "missing_rows", "variant_parts"]
+
+
+class ChipSummary(TypedDict):
+    """One way of sleeping on one chip, over seeds; what is None is not known there, or not estimated."""
+
+    experiment: str
+    profile: str
+    slept: str
+    variant: str
+    strategy: str
+    fits: bool
+    split: bool
+    cores: int | None
+    accuracy_all: Spread
+    awake: Spread
+    converted: Spread
+    mapped: Spread
+    by_seed: dict[int, float]
+    weight_error: Spread
+    low_j: float | None
+    high_j: float | None
+
+
+class MissingRow(TypedDict):
+    """What does not fit, or is not there, a sentence each."""
+
+    experiment: str
+    profile: str
+    missing: list[str]
+
+
+class GainKept(TypedDict):
+    """Mean accuracies over the ``n`` seeds that all three have, and the share of the gain that is kept."""
+
+    experiment: str
+    profile: str
+    variant: str
+    slept: str
+    none: float
+    floating: float
+    chip: float
+    n: int
+    kept: float | None
 
 
 def variant_parts(variant: str) -> tuple[str, str]:
@@ -15,21 +61,16 @@ def variant_parts(variant: str) -> tuple[str, str]:
     return ("default", variant) if "=" in name else (name, rest)
 
 
-_ACCURACIES = ("accuracy_all", "awake", "converted", "mapped")
+def _spread(values: Iterable[object]) -> Spread:
+    return spread_of(map(number, values))
 
 
-def _spread(values: Iterable[object]) -> dict[str, Any]:
-    found = [float(v) for v in values if isinstance(v, int | float) and not isinstance(v, bool)]
-    return {
-        "mean": statistics.fmean(found) if found else None,
-        "sd": statistics.stdev(found) if len(found) > 1 else None,
-        "n": len(found),
-    }
+_Key = tuple[str, str, str, str, str]
 
 
-def _groups(runs: Iterable[Mapping[str, Any]]) -> dict[tuple[str, str, str, str, str], list[Mapping[str, Any]]]:
+def _groups(runs: Iterable[Mapping[str, object]]) -> dict[_Key, list[Mapping[str, object]]]:
     """Rows of all runs, by experiment, chip, way of sleeping, variant and strategy."""
-    groups: dict[tuple[str, str, str, str, str], list[Mapping[str, Any]]] = {}
+    groups: dict[_Key, list[Mapping[str, object]]] = {}
     for run in runs:
         rows = run.get("hardware")
         for row in rows if isinstance(rows, list) else ():
@@ -41,23 +82,17 @@ def _groups(runs: Iterable[Mapping[str, Any]]) -> dict[tuple[str, str, str, str,
     return groups
 
 
-def chip_rows(runs: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def chip_rows(runs: Iterable[Mapping[str, object]]) -> list[ChipSummary]:
     """One row for each experiment, chip and way of sleeping of the ``metrics`` of runs, in the order they come.
 
-    Returns
-    -------
-    list
-        ``experiment``, ``profile``, ``slept``, ``variant``, ``strategy``; ``accuracy_all`` of the awake network on all
-        test images, and on those shown to the chip ``awake``, ``converted`` and ``mapped``; ``weight_error``; each with
-        ``mean``, ``sd`` and ``n`` (None where undefined); ``cores`` (None: not known, or it does not fit); ``fits``,
-        ``split``; ``by_seed``, the ``accuracy_all`` of each seed; ``low_j`` and ``high_j``, means of the energy of an
-        image (None: not estimated).
+    ``accuracy_all`` is of the awake network on all test images; ``awake``, ``converted`` and ``mapped`` are of those
+    shown to the chip; ``by_seed`` has the ``accuracy_all`` of each seed; ``low_j`` and ``high_j`` are means of the
+    energy of an image.
     """
-    found = []
+    summaries: list[ChipSummary] = []
     for (experiment, profile, slept, variant, strategy), rows in _groups(runs).items():
-        energies = [row["energy"] for row in rows if isinstance(row.get("energy"), dict)]
-        cores = [row["cores"] for row in rows if isinstance(row.get("cores"), int)]
-        found.append(
+        energies = [energy for row in rows if isinstance(energy := row.get("energy"), dict)]
+        summaries.append(
             {
                 "experiment": experiment,
                 "profile": profile,
@@ -66,51 +101,48 @@ def chip_rows(runs: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
                 "strategy": strategy,
                 "fits": any(row.get("fits") is True for row in rows),
                 "split": any(row.get("split") is True for row in rows),
-                "cores": max(cores, default=None),
-                **{
-                    key: _spread(row.get(key) for row in rows)
-                    for key in ("accuracy_all", "awake", "converted", "mapped")
+                "cores": max((cores for row in rows if isinstance(cores := row.get("cores"), int)), default=None),
+                "accuracy_all": _spread(row["accuracy_all"] for row in rows),
+                "awake": _spread(row.get("awake") for row in rows),
+                "converted": _spread(row.get("converted") for row in rows),
+                "mapped": _spread(row.get("mapped") for row in rows),
+                "by_seed": {
+                    seed: accuracy
+                    for row in rows
+                    if isinstance(seed := row["seed"], int) and (accuracy := number(row["accuracy_all"])) is not None
                 },
-                "by_seed": {row["seed"]: row["accuracy_all"] for row in rows if row["accuracy_all"] is not None},
                 "weight_error": _spread(row.get("weight_error") for row in rows),
-                **{key: _spread(energy.get(key) for energy in energies)["mean"] for key in ("low_j", "high_j")},
+                "low_j": _spread(energy.get("low_j") for energy in energies)["mean"],
+                "high_j": _spread(energy.get("high_j") for energy in energies)["mean"],
             }
         )
-    return found
+    return summaries
 
 
-def missing_rows(runs: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """What does not fit, or is not there, of each experiment and chip: ``experiment``, ``profile``, ``missing``."""
-    found: dict[tuple[str, str], list[str]] = {}
+def missing_rows(runs: Iterable[Mapping[str, object]]) -> list[MissingRow]:
+    """What does not fit, or is not there, of each experiment and chip, each sentence once."""
+    sentences: dict[tuple[str, str], dict[str, None]] = {}
     for (experiment, profile, *_), rows in _groups(runs).items():
         for row in rows:
-            texts = row.get("missing")
-            for text in texts if isinstance(texts, list) else ():
-                known = found.setdefault((experiment, profile), [])
-                if str(text) not in known:
-                    known.append(str(text))
-    return [{"experiment": e, "profile": p, "missing": texts} for (e, p), texts in found.items()]
+            missing = row.get("missing")
+            if isinstance(missing, list) and missing:
+                sentences.setdefault((experiment, profile), {}).update(dict.fromkeys(map(str, missing)))
+    return [{"experiment": e, "profile": p, "missing": list(texts)} for (e, p), texts in sentences.items()]
 
 
-def gains_kept(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def gains_kept(rows: Iterable[ChipSummary]) -> list[GainKept]:
     """How much of what sleep in floating point gains over no sleep is gained by sleep on a chip, in its whole numbers.
 
-    Of the awake networks, on all test images: ``(chip - none) / (floating point - none)``, by means over seeds. A
-    variant ``NAME-rest`` is compared with the sleep before mapping of the variant ``NAME``, if there is one, since its
-    rule may have other steps; else with that of ``default``.
-
-    Returns
-    -------
-    list
-        ``experiment``, ``profile``, ``variant``, ``slept``, ``none``, ``floating``, ``chip`` (mean accuracies over the
-        ``n`` seeds that all three have) and ``kept``, None where sleep in floating point gains nothing.
+    Of the awake networks, on all test images: ``(chip - none) / (floating point - none)``, by means over seeds; None
+    where sleep in floating point gains nothing. A variant ``NAME-rest`` is compared with the sleep before mapping of
+    the variant ``NAME``, if there is one, since its rule may have other steps; else with that of ``default``.
     """
     rows = list(rows)
-    known: dict[tuple[str, str, str, str], dict[Any, float]] = {}
+    known: dict[tuple[str, str, str, str], dict[int, float]] = {}
     for row in rows:
         if row["slept"] in ("no sleep", "slept before mapping"):
             known[row["experiment"], row["slept"], *variant_parts(row["variant"])] = row["by_seed"]
-    found = []
+    gains: list[GainKept] = []
     for row in rows:
         experiment, chip = row["experiment"], row["by_seed"]
         if not row["slept"].startswith("slept on the chip"):
@@ -125,15 +157,21 @@ def gains_kept(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
         seeds = sorted(none.keys() & floating.keys() & chip.keys())
         if not seeds:
             continue
-        means = {
-            key: statistics.fmean(values[seed] for seed in seeds)
-            for key, values in (("none", none), ("floating", floating), ("chip", chip))
-        }
-        gain = means["floating"] - means["none"]
-        kept = (means["chip"] - means["none"]) / gain if gain > 0 else None
-        found.append(
-            {key: row[key] for key in ("experiment", "profile", "variant", "slept")}
-            | means
-            | {"n": len(seeds), "kept": kept}
+        without, float_mean, chip_mean = (
+            statistics.fmean(values[seed] for seed in seeds) for values in (none, floating, chip)
         )
-    return found
+        gain = float_mean - without
+        gains.append(
+            {
+                "experiment": experiment,
+                "profile": row["profile"],
+                "variant": row["variant"],
+                "slept": row["slept"],
+                "none": without,
+                "floating": float_mean,
+                "chip": chip_mean,
+                "n": len(seeds),
+                "kept": (chip_mean - without) / gain if gain > 0 else None,
+            }
+        )
+    return gains

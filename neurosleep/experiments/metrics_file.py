@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 from neurosleep.errors import NeurosleepError, RunFolderError
 from neurosleep.experiments.inside import check_inside, read_bytes
+from neurosleep.experiments.metrics import Metrics
 from neurosleep.experiments.names import folder_name
+from neurosleep.experiments.plain import Plain, PlainTable, number
 from neurosleep.experiments.sums import check_sum
 
 __all__ = ["read_json", "read_metrics"]
 
 
-def read_json(path: Path, root: Path | None = None) -> dict[str, Any]:
+def read_json(path: Path, root: Path | None = None) -> PlainTable:
     """The one object that a JSON file of a run holds, as the run wrote it.
 
     ``root``, else its folder, is what a link must not lead out of.
@@ -44,41 +45,39 @@ def _refuse(name: str) -> None:
     raise ValueError(f"{name} is no number of JSON")
 
 
-def _text(value: Any) -> bool:
+def _text(value: Plain) -> bool:
     return isinstance(value, str)
 
 
-def _number(value: Any) -> bool:
-    try:
-        return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(float(value))
-    except OverflowError:
-        return False
+def _number(value: Plain) -> bool:
+    return number(value) is not None
 
 
-def _fraction(value: Any) -> bool:
-    return value is None or (_number(value) and 0 <= value <= 1)
+def _fraction(value: Plain) -> bool:
+    return value is None or ((fraction := number(value)) is not None and 0 <= fraction <= 1)
 
 
-def _numbers(value: Any) -> bool:
+def _numbers(value: Plain) -> bool:
     return isinstance(value, dict) and all(entry is None or _number(entry) for entry in value.values())
 
 
-def _rows(value: Any) -> bool:
-    return isinstance(value, list) and all(
-        isinstance(row, list) and all(_fraction(entry) for entry in row) for row in value
-    )
+def _rows(value: Plain) -> bool:
+    return isinstance(value, list) and all(isinstance(row, list) and all(map(_fraction, row)) for row in value)
 
 
 # What every run says of itself, and what each of these must be.
-_NEEDED: Mapping[str, tuple[Callable[[Any], bool], str]] = {
+_NEEDED: Mapping[str, tuple[Callable[[Plain], bool], str]] = {
     **{key: (_text, "a text") for key in ("experiment", "variant", "strategy", "split", "status", "data")},
     "seed": (lambda value: isinstance(value, int) and not isinstance(value, bool) and value >= 0, "a seed"),
     "reads_old_data": (lambda value: isinstance(value, bool), "true or false"),
     "results": (_numbers, "named numbers"),
     "accuracy_all": (_fraction, "a fraction or null"),
-    "seconds": (lambda value: _numbers(value) and _number(value.get("total")), "numbers with a total"),
+    "seconds": (
+        lambda value: isinstance(value, dict) and _numbers(value) and _number(value.get("total")),
+        "numbers with a total",
+    ),
 }
-_OPTIONAL: Mapping[str, tuple[Callable[[Any], bool], str]] = {
+_OPTIONAL: Mapping[str, tuple[Callable[[Plain], bool], str]] = {
     "accuracy_of_a_guess": (_fraction, "a fraction"),
     "accuracy_matrix": (_rows, "rows of fractions"),
     "accuracy_before_sleep": (lambda value: value is None or _rows(value), "rows of fractions, or null"),
@@ -89,7 +88,7 @@ _OPTIONAL: Mapping[str, tuple[Callable[[Any], bool], str]] = {
 }
 
 
-def read_metrics(path: Path, root: Path | None = None) -> dict[str, Any]:
+def read_metrics(path: Path, root: Path | None = None) -> Metrics:
     """The metrics of a finished run; ``root`` as in :func:`read_json`.
 
     Raises
@@ -109,9 +108,10 @@ def read_metrics(path: Path, root: Path | None = None) -> dict[str, Any]:
             folder_name(key, found[key], levels=key == "experiment")
     except NeurosleepError as error:
         raise _foreign(path, error.message) from error
-    if found["results"].get("accuracy_all") != found["accuracy_all"]:
+    metrics = cast(Metrics, found)
+    if metrics["results"].get("accuracy_all") != metrics["accuracy_all"]:
         raise _foreign(path, "two accuracies over all classes that differ")
-    return found
+    return metrics
 
 
 def _foreign(path: Path, found: str, expected: str | None = None) -> RunFolderError:

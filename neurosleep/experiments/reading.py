@@ -7,16 +7,12 @@ Layers are laid over each other as plain tables; types and ranges are checked on
 from __future__ import annotations
 
 import copy
-import json
 import math
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import MISSING, Field, dataclass, fields, make_dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
-
-from pydantic import TypeAdapter, ValidationError
 
 from neurosleep.errors import SettingsError, unknown_name
 from neurosleep.experiments.changes import Change
@@ -24,6 +20,7 @@ from neurosleep.experiments.experiment import BOTH_WAYS, PLAIN, Experiment, Rule
 from neurosleep.experiments.files import check_plain, read_experiment
 from neurosleep.experiments.names import folder_name
 from neurosleep.experiments.networks import NETWORKS
+from neurosleep.experiments.typed import as_typed
 from neurosleep.experiments.wakes import LEARNS_BY, WAKES
 from neurosleep.functional import RULES
 from neurosleep.replay import REM, Sleep
@@ -231,28 +228,6 @@ def _none_of(path: str, value: Any) -> Any:
 # --- from tables to values --------------------------------------------------------------------------------------------
 
 
-@cache
-def _adapter(kind: Any) -> TypeAdapter[Any]:
-    return TypeAdapter(kind)
-
-
-def _made(name: str, kind: Any, values: object) -> Any:
-    """What ``values`` say, as a value of that type, without any conversion but that of whole numbers to others."""
-    try:
-        return _adapter(kind).validate_json(json.dumps(values), strict=True)
-    except ValidationError as refused:
-        first = refused.errors()[0]
-    if "error" in first.get("ctx", {}):
-        raise first["ctx"]["error"]
-    place = [str(part) for part in first["loc"] if isinstance(part, str) and part not in ("int", "float")]
-    path, given = ".".join([name, *place[:1]]), first["input"]
-    if first["type"] == "literal_error":
-        raise unknown_name(path, given, re.findall(r"'([^']*)'", first["ctx"]["expected"]))
-    what = first["msg"].removeprefix("Input should be ")
-    verb = "holds" if any(isinstance(part, int) for part in first["loc"]) else "is"
-    raise SettingsError(f"{path} {verb} {given!r:.80}.", expected=what)
-
-
 def _rule(table: Table) -> Rule:
     """The table of a rule, with numbers and texts for its name and parameters."""
     if not isinstance(table.get("name"), str):
@@ -275,13 +250,13 @@ def _experiment(table: Table) -> Experiment:
     for name, values in table.items():
         if name == "sleep":
             parts["rule"] = _rule(values["rule"])
-            flat = _made(name, _flat_sleep(), {key: value for key, value in values.items() if key != "rule"})
+            flat: object = as_typed(name, _flat_sleep(), {key: value for key, value in values.items() if key != "rule"})
             parts[name] = Sleep.src2022(**vars(flat), rule=parts["rule"].make())
         elif name in kinds:
             kind = network if name == "network" else learning
-            parts[name] = _made(name, kinds[name], values | {"kind": kind})
+            parts[name] = as_typed(name, kinds[name], values | {"kind": kind})
         else:
-            parts[name] = _made(name, hints[name], values)
+            parts[name] = as_typed(name, hints[name], values)
     return Experiment(**parts)
 
 
@@ -372,9 +347,9 @@ def _published(table: Any) -> dict[str, Published]:
             continue
         if not isinstance(entry, dict) or not {"mean"} <= entry.keys() <= {"mean", "sd", "n", "source", "variant"}:
             raise SettingsError(f"published.{strategy} is {entry!r:.80}.", expected="{mean = ..., sd = ..., n = ...}")
-        mean = _made(f"published.{strategy}.mean", float, entry["mean"])
-        sd = _made(f"published.{strategy}.sd", float, entry["sd"]) if "sd" in entry else None
-        n = _made(f"published.{strategy}.n", int, entry["n"]) if "n" in entry else None
+        mean = as_typed(f"published.{strategy}.mean", float, entry["mean"])
+        sd = as_typed(f"published.{strategy}.sd", float, entry["sd"]) if "sd" in entry else None
+        n = as_typed(f"published.{strategy}.n", int, entry["n"]) if "n" in entry else None
         source = entry.get("source", shared)
         if not isinstance(source, str) or not source:
             raise SettingsError(f"published.{strategy} names no source.", expected='source = "..."')

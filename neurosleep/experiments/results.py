@@ -6,13 +6,13 @@ import shlex
 import statistics
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
 from neurosleep.errors import RunFolderError, SettingsError
-from neurosleep.experiments.changes import change_text, changes_between, parse_change, variant_name
+from neurosleep.experiments.changes import Change, change_text, changes_between, parse_change, variant_name
 from neurosleep.experiments.chip_lines import chip_lines
 from neurosleep.experiments.files import experiment_names
 from neurosleep.experiments.markdown import plain_text, shown, table_row
+from neurosleep.experiments.metrics import Metrics
 from neurosleep.experiments.metrics_file import read_metrics
 from neurosleep.experiments.reading import Published, load_notes, load_published, load_settings, variant_names
 from neurosleep.experiments.tuning.tuned import load_tuned, tuned_record, tuned_variant
@@ -38,14 +38,14 @@ COLUMNS = (
 REPORTED = range(10)
 
 
-def _read(folder: Path) -> dict[Path, dict[str, Any]]:
+def _read(folder: Path) -> dict[Path, Metrics]:
     found = {path.parent: read_metrics(path, folder) for path in sorted(folder.rglob("metrics.json"))}
     if not found:
         raise RunFolderError(f"There are no finished runs in {str(folder)!r}.", expected="metrics.json in run folders")
     return found
 
 
-def collect_metrics(folder: Path) -> list[dict[str, Any]]:
+def collect_metrics(folder: Path) -> list[Metrics]:
     """The metrics of every finished run below ``folder``, sorted by path.
 
     Raises
@@ -110,7 +110,7 @@ def _changes(run: Path, experiment: str, variant: str, strategy: str) -> str:
     return option + "".join(f" --set {shlex.quote(change_text(key, value))}" for key, value in changes)
 
 
-def _from_name(text: str) -> list[tuple[str, Any]] | None:
+def _from_name(text: str) -> list[Change] | None:
     """The changes that a variant was named after, if the name says them all: odd characters are replaced in names."""
     try:
         changes = [parse_change(part) for part in text.split(",")]
@@ -131,7 +131,7 @@ def _seeds(numbers: Iterable[int]) -> tuple[str, ...]:
     return tuple((f"--seed {block[0]} " if block[0] else "") + f"--seeds {len(block)}" for block in blocks)
 
 
-def _commands(experiment: str, variant: str, runs: dict[Path, dict[str, Any]]) -> list[str]:
+def _commands(experiment: str, variant: str, runs: dict[Path, Metrics]) -> list[str]:
     """The commands that make these runs, with strategies that had the same seeds and settings together."""
     seeds: dict[tuple[str, str], list[int]] = {}
     for path, run in runs.items():
@@ -149,12 +149,12 @@ def _commands(experiment: str, variant: str, runs: dict[Path, dict[str, Any]]) -
     ]
 
 
-def _accuracies(runs: Iterable[dict[str, Any]], result: str) -> list[float]:
+def _accuracies(runs: Iterable[Metrics], result: str) -> list[float]:
     found = (run["results"].get(result) for run in runs)
     return [100 * value for value in found if value is not None]
 
 
-def _failures(runs: Iterable[dict[str, Any]]) -> str:
+def _failures(runs: Iterable[Metrics]) -> str:
     """How many diverged, and how many of the others ended no better than a guess, where that is known."""
     diverged, guessing = 0, 0
     for run in runs:
@@ -168,7 +168,7 @@ def _mean_sd(values: Sequence[float]) -> tuple[float | None, float | None]:
     return statistics.fmean(values) if values else None, statistics.stdev(values) if len(values) > 1 else None
 
 
-def _bounds(runs: Iterable[dict[str, Any]], experiment: str, variant: str) -> str:
+def _bounds(runs: Iterable[Metrics], experiment: str, variant: str) -> str:
     """Sequential and joint accuracy: of the same variant, or else of the experiment as it is."""
     found = []
     for strategy in ("sequential", "joint"):
@@ -198,7 +198,7 @@ def _settings_of(experiment: str, variant: str, strategy: str) -> str:
 
 
 def _rows(
-    strategy: str, runs: Sequence[dict[str, Any]], published: dict[str, Published], bounds: str, settings: str
+    strategy: str, runs: Sequence[Metrics], published: dict[str, Published], bounds: str, settings: str
 ) -> list[list[str]]:
     """The row of a strategy, and one for each further read-out of its networks."""
     reported = [run for run in runs if run["seed"] in REPORTED]
@@ -267,7 +267,7 @@ def _sections(experiment: str, variants: Iterable[str]) -> list[tuple[str, list[
 
 
 def _variant_rows(
-    experiment: str, variant: str, runs: Sequence[dict[str, Any]], all_runs: Iterable[dict[str, Any]]
+    experiment: str, variant: str, runs: Sequence[Metrics], all_runs: Iterable[Metrics]
 ) -> list[list[str]]:
     """The rows of one variant, strategy by strategy."""
     published, bounds = _published(experiment, variant), _bounds(all_runs, experiment, variant)

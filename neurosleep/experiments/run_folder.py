@@ -10,23 +10,29 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
-import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as save_tensors
 from torch import Tensor
 
 from neurosleep import _files
+from neurosleep._checks import check_count
 from neurosleep.continual import Progress
-from neurosleep.errors import RunFolderError
+from neurosleep.errors import RunFolderError, SettingsError
 from neurosleep.experiments.inside import check_inside, check_tree, is_there, read_text
+from neurosleep.experiments.metrics import Metrics
 from neurosleep.experiments.metrics_file import read_json, read_metrics
+from neurosleep.experiments.plain import PlainTable
 from neurosleep.experiments.sums import SUMS, sums_of
+from neurosleep.experiments.typed import as_typed
 
-__all__ = ["RunFolder", "write_whole"]
+__all__ = ["Origin", "RunFolder", "write_whole"]
 
+# What reading a damaged bundle raises: its header may name types that this torch does not have, and shapes larger than
+# the memory.
+_DAMAGED = (SafetensorError, ArithmeticError, LookupError, OSError, RuntimeError, TypeError, ValueError)
 # Files that are read or written by name.
 _FILES = ("metrics.json", "config.toml", "environment.json", "accuracy.csv", "lock", "resume/bundle.safetensors", SUMS)
 # What bundles call the list of sleep phases.
@@ -44,6 +50,14 @@ def write_whole(path: str | os.PathLike[str], content: bytes | str) -> None:
         If it cannot be written: a file in the way, no permission, a full disk.
     """
     _files.write_whole(path, content, hint="choose another folder with --out, or free some space")
+
+
+class Origin(TypedDict, total=False):
+    """What a run is made with: versions of packages, the data's content, and what was other when it was resumed."""
+
+    versions: dict[str, str | None]
+    data: str
+    changed: list[str]
 
 
 class RunFolder:
@@ -66,7 +80,7 @@ class RunFolder:
     def __init__(self, path: Path, root: Path | None = None) -> None:
         self.path = path
         self.root = path if root is None else root
-        self.origin: dict[str, Any] = {}
+        self.origin: Origin = {}
 
     @property
     def finished(self) -> bool:
@@ -107,19 +121,19 @@ class RunFolder:
         finally:
             lock.release()
 
-    def write_json(self, name: str, content: Mapping[str, Any]) -> None:
+    def write_json(self, name: str, content: Mapping[str, object]) -> None:
         """Write one JSON file; numbers that are not finite are refused, as they are not JSON."""
         write_whole(self.path / name, _json_text(content))
 
-    def metrics(self) -> dict[str, Any]:
+    def metrics(self) -> Metrics:
         """The metrics of a finished run."""
         return read_metrics(self.path / "metrics.json", self.root)
 
-    def environment(self) -> dict[str, Any]:
+    def environment(self) -> PlainTable:
         """Where and with what the run was begun."""
         return read_json(self.path / "environment.json", self.root)
 
-    def write_metrics(self, metrics: Mapping[str, Any]) -> None:
+    def write_metrics(self, metrics: Metrics) -> None:
         """Write what says that the folder is complete, after the sums of all that the run wrote."""
         content = _json_text(metrics)
         write_whole(self.path / SUMS, sums_of(self.path, content.encode()))
@@ -159,16 +173,16 @@ class RunFolder:
                     hint="--force goes on with it all the same; else start the run anew",
                 )
             progress = _progress(json.loads(metadata["progress"]))
-            origin = json.loads(metadata.get("origin", "{}"))
+            origin: Origin = json.loads(metadata.get("origin", "{}"))
             if not isinstance(origin, dict):
                 raise ValueError("its origin is no table")
             other = metadata["config"] != config
         except RunFolderError:
             raise
-        # A damaged header may name types that this torch does not have, and shapes larger than the memory.
-        except (SafetensorError, ArithmeticError, LookupError, OSError, RuntimeError, TypeError, ValueError) as error:
+        except (*_DAMAGED, SettingsError) as error:
+            found = error.message if isinstance(error, SettingsError) else f"{error}"
             raise RunFolderError(
-                f"The stored state in {str(path)!r} cannot be read.", found=f"{error}"[:200], hint="start the run anew"
+                f"The stored state in {str(path)!r} cannot be read.", found=found[:200], hint="start the run anew"
             ) from error
         if other:
             raise self._other_settings()
@@ -220,14 +234,6 @@ class RunFolder:
         if len(rows) > 1:
             write_whole(self.path / "weights.csv", "\n".join(rows) + "\n")
 
-    def write_spikes(self, task: int, arrays: Mapping[str, Any]) -> None:
-        """spikes/task<k>.npz: the recorded spikes of one sleep as sparse events; ``Recording.open`` reads them."""
-        import io
-
-        buffer = io.BytesIO()
-        np.savez_compressed(buffer, **dict(arrays))
-        write_whole(self.path / "spikes" / f"task{task + 1}.npz", buffer.getvalue())
-
 
 def tensors_of(weights: list[Tensor], velocity: list[Tensor]) -> dict[str, Tensor]:
     """Weights and momentum by name, as the bundle stores them."""
@@ -251,7 +257,7 @@ def restore(tensors: Mapping[str, Tensor], weights: list[Tensor], velocity: list
                 place.copy_(stored)
 
 
-def _json_text(content: Mapping[str, Any]) -> str:
+def _json_text(content: Mapping[str, object]) -> str:
     return json.dumps(content, indent=2, allow_nan=False) + "\n"
 
 
@@ -267,24 +273,16 @@ def _checksum(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> str
     return found.hexdigest()
 
 
-def _renamed(table: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
+def _renamed(table: Mapping[str, object], names: Mapping[str, str]) -> dict[str, object]:
     return {names.get(key, key): value for key, value in table.items()}
 
 
-def _progress(stored: Any) -> Progress:
-    """The progress that JSON holds, with types that it can go on with; ValueError and TypeError if not."""
+def _progress(stored: object) -> Progress:
+    """The progress that JSON holds, with types and numbers of rows that it can go on with; else an error."""
     if not isinstance(stored, dict):
         raise ValueError("its progress is no table")
-    progress = Progress(**_renamed(stored, {_SLEEPS: "sleeps"}))
-    if isinstance(progress.task, bool) or not isinstance(progress.task, int) or progress.task < 0:
-        raise ValueError(f"its task is {progress.task!r}")
-    if progress.phase not in ("wake", "sleep") or progress.status not in ("done", "diverged"):
-        raise ValueError(f"its phase is {progress.phase!r}, its status {progress.status!r}")
-    lists = (progress.before_sleep, progress.after, progress.sleeps)
-    tables = (progress.read_outs, progress.seconds)
-    if not all(isinstance(one, list) for one in lists) or not all(isinstance(one, dict) for one in tables):
-        raise ValueError("its progress holds no lists and tables")
-    ended = progress.task + (progress.phase == "sleep"), progress.task
+    progress = as_typed("progress", Progress, _renamed(stored, {_SLEEPS: "sleeps"}))
+    ended = check_count("progress.task", progress.task, 0) + (progress.phase == "sleep"), progress.task
     if (len(progress.before_sleep), len(progress.after)) != ended:
         raise ValueError(f"it has {len(progress.before_sleep)} and {len(progress.after)} rows, not {ended}")
     return progress

@@ -18,7 +18,8 @@ from neurosleep._files import write_whole
 from neurosleep.errors import SettingsError
 
 __all__ = ["MARKERS", "PALETTE", "Row", "axes", "field", "figure", "plain", "positive", "save", "say", "task_colours"]
-__all__ += ["strategy_colours", "to_png_bytes", "to_svg_bytes"]
+# The last two are types for who hands figures on.
+__all__ += ["Axes", "Figure", "strategy_colours", "to_png_bytes", "to_svg_bytes"]
 
 Row = Mapping[str, Any]
 """One row of a table: column name to value, as a number or as the text that a CSV file holds."""

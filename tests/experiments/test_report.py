@@ -31,8 +31,16 @@ from neurosleep.experiments.report.figures import FIGURES, as_csv
 from neurosleep.experiments.report.numbers import DASH
 from neurosleep.experiments.report.read import read_run
 from neurosleep.functional import SpikeEvents
+from neurosleep.spiking import Recording
 
 MakeRun = Callable[..., Path]
+
+
+def save_spikes(folder: Path, spikes: dict[str, SpikeEvents], task: int = 11) -> None:
+    """What a run leaves of a sleep that was recorded."""
+    steps = max((events.steps for events in spikes.values()), default=0)
+    recording = Recording(steps=steps, dt=0.002, counts={}, spikes=spikes)
+    recording.to_npz(folder / "spikes" / f"task{task}.npz")
 
 
 class Page(HTMLParser):
@@ -137,11 +145,7 @@ def make_run(tmp_path: Path) -> MakeRun:
         )
         for task in (2, 10):
             spikes = {"hidden": SpikeEvents.empty(2, 100), "input": SpikeEvents.from_dense(np.eye(100, 4))}
-            arrays: dict[str, Any] = {}
-            for name, events in spikes.items():
-                arrays |= {f"{name}:offsets": events.offsets, f"{name}:indices": events.indices, f"{name}:n": events.n}
-            (folder / "spikes").mkdir(exist_ok=True)
-            np.savez(folder / "spikes" / f"task{task}.npz", **arrays)
+            save_spikes(folder, spikes, task)
         (folder / "config.toml").write_text('[data]\nname = "mnist"  # <b>not bold</b>\n')
         environment = {
             "versions": {"torch": "2.6", "numpy": "2.0"},
@@ -316,7 +320,9 @@ def test_missing_and_broken_files_are_said(tmp_path: Path, make_run: MakeRun) ->
     (broken / "environment.json").write_text("{")
     (broken / "spikes" / "task11.npz").write_bytes(b"PK no archive")
     misfit = make_run("src", 2)
-    arrays: dict[str, Any] = {"a:offsets": np.array([0, 5]), "a:indices": np.array([0, 1]), "a:n": np.array(2)}
+    save_spikes(misfit, {"a": SpikeEvents.from_dense(np.eye(2))})
+    with np.load(misfit / "spikes" / "task11.npz") as file:
+        arrays = {name: file[name] for name in file} | {"offsets@a": np.array([0, 5, 5])}
     np.savez(misfit / "spikes" / "task11.npz", **arrays)
     (misfit / "accuracy.csv").write_text("")
     (misfit / "metrics.json").write_text(
@@ -331,7 +337,7 @@ def test_missing_and_broken_files_are_said(tmp_path: Path, make_run: MakeRun) ->
         "firing.csv: 1 of 1 rows make no sense",
         "environment.json cannot be read",
         "spikes/task11.npz cannot be read",
-        "the arrays of a do not fit together",
+        "the spikes of 'a' are none",
         "accuracy.csv is empty",
     ):
         assert words in page.text
@@ -375,12 +381,7 @@ def test_of_a_long_sleep_the_page_carries_the_beginning(
 ) -> None:
     run = make_run()
     wide = SpikeEvents.from_times(np.arange(0, 90), np.full(90, 69_999), steps=90, n=70_000)
-    arrays: dict[str, Any] = {
-        "</script>:offsets": wide.offsets,
-        "</script>:indices": wide.indices,
-        "</script>:n": wide.n,
-    }
-    np.savez(run / "spikes" / "task11.npz", **arrays)
+    save_spikes(run, {"</script>": wide})
     monkeypatch.setattr(_zoom, "MOST_SPIKES", 40)
     page = Page(write_report(tmp_path / "out"))
     (content,) = page.json()
@@ -389,8 +390,7 @@ def test_of_a_long_sleep_the_page_carries_the_beginning(
     assert np.frombuffer(base64.b64decode(part["neurons"]), dtype="<u4").tolist() == [69_999] * 40
     # Without any spike there is nothing to zoom into.
     silent = SpikeEvents.empty(3, 100)
-    arrays = {"a:offsets": silent.offsets, "a:indices": silent.indices, "a:n": silent.n}
-    np.savez(run / "spikes" / "task11.npz", **arrays)
+    save_spikes(run, {"a": silent})
     page = Page(write_report(tmp_path / "out"))
     assert page.json() == [] and "0 spikes of a in 100 steps" in " ".join(
         image["alt"] or "" for image in page.all("img")
@@ -537,10 +537,7 @@ def test_animations_are_written_and_shown(tmp_path: Path, make_run: MakeRun) -> 
 
 
 def _events_of(folder: Path, **populations: SpikeEvents) -> None:
-    arrays: dict[str, Any] = {}
-    for name, events in populations.items():
-        arrays |= {f"{name}:offsets": events.offsets, f"{name}:indices": events.indices, f"{name}:n": events.n}
-    np.savez(folder / "spikes" / "task11.npz", **arrays)
+    save_spikes(folder, populations)
 
 
 def _no_step(folder: Path) -> None:
@@ -775,8 +772,7 @@ def test_run_figures_leave_out_what_was_not_recorded(make_run: MakeRun) -> None:
 def test_a_long_recording_is_shown_from_its_start(make_run: MakeRun) -> None:
     run = make_run()
     events = SpikeEvents.from_times(np.array([1, 1999, 2000]), np.array([0, 0, 0]), steps=5000, n=1)
-    arrays: dict[str, Any] = {"a:b:offsets": events.offsets, "a:b:indices": events.indices, "a:b:n": 1}
-    np.savez(run / "spikes" / "task11.npz", **arrays)
+    save_spikes(run, {"a:b": events})
     (rows,) = [
         list(csv.DictReader(io.StringIO(file.read_text())))
         for file in write_run_figures(run)

@@ -32,6 +32,7 @@ from neurosleep.experiments import (
     write_whole,
 )
 from neurosleep.experiments.run.commit import own_commit
+from neurosleep.spiking import Recording
 
 SMALL = [
     ("data.name", "mnist-mini"),
@@ -178,11 +179,12 @@ def test_recorded_spikes_are_as_many_as_counted(tmp_path: Path, whole: tuple[Run
     paths = sorted((wanted.folder.path / "spikes").iterdir())
     assert [path.name for path in paths] == [f"task{k}.npz" for k in range(1, 6)]
     for path, steps, per_step in zip(paths, sleep["steps"], sleep["spikes_per_step"], strict=True):
-        with np.load(path) as arrays:
-            for name, mean, n in zip(sleep["populations"], per_step, [784, 40, 30, 10], strict=True):
-                assert len(arrays[f"{name}:indices"]) == arrays[f"{name}:offsets"][-1] == round(mean * steps)
-                assert len(arrays[f"{name}:offsets"]) == steps + 1
-                assert arrays[f"{name}:n"] == n
+        spikes = Recording.open(path).spikes
+        for name, mean, n in zip(sleep["populations"], per_step, [784, 40, 30, 10], strict=True):
+            events = spikes[name]
+            assert len(events.indices) == events.offsets[-1] == round(mean * steps)
+            assert len(events.offsets) == steps + 1
+            assert events.n == n
     rows = list(csv.DictReader(io.StringIO((wanted.folder.path / "weights.csv").read_text(encoding="utf-8"))))
     assert {row["projection"] for row in rows} == {"input -> hidden1", "hidden1 -> hidden2", "hidden2 -> output"}
     for number, steps in enumerate(sleep["steps"], start=1):

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 from neurosleep import plot
-from neurosleep.experiments.chips import chip_rows, gains_kept, missing_rows, variant_parts
+from neurosleep.experiments.chips import ChipSummary, chip_rows, gains_kept, missing_rows, variant_parts
+from neurosleep.experiments.metrics import Spread
 from neurosleep.experiments.report.images import Budget, Image, image
 from neurosleep.experiments.report.numbers import DASH, percent, plain
 from neurosleep.experiments.report.read import Run
 from neurosleep.experiments.report.table import Cell, Table, one_number, words
 from neurosleep.hardware import STATEMENT
+from neurosleep.plot._style import Axes
 
 __all__ = ["chip_images", "chip_sentences", "chip_tables"]
 
-Rows = Sequence[Mapping[str, Any]]
+Rows = Sequence[ChipSummary]
 
 
-def _metrics(runs: Sequence[Run]) -> list[dict[str, Any]]:
+def _metrics(runs: Sequence[Run]) -> list[Mapping[str, object]]:
     return [
         {**run.metrics, "experiment": run.experiment, "variant": run.variant, "strategy": run.strategy}
         for run in runs
@@ -44,7 +45,7 @@ def chip_sentences(runs: Sequence[Run]) -> list[str]:
     return told
 
 
-def _figure(spread: Mapping[str, Any]) -> Cell:
+def _figure(spread: Spread) -> Cell:
     if spread["mean"] is None:
         return Cell(DASH, None, True)
     text = (
@@ -53,10 +54,11 @@ def _figure(spread: Mapping[str, Any]) -> Cell:
     return Cell(text, spread["mean"], True)
 
 
-def _energy(row: Mapping[str, Any]) -> Cell:
-    if row["low_j"] is None:
+def _energy(row: ChipSummary) -> Cell:
+    low, high = row["low_j"], row["high_j"]
+    if low is None or high is None:
         return Cell("not estimated", None, True)
-    return Cell(f"{1e6 * row['low_j']:.3g} to {1e6 * row['high_j']:.3g}", row["high_j"], True)
+    return Cell(f"{1e6 * low:.3g} to {1e6 * high:.3g}", high, True)
 
 
 def chip_tables(runs: Sequence[Run]) -> list[Table]:
@@ -116,7 +118,7 @@ def chip_images(runs: Sequence[Run], budget: Budget) -> list[Image]:
         chips = list(dict.fromkeys(row["profile"] for row in own))
         height = 1.6 + 0.36 * max(len(chips), 2)
         ways = ", ".join(dict.fromkeys(row["slept"] for row in usual))
-        drawings: tuple[tuple[Callable[[Rows, Any], object], float, str], ...] = (
+        drawings: tuple[tuple[Callable[[Rows, Axes], object], float, str], ...] = (
             (_draw_accuracy, 6.6, f"Accuracy on each chip in percent, by how the network slept: {ways}."),
             (
                 _draw_energy,
@@ -137,11 +139,11 @@ def chip_images(runs: Sequence[Run], budget: Budget) -> list[Image]:
     return found
 
 
-def _draw_accuracy(rows: Rows, ax: Any) -> object:
+def _draw_accuracy(rows: Rows, ax: Axes) -> object:
     return plot.chip_accuracy(rows, ax=ax)
 
 
-def _draw_energy(rows: Rows, ax: Any) -> object:
+def _draw_energy(rows: Rows, ax: Axes) -> object:
     """A row for each chip that the network fits: the least and the most of all its networks."""
     found = []
     for chip in dict.fromkeys(str(row["profile"]) for row in rows if row["fits"]):
@@ -152,5 +154,5 @@ def _draw_energy(rows: Rows, ax: Any) -> object:
     return plot.energy(found, label="energy of an image", ax=ax)
 
 
-def _draw_cores(rows: Rows, ax: Any) -> object:
+def _draw_cores(rows: Rows, ax: Axes) -> object:
     return plot.chip_cores(rows, ax=ax)

@@ -2,24 +2,15 @@
 
 from __future__ import annotations
 
-import math
 import statistics
 from collections.abc import Iterable
 
-__all__ = ["DASH", "counted", "defined", "mean", "minus", "number", "percent", "plain", "plain_spread", "points", "sd"]
+from neurosleep.experiments.plain import number
+
+__all__ = ["DASH", "counted", "defined", "mean", "minus", "percent", "plain", "plain_spread", "points", "sd"]
 __all__ += ["seconds", "show", "spread"]
 
 DASH = "–"
-
-
-def number(value: object) -> float | None:
-    """The value if it is a finite number."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    try:
-        return float(value) if math.isfinite(value) else None
-    except OverflowError:
-        return None
 
 
 def defined(values: Iterable[object]) -> list[float]:

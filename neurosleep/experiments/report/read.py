@@ -18,14 +18,14 @@ from typing import Any
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
-from neurosleep._guards.arrays import read_npz
-from neurosleep.errors import RunFolderError, SettingsError
+from neurosleep.errors import DataError, RunFolderError, SettingsError
 from neurosleep.experiments.inside import check_tree, is_there, read_bytes
+from neurosleep.experiments.plain import number
 from neurosleep.experiments.report.images import Image
-from neurosleep.experiments.report.numbers import number
 from neurosleep.experiments.sums import check_sum
 from neurosleep.functional import SpikeEvents
 from neurosleep.plot import image_shape
+from neurosleep.spiking import Recording
 
 __all__ = ["Rows", "Run", "input_weights", "load_spikes", "matrix_of", "read_run", "recorded_sleeps", "run_folders"]
 
@@ -323,16 +323,13 @@ def load_spikes(run: Run) -> None:
         return
     run.spikes_after, path = sleeps[-1]
     try:
-        content = _bytes(path, run.folder)
-        archive, _ = read_npz(io.BytesIO(content), len(content))
-        names = [key.removesuffix(":offsets") for key in archive if key.endswith(":offsets")]
-        events = {name: _events(archive, name) for name in names}
+        _bytes(path, run.folder)
+        events = Recording.open(path).spikes
     except RunFolderError as error:
         run.notes.append(_said(f"spikes/{path.name}", error))
         return
-    # Which exception numpy, zipfile and zlib raise depends on what is damaged.
-    except Exception as error:
-        run.notes.append(f"spikes/{path.name} cannot be read ({type(error).__name__}: {error}).")
+    except DataError as error:
+        run.notes.append(f"spikes/{path.name} cannot be read ({error.found}).")
         return
     sleep = run.metrics.get("sleep")
     populations = sleep.get("populations") if isinstance(sleep, dict) else None
@@ -356,10 +353,3 @@ def _preferred(run: Run) -> dict[str, np.ndarray]:
         elif own:
             run.notes.append(f"analysis/preferred_task.csv does not fit the {events.n} neurons of {name}.")
     return found
-
-
-def _events(archive: Any, name: str) -> SpikeEvents:
-    try:
-        return SpikeEvents(int(archive[f"{name}:n"]), archive[f"{name}:offsets"], archive[f"{name}:indices"])
-    except SettingsError as error:
-        raise ValueError(f"the arrays of {name} do not fit together: {error.message}") from error

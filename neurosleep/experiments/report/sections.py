@@ -15,11 +15,12 @@ from markupsafe import Markup
 
 from neurosleep.errors import NeurosleepError
 from neurosleep.experiments.changes import changes_between
+from neurosleep.experiments.plain import flatten, number
 from neurosleep.experiments.reading import load_settings
 from neurosleep.experiments.report.chips import chip_images, chip_sentences, chip_tables
 from neurosleep.experiments.report.group import Group
 from neurosleep.experiments.report.images import Budget
-from neurosleep.experiments.report.numbers import DASH, counted, number, percent, plain, seconds, show
+from neurosleep.experiments.report.numbers import DASH, counted, percent, plain, seconds, show
 from neurosleep.experiments.report.read import Run, matrix_of
 from neurosleep.experiments.report.sweep import Sweep
 from neurosleep.experiments.report.table import Cell, Table, accuracies, one_number, one_percent, words
@@ -193,20 +194,13 @@ def _changes(report: Report) -> list[Table]:
         # An experiment of the user's own, or one of another version.
         except (NeurosleepError, KeyError, TypeError, AttributeError):
             continue
-        flat = _flat(own.table())
+        flat = flatten(own.table())
         rows = [[words(key), words(show(value)), words(show(flat.get(key)))] for key, value in found]
         size = sum(len(cell.text) + 20 for row in rows for cell in row)
         if rows and report.texts.take(size):
             caption = f"Settings of {group.experiment} that were changed: {group.variant.replace(',', ', ')}"
             tables.setdefault(caption, Table(caption, ["Setting", "Here", "As shipped"], rows))
     return list(tables.values())
-
-
-def _flat(table: Any, prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in table.items():
-        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
-    return flat
 
 
 # --- the runs ---------------------------------------------------------------------------------------------------------

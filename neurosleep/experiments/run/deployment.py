@@ -6,9 +6,8 @@ import csv
 import dataclasses
 import io
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -19,6 +18,7 @@ from neurosleep.conversion import RECIPES, ConvertedNetwork, RecipeName, convert
 from neurosleep.data import Task, to_float
 from neurosleep.errors import MappingError, SettingsError, UnsupportedError, unknown_name
 from neurosleep.experiments.experiment import Experiment
+from neurosleep.experiments.metrics import ChipRow, OnChip
 from neurosleep.functional import Reset, numpy_generator
 from neurosleep.hardware import (
     STATEMENT,
@@ -95,7 +95,7 @@ def deploy(
     *,
     seed: int = 0,
     report: Callable[[str], None] = lambda text: None,
-) -> list[dict[str, Any]]:
+) -> list[ChipRow]:
     """One row for each chip, of plain names and numbers.
 
     Returns
@@ -119,7 +119,7 @@ def deploy(
     network.eval()
     awake = _right(network(x), y)
     converted: dict[Reset, tuple[ConvertedNetwork, float]] = {}
-    rows = []
+    rows: list[ChipRow] = []
     for name in deployment.profiles:
         report(f"on {name}")
         profile = load_profile(name)
@@ -130,15 +130,17 @@ def deploy(
             found = simulate_batch(spiking, x, deployment.steps, coding="bernoulli", seed=seed)
             converted[reset] = spiking, _right(found.read_out[-1], y)
         spiking, accuracy = converted[reset]
-        row = {
-            "profile": profile.id,
-            "reset": reset,
-            "images": len(y),
-            "steps": deployment.steps,
-            "awake": awake,
-            "converted": accuracy,
-        }
-        rows.append(row | _on_chip(spiking, profile, x, y, deployment, seed))
+        rows.append(
+            {
+                "profile": profile.id,
+                "reset": reset,
+                "images": len(y),
+                "steps": deployment.steps,
+                "awake": awake,
+                "converted": accuracy,
+                **_on_chip(spiking, profile, x, y, deployment, seed),
+            }
+        )
     network.train(was_training)
     return rows
 
@@ -169,7 +171,7 @@ def _mapped(
 
 def _on_chip(
     network: SpikingNetwork, profile: HardwareProfile, x: Tensor, y: Tensor, deployment: Deployment, seed: int
-) -> dict[str, Any]:
+) -> OnChip:
     """What is found on one chip, or why the network is not there."""
     begin = time.perf_counter()
     try:
@@ -210,14 +212,14 @@ def _on_chip(
     }
 
 
-def deployment_table(rows: Sequence[Mapping[str, Any]]) -> str:
+def deployment_table(rows: Sequence[ChipRow]) -> str:
     """The rows of :func:`deploy` as CSV, energies in columns of their own."""
     flat = []
     for row in rows:
-        energy = row["energy"] or {}
-        kept = {key: value for key, value in row.items() if key not in ("energy", "missing")}
+        energy: dict[str, object] = dict(row["energy"] or {})
+        columns = {key: value for key, value in row.items() if key not in ("energy", "missing")}
         numbers = {f"energy_{key}": energy.get(key) for key in ("low_j", "high_j", "basis")}
-        flat.append(kept | numbers | {"missing": "; ".join(row["missing"])})
+        flat.append(columns | numbers | {"missing": "; ".join(row["missing"])})
     text = io.StringIO()
     writer = csv.DictWriter(text, list(flat[0]), lineterminator="\n")
     writer.writeheader()

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import pickle
-import statistics
 from collections.abc import Callable, Generator, Mapping, Sequence
 from functools import partial
-from typing import Any
 
 from neurosleep._surroundings import surroundings_kept
 from neurosleep.errors import NeurosleepError, RunsFailedError, SettingsError
+from neurosleep.experiments.metrics import Metrics, RunName, Summary, spread_of
 from neurosleep.experiments.run.check import check_data, check_request
 from neurosleep.experiments.run.live import Listener
 from neurosleep.experiments.run.one import run_one
@@ -30,7 +29,7 @@ def run_experiment(
     jobs: int = 1,
     report: Callable[[int, str], None] = lambda number, text: None,
     listener: Listener | None = None,
-) -> list[dict[str, Any]]:
+) -> list[Metrics]:
     """Run all requests, ``jobs`` at a time with one thread each; metrics come back in their order.
 
     Everything that can be checked is checked for all of them before the first starts. A run that fails all the same
@@ -53,7 +52,7 @@ def run_experiment(
     jobs = min(jobs, len(requests))
     if jobs > 1:
         _check_listener(listener)
-    found: dict[int, dict[str, Any]] = {}
+    found: dict[int, Metrics] = {}
     failed: dict[int, Exception] = {}
     with contextlib.closing(_outcomes(requests, jobs, report, listener)) as outcomes:
         try:
@@ -103,7 +102,7 @@ def _check_listener(listener: Listener | None) -> None:
 
 
 def _failures(
-    requests: Sequence[RunRequest], found: Mapping[int, dict[str, Any]], failed: Mapping[int, Exception]
+    requests: Sequence[RunRequest], found: Mapping[int, Metrics], failed: Mapping[int, Exception]
 ) -> RunsFailedError:
     """The error at the end of several runs of which some have failed."""
     names, lines = [], []
@@ -125,36 +124,24 @@ def _failures(
     )
 
 
-def summarise(runs: Sequence[dict[str, Any]], failed: Sequence[Mapping[str, Any]] = ()) -> list[dict[str, Any]]:
+def summarise(runs: Sequence[Metrics], failed: Sequence[RunName] = ()) -> list[Summary]:
     """Mean, standard deviation (n - 1) and number of runs of the final accuracy, per experiment, variant, strategy.
 
     Beside them stand how many of the runs diverged, and how many failed: ``failed`` are the names of those, as in
     :class:`~neurosleep.errors.RunsFailedError`.
     """
 
-    def group(run: Mapping[str, Any]) -> tuple[str, str, str]:
+    def group(run: Metrics | RunName) -> tuple[str, str, str]:
         return run["experiment"], run["variant"], run["strategy"]
 
-    groups: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
-    for run in runs:
-        groups.setdefault(group(run), []).append(run)
-    for name in failed:
-        groups.setdefault(group(name), [])
-    rows = []
-    for (experiment, variant, strategy), members in groups.items():
-        values = [run["accuracy_all"] for run in members if run["accuracy_all"] is not None]
-        rows.append(
-            {
-                "experiment": experiment,
-                "variant": variant,
-                "strategy": strategy,
-                "accuracy_all": {
-                    "mean": statistics.fmean(values) if values else None,
-                    "sd": statistics.stdev(values) if len(values) > 1 else None,
-                    "n": len(values),
-                },
-                "diverged": sum(run["status"] == "diverged" for run in members),
-                "failed": sum(group(name) == (experiment, variant, strategy) for name in failed),
-            }
-        )
-    return rows
+    return [
+        {
+            "experiment": key[0],
+            "variant": key[1],
+            "strategy": key[2],
+            "accuracy_all": spread_of(run["accuracy_all"] for run in runs if group(run) == key),
+            "diverged": sum(run["status"] == "diverged" for run in runs if group(run) == key),
+            "failed": sum(group(name) == key for name in failed),
+        }
+        for key in dict.fromkeys(map(group, (*runs, *failed)))
+    ]

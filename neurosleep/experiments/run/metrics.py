@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 
 from neurosleep.continual import Progress, Strategy, matrix_metrics
 from neurosleep.data import Task
+from neurosleep.experiments.metrics import ChipRow, Further, Metrics
 from neurosleep.experiments.run.request import RunRequest
 from neurosleep.experiments.run.scenario import kind_of
 from neurosleep.hardware import load_profile
 
-__all__ = ["metrics_of", "with_chips"]
+__all__ = ["add_chips", "metrics_of"]
 
 
-def metrics_of(request: RunRequest, strategy: Strategy, progress: Progress, tests: list[Task]) -> dict[str, Any]:
+def metrics_of(request: RunRequest, strategy: Strategy, progress: Progress, tests: list[Task]) -> Metrics:
     """What metrics.json says of a run."""
     last = progress.after[-1] if progress.after else progress.before_sleep[-1]
     counts = [len(task.test_labels) for task in tests]
@@ -28,9 +27,12 @@ def metrics_of(request: RunRequest, strategy: Strategy, progress: Progress, test
     square = len(progress.after) == len(tests)
     seconds = {key: round(value, 3) for key, value in progress.seconds.items()}
     populations = list(progress.sleeps[0]["spikes_per_step"]) if progress.sleeps else []
-    further = {f"accuracy_all_{name}": over(rows[-1]) for name, rows in progress.read_outs.items() if done}
+    results: dict[str, float | None] = {"accuracy_all": overall if done else None}
+    if done:
+        results |= {f"accuracy_all_{name}": over(rows[-1]) for name, rows in progress.read_outs.items()}
     if strategy.sleeps and done:
-        further["accuracy_all_before_last_sleep"] = over(progress.before_sleep[-1])
+        results["accuracy_all_before_last_sleep"] = over(progress.before_sleep[-1])
+    further: Further = {} if request.settings.note is None else {"note": request.settings.note}
     labels = torch.cat([torch.as_tensor(task.test_labels) for task in tests]).long()
     divergence = next((phase["divergence"] for phase in progress.sleeps if phase["divergence"]), None)
     return {
@@ -40,17 +42,15 @@ def metrics_of(request: RunRequest, strategy: Strategy, progress: Progress, test
         "status": progress.status,
         "data": ", ".join(request.settings.data.sequence or [request.settings.data.name]),
         "reads_old_data": strategy.reads_old_data,
-        **({"note": request.settings.note} if request.settings.note is not None else {}),
-        "results": {"accuracy_all": overall if done else None} | further,
+        **further,
+        "results": results,
         "accuracy_all": overall if done else None,
-        # What naming the most frequent class every time would reach.
         "accuracy_of_a_guess": int(torch.bincount(labels).max()) / len(labels),
         "accuracy_per_task": last,
         "accuracy_matrix": progress.after,
-        # Images of old tasks that were trained on with each task.
         "replayed": progress.replayed,
         "accuracy_before_sleep": progress.before_sleep if strategy.sleeps else None,
-        **(matrix_metrics(progress.after) if done and square else dict.fromkeys(matrix_metrics([[0.0]]))),
+        **matrix_metrics(progress.after if done and square else [[0.0]]),
         "sleep": {
             "steps": [phase["steps"] for phase in progress.sleeps],
             "after_task": [phase["task"] + 1 for phase in progress.sleeps],
@@ -75,13 +75,11 @@ def _slept(request: RunRequest) -> str:
     return f"slept on the chip, rounding {'by chance' if rounding == 'stochastic' else rounding.replace('_', ' ')}"
 
 
-def with_chips(request: RunRequest, rows: list[dict[str, Any]], metrics: dict[str, Any]) -> dict[str, Any]:
-    """What a deployment adds to the metrics: its rows, and their numbers among the results."""
-    rows = [row | {"slept": _slept(request)} for row in rows]
-    numbers: dict[str, Any] = {}
+def add_chips(request: RunRequest, rows: list[ChipRow], metrics: Metrics) -> None:
+    """Add a deployment to the metrics: its rows, and their numbers among the results."""
     for row in rows:
-        found = {"accuracy": row["mapped"], "cores": row["cores"]}
+        results = {"accuracy": row["mapped"], "cores": row["cores"]}
         if row["energy"] is not None:
-            found |= {key: row["energy"][key] for key in ("low_j", "high_j")}
-        numbers |= {f"{row['profile']}.{key}": value for key, value in found.items()}
-    return {"kind": "hardware", "hardware": rows, "results": metrics["results"] | numbers}
+            results |= {"low_j": row["energy"]["low_j"], "high_j": row["energy"]["high_j"]}
+        metrics["results"] |= {f"{row['profile']}.{key}": value for key, value in results.items()}
+    metrics["kind"], metrics["hardware"] = "hardware", [{**row, "slept": _slept(request)} for row in rows]

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from neurosleep._files import remove_leftovers
 from neurosleep._surroundings import surroundings_kept
 from neurosleep.continual import learn_tasks
 from neurosleep.experiments.changes import dump_toml
+from neurosleep.experiments.metrics import Metrics
 from neurosleep.experiments.report import write_run_figures
 from neurosleep.experiments.run.check import check_fit, check_request
 from neurosleep.experiments.run.deployment import deploy, deployment_table
 from neurosleep.experiments.run.live import Listener
-from neurosleep.experiments.run.metrics import metrics_of, with_chips
+from neurosleep.experiments.run.metrics import add_chips, metrics_of
 from neurosleep.experiments.run.phases import Phases, Report
 from neurosleep.experiments.run.request import RunRequest
 from neurosleep.experiments.run.scenario import tasks_of
@@ -23,9 +22,7 @@ __all__ = ["run_one"]
 
 
 @surroundings_kept(threads=1)
-def run_one(
-    request: RunRequest, report: Report = lambda text: None, *, listener: Listener | None = None
-) -> dict[str, Any]:
+def run_one(request: RunRequest, report: Report = lambda text: None, *, listener: Listener | None = None) -> Metrics:
     """Run one request in the present process and return its metrics; a finished one is not run again.
 
     ``listener`` is told what happens while it goes on (:class:`~neurosleep.experiments.run.live.Watcher`).
@@ -66,8 +63,8 @@ def run_one(
         if plan.deployment is not None and progress.status == "done":
             learner = phases.learner
             rows = deploy(learner.network, learner.tasks, plan.deployment, seed=request.seed, report=report)
-            metrics |= with_chips(request, rows, metrics)
-            write_whole(folder.path / "hardware.csv", deployment_table(metrics["hardware"]))
+            add_chips(request, rows, metrics)
+            write_whole(folder.path / "hardware.csv", deployment_table(rows))
         write_run_figures(folder.path)
         # Last, since it is what says that the folder is complete.
         folder.write_metrics(metrics)

@@ -6,11 +6,11 @@ import hashlib
 import importlib.metadata
 import platform
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 
 from neurosleep.data import Task
+from neurosleep.experiments.run_folder import Origin
 
 __all__ = ["PACKAGES", "differences", "fingerprint", "versions"]
 
@@ -44,7 +44,7 @@ def fingerprint(tasks: Sequence[Task]) -> str:
     return found.hexdigest()
 
 
-def differences(began: Mapping[str, Any], present: Mapping[str, Any]) -> list[str]:
+def differences(began: Mapping[str, object], present: Origin) -> list[str]:
     """What is not as it was when a run began, a sentence each; ``versions`` and ``data`` of both are compared.
 
     Earlier versions did not write down the data, which then count as the same.

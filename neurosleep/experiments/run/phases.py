@@ -127,18 +127,9 @@ class Phases:
             },
         }
         if recording.spikes:
-            self.folder.write_spikes(task, _arrays(recording))
+            recording.to_npz(self.folder.path / "spikes" / f"task{task + 1}.npz")
             if isinstance(network, MLP) and progress.status == "done":
                 write_preferred_task(self.folder.path, network, self.tests[: task + 1])
-
-
-def _arrays(recording: Recording) -> dict[str, object]:
-    """The spikes of a recording as the arrays of its file."""
-    arrays: dict[str, object] = {"dt": np.float64(recording.dt)}
-    for name, events in recording.spikes.items():
-        arrays |= {f"{name}:offsets": events.offsets, f"{name}:indices": events.indices}
-        arrays[f"{name}:n"] = np.int64(events.n)
-    return arrays
 
 
 def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from neurosleep.experiments.experiment import Experiment
+from neurosleep.experiments.metrics import RunName
 from neurosleep.experiments.names import folder_name
 from neurosleep.experiments.run_folder import RunFolder
 
@@ -58,9 +59,14 @@ class RunRequest:
         return RunFolder(Path(self.out, *names), Path(self.out))
 
     @property
-    def name(self) -> dict[str, str | int]:
+    def name(self) -> RunName:
         """What it is called in metrics and messages."""
-        return {key: getattr(self, key) for key in ("experiment", "variant", "strategy", "seed")}
+        return {
+            "experiment": self.experiment,
+            "variant": self.variant,
+            "strategy": self.strategy,
+            "seed": self.seed,
+        }
 
     @property
     def parts(self) -> list[str]:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Mapping
-from typing import Any
 
 import torch
 
@@ -15,7 +13,7 @@ from neurosleep.experiments.changes import dump_toml
 from neurosleep.experiments.run.commit import own_commit
 from neurosleep.experiments.run.origin import differences, fingerprint, versions
 from neurosleep.experiments.run.request import RunRequest
-from neurosleep.experiments.run_folder import RunFolder
+from neurosleep.experiments.run_folder import Origin, RunFolder
 
 __all__ = ["DT", "environment_of", "stored_state"]
 
@@ -23,7 +21,7 @@ __all__ = ["DT", "environment_of", "stored_state"]
 DT = 0.001
 
 
-def environment_of(request: RunRequest, origin: Mapping[str, Any]) -> dict[str, object]:
+def environment_of(request: RunRequest, origin: Origin) -> dict[str, object]:
     """Where and with what a run is made."""
     command = request.command
     if request.data:
@@ -52,7 +50,7 @@ def stored_state(
         If the state is damaged, or the data or the packages are others than it was begun with, without ``force``.
     """
     config = dump_toml(request.settings)
-    present: dict[str, Any] = {"versions": versions(), "data": fingerprint(tasks)}
+    present: Origin = {"versions": versions(), "data": fingerprint(tasks)}
     finished = request.resume and folder.finished
     stored = folder.load_bundle(config, unchecked=request.force) if request.resume and not finished else None
     environment = folder.environment() if (stored or finished) and folder.has("environment.json") else {}
@@ -74,7 +72,7 @@ def stored_state(
         if found and not request.force:
             raise _other_origin(folder, found)
         changed = [*began.get("changed", []), *found]
-    folder.origin = present | {"changed": changed}
+    folder.origin = {**present, "changed": changed}
     return stored
 
 

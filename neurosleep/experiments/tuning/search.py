@@ -30,7 +30,7 @@ from neurosleep.experiments.run.commit import own_commit
 from neurosleep.experiments.run.one import run_one
 from neurosleep.experiments.run.origin import differences, fingerprint, versions
 from neurosleep.experiments.run.request import RunRequest
-from neurosleep.experiments.run_folder import write_whole
+from neurosleep.experiments.run_folder import Origin, write_whole
 from neurosleep.experiments.schedule.workers import check_main_guard, side_by_side
 from neurosleep.experiments.tuning.space import Space
 from neurosleep.experiments.tuning.tuned import command_with_data, tuned_file
@@ -140,7 +140,7 @@ def tune(request: TuneRequest, *, jobs: int = 1, report: Report = lambda number,
     """
     check_main_guard()
     check_tree(request.folder, Path(request.run.out))
-    present = {"versions": versions(), "data": fingerprint(_check(request, jobs))}
+    present: Origin = {"versions": versions(), "data": fingerprint(_check(request, jobs))}
     if not request.run.resume and os.path.lexists(request.folder):
         raise RunFolderError(
             f"There is a search in {str(request.folder)!r} already.",
@@ -171,7 +171,7 @@ def tune(request: TuneRequest, *, jobs: int = 1, report: Report = lambda number,
     return _finish(request, study, changed)
 
 
-def _begin(request: TuneRequest, present: dict[str, Any]) -> list[str]:
+def _begin(request: TuneRequest, present: Origin) -> list[str]:
     """Write down what is searched and with what, or refuse another search; returns what has changed since it began."""
     path = request.folder / "search.json"
     mine = json.loads(request.identity())

@@ -32,12 +32,14 @@ from typing import Any
 from neurosleep.errors import SettingsError
 from neurosleep.experiments.experiment import PLAIN, Experiment
 from neurosleep.experiments.files import read_experiment
+from neurosleep.experiments.plain import flatten
 from neurosleep.experiments.reading import apply_changes
 from neurosleep.experiments.strategy_names import check_strategies
 
 __all__ = ["Parameter", "Space", "search_space"]
 
 _COMMON = "common"
+_ENTRY = {"low", "high", "choices", "value"}
 _DEFAULT_GROUP = "src2022"
 _SELECTOR = re.compile(r"(?P<path>.+)\.(?P<entries>\*|-?\d+|-?\d*:-?\d*)")
 # Found values are kept to so many digits, so that a settings file can be read and says exactly what was run.
@@ -192,7 +194,8 @@ def _find_table(experiment: str, strategy: str, kind: str) -> dict[str, Any]:
         if all(part in spaces for part in parts):
             found: dict[str, Any] = {}
             for part in (_COMMON, *parts):
-                found |= _flat(spaces.get(part, {}))
+                # Without quotes, TOML makes tables of a dotted key.
+                found |= flatten(spaces.get(part, {}), is_value=lambda entry: not entry or entry.keys() & _ENTRY)
             return found
     raise SettingsError(
         f"There is no search space for the strategy {strategy!r}.",
@@ -221,15 +224,6 @@ def _sources(experiment: str, kind: str) -> Iterator[tuple[str, dict[str, Any]]]
 def _group_file(group: str) -> dict[str, Any]:
     file = resources.files("neurosleep") / "experiments" / "published" / group / "tune.toml"
     return tomllib.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
-
-
-def _flat(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """The entries by their whole key: without quotes, TOML makes tables of a dotted one."""
-    found: dict[str, Any] = {}
-    for key, entry in table.items():
-        inner = isinstance(entry, dict) and entry and not entry.keys() & {"low", "high", "choices", "value"}
-        found |= _flat(entry, f"{prefix}{key}.") if inner else {prefix + key: entry}
-    return found
 
 
 def _check_entry(key: str, entry: Any) -> None:

@@ -117,7 +117,7 @@ def read_recording(path: str | os.PathLike[str]) -> Recorded:
             assert place is not None
             return read_array(place)
 
-        return _of_run(small) if "about" not in small and "dt" in small else _recording(small, get)
+        return _recording(small, get)
     except DataError:
         raise
     except Exception as error:  # what a damaged archive leads to in zipfile, zlib, NumPy and here
@@ -181,26 +181,6 @@ def _events(name: str, n: int, steps: int, offsets: NDArray[Any], neurons: NDArr
         return SpikeEvents(n, offsets, neurons[: max(int(offsets[-1]), 0)])
     except SettingsError as error:
         raise ValueError(f"the spikes of {name!r} are none: {error.message}") from error
-
-
-def _of_run(arrays: Mapping[str, NDArray[Any]]) -> Recorded:
-    """The spikes of one sleep as a run folder keeps them, all populations over the same steps."""
-    names = [key.removesuffix(":offsets") for key in arrays if key.endswith(":offsets")]
-    steps = len(arrays[f"{names[0]}:offsets"]) - 1
-    spikes = {
-        name: _events(name, int(arrays[f"{name}:n"]), steps, arrays[f"{name}:offsets"], arrays[f"{name}:indices"])
-        for name in names
-    }
-    window = 500
-    edges = np.minimum(np.arange(0, steps + window, window), steps) if steps else np.zeros(1, np.int64)
-    return Recorded(
-        steps=steps,
-        dt=float(arrays["dt"]),
-        counts={name: events.counts() for name, events in spikes.items()},
-        window=window,
-        windows={name: np.diff(events.offsets[edges]) for name, events in spikes.items()},
-        spikes=spikes,
-    )
 
 
 def _rows(values: NDArray[Any], rows: int, width: int | None) -> NDArray[Any]:

@@ -118,7 +118,7 @@ class Recording(Recorded):
     def open(cls, path: str | os.PathLike[str]) -> Recording:
         """Read what :meth:`to_npz` wrote, or a folder that was recorded into, also by a process that was killed.
 
-        The spikes of one sleep in a run's folder (``spikes/task1.npz``) can be read too.
+        A run's folder holds one of each sleep that was recorded (``spikes/task1.npz``).
 
         Raises
         ------

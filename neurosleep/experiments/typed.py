@@ -1,0 +1,46 @@
+"""Plain values from a file as the type that the package computes with, or an error that names the place."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from functools import cache
+from typing import Any, TypeVar, cast
+
+from pydantic import TypeAdapter, ValidationError
+
+from neurosleep.errors import SettingsError, unknown_name
+
+__all__ = ["as_typed"]
+
+T = TypeVar("T")
+
+
+_adapter: Callable[[object], TypeAdapter[Any]] = cache(TypeAdapter)
+
+
+def as_typed(name: str, kind: type[T], values: object) -> T:
+    """What ``values`` say, as a value of that type, without any conversion but that of whole numbers to others.
+
+    Raises
+    ------
+    SettingsError
+        If they do not fit the type; of a table the key is named.
+
+    >>> as_typed("sizes", tuple[int, ...], [2, 3])
+    (2, 3)
+    """
+    try:
+        return cast(T, _adapter(kind).validate_json(json.dumps(values), strict=True))
+    except ValidationError as refused:
+        first = refused.errors()[0]
+    if "error" in first.get("ctx", {}):
+        raise first["ctx"]["error"]
+    place = [str(part) for part in first["loc"] if isinstance(part, str) and part not in ("int", "float")]
+    path, given = ".".join([name, *place[:1]]), first["input"]
+    if first["type"] == "literal_error":
+        raise unknown_name(path, given, re.findall(r"'([^']*)'", first["ctx"]["expected"]))
+    what = first["msg"].removeprefix("Input should be ")
+    verb = "holds" if any(isinstance(part, int) for part in first["loc"]) else "is"
+    raise SettingsError(f"{path} {verb} {given!r:.80}.", expected=what)
