@@ -4,6 +4,7 @@ from neurosleep.replay._consolidate import consolidate
 from neurosleep.replay._effect import answers, evenly, warn_of_biases, warn_of_effect
 from neurosleep.replay._sleep import CHUNK, Divergence, Moment, SleepResult, sleep
 from neurosleep.replay._thresholds import thresholds_for_rates
+from neurosleep.replay.homeostasis import RegulatedLayer, Regulation, regulate
 from neurosleep.replay.options import REM, Sleep
 
 __all__ = [
@@ -11,11 +12,14 @@ __all__ = [
     "REM",
     "Divergence",
     "Moment",
+    "RegulatedLayer",
+    "Regulation",
     "Sleep",
     "SleepResult",
     "answers",
     "consolidate",
     "evenly",
+    "regulate",
     "sleep",
     "thresholds_for_rates",
     "warn_of_biases",

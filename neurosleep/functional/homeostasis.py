@@ -1,0 +1,268 @@
+r"""Homeostasis of the drive: every unit's summed input gets the mean and the spread that are usual in its layer.
+
+After a task the units of old classes are driven far below the others. A unit that keeps the mean and the standard
+deviation of its own drive at set points while the network fires spontaneously undoes most of that, without a label or
+a stored example: intrinsic excitability regulates the mean, synaptic scaling the spread.
+
+With a drive d = u + q of a unit, u from the weights that may change and q from elsewhere (zero but for residual sums),
+its mean mu and its spread sigma, and targets T and S:
+
+.. math::
+    W \leftarrow r W, \qquad b \leftarrow r b + T - (r \langle u \rangle + \langle q \rangle),
+    \qquad r \ge 0: \; \mathrm{Var}(r u + q) = S^2
+
+which is r = S / sigma where q is zero. Without a bias the mean is moved by the weights, along the mean input h:
+
+.. math::  W \leftarrow W - (\mu' - T)\, h / |h|^2
+
+which changes the spread a little. Setting both in turn, again and again, ends where the mean is T and the spread S;
+that point is computed at once, with u - g <u> / |h|^2 in the place of u, where g is what arrives along h.
+
+References: Turrigiano (2008), doi:10.1016/j.cell.2008.10.008; Cannon & Miller (2016), doi:10.1152/jn.00253.2016.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import ClassVar, Literal, NamedTuple, TypeAlias, get_args
+
+import torch
+from torch import Tensor
+
+from neurosleep._checks import check_count, check_number
+from neurosleep.errors import SettingsError, unknown_name
+
+__all__ = [
+    "TARGETS",
+    "DriveMoments",
+    "Homeostasis",
+    "HomeostaticChange",
+    "SetPoint",
+    "Shift",
+    "Target",
+    "driven_units",
+    "homeostatic_change",
+    "homeostatic_rows",
+    "layer_set_point",
+    "spread_factor",
+]
+
+Target = Literal["layer", "set-points"]
+TARGETS: tuple[str, ...] = get_args(Target)
+#: What moves the mean of a unit: its bias, its weights along the mean input, or nothing.
+Shift: TypeAlias = Literal["bias", "weights", "none"]
+
+# A drive varies if its spread is more than this share of its size: less is rounding.
+_SILENT = 1e-6
+
+
+@dataclass(frozen=True)
+class Homeostasis:
+    """Specification of the rule.
+
+    Parameters
+    ----------
+    target:
+        ``"layer"``: mean and spread that units of a layer have on average now. ``"set-points"``: those of the first
+        sleep, kept from then on.
+    classes:
+        The classes seen so far, of the output layer: only their units are averaged and changed. None: all.
+    damping:
+        Share of the way to the target, above 0, at most 1.
+    layers:
+        Names of the layers that change. None: all that can.
+    limit:
+        Weights of a unit are multiplied by ``1 / limit`` to ``limit`` in one sleep; above 1.
+
+    See Also
+    --------
+    neurosleep.replay.regulate : which applies it in rates
+
+    Examples
+    --------
+    >>> Homeostasis(classes=(1, 0, 1))
+    Homeostasis(target='layer', classes=(0, 1), damping=1.0, layers=None, limit=10.0)
+    """
+
+    target: Target = "layer"
+    classes: tuple[int, ...] | None = None
+    damping: float = 1.0
+    layers: tuple[str, ...] | None = None
+    limit: float = 10.0
+    name: ClassVar[str] = "homeostasis"
+
+    def __post_init__(self) -> None:
+        if self.target not in TARGETS:
+            raise unknown_name("target of homeostasis", str(self.target), TARGETS)
+        object.__setattr__(self, "damping", check_number("The damping of homeostasis", self.damping, most=1, above=0))
+        object.__setattr__(self, "limit", check_number("The limit of homeostasis", self.limit, above=1))
+        if self.classes is not None:
+            if isinstance(self.classes, str | int) or not len(self.classes):
+                raise SettingsError(
+                    f"The classes seen are {self.classes!r:.60}.", expected="at least one class, or None for all"
+                )
+            classes = {check_count("A class seen", label, 0) for label in self.classes}
+            object.__setattr__(self, "classes", tuple(sorted(classes)))
+        if self.layers is not None:
+            if isinstance(self.layers, str) or not len(self.layers):
+                raise SettingsError(
+                    f"The layers of homeostasis are {self.layers!r:.60}.", expected="names of layers, or None for all"
+                )
+            object.__setattr__(self, "layers", tuple(str(name) for name in self.layers))
+
+
+class SetPoint(NamedTuple):
+    """The mean and the spread that the units of a layer are to have."""
+
+    mean: float
+    spread: float
+
+
+@dataclass(frozen=True, eq=False)
+class DriveMoments:
+    """Mean and covariance of what makes the drive of each unit.
+
+    The three parts are, in this order: u, what arrives through the weights; g, what would arrive through weights equal
+    to the mean input (it moves the mean where there is no bias); q, the rest of the drive. What there is not is zero.
+
+    Attributes
+    ----------
+    count:
+        Number of draws (times positions).
+    mean:
+        float64 ``[3, n]``.
+    products:
+        Sums of the products of the deviations from the mean, float64 ``[3, 3, n]``.
+    """
+
+    count: int
+    mean: Tensor
+    products: Tensor
+
+    @classmethod
+    def of(cls, drive: Tensor, along: Tensor | None = None, rest: Tensor | None = None) -> DriveMoments:
+        """Of draws ``[draws, n]``; ``along`` may be ``[draws, 1]`` where it is the same for all units."""
+        count, n = drive.shape
+        mean = torch.zeros(3, n, dtype=torch.float64, device=drive.device)
+        products = torch.zeros(3, 3, n, dtype=torch.float64, device=drive.device)
+        deviations: dict[int, Tensor] = {}
+        for k, part in enumerate((drive, along, rest)):
+            if part is not None:
+                mean[k] = part.mean(0, dtype=torch.float64)
+                deviations[k] = part - mean[k, : part.shape[1]].to(part.dtype)
+        for j, one in deviations.items():
+            for k, other in deviations.items():
+                if j <= k:
+                    products[j, k] = products[k, j] = (one * other).sum(0, dtype=torch.float64)
+        return cls(count, mean, products)
+
+    def merged(self, other: DriveMoments) -> DriveMoments:
+        """Of these draws and those of ``other`` together (Chan, Golub & LeVeque 1979)."""
+        count = self.count + other.count
+        apart = other.mean - self.mean
+        between = apart[:, None] * apart[None] * (self.count * other.count / count)
+        mean = self.mean + apart * (other.count / count)
+        return DriveMoments(count, mean, self.products + other.products + between)
+
+    def fixed(self, bias: Tensor) -> DriveMoments:
+        """The same, where the bias ``[n]`` in u does not change with the weights: it is part of the rest."""
+        moved = torch.stack([-bias, torch.zeros_like(bias), bias]).to(self.mean)
+        return replace(self, mean=self.mean + moved)
+
+    def combined(self, factor: Tensor, along: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and spread ``[n]`` of ``factor * u + along * g + q``."""
+        weights = torch.stack([factor, along, torch.ones_like(factor)])
+        variance = (weights[:, None] * weights[None] * self.products).sum((0, 1)) / self.count
+        return (weights * self.mean).sum(0), variance.clamp(min=0).sqrt()
+
+    @property
+    def now(self) -> tuple[Tensor, Tensor]:
+        """Mean and spread ``[n]`` of the drive as it is."""
+        ones = torch.ones_like(self.mean[0])
+        return self.combined(ones, torch.zeros_like(ones))
+
+
+class HomeostaticChange(NamedTuple):
+    """What becomes of each unit of a layer.
+
+    factor: of its weights ``[n]``; offset: what is added to the mean of its drive ``[n]``, after that; mean, spread: of
+    its drive afterwards ``[n]``.
+    """
+
+    factor: Tensor
+    offset: Tensor
+    mean: Tensor
+    spread: Tensor
+
+
+def driven_units(mean: Tensor, spread: Tensor) -> Tensor:
+    """Which units have a drive that varies, boolean ``[n]``."""
+    size = torch.maximum(mean.abs(), spread.max()) if len(spread) else spread
+    return spread > _SILENT * size
+
+
+def layer_set_point(mean: Tensor, spread: Tensor, units: Tensor) -> SetPoint:
+    """The averages over those ``units`` (boolean ``[n]``) of mean and spread ``[n]``; at least one is needed."""
+    return SetPoint(float(mean[units].mean()), float(spread[units].mean()))
+
+
+def spread_factor(variance: Tensor, covariance: Tensor, rest: Tensor, spread: Tensor) -> Tensor:
+    """The factor a >= 0 nearest 1 with ``Var(a u + q) = spread ** 2``, and 1 where there is none; all ``[n]``.
+
+    ``variance`` is that of u, ``covariance`` that of u and q, ``rest`` the variance of q.
+
+    >>> one = torch.ones(1, dtype=torch.float64)
+    >>> spread_factor(4 * one, 0 * one, 0 * one, one)
+    tensor([0.5000], dtype=torch.float64)
+    """
+    root = covariance.square() - variance * (rest - spread.square())
+    both = torch.stack([-covariance + root.sqrt(), -covariance - root.sqrt()]) / variance
+    possible = torch.isfinite(both) & (both >= 0)
+    away = torch.where(possible, (both - 1).abs(), torch.inf)
+    nearest = both.gather(0, away.argmin(0, keepdim=True))[0]
+    return torch.where(possible.any(0), nearest, torch.ones_like(nearest))
+
+
+def homeostatic_change(
+    moments: DriveMoments, target: SetPoint, units: Tensor, *, shift: Shift, damping: float = 1.0, limit: float = 10.0
+) -> HomeostaticChange:
+    """What gives every one of ``units`` (boolean ``[n]``) the mean and the spread ``target``; the others stay.
+
+    Where a factor would leave ``1 / limit`` to ``limit``, or no factor gives the spread, mean and spread afterwards say
+    what was reached.
+    """
+    mean, spread = moments.now
+    mean_target = mean + damping * (target.mean - mean)
+    spread_target = spread + damping * (target.spread - spread)
+    size = moments.mean[1]
+    # What one unit of the factor and what nothing of it makes of g, where g keeps the mean at its target.
+    per_factor = -moments.mean[0] / size if shift == "weights" else torch.zeros_like(mean)
+    without = (mean_target - moments.mean[2]) / size if shift == "weights" else torch.zeros_like(mean)
+    c = moments.products / moments.count
+    own = c[0, 0] + 2 * per_factor * c[0, 1] + per_factor.square() * c[1, 1]
+    covariance = c[0, 2] + without * c[0, 1] + per_factor * (c[1, 2] + without * c[1, 1])
+    rest = c[2, 2] + 2 * without * c[1, 2] + without.square() * c[1, 1]
+    wanted = spread_factor(own, covariance, rest, spread_target).clamp(1 / limit, limit)
+    factor = torch.where(units, wanted, 1.0)
+    along = torch.where(units, per_factor * factor + without, 0.0)
+    after, spread_after = moments.combined(factor, along)
+    offset = along * size
+    if shift == "bias":
+        offset = torch.where(units, mean_target - after, 0.0)
+        after = after + offset
+    return HomeostaticChange(factor, offset, after, spread_after)
+
+
+def homeostatic_rows(weight: Tensor, change: HomeostaticChange, mean_input: Tensor | None = None) -> Tensor:
+    """New weights ``[n, ...]`` of a layer.
+
+    ``mean_input`` is given where the weights move the mean: the mean of what each row of weights is multiplied with, of
+    the shape of ``weight`` or ``[1, ...]``.
+    """
+    shape = (-1,) + (1,) * (weight.ndim - 1)
+    rows = weight * change.factor.to(weight.dtype).view(shape)
+    if mean_input is None:
+        return rows
+    power = mean_input.double().flatten(1).square().sum(1)
+    share = torch.where(change.offset == 0, 0.0, change.offset / power)
+    return rows + share.to(weight.dtype).view(shape) * mean_input

@@ -1,0 +1,116 @@
+r"""Noise around the mean input, which is all that a homeostatic sleep keeps of the data.
+
+Inputs within 0..1: each is 1 with a probability of its mean. Others (standardised data, features of another network):
+normal, with the mean and the spread of each.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from neurosleep._checks import as_reals, check_count
+from neurosleep._shown import brief
+from neurosleep.errors import DataError
+from neurosleep.functional.random import torch_generator
+
+__all__ = ["InputNoise"]
+
+# Frames drawn from one generator: a fixed number, so that frames are the same whatever the size of the blocks.
+_CHUNK = 100
+
+
+@dataclass(frozen=True, eq=False)
+class InputNoise:
+    """Independent random inputs around a mean input.
+
+    Parameters
+    ----------
+    mean:
+        Mean of each input, of the shape of one input (without a batch dimension); array, tensor or nested list.
+    spread:
+        Standard deviation of each input, of the same shape. None: the inputs are within 0..1, and each is 1 with the
+        probability ``mean``, else 0.
+
+    Raises
+    ------
+    DataError
+        If ``mean`` is empty or not finite, lies outside 0..1 while no spread is given, if ``spread`` has another shape
+        or a negative value, or if no input varies.
+
+    See Also
+    --------
+    MeanDrive : the same as a stream of spikes
+
+    Examples
+    --------
+    >>> noise = InputNoise([[0.0, 0.5], [0.5, 1.0]])
+    >>> noise.frames(1000, seed=0).mean(0).round(decimals=1)
+    tensor([[0.0000, 0.5000],
+            [0.5000, 1.0000]])
+    """
+
+    mean: Tensor
+    spread: Tensor | None = None
+
+    __repr__ = brief
+
+    def __post_init__(self) -> None:
+        mean = _finite("The mean input", self.mean)
+        object.__setattr__(self, "mean", mean)
+        if self.spread is None:
+            if mean.min() < 0 or mean.max() > 1:
+                raise DataError(
+                    f"The mean input reaches from {float(mean.min()):.4g} to {float(mean.max()):.4g}.",
+                    expected="within 0..1, or the spread of each input beside its mean",
+                    hint="divide images by 255; of standardised data and features give the standard deviation too",
+                )
+            varies = (mean > 0) & (mean < 1)
+        else:
+            spread = _finite("The spread of the inputs", self.spread)
+            object.__setattr__(self, "spread", spread)
+            if spread.shape != mean.shape or spread.min() < 0:
+                raise DataError(
+                    f"The spread of the inputs has shape {tuple(spread.shape)} and a least value of "
+                    f"{float(spread.min()):.4g}, their mean has shape {tuple(mean.shape)}.",
+                    expected="a standard deviation >= 0 for every input",
+                )
+            varies = spread > 0
+        if not varies.any():
+            raise DataError(
+                f"Not one of {mean.numel()} inputs varies: noise around this mean is always the same.",
+                expected="inputs that differ from one sample to the next",
+            )
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of one input."""
+        return tuple(self.mean.shape)
+
+    def frames(self, frames: int, *, seed: int, task: int = 0, start: int = 0) -> Tensor:
+        """Frames ``start`` to ``start + frames``, float32 ``[frames, *shape]``, of the stream of ``(seed, task)``."""
+        check_count("The number of frames", frames)
+        first, last = start // _CHUNK, (start + frames - 1) // _CHUNK
+        drawn = torch.cat([self._chunk(seed, task, chunk) for chunk in range(first, last + 1)])
+        return drawn[start - first * _CHUNK :][:frames]
+
+    def _chunk(self, seed: int, task: int, chunk: int) -> Tensor:
+        generator = torch_generator(seed, "input noise", task, chunk)
+        shape = (_CHUNK, *self.shape)
+        mean, spread = self.mean.float(), self.spread
+        if spread is None:
+            return (torch.rand(shape, generator=generator) < mean).float()
+        return mean + spread.float() * torch.randn(shape, generator=generator)
+
+
+def _finite(name: str, value: Any) -> Tensor:
+    tensor = as_reals(name, value, DataError).cpu()
+    if tensor.numel() == 0 or not torch.isfinite(tensor).all():
+        raise DataError(
+            f"{name} has shape {tuple(tensor.shape)} and infinite or NaN entries, or none at all.",
+            expected="one finite number for every input",
+        )
+    return tensor

@@ -1,0 +1,358 @@
+"""How units regulate their drive while the network runs: every layer changes as soon as its drive has been seen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+from neurosleep.errors import SettingsError, UnsupportedError
+from neurosleep.functional import (
+    DriveMoments,
+    Homeostasis,
+    HomeostaticChange,
+    SetPoint,
+    Shift,
+    driven_units,
+    homeostatic_change,
+    homeostatic_rows,
+    layer_set_point,
+)
+from neurosleep.replay._drives import CONVOLUTIONS, Drive, Part, Trace, is_step, weight_of
+
+__all__ = ["RegulatedLayer", "run_over"]
+
+# The mean input moves the mean of a unit only where it is more than this share of the inputs' mean square.
+_MEAN_FREE = 1e-6
+# A spread that is further from its target than this share of it is missed.
+_MISSED = 0.01
+_CONVOLUTION_ARGUMENTS = ("input", "weight", "bias", "stride", "padding", "dilation", "groups")
+
+
+@dataclass(frozen=True, eq=False)
+class RegulatedLayer:
+    """What one layer of units did; every tensor is float64 ``[n]`` on the CPU.
+
+    Attributes
+    ----------
+    name:
+        Of the layer; of a sum of layers their names, joined with ``+``.
+    mean_before, spread_before, mean_after, spread_after:
+        Of the drive of each unit, under noise, with the layers below as they are after their own change.
+    target:
+        Mean and spread that the units are to have; None if nothing drives the layer.
+    factor, offset:
+        What the weights of each unit were multiplied by, and what was added to the mean of its drive.
+    driven, changed:
+        Whether the drive of the unit varies at all; whether the unit was to change (boolean ``[n]``).
+    output:
+        Whether it is the output layer.
+    notes:
+        What could not be done, one sentence each.
+    """
+
+    name: str
+    mean_before: Tensor
+    spread_before: Tensor
+    mean_after: Tensor
+    spread_after: Tensor
+    target: SetPoint | None
+    factor: Tensor
+    offset: Tensor
+    driven: Tensor
+    changed: Tensor
+    output: bool
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(eq=False)
+class _Work:
+    """What is gathered of one drive over all blocks of frames."""
+
+    draws: int = 0
+    input_sum: Tensor | None = None
+    square_sum: Tensor | None = None
+    #: Mean of what a row of weights is multiplied with, ``[groups, ...]``; None where it cannot move the mean.
+    mean_input: Tensor | None = None
+    moments: DriveMoments | None = None
+    sent: dict[int, Tensor] = field(default_factory=dict)
+    along: Tensor | None = None
+
+
+class _Stop(BaseException):
+    """Ends a forward pass: nothing behind this layer is needed. No Exception, which a model might catch."""
+
+
+def run_over(
+    model: nn.Module,
+    trace: Trace,
+    blocks: Sequence[Callable[[], Tensor]],
+    rule: Homeostasis,
+    set_points: Mapping[str, SetPoint],
+) -> list[RegulatedLayer]:
+    """Change ``model`` in place, layer by layer, each by the frames that all ``blocks`` make.
+
+    A single block goes through the network once, several once or twice a layer.
+    """
+    mode = _Regulator(trace.drives, rule, set_points)
+    if len(blocks) == 1:
+        mode.forward(model, blocks[0](), trace.drives, last=True, whole=True)
+        return mode.layers
+    for drive in trace.drives:
+        if drive.mover.free_bias is None:
+            for block in blocks:
+                mode.forward(model, block(), (drive,), inputs_only=True)
+        *first, final = blocks
+        for block in first:
+            mode.forward(model, block(), (drive,))
+        mode.forward(model, final(), (drive,), last=True)
+    return mode.layers
+
+
+class _Regulator(TorchFunctionMode):
+    """Sees every counted operation of a forward pass, measures the drives among them and changes what makes them."""
+
+    def __init__(self, drives: Iterable[Drive], rule: Homeostasis, set_points: Mapping[str, SetPoint]) -> None:
+        super().__init__()
+        self._rule, self._set_points = rule, set_points
+        self._work = {drive: _Work() for drive in drives}
+        self.layers: list[RegulatedLayer] = []
+        self._present: tuple[Drive, ...] = ()
+        self._inputs_only = self._last = self._whole = False
+        self._step = 0
+
+    def forward(
+        self,
+        model: nn.Module,
+        frames: Tensor,
+        drives: tuple[Drive, ...],
+        *,
+        inputs_only: bool = False,
+        last: bool = False,
+        whole: bool = False,
+    ) -> None:
+        """One block of frames: ``last`` for these drives, which change then; a ``whole`` pass sees all drives."""
+        self._present, self._inputs_only, self._last, self._whole = drives, inputs_only, last, whole
+        self._step, left = 0, {part.step for drive in drives for part in drive.parts}
+        self._left = left
+        try:
+            with torch.no_grad(), self:
+                model(frames)
+        except _Stop:
+            return
+        if self._left or not whole:
+            raise UnsupportedError(
+                "The model takes another way through its layers from one input to the next.",
+                expected="the same operations for every input",
+            )
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        if not is_step(func) or not isinstance(args[0] if args else None, Tensor):
+            return func(*args, **kwargs)
+        step, self._step = self._step, self._step + 1
+        begun = [(drive, part) for drive in self._present for part in drive.parts if part.step == step]
+        for drive, part in begun:
+            self._left.discard(step)
+            weight = weight_of(func, args, kwargs)
+            if part.function is not func or weight is None or weight.data_ptr() != part.weight.data_ptr():
+                self._left.add(-1)
+                continue
+            self._see_input(drive, part, args, kwargs)
+        result = func(*args, **kwargs)
+        for drive in self._present:
+            for part in drive.parts:
+                if part.end == step:
+                    # What follows may write into it.
+                    self._work[drive].sent[part.step] = result.clone() if drive.step != step else result
+            if drive.step == step:
+                self._see_drive(drive, result)
+        return result
+
+    def _see_input(self, drive: Drive, part: Part, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+        if part is not drive.mover or part.free_bias is not None:
+            return
+        work, layer = self._work[drive], _Layer(part, args, kwargs)
+        if self._inputs_only or self._whole:
+            total, squares, draws = layer.input_sums()
+            work.draws += draws
+            work.input_sum = total if work.input_sum is None else work.input_sum + total
+            work.square_sum = squares if work.square_sum is None else work.square_sum + squares
+        if self._inputs_only:
+            raise _Stop
+        if work.input_sum is not None and work.square_sum is not None:
+            mean_input = layer.mean_patch(work.input_sum / work.draws)
+            size = layer.mean_patch(work.square_sum / work.draws).double().flatten(1).sum(1)
+            power = mean_input.double().flatten(1).square().sum(1)
+            work.mean_input = mean_input if bool((power > _MEAN_FREE * size).all()) else None
+            work.input_sum = work.square_sum = None
+        if work.mean_input is not None:
+            work.along = layer.response(work.mean_input)
+
+    def _see_drive(self, drive: Drive, result: Tensor) -> None:
+        work, channels = self._work[drive], drive.parts[0].channels
+        own = sum(work.sent.values()) if len(work.sent) > 1 else next(iter(work.sent.values()))
+        assert isinstance(own, Tensor)
+        rest = result - own if drive.rest else None
+        moments = DriveMoments.of(_rows(own, channels), work.along, None if rest is None else _rows(rest, channels))
+        work.moments = moments if work.moments is None else work.moments.merged(moments)
+        if self._last:
+            change = self._regulate(drive, work)
+            if self._whole:
+                result.copy_(_changed(drive, change, work, own, rest))
+        work.sent, work.along = {}, None
+        if not self._whole:
+            raise _Stop
+
+    def _regulate(self, drive: Drive, work: _Work) -> HomeostaticChange:
+        moments = work.moments
+        assert moments is not None
+        mean, spread = moments.now
+        if not bool((torch.isfinite(mean) & torch.isfinite(spread)).all()):
+            raise SettingsError(
+                f"The drive of layer {drive.name!r} is NaN or infinite under noise.",
+                expected="a network of finite weights",
+                hint="lower the learning rate, or leave the layer out (Homeostasis(layers=...))",
+            )
+        for bias in _fixed_biases(drive):
+            moments = moments.fixed(bias)
+        driven = driven_units(mean, spread)
+        units = driven & self._allowed(drive, driven)
+        shift: Shift = "bias" if drive.mover.free_bias is not None else "none" if work.mean_input is None else "weights"
+        target = None
+        if bool(units.any()):
+            target = self._set_points.get(drive.name) or layer_set_point(mean, spread, units)
+        rule = self._rule
+        goal = target or SetPoint(0.0, 0.0)
+        change = homeostatic_change(moments, goal, units, shift=shift, damping=rule.damping, limit=rule.limit)
+        _apply(drive, change, work.mean_input if shift == "weights" else None)
+        wanted = spread + rule.damping * (goal.spread - spread)
+        notes = _notes(driven, units, change, wanted, shift, rule.limit)
+        before, after = (mean.cpu(), spread.cpu()), (change.mean.cpu(), change.spread.cpu())
+        said = (change.factor.cpu(), change.offset.cpu(), driven.cpu(), units.cpu())
+        self.layers.append(RegulatedLayer(drive.name, *before, *after, target, *said, drive.output, notes))
+        return change
+
+    def _allowed(self, drive: Drive, driven: Tensor) -> Tensor:
+        classes = self._rule.classes
+        if not drive.output or classes is None:
+            return torch.ones_like(driven)
+        if classes[-1] >= drive.units:
+            raise SettingsError(
+                f"The class {classes[-1]} was seen, and the output layer {drive.name!r} has {drive.units} units.",
+                expected=f"classes from 0 to {drive.units - 1}",
+            )
+        allowed = torch.zeros_like(driven)
+        allowed[list(classes)] = True
+        return allowed
+
+
+def _rows(values: Tensor, channels: int) -> Tensor:
+    """Draws, and positions, by units: ``[draws, n]``."""
+    moved = values.movedim(channels, -1)
+    return moved.reshape(-1, moved.shape[-1])
+
+
+def _by_unit(values: Tensor, like: Tensor, channels: int) -> Tensor:
+    """``values`` ``[n]`` in the shape in which they are multiplied with ``like``."""
+    shape = [1] * like.ndim
+    shape[channels] = -1
+    return values.to(like.dtype).view(shape)
+
+
+def _fixed_biases(drive: Drive) -> list[Tensor]:
+    return [p.bias for p in drive.parts if p.norm is None and p.bias is not None and p.free_bias is None]
+
+
+def _changed(drive: Drive, change: HomeostaticChange, work: _Work, own: Tensor, rest: Tensor | None) -> Tensor:
+    """The drive as the changed layer makes it."""
+    channels = drive.parts[0].channels
+    drives = _by_unit(change.factor, own, channels) * own
+    for bias in _fixed_biases(drive):
+        drives = drives + _by_unit(bias * (1 - change.factor), own, channels)
+    if drive.mover.free_bias is None and work.along is not None and work.mean_input is not None:
+        share = change.offset / work.mean_input.double().flatten(1).square().sum(1)
+        moved = own.movedim(channels, -1)
+        drives = drives + (work.along * share.to(own.dtype)).reshape(moved.shape).movedim(-1, channels)
+    else:
+        drives = drives + _by_unit(change.offset, own, channels)
+    return drives if rest is None else drives + rest
+
+
+def _apply(drive: Drive, change: HomeostaticChange, mean_input: Tensor | None) -> None:
+    """Set the parameters that make the drive."""
+    for part in drive.parts:
+        if part.norm is None:
+            along = mean_input if part is drive.mover else None
+            part.weight.copy_(homeostatic_rows(part.weight, change, along))
+        else:
+            part.norm[0].mul_(change.factor.to(part.weight.dtype))
+        bias = part.free_bias
+        if bias is not None:
+            offset = change.offset if part is drive.mover else torch.zeros_like(change.offset)
+            bias.copy_(bias * change.factor + offset)
+
+
+def _notes(
+    driven: Tensor, units: Tensor, change: HomeostaticChange, wanted: Tensor, shift: Shift, limit: float
+) -> tuple[str, ...]:
+    silent, n = int((~driven).sum()), len(driven)
+    if silent == n:
+        return ("nothing drives it, and it stays as it is",)
+    notes = [f"the drive of {silent} of {n} units does not vary; they stay as they are"] if silent else []
+    if shift == "none":
+        notes.append("it has no bias and inputs whose mean is almost zero: only the spread was set, not the mean")
+    limited = units & ((change.factor <= 1 / limit) | (change.factor >= limit))
+    if limited.any():
+        notes.append(f"the factor of {int(limited.sum())} units is at its limit of 1/{limit:g} or {limit:g}")
+    missed = int((units & ~limited & ((change.spread - wanted).abs() > _MISSED * wanted)).sum())
+    if missed:
+        notes.append(f"no factor gives {missed} units their spread, and only their mean was set")
+    return tuple(notes)
+
+
+class _Layer:
+    """One call of a linear or convolutional layer, and what may be computed from its inputs."""
+
+    def __init__(self, part: Part, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+        self._part, self._input = part, args[0]
+        given = dict(zip(_CONVOLUTION_ARGUMENTS, args, strict=False)) | dict(kwargs)
+        self._options = {key: given[key] for key in _CONVOLUTION_ARGUMENTS[3:] if key in given}
+        self._groups = int(given.get("groups", 1))
+        self._convolves = part.function in CONVOLUTIONS
+
+    def input_sums(self) -> tuple[Tensor, Tensor, int]:
+        """Sums over the draws of the input and of its square, and the number of draws."""
+        values = self._input if self._convolves else self._input.reshape(-1, self._input.shape[-1])
+        return values.sum(0, dtype=torch.float64), values.square().sum(0, dtype=torch.float64), len(values)
+
+    def mean_patch(self, mean: Tensor) -> Tensor:
+        """Mean over the positions of what the weights are multiplied with, ``[groups, ...]``, padding included."""
+        weight = self._part.weight
+        if not self._convolves:
+            return mean[None].to(weight.dtype)
+        with torch.enable_grad():
+            kernel = torch.zeros_like(weight[: self._groups], dtype=torch.float64).requires_grad_()
+            made = self._convolved(mean[None].double(), kernel)
+            (patch,) = torch.autograd.grad(made.flatten(2).mean(2).sum(), kernel)
+        each = patch.to(weight.dtype)
+        return each if self._groups == 1 else each.repeat_interleave(len(weight) // self._groups, 0)
+
+    def _convolved(self, values: Tensor, kernel: Tensor) -> Tensor:
+        made: Tensor = self._part.function(values, kernel, None, **self._options)
+        return made
+
+    def response(self, mean_input: Tensor) -> Tensor:
+        """What would arrive through weights equal to the mean input, ``[draws, 1]`` or ``[draws, n]``."""
+        if not self._convolves:
+            return torch.matmul(self._input.reshape(-1, self._input.shape[-1]), mean_input.T)
+        each = len(self._part.weight) // self._groups
+        kernels = mean_input if self._groups == 1 else mean_input[::each]
+        made = _rows(self._convolved(self._input, kernels), 1)
+        return made if self._groups == 1 else made.repeat_interleave(each, 1)

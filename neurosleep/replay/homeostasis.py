@@ -1,0 +1,257 @@
+"""The homeostatic rule in rates: any trained module is driven by noise, and every unit regulates its drive.
+
+The limit of what a spiking network does by itself in slow oscillations, the oracle of that form, and the form for
+networks that have no spiking counterpart.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from neurosleep._checks import check_count, check_unread
+from neurosleep._shown import html_table, named, short_line, to_frame
+from neurosleep.conversion import copied
+from neurosleep.errors import DataError, NeurosleepError, SettingsError, UnsupportedError
+from neurosleep.functional import Homeostasis, InputNoise, SetPoint, check_seed
+from neurosleep.networks import EquilibriumNetwork
+from neurosleep.replay._drives import Trace, trace_drives
+from neurosleep.replay._regulation import RegulatedLayer, run_over
+
+__all__ = ["RegulatedLayer", "Regulation", "regulate"]
+
+# Numbers in the largest tensor of a block of frames: more frames than that allows go through the network in blocks.
+_LARGEST = 2**25
+
+
+@dataclass(frozen=True, eq=False)
+class Regulation:
+    """The outcome of :func:`regulate`.
+
+    Attributes
+    ----------
+    model:
+        The regulated network; the given one is untouched.
+    layers:
+        What each layer of units did, in the order of execution.
+    notes:
+        Which layers stay as they are, and why.
+    """
+
+    model: nn.Module
+    layers: tuple[RegulatedLayer, ...]
+    notes: tuple[str, ...]
+    _changed: tuple[str, ...]
+
+    @property
+    def set_points(self) -> dict[str, SetPoint]:
+        """By layer, mean and spread that its units were to have: what ``set_points`` of the next sleep takes."""
+        return {layer.name: layer.target for layer in self.layers if layer.target is not None}
+
+    def apply_to(self, model: nn.Module) -> None:
+        """Give ``model``, of the same structure, the regulated weights in place: its optimiser stays valid."""
+        mine, theirs = dict(self.model.named_parameters()), dict(model.named_parameters())
+        for name in self._changed:
+            if name not in theirs or theirs[name].shape != mine[name].shape:
+                found = f"of shape {tuple(theirs[name].shape)}" if name in theirs else "missing"
+                raise SettingsError(
+                    f"The parameter {name!r} of the model is {found}.",
+                    expected=f"the network that was regulated, with {tuple(mine[name].shape)}",
+                )
+        with torch.no_grad():
+            for name in self._changed:
+                theirs[name].copy_(mine[name])
+
+    def __repr__(self) -> str:
+        units = sum(int(layer.changed.sum()) for layer in self.layers)
+        names = named([layer.name for layer in self.layers])
+        return short_line(f"<Regulation: {units} units in {len(self.layers)} layers ({names})>")
+
+    def _rows(self) -> list[dict[str, Any]]:
+        return [
+            {
+                "layer": layer.name,
+                "units": len(layer.changed),
+                "changed": int(layer.changed.sum()),
+                "target mean": layer.target.mean if layer.target else math.nan,
+                "target spread": layer.target.spread if layer.target else math.nan,
+                "units' means, before": _deviation(layer.mean_before, layer),
+                "after": _deviation(layer.mean_after, layer),
+                "notes": "; ".join(layer.notes),
+            }
+            for layer in self.layers
+        ]
+
+    def _repr_html_(self) -> str:
+        """One row per layer: the standard deviation of its units' means before and after is what sleep takes away."""
+        return html_table(self._rows(), repr(self))
+
+    def to_pandas(self) -> Any:
+        """One row per unit, as a ``pandas.DataFrame``."""
+        return to_frame(
+            [
+                {
+                    "layer": layer.name,
+                    "unit": unit,
+                    "mean_before": float(layer.mean_before[unit]),
+                    "spread_before": float(layer.spread_before[unit]),
+                    "mean_after": float(layer.mean_after[unit]),
+                    "spread_after": float(layer.spread_after[unit]),
+                    "factor": float(layer.factor[unit]),
+                    "offset": float(layer.offset[unit]),
+                    "driven": bool(layer.driven[unit]),
+                    "changed": bool(layer.changed[unit]),
+                }
+                for layer in self.layers
+                for unit in range(len(layer.changed))
+            ]
+        )
+
+
+def _deviation(means: Tensor, layer: RegulatedLayer) -> float:
+    chosen = means[layer.changed]
+    return float(chosen.std(correction=0)) if len(chosen) else math.nan
+
+
+def regulate(
+    model: nn.Module,
+    noise: InputNoise,
+    rule: Homeostasis | None = None,
+    *,
+    set_points: Mapping[str, SetPoint] | None = None,
+    draws: int = 2000,
+    seed: int = 0,
+    task: int = 0,
+) -> Regulation:
+    r"""Let every unit of ``model`` set mean and spread of its drive under noise; a new network comes back.
+
+    Parameters
+    ----------
+    model:
+        Any module whose linear and convolutional layers run once in a forward pass, one input to the next in the same
+        order. Frozen layers (``requires_grad=False``) stay as they are, as does all that is neither; the notes name
+        it. Layers with batch normalisation behind them change in its weight and bias.
+    noise:
+        What drives it, of the shape of one input.
+    rule:
+        The homeostatic rule; :class:`~neurosleep.functional.Homeostasis` with its defaults if not given.
+    set_points:
+        With the target ``"set-points"``, those of the first sleep, by layer (:attr:`Regulation.set_points`); layers
+        that are not named take their present averages.
+    draws:
+        Frames of noise; at least 2.
+    seed, task:
+        Key of the stream of noise.
+
+    Raises
+    ------
+    DataError
+        If the model cannot be run on the noise.
+    UnsupportedError
+        If there is nothing to regulate, or a layer that is named cannot be.
+    SettingsError
+        If an option is impossible, or a drive is not finite. The given model is untouched in any case.
+
+    See Also
+    --------
+    neurosleep.sleep : noise and a plasticity rule in spikes
+
+    Examples
+    --------
+    >>> model = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 3))
+    >>> done = regulate(model, InputNoise([0.2, 0.5, 0.5, 0.8]), Homeostasis(classes=(0, 1)), draws=200)
+    >>> [layer.name for layer in done.layers], done.layers[1].changed.tolist()
+    (['0', '2'], [True, True, False])
+
+    References
+    ----------
+    Turrigiano (2008), doi:10.1016/j.cell.2008.10.008; Cannon & Miller (2016), doi:10.1152/jn.00253.2016.
+    """
+    rule = Homeostasis() if rule is None else rule
+    _check_kinds(model, noise, rule)
+    check_count("The number of draws", draws, 2)
+    check_seed(seed)
+    if rule.target == "layer":
+        check_unread("Homeostasis(target='layer')", {"set_points": (set_points, None)}, "target='set-points' has them")
+    work = copied(model).float() if _half(model) else copied(model)
+    work.eval()
+    parameter = next(iter(work.parameters()), torch.zeros(0))
+    if parameter.is_meta:
+        raise UnsupportedError(
+            "The model is on the device 'meta': it has no weights.", hint="model.to_empty, then load"
+        )
+
+    def frames(count: int, start: int) -> Tensor:
+        drawn = noise.frames(count, seed=seed, task=task, start=start)
+        return drawn.to(device=parameter.device, dtype=parameter.dtype)
+
+    devices = [parameter.device] if parameter.is_cuda else []
+    with torch.random.fork_rng(devices=devices):
+        torch.manual_seed(seed)
+        trace = _traced(work, frames(2, 0), rule)
+        block = max(1, min(draws, _LARGEST // trace.largest))
+
+        blocks = [partial(frames, min(block, draws - start), start) for start in range(0, draws, block)]
+        layers = run_over(work, trace, blocks, rule, set_points or {})
+    changed = {id(p) for drive in trace.drives for part in drive.parts for p in part.parameters}
+    names = tuple(name for name, p in work.named_parameters() if id(p) in changed)
+    return _finished(model, Regulation(work, tuple(layers), trace.notes, names))
+
+
+def _check_kinds(model: Any, noise: Any, rule: Any) -> None:
+    for name, value, kind in (("model", model, nn.Module), ("noise", noise, InputNoise), ("rule", rule, Homeostasis)):
+        if not isinstance(value, kind):
+            raise SettingsError(f"The {name} is {value!r:.60}.", expected=f"an object of {kind.__name__}")
+    if isinstance(model, EquilibriumNetwork):
+        raise UnsupportedError(
+            f"The drives of an {type(model).__name__} are those at its fixed point, and are not regulated here.",
+            expected="a network whose layers run once in a forward pass",
+        )
+
+
+def _half(model: nn.Module) -> bool:
+    return any(p.dtype in (torch.float16, torch.bfloat16) for p in model.parameters())
+
+
+def _traced(model: nn.Module, frames: Tensor, rule: Homeostasis) -> Trace:
+    try:
+        trace = trace_drives(model, frames, rule.layers)
+    except NeurosleepError:
+        raise
+    except (RuntimeError, ValueError, TypeError, IndexError, AttributeError) as error:
+        raise DataError(
+            f"The model cannot be run on noise of shape {tuple(frames.shape)}.",
+            found=f"{type(error).__name__}: {error}"[:200],
+            expected="a mean of the shape of one input, without a batch dimension",
+        ) from error
+    named_too = [note for note in trace.notes if note.split(" stays")[0] in (rule.layers or ())]
+    if not trace.drives or named_too:
+        raise UnsupportedError(
+            "Nothing of the model can be regulated." if not trace.drives else named_too[0] + ".",
+            found="; ".join(trace.notes) or "no linear or convolutional layer ran",
+            expected="linear or convolutional layers that run once in a forward pass and are not frozen",
+        )
+    if rule.classes is not None and sum(drive.output for drive in trace.drives) > 1:
+        raise UnsupportedError(
+            "The model returns the drives of several layers, and classes belong to one.",
+            hint="classes=None, or a model with one head",
+        )
+    return trace
+
+
+def _finished(model: nn.Module, done: Regulation) -> Regulation:
+    """With modes and types of numbers as ``model`` has them."""
+    if _half(model):
+        original = copy.deepcopy(model)
+        done.apply_to(original)
+        return Regulation(original, done.layers, done.notes, done._changed)
+    for own, given in zip(done.model.modules(), model.modules(), strict=True):
+        own.training = given.training
+    return done
