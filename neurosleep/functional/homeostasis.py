@@ -112,7 +112,17 @@ class Homeostasis:
 
 
 class SetPoint(NamedTuple):
-    """The mean and the spread that the units of a layer are to have."""
+    """The mean and the spread that the units of a layer are to have.
+
+    See Also
+    --------
+    layer_set_point : the averages of a layer
+
+    Examples
+    --------
+    >>> SetPoint(mean=-0.5, spread=1.5)
+    SetPoint(mean=-0.5, spread=1.5)
+    """
 
     mean: float
     spread: float
@@ -133,6 +143,16 @@ class DriveMoments:
         float64 ``[3, n]``.
     products:
         Sums of the products of the deviations from the mean, float64 ``[3, 3, n]``.
+
+    See Also
+    --------
+    homeostatic_change : what a unit of such a drive becomes
+
+    Examples
+    --------
+    >>> moments = DriveMoments.of(torch.tensor([[1.0], [3.0]])).merged(DriveMoments.of(torch.tensor([[5.0]])))
+    >>> moments.count, moments.now[0]
+    (3, tensor([3.], dtype=torch.float64))
     """
 
     count: int
@@ -187,6 +207,18 @@ class HomeostaticChange(NamedTuple):
 
     factor: of its weights ``[n]``; offset: what is added to the mean of its drive ``[n]``, after that; mean, spread: of
     its drive afterwards ``[n]``.
+
+    See Also
+    --------
+    homeostatic_change : which makes it
+    homeostatic_rows : the weights that it makes
+
+    Examples
+    --------
+    >>> moments = DriveMoments.of(torch.tensor([[0.0], [2.0]]))
+    >>> change = homeostatic_change(moments, SetPoint(5.0, 3.0), torch.tensor([True]), shift="bias")
+    >>> change.factor, change.offset
+    (tensor([3.], dtype=torch.float64), tensor([2.], dtype=torch.float64))
     """
 
     factor: Tensor
@@ -196,13 +228,33 @@ class HomeostaticChange(NamedTuple):
 
 
 def driven_units(mean: Tensor, spread: Tensor) -> Tensor:
-    """Which units have a drive that varies, boolean ``[n]``."""
+    """Which units have a drive that varies, boolean ``[n]``.
+
+    See Also
+    --------
+    layer_set_point : the averages over them
+
+    Examples
+    --------
+    >>> driven_units(torch.tensor([0.5, 0.5]), torch.tensor([1.0, 0.0]))
+    tensor([ True, False])
+    """
     size = torch.maximum(mean.abs(), spread.max()) if len(spread) else spread
     return spread > _SILENT * size
 
 
 def layer_set_point(mean: Tensor, spread: Tensor, units: Tensor) -> SetPoint:
-    """The averages over those ``units`` (boolean ``[n]``) of mean and spread ``[n]``; at least one is needed."""
+    """The averages over those ``units`` (boolean ``[n]``) of mean and spread ``[n]``; at least one is needed.
+
+    See Also
+    --------
+    driven_units : which units to average over
+
+    Examples
+    --------
+    >>> layer_set_point(torch.tensor([1.0, 3.0]), torch.tensor([0.5, 1.5]), torch.tensor([True, True]))
+    SetPoint(mean=2.0, spread=1.0)
+    """
     return SetPoint(float(mean[units].mean()), float(spread[units].mean()))
 
 
@@ -211,6 +263,12 @@ def spread_factor(variance: Tensor, covariance: Tensor, rest: Tensor, spread: Te
 
     ``variance`` is that of u, ``covariance`` that of u and q, ``rest`` the variance of q.
 
+    See Also
+    --------
+    homeostatic_change : which uses it
+
+    Examples
+    --------
     >>> one = torch.ones(1, dtype=torch.float64)
     >>> spread_factor(4 * one, 0 * one, 0 * one, one)
     tensor([0.5000], dtype=torch.float64)
@@ -230,6 +288,17 @@ def homeostatic_change(
 
     Where a factor would leave ``1 / limit`` to ``limit``, or no factor gives the spread, mean and spread afterwards say
     what was reached.
+
+    See Also
+    --------
+    homeostatic_rows : the weights that the change makes
+
+    Examples
+    --------
+    >>> moments = DriveMoments.of(torch.tensor([[0.0, 1.0], [2.0, 5.0]]))
+    >>> change = homeostatic_change(moments, SetPoint(2.0, 1.5), torch.tensor([True, True]), shift="bias")
+    >>> change.mean, change.spread
+    (tensor([2., 2.], dtype=torch.float64), tensor([1.5000, 1.5000], dtype=torch.float64))
     """
     mean, spread = moments.now
     mean_target = mean + damping * (target.mean - mean)
@@ -258,6 +327,16 @@ def homeostatic_rows(weight: Tensor, change: HomeostaticChange, mean_input: Tens
 
     ``mean_input`` is given where the weights move the mean: the mean of what each row of weights is multiplied with, of
     the shape of ``weight`` or ``[1, ...]``.
+
+    See Also
+    --------
+    homeostatic_change : which makes the change
+
+    Examples
+    --------
+    >>> one = torch.ones(1)
+    >>> homeostatic_rows(torch.tensor([[1.0, 2.0]]), HomeostaticChange(3 * one, 0 * one, one, one))
+    tensor([[3., 6.]])
     """
     shape = (-1,) + (1,) * (weight.ndim - 1)
     rows = weight * change.factor.to(weight.dtype).view(shape)

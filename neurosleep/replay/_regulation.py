@@ -53,6 +53,18 @@ class RegulatedLayer:
         Whether it is the output layer.
     notes:
         What could not be done, one sentence each.
+
+    See Also
+    --------
+    Regulation : all layers of a network
+
+    Examples
+    --------
+    >>> from neurosleep.functional import InputNoise
+    >>> from neurosleep.replay import regulate
+    >>> layer = regulate(nn.Linear(2, 3), InputNoise([0.5, 0.5]), draws=200).layers[0]
+    >>> bool((layer.mean_after - layer.target.mean).abs().max() < 1e-6)
+    True
     """
 
     name: str

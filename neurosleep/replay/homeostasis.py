@@ -43,6 +43,18 @@ class Regulation:
         What each layer of units did, in the order of execution.
     notes:
         Which layers stay as they are, and why.
+
+    See Also
+    --------
+    regulate : which makes it
+
+    Examples
+    --------
+    >>> model = nn.Sequential(nn.Linear(2, 4), nn.Tanh(), nn.Linear(4, 3))
+    >>> done = regulate(model, InputNoise([0.5, 0.5]), draws=200)
+    >>> done
+    <Regulation: 7 units in 2 layers (0, 2)>
+    >>> done.apply_to(model)
     """
 
     model: nn.Module
@@ -165,7 +177,7 @@ def regulate(
 
     Examples
     --------
-    >>> model = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 3))
+    >>> model = nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, 3))
     >>> done = regulate(model, InputNoise([0.2, 0.5, 0.5, 0.8]), Homeostasis(classes=(0, 1)), draws=200)
     >>> [layer.name for layer in done.layers], done.layers[1].changed.tolist()
     (['0', '2'], [True, True, False])
