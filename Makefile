@@ -39,7 +39,7 @@ demo: $(DEMO_READY) ## install what the demo needs, then run it on embedded real
 
 install: $(DEV_READY) ## install everything a developer needs into .venv
 
-test: checks ## install what is missing, then lint, types, order of the rooms, pages, tests with branch coverage
+test: checks ## install what is missing, then lint, types, import layering, pages, tests with branch coverage
 	$(call heading,tests with branch coverage (small tier))
 	$(PYTEST) $(COVERAGE) -m "not full" $(PYTEST_ARGS)
 
@@ -58,8 +58,8 @@ types: $(DEV_READY) ## mypy, strict
 	$(call heading,types)
 	$(BIN)/mypy --strict neurosleep
 
-rooms: $(DEV_READY) ## import-linter: the order of the rooms
-	$(call heading,order of the rooms)
+rooms: $(DEV_READY) ## import-linter: the layers of the subpackages
+	$(call heading,import layering)
 	$(BIN)/lint-imports
 
 docs: $(DEV_READY) ## the documentation, strictly, into out/site; its gallery runs the examples

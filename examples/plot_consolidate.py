@@ -1,7 +1,7 @@
 """Your own classifier, in one call.
 
-`consolidate` takes a trained PyTorch classifier (linear layers without biases, ReLU between them) and gives back a
-copy that has slept. Here one has learnt the digits 0 to 4, then 5 to 9, and has forgotten the first five.
+`consolidate` takes a trained PyTorch classifier (linear layers without biases, ReLU between them) and returns a
+copy after a sleep phase. Here one has learnt the digits 0 to 4, then 5 to 9, and has forgotten the first five.
 
 It learns with the squared error of a rectified output, as in the published experiments: after cross-entropy the
 same sleep brings nothing back.
@@ -46,7 +46,7 @@ stages["learnt 5-9"] = right(model)
 
 # %% The one call. All that it needs of the old task is its share in the mean image.
 sleep = {"rule": ns.SRCRule(inc=0.01, dec=0.001), "rates": [1e-3, 1e-3, 1e-3], "window": 11, "image_shape": (28, 28)}
-stages["slept"] = right(ns.consolidate(model, input_mean=torch.cat([x1, x2]).mean(0), calibration=x2, **sleep))
+stages["after sleep"] = right(ns.consolidate(model, input_mean=torch.cat([x1, x2]).mean(0), calibration=x2, **sleep))
 
 fig = plot.figure(7.5, 3.4)
 for k, (digits, ax) in enumerate(zip(("0 to 4", "5 to 9"), fig.subplots(1, 2), strict=True)):

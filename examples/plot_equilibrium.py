@@ -1,4 +1,4 @@
-"""A network that settles: Equilibrium Propagation.
+"""Equilibrium networks: Equilibrium Propagation.
 
 Each weight works in both directions, so that an image makes the network settle into a fixed point instead of
 passing through it once. It learns by comparing where it settles with and without a small nudge towards the right

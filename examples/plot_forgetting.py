@@ -22,10 +22,10 @@ def learn(strategy: Strategy) -> list[dict[str, object]]:
     network = ns.MLP([784, 400, 400, 10], dropout=0.25, init=0.02, generator=torch_generator(0, "init"))
     learner = Learner(network, [0 * w for w in network.weights], tasks, seed=0)
     progress = learn_tasks(learner, strategy, Backprop(lr=0.1, epochs=3), tasks, Progress())
-    slept = progress.after if strategy.sleeps else []
+    after_sleep = progress.after if strategy.sleeps else []
     return [
         {"after_task": k + 1, "phase": phase, "on_task": j + 1, "accuracy": accuracy}
-        for phase, matrix in (("wake", progress.before_sleep), ("sleep", slept))
+        for phase, matrix in (("wake", progress.before_sleep), ("sleep", after_sleep))
         for k, row in enumerate(matrix)
         for j, accuracy in enumerate(row)
     ]
@@ -42,7 +42,7 @@ sleep = Sleep.src2022(
     scale_data="current",
 )
 
-# %% Both strategies from the same initial weights: every line is a task, the grey stripes are sleeps.
+# %% Both strategies from the same initial weights: every line is a task, the grey stripes are sleep phases.
 fig = plot.figure(7.5, 6.0, title="Ten digits, two at a time: without sleep, and with")
 above, below = fig.subplots(2)
 plot.accuracy(learn(Strategy()), chance=0.1, ax=above)

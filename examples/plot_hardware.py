@@ -1,9 +1,9 @@
 """What a chip makes of a network.
 
-`map_to` brings a spiking network into a chip's whole numbers and says what that costs: scales, errors, weights that
-are cut off or become 0, cores, and what does not fit. The engine `fixed` then steps it in the chip's own
-arithmetic, so that the accuracy on the chip can be seen before there is one. Energies are estimates from a profile,
-by every convention of the literature that has a number.
+`map_to` brings a spiking network into a chip's integer arithmetic and reports what that costs: scales, quantisation
+errors, weights that saturate or underflow to zero, cores, and what does not fit. The engine `fixed` then steps it in
+the chip's own arithmetic, so that the accuracy on the chip can be seen before there is one. Energies are estimates from
+a profile, by every convention of the literature that has a number.
 """
 
 import torch
@@ -31,7 +31,7 @@ network = ns.convert(model, x[:1000], recipe="percentile", read_out="spikes", re
 # %% The report of one chip in words, and accuracy and energy on several. Inputs are spikes: a chip knows no others.
 _, report = ns.map_to(network, "loihi1")
 for row in report.rows():
-    print(f"{row['source']} > {row['layer']}: {row['bits']} bits, error {row['error']:.2%}, became 0: {row['zeroed']}")
+    print(f"{row['source']} > {row['layer']}: {row['bits']} bits, error {row['error']:.2%}, now 0: {row['zeroed']}")
 print(*report.findings, f"cores: {report.cores}", sep="\n")
 
 fig = plot.figure(9.0, 3.4)

@@ -1,4 +1,4 @@
-"""Watching a sleep phase: potentials, weights and intervals.
+"""Watching a sleep phase: potentials, weights and inter-spike intervals.
 
 A `Record` says what is kept: here every spike, the potential of three units in every step, and the statistics of
 all weights every 100 steps. The recording then answers in the vocabulary of Brian 2. Watching changes no number of
@@ -26,7 +26,7 @@ network = ns.thresholds_for_rates(ns.convert(model, x[:1000], recipe="recursive"
 record = ns.Record(spikes="all", potentials={"hidden1": [0, 1, 2]}, weights="statistics", weights_every=100)
 result = ns.sleep(network, drive=drive, rule=ns.SRCRule(inc=1e-3, dec=1e-4), steps=2000, record=record).recording
 
-# %% Potentials of single units, how far the weights have moved, and how long units wait between two spikes.
+# %% Potentials of single units, how far the weights have moved, and the inter-spike intervals.
 fig = plot.figure(10.5, 3.4)
 left, middle, right = fig.subplots(1, 3)
 potentials = result.state_monitor("hidden1")

@@ -1,6 +1,6 @@
 """A plasticity rule of your own.
 
-A rule is any object with a name, traces to begin with, and a step that changes the weights in place; nothing has to
+A rule is any object with a name, initial traces, and a step that changes the weights in place; nothing has to
 be registered. This one is Oja's: what fires together grows, and each unit's weights forget in proportion to
 themselves, so that they stay bounded. The engine `reference` runs any rule; the compiled one knows those of the
 package.

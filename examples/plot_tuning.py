@@ -39,10 +39,10 @@ with tempfile.TemporaryDirectory() as folder:
     name, settings = load_settings(str(file), strategy="src")
     run = RunRequest(name, "default", "src", seed=0, settings=settings, data=None, out=folder)
     request = TuneRequest(run, search_space(str(file), "src", settings), trials=8, seeds=1)
-    found = tune(request)
+    result = tune(request)
     journal = JournalFileBackend(str(request.folder / "journal.log"))
     trials = optuna.load_study(study_name="tune", storage=JournalStorage(journal)).trials
-print(found["best"], found["validation"])
+print(result["best"], result["validation"])
 
 # %% Every trial over the two settings; the larger and darker, the better.
 fig = plot.figure(6.0, 4.0)

@@ -80,7 +80,7 @@ hide: [toc]
 
 # Gallery
 
-Each example tells one thing, in under 60 lines, on the embedded data; each takes seconds on a CPU. The pictures were
+Each example shows one thing, in under 60 lines, on the embedded data; each takes seconds on a CPU. The pictures were
 made when these pages were built.
 
 <div class="ns-gallery">
@@ -105,10 +105,10 @@ _EXAMPLE = """# {title}
 def gallery() -> Iterator[tuple[str, str | bytes]]:
     """Its files: an index with all pictures, and for each example a page, the picture, the script and a notebook."""
     state = _state()
-    found = [run_example(path, state) for path in sorted(EXAMPLES.glob("plot_*.py"), key=_order)]
-    cards = "\n".join(_CARD.format(example.name, example.title) for example in found)
+    examples = [run_example(path, state) for path in sorted(EXAMPLES.glob("plot_*.py"), key=_order)]
+    cards = "\n".join(_CARD.format(example.name, example.title) for example in examples)
     yield "gallery/index.md", _INDEX.format(cards=cards)
-    for e in found:
+    for e in examples:
         printed = f"\nIt prints:\n\n```text\n{e.printed.rstrip()}\n```\n" if e.printed.strip() else ""
         page = _EXAMPLE.format(title=e.title, text=e.text, name=e.name, code=e.code.rstrip())
         yield f"gallery/{e.name}.md", page + printed
@@ -123,7 +123,7 @@ _FIRST = (
     "consolidate",
     "raster",
     "monitors",
-    "seen_asleep",
+    "seen_in_sleep",
     "stdp_window",
     "convert",
     "hardware",
@@ -141,7 +141,7 @@ def _order(path: Path) -> tuple[int, str]:
 _COMMANDS = """# Command line
 
 `neurosleep --help` and `neurosleep COMMAND --help` say the same. Every command takes `--json`: exactly one JSON object
-on standard output, and nothing else there. Exit codes: 0 done, 2 a mistake in what was given, 1 a fault of ours.
+on standard output, and nothing else there. Exit codes: 0 done, 2 usage error, 1 internal error.
 """
 
 
@@ -171,19 +171,19 @@ def command_line() -> str:
 
 _NAMES = """# Python
 
-`import neurosleep as ns` costs next to nothing: a name is imported from its room when it is first used. These are the
-names of the front door; every room has more, on a page of its own.
+`import neurosleep as ns` costs next to nothing: a name is imported from its subpackage when it is first used. These are
+the top-level names; every subpackage has more, on a page of its own.
 
 Weights are `[post, pre]`, tensors time first; times are in seconds, rates in hertz, and what is counted in steps says
 so. Images are rows of floats, `[n, inputs]`.
 
-| name | room | |
+| name | subpackage | |
 | --- | --- | --- |
 """
 
 
 def names() -> str:
-    """The names of the package's front door, each with its first line and a link to its room."""
+    """The top-level names of the package, each with its first line and a link to its subpackage."""
     package = importlib.import_module("neurosleep")
     docstrings, rows = _tool("docs_docstrings"), []
     for name in sorted(package._PUBLIC, key=str.lower):

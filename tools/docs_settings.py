@@ -36,22 +36,22 @@ TAKERS: dict[str, tuple[type, ...]] = {
 SAID: dict[str, str] = {
     "engine": "The engine that steps the sleeping network.",
     "record": "What is recorded of a sleep: `counts`, or `all` for every spike.",
-    "analyse": "Whether tables and figures of the last sleep, or of how a network settles, are written too.",
-    "faithful": "Whether faults of the released code are kept as they were released.",
+    "analyse": "Whether tables and figures of the last sleep phase, or of how a network settles, are written too.",
+    "faithful": "Whether known bugs of the authors' released code are kept; by default they are fixed.",
     "order": "Of strategies that work together: `sleep-first` or `sleep-last` after each task.",
-    "note": "What every result of the experiment says.",
+    "note": "Free-text note that every result of the experiment shows.",
     "data.name": "The data set, or `features:PATH`.",
     "data.sequence": "Names of data sets that are learnt one after another, with the same classes (cross-modal).",
     "data.tasks": "The classes of each task; else consecutive ones.",
     "data.classes_per_task": "How many classes a task has, where `tasks` is not given.",
-    "data.order": "Of the tasks: as they stand (`label`), or drawn anew for each seed (`random`).",
-    "data.images_per_task": "Train on the first so many images of each task; else on all.",
+    "data.order": "Order of the classes in the tasks: ascending (`label`), or drawn for each seed (`random`).",
+    "data.images_per_task": "Use only the first N images of each task; by default all.",
     "data.split": "`test`, or `validation`: the last tenth of each class of the training images, then not trained on.",
     "data.evaluate": "What is evaluated on: `test` or `train` images.",
     "data.control": "What the strategy `sequential` learns: the `sequence`, or the `last` task alone.",
     "data.scale": "How inputs are scaled: `none`, by the `maximum` of the training images, each part by its own "
     "(`maximum-of-each`), or `standard`: less their mean, over their deviation.",
-    "data.deviations": "With `standard`: divide by so many standard deviations.",
+    "data.deviations": "With `standard`: number of standard deviations that are scaled to 1.",
     "data.width": "Of the data set `patches`: side of the images in pixels.",
     "data.overlap": "Of `patches`: pixels that all images share.",
     "network.kind": "`mlp`, `equilibrium`, `equilibrium-conv` or `dendritic`.",
@@ -71,14 +71,14 @@ SAID: dict[str, str] = {
 _HEAD = """# Settings
 
 Every setting of an experiment, by the dotted name that `--set` and the keys of a TOML file have. Some exist only for
-some kinds of network or of learning; one that a kind does not have is refused by name. No default: not set.
+some kinds of network or of learning; one that a kind does not have is an error that names it. No default: not set.
 
 """
 
 _EXPERIMENTS = """# Experiments
 
-`neurosleep run NAME` runs one. [Settings](settings.md) says what its settings mean, and [Measured](../results.md) what
-came out. Published is the accuracy over all classes that the publication reports.
+`neurosleep run NAME` runs one. [Settings](settings.md) explains the settings, and [Measured](../results.md) shows the
+results. Published is the accuracy over all classes that the publication reports.
 """
 
 

@@ -49,7 +49,7 @@ def overview(profiles: list[HardwareProfile]) -> str:
         name = f"[`{profile.id}`](#{profile.id})"
         counts = (str(len(figures)), str(recalled), str(len(profile.unpublished)))
         rows.append((name, profile.name, profile.profile.vendor, profile.kind, *counts))
-    return table(("profile", "chip", "vendor", "kind", "figures", "of these recalled", "not public"), rows)
+    return table(("profile", "chip", "vendor", "kind", "figures", "recalled", "not public"), rows)
 
 
 def section(profile: HardwareProfile) -> str:
@@ -66,7 +66,7 @@ def section(profile: HardwareProfile) -> str:
         table(("figure", "value", "source", "grade"), rows),
         notes,
         f"Not public: {unpublished}." if unpublished else "",
-        "Where a sleep takes place:",
+        "Which part of a sleep phase runs where:",
         table(("part", "where", "how"), ((p.part, p.where, p.how) for p in sleep_parts(profile))),
         table(("source", "citation", "year", "grade"), sources),
     ]
@@ -127,7 +127,7 @@ is not public is listed as such, and nothing is filled in for it.
 
 {overview(profiles)}
 
-Refused, with the reason:
+Not supported, with the reason:
 
 {refused}
 
@@ -152,7 +152,7 @@ of one figure and stands over its table's. A required key that is not public is 
 `neurosleep.hardware.energy_of` takes any recording, a sleep phase's too. What is counted is priced by each
 convention of the literature; one whose coefficients a profile lacks is not estimated, which is never 0. Every
 result is an estimate from a profile, not a chip, and an interval over conventions, whose joules lie orders of
-magnitude apart: a quotient before and after tells more.
+magnitude apart: a ratio (before and after, say) means more.
 
 {conventions()}
 

@@ -68,7 +68,8 @@ one output. Weights in a second file only if that file is given (`external_data=
 Operators: {", ".join(sorted([*OPERATORS, "Constant"]))}.
 
 `Shape`, `Gather`, `Concat` and `Slice` only where they compute the target of a `Reshape`; `Mul` by one number;
-`ReduceMean` over all axes after the channels; `Transpose` of weights. Everything else is refused by operator and node.
+`ReduceMean` over all axes after the channels; `Transpose` of weights. Anything else is an error that names operator and
+node.
 
 ## ONNX, writing
 
@@ -88,17 +89,17 @@ Written by `to_norse`: {", ".join(NORSE_WRITTEN)} within a SequentialState; and,
 Neurons: {", ".join(CALLS)}, with every reset mechanism, delayed or not. Layers between them:
 {", ".join(SNNTORCH_LAYERS)}.
 
-`nn.Sequential` of these, nested or not, or a `forward` of one step that `torch.fx` follows, with sums and products
-with a number. Refused by class and place: other neurons, `inhibition`, `state_quant`, thresholds below 0, a `Lapicque`
-whose decay is below 0, potentials that other layers read.
+`nn.Sequential` of these, nested or not, or a `forward` of one step that `torch.fx` follows, with sums and products with
+a number. Not supported (the error names class and place): other neurons, `inhibition`, `state_quant`, thresholds below
+0, a `Lapicque` whose decay is below 0, potentials that other layers read.
 
 ## snnTorch, writing
 
 Neurons: {", ".join(WRITTEN)}. Layers: Linear, Conv1d, Conv2d, AvgPool1d, AvgPool2d.
 
-Refused, or written as near as can be with `inexact="warn"` (`--inexact`): a soft reset of the same step with a
+An error, or with `inexact="warn"` (`--inexact`) approximated: a soft reset of the same step with a
 leak, a threshold of 0 with `>=`, a resting potential, a reset value other than 0, more than one refractory step, a
-delayed or guarded reset with `>=`. Refused always: transposed weights, several inputs.
+delayed or guarded reset with `>=`. Never supported: transposed weights, several inputs.
 """
 
 

@@ -68,11 +68,11 @@ def test_the_python_blocks_run_in_order(tmp_path: Path, monkeypatch: pytest.Monk
         exec(compile(block, str(README), "exec"), names)
     # A copy came back each time: the model is the one it was.
     assert all(torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True))
-    assert names["result"].status == "done" and (tmp_path / "asleep.safetensors").is_file()
+    assert names["result"].status == "done" and (tmp_path / "after_sleep.safetensors").is_file()
     # Watched and unwatched, the two sleep phases of the README are one.
     assert names["watched"].monitor("hidden1").num_spikes == names["result"].recording.counts["hidden1"].sum()
     assert names["potentials"].shape == (2, 501) and names["changes"].shape == (6,) and names["changes"][-1] > 0
     assert names["accuracy"](names["network"], x, labels) > 0.5
     said, again = names["sent"]["output"][-1], ns.simulate_batch(names["again"], x, 100).read_out[-1]
     assert torch.equal(said.argmax(1), again.argmax(1)) and (said.argmax(1) == labels).float().mean() > 0.5
-    assert names["asleep"].projections[-1].transpose_of is not None
+    assert names["spiking"].projections[-1].transpose_of is not None

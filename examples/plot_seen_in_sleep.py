@@ -25,17 +25,17 @@ drive = ns.MeanDrive(x.mean(0).double().numpy(), max_rate=200.0, window=11, imag
 network = ns.thresholds_for_rates(ns.convert(model, x[:1000], recipe="recursive"), drive, [0.005, 0.005])
 rule, record = ns.SRCRule(inc=0.01, dec=0.001), ns.Record(spikes=("input",))
 result = ns.sleep(network, drive=drive, rule=rule, steps=4000, record=record)
-slept = ns.wake(result.network, model)
+after = ns.wake(result.network, model)
 
 # %% Above, the input over 20 steps and over all of each part of the sleep; below, the same units before and after.
-units = [int(unit) for unit in (slept.weights[0] - model.weights[0]).norm(dim=1).topk(6).indices]
+units = [int(unit) for unit in (after.weights[0] - model.weights[0]).norm(dim=1).topk(6).indices]
 fig = plot.figure(9.0, 6.0)
 axes = fig.subplots(2, 2)
 seen = result.recording.spikes["input"]
 plot.sleep_images(seen, windows=6, length=20, ax=axes[0, 0])
 plot.sleep_images(seen, windows=6, ax=axes[0, 1])
-for ax, network_then, when in zip(axes[1], (model, slept), ("before", "after"), strict=True):
+for ax, network_then, when in zip(axes[1], (model, after), ("before", "after"), strict=True):
     plot.receptive_fields(network_then.weights[0].detach().numpy(), units=units, ax=ax).set_title(f"{when} the sleep")
 
 if __name__ == "__main__":
-    plot.save(fig, "plot_seen_asleep.png")
+    plot.save(fig, "plot_seen_in_sleep.png")
