@@ -26,10 +26,10 @@ for batch in (b for _ in range(3) for b in torch.randperm(len(x)).split(100)):
     optimiser.zero_grad()
     nn.functional.cross_entropy(model(x[batch]), labels[batch]).backward()
     optimiser.step()
-network = ns.convert(model, x[:1000], recipe="percentile", read_out="spikes", reset="to_value")  # Loihi has no other
+network = ns.convert(model, x[:1000], read_out="spikes", reset="to_value")  # Loihi has no other
 
 # %% The report of one chip in words, and accuracy and energy on several. Inputs are spikes: a chip knows no others.
-_, report = ns.map_to(network, "loihi1")
+report = ns.map_to(network, "loihi1").report
 for row in report.rows():
     print(f"{row['source']} > {row['layer']}: {row['bits']} bits, error {row['error']:.2%}, now 0: {row['zeroed']}")
 print(*report.findings, f"cores: {report.cores}", sep="\n")
@@ -38,10 +38,10 @@ fig = plot.figure(9.0, 3.4)
 left, right = fig.subplots(1, 2)
 energies = []
 for profile, colour in zip(("ideal", "generic_int8", "loihi1", "spinnaker1"), plot.PALETTE, strict=False):
-    mapped, report = ns.map_to(network, profile)
+    mapped = ns.map_to(network, profile)
     shown = ns.simulate_batch(mapped, x_test, 50, coding="bernoulli", engine="fixed")
     left.plot(100 * shown.accuracy(labels_test), color=colour, label=profile)
-    low, high = energy_of(mapped, shown, profile, report=report).interval or (None, None)
+    low, high = energy_of(mapped, shown, profile).interval or (None, None)
     energies.append({"label": profile, "low": low and low / len(x_test), "high": high and high / len(x_test)})
 left.set(xlabel="time steps (1 ms)", ylabel="accuracy (%)", ylim=(0, 100))
 left.legend(frameon=False)

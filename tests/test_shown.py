@@ -61,8 +61,8 @@ def mapped() -> Any:
 
 
 def energy() -> Any:
-    rec = ns.simulate_batch(mapped()[0], IMAGES, 20, coding="bernoulli", engine="fixed")
-    return ns.hardware.energy_of(mapped()[0], rec, "loihi1")
+    rec = ns.simulate_batch(mapped(), IMAGES, 20, coding="bernoulli", engine="fixed")
+    return ns.hardware.energy_of(mapped(), rec, "loihi1")
 
 
 def rule_of_chip() -> Any:
@@ -101,14 +101,14 @@ VALUES: dict[str, Callable[[], Any]] = {
     "HardwareProfile": lambda: ns.load_profile("loihi1"),
     "Figure": lambda: ns.hardware.Figure("energy.x", 1.0, None),
     "Source": lambda: next(iter(ns.load_profile("loihi1").sources.values())),
-    "MappedNetwork": lambda: mapped()[0],
-    "MappedSynapses": lambda: mapped()[0].synapses[0],
-    "MappingReport": lambda: mapped()[1],
-    "LayerReport": lambda: mapped()[1].layers[0],
+    "MappedNetwork": lambda: mapped(),
+    "MappedSynapses": lambda: mapped().synapses[0],
+    "MappingReport": lambda: mapped().report,
+    "LayerReport": lambda: mapped().report.layers[0],
     "MappingFinding": lambda: ns.hardware.MappingFinding("note", NAME, NAME, hint=NAME),
     "Finding": lambda: ns.hardware.Finding("HP001", NAME, NAME, NAME, NAME, NAME),
-    "Arithmetic": lambda: mapped()[0].arithmetic,
-    "Register": lambda: mapped()[0].arithmetic.membrane,
+    "Arithmetic": lambda: mapped().arithmetic,
+    "Register": lambda: mapped().arithmetic.membrane,
     "EnergyEstimate": energy,
     "Convention": lambda: energy().conventions[0],
     "Activity": lambda: energy().activity,
@@ -204,7 +204,7 @@ def test_names_in_tables_are_no_html() -> None:
 
 
 def test_a_mapped_network_says_where_it_is() -> None:
-    made, _ = mapped()
+    made = mapped()
     assert str(made).startswith("MappedNetwork on generic_int8") and "MappedNetwork on generic_int8" in repr(made)
 
 

@@ -63,7 +63,7 @@ def _mapped(network: SpikingNetwork, profile: HardwareProfile) -> tuple[float, i
     except OSError:
         before = None
     begin = process_time()
-    _, report = map_to(network, profile, strict=False)
+    report = map_to(network, profile, strict=False).report
     spent, most = process_time() - begin, _resident("VmHWM")
     return spent, None if before is None or most is None else max(0, most - before), report
 

@@ -6,15 +6,14 @@ import dataclasses
 from functools import reduce
 from operator import add
 
-from neurosleep.errors import SettingsError
 from neurosleep.functional import PlasticityRule
 from neurosleep.hardware.energy.activity import sample_activities
 from neurosleep.hardware.energy.chip_time import chip_time
 from neurosleep.hardware.energy.energy import EnergyEstimate, estimate_energy
 from neurosleep.hardware.energy.synapses import Zeros
+from neurosleep.hardware.mapping.mapped import MappedNetwork
 from neurosleep.hardware.profiles.load import load_profile
 from neurosleep.hardware.profiles.profile import HardwareProfile
-from neurosleep.hardware.report import MappingReport
 from neurosleep.spiking import BatchRecording, Recording, SpikingNetwork
 
 __all__ = ["energy_of"]
@@ -25,7 +24,6 @@ def energy_of(
     recording: Recording | BatchRecording,
     profile: HardwareProfile | str,
     *,
-    report: MappingReport | None = None,
     rule: PlasticityRule | None = None,
     zeros: Zeros = "skip",
 ) -> EnergyEstimate:
@@ -35,12 +33,10 @@ def energy_of(
     ----------
     network, recording, rule, zeros:
         As for :func:`~neurosleep.hardware.count_activity`; the network is best the one that
-        :func:`~neurosleep.map_to` made, since rounding makes zeros of small weights.
+        :func:`~neurosleep.map_to` made for this profile: rounding makes zeros of small weights, and from its report
+        come the cores, without which power by core and deadlines are not known, and one chip is assumed.
     profile:
         A loaded profile, or what :func:`~neurosleep.load_profile` takes.
-    report:
-        That of the mapping: from it come the cores, without which power by core and deadlines are not known, and one
-        chip is assumed.
 
     Returns
     -------
@@ -50,7 +46,7 @@ def energy_of(
     Raises
     ------
     SettingsError
-        If the report is of another profile, or the recording of another network.
+        If the recording is of another network.
 
     See Also
     --------
@@ -60,12 +56,10 @@ def energy_of(
     """
     if isinstance(profile, str):
         profile = load_profile(profile)
-    if report is not None and report.profile != profile.id:
-        raise SettingsError(
-            f"The report is of a mapping to {report.profile!r}.", expected=f"one to {profile.id!r}, or report=None"
-        )
-    by_layer = {} if report is None else {row.layer: row.cores for row in report.layers if row.cores is not None}
-    cores = None if report is None else report.cores
+    by_layer, cores = {}, None
+    if isinstance(network, MappedNetwork) and network.report.profile == profile.id:
+        by_layer = {row.layer: row.cores for row in network.report.layers if row.cores is not None}
+        cores = network.report.cores
     time = chip_time(network, recording, profile, by_layer)
     limit = profile.capacity.cores_per_chip
     chips = -(-cores // limit) if cores is not None and isinstance(limit, int) else None

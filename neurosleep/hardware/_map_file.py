@@ -15,7 +15,7 @@ from neurosleep.hardware.mapping.map_network import map_to
 from neurosleep.hardware.mapping.mapped import MappedNetwork
 from neurosleep.hardware.profiles.load import load_profile
 from neurosleep.hardware.profiles.profile import HardwareProfile
-from neurosleep.hardware.report import MappingFinding, MappingReport
+from neurosleep.hardware.report import MappingFinding
 from neurosleep.spiking import CODINGS, BatchCoding, simulate_batch
 
 __all__ = ["map_file"]
@@ -90,7 +90,7 @@ def map_file(
     way = cast("Rounding | None", rounding)
     if coding not in CODINGS:
         raise unknown_name("coding", coding, CODINGS)
-    mapped, report = map_to(
+    mapped = map_to(
         network,
         profile,
         rounding=way,
@@ -100,10 +100,11 @@ def map_file(
         allow_split=allow_split,
         mismatch_sd=mismatch_sd,
     )
+    report = mapped.report
     file = inputs if inputs is not None else calibration
     if file is not None:
         shown = (steps, cast("BatchCoding", coding), seed)
-        report = dataclasses.replace(report, energy=_energy(mapped, report, profile, file, shown, inputs is not None))
+        report = dataclasses.replace(report, energy=_energy(mapped, profile, file, shown, inputs is not None))
     found = report.to_json()
     if reset is not None:
         text = "neurons reset to 0: the chip has no reset that subtracts the threshold"
@@ -113,7 +114,6 @@ def map_file(
 
 def _energy(
     network: MappedNetwork,
-    report: MappingReport,
     profile: HardwareProfile,
     file: str | Path,
     shown: tuple[int, BatchCoding, int],
@@ -127,9 +127,9 @@ def _energy(
             images = images[:_CALIBRATION]
         engine = "fixed" if network.arithmetic is not None else None
         recording = simulate_batch(network, images, steps, coding=coding, engine=engine, seed=seed)
-        return energy_of(network, recording, profile, report=report).to_json()
+        return energy_of(network, recording, profile).to_json()
     except NeurosleepError as error:
         if asked:
             raise
         reason = f"the calibration images could not be shown to the network: {error.message}"
-        return {**report.energy, "reason": reason}
+        return {**network.report.energy, "reason": reason}

@@ -129,7 +129,7 @@ class LayerReport:
 
 @dataclass(frozen=True)
 class MappingReport:
-    """What :func:`~neurosleep.map_to` did.
+    """What :func:`~neurosleep.map_to` did: ``report`` of the network that it makes.
 
     Attributes
     ----------

@@ -143,7 +143,7 @@ def test_weights_that_reach_no_neuron_cannot_learn_but_can_be_read(profile: str)
             for k, q in enumerate(network.projections)
         ),
     )
-    mapped, _ = map_to(silent, profile)
+    mapped = map_to(silent, profile)
     result = ns.sleep(mapped, drive=DRIVE, rule=rule_of(profile), steps=100, engine="fixed")
     assert isinstance(result.network, MappedNetwork)
     read = from_chip(result.network, silent)
@@ -153,7 +153,7 @@ def test_weights_that_reach_no_neuron_cannot_learn_but_can_be_read(profile: str)
         tuple(Projection(q.source, q.target, weight=q.weight, scale=0.0) for q in network.projections),
     )
     with pytest.raises(UnsupportedError, match="scale of a plastic projection is 0"):
-        ns.sleep(map_to(plastic, profile)[0], drive=DRIVE, rule=rule_of(profile), steps=1, engine="fixed")
+        ns.sleep(map_to(plastic, profile), drive=DRIVE, rule=rule_of(profile), steps=1, engine="fixed")
 
 
 def test_a_scale_below_zero_turns_signs_that_loihis_engine_reads() -> None:
@@ -168,7 +168,7 @@ def test_a_scale_below_zero_turns_signs_that_loihis_engine_reads() -> None:
 
 def test_weights_on_a_grid_do_not_diverge_by_the_bound_of_real_ones() -> None:
     # A mantissa of SpiNNaker is worth thousands in its fixed point, beyond the bound of weights in floating point.
-    mapped, _ = map_to(chain(), "spinnaker1")
+    mapped = map_to(chain(), "spinnaker1")
     assert float(mapped.weights[0].abs().max()) > 1e6
     rule = rule_of("spinnaker1", rounding="stochastic")
     result = ns.sleep(mapped, drive=DRIVE, rule=rule, steps=100, engine="fixed")
@@ -259,7 +259,7 @@ def assert_compiled_is_plain(case: dict[str, Any]) -> None:
     late = [
         Projection(q.source, q.target, weight=q.weight, scale=q.scale, delay=case["delay"]) for q in network.projections
     ]
-    mapped, _ = map_to(SpikingNetwork(network.populations, tuple(late)), case["profile"])
+    mapped = map_to(SpikingNetwork(network.populations, tuple(late)), case["profile"])
     keys = ("inc", "dec", "factor", "rounding", "trace_decay", "seed")
     rule = rule_of(case["profile"], **{key: case[key] for key in keys})
     steps = sum(case["pieces"])
@@ -312,7 +312,7 @@ DRIVE = MeanDrive(np.full(12, 0.5), 300.0)
 @pytest.mark.parametrize("profile", ["generic_int8", "loihi1"])
 def test_a_sleep_on_a_chip(profile: str) -> None:
     network = chain()
-    mapped, _ = map_to(network, profile)
+    mapped = map_to(network, profile)
     result = ns.sleep(mapped, drive=DRIVE, rule=rule_of(profile), steps=300, engine="fixed")
     assert isinstance(result.network, MappedNetwork) and result.network.synapses == mapped.synapses
     again = ns.sleep(mapped, drive=DRIVE, rule=rule_of(profile), steps=300, engine="fixed")
@@ -332,7 +332,7 @@ def test_a_sleep_on_a_chip(profile: str) -> None:
 
 def test_a_host_may_keep_its_own_weights_and_add_what_changed() -> None:
     network = chain()
-    mapped, _ = map_to(network, "generic_int8")
+    mapped = map_to(network, "generic_int8")
     result = ns.sleep(mapped, drive=DRIVE, rule=rule_of(), steps=300, engine="fixed")
     assert isinstance(result.network, MappedNetwork)
     kept = from_chip(result.network, network, before=mapped)
@@ -351,7 +351,7 @@ def test_a_host_may_keep_its_own_weights_and_add_what_changed() -> None:
 def test_floating_point_profiles_keep_the_rule() -> None:
     rule, network = SRCRule(0.03, 0.01), chain()
     assert chip_rule("ideal", rule) is rule
-    mapped, _ = map_to(network, "ideal")
+    mapped = map_to(network, "ideal")
     result = ns.sleep(mapped, drive=DRIVE, rule=rule, steps=300, engine="fixed")
     plain = ns.sleep(network, drive=DRIVE, rule=rule, steps=300, engine="reference")
     assert isinstance(result.network, MappedNetwork)
@@ -386,7 +386,7 @@ def test_refusals() -> None:
     with pytest.raises(SettingsError, match="trace decay is 1"):
         chip_rule("loihi1", SRCRule(0.1, 0.1), trace_decay=1.0)
     network = chain()
-    mapped, _ = map_to(network, "generic_int8")
+    mapped = map_to(network, "generic_int8")
     for engine in ("event", "fixed"):
         with pytest.raises(UnsupportedError, match="changes weights by real numbers") as refused:
             ns.sleep(mapped, drive=DRIVE, rule=SRCRule(0.1, 0.1), steps=1, engine=engine)
@@ -409,7 +409,7 @@ def test_refusals() -> None:
 @pytest.mark.parametrize("engine", sorted(engine_names()))
 def test_every_engine_refuses_pairs_of_network_and_rule_that_it_cannot_step(engine: str) -> None:
     network, real, whole = chain(), SRCRule(0.1, 0.1), rule_of()
-    mapped, _ = map_to(network, "generic_int8")
+    mapped = map_to(network, "generic_int8")
     assert isinstance(real, PlasticityRule) and not isinstance(real, EngineRule)
     assert isinstance(whole, EngineRule) and not isinstance(whole, PlasticityRule)
     with pytest.raises(UnsupportedError, match="the plasticity rule 'src' changes weights by real numbers"):
@@ -420,13 +420,13 @@ def test_every_engine_refuses_pairs_of_network_and_rule_that_it_cannot_step(engi
         with pytest.raises(UnsupportedError, match=r"whole numbers|rule 'chip'"):
             get_engine(engine).start(mapped, whole)
     # In floating point there are no whole numbers to change.
-    ideal, _ = map_to(network, "ideal")
+    ideal = map_to(network, "ideal")
     with pytest.raises(UnsupportedError, match=r"not mapped to a chip|whole numbers|offer the plasticity rule 'chip'"):
         get_engine(engine).start(ideal, whole)
 
 
 def test_a_mapped_network_prints_as_itself() -> None:
-    mapped, _ = map_to(chain(), "generic_int8")
+    mapped = map_to(chain(), "generic_int8")
     assert str(mapped).startswith("MappedNetwork on generic_int8, dt = ")
     assert repr(mapped).startswith("<MappedNetwork on generic_int8: ")
     assert str(mapped.plain()).startswith("SpikingNetwork, dt = ")

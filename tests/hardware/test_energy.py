@@ -250,7 +250,7 @@ def test_relays_pass_spikes_on_and_cost_nothing() -> None:
     assert found.active_updates + found.inactive_updates == 60 * (72 + 27 + 4)
     assert found.spikes == sum(counts[name].sum() for name in ("maps", "more", "output"))
     # The mapping folds relays into the weights after them: the same spikes reach as many neurons.
-    mapped, _ = ns.map_to(network, "generic_int8")
+    mapped = ns.map_to(network, "generic_int8")
     assert "pooled" not in {p.name for p in mapped.populations}
     whole, folded = (
         count_activity(n, dataclasses.replace(recording, spikes={}), zeros="count") for n in (network, mapped)
@@ -301,9 +301,20 @@ def test_a_recording_of_another_network_is_refused() -> None:
         count_activity(every_kind(), recording)
     with pytest.raises(UnknownNameError):
         count_activity(feedforward(), recording, zeros="both")  # type: ignore[arg-type]
-    _, report = ns.map_to(feedforward(), "loihi1")
-    with pytest.raises(SettingsError, match="report is of a mapping to 'loihi1'"):
-        energy_of(feedforward(), recording, "odin", report=report)
+    with pytest.raises(SettingsError, match="no counts of 84 neurons 'input'"):
+        energy_of(every_kind(), recording, "odin")
+
+
+def test_cores_are_those_of_a_mapping_to_the_same_profile() -> None:
+    mapped = ns.map_to(feedforward(), "loihi1")
+    recording = ns.simulate(mapped, spikes(mapped, 5, 0), engine="fixed")
+    assert energy_of(mapped, recording, "loihi1").activity.core_seconds is not None
+    assert energy_of(mapped, recording, "odin").activity.core_seconds is None
+    by_hand = dataclasses.replace(
+        mapped, report=ns.hardware.MappedNetwork(mapped.populations, mapped.projections).report
+    )
+    assert energy_of(by_hand, recording, "loihi1").activity.core_seconds is None
+    assert not by_hand.report.fits and "not known" in str(by_hand.report.findings[0])
 
 
 class _Counting:
@@ -572,11 +583,12 @@ def test_clock_cycles_of_xylo() -> None:
 
 
 def test_energy_of_a_mapped_network() -> None:
-    mapped, report = ns.map_to(feedforward(), "loihi1")
+    mapped = ns.map_to(feedforward(), "loihi1")
+    report = mapped.report
     images = torch.rand(4, 12, generator=torch.Generator().manual_seed(0))
     recording = ns.simulate_batch(mapped, images, 30, coding="bernoulli", engine="fixed")
     assert isinstance(recording, BatchRecording)
-    found = energy_of(mapped, recording, ns.load_profile("loihi1"), report=report)
+    found = energy_of(mapped, recording, ns.load_profile("loihi1"))
     activity = count_activity(mapped, recording)
     assert found.joules("synaptic") == pytest.approx(23.6e-12 * activity.synaptic_events)
     fired = float(recording.totals["hidden"].sum())
@@ -607,9 +619,9 @@ def test_the_command_estimates_the_energy_of_images(tmp_path: Path) -> None:
     assert set(found) == {"profile", "fits", "cores", "layers", "findings", "energy"}
     energy = found["energy"]
     assert energy["statement"] == STATEMENT
-    mapped, report = ns.map_to(feedforward(), "loihi1", steps=40)
+    mapped = ns.map_to(feedforward(), "loihi1", steps=40)
     recording = ns.simulate_batch(mapped, torch.from_numpy(np.load(images)), 40, coding="bernoulli", engine="fixed")
-    assert energy == json.loads(json.dumps(energy_of(mapped, recording, "loihi1", report=report).to_json()))
+    assert energy == json.loads(json.dumps(energy_of(mapped, recording, "loihi1").to_json()))
     assert energy["activity"]["samples"] == 6 and energy["activity"]["spikes"] > 0
     assert 0 < energy["estimate"]["low"] < energy["estimate"]["high"]
     shown = CliRunner().invoke(app, [*asked, "--coding", "bernoulli"]).stdout

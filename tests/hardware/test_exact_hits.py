@@ -96,7 +96,7 @@ def check(chip: Chip, seed: int, unit: float) -> int:
     if chip.profile in ("odin", "truenorth"):  # without negative potentials, and with what its grid holds
         network = network.with_weights([w.abs() for w in network.weights]) if chip.profile == "odin" else network
     expected, exact = hits(network, spikes)
-    mapped, _ = ns.map_to(network, chip.profile)
+    mapped = ns.map_to(network, chip.profile)
     assert isinstance(mapped, MappedNetwork)
     # Inputs arrive as many steps later as the chip says.
     late = torch.cat([spikes, torch.zeros(chip.first, spikes.shape[1], dtype=torch.bool)])
@@ -128,7 +128,7 @@ def test_one_input_as_large_as_the_threshold_fires_whatever_the_other_weights_ar
                 (Population("in", "input", (3,)), Population("n", "lif", (1,), threshold=1.0, decay=decay)),
                 (Projection("in", "n", weight=weights),),
             )
-            mapped, _ = ns.map_to(network, profile)
+            mapped = ns.map_to(network, profile)
             inputs = torch.tensor([[True, False, False], [False, True, False]])
             found = ns.simulate(mapped, inputs, engine="fixed", record=ns.Record(spikes="all")).spikes["n"]
             assert found.to_dense().flatten().tolist() == [1, 0], (profile, decay)

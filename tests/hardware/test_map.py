@@ -80,7 +80,8 @@ def test_whole_numbers_within_the_chips_limits(
     if sign is not None:
         network = network.with_weights([w.abs() if sign == "positive" else -w.abs() for w in network.weights])
     profile = ns.load_profile(name)
-    mapped, report = ns.map_to(network, profile, rounding=rounding, seed=seed)
+    mapped = ns.map_to(network, profile, rounding=rounding, seed=seed)
+    report = mapped.report
     unit = 1 << (profile.weights.base_shift_bits or 0)
     step = profile.weights.mantissa_step or 1
     share = {"nearest_even": 0.5, "nearest_away": 0.5}.get(rounding, 1.0)
@@ -122,7 +123,8 @@ def test_what_is_on_the_grid_stays_as_it_is() -> None:
     for w in weights:
         w[0, 0] = 127
     network = network.with_weights(weights)
-    mapped, report = ns.map_to(network, "generic_int8")
+    mapped = ns.map_to(network, "generic_int8")
+    report = mapped.report
     assert [row.scale for row in report.layers] == [1, 1]
     assert [row.error for row in report.layers] == [0, 0]
     assert all(torch.equal(a, b) for a, b in zip(mapped.weights, weights, strict=True))
@@ -133,7 +135,8 @@ def test_what_is_on_the_grid_stays_as_it_is() -> None:
 
 def test_ideal_is_the_network_itself() -> None:
     network = chain(9, 7, 4, decay=0.93, bias=0.01, compare=">")
-    mapped, report = ns.map_to(network, "ideal")
+    mapped = ns.map_to(network, "ideal")
+    report = mapped.report
     assert (report.fits, report.cores) == (True, None)
     record = ns.Record(spikes="all")
     found = ns.simulate(mapped, spikes(200, 9), engine="fixed", record=record)
@@ -145,7 +148,8 @@ def test_ideal_is_the_network_itself() -> None:
 @pytest.mark.parametrize("profile", INTEGERS)
 def test_spikes_are_those_of_the_network_up_to_rounding(profile: str) -> None:
     network = chain(20, 30, 10, decay=0.95, leak=0.25, reset_value=0.25, threshold=3.0, bias=0.05)
-    mapped, report = ns.map_to(network, profile)
+    mapped = ns.map_to(network, profile)
+    report = mapped.report
     found = ns.simulate(mapped, spikes(2000, 20), engine="fixed").counts
     expected = ns.simulate(network, spikes(2000, 20), engine="reference").counts
     for name in ("hidden1", "output"):
@@ -158,20 +162,22 @@ def test_delays_of_a_chip_that_delivers_later() -> None:
     network = chain(3, 4, 2)
     loop = Projection("output", "hidden1", weight=torch.ones(4, 2, dtype=torch.float64), delay=5)
     network = dataclasses.replace(network, projections=(*network.projections, loop))
-    mapped, report = ns.map_to(network, "loihi1")
+    mapped = ns.map_to(network, "loihi1")
+    report = mapped.report
     assert [q.delay for q in mapped.projections] == [0, 1, 5]
     assert "output: spikes of 'hidden1' arrive 1 step later on the chip" in [str(f) for f in report.findings]
-    assert [q.delay for q in ns.map_to(network, "generic_int8")[0].projections] == [0, 0, 5]
+    assert [q.delay for q in ns.map_to(network, "generic_int8").projections] == [0, 0, 5]
 
 
 def test_a_transposed_weight_becomes_a_copy() -> None:
     network = chain(3, 4, 2)
     back = Projection("output", "hidden1", delay=1, scale=0.5, transpose_of=("hidden1", "output"))
     looped = dataclasses.replace(network, projections=(*network.projections, back))
-    mapped, report = ns.map_to(looped, "generic_int8")
+    mapped = ns.map_to(looped, "generic_int8")
+    report = mapped.report
     assert any("is a copy, which does not change in a sleep" in f.text for f in report.findings)
     # In floating point nothing is copied, so that a sleep there is the one of the network.
-    assert ns.map_to(looped, "ideal")[0].projections[2].transpose_of == ("hidden1", "output")
+    assert ns.map_to(looped, "ideal").projections[2].transpose_of == ("hidden1", "output")
     copy = mapped.projections[2]
     assert copy.weight is not None and copy.transpose_of is None
     torch.testing.assert_close(
@@ -185,7 +191,8 @@ def test_bias_of_a_synaptic_current() -> None:
     network = chain(3, 4, 2)
     hidden = Population("hidden1", "cuba_lif", (4,), synaptic_decay=0.75, decay=0.5, bias=0.01, threshold=1e3)
     network = with_hidden(network, hidden)
-    mapped, report = ns.map_to(network, "loihi1")
+    mapped = ns.map_to(network, "loihi1")
+    report = mapped.report
     assert any("the bias is added to the membrane" in f.text for f in report.findings)
     found, exact = get_engine("fixed").start_batch(mapped, 1), get_engine("reference").start_batch(network, 1)
     for session in (found, exact):
@@ -208,7 +215,8 @@ def test_geometry() -> None:
             Projection("pooled", "flat", "flatten"),
         ),
     )
-    mapped, report = ns.map_to(network, "generic_int8")
+    mapped = ns.map_to(network, "generic_int8")
+    report = mapped.report
     assert dict(mapped.projections[1].options)["mode"] == "sum"
     found, exact = (
         ns.simulate(n, spikes(300, 64), engine=e).counts for n, e in ((mapped, "fixed"), (network, "reference"))
@@ -218,8 +226,7 @@ def test_geometry() -> None:
         assert abs(found[name] - exact[name]).sum() <= 0.05 * exact[name].sum()
     # 9 bytes for each neuron of the maps, 4 for one that pools.
     assert [row.memory_bits for row in report.layers] == [108 * 9 * 8, 27 * 4 * 8, 27 * 8]
-    loihi, _ = ns.map_to(network, "loihi1"), None
-    assert any("estimated" in f.text for f in loihi[1].findings)
+    assert any("estimated" in f.text for f in ns.map_to(network, "loihi1").report.findings)
 
 
 def test_cores() -> None:
@@ -233,14 +240,14 @@ def test_cores() -> None:
             for a, b, m, n in (("input", "l0", 784, 1200), ("l0", "l1", 1200, 1200), ("l1", "l2", 1200, 10))
         ),
     )
-    _, report = ns.map_to(network, "loihi1")
+    report = ns.map_to(network, "loihi1").report
     assert [(r.cores, r.neurons_per_core, r.memory_bits) for r in report.layers] == [
         (9, 142, 1_003_520),
         (13, 94, 998_400),
         (1, 10, 153_600),
     ]
     assert (report.cores, report.fits) == (23, True)
-    _, report = ns.map_to(network, "generic_int8")
+    report = ns.map_to(network, "generic_int8").report
     # 64 KiB hold the bytes of 83 neurons with 784 inputs, and of 54 with 1200.
     assert [(r.cores, r.neurons_per_core) for r in report.layers] == [(15, 83), (23, 54), (1, 10)]
     assert report.fits
@@ -249,10 +256,10 @@ def test_cores() -> None:
 def test_a_neurons_spikes_go_to_so_many_cores_at_most() -> None:
     network = chain(4, 100, 90)
     profile = changed("loihi1", capacity={"neurons_per_core": 10, "out_axons_per_core_max": 45})
-    _, report = ns.map_to(network, profile)
+    report = ns.map_to(network, profile).report
     # 9 cores hear of each neuron: 5 fill 45 axons.
     assert [(r.cores, r.neurons_per_core) for r in report.layers] == [(20, 5), (9, 10)]
-    _, report = ns.map_to(network, changed("loihi1", capacity={"cores_per_chip": 3, "neurons_per_core": 10}))
+    report = ns.map_to(network, changed("loihi1", capacity={"cores_per_chip": 3, "neurons_per_core": 10})).report
     assert any("19 cores take 7 chips" in f.text for f in report.findings) and report.fits
 
 
@@ -277,7 +284,7 @@ def test_layers_on_the_cores_of_speck() -> None:
             ),
         )
 
-    _, report = ns.map_to(convolution(1, 16, 32), "speck2f")
+    report = ns.map_to(convolution(1, 16, 32), "speck2f").report
     assert [row.memory_bits for row in report.layers] == [1 * 16 * 16 * 8, 16 * 16 * 32 * 8]
     assert (report.cores, report.fits) == (2, True)
     # Three layers need the two cores with the largest kernel memories: 64 x 2^4 x 64 words.
@@ -453,13 +460,14 @@ def test_headroom_has_limits(profile: str) -> None:
 
 
 def test_what_exceeds_the_capacity_is_said_without_strict() -> None:
-    mapped, report = ns.map_to(chain(5, 4, 3), limit(in_axons_per_core_max=4), strict=False)
+    mapped = ns.map_to(chain(5, 4, 3), limit(in_axons_per_core_max=4), strict=False)
+    report = mapped.report
     assert not report.fits
     assert [f.limit for f in report.findings if f.level == "error"] == ["in_axons_per_core_max"]
     assert ns.simulate(mapped, spikes(50, 5), engine="fixed").counts["hidden1"].sum() > 0
     late = changed("loihi1", capacity={"fan_in_max": 4})
     kinds = dataclasses.replace(late.capacity.limit_kind, fan_in_max="deadline")
-    _, report = ns.map_to(chain(5, 4, 3), changed("loihi1", capacity={"fan_in_max": 4, "limit_kind": kinds}))
+    report = ns.map_to(chain(5, 4, 3), changed("loihi1", capacity={"fan_in_max": 4, "limit_kind": kinds})).report
     assert report.fits and "deadline" in str(report.findings[-1])
 
 
@@ -467,7 +475,8 @@ def test_what_exceeds_the_capacity_is_said_without_strict() -> None:
 def test_every_profile_maps_or_is_refused_by_name(name: str) -> None:
     network = chain(5, 4, 3, decay=0.9, reset="subtract" if name in ("xylo_a2", "speck2f") else "to_value")
     try:
-        mapped, report = ns.map_to(network, name)
+        mapped = ns.map_to(network, name)
+        report = mapped.report
     except (UnsupportedError, MappingError) as error:
         assert name in str(error)
         assert (isinstance(error, MappingError), name) in {(True, "speck2f")} or error.found
@@ -478,8 +487,8 @@ def test_every_profile_maps_or_is_refused_by_name(name: str) -> None:
 
 def test_stochastic_rounding_keeps_the_mean_and_its_seed() -> None:
     network = chain(300, 200, 2)
-    a, b, c = (ns.map_to(network, "generic_int8", rounding="stochastic", seed=s)[0].weights[0] for s in (1, 1, 2))
-    scale = ns.map_to(network, "generic_int8")[1].layers[0].scale
+    a, b, c = (ns.map_to(network, "generic_int8", rounding="stochastic", seed=s).weights[0] for s in (1, 1, 2))
+    scale = ns.map_to(network, "generic_int8").report.layers[0].scale
     assert torch.equal(a, b) and not torch.equal(a, c)
     rest = a - network.weights[0] * scale
     assert rest.abs().max() < 1
@@ -487,11 +496,11 @@ def test_stochastic_rounding_keeps_the_mean_and_its_seed() -> None:
 
 
 def test_thresholds_that_become_coarse_and_sums_that_may_wrap_are_said() -> None:
-    _, report = ns.map_to(chain(40, 4, 3, threshold=0.01), "loihi1")
+    report = ns.map_to(chain(40, 4, 3, threshold=0.01), "loihi1").report
     assert any("the threshold's rounding changes it" in f.text for f in report.findings)
-    _, report = ns.map_to(chain(5, 4, 3), "loihi1", headroom=65536.0)
+    report = ns.map_to(chain(5, 4, 3), "loihi1", headroom=65536.0).report
     assert any("changes it by 100 percent: it becomes 0" in f.text for f in report.findings)
-    _, report = ns.map_to(chain(2000, 4, 3), "loihi1")
+    report = ns.map_to(chain(2000, 4, 3), "loihi1").report
     assert any("overflow: wrap" in f.text for f in report.findings)
 
 
@@ -505,7 +514,8 @@ def test_integrators_have_room() -> None:
     )
     strongest = int(network.weights[1].clamp_min(0).sum(1).argmax())
     for steps in (100, 1000):
-        mapped, report = ns.map_to(alone, "loihi1", steps=steps)
+        mapped = ns.map_to(alone, "loihi1", steps=steps)
+        report = mapped.report
         assert any("do not overflow" in f.text for f in report.findings) == (steps == 1000)
         weights = mapped.weights[0][strongest].clamp_min(0)
         assert steps * float(weights.sum()) / 4 <= 1.02 * (2**23 - 1)
@@ -539,7 +549,8 @@ def accuracies(
 ) -> tuple[float, float]:
     """Percent right of the spiking network in real numbers, and of the mapped one."""
     network = ns.convert(net, x[:1000], recipe="percentile", reset=reset).to(torch.float64)
-    mapped, report = ns.map_to(network, profile)
+    mapped = ns.map_to(network, profile)
+    report = mapped.report
     assert report.fits
     found = [
         ns.simulate_batch(n, xt, steps, coding="bernoulli", engine=e).accuracy(yt)[-1]

@@ -78,7 +78,8 @@ def texts(findings: Any, level: str | None = None) -> list[str]:
 def test_neurons_without_leak_map_everywhere_and_keep_their_spikes(chip: str) -> None:
     network = chain(12, 8, 4, threshold=6.0, seed=4)
     before = [w.clone() for w in network.weights]
-    mapped, report = ns.map_to(network, chip, mismatch_sd=0 if chip in ("brainscales2", "dynapse2") else None)
+    mapped = ns.map_to(network, chip, mismatch_sd=0 if chip in ("brainscales2", "dynapse2") else None)
+    report = mapped.report
     assert report.fits
     assert (mapped.arithmetic is not None) == (chip in INTEGERS)
     assert all(torch.equal(a, b) for a, b in zip(before, network.weights, strict=True))
@@ -101,7 +102,8 @@ def test_a_decay_is_kept_or_its_replacement_said(chip: str) -> None:
         with pytest.raises(MappingError, match="no such decay"):
             ns.map_to(network, chip)
         return
-    mapped, report = ns.map_to(network, chip)
+    mapped = ns.map_to(network, chip)
+    report = mapped.report
     replaced = [t for t in texts(report.findings) if "becomes" in t and "less a step" in t]
     assert bool(replaced) == (chip in ("odin", "truenorth")) == bool(mapped.leaks)
     assert ns.simulate(mapped, spikes(50, 12), engine="fixed").steps == 50
@@ -120,9 +122,8 @@ def test_weights_are_those_that_the_chip_can_hold(
     chip: str, sizes: tuple[int, int, int], seed: int, scale: float, threshold: float, decay: float
 ) -> None:
     network = chain(*sizes, seed=seed, scale=scale, threshold=threshold * scale, decay=decay)
-    mapped, report = ns.map_to(
-        network, chip, seed=seed, mismatch_sd=0 if chip in ("brainscales2", "dynapse2") else None
-    )
+    mapped = ns.map_to(network, chip, seed=seed, mismatch_sd=0 if chip in ("brainscales2", "dynapse2") else None)
+    report = mapped.report
     for row, q in zip(report.layers, mapped.projections, strict=True):
         w = q.weight
         assert w is not None and bool(torch.isfinite(w).all())
@@ -165,8 +166,9 @@ def test_weights_are_those_that_the_chip_can_hold(
 def test_what_is_mapped_already_stays_as_it_is(chip: str) -> None:
     network = chain(9, 6, 4, threshold=5.0, seed=2)
     sd = 0 if chip in ("brainscales2", "dynapse2") else None
-    once, _ = ns.map_to(network, chip, mismatch_sd=sd)
-    twice, report = ns.map_to(once.plain(), chip, mismatch_sd=sd)
+    once = ns.map_to(network, chip, mismatch_sd=sd)
+    twice = ns.map_to(once.plain(), chip, mismatch_sd=sd)
+    report = twice.report
     for a, b in zip(once.projections, twice.projections, strict=True):
         torch.testing.assert_close(a.weight, b.weight, rtol=0, atol=0 if once.arithmetic is not None else 1e-12)
     for p, q in zip(once.layers, twice.layers, strict=True):
@@ -180,7 +182,8 @@ def test_what_is_mapped_already_stays_as_it_is(chip: str) -> None:
 def test_spinnaker_by_hand() -> None:
     neurons = Population("n", "lif", (2,), decay=0.9)
     synapses = Projection("in", "n", weight=torch.tensor([[0.5, -0.3], [0.1, 0.0]], dtype=torch.float64))
-    mapped, report = ns.map_to(SpikingNetwork((Population("in", "input", (2,)), neurons), (synapses,)), "spinnaker1")
+    mapped = ns.map_to(SpikingNetwork((Population("in", "input", (2,)), neurons), (synapses,)), "spinnaker1")
+    report = mapped.report
     # The threshold of 1 is the largest: it becomes 2^14, in steps of 2^-15. Of the exciting weights at most 0.5, then
     # 2^13, is expected: a shift of 14, and a step of 2^14; of the inhibiting ones 0.3, which has the same.
     assert report.layers[0].scale == 2**29
@@ -198,7 +201,7 @@ def test_spinnaker_by_hand() -> None:
 
 
 def test_spinnaker_learns_on_its_grid() -> None:
-    mapped, _ = ns.map_to(chain(12, 8, 4, threshold=6.0), "spinnaker1", headroom=2.0)
+    mapped = ns.map_to(chain(12, 8, 4, threshold=6.0), "spinnaker1", headroom=2.0)
     rule = chip_rule("spinnaker1", SRCRule(0.1, 0.1), rounding="stochastic")
     session = get_engine("fixed").start(mapped, rule)
     session.run({"input": SpikeEvents.from_dense(spikes(200, 12))})
@@ -212,7 +215,8 @@ def test_spinnaker_learns_on_its_grid() -> None:
 
 
 def test_spinnaker_says_what_it_assumes_and_does_not_saturate() -> None:
-    mapped, report = ns.map_to(chain(400, 4, 3), "spinnaker1")
+    mapped = ns.map_to(chain(400, 4, 3), "spinnaker1")
+    report = mapped.report
     assert any("15 bits after the point" in t for t in texts(report.findings, "note"))
     # All inputs at once stay within the 16 bits of a slot of the ring buffer.
     for w in mapped.weights:
@@ -295,7 +299,8 @@ def test_truenorth_leak_toward_zero_comes_before_the_comparison() -> None:
 
 def test_truenorth_values_of_a_neuron() -> None:
     network = chain(100, 3, 2, threshold=4.0, seed=1)
-    mapped, report = ns.map_to(network, "truenorth")
+    mapped = ns.map_to(network, "truenorth")
+    report = mapped.report
     w, exact = mapped.weights[0], network.weights[0]
     scale = torch.as_tensor(mapped.population("hidden1").threshold) / 4.0
     for j in range(3):
@@ -323,14 +328,14 @@ def test_truenorth_values_of_a_neuron() -> None:
 def test_truenorth_cores_with_copies() -> None:
     network = chain(100, 200, 300, threshold=4.0)
     profile = changed("truenorth", capacity={"in_axons_per_core_max": 512, "fan_in_max": 512})
-    _, report = ns.map_to(network, profile)
+    report = ns.map_to(network, profile).report
     # 300 outputs take two cores, in each of which a hidden neuron drives two axons: four copies, 64 neurons a core.
     assert [(r.layer, r.cores, r.neurons_per_core) for r in report.layers] == [("hidden1", 4, 64), ("output", 2, 256)]
     assert any("each is held up to 4 times" in t for t in texts(report.findings))
 
 
 def test_truenorth_bias_is_its_leak() -> None:
-    mapped, _ = ns.map_to(chain(5, 4, 3, threshold=4.0, bias=0.01), "truenorth")
+    mapped = ns.map_to(chain(5, 4, 3, threshold=4.0, bias=0.01), "truenorth")
     assert float(torch.as_tensor(mapped.population("hidden1").bias).abs().max()) >= 1
     with pytest.raises(MappingError, match="cannot be leak and bias at once"):
         ns.map_to(chain(5, 4, 3, bias=0.01, decay=0.9), "truenorth")
@@ -398,7 +403,8 @@ def test_odin_splits_neurons_of_mixed_signs() -> None:
     loop = Projection("hidden1", "hidden1", "recurrent", 0.3 * torch.eye(6, dtype=torch.float64), delay=1)
     looped = dataclasses.replace(network, projections=(*network.projections, loop))
     profile = changed("odin", delay={"max_steps": 1})
-    mapped, report = ns.map_to(looped, profile)
+    mapped = ns.map_to(looped, profile)
+    report = mapped.report
     outgoing = torch.cat([network.weights[1], loop.weight])  # type: ignore[list-item]
     mixed = ((outgoing > 0).any(0) & (outgoing < 0).any(0)).nonzero().flatten().tolist()
     assert len(mixed) > 1
@@ -426,7 +432,8 @@ def test_odin_weights_as_its_own_quantiser_makes_them() -> None:
         (Population("in", "input", (6,)), Population("n", "lif", (5,), threshold=10.0)),
         (Projection("in", "n", weight=w),),
     )
-    mapped, report = ns.map_to(network, "odin")
+    mapped = ns.map_to(network, "odin")
+    report = mapped.report
     assert torch.equal(mapped.weights[0], quantise_odin(w)[0])
     assert float(mapped.population("n").threshold) == round(10 * 7 / float(w.max()))  # type: ignore[arg-type]
     assert report.layers[0].bits == 3
@@ -437,34 +444,35 @@ def test_odin_weights_as_its_own_quantiser_makes_them() -> None:
 
 def test_brainscales_weights_as_its_own_quantiser_makes_them() -> None:
     network = chain(5, 4, threshold=3.0)
-    mapped, report = ns.map_to(network, "brainscales2")
+    mapped = ns.map_to(network, "brainscales2")
+    report = mapped.report
     exciting, inhibiting = split_rows(network.weights[0], 63 / float(network.weights[0].abs().max()))
     assert torch.equal(torch.round(mapped.weights[0] * report.layers[0].scale), exciting - inhibiting)
     assert float(mapped.population("output").threshold) == 3
     assert any("no figure of mismatch is published" in t for t in texts(report.findings, "warning"))
     # 128 inputs of both signs fill the 256 rows.
-    assert ns.map_to(chain(128, 512), "brainscales2")[1].fits
+    assert ns.map_to(chain(128, 512), "brainscales2").report.fits
     with pytest.raises(MappingError, match="fan-in 129 exceeds 128"):
         ns.map_to(chain(129, 4), "brainscales2")
 
 
 def test_mismatch_is_frozen_by_the_seed() -> None:
     network = chain(60, 50, 4, decay=0.9, threshold=3.0)
-    none, _ = ns.map_to(network, "brainscales2", mismatch_sd=0)
-    a, b, c = (ns.map_to(network, "brainscales2", mismatch_sd=0.2, seed=s)[0] for s in (1, 1, 2))
+    none = ns.map_to(network, "brainscales2", mismatch_sd=0)
+    a, b, c = (ns.map_to(network, "brainscales2", mismatch_sd=0.2, seed=s) for s in (1, 1, 2))
     assert torch.equal(a.weights[0], b.weights[0]) and not torch.equal(a.weights[0], c.weights[0])
     ratio = (a.weights[0] / none.weights[0])[none.weights[0] != 0]
     assert abs(float(ratio.mean()) - 1) < 4 * 0.2 / len(ratio) ** 0.5
     assert abs(float(ratio.std()) - 0.2) < 0.02
     theta = torch.as_tensor(a.population("hidden1").threshold) / torch.as_tensor(none.population("hidden1").threshold)
     rates = torch.log(torch.as_tensor(a.population("hidden1").decay)) / math.log(0.9)
-    euler, _ = ns.map_to(dataclasses.replace(network, discretisation="euler"), "brainscales2", mismatch_sd=0.2, seed=1)
+    euler = ns.map_to(dataclasses.replace(network, discretisation="euler"), "brainscales2", mismatch_sd=0.2, seed=1)
     lost = (1 - torch.as_tensor(euler.population("hidden1").decay)) / (1 - 0.9)
     torch.testing.assert_close(lost, rates)
     for values in (theta, rates):
         assert abs(float(values.mean()) - 1) < 0.12 and 0.1 < float(values.std()) < 0.3
     # A published figure is the default.
-    _, report = ns.map_to(chain(5, 4, 3), "dynapse2")
+    report = ns.map_to(chain(5, 4, 3), "dynapse2").report
     assert any("10 percent" in t and "the profile's figure" in t for t in texts(report.findings))
     for sd, chip in ((0.1, "loihi1"), (-0.1, "dynapse2"), (True, "dynapse2"), (float("nan"), "dynapse2")):
         with pytest.raises(SettingsError, match="mismatch"):
@@ -473,11 +481,12 @@ def test_mismatch_is_frozen_by_the_seed() -> None:
 
 def test_dynapse_weights_are_sums_of_four_currents_of_a_core() -> None:
     network = chain(30, 300, 4, threshold=3.0, seed=1)
-    mapped, report = ns.map_to(network, "dynapse2", mismatch_sd=0, strict=False)
+    mapped = ns.map_to(network, "dynapse2", mismatch_sd=0, strict=False)
+    report = mapped.report
     w = mapped.weights[0]
     cores = [{float(x) for x in w[rows].abs().flatten() if x != 0} for rows in (slice(0, 256), slice(256, 300))]
     assert all(len(levels) <= 15 for levels in cores) and cores[0] != cores[1]
-    again, _ = ns.map_to(network, "dynapse2", mismatch_sd=0, strict=False)
+    again = ns.map_to(network, "dynapse2", mismatch_sd=0, strict=False)
     assert torch.equal(again.weights[0], w)
     # Better than 15 evenly spaced magnitudes up to the largest weight.
     exact = network.weights[0]
@@ -493,7 +502,7 @@ def test_dynapse_counts_entries_that_are_there() -> None:
     network = chain(100, 6, 3, threshold=3.0)
     sparse = [w.clone() for w in network.weights]
     sparse[0][:, 64:] = 0
-    assert ns.map_to(network.with_weights(sparse), "dynapse2")[1].fits
+    assert ns.map_to(network.with_weights(sparse), "dynapse2").report.fits
     with pytest.raises(
         MappingError, match=r"fan-in \d+ exceeds 64 .*partial-sum neurons for each sign with allow_split=true"
     ):
@@ -527,7 +536,8 @@ def test_subset_sums_are_found_again() -> None:
 
 def test_widths_that_are_not_published_are_not_rounded() -> None:
     network = chain(5, 4, 3, decay=0.9, bias=0.01, refractory=2, while_refractory="integrate")
-    mapped, report = ns.map_to(network, "spinnaker2")
+    mapped = ns.map_to(network, "spinnaker2")
+    report = mapped.report
     assert [row.bits for row in report.layers] == [None, None]
     assert any("widths of weights are not published" in t for t in texts(report.findings))
     assert any("no limits of refractoriness" in t for t in texts(report.findings))
@@ -537,7 +547,8 @@ def test_widths_that_are_not_published_are_not_rounded() -> None:
         ns.simulate(n, spikes(300, 5), engine=e, record=record) for n, e in ((mapped, "fixed"), (network, "reference"))
     )
     assert torch.equal(found.spikes["output"].to_dense(), exact.spikes["output"].to_dense())
-    mapped, report = ns.map_to(chain(5, 4, 3, decay=0.9), "tianjic")
+    mapped = ns.map_to(chain(5, 4, 3, decay=0.9), "tianjic")
+    report = mapped.report
     assert [row.bits for row in report.layers] == [8, 8]
     assert any("-127 to 127" in t for t in texts(report.findings, "warning"))
     assert float(mapped.population("output").threshold) == 1
@@ -585,7 +596,8 @@ def test_the_standard_network_fits_or_all_that_does_not_is_said(chip: str) -> No
     network = chain(784, 1200, 1200, 10, threshold=20.0, reset=reset)
     expected = FITS[chip]
     if expected is None:
-        mapped, report = ns.map_to(network, chip)
+        mapped = ns.map_to(network, chip)
+        report = mapped.report
         assert report.fits and [p.size for p in mapped.populations] == [784, 1200, 1200, 10]
         return
     with pytest.raises(MappingError) as refused:
@@ -654,7 +666,7 @@ def test_the_engine_refuses_what_does_not_go_by_events() -> None:
 
 
 def test_a_batch_by_events_is_its_samples_one_by_one() -> None:
-    mapped, _ = ns.map_to(chain(8, 6, 4, threshold=8.0, decay=0.8), "odin")
+    mapped = ns.map_to(chain(8, 6, 4, threshold=8.0, decay=0.8), "odin")
     trains = torch.rand(60, 3, 8, generator=torch.Generator().manual_seed(2)) < 0.3
     session = get_engine("fixed").start_batch(mapped, 3)
     assert isinstance(session, FixedSession)

@@ -175,7 +175,8 @@ def test_a_small_convolutional_network_maps(profile: str, reset: Any) -> None:
     images = torch.rand(6, 1, 14, 14)
     network = ns.convert(net, images, recipe="percentile", reset=reset).to(torch.float64)
     before = [w.clone() for w in network.weights]
-    mapped, report = ns.map_to(network, profile)
+    mapped = ns.map_to(network, profile)
+    report = mapped.report
     assert report.fits
     assert [(row.source, row.layer) for row in report.layers] == [
         ("input", "hidden1"),
@@ -195,7 +196,8 @@ def test_a_small_convolutional_network_maps(profile: str, reset: Any) -> None:
 
 def test_speck_pools_on_its_way() -> None:
     network = small()
-    mapped, report = ns.map_to(network, "speck2f")
+    mapped = ns.map_to(network, "speck2f")
+    report = mapped.report
     assert [p.kind for p in mapped.populations] == [p.kind for p in network.populations]
     assert dict(mapped.projections[1].options)["mode"] == "sum"
     # Each layer takes a core, a pooling none; the matrix is a kernel of 1 x 1 on 4 channels for 3 neurons.
@@ -233,7 +235,7 @@ def test_what_cannot_be_folded_is_refused() -> None:
 
 def test_ideal_keeps_relays() -> None:
     network = small()
-    mapped, _ = ns.map_to(network, "ideal")
+    mapped = ns.map_to(network, "ideal")
     assert mapped.populations == network.populations
     assert [(q.kind, q.options, q.scale) for q in mapped.projections] == [
         (q.kind, q.options, q.scale) for q in network.projections

@@ -53,7 +53,7 @@ def test_the_refusal_names_the_split() -> None:
         ns.map_to(chain(784, 5, 3), "truenorth")
     text = "hidden1: fan-in 784 exceeds 256 (structural, truenorth); split into 4 partial-sum neurons"
     assert text in str(refused.value) and "allow_split=true" in str(refused.value)
-    _, report = ns.map_to(chain(784, 5, 3), "truenorth", allow_split=True)
+    report = ns.map_to(chain(784, 5, 3), "truenorth", allow_split=True).report
     assert report.fits
     # Four blocks of inputs, for each of the five neurons one helper a sign.
     assert any("4 blocks of inputs, with 40 partial-sum neurons" in f.text for f in report.findings)
@@ -99,20 +99,21 @@ def test_with_a_reset_that_subtracts_nothing_is_lost_but_a_quantum() -> None:
 
 def test_the_mapped_network_has_the_helpers_and_their_delay() -> None:
     network = chain(300, 6, 3, threshold=8.0)
-    mapped, report = ns.map_to(network, "truenorth", allow_split=True)
+    mapped = ns.map_to(network, "truenorth", allow_split=True)
+    report = mapped.report
     helpers = [p.name for p in mapped.populations if p.name.startswith("hidden1_")]
     assert helpers == ["hidden1_plus0", "hidden1_minus0", "hidden1_plus1", "hidden1_minus1"]
     # One tick to the helpers, one more to the neuron.
     assert {q.delay for q in mapped.projections if q.target in helpers or q.target == "hidden1"} == {1}
     assert report.fits and {row.layer for row in report.layers} >= set(helpers)
     # It is not done where it is not needed, and the network itself is left alone.
-    same, _ = ns.map_to(chain(20, 6, 3, threshold=8.0), "truenorth", allow_split=True)
+    same = ns.map_to(chain(20, 6, 3, threshold=8.0), "truenorth", allow_split=True)
     assert [p.name for p in same.populations] == ["input", "hidden1", "output"]
 
 
 def test_spikes_are_those_of_the_network_up_to_quanta() -> None:
     network = chain(300, 6, 3, threshold=20.0, reset="subtract")
-    mapped, _ = ns.map_to(network, narrow(150), allow_split=True)
+    mapped = ns.map_to(network, narrow(150), allow_split=True)
     found, exact = (
         ns.simulate(n, spikes(1000, 300, 0.1), engine=e).counts for n, e in ((mapped, "fixed"), (network, "reference"))
     )
@@ -124,7 +125,7 @@ def test_spikes_are_those_of_the_network_up_to_quanta() -> None:
 def test_what_helpers_do_not_hear_is_left_out_of_products_and_changes_nothing(profile: HardwareProfile | str) -> None:
     reset = "to_value" if profile == "tianjic" else "subtract"
     network = chain(600, 20, 4, threshold=20.0, reset=reset)
-    mapped, _ = ns.map_to(network, profile, allow_split=True)
+    mapped = ns.map_to(network, profile, allow_split=True)
     assert len(mapped.projections) > 5
     images = torch.rand(7, 600, generator=torch.Generator().manual_seed(4))
     found, plain = (
@@ -139,7 +140,8 @@ def test_integrators_keep_one_unit() -> None:
     network = chain(40, 4, seed=1)
     read_out = Population("output", "li", (4,))
     network = dataclasses.replace(network, populations=(network.populations[0], read_out))
-    mapped, report = ns.map_to(network, narrow(16), allow_split=True)
+    mapped = ns.map_to(network, narrow(16), allow_split=True)
+    report = mapped.report
     assert report.fits
     train = spikes(400, 40, 0.1)
     found, exact = (
@@ -156,7 +158,8 @@ def test_a_loop_and_a_convolution_are_split_too() -> None:
     kernel = torch.randn(2, 4, 3, 3, generator=generator, dtype=torch.float64)
     loop = Projection("maps", "maps", "recurrent", 0.1 * torch.ones(32, 32, dtype=torch.float64), delay=1)
     network = SpikingNetwork((image, maps), (Projection("input", "maps", "conv", kernel), loop))
-    mapped, report = ns.map_to(network, narrow(50), allow_split=True)
+    mapped = ns.map_to(network, narrow(50), allow_split=True)
+    report = mapped.report
     # 36 inputs of the kernel and 32 of the loop, of all neurons together 144 and 32 columns.
     assert report.fits and any("fan-in 68 exceeds 50" in f.text for f in report.findings)
     assert ns.simulate(mapped, spikes(200, 144), engine="fixed").counts["maps"].sum() > 0
@@ -183,7 +186,8 @@ def accuracies(
     network: SpikingNetwork, profile: HardwareProfile | str, x: torch.Tensor, y: torch.Tensor, **more: Any
 ) -> tuple[float, float, bool]:
     """Percent right in real numbers and on the chip, and whether the network fits there."""
-    mapped, report = ns.map_to(network, profile, allow_split=True, **more)
+    mapped = ns.map_to(network, profile, allow_split=True, **more)
+    report = mapped.report
     exact, found = (
         100 * float(ns.simulate_batch(n, x, 60, coding="bernoulli", engine=e).accuracy(y)[-1])
         for n, e in ((network, "reference"), (mapped, "fixed"))

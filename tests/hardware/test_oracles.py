@@ -152,7 +152,7 @@ def test_spikes_are_those_of_the_chips_arithmetic(chip: Chip, seeds: range) -> N
     for seed in seeds:
         layers, weights, inputs = drawn(chip, seed)
         expected = by_oracle(chip, layers, weights, inputs)
-        mapped, _ = ns.map_to(spiking(chip, layers, weights), chip.profile)
+        mapped = ns.map_to(spiking(chip, layers, weights), chip.profile)
         record = ns.Record(spikes="all")
         found = ns.simulate(mapped, torch.from_numpy(inputs).bool(), engine="fixed", record=record).spikes
         for k, trains in enumerate(expected):

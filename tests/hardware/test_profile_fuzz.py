@@ -140,10 +140,11 @@ def tried(profile: Any) -> int:
         inputs = torch.rand(10, network.inputs[0].size, generator=torch.Generator().manual_seed(1)) < 0.4
         for strict in (True, False):
             with contextlib.suppress(NeurosleepError):
-                mapped, report = ns.map_to(network, profile, strict=strict, allow_split=not strict, steps=10)
+                mapped = ns.map_to(network, profile, strict=strict, allow_split=not strict, steps=10)
+                report = mapped.report
                 recording = ns.simulate(mapped, inputs, engine="fixed", record=ns.Record(spikes="all"))
                 json.dumps(report.to_json(), allow_nan=False)
-                energy_of(mapped, recording, profile, report=report)
+                energy_of(mapped, recording, profile)
                 done += 1
                 rule = chip_rule(profile, SRCRule(0.05, 0.01))
                 session = get_engine("fixed").start(mapped, rule)

@@ -54,7 +54,8 @@ class Drawn:
         network = SpikingNetwork(populations, (Projection("in", "n", weight=self.weights),))
         self.mapped: MappedNetwork
         self.report: MappingReport
-        self.mapped, self.report = ns.map_to(network, chip, strict=False)
+        self.mapped = ns.map_to(network, chip, strict=False)
+        self.report = self.mapped.report
         self.scale = self.report.layers[0].scale
         self.neurons = self.mapped.population("n")
         assert isinstance(self.scale, float)
@@ -106,7 +107,7 @@ def test_loihi_cores_are_those_of_the_plan(seed: int) -> None:
         (Population("in", "input", (inputs,)), Population("n", "lif", (n,), compare=">")),
         (Projection("in", "n", weight=torch.from_numpy(rng.normal(size=(n, inputs)))),),
     )
-    (row,) = ns.map_to(network, "loihi1", strict=False)[1].layers
+    (row,) = ns.map_to(network, "loihi1", strict=False).report.layers
     plan = plan_dense(n, inputs, 8)
     assert plan is not None
     assert (row.neurons_per_core, row.cores, row.memory_bits) == (plan.neurons_per_core, plan.cores, plan.bits)

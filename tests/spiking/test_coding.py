@@ -134,14 +134,14 @@ def test_a_chip_takes_one_spike_a_step_and_keeps_its_biases() -> None:
         (Population("input", "input", (3,)), Population("out", "lif", (2,), threshold=1.0, decay=1.0)),
         (Projection("input", "out", weight=torch.tensor([[0.5, 0.25, 0.0], [0.0, 0.5, 1.0]])),),
     )
-    mapped, _ = ns.map_to(feed, "loihi1")
+    mapped = ns.map_to(feed, "loihi1")
     images = torch.full((20, 3), 0.6)
     shown = ns.simulate_batch(mapped, images, 300, coding="poisson", engine="fixed")
     assert float(shown.totals["input"].mean()) / 300 == pytest.approx(0.6, abs=0.03)
     biased = SpikingNetwork(
         (feed.populations[0], Population("out", "lif", (2,), threshold=1.0, decay=1.0, bias=0.25)), feed.projections
     )
-    mapped, _ = ns.map_to(biased, "loihi1")
+    mapped = ns.map_to(biased, "loihi1")
     with pytest.raises(UnsupportedError, match="biases"):
         ns.simulate_batch(mapped, images, 10, coding="bernoulli", max_rate=500.0, engine="fixed")
 

@@ -80,7 +80,7 @@ def test_a_watched_sleep_is_the_unwatched_one_bit_for_bit(engine, rule, case):
 
 @pytest.mark.parametrize("rounding", ["nearest_even", "stochastic"])
 def test_a_watched_sleep_of_a_chip_is_the_unwatched_one_too(rounding):
-    mapped, _ = map_to(network(), load_profile("generic_int8"))
+    mapped = map_to(network(), load_profile("generic_int8"))
     rule = chip_rule("generic_int8", SRCRule(0.3, 0.1, "steep"), rounding=rounding)
     drive = MeanDrive(np.linspace(0.1, 0.9, 12), 150.0)
     found = [

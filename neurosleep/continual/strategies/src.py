@@ -71,7 +71,7 @@ def one_sleep(
     chip = s.profile is not None
     asleep: SpikingNetwork = network
     if s.profile is not None:
-        asleep, _ = map_to(network, s.profile, headroom=1.0 if s.headroom is None else s.headroom)
+        asleep = map_to(network, s.profile, headroom=1.0 if s.headroom is None else s.headroom)
     result = sleep(
         asleep,
         drive=drive,

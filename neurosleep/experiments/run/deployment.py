@@ -24,7 +24,6 @@ from neurosleep.hardware import (
     STATEMENT,
     HardwareProfile,
     MappedNetwork,
-    MappingReport,
     energy_of,
     load_profile,
     map_to,
@@ -149,17 +148,15 @@ def _right(read_out: Tensor, labels: Tensor) -> float:
     return float((read_out.argmax(1) == labels).double().mean())
 
 
-def _mapped(
-    network: SpikingNetwork, profile: HardwareProfile, deployment: Deployment
-) -> tuple[MappedNetwork, MappingReport, bool]:
+def _mapped(network: SpikingNetwork, profile: HardwareProfile, deployment: Deployment) -> tuple[MappedNetwork, bool]:
     """The network on the chip, and whether its sums had to be split for that."""
     try:
-        return *map_to(network, profile, steps=deployment.steps), False
+        return map_to(network, profile, steps=deployment.steps), False
     except MappingError as error:
         if not deployment.allow_split:
             raise
         try:
-            return *map_to(network, profile, steps=deployment.steps, allow_split=True), True
+            return map_to(network, profile, steps=deployment.steps, allow_split=True), True
         except MappingError as split:
             # Not what splitting would mend is in the way, but what it needs then: of each limit once.
             found = [f for f in error.findings if "allow_split" not in (f.hint or "")]
@@ -175,7 +172,7 @@ def _on_chip(
     """What is found on one chip, or why the network is not there."""
     begin = time.perf_counter()
     try:
-        mapped, report, split = _mapped(network, profile, deployment)
+        mapped, split = _mapped(network, profile, deployment)
     except (MappingError, UnsupportedError) as error:
         findings = getattr(error, "findings", ())
         missing = [str(f) for f in findings if f.level == "error"] or [str(error).splitlines()[0]]
@@ -191,15 +188,15 @@ def _on_chip(
         }
     seconds = time.perf_counter() - begin
     found = simulate_batch(mapped, x, deployment.steps, coding="bernoulli", engine="fixed", seed=seed)
-    energy = energy_of(mapped, found, profile, report=report)
+    energy = energy_of(mapped, found, profile)
     low, high = energy.interval or (None, None)
-    errors = [row.error for row in report.layers if row.error is not None]
+    errors = [row.error for row in mapped.report.layers if row.error is not None]
     return {
         "fits": True,
         "split": split,
         "missing": [],
         "mapped": _right(found.read_out[-1], y),
-        "cores": report.cores,
+        "cores": mapped.report.cores,
         "weight_error": max(errors, default=None),
         "energy": {
             "low_j": None if low is None else low / len(y),

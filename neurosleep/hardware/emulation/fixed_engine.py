@@ -360,7 +360,7 @@ class FixedEngine(Engine):
             raise UnsupportedError(
                 "The engine 'fixed' computes in a chip's integers, and this network was not mapped to a chip.",
                 expected="a network that neurosleep.map_to made",
-                hint="mapped, report = neurosleep.map_to(network, neurosleep.load_profile('loihi1'))",
+                hint="mapped = neurosleep.map_to(network, neurosleep.load_profile('loihi1'))",
             )
         if network.arithmetic is not None:
             for population in network.populations:

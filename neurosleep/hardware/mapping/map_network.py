@@ -53,8 +53,8 @@ def map_to(
     strict: bool = True,
     allow_split: bool = False,
     mismatch_sd: float | None = None,
-) -> tuple[MappedNetwork, MappingReport]:
-    r"""The network as a chip would hold it, and a report of what was changed and what does not fit.
+) -> MappedNetwork:
+    r"""The network as a chip would hold it; its ``report`` says what was changed and what does not fit.
 
     For each population one factor S brings weights onto the chip's grid; threshold, reset value and bias take the same
     factor, so that spikes stay what they were up to rounding:
@@ -84,8 +84,8 @@ def map_to(
         How much larger than the largest present weight the largest of the chip shall be, from 1 to 65536: room for
         what a sleep on the chip adds, paid for by coarser weights.
     strict:
-        Whether what exceeds the chip's capacity raises. If not, the report says it, and the network is as it would be
-        on a chip that is large enough.
+        Whether what exceeds the chip's capacity raises. If not, ``report.fits`` is false and its findings say why; the
+        network is as it would be on a chip that is large enough.
     allow_split:
         Whether sums of more inputs than a neuron can have are split over helper neurons, which become populations of
         the network and pass on partial sums as spikes. It costs neurons, steps (where the chip delivers later) and
@@ -96,9 +96,9 @@ def map_to(
 
     Returns
     -------
-    mapped, report
-        The network in whole numbers, for ``engine="fixed"`` (or any other), and the report. Chips whose potentials are
-        analogue or of unpublished widths give real numbers, which ``fixed`` leaves to the engine ``reference``.
+    MappedNetwork
+        The network in whole numbers, for ``engine="fixed"`` (or any other), with its ``report``. Chips whose potentials
+        are analogue or of unpublished widths give real numbers, which ``fixed`` leaves to the engine ``reference``.
 
     Raises
     ------
@@ -118,8 +118,8 @@ def map_to(
     >>> from neurosleep.spiking import Population
     >>> populations = (Population("input", "input", (2,)), Population("output", "lif", (1,), threshold=1.0))
     >>> network = SpikingNetwork(populations, (Projection("input", "output", weight=torch.tensor([[0.5, 0.25]])),))
-    >>> mapped, report = map_to(network, "generic_int8")
-    >>> report.fits, mapped.weights[0].tolist()
+    >>> mapped = map_to(network, "generic_int8")
+    >>> mapped.report.fits, mapped.weights[0].tolist()
     (True, [[126.0, 63.0]])
 
     Notes
@@ -178,7 +178,7 @@ def map_to(
     report = MappingReport(profile.id, layers, placement.cores, tuple(findings), energy_coefficients(profile))
     if strict and not report.fits:
         raise refuse(profile.id, findings)
-    return mapped, report
+    return dataclasses.replace(mapped, report=report)
 
 
 def _prepared(

@@ -14,6 +14,7 @@ from neurosleep.errors import UnsupportedError
 from neurosleep.functional import EngineRule, PlasticityRule
 from neurosleep.hardware.arithmetic.arithmetic import Arithmetic
 from neurosleep.hardware.arithmetic.weight_grid import WeightGrid
+from neurosleep.hardware.report import MappingFinding, MappingReport
 from neurosleep.spiking import SpikingNetwork
 
 __all__ = ["MappedNetwork", "MappedSynapses", "check_whole"]
@@ -56,6 +57,11 @@ class MappedSynapses:
         return whole / (self.scale * self.alpha)
 
 
+_BY_HAND = MappingReport(
+    "", (), None, (MappingFinding("error", "", "made by hand and not by map_to: whether it fits is not known"),), {}
+)
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class MappedNetwork(SpikingNetwork):
     """A :class:`~neurosleep.spiking.SpikingNetwork` whose numbers are those of a chip; ``map_to`` makes it.
@@ -78,6 +84,8 @@ class MappedNetwork(SpikingNetwork):
         By population, what is taken away from potentials in every step, toward 0, on chips whose decay is such a
         constant: a whole number, or one for each neuron; left out, nothing. The population's ``decay`` is then the
         factor that it stands for, which engines other than ``fixed`` use.
+    report:
+        What was changed, how well it fits, and what does not; of a network made by hand, that nothing is known of it.
 
     See Also
     --------
@@ -98,6 +106,7 @@ class MappedNetwork(SpikingNetwork):
     profile: str = field(default="", kw_only=True)
     synapses: tuple[MappedSynapses | None, ...] = field(default=(), kw_only=True)
     leaks: Mapping[str, Tensor] = field(default_factory=dict, kw_only=True)
+    report: MappingReport = field(default=_BY_HAND, kw_only=True)
 
     def plain(self) -> SpikingNetwork:
         """The same populations and projections, without the arithmetic."""
