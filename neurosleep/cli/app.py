@@ -14,6 +14,7 @@ from neurosleep.cli.demo import demo
 from neurosleep.cli.errors import usage_errors
 from neurosleep.cli.list_names import list_names
 from neurosleep.cli.map_network import map_network
+from neurosleep.cli.options import with_groups
 from neurosleep.cli.profiles import profiles
 from neurosleep.cli.report import report
 from neurosleep.cli.results import results
@@ -47,8 +48,8 @@ app = typer.Typer(
     help="A trained network that forgets becomes a spiking network, sleeps, wakes up and remembers.",
 )
 
-app.command()(run)
-app.command()(tune)
+app.command()(with_groups(run))
+app.command()(with_groups(tune))
 app.command()(report)
 app.command("list")(list_names)
 app.command()(profiles)

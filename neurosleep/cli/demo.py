@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from neurosleep.cli.errors import interruptible, user_errors
-from neurosleep.cli.options import Json, Out, Seed, as_percent, emit, print_table
+from neurosleep.cli.options import Json, Out, RunOptions, Seed, as_percent, emit, print_table
 from neurosleep.cli.requests import make_requests, seed_range, show_progress
 
 __all__ = ["demo"]
@@ -25,9 +25,7 @@ def demo(
     with interruptible(as_json, "start it anew, with another --out"), user_errors(as_json):
         from neurosleep.experiments import run_experiment, summarise, write_report
 
-        requests = make_requests(
-            "demo/mnist-mini", "sequential,src", seed_range(seed, seeds), [], None, None, out, False
-        )
+        requests = make_requests("demo/mnist-mini", "sequential,src", seed_range(seed, seeds), RunOptions(), out)
         with show_progress([f"{r.strategy}, seed {r.seed}" for r in requests]) as progress:
             runs = run_experiment(requests, jobs=jobs, report=progress)
         page = write_report(out)

@@ -4,23 +4,70 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields, is_dataclass
+from functools import wraps
+from inspect import Parameter, Signature, signature
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_type_hints
 
 import typer
 
-__all__ = ["Data", "Json", "Out", "Seed", "as_percent", "emit", "or_dash", "print_table"]
+__all__ = ["Data", "Json", "Out", "RunOptions", "Seed", "as_percent", "emit", "or_dash", "print_table", "with_groups"]
 
 Json = Annotated[bool, typer.Option("--json", help="Print exactly one JSON object on standard output.")]
 
 
 Out = Annotated[Path, typer.Option(help="Output folder.")]
 
-
 Data = Annotated[str | None, typer.Option(help="Folder of the data sets (else NEUROSLEEP_DATA, else a download).")]
 
-
 Seed = Annotated[int, typer.Option(help="First seed.")]
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """What every command that runs experiments can be told of the runs."""
+
+    changes: Annotated[
+        list[str] | None, typer.Option("--set", help="key=value, such as sleep.steps=300; may be given again.")
+    ] = None
+    engine: Annotated[str | None, typer.Option(help="Engine that steps the sleeping network.")] = None
+    data: Data = None
+    jobs: Annotated[int, typer.Option(help="How many run side by side, one thread each.")] = 1
+    resume: Annotated[bool, typer.Option(help="Go on with what was stopped (a search also with more trials).")] = False
+    force: Annotated[
+        bool, typer.Option("--force", help="With --resume, also with other data or packages; the outcome says so.")
+    ] = False
+
+
+def with_groups(command: Callable[..., None]) -> Callable[..., None]:
+    """``command`` as typer takes it: each field of a parameter that is a dataclass becomes an option of its own."""
+    hints = get_type_hints(command, include_extras=True)
+    groups: dict[str, type[Any]] = {
+        name: kind for name, kind in hints.items() if isinstance(kind, type) and is_dataclass(kind)
+    }
+    parameters: list[Parameter] = []
+    for name, parameter in signature(command).parameters.items():
+        if name in groups:
+            types = get_type_hints(groups[name], include_extras=True)
+            parameters += [
+                Parameter(entry.name, Parameter.KEYWORD_ONLY, default=entry.default, annotation=types[entry.name])
+                for entry in fields(groups[name])
+            ]
+        else:
+            parameters.append(parameter.replace(kind=Parameter.KEYWORD_ONLY, annotation=hints[name]))
+
+    @wraps(command)
+    def flat(**given: Any) -> None:
+        made = {
+            name: kind(**{entry.name: given.pop(entry.name) for entry in fields(kind)}) for name, kind in groups.items()
+        }
+        command(**given, **made)
+
+    # typer reads the signature, and the annotations for what it does not find there.
+    flat.__signature__ = Signature(parameters)  # type: ignore[attr-defined]
+    flat.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    return flat
 
 
 def emit(result: dict[str, Any], as_json: bool, show: Callable[[dict[str, Any]], None]) -> None:

@@ -7,7 +7,13 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
+
+from neurosleep.cli.options import RunOptions
+
+if TYPE_CHECKING:
+    from neurosleep.experiments import RunRequest
+    from neurosleep.experiments.changes import Change
 
 __all__ = ["make_requests", "seed_range", "show_progress"]
 
@@ -16,43 +22,43 @@ def make_requests(
     experiment: str,
     strategies: str | None,
     seeds: range,
-    changes: list[str],
-    engine: str | None,
-    data: str | None,
+    options: RunOptions,
     out: Path,
-    resume: bool,
+    *,
     variants: list[str] | None = None,
-) -> list[Any]:
+    tuned: bool = False,
+) -> list[RunRequest]:
     """A run for each variant, seed and strategy."""
     import os
 
-    from neurosleep.experiments import RunRequest, load_settings, parse_change, variant_name
+    from neurosleep.experiments import RunRequest, load_settings, parse_change, variant_name, with_tuned
     from neurosleep.experiments.reading import default_strategy, default_variants
 
     name, settings = load_settings(experiment)
-    parsed = [parse_change(text) for text in changes]
-    if engine is not None and engine != settings.engine:
-        parsed.append(("engine", engine))
+    changes: list[Change] = [parse_change(text) for text in options.changes or []]
+    engine: list[Change] = [] if options.engine is None else [("engine", options.engine)]
+    named = changes if options.engine == settings.engine else changes + engine
     command = shlex.join(["neurosleep", *sys.argv[1:]])
-    folder = data or os.environ.get("NEUROSLEEP_DATA")
-    # A file's variants are the points of one figure or table: without a choice, all that it does not keep back.
-    chosen = variants or default_variants(experiment)
-    return [
+    folder = options.data or os.environ.get("NEUROSLEEP_DATA")
+    requests = [
         RunRequest(
             name,
-            variant_name(parsed, variant),
+            variant_name(named, variant),
             strategy,
             seed,
-            load_settings(experiment, strategy=strategy, variant=variant, changes=parsed)[1],
+            load_settings(experiment, strategy=strategy, variant=variant, changes=named)[1],
             folder,
             str(out),
-            resume,
+            options.resume,
             command,
+            options.force,
         )
-        for variant in chosen
+        # A file's variants are the points of one figure or table: without a choice, all that it does not keep back.
+        for variant in variants or default_variants(experiment)
         for seed in seeds
         for strategy in _strategies(default_strategy(experiment, variant) if strategies is None else strategies)
     ]
+    return [with_tuned(request, experiment, changes + engine) for request in requests] if tuned else requests
 
 
 def _strategies(text: str) -> list[str]:

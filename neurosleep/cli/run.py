@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from neurosleep.cli.errors import described, fail, interruptible, user_errors
-from neurosleep.cli.options import Data, Json, Out, Seed, as_percent, emit, print_table
+from neurosleep.cli.options import Json, Out, RunOptions, Seed, as_percent, emit, print_table
 from neurosleep.cli.requests import make_requests, seed_range, show_progress
 from neurosleep.errors import NeurosleepError, RunsFailedError
 
@@ -20,24 +19,17 @@ __all__ = ["run"]
 
 def run(
     experiment: Annotated[str, typer.Argument(help="A packaged experiment, or your own TOML file.")],
+    *,
     strategy: Annotated[
         str | None, typer.Option(help="Strategies, separated by commas; else the experiment's own, or src.")
     ] = None,
     seeds: Annotated[int, typer.Option(help="Number of seeds.")] = 1,
     seed: Seed = 0,
-    changes: Annotated[list[str] | None, typer.Option("--set", help="key=value; may be given again.")] = None,
     variant: Annotated[
         str | None, typer.Option(help="Variants in the experiment's file, separated by commas; else its usual ones.")
     ] = None,
-    engine: Annotated[str | None, typer.Option(help="Engine that steps the sleeping network.")] = None,
-    data: Data = None,
+    options: RunOptions,
     out: Out = Path("runs"),
-    jobs: Annotated[int, typer.Option(help="Runs side by side, one thread each.")] = 1,
-    resume: Annotated[bool, typer.Option(help="Go on with runs that were stopped.")] = False,
-    force: Annotated[
-        bool,
-        typer.Option("--force", help="With --resume, also with other data or packages; metrics.json says so."),
-    ] = False,
     tuned: Annotated[bool, typer.Option("--tuned", help="With the settings found by tune, as committed.")] = False,
     live: Annotated[bool, typer.Option("--live", help="Show rates, weights and accuracy while it sleeps.")] = False,
     follow: Annotated[
@@ -52,19 +44,15 @@ def run(
 
         variants = [name.strip() for name in (variant or "").split(",") if name.strip()]
         requests = make_requests(
-            experiment, strategy, seed_range(seed, seeds), changes or [], engine, data, out, resume, variants
+            experiment, strategy, seed_range(seed, seeds), options, out, variants=variants, tuned=tuned
         )
-        if force:
-            requests = [replace(request, force=True) for request in requests]
-        if tuned:
-            requests = _with_tuned(requests, experiment, changes or [], engine)
         labels = [f"{r.variant}, {r.strategy}, seed {r.seed}" for r in requests]
         try:
             with (
-                _listening(live, follow, tensorboard, jobs) as listener,
+                _listening(live, follow, tensorboard, options.jobs) as listener,
                 show_progress([] if live else labels) as report,
             ):
-                runs = run_experiment(requests, jobs=jobs, report=report, listener=listener)
+                runs = run_experiment(requests, jobs=options.jobs, report=report, listener=listener)
         except RunsFailedError as error:
             names = [name for name, _ in error.failures]
             result = {"out": str(out), "runs": error.runs, "summary": summarise(error.runs, names)}
@@ -104,13 +92,6 @@ def _listening(live: bool, follow: Path | None, tensorboard: Path | None, jobs: 
 
     with live_view() as view:
         yield Listeners(view, *told)
-
-
-def _with_tuned(requests: list[Any], experiment: str, changes: list[str], engine: str | None) -> list[Any]:
-    from neurosleep.experiments import parse_change, with_tuned
-
-    parsed = [parse_change(text) for text in changes] + ([("engine", engine)] if engine is not None else [])
-    return [with_tuned(request, experiment, parsed) for request in requests]
 
 
 def _show_summary(result: dict[str, Any]) -> None:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from neurosleep.cli.errors import interruptible, user_errors
-from neurosleep.cli.options import Data, Json, Out, as_percent, emit, print_table
+from neurosleep.cli.options import Json, Out, RunOptions, as_percent, emit, print_table
 from neurosleep.cli.requests import make_requests, show_progress
 
 __all__ = ["tune"]
@@ -18,30 +17,24 @@ __all__ = ["tune"]
 
 def tune(
     experiment: Annotated[str, typer.Argument(help="A packaged experiment, or your own TOML file.")],
+    *,
     strategy: Annotated[str, typer.Option(help="The strategy whose settings are searched.")] = "src",
     trials: Annotated[int, typer.Option(help="Number of finished trials, those resumed included.")] = 20,
     sampler: Annotated[str, typer.Option(help="tpe, cma-es or nsga2.")] = "tpe",
     seeds: Annotated[int, typer.Option(help="Tuning seeds that a trial is averaged over: 100, 101, …")] = 3,
     seed: Annotated[int, typer.Option(help="Seed of the sampler.")] = 0,
-    changes: Annotated[
-        list[str] | None, typer.Option("--set", help="key=value, which is then not varied; may be given again.")
-    ] = None,
     variant: Annotated[
         str | None, typer.Option(help="Variant in the experiment's file; else what it begins with.")
     ] = None,
     prune: Annotated[bool, typer.Option("--prune", help="Give a trial up below the median of the others.")] = False,
-    engine: Annotated[str | None, typer.Option(help="Engine that steps the sleeping network.")] = None,
-    data: Data = None,
+    options: RunOptions,
     out: Out = Path("tuned"),
-    jobs: Annotated[int, typer.Option(help="Trials side by side, one thread each.")] = 1,
-    resume: Annotated[bool, typer.Option(help="Go on with a search, also with more trials.")] = False,
-    force: Annotated[
-        bool,
-        typer.Option("--force", help="With --resume, also with other data or packages; the file found says so."),
-    ] = False,
     as_json: Json = False,
 ) -> None:
-    """Search for the settings of a strategy on the validation split, and write them as a settings file."""
+    """Search for the settings of a strategy on the validation split, and write them as a settings file.
+
+    What --set gives is not varied.
+    """
     with interruptible(as_json, "the same command with --resume goes on where it stopped"), user_errors(as_json):
         from neurosleep.errors import SettingsError
         from neurosleep.experiments import TuneRequest, parse_change, search_space
@@ -56,14 +49,14 @@ def tune(
                 f"The experiment {experiment!r} has {len(names)} usual variants.",
                 expected="--variant with one of: " + ", ".join(["default", *variant_names(experiment)]),
             )
-        runs = make_requests(experiment, strategy, range(1), changes or [], engine, data, out, resume, names)
-        kept = [parse_change(text)[0] for text in changes or []]
+        runs = make_requests(experiment, strategy, range(1), options, out, variants=names)
+        kept = [parse_change(text)[0] for text in options.changes or []]
         if "data.split" in kept:
             raise SettingsError("--set data.split has no place here.", expected="the validation split, always")
         space = search_space(experiment, strategy, runs[0].settings, kept)
-        request = TuneRequest(replace(runs[0], force=force), space, trials, sampler, seed, seeds, prune, names[0])
+        request = TuneRequest(runs[0], space, trials, sampler, seed, seeds, prune, names[0])
         with show_progress([f"trial {number}" for number in range(trials)]) as progress:
-            found = search(request, jobs=jobs, report=progress)
+            found = search(request, jobs=options.jobs, report=progress)
 
         def show(result: dict[str, Any]) -> None:
             rows = [(key, json.dumps(value)) for key, value in result["best"].items()]
