@@ -130,6 +130,7 @@ def learn_tasks(
     >>> progress.status, [len(row) for row in progress.after]
     ('done', [2, 2])
     """
+    strategy.check_network(learner.network)
     held = [(torch.from_numpy(to_float(t.test_images)), torch.from_numpy(t.test_labels)) for t in tests]
     while progress.task < len(learner.tasks) and progress.status == "done":
         learner.task = progress.task

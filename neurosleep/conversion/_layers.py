@@ -51,8 +51,18 @@ def _runs_as(layer: nn.Module, kind: type[nn.Module]) -> bool:
     return isinstance(layer, kind) and type(layer).forward is kind.forward
 
 
+def _has_bias(name: str) -> ConversionError:
+    return ConversionError(
+        f"Layer {name!r} has a bias, which this sleep does not know.",
+        expected="Linear(..., bias=False)",
+        hint="the recipes 'max', 'percentile' and 'balance' carry biases; consolidate leaves them as they are",
+    )
+
+
 def _chain_layers(model: nn.Module) -> list[nn.Linear]:
     if any(_runs_as(model, kind) for kind in (MLP, EquilibriumMLP)):
+        if isinstance(model, MLP) and model.biases:
+            raise _has_bias("layers.0")
         return [layer for layer in cast(MLP | EquilibriumMLP, model).layers if isinstance(layer, nn.Linear)]
     if isinstance(model, EquilibriumNetwork):
         raise ConversionError(
@@ -76,12 +86,7 @@ def _chain_layers(model: nn.Module) -> list[nn.Linear]:
         if _runs_as(layer, nn.Linear):
             assert isinstance(layer, nn.Linear)
             if layer.bias is not None:
-                raise ConversionError(
-                    f"Layer {name!r} has a bias, which this sleep does not know.",
-                    expected="Linear(..., bias=False)",
-                    hint="the recipes 'max', 'percentile' and 'balance' carry biases; consolidate leaves them as they "
-                    "are",
-                )
+                raise _has_bias(name)
             if any(layer is before for before in found):
                 raise ConversionError(
                     f"Layer {name!r} is layer {_name_of(model, layer)!r} again, and sleep would change it twice.",

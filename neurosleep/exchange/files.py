@@ -32,8 +32,9 @@ __all__ = ["load", "save"]
 Module = TypeVar("Module", bound=nn.Module)
 
 # Format 2 knows transposed weights and equilibrium networks, format 3 resets at another time than a spike's own step,
-# format 4 integrators with a synaptic current; the rest is still written as format 1, which an older neurosleep reads.
-FORMAT = 4
+# format 4 integrators with a synaptic current, format 5 an MLP with biases or a sigmoid read-out; the rest is still
+# written as format 1, which an older neurosleep reads.
+FORMAT = 5
 # What every HDF5 file begins with (NIR files are such).
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 
@@ -95,10 +96,12 @@ def save(obj: SpikingNetwork | nn.Module, path: str | Path, *, input_shape: Sequ
     if isinstance(obj, SpikingNetwork):
         tensors, header = network_parts(obj)
     elif isinstance(obj, MLP):
-        tensors = {f"layers.{k}.weight": w.detach() for k, w in enumerate(obj.weights)}
+        tensors = {name: tensor.detach() for name, tensor in obj.state_dict().items()}
         header = {"kind": "mlp", "sizes": list(obj.sizes), "dropout": obj.dropout}
         if obj.output != "relu":
-            header |= {"format": 3, "output": obj.output}
+            header |= {"format": 5 if obj.output == "sigmoid" else 3, "output": obj.output}
+        if obj.biases:
+            header |= {"format": 5, "bias": True}
     elif type(obj) is EquilibriumMLP:
         if ACTIVATIONS.get(obj.activation.name) is not obj.activation:
             raise ExchangeError(
@@ -246,7 +249,12 @@ def load(
         if header["kind"] == "spiking-network":
             return network_of(tensors, header)
         if header["kind"] == "mlp":
-            model = MLP(header["sizes"], dropout=header["dropout"], output=header.get("output", "relu"))
+            model = MLP(
+                header["sizes"],
+                dropout=header["dropout"],
+                output=header.get("output", "relu"),
+                bias=header.get("bias", False),
+            )
             return _fill(model.to(tensors["layers.0.weight"].dtype), tensors, path)
         if header["kind"] == "equilibrium-mlp":
             keys = ("activation", "read_out", "bias", "free_steps", "dynamics")

@@ -1,7 +1,7 @@
 """How an awake network learns one task."""
 
 from neurosleep.learning._phases import EQUILIBRIUM_LOSSES, ConvergenceWarning, EquilibriumLoss, PhasedLearning
-from neurosleep.learning.backprop import LOSSES, Backprop, Batch, Loss, accuracy, predict, task_loss
+from neurosleep.learning.backprop import FROZEN, LOSSES, Backprop, Batch, Frozen, Loss, accuracy, predict, task_loss
 from neurosleep.learning.bptt import BPTT
 from neurosleep.learning.contrastive_hebbian import ContrastiveHebbian
 from neurosleep.learning.equilibrium_propagation import ESTIMATORS, EquilibriumPropagation, Estimator, adapt
@@ -11,6 +11,7 @@ __all__ = [
     "BPTT",
     "EQUILIBRIUM_LOSSES",
     "ESTIMATORS",
+    "FROZEN",
     "LOSSES",
     "OPTIMISERS",
     "SGD",
@@ -23,6 +24,7 @@ __all__ = [
     "EquilibriumLoss",
     "EquilibriumPropagation",
     "Estimator",
+    "Frozen",
     "Loss",
     "Optimiser",
     "PhasedLearning",

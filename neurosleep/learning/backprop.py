@@ -1,14 +1,15 @@
-r"""Learning one task by backpropagation: the published wake training, or ordinary cross-entropy.
+r"""Learning one task by backpropagation: the published wake training, or what people train with.
 
 The published loss is the squared error of the ReLU output with a straight-through derivative: the error handed back is
-:math:`y - t` even where the output is clipped, so that a silent unit whose target is 1 still learns.
+:math:`y - t` even where the output is clipped, so that a silent unit whose target is 1 still learns. Beside it stand
+cross-entropy, over all outputs or over the task's classes alone, and binary cross-entropy.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal, TypeAlias, get_args
 
 import torch
 import torch.nn.functional as F
@@ -16,12 +17,16 @@ from torch import Tensor
 
 from neurosleep._shown import brief
 from neurosleep.errors import SettingsError, unknown_name
-from neurosleep.networks import MLP, EquilibriumNetwork
+from neurosleep.learning.optimiser import Adam
+from neurosleep.networks import EquilibriumNetwork, FeedForwardNetwork
 
-__all__ = ["LOSSES", "Backprop", "Batch", "Loss", "accuracy", "predict", "task_loss"]
+__all__ = ["FROZEN", "LOSSES", "Backprop", "Batch", "Frozen", "Loss", "accuracy", "predict", "task_loss"]
 
-Loss = Literal["straight-through-mse", "cross-entropy"]
+Loss = Literal["straight-through-mse", "cross-entropy", "task-cross-entropy", "binary-cross-entropy"]
 LOSSES: tuple[str, ...] = get_args(Loss)
+#: Layers that a training leaves as they are: the convolutions, or every layer but the last.
+Frozen: TypeAlias = Literal["conv", "hidden"]
+FROZEN: tuple[str, ...] = get_args(Frozen)
 
 
 @dataclass(eq=False)
@@ -37,7 +42,8 @@ class Batch:
     progress:
         Part of the task's training that lies behind, from 0 to below 1.
     deltas:
-        Gradient of the loss with respect to each layer's summed input, once it is known.
+        Gradient of the loss with respect to each layer's summed input, once it is known; 0 below the lowest layer that
+        learns.
     residual:
         Of an equilibrium network: per layer the largest change of a state in the last step of the free phase.
 
@@ -70,10 +76,13 @@ class Batch:
         return [self.images, *(activity.detach() for activity in self.activities[:-1])]
 
 
-def task_loss(output: Tensor, targets: Tensor, loss: Loss) -> Tensor:
+def task_loss(output: Tensor, targets: Tensor, loss: Loss, classes: Tensor | None = None) -> Tensor:
     """Mean loss of a batch; ``output`` is the last layer's summed input, ``[batch, classes]``.
 
-    ``targets`` are labels int64 ``[batch]`` or soft targets ``[batch, classes]``.
+    ``targets`` are labels int64 ``[batch]`` or soft targets ``[batch, classes]``. ``classes``, int64 and in ascending
+    order, are those of the task: ``"task-cross-entropy"`` is a soft-max over these outputs alone, so that the others
+    are not pushed down (Zeno et al. 2018, arXiv:1803.10123). ``"binary-cross-entropy"`` is the mean over images and
+    outputs, as torch's ``BCEWithLogitsLoss``.
 
     See Also
     --------
@@ -87,25 +96,47 @@ def task_loss(output: Tensor, targets: Tensor, loss: Loss) -> Tensor:
     >>> task_loss(torch.zeros(2, 4), torch.tensor([0, 3]), "cross-entropy")
     tensor(1.3863)
     """
-    if loss == "cross-entropy":
+    if loss == "task-cross-entropy" and classes is not None:
+        return F.cross_entropy(output[:, classes], _among(targets, classes))
+    if loss in ("cross-entropy", "task-cross-entropy"):
         return F.cross_entropy(output, targets)
     target = (F.one_hot(targets, output.shape[1]) if targets.ndim == 1 else targets).to(output.dtype)
+    if loss == "binary-cross-entropy":
+        return F.binary_cross_entropy_with_logits(output, target)
     delta = (torch.relu(output) - target).detach()
     # The gradient of this product is delta itself: the derivative of the output's ReLU is left out on purpose.
     return (delta * output).sum() / len(output)
 
 
+def _among(targets: Tensor, classes: Tensor) -> Tensor:
+    """Targets counted among ``classes`` only."""
+    return torch.searchsorted(classes, targets) if targets.ndim == 1 else targets[:, classes]
+
+
+def _classes(targets: Tensor) -> Tensor:
+    """The classes that labels ``[n]`` or soft targets ``[n, classes]`` hold, in ascending order."""
+    return torch.unique(targets) if targets.ndim == 1 else targets.sum(0).nonzero().squeeze(1)
+
+
 @dataclass(frozen=True)
 class Backprop:
-    """Settings of the wake training: SGD with classical momentum, ``v <- m v + lr grad; W <- W - v``.
+    """Settings of the wake training: SGD with classical momentum, ``v <- m v + lr grad; W <- W - v``, or Adam.
 
     Parameters
     ----------
     loss:
-        ``"straight-through-mse"`` (published) or ``"cross-entropy"``.
+        ``"straight-through-mse"`` (published), ``"cross-entropy"``, ``"task-cross-entropy"`` (over the classes among
+        the targets alone) or ``"binary-cross-entropy"`` (:func:`task_loss`).
     lr, momentum, batch, epochs:
-        Step size (one, or one per layer, input side first), momentum (kept across tasks by the caller's ``velocity``),
-        images per step, passes over the data.
+        Step size (one, or one per layer, input side first), momentum (of SGD; kept across tasks by the caller's
+        ``velocity``), images per step, passes over the data.
+    optimiser:
+        ``"sgd"`` or ``"adam"`` (:class:`Adam`, with torch's arithmetic and defaults; ``momentum`` is not read).
+    hidden_lr_factor:
+        With one ``lr``: the layers before the last learn at so much of it, 0 to 1. Slow hidden layers keep features
+        that old tasks need.
+    frozen:
+        Layers that stay as they are: ``"conv"`` (the convolutions), ``"hidden"`` (all but the last).
 
     See Also
     --------
@@ -134,20 +165,35 @@ class Backprop:
     momentum: float = 0.5
     batch: int = 100
     epochs: int = 2
+    optimiser: Literal["sgd", "adam"] = "sgd"
+    hidden_lr_factor: float = 1.0
+    frozen: tuple[Frozen, ...] = ()
 
     def __post_init__(self) -> None:
         if self.loss not in LOSSES:
             raise unknown_name("loss", self.loss, LOSSES)
+        if self.optimiser not in ("sgd", "adam"):
+            raise unknown_name("optimiser", self.optimiser, ("sgd", "adam"))
         for rate in self.lr if isinstance(self.lr, tuple) else (self.lr,):
             if not 0 < rate < float("inf"):
                 raise SettingsError(f"The learning rate is {self.lr!r}.", expected="a number > 0, or one per layer")
         if not 0 <= self.momentum < 1:
             raise SettingsError(f"The momentum is {self.momentum!r}.", expected="from 0 to below 1")
+        if not 0 <= self.hidden_lr_factor <= 1:
+            raise SettingsError(f"wake.hidden_lr_factor is {self.hidden_lr_factor!r}.", expected="from 0 to 1")
+        if isinstance(self.lr, tuple) and self.hidden_lr_factor != 1:
+            raise SettingsError(
+                f"wake.hidden_lr_factor is {self.hidden_lr_factor!r}, and each layer has a rate (lr_per_layer).",
+                expected="one of them",
+            )
+        for name in self.frozen:
+            if name not in FROZEN:
+                raise unknown_name("kind of layer", str(name), FROZEN)
         for key in ("batch", "epochs"):
             if getattr(self, key) < 1:
                 raise SettingsError(f"wake.{key} is {getattr(self, key)!r}.", expected="at least 1")
 
-    def rates(self, network: MLP) -> tuple[float, ...]:
+    def rates(self, network: FeedForwardNetwork) -> tuple[float, ...]:
         """The step size of each layer.
 
         Raises
@@ -156,7 +202,8 @@ class Backprop:
             If there is another number of them than of layers with weights.
         """
         layers = len(network.weights)
-        rates = self.lr if isinstance(self.lr, tuple) else (self.lr,) * layers
+        one = self.lr
+        rates = one if isinstance(one, tuple) else (*(one * self.hidden_lr_factor for _ in range(layers - 1)), one)
         if len(rates) != layers:
             raise SettingsError(
                 f"{len(rates)} learning rates were given (lr_per_layer).",
@@ -164,9 +211,38 @@ class Backprop:
             )
         return rates
 
+    def state(self, network: FeedForwardNetwork) -> list[Tensor]:
+        """What the optimiser remembers before the first step, the ``velocity`` of :meth:`fit`: a list to keep.
+
+        SGD: the last step of each of ``network.trained``, 0. Adam: :meth:`Adam.state`.
+        """
+        trained = network.trained
+        return Adam().state(trained) if self.optimiser == "adam" else [torch.zeros_like(tensor) for tensor in trained]
+
+    def learning_layers(self, network: FeedForwardNetwork) -> list[bool]:
+        """Whether each layer learns, input side first.
+
+        Raises
+        ------
+        SettingsError
+            If convolutions are frozen and the network has none.
+        """
+        convolutions = [isinstance(layer, torch.nn.Conv2d) for layer in network.layers]
+        if "conv" in self.frozen and not any(convolutions):
+            raise SettingsError(
+                "The convolutions were to stay as they are, and the network has none.",
+                found=type(network).__name__,
+                expected='a ConvNet (network.kind "conv"), or "hidden"',
+            )
+        last = len(convolutions) - 1
+        return [
+            not ((conv and "conv" in self.frozen) or (k < last and "hidden" in self.frozen))
+            for k, conv in enumerate(convolutions)
+        ]
+
     def fit(
         self,
-        network: MLP,
+        network: FeedForwardNetwork,
         images: Tensor,
         targets: Tensor,
         velocity: list[Tensor],
@@ -179,13 +255,12 @@ class Backprop:
         """Train ``network`` in place, and ``velocity`` with it; yields after each epoch its number, from 1.
 
         ``images`` float ``[n, inputs]``, ``targets`` labels int64 ``[n]`` or soft targets ``[n, classes]``;
-        ``streams(name, epoch)`` gives the generators ``"order"`` and ``"dropout"``. A strategy may add to the loss
-        (``loss_term``), change the gradients, which stand in ``weight.grad`` (``after_backward``), and look at the
-        weights after each step (``after_step``).
+        ``velocity`` as :meth:`state` gave it; ``streams(name, epoch)`` gives the generators ``"order"`` and
+        ``"dropout"``. A strategy may add to the loss (``loss_term``), change the gradients, which stand in the ``grad``
+        of each of ``network.trained`` (``after_backward``), and look at the weights after each step (``after_step``).
         """
-        weights = network.weights
-        layers = len(weights)
-        rates = self.rates(network)
+        step = _Step(self, network, velocity)
+        classes = _classes(targets) if self.loss == "task-cross-entropy" else None
         begins = range(0, len(images), self.batch)
         for epoch in range(self.epochs):
             network.train()
@@ -196,22 +271,57 @@ class Backprop:
                 sums, activities = network.trace(images[chosen], generator=dropout)
                 progress = (epoch * len(begins) + number) / (self.epochs * len(begins))
                 batch = Batch(images[chosen], targets[chosen], activities, progress)
-                loss = task_loss(sums[-1], batch.targets, self.loss)
+                loss = task_loss(sums[-1], batch.targets, self.loss, classes)
                 extra = loss_term(batch)
                 if extra is not None:
                     loss = loss + extra
-                gradients = torch.autograd.grad(loss, [*weights, *sums])
-                batch.deltas = gradients[layers:]
-                for weight, gradient in zip(weights, gradients[:layers], strict=True):
-                    weight.grad = gradient
+                batch.deltas = step.differentiate(loss, sums)
                 after_backward(batch)
-                with torch.no_grad():
-                    for weight, v, rate in zip(weights, velocity, rates, strict=True):
-                        assert weight.grad is not None
-                        v.mul_(self.momentum).add_(weight.grad, alpha=rate)
-                        weight.sub_(v)
+                step.take()
                 after_step(batch)
             yield epoch + 1
+
+
+class _Step:
+    """One step of the optimiser after another, on the layers that learn; ``velocity`` is its state."""
+
+    def __init__(self, settings: Backprop, network: FeedForwardNetwork, velocity: list[Tensor]) -> None:
+        learns = settings.learning_layers(network)
+        rates, layer_of = settings.rates(network), network.layer_of
+        self.lowest = learns.index(True)
+        numbers = [k for k, layer in enumerate(layer_of) if learns[layer]]
+        n = len(layer_of)
+        self.trained = [network.trained[k] for k in numbers]
+        self.still = [tensor for k, tensor in enumerate(network.trained) if k not in numbers]
+        self.rates = [rates[layer_of[k]] for k in numbers]
+        self.momentum = settings.momentum
+        self.adam = Adam() if settings.optimiser == "adam" else None
+        if len(velocity) != (n if self.adam is None else 2 * n + 1):
+            raise SettingsError(
+                f"The optimiser's state has {len(velocity)} tensors.", expected="those that Backprop.state gives"
+            )
+        moments = [*numbers, *(n + k for k in numbers), 2 * n]
+        self.state = [velocity[k] for k in (numbers if self.adam is None else moments)]
+
+    def differentiate(self, loss: Tensor, sums: list[Tensor]) -> tuple[Tensor, ...]:
+        """Put the gradients of ``loss`` into ``grad``, 0 where nothing learns; those of ``sums`` come back."""
+        gradients = torch.autograd.grad(loss, [*self.trained, *sums[self.lowest :]])
+        for tensor in self.still:
+            tensor.grad = torch.zeros_like(tensor)
+        for tensor, gradient in zip(self.trained, gradients, strict=False):
+            tensor.grad = gradient
+        return (*(torch.zeros_like(total) for total in sums[: self.lowest]), *gradients[len(self.trained) :])
+
+    @torch.no_grad()
+    def take(self) -> None:
+        """Change what learns by its ``grad``."""
+        gradients = [tensor.grad for tensor in self.trained if tensor.grad is not None]
+        if self.adam is not None:
+            self.adam.step_(self.trained, gradients, self.state, self.rates)
+            return
+        for tensor, gradient, v, rate in zip(self.trained, gradients, self.state, self.rates, strict=True):
+            v.mul_(self.momentum).add_(gradient, alpha=rate)
+            tensor.sub_(v)
 
 
 @torch.no_grad()
@@ -233,7 +343,9 @@ def predict(network: torch.nn.Module, images: Tensor, batch: int = 2000) -> Tens
     found = []
     for start in range(0, len(images), batch):
         output = network(images[start : start + batch])
-        found.append((network.read_out(output) if isinstance(network, MLP | EquilibriumNetwork) else output).argmax(1))
+        if isinstance(network, FeedForwardNetwork | EquilibriumNetwork):
+            output = network.read_out(output)
+        found.append(output.argmax(1))
     return torch.cat(found)
 
 

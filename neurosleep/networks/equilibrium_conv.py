@@ -16,9 +16,10 @@ from neurosleep.functional.activations import ACTIVATIONS, Activation, get_activ
 from neurosleep.functional.equilibrium import READ_OUTS, ReadOut, check_steps
 from neurosleep.networks.equilibrium_base import Drive, EquilibriumNetwork, Settled
 
-__all__ = ["EquilibriumConv", "Pooling"]
+__all__ = ["POOLINGS", "EquilibriumConv", "Pooling", "each_layer"]
 
 Pooling = Literal["max", "average"]
+POOLINGS: tuple[str, ...] = get_args(Pooling)
 
 
 class _Convolution(nn.Module):
@@ -156,8 +157,8 @@ class EquilibriumConv(EquilibriumNetwork):
         super().__init__()
         if read_out not in READ_OUTS:
             raise unknown_name("read-out", str(read_out), READ_OUTS)
-        if pooling not in get_args(Pooling):
-            raise unknown_name("pooling", str(pooling), get_args(Pooling))
+        if pooling not in POOLINGS:
+            raise unknown_name("pooling", str(pooling), POOLINGS)
         for name, given, least in (("image", image, 3), ("channels", channels, 1), ("fc", fc, 1)):
             if len(given) < least or any(n < 1 for n in given) or (name == "image" and len(given) != 3):
                 wanted = "height, width and channels" if name == "image" else "at least one number of at least 1"
@@ -169,7 +170,7 @@ class EquilibriumConv(EquilibriumNetwork):
         self.image, self.free_steps, self.read_out_kind = tuple(image), free_steps, read_out
         self.activation = get_activation(activation)
         kernels, paddings, windows = (
-            _each(name, given, len(channels), least)
+            each_layer(name, given, len(channels), least)
             for name, given, least in (("kernel", kernel, 1), ("padding", padding, 0), ("pool", pool, 1))
         )
         self.convolutions, self.full = nn.ModuleList(), nn.ModuleList()
@@ -348,7 +349,7 @@ class EquilibriumConv(EquilibriumNetwork):
         return found + self._read_out_gradients(minus[-1], plus[-1], targets, betas, -scale)
 
 
-def _each(name: str, given: int | Sequence[int], layers: int, least: int) -> list[int]:
+def each_layer(name: str, given: int | Sequence[int], layers: int, least: int) -> list[int]:
     """One number per convolutional layer."""
     found = [given] * layers if isinstance(given, int) else list(given)
     if len(found) != layers or any(n < least for n in found):

@@ -15,6 +15,7 @@ from neurosleep.continual import (
     SI,
     SRC,
     STRATEGIES,
+    AwakeNetwork,
     Combination,
     ICaRL,
     Joint,
@@ -47,6 +48,9 @@ class Probe(Strategy):
 
     def note(self, what: str) -> None:
         self.calls.append(f"{self.label} {what}")
+
+    def check_network(self, network: AwakeNetwork) -> None:
+        self.note("check_network")
 
     def tasks(self, tasks: list[Task]) -> list[Task]:
         self.note("tasks")

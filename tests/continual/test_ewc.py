@@ -19,9 +19,10 @@ from neurosleep.networks import MLP
 Added = Callable[..., list[Tensor]]
 
 
-def network(output: str, dropout: float = 0.25) -> MLP:
-    source = torch.Generator().manual_seed(1)
-    return MLP([6, 5, 4, 3], dropout=dropout, init=1.0, output=output, generator=source).double()  # type: ignore[arg-type]
+def network(output: str, dropout: float = 0.25, bias: bool = False) -> MLP:
+    source, init = torch.Generator().manual_seed(1), "torch" if bias else 1.0
+    net = MLP([6, 5, 4, 3], dropout=dropout, init=init, output=output, bias=bias, generator=source)  # type: ignore[arg-type]
+    return net.double()
 
 
 def data(n: int = 17) -> tuple[Tensor, Tensor]:
@@ -78,6 +79,36 @@ def test_the_fisher_information_is_that_of_one_pass_per_sample(output: str, kind
     for ours, theirs in zip(found, per_sample(net, x, y, kind), strict=True):
         assert theirs.max() > 0
         torch.testing.assert_close(ours, theirs, rtol=1e-10, atol=1e-14)
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("kind", ["true", "expected"])
+@pytest.mark.parametrize("output", ["softmax", "sigmoid"])
+def test_the_fisher_information_of_biases_and_of_bernoulli_outputs_is_autograds(
+    output: str, kind: str, bias: bool
+) -> None:
+    net, (x, y) = network(output, 0.0, bias), data()
+    total = [torch.zeros_like(tensor) for tensor in net.trained]
+    for image, label in zip(x, y, strict=True):
+        z = net.trace(image[None])[0][-1][0]
+        p = net.read_out(z[None])[0].detach()
+        if output == "softmax":
+            labels = [(torch.eye(3)[c], p[c]) for c in range(3)] if kind == "expected" else [(torch.eye(3)[label], 1.0)]
+        elif kind == "true":
+            labels = [(torch.eye(3)[label], 1.0)]
+        else:
+            bits = [torch.tensor(b, dtype=torch.float64) for b in itertools.product([0.0, 1.0], repeat=3)]
+            labels = [(b, (p * b + (1 - p) * (1 - b)).prod()) for b in bits]
+        for target, chance in labels:
+            log_p = (
+                torch.log_softmax(z, 0) * target
+                if output == "softmax"
+                else -(torch.nn.functional.binary_cross_entropy_with_logits(z, target.double(), reduction="none"))
+            )
+            for found, g in zip(total, torch.autograd.grad(log_p.sum(), net.trained, retain_graph=True), strict=True):
+                found += chance * g**2 / len(x)
+    for ours, theirs in zip(fisher_diagonal(net, x, y, kind=kind), total, strict=True):  # type: ignore[arg-type]
+        torch.testing.assert_close(ours, theirs, rtol=1e-9, atol=1e-14)
 
 
 def test_the_expectation_over_a_gaussian_is_that_of_drawn_labels() -> None:

@@ -140,10 +140,10 @@ def test_an_integrator_with_a_synaptic_current_round_trip(decay: float | Tensor,
 
 def test_a_file_of_a_newer_format_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "net.safetensors"
-    path.write_bytes(to_bytes({"a": torch.zeros(1)}, {"neurosleep": json.dumps({"format": 5, "kind": "x"})}))
+    path.write_bytes(to_bytes({"a": torch.zeros(1)}, {"neurosleep": json.dumps({"format": 6, "kind": "x"})}))
     with pytest.raises(ExchangeError, match="newer neurosleep") as refused:
         ns.load(path)
-    assert refused.value.found == "format 5"
+    assert refused.value.found == "format 6"
 
 
 @pytest.mark.parametrize("output", ["relu", "softmax"])

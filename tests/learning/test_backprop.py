@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import itertools
+from typing import Any, Literal
 
 import numpy as np
 import pytest
 import torch
 
-from neurosleep.errors import SettingsError
+from neurosleep.errors import SettingsError, UnknownNameError
 from neurosleep.functional import torch_generator
 from neurosleep.learning import Backprop, accuracy, predict, task_loss
-from neurosleep.networks import MLP
+from neurosleep.networks import MLP, ConvNet
 
 SIZES, DROPOUT = (7, 6, 5, 4), 0.25
 
@@ -181,3 +182,134 @@ def test_the_first_of_equal_outputs_is_predicted() -> None:
 def test_wrong_settings_are_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(SettingsError):
         Backprop(**wrong)  # type: ignore[arg-type]
+
+
+# --- what people train with -------------------------------------------------------------------------------------------
+
+
+def plain(bias: bool = True) -> MLP:
+    return MLP(
+        [7, 6, 5, 4], bias=bias, init="torch", output="softmax", generator=torch.Generator().manual_seed(1)
+    ).double()
+
+
+def torchs(model: torch.nn.Module, training: Backprop, peer: torch.optim.Optimizer, loss: Any) -> None:
+    """The same epochs in plain torch, with the same order of images."""
+    x, labels = data()
+    for epoch in range(training.epochs):
+        order = torch.randperm(len(x), generator=streams("order", epoch))
+        for start in range(0, len(x), training.batch):
+            chosen = order[start : start + training.batch]
+            peer.zero_grad()
+            loss(model(x[chosen]), labels[chosen]).backward()
+            peer.step()
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("optimiser", ["sgd", "adam"])
+def test_training_is_torchs_also_over_a_second_task(optimiser: Literal["sgd", "adam"], bias: bool) -> None:
+    ours, theirs = plain(bias), plain(bias)
+    training = Backprop("cross-entropy", 0.01, 0.0, batch=6, epochs=2, optimiser=optimiser)
+    peer = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam}[optimiser](theirs.parameters(), lr=0.01)
+    state = training.state(ours)
+    assert len(state) == {"sgd": 1, "adam": 2}[optimiser] * len(ours.trained) + (optimiser == "adam")
+    for _ in range(2):
+        list(training.fit(ours, *data(), state, streams))
+        torchs(theirs, training, peer, torch.nn.functional.cross_entropy)
+    for a, b in zip(ours.trained, theirs.trained, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-12, atol=1e-14)
+
+
+def test_adams_state_goes_on_where_it_was_stored() -> None:
+    training = Backprop("cross-entropy", 0.01, batch=6, epochs=1, optimiser="adam")
+    whole, stopped = plain(), plain()
+    state = training.state(whole)
+    list(training.fit(whole, *data(), state, streams))
+    stored = training.state(stopped)
+    list(training.fit(stopped, *data(), stored, streams))
+    again = plain()
+    with torch.no_grad():
+        for place, tensor in zip(again.trained, stopped.trained, strict=True):
+            place.copy_(tensor)
+    restored = [tensor.clone() for tensor in stored]
+    for net, kept in ((whole, state), (again, restored)):
+        list(training.fit(net, *data(), kept, streams))
+    assert all(torch.equal(a, b) for a, b in zip(whole.trained, again.trained, strict=True))
+    with pytest.raises(SettingsError, match="state"):
+        list(Backprop("cross-entropy").fit(plain(), *data(), state, streams))
+
+
+def test_the_loss_over_the_tasks_classes_leaves_the_other_outputs_alone() -> None:
+    x, labels = data()
+    chosen = (labels == 1) | (labels == 3)
+    net = plain()
+    before = [tensor.detach().clone() for tensor in (net.weights[-1], net.biases[-1])]
+    training = Backprop("task-cross-entropy", 0.1, batch=6, epochs=1)
+    list(training.fit(net, x[chosen], labels[chosen], training.state(net), streams))
+    for was, now in zip(before, (net.weights[-1], net.biases[-1]), strict=True):
+        assert torch.equal(was[[0, 2]], now[[0, 2]]) and not torch.equal(was[[1, 3]], now[[1, 3]])
+    output, classes = torch.randn(5, 4), torch.tensor([1, 3])
+    hard = torch.tensor([1, 3, 3, 1, 1])
+    expected = torch.nn.functional.cross_entropy(output[:, [1, 3]], (hard == 3).long())
+    soft = torch.nn.functional.one_hot(hard, 4).float()
+    assert task_loss(output, hard, "task-cross-entropy", classes) == expected
+    torch.testing.assert_close(task_loss(output, soft, "task-cross-entropy", classes), expected)
+
+
+def test_binary_cross_entropy_is_torchs() -> None:
+    output, labels = torch.randn(5, 4), torch.tensor([1, 3, 0, 2, 1])
+    expected = torch.nn.BCEWithLogitsLoss()(output, torch.nn.functional.one_hot(labels, 4).float())
+    assert task_loss(output, labels, "binary-cross-entropy") == expected
+
+
+def test_hidden_layers_learn_more_slowly_by_a_factor() -> None:
+    nets = [plain(), plain()]
+    trainings = [
+        Backprop("cross-entropy", 0.5, hidden_lr_factor=0.1),
+        Backprop("cross-entropy", (0.5 * 0.1, 0.5 * 0.1, 0.5)),
+    ]
+    for net, training in zip(nets, trainings, strict=True):
+        list(training.fit(net, *data(), training.state(net), streams))
+    assert all(torch.equal(a, b) for a, b in zip(nets[0].trained, nets[1].trained, strict=True))
+    for wrong in ({"hidden_lr_factor": 1.5}, {"lr": (0.1, 0.1, 0.1), "hidden_lr_factor": 0.5}):
+        with pytest.raises(SettingsError, match="hidden_lr_factor"):
+            Backprop(**wrong)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("optimiser", ["sgd", "adam"])
+@pytest.mark.parametrize("frozen", [("conv",), ("hidden",)])
+def test_frozen_layers_stay_and_the_others_learn_as_if_nothing_were_frozen(
+    optimiser: Literal["sgd", "adam"], frozen: tuple[Literal["conv", "hidden"]]
+) -> None:
+    def make() -> ConvNet:
+        return ConvNet((6, 6, 1), [3], fc=[5, 4], generator=torch.Generator().manual_seed(2))
+
+    free, held = make(), make()
+    x, labels = torch.rand(20, 36), torch.arange(20) % 4
+    trainings = [Backprop("cross-entropy", 0.05, 0.5, 20, 1, optimiser, frozen=f) for f in ((), frozen)]
+    states = [training.state(free) for training in trainings]
+    # One task with everything, then one with frozen layers: what they remember of the first must not move them.
+    for net, state in zip((free, held), states, strict=True):
+        list(trainings[0].fit(net, x, labels, state, streams))
+    before = [tensor.detach().clone() for tensor in held.trained]
+    seen: list[Any] = []
+    list(trainings[0].fit(free, x, labels, states[0], streams))
+    list(trainings[1].fit(held, x, labels, states[1], streams, after_backward=seen.append))
+    last = {"conv": 1, "hidden": 2}[frozen[0]]
+    for k, (was, ours, theirs) in enumerate(zip(before, held.trained, free.trained, strict=True)):
+        learns = held.layer_of[k] >= last
+        assert torch.equal(ours, was) != learns, k
+        if learns:  # one batch only, so that what is frozen has no effect yet
+            torch.testing.assert_close(ours, theirs)
+        else:
+            assert ours.grad is not None and not ours.grad.any()
+    assert [d.shape[1:] for d in seen[0].deltas] == [(3, 4, 4), (5,), (4,)] and not seen[0].deltas[0].any()
+
+
+def test_what_cannot_be_frozen_is_refused() -> None:
+    with pytest.raises(SettingsError, match="convolutions"):
+        list(Backprop(frozen=("conv",)).fit(plain(), *data(), [], streams))
+    with pytest.raises(UnknownNameError, match="dense"):
+        Backprop(frozen=("dense",))  # type: ignore[arg-type]
+    with pytest.raises(UnknownNameError, match="adagrad"):
+        Backprop(optimiser="adagrad")  # type: ignore[arg-type]

@@ -1,12 +1,16 @@
-"""The bias-free network: shapes, initial weights, the old dropout, its two read-outs."""
+"""The fully connected network: shapes, initial weights, the old dropout, its two read-outs."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
+from torch import nn
 
+import neurosleep as ns
 from neurosleep.conversion import convert, wake
-from neurosleep.errors import SettingsError, UnknownNameError
+from neurosleep.errors import ConversionError, SettingsError, UnknownNameError
 from neurosleep.learning import accuracy, predict
 from neurosleep.networks import MLP
 
@@ -120,3 +124,53 @@ def test_both_outputs_wake_as_they_fell_asleep() -> None:
 def test_an_unknown_output_is_refused() -> None:
     with pytest.raises(UnknownNameError, match="softmaks"):
         MLP([3, 2], output="softmaks")  # type: ignore[arg-type]
+
+
+# --- with biases, and torch's initial weights -------------------------------------------------------------------------
+
+
+def test_torchs_initial_weights_are_those_of_its_linear_layers() -> None:
+    torch.manual_seed(5)
+    theirs = [nn.Linear(7, 6), nn.Linear(6, 3)]
+    ours = MLP([7, 6, 3], init="torch", bias=True, generator=torch.Generator().manual_seed(5))
+    assert [tuple(t.shape) for t in ours.trained] == [(6, 7), (3, 6), (6,), (3,)]
+    expected = [*(layer.weight for layer in theirs), *(layer.bias for layer in theirs)]
+    assert all(torch.equal(a, b) for a, b in zip(ours.trained, expected, strict=True))
+    x = torch.rand(4, 7)
+    torch.testing.assert_close(ours(x), nn.Sequential(theirs[0], nn.ReLU(), theirs[1])(x))
+    assert ours.layer_of == [0, 1, 0, 1] and MLP([7, 6, 3]).layer_of == [0, 1]
+
+
+def test_biases_begin_at_zero_beside_weights_of_a_stated_range() -> None:
+    before = torch.get_rng_state()
+    with_biases, without = (MLP([7, 6, 3], bias=b, generator=torch.Generator().manual_seed(5)) for b in (True, False))
+    assert torch.equal(torch.get_rng_state(), before)
+    assert all(not bias.any() for bias in with_biases.biases) and without.biases == []
+    assert all(torch.equal(a, b) for a, b in zip(with_biases.weights, without.weights, strict=True))
+
+
+def test_a_sigmoid_read_out_is_torchs() -> None:
+    net = MLP([5, 3], output="sigmoid", init="torch")
+    x = torch.rand(4, 5)
+    assert torch.equal(net.read_out(net(x)), torch.sigmoid(net(x)))
+    with pytest.raises(SettingsError, match="torch"):
+        MLP([5, 3], init="kaiming")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", ["mlp.safetensors", "mlp.onnx"])
+def test_a_network_with_biases_comes_back_from_a_file(tmp_path: Path, name: str) -> None:
+    net = MLP([5, 7, 3], bias=True, init="torch", dropout=0.25, output="sigmoid").eval()
+    again = ns.load(ns.save(net, tmp_path / name))
+    assert isinstance(again, MLP) and (again.sizes, again.output, again.dropout) == (net.sizes, "sigmoid", 0.25)
+    assert all(torch.equal(a, b) for a, b in zip(again.trained, net.trained, strict=True))
+
+
+def test_with_biases_the_sleep_of_the_paper_refuses_it_and_other_recipes_carry_them() -> None:
+    net = MLP([5, 7, 3], bias=True, init="torch").eval()
+    with pytest.raises(ConversionError, match="bias"):
+        convert(net, torch.rand(20, 5), recipe="recursive")
+    x = torch.rand(20, 5)
+    network = convert(net, x, recipe="percentile")
+    assert any(bool(torch.as_tensor(p.bias).any()) for p in network.populations)
+    woken = wake(network, net)
+    assert all(torch.allclose(a, b) for a, b in zip(woken.trained, net.trained, strict=True))

@@ -11,14 +11,13 @@ from torch import Tensor
 from neurosleep._shown import brief
 from neurosleep.data import RunningMean, Task
 from neurosleep.learning import Batch
-from neurosleep.networks import MLP
-from neurosleep.networks.equilibrium_base import EquilibriumNetwork
+from neurosleep.networks import EquilibriumNetwork, FeedForwardNetwork
 from neurosleep.replay import SleepResult
 
 __all__ = ["AwakeNetwork", "Learner", "Strategy", "trained"]
 
-#: A network that can learn awake and be read out: both have ``weights``, ``read_out``, ``forward`` and ``activities``.
-AwakeNetwork = MLP | EquilibriumNetwork
+#: A network that can learn awake and be read out: ``weights``, ``trained``, ``read_out``, ``forward``, ``activities``.
+AwakeNetwork = FeedForwardNetwork | EquilibriumNetwork
 
 
 def trained(network: AwakeNetwork) -> list[Tensor]:
@@ -35,7 +34,7 @@ def trained(network: AwakeNetwork) -> list[Tensor]:
     >>> [weight.shape for weight in trained(MLP([4, 3, 2]))]
     [torch.Size([3, 4]), torch.Size([2, 3])]
     """
-    return network.weights if isinstance(network, MLP) else [*network.trained]
+    return [*network.trained]
 
 
 @dataclass(eq=False)
@@ -45,7 +44,7 @@ class Learner:
     Attributes
     ----------
     network, velocity:
-        The awake network and its optimiser's state (momentum).
+        The awake network and its optimiser's state, such as :meth:`~neurosleep.learning.Backprop.state` gives it.
     tasks, task:
         The sequence, and the number of the present task from 0.
     mean:
@@ -117,6 +116,9 @@ class Strategy:
     changes_gradients: ClassVar[bool] = False
     #: The ways of learning (``wake.kind``) that it works with; None: all of them.
     works_with: ClassVar[tuple[str, ...] | None] = None
+
+    def check_network(self, network: AwakeNetwork) -> None:
+        """Refuse a network that it cannot work with, before anything is learnt."""
 
     def tasks(self, tasks: list[Task]) -> list[Task]:
         """The tasks as this strategy gets to see them."""

@@ -7,7 +7,7 @@ from typing import Literal, get_args
 
 from torch import Tensor
 
-from neurosleep.continual.strategies.base import Learner, Strategy
+from neurosleep.continual.strategies.base import AwakeNetwork, Learner, Strategy
 from neurosleep.data import Task
 from neurosleep.errors import SettingsError, unknown_name
 from neurosleep.learning import Batch
@@ -93,6 +93,11 @@ class Combination(Strategy):
         self.parts = sorted(parts, key=lambda part: part.sleeps != (order == "sleep-first"))
         self.sleeps = any(part.sleeps for part in parts)
         self.reads_old_data = any(part.reads_old_data for part in parts)
+
+    def check_network(self, network: AwakeNetwork) -> None:
+        """Refuse a network that one of the parts cannot work with."""
+        for part in self.parts:
+            part.check_network(network)
 
     def tasks(self, tasks: list[Task]) -> list[Task]:
         """The tasks as the parts let each other see them."""

@@ -14,7 +14,7 @@ from typing import ClassVar, Literal, get_args
 import torch
 from torch import Tensor
 
-from neurosleep.continual.strategies.base import Learner, Strategy
+from neurosleep.continual.strategies.base import AwakeNetwork, Learner, Strategy, trained
 from neurosleep.data import to_float
 from neurosleep.errors import SettingsError, UnsupportedError, unknown_name
 from neurosleep.learning import Batch
@@ -30,17 +30,18 @@ Labels = Literal["true", "expected"]
 def fisher_diagonal(
     network: MLP, images: Tensor, labels: Tensor, *, kind: Labels = "expected", batch: int = 500
 ) -> list[Tensor]:
-    r"""Diagonal Fisher information of every weight ``[post, pre]``, mean over ``images``, in closed form.
+    r"""Diagonal Fisher information of all weights ``[post, pre]``, then all biases, mean over ``images``, closed form.
 
-    The gradient of one sample with respect to a bias-free layer is the outer product of the backpropagated error and
-    the layer's input, so the mean of its square is a product of squares, without a pass per sample. The likelihood is
-    the one that belongs to the network's output: categorical for softmax, Gaussian of unit variance for ReLU (with the
-    published straight-through error). ``kind`` takes the labels as they are (``"true"``: the empirical Fisher) or the
+    The gradient of one sample with respect to a layer's weights is the outer product of the backpropagated error and
+    the layer's input, so the mean of its square is a product of squares, without a pass per sample; with respect to its
+    biases it is the error. The likelihood is the one that belongs to the network's output: categorical for softmax,
+    Bernoulli for sigmoid, Gaussian of unit variance for ReLU (with the published straight-through error). ``kind``
+    takes the labels as they are (``"true"``: the empirical Fisher) or the
     expectation over the labels that the network itself would give (``"expected"``).
     """
     network.eval()
     weights = network.weights
-    total = [torch.zeros_like(weight) for weight in weights]
+    total = [torch.zeros_like(tensor) for tensor in network.trained]
     for start in range(0, len(images), batch):
         x, y = images[start : start + batch], labels[start : start + batch]
         sums, activities = network.trace(x)
@@ -51,12 +52,19 @@ def fisher_diagonal(
             errors = [(output - one_hot[y], torch.ones(len(x), 1, dtype=output.dtype))]
         elif network.output == "softmax":
             errors = [(output - one_hot[c], output[:, c : c + 1]) for c in range(output.shape[1])]
+        elif network.output == "sigmoid":
+            # Of independent outputs; the expected square of each one's error is its variance.
+            errors = [
+                (one_hot[c].expand_as(output), (output * (1 - output))[:, c : c + 1]) for c in range(len(one_hot))
+            ]
         else:
             # With unit variance the expected square of the error is 1 for every output, and outputs are independent.
             errors = [(one_hot[c].expand_as(output), torch.ones(len(x), 1)) for c in range(output.shape[1])]
         for delta, chance in errors:
             for layer in reversed(range(len(weights))):
                 total[layer] += (chance * delta**2).T @ inputs[layer] ** 2
+                if network.biases:
+                    total[len(weights) + layer] += (chance * delta**2).sum(0)
                 if layer:
                     delta = delta @ weights[layer] * (sums[layer - 1] > 0) * (1 - network.dropout)
     return [fisher / len(images) for fisher in total]
@@ -107,10 +115,17 @@ class EWC(Strategy):
         self._importance: list[Tensor] = []
         self._anchored: list[Tensor] = []  # importance times the weights it belongs to
 
+    def check_network(self, network: AwakeNetwork) -> None:
+        """The Fisher information is in closed form, for fully connected layers."""
+        if not isinstance(network, MLP):
+            raise UnsupportedError(
+                f"The strategy 'ewc' cannot measure a {type(network).__name__}.", expected="an MLP (network.kind mlp)"
+            )
+
     def after_backward(self, learner: Learner, batch: Batch) -> None:
         """Add the gradient of the penalty."""
         for weight, importance, anchored in zip(
-            learner.network.weights, self._importance, self._anchored, strict=False
+            trained(learner.network), self._importance, self._anchored, strict=False
         ):
             assert weight.grad is not None
             weight.grad += self.strength * (importance * weight.detach() - anchored)
@@ -120,10 +135,9 @@ class EWC(Strategy):
         task = learner.tasks[learner.task]
         images, labels = torch.from_numpy(to_float(task.train_images)), torch.from_numpy(task.train_labels)
         network = learner.network
-        if not isinstance(network, MLP):
-            raise UnsupportedError(f"EWC cannot measure a {type(network).__name__}.", expected="an MLP")
+        assert isinstance(network, MLP)  # check_network refuses others
         found = fisher_diagonal(network, images, labels, kind=self.fisher)
-        weights = [weight.detach() for weight in network.weights]
+        weights = [weight.detach() for weight in network.trained]
         if not self._importance:
             self._importance = found
             self._anchored = [f * w for f, w in zip(found, weights, strict=True)]

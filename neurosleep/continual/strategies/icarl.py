@@ -20,7 +20,7 @@ from neurosleep._checks import check_count
 from neurosleep.continual.strategies.base import AwakeNetwork, Learner, Strategy
 from neurosleep.data import to_float
 from neurosleep.functional import torch_generator
-from neurosleep.networks import MLP
+from neurosleep.networks import FeedForwardNetwork
 
 __all__ = ["ICaRL", "herding"]
 
@@ -159,9 +159,9 @@ class ICaRL(Strategy):
 
 def _features(network: AwakeNetwork, images: Tensor, masks: torch.Generator | None = None) -> Tensor:
     """Activity of the last hidden layer, with dropout active if ``masks`` draws it."""
-    if isinstance(network, MLP):
+    if isinstance(network, FeedForwardNetwork):
         activities = network.train(masks is not None).activities(images, generator=masks)
         network.eval()
     else:
         activities = network.activities(images)
-    return activities[-2] if len(activities) > 1 else activities[-1]
+    return (activities[-2] if len(activities) > 1 else activities[-1]).flatten(1)

@@ -13,9 +13,10 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from neurosleep.continual.strategies.base import Learner, Strategy
-from neurosleep.errors import SettingsError
+from neurosleep.continual.strategies.base import AwakeNetwork, Learner, Strategy
+from neurosleep.errors import SettingsError, UnsupportedError
 from neurosleep.learning import Batch
+from neurosleep.networks import MLP
 
 __all__ = ["OWM"]
 
@@ -65,6 +66,15 @@ class OWM(Strategy):
             raise SettingsError(f"owm.clip is {clip!r}.", expected="a number > 0")
         self.alpha, self.decay, self.clip = tuple(alpha), tuple(decay), clip
         self._projectors: list[Tensor] = []
+
+    def check_network(self, network: AwakeNetwork) -> None:
+        """Each layer's inputs and errors of a batch make its gradient: for fully connected layers without biases."""
+        if not isinstance(network, MLP) or network.biases:
+            raise UnsupportedError(
+                f"The strategy 'owm' cannot project the gradients of a {type(network).__name__}"
+                + (" with biases." if isinstance(network, MLP) else "."),
+                expected="an MLP without biases (network.kind mlp, network.bias false)",
+            )
 
     def before_training_exp(self, learner: Learner) -> None:
         """Begin with the whole space, before the first task."""

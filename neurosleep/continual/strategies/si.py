@@ -15,7 +15,7 @@ from torch import Tensor
 from neurosleep.continual.strategies.base import Learner, Strategy, trained
 from neurosleep.errors import SettingsError
 from neurosleep.learning import Batch
-from neurosleep.networks import MLP
+from neurosleep.networks import FeedForwardNetwork
 
 __all__ = ["SI"]
 
@@ -66,7 +66,7 @@ class SI(Strategy):
     def after_backward(self, learner: Learner, batch: Batch) -> None:
         """Keep the task's own gradient, then add the penalty's."""
         weights = trained(learner.network)
-        if not isinstance(learner.network, MLP):
+        if not _velocity_is_step(learner):
             self._before = [weight.detach().clone() for weight in weights]
         self._gradient = [weight.grad.clone() for weight in weights if weight.grad is not None]
         for weight, importance, previous in zip(weights, self._importance, self._previous, strict=False):
@@ -74,9 +74,9 @@ class SI(Strategy):
             weight.grad += 2 * self.strength * importance * (weight.detach() - previous)
 
     def after_step(self, learner: Learner, batch: Batch) -> None:
-        """Extend the path; the step of backpropagation is the negative of its momentum."""
+        """Extend the path; the step of backpropagation by SGD is the negative of its momentum."""
         steps = learner.velocity
-        if not isinstance(learner.network, MLP):
+        if not _velocity_is_step(learner):
             steps = [b - w.detach() for b, w in zip(self._before, trained(learner.network), strict=True)]
         for path, gradient, step in zip(self._path, self._gradient, steps, strict=True):
             path += gradient * step
@@ -110,3 +110,9 @@ class SI(Strategy):
 
         self._importance, self._previous = tensors("importance"), tensors("previous")
         self._start, self._path = tensors("start"), tensors("path")
+
+
+def _velocity_is_step(learner: Learner) -> bool:
+    """Whether the optimiser's state is what its last step took from each tensor: SGD in backpropagation."""
+    network = learner.network
+    return isinstance(network, FeedForwardNetwork) and len(learner.velocity) == len(network.trained)

@@ -13,12 +13,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from neurosleep.continual.strategies.base import Learner, Strategy
+from neurosleep.continual.strategies.base import AwakeNetwork, Learner, Strategy
 from neurosleep.conversion import LAYER_RECIPES, convert, feedback_of, wake
 from neurosleep.data import RunningMean, to_float
-from neurosleep.errors import NeurosleepWarning
+from neurosleep.errors import NeurosleepWarning, UnsupportedError
 from neurosleep.functional import EngineRule, PlasticityRule, SRCRule
 from neurosleep.hardware import MappedNetwork, Rounding, chip_rule, from_chip, map_to
+from neurosleep.networks import MLP, FeedForwardNetwork
 from neurosleep.replay import Moment, Sleep, SleepResult, answers, evenly, sleep, thresholds_for_rates, warn_of_effect
 from neurosleep.spiking import Record, SpikingNetwork
 
@@ -141,6 +142,15 @@ class SRC(Strategy):
         self.record = record or Record()
         self.progress = progress
         self.reads_old_data = settings.reads_old_data
+
+    def check_network(self, network: AwakeNetwork) -> None:
+        """The published conversion knows fully connected layers without biases, and equilibrium networks."""
+        if isinstance(network, FeedForwardNetwork) and (network.biases or not isinstance(network, MLP)):
+            raise UnsupportedError(
+                f"The strategy 'src' cannot convert a {type(network).__name__}"
+                + (" with biases." if isinstance(network, MLP) else "."),
+                expected="an MLP without biases (network.kind mlp, network.bias false)",
+            )
 
     def after_training_exp(self, learner: Learner) -> None:
         """Convert, sleep, wake; a sleep phase that diverges leaves the awake weights as they are."""

@@ -22,7 +22,7 @@ from neurosleep.exchange.onnx.node import Activation, Node, Value
 from neurosleep.exchange.onnx.operators import OPERATORS
 from neurosleep.exchange.onnx.tensors import External, element_name, read_tensor, short
 from neurosleep.networks import MLP
-from neurosleep.networks.mlp import Output
+from neurosleep.networks.feed_forward import Output
 
 if TYPE_CHECKING:
     from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, ValueInfoProto
@@ -118,7 +118,7 @@ def _as_mlp(network: nn.Module, note: str) -> nn.Module:
         chain
         and [*kinds] == [*(block * (len(layers) - 1)), nn.Linear]
         and sizes == [layers[0].in_features, *(layer.out_features for layer in layers)]
-        and all(layer.bias is None for layer in layers)
+        and len({layer.bias is None for layer in layers}) == 1
         and all(abs(factor - (1 - dropout)) < 1e-6 for factor in factors or [1.0])
         and 0 <= dropout < 1
         and output in get_args(Output)
@@ -126,9 +126,9 @@ def _as_mlp(network: nn.Module, note: str) -> nn.Module:
     if not agrees:
         return network
     with torch.device("meta"):
-        model = MLP(sizes, dropout=dropout, output=output)
+        model = MLP(sizes, dropout=dropout, output=output, bias=layers[0].bias is not None)
     for ours, theirs in zip(model.layers, layers, strict=True):
-        ours.weight = theirs.weight
+        ours.weight, ours.bias = theirs.weight, theirs.bias
     return model.eval()
 
 
