@@ -39,7 +39,7 @@ left, right = fig.subplots(1, 2)
 energies = []
 for profile, colour in zip(("ideal", "generic_int8", "loihi1", "spinnaker1"), plot.PALETTE, strict=False):
     mapped = ns.map_to(network, profile)
-    shown = ns.simulate_batch(mapped, x_test, 50, coding="bernoulli", engine="fixed")
+    shown = ns.simulate(mapped, x_test, 50, coding="bernoulli", engine="fixed")
     left.plot(100 * shown.accuracy(labels_test), color=colour, label=profile)
     low, high = energy_of(mapped, shown, profile).interval or (None, None)
     energies.append({"label": profile, "low": low and low / len(x_test), "high": high and high / len(x_test)})

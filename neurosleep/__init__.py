@@ -11,7 +11,6 @@ __version__ = "0.1.0"
 # Public name -> module that defines it.
 _PUBLIC = {
     "Balance": "neurosleep.conversion",
-    "BatchRecording": "neurosleep.spiking",
     "ConversionError": "neurosleep.errors",
     "ConvertedNetwork": "neurosleep.conversion",
     "DataError": "neurosleep.errors",
@@ -55,7 +54,6 @@ _PUBLIC = {
     "map_to": "neurosleep.hardware",
     "save": "neurosleep.exchange",
     "simulate": "neurosleep.spiking",
-    "simulate_batch": "neurosleep.spiking",
     "sleep": "neurosleep.replay",
     "thresholds_for_rates": "neurosleep.replay",
     "to_nir": "neurosleep.exchange",

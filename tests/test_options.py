@@ -176,45 +176,36 @@ SIMULATE: dict[str, Any] = {
     "seed": 3,
     "device": "cuda",
 }
+SHOWN: dict[str, tuple[Any, dict[str, Any]]] = {
+    "images": (IMAGES, {"coding": "bernoulli"}),
+    "constant images": (IMAGES, {}),
+    "image": (IMAGES[0], {"coding": "bernoulli"}),
+    "constant image": (IMAGES[0], {}),
+    "spikes": (SPIKES, {}),
+    "mapping": ({"input": SPIKES}, {}),
+    "booleans": (BOOLEANS, {}),
+    "batch of booleans": (BOOLEANS[:, None].expand(40, 2, 6), {}),
+}
 
 
 @pytest.mark.parametrize("option", SIMULATE)
-@pytest.mark.parametrize("inputs", ["images", "spikes", "mapping", "booleans"])
-def test_simulate(inputs: str, option: str) -> None:
-    if option == "seed" and inputs != "images":
+@pytest.mark.parametrize("what", SHOWN)
+def test_simulate(what: str, option: str) -> None:
+    x, given = SHOWN[what]
+    if option == "seed" and not given:
         return  # nothing is drawn, so that every seed gives the same
-    shown: Any = {"images": IMAGES, "spikes": SPIKES, "mapping": {"input": SPIKES}, "booleans": BOOLEANS}[inputs]
-    if option == "record" and inputs == "images":
+    if option == "record" and "image" in what.split() and not given:
+        # A constant input sends no spikes, and its layers the same: it is kept one by one.
+        assert ns.simulate(network(), x, 30, record=SIMULATE[option]).spikes["hidden1"].count > 0
+    if (option == "record" and what.split()[-1] == "images") or (option == "record" and what.startswith("batch")):
         with pytest.raises(ns.UnsupportedError, match="Single spikes of a batch"):
-            ns.simulate(network(), shown, 30, record=SIMULATE[option])
+            ns.simulate(network(), x, 30, record=SIMULATE[option])
         return
-    assert_matters(ns.simulate, {"network": network(), "inputs": shown, "steps": 30}, option, SIMULATE[option])
+    assert_matters(ns.simulate, {"network": network(), "x": x, "steps": 30, **given}, option, SIMULATE[option])
 
 
 def test_every_option_of_simulate_is_looked_at() -> None:
     assert options_of(ns.simulate) == set(SIMULATE)
-
-
-BATCH: dict[str, Any] = {
-    "coding": "poisson",
-    "max_rate": 200.0,
-    "engine": "reference",
-    "seed": 3,
-    "device": "cuda",
-}
-
-
-@pytest.mark.parametrize("option", BATCH)
-@pytest.mark.parametrize("coding", ["constant", "bernoulli"])
-def test_simulate_batch(coding: str, option: str) -> None:
-    if (coding, option) == ("constant", "seed"):
-        return  # nothing is drawn
-    given = {"network": network(), "images": IMAGES, "steps": 30, "coding": coding}
-    assert_matters(ns.simulate_batch, given, option, BATCH[option])
-
-
-def test_every_option_of_simulate_batch_is_looked_at() -> None:
-    assert options_of(ns.simulate_batch) == set(BATCH)
 
 
 SLEEP: dict[str, Any] = {

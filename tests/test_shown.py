@@ -61,7 +61,7 @@ def mapped() -> Any:
 
 
 def energy() -> Any:
-    rec = ns.simulate_batch(mapped(), IMAGES, 20, coding="bernoulli", engine="fixed")
+    rec = ns.simulate(mapped(), IMAGES, 20, coding="bernoulli", engine="fixed")
     return ns.hardware.energy_of(mapped(), rec, "loihi1")
 
 
@@ -82,7 +82,6 @@ VALUES: dict[str, Callable[[], Any]] = {
     "States": lambda: recording().states["big"],
     "WeightMonitor": lambda: recording().weight_monitor("input -> big"),
     "WeightSamples": lambda: recording().weights["input -> big"],
-    "BatchRecording": lambda: ns.simulate_batch(network(), IMAGES, 5, engine="reference"),
     "SleepResult": sleep_phase,
     "SpikeEvents": lambda: ns.SpikeEvents.from_dense(torch.ones(50, 300, dtype=torch.bool)),
     "MeanDrive": lambda: ns.MeanDrive(np.full(300, 0.5), 200.0, window=3, image_shape=(15, 20)),
@@ -164,7 +163,6 @@ TABLES = [
     "SpikingNetwork",
     "MappedNetwork",
     "Recording",
-    "BatchRecording",
     "SleepResult",
     "SpikeMonitor",
     "RateMonitor",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,7 +66,7 @@ def sleep_wake_similarity(
     length = min(window, recording.steps)
     starts = numpy_generator(seed, "windows").integers(0, recording.steps - length + 1, size=windows)
     means = class_means(network, x, y, [[c] for c in classes.tolist()])[1:]
-    whole = _with_counts(network, x, [recording.counts[name] for _, name in layers])
+    whole = _with_counts(network, x, [np.asarray(recording.counts[name]) for _, name in layers])
     pairwise = _unit_correlations(network, x, len(layers))
     rows = []
     for k, name in layers:
@@ -104,7 +105,7 @@ def _defined(rates: NDArray[np.float64]) -> NDArray[np.float64]:
     return z[~np.isnan(z).any(axis=1)]
 
 
-def _with_counts(network: Layered, x: Tensor, counts: list[NDArray[np.int64]]) -> NDArray[np.float64]:
+def _with_counts(network: Layered, x: Tensor, counts: Sequence[Array]) -> NDArray[np.float64]:
     """Correlation of each image's activity with the spike counts, ``[layers, images]``."""
     z = [pearson_rows(c[None].astype(np.float64))[0] for c in counts]
     found = np.empty((len(counts), len(x)))

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from neurosleep.conversion import convert
 from neurosleep.data import load_dataset, to_float
 from neurosleep.functional import torch_generator
-from neurosleep.spiking import SpikingNetwork, simulate_batch
+from neurosleep.spiking import SpikingNetwork, simulate
 
 __all__ = ["UsersLoop", "bench_simulate"]
 
@@ -103,7 +103,7 @@ def bench_simulate(data: str | None = None, seed: int = 0) -> dict[str, Any]:
     """One run, one thread: processor seconds per step of a batch of 256 images, and their ratios.
 
     784-1200-1200-10, trained on MNIST and converted by the recipe ``percentile``; 100 steps of Poisson spikes, whose
-    drawing is timed too. ``event`` is :func:`~neurosleep.simulate_batch` as it comes; ``reference`` is the same with
+    drawing is timed too. ``event`` is :func:`~neurosleep.simulate` as it comes; ``reference`` is the same with
     that engine; ``snntorch`` is a loop with snnTorch neurons in inference mode, as a user would write it. ``data`` is
     the folder of the full MNIST; without it the embedded subset trains the network.
 
@@ -131,7 +131,7 @@ def bench_simulate(data: str | None = None, seed: int = 0) -> dict[str, Any]:
         network = convert(model, training[:2000], recipe="percentile")
         loop = UsersLoop(network)
         ours = {"event": None, "reference": "reference"}  # by the engine to ask for
-        used = simulate_batch(network, images, 1, coding="bernoulli").engine  # compiles
+        used = simulate(network, images, 1, coding="bernoulli").engine  # compiles
         if used != "event":
             raise AssertionError(f"The default engine is {used!r}: the times would bear a wrong name.")
 
@@ -139,7 +139,8 @@ def bench_simulate(data: str | None = None, seed: int = 0) -> dict[str, Any]:
             if what == "snntorch":
                 return loop.answer(images, _STEPS)
             engine = ours[what]
-            return simulate_batch(network, images, _STEPS, coding="bernoulli", seed=seed, engine=engine).read_out
+            found = simulate(network, images, _STEPS, coding="bernoulli", seed=seed, engine=engine)
+            return torch.from_numpy(found.read_out)
 
         # The best of several turns, taken alternately, so that a busy moment of the machine hits all alike.
         seconds, right = dict.fromkeys(_TURNS, float("inf")), {}

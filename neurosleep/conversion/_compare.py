@@ -19,7 +19,7 @@ from neurosleep.conversion.plan import activations
 from neurosleep.conversion.recipes import ActivityRecipe
 from neurosleep.conversion.report import ConversionReport
 from neurosleep.errors import ConversionError, SettingsError
-from neurosleep.spiking import BatchCoding, simulate_batch
+from neurosleep.spiking import Coding, simulate
 
 __all__ = ["ConversionCheck", "LayerCheck", "compare"]
 
@@ -115,7 +115,7 @@ def compare(
     labels: Tensor | None = None,
     *,
     steps: int = 100,
-    coding: BatchCoding = "constant",
+    coding: Coding = "constant",
     seed: int = 0,
 ) -> ConversionCheck:
     """Run both on ``images`` ``[n, ...]`` and compare every layer.
@@ -128,7 +128,7 @@ def compare(
     images, labels:
         All are shown at once: a few hundred are enough. With ``labels`` ``[n]`` accuracies are compared too.
     steps, coding, seed:
-        As for :func:`~neurosleep.simulate_batch`.
+        As for :func:`~neurosleep.simulate`.
 
     Raises
     ------
@@ -156,7 +156,7 @@ def compare(
         raise ConversionError(
             f"The network has no population {missing[0]!r}.", expected="the network that this model was converted to"
         )
-    recording = simulate_batch(network, images, steps, coding=coding, seed=seed)
+    recording = simulate(network, images, steps, coding=coding, seed=seed)
     spikes_for = dict(zip(report.populations, report.largest, strict=True))
     sums: dict[str, list[Tensor]] = {}
     for batch in activations(plan, images):
@@ -166,10 +166,11 @@ def compare(
     for planned in plan.populations:
         name, ours = planned.name, None
         if name in spikes_for:
-            rate = recording.totals[name] / steps  # spikes per step: 1 is the largest value a unit can say
+            # Spikes per step: 1 is the largest value that a unit can say.
+            rate = torch.from_numpy(recording.counts[name]).to(network.dtype) / steps
             ours = rate * spikes_for[name]
         elif name == plan.output:
-            rate, ours = None, recording.read_out[-1] / steps
+            rate, ours = None, torch.from_numpy(recording.read_out[-1]) / steps
         if ours is not None:
             layers.append(_layer(name, torch.cat(sums[name]), ours, rate))
     accuracy: tuple[float, ...] = ()

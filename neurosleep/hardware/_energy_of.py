@@ -14,14 +14,14 @@ from neurosleep.hardware.energy.synapses import Zeros
 from neurosleep.hardware.mapping.mapped import MappedNetwork
 from neurosleep.hardware.profiles.load import load_profile
 from neurosleep.hardware.profiles.profile import HardwareProfile
-from neurosleep.spiking import BatchRecording, Recording, SpikingNetwork
+from neurosleep.spiking import Recording, SpikingNetwork
 
 __all__ = ["energy_of"]
 
 
 def energy_of(
     network: SpikingNetwork,
-    recording: Recording | BatchRecording,
+    recording: Recording,
     profile: HardwareProfile | str,
     *,
     rule: PlasticityRule | None = None,

@@ -16,7 +16,7 @@ from neurosleep.hardware.mapping.mapped import MappedNetwork
 from neurosleep.hardware.profiles.load import load_profile
 from neurosleep.hardware.profiles.profile import HardwareProfile
 from neurosleep.hardware.report import MappingFinding
-from neurosleep.spiking import CODINGS, BatchCoding, simulate_batch
+from neurosleep.spiking import SPIKE_CODINGS, Coding, simulate
 
 __all__ = ["map_file"]
 
@@ -88,8 +88,8 @@ def map_file(
         reset=cast("Reset | None", reset),
     )
     way = cast("Rounding | None", rounding)
-    if coding not in CODINGS:
-        raise unknown_name("coding", coding, CODINGS)
+    if coding not in SPIKE_CODINGS:
+        raise unknown_name("coding", coding, SPIKE_CODINGS)
     mapped = map_to(
         network,
         profile,
@@ -103,7 +103,7 @@ def map_file(
     report = mapped.report
     file = inputs if inputs is not None else calibration
     if file is not None:
-        shown = (steps, cast("BatchCoding", coding), seed)
+        shown = (steps, coding, seed)
         report = dataclasses.replace(report, energy=_energy(mapped, profile, file, shown, inputs is not None))
     found = report.to_json()
     if reset is not None:
@@ -116,7 +116,7 @@ def _energy(
     network: MappedNetwork,
     profile: HardwareProfile,
     file: str | Path,
-    shown: tuple[int, BatchCoding, int],
+    shown: tuple[int, Coding, int],
     asked: bool,
 ) -> dict[str, Any]:
     """The energy of images of a file; where they were not meant for it (not ``asked``) they need not serve."""
@@ -126,7 +126,7 @@ def _energy(
         if not asked:
             images = images[:_CALIBRATION]
         engine = "fixed" if network.arithmetic is not None else None
-        recording = simulate_batch(network, images, steps, coding=coding, engine=engine, seed=seed)
+        recording = simulate(network, images, steps, coding=coding, engine=engine, seed=seed)
         return energy_of(network, recording, profile).to_json()
     except NeurosleepError as error:
         if asked:

@@ -1,7 +1,7 @@
 """SpikingNetwork, recordings, and the engines that step it."""
 
-from neurosleep.spiking._batch import BATCH_CODINGS, BatchCoding, BatchRecording, simulate_batch
-from neurosleep.spiking._simulate import CODINGS, Coding, simulate
+from neurosleep.spiking._coding import CODINGS, SPIKE_CODINGS, Coding
+from neurosleep.spiking._simulate import simulate
 from neurosleep.spiking.engines import Engine, Session, engine_names, get_engine, register_engine
 from neurosleep.spiking.network import SpikingNetwork
 from neurosleep.spiking.parts import Population, Projection
@@ -15,10 +15,8 @@ from neurosleep.spiking.recording.state_monitor import NeuronState, StateMonitor
 from neurosleep.spiking.recording.weight_monitor import WeightMonitor
 
 __all__ = [
-    "BATCH_CODINGS",
     "CODINGS",
-    "BatchCoding",
-    "BatchRecording",
+    "SPIKE_CODINGS",
     "Coding",
     "Engine",
     "NeuronState",
@@ -39,5 +37,4 @@ __all__ = [
     "get_engine",
     "register_engine",
     "simulate",
-    "simulate_batch",
 ]

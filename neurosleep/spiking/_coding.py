@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import warnings
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +16,23 @@ from neurosleep._checks import check_number
 from neurosleep.errors import NeurosleepWarning, SettingsError, UnsupportedError
 from neurosleep.spiking.network import SpikingNetwork
 
-__all__ = ["OneAStep", "check_network", "drawn", "expected_spikes", "gain_of", "paced", "say_waiting"]
+__all__ = [
+    "CODINGS",
+    "SPIKE_CODINGS",
+    "Coding",
+    "OneAStep",
+    "check_network",
+    "drawn",
+    "expected_spikes",
+    "gain_of",
+    "paced",
+    "say_waiting",
+]
+
+Coding = Literal["constant", "bernoulli", "poisson"]
+CODINGS: tuple[Coding, ...] = get_args(Coding)
+#: Those that make spikes.
+SPIKE_CODINGS: tuple[Coding, ...] = CODINGS[1:]
 
 # Of its spikes, so large a part may wait at the end without a word.
 _WAITING = 0.01
@@ -65,7 +81,7 @@ def expected_spikes(values: Tensor, coding: str, gain: float, several: bool) -> 
             f"The images hold intensities outside 0 to 1, of which {coding!r} makes no spikes.",
             found=f"{low:g} to {high:g}",
             expected="every intensity from 0 to 1",
-            hint="scale the images, or simulate_batch(..., coding='constant') takes any values",
+            hint="scale the images, or coding='constant' takes any values",
         )
     mean = values * gain
     if several and high * gain > _MOST:

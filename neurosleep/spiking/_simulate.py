@@ -1,178 +1,194 @@
-"""Run a spiking network, without plasticity, on given spikes or on images turned into spike trains."""
+"""Run a spiking network, without plasticity, on given spikes or on images, one or a batch."""
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
-from typing import Literal, get_args
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from neurosleep._checks import as_images, check_count, check_device, check_unread
 from neurosleep.errors import SettingsError, UnsupportedError, unknown_name
-from neurosleep.functional import SpikeEvents, numpy_generator
-from neurosleep.spiking._coding import OneAStep, check_network, drawn, expected_spikes, gain_of, paced, say_waiting
-from neurosleep.spiking.engines import get_engine
+from neurosleep.functional import SpikeEvents
+from neurosleep.spiking._batch import batch_of_images, batch_of_trains
+from neurosleep.spiking._coding import CODINGS, Coding, check_network, expected_spikes, gain_of, paced, say_waiting
+from neurosleep.spiking._single import single_image, single_train
+from neurosleep.spiking.engines import Engine, get_engine
 from neurosleep.spiking.network import SpikingNetwork
 from neurosleep.spiking.recording.record import Record
-from neurosleep.spiking.recording.recorder import Recorder
 from neurosleep.spiking.recording.recording import Recording
 
-__all__ = ["CODINGS", "Coding", "simulate"]
-
-Coding = Literal["bernoulli", "poisson"]
-CODINGS: tuple[str, ...] = get_args(Coding)
-
-# Steps drawn and run at once, so that memory does not grow with the length of a simulation.
-_CHUNK = 1000
+__all__ = ["simulate"]
 
 Trains = Mapping[str, SpikeEvents]
 
 
+@torch.no_grad()
 def simulate(
     network: SpikingNetwork,
-    inputs: SpikeEvents | Trains | Tensor,
+    x: SpikeEvents | Trains | Tensor | npt.NDArray[np.generic],
     steps: int | None = None,
     *,
-    coding: Coding = "bernoulli",
+    coding: Coding = "constant",
     max_rate: float | None = None,
-    engine: str = "event",
+    engine: str | None = None,
     record: Record | None = None,
     seed: int = 0,
     device: str = "cpu",
 ) -> Recording:
-    r"""Let ``network`` answer to ``inputs``; it starts at rest and its weights stay as they are.
+    r"""Let ``network`` answer to ``x``; it starts at rest and its weights stay as they are.
 
     Parameters
     ----------
     network:
-        Any network that the engine offers.
-    inputs:
-        Spikes as :class:`~neurosleep.functional.SpikeEvents` (a mapping by population name if there are several
-        inputs), as a boolean tensor or array ``[time, n]`` or ``[time, batch, n]``; or images, ``[batch, n]`` or
-        ``[batch, *shape]`` of intensities from 0 to 1, of which ``coding`` makes spike trains.
+        Any network that the engine offers; of images and batches, one with a single input population.
+    x:
+        Images: one, of the input's shape or flat ``[n]``, or a batch ``[batch, *shape]`` or ``[batch, n]``; any float
+        type, or ``uint8``, of which 255 becomes 1. Or spikes: :class:`~neurosleep.functional.SpikeEvents` (a mapping by
+        population name if there are several inputs), or booleans ``[time, n]``, of a batch ``[time, batch, n]``.
     steps:
-        Needed for images; for spikes the number of their steps if not given, else at most that number.
+        How long images are shown; of spikes their number of steps if not given, else at most that.
     coding, max_rate:
-        Of images only: an input of intensity x fires x times a step in the mean, at ``max_rate`` r (Hz; None: 1/dt)
-        :math:`r\,dt\,x` times. ``bernoulli``: with that probability in each step. ``poisson``: so often in the mean,
-        by a Poisson process; where that has several spikes in one step, all but one wait for the next. With another
-        rate than 1/dt the biases are multiplied by :math:`r\,dt` too, so that the network computes the same, so much
-        stronger.
-    engine, device, record, seed:
-        As for :func:`~neurosleep.sleep`; sample b of a batch draws its spikes from (seed, b). Of spikes nothing is
-        drawn.
+        Of images only. ``constant``: every value is sent as it is in every step, a graded input, and may have any
+        sign. ``bernoulli`` and ``poisson``: spikes of intensities from 0 to 1; an input of intensity x fires x times a
+        step in the mean, at ``max_rate`` r (Hz; None: 1/dt) :math:`r\,dt\,x` times, with that probability or as often
+        as a Poisson process does. Of a batch it may then fire several times in a step; of one image, and where an
+        engine sends one spike of a neuron a step, as a chip does, the others wait for the next. With another rate than
+        1/dt the biases are multiplied by :math:`r\,dt` too, so that the network computes the same, so much stronger.
+    engine:
+        Name of a registered engine; a batch needs one that steps batches. None: ``event``, which compiles when it is
+        first used, where it offers all kinds that the network has, on the CPU, and else ``reference``.
+    record:
+        What to keep besides counts, of one image or train: single spikes, potentials, rates over time. A constant input
+        sends no spikes that could be kept.
+    device, seed:
+        Every engine is given the same spikes. They are drawn for 256 samples at once: sample b of a batch has others
+        than the same image alone. Of spikes nothing is drawn.
 
     Returns
     -------
     Recording
-        Counts are ``[n]`` by population for a single train, ``[batch, n]`` for a batch; likewise ``potentials``, of
-        leaky integrators. Single spikes, and anything over time, are recorded of a single train only.
+        ``counts`` by population, ``[n]``, of a batch ``[batch, n]``: spikes, int64; of a constant input and, in a
+        batch, of relays the sum of what they sent, float64. ``read_out`` ``[steps, n]`` or ``[steps, batch, n]``.
+        ``potentials`` of leaky integrators after the last step. ``engine`` and ``coding`` say what was done.
 
     Raises
     ------
     SettingsError
-        If the inputs do not fit the network, or intensities lie outside 0 to 1.
+        If the inputs do not fit the network or the coding.
     UnsupportedError
-        If single spikes of a batch, or its potentials or weights, are to be recorded.
+        If the engine steps no such network, or no batches; if single spikes of a batch, or anything of it over time,
+        are to be recorded.
 
     Warns
     -----
     NeurosleepWarning
-        If intensities stand for more than one spike a step, or Poisson spikes still wait at the end: their share.
+        If intensities stand for more spikes a step than are sent, or spikes still wait at the end: their share.
 
     See Also
     --------
-    simulate_batch : many images at once
     neurosleep.sleep : with a plasticity rule
+    neurosleep.conversion.compare : what a conversion costs, layer by layer
 
     Examples
     --------
     >>> from neurosleep.spiking import Population, Projection
     >>> populations = (Population("input", "input", (2,)), Population("output", "lif", (1,), threshold=1.0))
     >>> network = SpikingNetwork(populations, (Projection("input", "output", weight=torch.tensor([[0.5, 0.5]])),))
+    >>> shown = simulate(network, torch.ones(3, 2), 10, engine="reference")
+    >>> shown.counts["output"].tolist(), shown.read_out.shape
+    ([[10], [10], [10]], (10, 3, 1))
     >>> spikes = SpikeEvents.from_dense(torch.ones(10, 2, dtype=torch.bool))
     >>> simulate(network, spikes, engine="reference").counts["output"]
     array([10])
     """
     check_network(network)
     device = str(check_device(device))
-    if str(coding) == "constant":
-        raise SettingsError(
-            "coding is 'constant', which sends graded values and no spikes.",
-            expected="one of: " + ", ".join(CODINGS),
-            hint="neurosleep.simulate_batch shows images that way",
-        )
     if coding not in CODINGS:
-        raise unknown_name("coding", coding, CODINGS)
-    gain = gain_of(max_rate, network.dt)
+        raise unknown_name("coding", str(coding), CODINGS)
     if steps is not None:
         steps = check_count("The number of steps", steps)
-    record = record or Record()
-    boolean = getattr(inputs, "dtype", None) in (np.dtype(bool), torch.bool)
-    if boolean or isinstance(inputs, SpikeEvents | Mapping):
-        unread = {"coding": (coding, "bernoulli"), "max_rate": (max_rate, None)}
+    if getattr(x, "dtype", None) in (np.dtype(bool), torch.bool) or isinstance(x, SpikeEvents | Mapping):
+        unread = {"coding": (coding, "constant"), "max_rate": (max_rate, None)}
         check_unread("An input of spikes", unread, "images, of which spikes are drawn, have them")
-    if isinstance(inputs, SpikeEvents | Mapping):
-        return _single(network, _by_population(network, inputs), steps, engine, record, device)
-    only = _only_input(network)
-    if not isinstance(inputs, Tensor) and getattr(inputs, "dtype", None) == np.bool_:
-        inputs = torch.from_numpy(np.ascontiguousarray(inputs))
-    if isinstance(inputs, Tensor) and inputs.dtype == torch.bool:
-        if inputs.ndim == 2:
-            return _single(network, {only: SpikeEvents.from_dense(inputs)}, steps, engine, record, device)
-        if inputs.ndim != 3:
-            raise SettingsError(
-                f"Spikes of shape {tuple(inputs.shape)} cannot be read.", expected="[time, n] or [time, batch, n]"
-            )
-        trains = [SpikeEvents.from_dense(inputs[:, b]) for b in range(inputs.shape[1])]
-        return _batch([_single(network, {only: t}, steps, engine, _counts(record), device) for t in trains])
+        return _of_spikes(network, x, steps, engine, record, device)
+    if coding == "constant":
+        unread = {"max_rate": (max_rate, None)}
+        check_unread("coding='constant'", unread, "coding='bernoulli' or 'poisson', which make spikes, have it")
+    values, single = _values(network, x, device)
     if steps is None:
         raise SettingsError("Images need a number of steps.", expected="steps=..., at least 1")
-    record = _counts(record)
-    images = _intensities(inputs)
-    mean = expected_spikes(images, coding, gain, several=False).numpy()
-    network = paced(network, gain)
-    coded = [_Coded(only, p, coding, seed, b) for b, p in enumerate(mean)]
-    found = _batch([_run(network, source, steps, engine, record, device) for source in coded])
-    say_waiting(sum(source.queue.waiting for source in coded), sum(source.queue.sent for source in coded))
-    return found
+    gain = gain_of(max_rate, network.dt)
+    recorded = single and record is not None
+    chosen = _engine(engine, network, device, batch=not recorded)
+    # Recording changes nothing: what can be recorded has one spike a step.
+    several = coding == "poisson" and chosen.spike_counts and not single
+    mean = values
+    if coding != "constant":
+        mean = expected_spikes(values, coding, gain, several)
+        network = paced(network, gain)
+    if recorded:
+        assert record is not None
+        return single_image(network, mean, steps, coding, chosen, record, seed, device)
+    _check_counts(record)
+    shown, waiting, sent = batch_of_images(network, mean, steps, coding, several, chosen, seed, device)
+    say_waiting(waiting, sent)
+    return _only(shown) if single else shown
 
 
-class _Coded:
-    """Spike trains of one image, drawn chunk by chunk, one after the other."""
-
-    def __init__(
-        self, name: str, mean: np.ndarray[tuple[int], np.dtype[np.float64]], coding: Coding, seed: int, b: int
-    ) -> None:
-        self._name, self._mean, self._coding, self._key = name, mean, coding, (seed, b)
-        self.sizes = {name: len(mean)}
-        self.queue = OneAStep(len(mean))
-
-    def chunk(self, start: int, stop: int) -> dict[str, SpikeEvents]:
-        seed, b = self._key
-        # A whole chunk is drawn, so that a shorter simulation is the beginning of a longer one.
-        found = drawn(self._mean, self._coding, _CHUNK, numpy_generator(seed, "coding", b, start // _CHUNK))[
-            : stop - start
-        ]
-        fired = self.queue(found) if found.dtype == np.uint8 else found
-        return {self._name: SpikeEvents.from_dense(fired)}
+def _only(batch: Recording) -> Recording:
+    """The one sample of ``batch`` by itself."""
+    assert batch.outputs is not None
+    counts = {name: values[0] for name, values in batch.counts.items()}
+    potentials = {name: values[0] for name, values in batch.potentials.items()}
+    return dataclasses.replace(batch, counts=counts, potentials=potentials, outputs=batch.outputs[:, 0])
 
 
-class _Given:
-    """Spike trains that are there already."""
+def _of_spikes(
+    network: SpikingNetwork,
+    x: SpikeEvents | Trains | Tensor | npt.NDArray[np.generic],
+    steps: int | None,
+    engine: str | None,
+    record: Record | None,
+    device: str,
+) -> Recording:
+    if not isinstance(x, SpikeEvents | Mapping):
+        spikes = x if isinstance(x, Tensor) else torch.from_numpy(np.ascontiguousarray(x))
+        if spikes.ndim not in (2, 3):
+            raise SettingsError(
+                f"Spikes of shape {tuple(spikes.shape)} cannot be read.", expected="[time, n] or [time, batch, n]"
+            )
+        if spikes.ndim == 3:
+            _check_counts(record)
+            _check_covered({_only_input(network): len(spikes)}, steps)
+            chosen = _engine(engine, network, device, batch=True)
+            return batch_of_trains(network, spikes[:steps].cpu().numpy(), chosen, device)
+        x = SpikeEvents.from_dense(spikes)
+    trains = {_only_input(network): x} if isinstance(x, SpikeEvents) else x
+    length = _check_covered({name: events.steps for name, events in trains.items()}, steps)
+    return single_train(network, trains, length, _engine(engine, network, device), record or Record(), device)
 
-    def __init__(self, trains: Trains) -> None:
-        self._trains = trains
-        self.sizes = {name: events.n for name, events in trains.items()}
 
-    def chunk(self, start: int, stop: int) -> dict[str, SpikeEvents]:
-        return {name: events.slice(start, stop) for name, events in self._trains.items()}
-
-
-def _by_population(network: SpikingNetwork, inputs: SpikeEvents | Trains) -> Trains:
-    return {_only_input(network): inputs} if isinstance(inputs, SpikeEvents) else inputs
+def _values(network: SpikingNetwork, x: object, device: str) -> tuple[Tensor, bool]:
+    """Images as finite values ``[batch, n]`` of the network's type, and whether it is one image alone."""
+    images = as_images("x", x, SettingsError)
+    _only_input(network)
+    (source,) = network.inputs
+    single = images.shape in (source.shape, (source.size,))
+    batch = images[None] if single else images
+    if batch.ndim < 2 or batch.shape[1:].numel() != source.size:
+        shape = ", ".join(map(str, source.shape))
+        raise SettingsError(
+            f"Images of shape {tuple(images.shape)} do not fit the network.",
+            expected=f"one image [{shape}], or a batch [batch, {shape}], of {source.size} values each",
+        )
+    values = batch.flatten(1).to(device=device, dtype=network.dtype)
+    if not torch.isfinite(values).all():
+        raise SettingsError("The images hold NaN or infinite values.", expected="finite numbers")
+    return values, single
 
 
 def _only_input(network: SpikingNetwork) -> str:
@@ -186,29 +202,8 @@ def _only_input(network: SpikingNetwork) -> str:
     return names[0]
 
 
-def _counts(record: Record) -> Record:
-    if record.spikes != "counts" or record.groups or record.samples or record.folder is not None:
-        raise UnsupportedError(
-            "Single spikes of a batch cannot be recorded, nor its groups, potentials or weights over time.",
-            expected='Record(spikes="counts")',
-            hint="simulate one sample at a time to see its spikes",
-        )
-    return record
-
-
-def _intensities(inputs: Tensor) -> Tensor:
-    images = as_images("inputs", inputs, SettingsError)
-    if images.ndim < 2:
-        raise SettingsError(f"Images of shape {tuple(images.shape)} cannot be read.", expected="[batch, n] or more")
-    if not torch.isfinite(images).all():
-        raise SettingsError("The images hold NaN or infinite values.", expected="finite numbers")
-    return images.cpu().to(torch.float64).flatten(1)
-
-
-def _single(
-    network: SpikingNetwork, trains: Trains, steps: int | None, engine: str, record: Record, device: str
-) -> Recording:
-    lengths = {name: events.steps for name, events in trains.items()}
+def _check_covered(lengths: Mapping[str, int], steps: int | None) -> int:
+    """The steps to be run: as many as are asked for, of spikes that are there."""
     shortest = min(lengths.values(), default=0)
     if len(set(lengths.values())) > 1 or shortest < (steps or 1):
         raise SettingsError(
@@ -216,30 +211,23 @@ def _single(
             found=", ".join(f"{name}: {n} steps" for name, n in lengths.items()) or "no input",
             expected=f"all of one length, at least {steps or 1} steps",
         )
-    return _run(network, _Given(trains), steps or shortest, engine, record, device)
+    return steps or shortest
 
 
-def _run(
-    network: SpikingNetwork, source: _Coded | _Given, steps: int, engine: str, record: Record, device: str
-) -> Recording:
-    expected = {p.name: p.size for p in network.inputs}
-    if source.sizes != expected:
-        raise SettingsError(
-            "The inputs do not fit the network.", found=f"{source.sizes}", expected=f"inputs {expected} (name: neurons)"
-        )
-    session = get_engine(engine).start(network, device=device)
-    recorder = Recorder(record, {p.name: p.size for p in network.populations}, network.dt, network)
-    for start in range(0, steps, _CHUNK):
-        recorder.run(session, source.chunk(start, min(start + _CHUNK, steps)))
-    read = [p.name for p in network.layers if p.kind == "li"]
-    membranes = session.membranes() if read else {}
-    return recorder.recording({name: membranes[name].numpy() for name in read})
+def _check_counts(record: Record | None) -> None:
+    if record is None or (record.counts_only and record.rates_every == Record.rates_every):
+        return
+    raise UnsupportedError(
+        "Single spikes of a batch cannot be recorded, nor its groups, nor rates, potentials or weights over time.",
+        expected='Record(spikes="counts")',
+        hint="simulate one sample at a time to see its spikes",
+    )
 
 
-def _batch(recordings: list[Recording]) -> Recording:
-    if not recordings:
-        raise SettingsError("The batch is empty.", expected="at least one sample")
-    first = recordings[0]
-    counts = {name: np.stack([r.counts[name] for r in recordings]) for name in first.counts}
-    potentials = {name: np.stack([r.potentials[name] for r in recordings]) for name in first.potentials}
-    return Recording(steps=first.steps, dt=first.dt, counts=counts, window=first.window, potentials=potentials)
+def _engine(name: str | None, network: SpikingNetwork, device: str, *, batch: bool = False) -> Engine:
+    """The engine of that name; of None the compiled one, or the definition where that one cannot step the network."""
+    if name is not None:
+        return get_engine(name)
+    compiled = get_engine("event")
+    able = compiled.offers_batches(network, device) if batch else compiled.offers(network, device)
+    return compiled if able else get_engine("reference")

@@ -73,8 +73,10 @@ VERBS: dict[str, Callable[[Path], object]] = {
     "consolidate": lambda path: ns.consolidate(
         MODEL, input_mean=X.mean(0), calibration=X, rates=[0.02] * 2, rule=RULE, steps=20
     ),
-    "simulate": lambda path: ns.simulate(ns.convert(MODEL, X, recipe="max"), X[:1], steps=20),
-    "simulate_batch": lambda path: ns.simulate_batch(ns.convert(MODEL, X, recipe="max"), X, steps=20),
+    "simulate": lambda path: ns.simulate(ns.convert(MODEL, X, recipe="max"), X, steps=20),
+    "simulate recorded": lambda path: ns.simulate(
+        ns.convert(MODEL, X, recipe="max"), X[0], steps=20, record=ns.Record(spikes="all")
+    ),
     "compare": lambda path: compare(MODEL, ns.convert(MODEL, X, recipe="max"), X, steps=20),
     "map_to": lambda path: ns.map_to(ns.convert(MODEL, X, recipe="recursive"), "loihi1"),
     "save and load": lambda path: saved(path, "network.safetensors"),

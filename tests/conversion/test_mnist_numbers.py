@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from neurosleep.conversion import convert, wake
 from neurosleep.data import load_dataset, to_float
-from neurosleep.spiking import simulate_batch
+from neurosleep.spiking import simulate
 
 
 def mlp() -> nn.Module:
@@ -56,7 +56,7 @@ def loss_of_accuracy(make: Callable[[], nn.Module], data: tuple[Tensor, ...], ep
     with torch.no_grad():
         for x, y in zip(test_images.split(500), test_labels.split(500), strict=True):
             right += float((model(x).argmax(1) == y).sum())
-            right_spiking += float(simulate_batch(network, x, steps).accuracy(y)[-1]) * len(x)
+            right_spiking += float(simulate(network, x, steps).accuracy(y)[-1]) * len(x)
         woken = wake(network, model)
         assert torch.equal(woken(test_images[:100]), model(test_images[:100]))
     accuracy, spiking = right / len(test_images), right_spiking / len(test_images)

@@ -76,13 +76,13 @@ def test_rates_come_near_the_model_and_waking_restores_it(name: str, recipe: ns.
     with torch.no_grad():
         expected = model(images).flatten(1)
         assert torch.equal(ns.wake(network, model)(images), model(images))
-    recording = ns.simulate_batch(network, images, STEPS)
+    recording = ns.simulate(network, images, STEPS)
     last = network.population(network.order[-1])
     if last.kind == "li":
-        found = recording.read_out[-1] / STEPS
+        found = torch.from_numpy(recording.read_out[-1]) / STEPS
         error = (found - expected).abs().mean() / expected.abs().mean()
     else:  # the last layer rectifies: its rates stand for its activities, whatever one spike is worth
-        found, wanted = recording.rate(last.name), expected.relu()
+        found, wanted = torch.from_numpy(recording.rate(last.name)), expected.relu()
         worth = float((found * wanted).sum() / (found * found).sum())
         error = (worth * found - wanted).abs().mean() / wanted.abs().mean()
     assert error < 0.06, float(error)

@@ -165,8 +165,8 @@ def check(program: list[Line], conv: bool, bias: bool, factor: float, dtype: Any
     network = convert(model, x, recipe="max")
     report = network.report
     assert network.dtype in (torch.float32, torch.float64)
-    shown = ns.simulate_batch(network, x.double(), steps, coding=coding)
-    value = shown.read_out[-1].double() / steps
+    shown = ns.simulate(network, x.double(), steps, coding=coding)
+    value = torch.from_numpy(shown.read_out[-1]).double() / steps
     if network.last.kind == "lif":
         value = value * report.largest[-1]
         bound = error_bound(network, steps, coding) * report.largest[-1]

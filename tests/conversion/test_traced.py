@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from neurosleep.conversion import Percentile, Recursive, convert, wake
 from neurosleep.errors import ConversionError, DataError, SettingsError
-from neurosleep.spiking import SpikingNetwork, simulate_batch
+from neurosleep.spiking import SpikingNetwork, simulate
 from neurosleep.spiking.engines import ReferenceEngine
 
 
@@ -234,6 +234,6 @@ def test_branches_that_do_not_reach_the_output_are_no_output() -> None:
     model, x = Dropped(), torch.rand(50, 6)
     network = convert(model, x, recipe="max")
     assert [population.name for population in network.layers] == [network.last.name]
-    shown = simulate_batch(network, x, 200).read_out[-1] / 200
+    shown = torch.from_numpy(simulate(network, x, 200).read_out[-1]) / 200
     with torch.no_grad():
         assert torch.allclose(shown, model(x), atol=1e-4)

@@ -31,7 +31,7 @@ from neurosleep.hardware import (
     profile_names,
 )
 from neurosleep.hardware.energy.synapses import Synapses
-from neurosleep.spiking import BatchRecording, Population, Projection, Record, Recording, SpikingNetwork
+from neurosleep.spiking import Population, Projection, Record, Recording, SpikingNetwork
 
 STATEMENT = "estimate from a profile, not a chip"
 
@@ -186,7 +186,7 @@ def feedforward() -> SpikingNetwork:
 def test_a_batch_is_the_sum_of_its_samples() -> None:
     network = every_kind()
     images = torch.rand(3, 2, 7, 6, generator=torch.Generator().manual_seed(2))
-    batch = ns.simulate(network, images, 20, engine="reference")
+    batch = ns.simulate(network, images, 20, coding="bernoulli", engine="reference")
     singles = [
         count_activity(
             network, dataclasses.replace(batch, counts={name: c[b] for name, c in batch.counts.items()}, potentials={})
@@ -203,14 +203,14 @@ def test_a_batch_is_the_sum_of_its_samples() -> None:
 def test_graded_inputs_are_an_event_in_each_step() -> None:
     network = feedforward()
     images = torch.tensor([[0.5] * 3 + [0.0] * 9, [1.0] * 12])
-    found = count_activity(network, ns.simulate_batch(network, images.double(), 10))
+    found = count_activity(network, ns.simulate(network, images.double(), 10))
     there = joined(network, 0, "skip").sum(0)
-    fired = ns.simulate_batch(network, images.double(), 10).totals["hidden"].sum(0)
+    fired = ns.simulate(network, images.double(), 10).counts["hidden"].sum(0)
     onto = 10 * (there[:3].sum() + there.sum())
-    assert found.synaptic_events == onto + float(fired @ torch.from_numpy(joined(network, 1, "skip").sum(0)).double())
+    assert found.synaptic_events == onto + float(fired @ joined(network, 1, "skip").sum(0))
     assert found.input_spikes == 10 * 15
-    spiking = ns.simulate_batch(network, torch.ones(2, 12, dtype=torch.float64), 10, coding="bernoulli")
-    assert count_activity(network, spiking).input_spikes == spiking.totals["input"].sum() == 240
+    spiking = ns.simulate(network, torch.ones(2, 12, dtype=torch.float64), 10, coding="bernoulli")
+    assert count_activity(network, spiking).input_spikes == spiking.counts["input"].sum() == 240
 
 
 def pooling(kind: Any = "relay") -> SpikingNetwork:
@@ -257,7 +257,7 @@ def test_relays_pass_spikes_on_and_cost_nothing() -> None:
     )
     assert folded.synaptic_events == whole.synaptic_events == expected
     assert (folded.split, folded.active_updates) == ("estimated", pytest.approx(whole.active_updates))
-    batch = count_activity(network, ns.simulate_batch(network, torch.rand(2, 36).double(), 30, coding="poisson"))
+    batch = count_activity(network, ns.simulate(network, torch.rand(2, 36).double(), 30, coding="poisson"))
     assert batch.synaptic_events > 0 and batch.samples == 2
 
 
@@ -586,12 +586,12 @@ def test_energy_of_a_mapped_network() -> None:
     mapped = ns.map_to(feedforward(), "loihi1")
     report = mapped.report
     images = torch.rand(4, 12, generator=torch.Generator().manual_seed(0))
-    recording = ns.simulate_batch(mapped, images, 30, coding="bernoulli", engine="fixed")
-    assert isinstance(recording, BatchRecording)
+    recording = ns.simulate(mapped, images, 30, coding="bernoulli", engine="fixed")
+    assert isinstance(recording, Recording)
     found = energy_of(mapped, recording, ns.load_profile("loihi1"))
     activity = count_activity(mapped, recording)
     assert found.joules("synaptic") == pytest.approx(23.6e-12 * activity.synaptic_events)
-    fired = float(recording.totals["hidden"].sum())
+    fired = float(recording.counts["hidden"].sum())
     assert found.activity.messages == fired * (report.layers[1].cores or 0) > 0
     assert found.activity.core_seconds == pytest.approx(0.03 * 4 * 2)
     assert found.activity.chip_seconds == pytest.approx(0.03 * 4)
@@ -620,7 +620,7 @@ def test_the_command_estimates_the_energy_of_images(tmp_path: Path) -> None:
     energy = found["energy"]
     assert energy["statement"] == STATEMENT
     mapped = ns.map_to(feedforward(), "loihi1", steps=40)
-    recording = ns.simulate_batch(mapped, torch.from_numpy(np.load(images)), 40, coding="bernoulli", engine="fixed")
+    recording = ns.simulate(mapped, torch.from_numpy(np.load(images)), 40, coding="bernoulli", engine="fixed")
     assert energy == json.loads(json.dumps(energy_of(mapped, recording, "loihi1").to_json()))
     assert energy["activity"]["samples"] == 6 and energy["activity"]["spikes"] > 0
     assert 0 < energy["estimate"]["low"] < energy["estimate"]["high"]

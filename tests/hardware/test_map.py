@@ -553,7 +553,7 @@ def accuracies(
     report = mapped.report
     assert report.fits
     found = [
-        ns.simulate_batch(n, xt, steps, coding="bernoulli", engine=e).accuracy(yt)[-1]
+        ns.simulate(n, xt, steps, coding="bernoulli", engine=e).accuracy(yt)[-1]
         for n, e in ((network, None), (mapped, "fixed"))
     ]
     return 100 * float(found[0]), 100 * float(found[1])

@@ -185,11 +185,11 @@ def test_a_small_convolutional_network_maps(profile: str, reset: Any) -> None:
     ] or profile == "speck2f"
     assert all(torch.equal(a, b) for a, b in zip(before, network.weights, strict=True))
     recordings = [
-        ns.simulate_batch(n, images, 100, coding="bernoulli", engine=e)
+        ns.simulate(n, images, 100, coding="bernoulli", engine=e)
         for n, e in ((network, "reference"), (mapped, "fixed"))
     ]
     for name in ("hidden1", "hidden2"):
-        exact, found = (r.totals[name].sum() for r in recordings)
+        exact, found = (r.counts[name].sum() for r in recordings)
         assert exact > 500
         assert abs(found - exact) < 0.05 * exact
 

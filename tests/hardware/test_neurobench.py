@@ -80,7 +80,7 @@ def test_both_count_the_same_in_a_converted_network() -> None:
 def test_graded_inputs_are_products() -> None:
     network, images = convolutional(), drawn(2, 72, seed=3)
     found = measured(network, images.expand(9, 2, 72))["synaptic_operations"]
-    counted = count_activity(network, ns.simulate_batch(network, images, 9, engine="reference"))
+    counted = count_activity(network, ns.simulate(network, images, 9, engine="reference"))
     total = found["Effective_MACs"] + found["Effective_ACs"]
     assert total == pytest.approx(counted.synaptic_events / 2, abs=1e-6)
     assert found["Effective_MACs"] > found["Effective_ACs"] > 0

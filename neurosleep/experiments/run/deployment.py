@@ -29,7 +29,7 @@ from neurosleep.hardware import (
     map_to,
 )
 from neurosleep.networks import MLP
-from neurosleep.spiking import SpikingNetwork, simulate_batch
+from neurosleep.spiking import SpikingNetwork, simulate
 
 __all__ = ["Deployment", "deploy", "deployment_of", "deployment_table"]
 
@@ -126,8 +126,8 @@ def deploy(
         if reset not in converted:
             # In float64, as chips' whole numbers are kept, so that both are given the same spikes.
             spiking = convert(network, calibration, recipe=deployment.recipe, reset=reset).to(torch.float64)
-            found = simulate_batch(spiking, x, deployment.steps, coding="bernoulli", seed=seed)
-            converted[reset] = spiking, _right(found.read_out[-1], y)
+            found = simulate(spiking, x, deployment.steps, coding="bernoulli", seed=seed)
+            converted[reset] = spiking, float(found.accuracy(y)[-1])
         spiking, accuracy = converted[reset]
         rows.append(
             {
@@ -187,7 +187,7 @@ def _on_chip(
             "seconds_mapping": time.perf_counter() - begin,
         }
     seconds = time.perf_counter() - begin
-    found = simulate_batch(mapped, x, deployment.steps, coding="bernoulli", engine="fixed", seed=seed)
+    found = simulate(mapped, x, deployment.steps, coding="bernoulli", engine="fixed", seed=seed)
     energy = energy_of(mapped, found, profile)
     low, high = energy.interval or (None, None)
     errors = [row.error for row in mapped.report.layers if row.error is not None]
@@ -195,7 +195,7 @@ def _on_chip(
         "fits": True,
         "split": split,
         "missing": [],
-        "mapped": _right(found.read_out[-1], y),
+        "mapped": float(found.accuracy(y)[-1]),
         "cores": mapped.report.cores,
         "weight_error": max(errors, default=None),
         "energy": {

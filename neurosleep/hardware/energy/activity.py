@@ -16,7 +16,7 @@ from neurosleep._shown import brief
 from neurosleep.errors import SettingsError, UnsupportedError
 from neurosleep.functional import PairSTDP, PlasticityRule, SpikeEvents, SRCRule
 from neurosleep.hardware.energy.synapses import Synapses, Zeros
-from neurosleep.spiking import BatchRecording, Recording, SpikingNetwork
+from neurosleep.spiking import Recording, SpikingNetwork
 
 __all__ = ["Activity", "count_activity", "sample_activities"]
 
@@ -111,12 +111,12 @@ class Activity:
 
 def count_activity(
     network: SpikingNetwork,
-    recording: Recording | BatchRecording,
+    recording: Recording,
     *,
     rule: PlasticityRule | None = None,
     zeros: Zeros = "skip",
 ) -> Activity:
-    """The activity in a recording of :func:`~neurosleep.simulate`, ``simulate_batch`` or a sleep phase, of all samples.
+    """The activity in a recording of :func:`~neurosleep.simulate` or a sleep phase, of all samples.
 
     Parameters
     ----------
@@ -161,7 +161,7 @@ def count_activity(
 
 def sample_activities(
     network: SpikingNetwork,
-    recording: Recording | BatchRecording,
+    recording: Recording,
     *,
     rule: PlasticityRule | None = None,
     zeros: Zeros = "skip",
@@ -209,12 +209,10 @@ def _samples(counts: Mapping[str, Tensor]) -> int:
     return len(next(iter(counts.values())))
 
 
-def spike_counts(
-    network: SpikingNetwork, recording: Recording | BatchRecording, synapses: Sequence[Synapses]
-) -> dict[str, Tensor]:
+def spike_counts(network: SpikingNetwork, recording: Recording, synapses: Sequence[Synapses]) -> dict[str, Tensor]:
     """Spikes of each neuron by population, float64 ``[batch, n]``; a relay sends each spike that it gets."""
     found: dict[str, Tensor] = {}
-    held: Mapping[str, Any] = recording.totals if isinstance(recording, BatchRecording) else recording.counts
+    held = recording.counts
     for p in network.populations:
         if p.name not in held or np.shape(held[p.name])[-1] != p.size:
             raise SettingsError(
@@ -225,7 +223,7 @@ def spike_counts(
         if p.kind == "relay":
             continue
         count = torch.as_tensor(held[p.name]).detach().cpu().to(torch.float64).reshape(-1, p.size)
-        if isinstance(recording, BatchRecording) and p.kind == "input" and recording.coding == "constant":
+        if p.kind == "input" and recording.coding == "constant":
             # The same value in every step: an event in each, unless it is 0.
             count = (count != 0).to(torch.float64) * recording.steps
         found[p.name] = count
@@ -250,9 +248,10 @@ def _pass_on(name: str, found: dict[str, Tensor], synapses: Sequence[Synapses], 
     return found[name]
 
 
-def spike_trains(network: SpikingNetwork, recording: Recording | BatchRecording) -> dict[str, SpikeEvents] | None:
+def spike_trains(network: SpikingNetwork, recording: Recording) -> dict[str, SpikeEvents] | None:
     """The spikes of every population, if all of them were recorded."""
-    if isinstance(recording, BatchRecording) or any(p.name not in recording.spikes for p in network.populations):
+    # A constant input sends a value in every step, and no spikes.
+    if recording.coding == "constant" or any(p.name not in recording.spikes for p in network.populations):
         return None
     return dict(recording.spikes)
 

@@ -13,7 +13,7 @@ from neurosleep._shown import brief
 from neurosleep.hardware.energy.activity import sent_before, spike_counts, spike_trains
 from neurosleep.hardware.energy.synapses import Synapses
 from neurosleep.hardware.profiles.profile import HardwareProfile
-from neurosleep.spiking import BatchRecording, Recording, SpikingNetwork
+from neurosleep.spiking import Recording, SpikingNetwork
 
 __all__ = ["ChipTime", "Load", "chip_time"]
 
@@ -90,7 +90,7 @@ class ChipTime:
 
 def chip_time(
     network: SpikingNetwork,
-    recording: Recording | BatchRecording,
+    recording: Recording,
     profile: HardwareProfile,
     cores: Mapping[str, int] | None = None,
 ) -> ChipTime:
@@ -148,7 +148,7 @@ class _Work:
         return float(sum(factor * self.events[k] for k, factor in factors.items()).max(initial=0.0))  # type: ignore[union-attr]
 
 
-def _work(network: SpikingNetwork, recording: Recording | BatchRecording) -> _Work:
+def _work(network: SpikingNetwork, recording: Recording) -> _Work:
     synapses = [Synapses(network, k) for k in range(len(network.projections))]
     targets = {k: s.target.name for k, s in enumerate(synapses)}
     targets = {k: name for k, name in targets.items() if network.population(name).kind != "relay"}

@@ -137,6 +137,15 @@ class Engine(ABC):
         with torch.no_grad():
             return self._start_batch(network, batch, device)
 
+    def offers(self, network: SpikingNetwork, device: str = "cpu") -> bool:
+        """Whether :meth:`start` would take ``network``, without a rule."""
+        try:
+            self._check_device(device)
+            check_supported(self, network, None)
+        except UnsupportedError:
+            return False
+        return True
+
     def offers_batches(self, network: SpikingNetwork, device: str = "cpu") -> bool:
         """Whether :meth:`start_batch` would take ``network``."""
         try:

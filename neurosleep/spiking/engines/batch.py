@@ -84,5 +84,9 @@ class BatchSession(ABC):
         """
 
     @abstractmethod
+    def batch_membranes(self) -> dict[str, Tensor]:
+        """The present membrane potentials ``[batch, n]``, by population."""
+
+    @abstractmethod
     def totals(self) -> Mapping[str, Tensor]:
         """By population, ``[batch, n]``: spikes since the session began, or the sum of graded values."""

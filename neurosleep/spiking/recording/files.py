@@ -26,6 +26,8 @@ from neurosleep.spiking.recording.table_files import checked_name, write_arrays
 __all__ = ["array_file", "check_free", "read_recording", "write_note", "write_npz", "write_spikes_csv"]
 
 _NOTE = "recording.npz"
+# What says where a recording comes from, if it is known.
+_ORIGIN = ("engine", "coding", "last")
 
 
 def array_file(folder: Path | None, name: str, what: str) -> Path | None:
@@ -36,9 +38,12 @@ def array_file(folder: Path | None, name: str, what: str) -> Path | None:
 def _small(recording: Recorded) -> dict[str, NDArray[Any]]:
     """Everything but the large arrays, under names of the form ``what:population:group``."""
     r = recording
+    origin = {key: value for key in _ORIGIN if (value := getattr(r, key)) is not None}
     found: dict[str, NDArray[Any]] = {
-        "about": np.array(json.dumps({"format": 1, "steps": r.steps, "dt": r.dt, "window": r.window})),
+        "about": np.array(json.dumps({"format": 1, "steps": r.steps, "dt": r.dt, "window": r.window} | origin)),
     }
+    if r.outputs is not None:
+        found["outputs"] = r.outputs
 
     def put(*name: str, value: NDArray[Any]) -> None:
         # Names may hold anything, colons too.
@@ -135,7 +140,7 @@ def _recording(small: Mapping[str, NDArray[Any]], get: Callable[[str, str], NDAr
         key: {} for key in ("counts", "windows", "last", "kept", "group", "members", "spikes", "state", "synapses")
     }
     for key, values in small.items():
-        if key == "about":
+        if key in ("about", "outputs"):
             continue
         what, *names = [unquote(part) for part in key.split(":")]
         place = found[what]
@@ -169,6 +174,8 @@ def _recording(small: Mapping[str, NDArray[Any]], get: Callable[[str, str], NDAr
         group_neurons=found["members"],
         states=states,
         weights=weights,
+        outputs=small.get("outputs"),
+        **{key: about.get(key) for key in _ORIGIN},
     )
 
 

@@ -106,6 +106,11 @@ class Record:
             check_count(key, getattr(self, key))
 
     @property
+    def counts_only(self) -> bool:
+        """Whether nothing but counts is kept, in memory."""
+        return self.spikes == "counts" and not self.groups and not self.samples and self.folder is None
+
+    @property
     def samples(self) -> bool:
         """Whether anything is to be looked at between steps: potentials or weights."""
         return bool(self.potentials) or self.weights != "none"

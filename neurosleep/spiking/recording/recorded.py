@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +12,10 @@ from neurosleep.errors import unknown_name
 from neurosleep.functional import SpikeEvents
 from neurosleep.spiking.recording.samples import States, WeightSamples
 
-__all__ = ["Recorded"]
+__all__ = ["Counts", "Recorded"]
+
+#: Spikes, or sums of graded values.
+Counts: TypeAlias = npt.NDArray[np.int64] | npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,7 +24,7 @@ class Recorded:
 
     steps: int
     dt: float
-    counts: dict[str, npt.NDArray[np.int64]]
+    counts: dict[str, Counts]
     window: int = 500
     windows: dict[str, npt.NDArray[np.int64]] = field(default_factory=dict)
     spikes: dict[str, SpikeEvents] = field(default_factory=dict)
@@ -30,6 +34,10 @@ class Recorded:
     group_neurons: dict[str, dict[str, npt.NDArray[np.int64]]] = field(default_factory=dict)
     states: dict[str, States] = field(default_factory=dict)
     weights: dict[str, WeightSamples] = field(default_factory=dict)
+    engine: str | None = None
+    coding: str | None = None
+    last: str | None = None
+    outputs: npt.NDArray[np.floating] | None = None
 
     def spikes_per_step(self, population: str) -> float:
         """Mean number of spikes of the whole population in a step."""
@@ -40,7 +48,7 @@ class Recorded:
         counts = self._of(population)
         return counts / (self.steps * self.dt) if self.steps else np.full(counts.shape, np.nan)
 
-    def _of(self, population: str) -> npt.NDArray[np.int64]:
+    def _of(self, population: str) -> Counts:
         if population not in self.counts:
             raise unknown_name("population", population, self.counts)
         return self.counts[population]

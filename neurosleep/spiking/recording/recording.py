@@ -7,7 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
 from neurosleep._shown import html_table, named, short_line
+from neurosleep.errors import DataError, SettingsError
 from neurosleep.spiking.recording.files import read_recording, write_npz, write_spikes_csv
 from neurosleep.spiking.recording.neo import block
 from neurosleep.spiking.recording.rate_monitor import RateMonitor
@@ -29,7 +33,8 @@ class Recording(Recorded):
     steps, dt:
         Number of steps and their length in seconds.
     counts:
-        Spikes per neuron, int64 ``[n]`` (``[batch, n]`` after a batched ``simulate``), by population.
+        By population, ``[n]``, of a batch ``[batch, n]``: spikes, int64; of a graded input, and of relays in a batch,
+        the sum of what they sent, float64.
     windows:
         Spikes of the whole population in consecutive windows of ``window`` steps, int64 ``[windows]``, by population.
     spikes:
@@ -43,6 +48,10 @@ class Recording(Recorded):
         By population and group: spikes in the windows, int64 ``[windows]``, and its neurons, int64.
     states, weights:
         Samples of potentials by population, and of weights by projection.
+    engine, coding:
+        What stepped it, and how images were shown; None where it is not known, or there were none.
+    last, outputs:
+        The population that :attr:`read_out` is of, and the read-out where it was kept.
 
     See Also
     --------
@@ -65,16 +74,60 @@ class Recording(Recorded):
         held = [part for part in parts if getattr(self, "group_windows" if part == "groups" else part)]
         also = f"; {', '.join(held)} of some" if held else ""
         time = f"{self.steps} steps of {self.dt:g} s"
+        time += "".join(f", {key} {value!r}" for key in ("engine", "coding") if (value := getattr(self, key)))
         return short_line(f"<Recording: {time}; counts of {named(shapes)}{also}>")
 
     def _repr_html_(self) -> str:
         """One row per population: neurons, spikes and mean rate."""
         rows = [
-            {"population": name, "shape": list(counts.shape), "spikes": int(counts.sum()), "rate (Hz)": rate}
+            {"population": name, "shape": list(counts.shape), "spikes": counts.sum().item(), "rate (Hz)": rate}
             for name, counts in self.counts.items()
             for rate in [float(self.rate(name).mean())]
         ]
         return html_table(rows, f"Recording: {self.steps} steps of {self.dt:g} s")
+
+    @property
+    def read_out(self) -> NDArray[np.floating]:
+        """What the network says after every step, ``[steps, n]`` or ``[steps, batch, n]``.
+
+        Of its last population (:attr:`SpikingNetwork.last`) the spikes so far, or the membrane potential where it never
+        fires (kind ``li``). Kept of images and batches; of single spikes, or all potentials, it is made when asked for.
+
+        Raises
+        ------
+        DataError
+            If neither was recorded.
+        """
+        if self.outputs is not None:
+            return self.outputs
+        name = self.last or ""
+        states, events = self.states.get(name), self.spikes.get(name)
+        if name in self.potentials:
+            neurons = np.arange(len(self.potentials[name]))
+            if states is not None and np.array_equal(states.neurons, neurons) and len(states.steps) > self.steps:
+                return np.asarray(states.values[1:])
+            hint = f'Record(potentials={{"{name}": "all"}})'
+        else:
+            if events is not None and name not in self.kept:
+                return np.cumsum(events.to_dense().numpy(), axis=0, dtype=np.float64)
+            hint = f'Record(spikes=("{name}",))'
+        raise DataError(
+            f"What {name or 'the last population'!r} said after every step was not recorded.",
+            hint=f"record={hint}, or a batch: spikes [time, 1, n]",
+        )
+
+    def accuracy(self, labels: ArrayLike) -> NDArray[np.float64]:
+        """The fraction of images whose label has the largest read-out, after every step: ``[steps]``.
+
+        ``labels`` ``[batch]`` are whole numbers, of one image a single one.
+        """
+        said, expected = self.read_out, np.asarray(labels)
+        if expected.shape != said.shape[1:-1]:
+            raise SettingsError(
+                f"{expected.shape} labels were given.", expected=f"of shape {said.shape[1:-1]}, one for each image"
+            )
+        right = said.argmax(-1) == expected
+        return np.asarray(right.reshape(len(right), -1).mean(1), dtype=np.float64)
 
     def monitor(self, population: str, neurons: Neurons | None = None) -> SpikeMonitor:
         """The spikes of a population, or of some of its neurons, in the vocabulary of Brian 2."""

@@ -118,6 +118,10 @@ class EventBatchSession(BatchSession):
         """By population, ``[batch, n]``: spikes since the session began, or the sum of graded values."""
         return {name: torch.from_numpy(total.copy()) for name, total in self._totals.items()}
 
+    def batch_membranes(self) -> dict[str, Tensor]:
+        """The present membrane potentials ``[batch, n]``, by population."""
+        return {name: torch.from_numpy(self._v[name][:, : p.n].copy()) for name, p in self._layers.items()}
+
     def _stretch(self, sent: BatchInput, begin: int) -> int:
         """Where the stretch that begins at step ``begin`` of ``sent`` ends."""
         ends = [sent.steps]
