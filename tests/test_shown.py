@@ -89,6 +89,7 @@ VALUES: dict[str, Callable[[], Any]] = {
     "PairSTDP": lambda: ns.PairSTDP(0.01, 0.01, 0.9, 0.9),
     "ConvertedNetwork": lambda: converted()[1],
     "Balance": lambda: ns.Balance(),
+    "Pooling": lambda: ns.networks.Pooling((2, 1)),
     "Feedback": lambda: ns.Feedback(),
     "Maximum": lambda: ns.Maximum(),
     "Percentile": lambda: ns.Percentile(99.9),

@@ -13,7 +13,7 @@ import torch
 from neurosleep.errors import SettingsError
 from neurosleep.experiments.wakes import BackpropWake, Wake, Whole, free_steps
 from neurosleep.functional.heterogeneous_steps import HeterogeneousSteps
-from neurosleep.networks import MLP, DendriticMLP, EquilibriumConv, EquilibriumMLP
+from neurosleep.networks import MLP, DendriticMLP, EquilibriumConv, EquilibriumMLP, Pooling
 
 __all__ = ["NETWORKS", "Convolutional", "FeedForward", "Network"]
 
@@ -93,7 +93,7 @@ class Convolutional:
     kernel: Whole = (3, 3)
     padding: Whole = (1, 1)
     pool: Whole = (2, 2)
-    pooling: str = "max"
+    pooling: Literal["max", "average"] = "max"
     full: Whole = ()
 
     def __post_init__(self) -> None:
@@ -110,9 +110,10 @@ class Convolutional:
                 expected="sizes of the image and the classes, such as [3072, 10] for an image [32, 32, 3]",
                 hint="the layers between stand in network.channels and network.full",
             )
-        keys = ("activation", "read_out", "init", "channels", "kernel", "padding", "pool", "pooling", "bias")
+        keys = ("activation", "read_out", "init", "channels", "kernel", "padding", "bias")
         options: dict[str, Any] = {key: getattr(self, key) for key in keys}
         full, image = [*self.full, self.sizes[-1]], (self.image[0], self.image[1], self.image[2])
+        options["pool"] = Pooling(self.pool, self.pooling)
         return EquilibriumConv(image, fc=full, free_steps=free_steps(wake), generator=generator, **options)
 
 

@@ -9,9 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from neurosleep.errors import SettingsError, unknown_name
-from neurosleep.networks.equilibrium_conv import POOLINGS, Pooling, each_layer
+from neurosleep.errors import SettingsError
 from neurosleep.networks.feed_forward import FeedForwardNetwork, Init, Output
+from neurosleep.networks.pooling import Pooling, each_layer
 
 __all__ = ["ConvNet"]
 
@@ -33,9 +33,7 @@ class ConvNet(FeedForwardNetwork):
         Units of the fully connected layers on top; the last one is the number of classes.
     kernel, stride, padding, pool:
         Of each convolution, or one number for all: size of the square kernel, its step, zeros around the input, and
-        size and step of the square pooling window (1: no pooling).
-    pooling:
-        ``"max"`` or ``"average"``.
+        size and step of the square window of maximum pooling (1: no pooling), or a :class:`Pooling`.
     dropout, init, output, bias, generator:
         As in :class:`MLP`; ``init="torch"`` draws as ``torch.nn.Conv2d`` and ``Linear`` do.
 
@@ -70,8 +68,7 @@ class ConvNet(FeedForwardNetwork):
         kernel: int | Sequence[int] = 3,
         stride: int | Sequence[int] = 1,
         padding: int | Sequence[int] = 0,
-        pool: int | Sequence[int] = 2,
-        pooling: Pooling = "max",
+        pool: Pooling | int | Sequence[int] = 2,
         dropout: float = 0.0,
         init: Init = "torch",
         output: Output = "softmax",
@@ -79,18 +76,17 @@ class ConvNet(FeedForwardNetwork):
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__(dropout=dropout, output=output)
-        if pooling not in POOLINGS:
-            raise unknown_name("pooling", str(pooling), POOLINGS)
+        pooling = pool if isinstance(pool, Pooling) else Pooling(pool)
         for name, given, least in (("image", image, 3), ("channels", channels, 1), ("fc", fc, 1)):
             if len(given) < least or any(n < 1 for n in given) or (name == "image" and len(given) != 3):
                 wanted = "height, width and channels" if name == "image" else "at least one number of at least 1"
                 raise SettingsError(f"The network's {name} is {list(given)!r}.", expected=wanted)
-        self.image, self.pooling, self.convolutions = tuple(image), pooling, len(channels)
+        self.image, self.pooling, self.convolutions = tuple(image), pooling.kind, len(channels)
         geometry = (
             each_layer(name, given, len(channels), least)
             for name, given, least in (("kernel", kernel, 1), ("stride", stride, 1), ("padding", padding, 0))
         )
-        self.pool = each_layer("pool", pool, len(channels), 1)
+        self.pool = each_layer("pool", pooling.size, len(channels), 1)
         layers: list[nn.Module] = []
         (height, width, below), sizes = image, [math.prod(image)]
         # A layer draws weights of its own when it is made; with a generator, the global one is none of its business.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Literal, get_args
 
 import torch
 import torch.nn.functional as F
@@ -15,18 +14,16 @@ from neurosleep.errors import SettingsError, unknown_name
 from neurosleep.functional.activations import ACTIVATIONS, Activation, get_activation
 from neurosleep.functional.equilibrium import READ_OUTS, ReadOut, check_steps
 from neurosleep.networks.equilibrium_base import Drive, EquilibriumNetwork, Settled
+from neurosleep.networks.pooling import Pooling, each_layer
 
-__all__ = ["POOLINGS", "EquilibriumConv", "Pooling", "each_layer"]
-
-Pooling = Literal["max", "average"]
-POOLINGS: tuple[str, ...] = get_args(Pooling)
+__all__ = ["EquilibriumConv"]
 
 
 class _Convolution(nn.Module):
     """One convolution (stride 1) with pooling, up and down; maps are ``[batch, channels, height, width]``."""
 
     def __init__(
-        self, below: tuple[int, int, int], channels: int, kernel: int, padding: int, window: int, pooling: Pooling
+        self, below: tuple[int, int, int], channels: int, kernel: int, padding: int, window: int, pooling: str
     ) -> None:
         super().__init__()
         height, width, channels_in = below
@@ -100,11 +97,9 @@ class EquilibriumConv(EquilibriumNetwork):
         Channels of each convolutional layer, at least one layer.
     kernel, padding, pool:
         Of each convolutional layer, or one number for all: size of the square kernel (stride 1), zeros around the
-        input, and size and stride of the square pooling window (1: no pooling).
+        input, and size and stride of the square window of maximum pooling (1: no pooling), or a :class:`Pooling`.
     fc:
         Units of the fully connected layers on top; the last one is the number of classes.
-    pooling:
-        ``"max"`` or ``"average"``.
     activation:
         Name from :data:`~neurosleep.functional.ACTIVATIONS`, or one of your own; of every layer but the output of
         ``read_out="cross-entropy"``, which has the identity.
@@ -145,8 +140,7 @@ class EquilibriumConv(EquilibriumNetwork):
         fc: Sequence[int] = (10,),
         kernel: int | Sequence[int] = 3,
         padding: int | Sequence[int] = 1,
-        pool: int | Sequence[int] = 2,
-        pooling: Pooling = "max",
+        pool: Pooling | int | Sequence[int] = 2,
         activation: str | Activation = "my_hard_sig",
         read_out: ReadOut = "softmax-read-out",
         bias: bool = True,
@@ -157,8 +151,7 @@ class EquilibriumConv(EquilibriumNetwork):
         super().__init__()
         if read_out not in READ_OUTS:
             raise unknown_name("read-out", str(read_out), READ_OUTS)
-        if pooling not in POOLINGS:
-            raise unknown_name("pooling", str(pooling), POOLINGS)
+        pooling = pool if isinstance(pool, Pooling) else Pooling(pool)
         for name, given, least in (("image", image, 3), ("channels", channels, 1), ("fc", fc, 1)):
             if len(given) < least or any(n < 1 for n in given) or (name == "image" and len(given) != 3):
                 wanted = "height, width and channels" if name == "image" else "at least one number of at least 1"
@@ -171,12 +164,12 @@ class EquilibriumConv(EquilibriumNetwork):
         self.activation = get_activation(activation)
         kernels, paddings, windows = (
             each_layer(name, given, len(channels), least)
-            for name, given, least in (("kernel", kernel, 1), ("padding", padding, 0), ("pool", pool, 1))
+            for name, given, least in (("kernel", kernel, 1), ("padding", padding, 0), ("pool", pooling.size, 1))
         )
         self.convolutions, self.full = nn.ModuleList(), nn.ModuleList()
         shape = (image[0], image[1], image[2])
         for k, (n, size, around, window) in enumerate(zip(channels, kernels, paddings, windows, strict=True)):
-            layer = _Convolution(shape, n, size, around, window, pooling)
+            layer = _Convolution(shape, n, size, around, window, pooling.kind)
             if around >= size or min(layer.shape) < 1:
                 raise SettingsError(
                     f"Convolutional layer {k + 1} cannot have kernel {size}, padding {around} and pool {window}.",
@@ -347,14 +340,3 @@ class EquilibriumConv(EquilibriumNetwork):
                 if layer.bias is not None:
                     found.append(moved.sum(0))
         return found + self._read_out_gradients(minus[-1], plus[-1], targets, betas, -scale)
-
-
-def each_layer(name: str, given: int | Sequence[int], layers: int, least: int) -> list[int]:
-    """One number per convolutional layer."""
-    found = [given] * layers if isinstance(given, int) else list(given)
-    if len(found) != layers or any(n < least for n in found):
-        raise SettingsError(
-            f"The network's {name} is {given!r}.",
-            expected=f"one number of at least {least}, or {layers} of them: one per convolutional layer",
-        )
-    return found

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from neurosleep.errors import SettingsError, UnknownNameError
-from neurosleep.networks import ConvNet
+from neurosleep.networks import ConvNet, Pooling
 
 
 @pytest.mark.parametrize("colours", [1, 3])
@@ -38,8 +38,7 @@ def test_it_computes_what_torchs_layers_do_from_the_same_initial_weights(
         kernel=[3, 2],
         stride=[2, 1],
         padding=[1, 0],
-        pool=[1, 2],
-        pooling=pooling,
+        pool=Pooling([1, 2], pooling),
         bias=bias,
         generator=torch.Generator().manual_seed(3),
     )
@@ -86,6 +85,7 @@ def test_wrong_settings_are_refused(given: dict[str, Any], what: str) -> None:
     options: dict[str, Any] = {"image": (8, 8, 1), "channels": [4], "fc": [3]} | given
     with pytest.raises(SettingsError, match=what):
         ConvNet(options.pop("image"), options.pop("channels"), **options)
-    for key in ("pooling", "output"):
-        with pytest.raises(UnknownNameError, match="sum"):
-            ConvNet((8, 8, 1), [4], **{key: "sum"})  # type: ignore[arg-type]
+    with pytest.raises(UnknownNameError, match="sum"):
+        ConvNet((8, 8, 1), [4], pool=Pooling(2, "sum"))  # type: ignore[arg-type]
+    with pytest.raises(UnknownNameError, match="sum"):
+        ConvNet((8, 8, 1), [4], output="sum")  # type: ignore[arg-type]

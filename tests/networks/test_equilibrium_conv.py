@@ -17,6 +17,7 @@ from neurosleep.functional.equilibrium import soft_targets
 from neurosleep.learning import EquilibriumPropagation, accuracy
 from neurosleep.networks.equilibrium import EquilibriumMLP
 from neurosleep.networks.equilibrium_conv import EquilibriumConv
+from neurosleep.networks.pooling import Pooling
 
 
 def seeded(seed: int = 0) -> torch.Generator:
@@ -32,7 +33,9 @@ NETS: dict[str, dict[str, Any]] = {
 
 
 def small(name: str = "plain", **settings: Any) -> EquilibriumConv:
+    pooling = settings.pop("pooling", "max")
     settings = NETS[name] | {"init": 1.5} | settings
+    settings["pool"] = Pooling(settings.get("pool", 2), pooling)
     net = EquilibriumConv(settings.pop("image"), settings.pop("channels"), generator=seeded(), **settings)
     return net.double()
 
@@ -328,7 +331,7 @@ def test_it_learns_digits(name: str, read_out: Any) -> None:
         {"pool": 7},
         {"init": 0.0},
         {"free_steps": 0},
-        {"pooling": "maks"},
+        {"kind": "maks"},
         {"read_out": "soft-max"},
         {"activation": "hard_sigmod"},
     ],
@@ -336,6 +339,7 @@ def test_it_learns_digits(name: str, read_out: Any) -> None:
 def test_wrong_settings_are_refused(wrong: dict[str, Any]) -> None:
     settings = {"image": (6, 8, 2), "channels": [3, 4]} | wrong
     with pytest.raises(SettingsError) as caught:
+        settings["pool"] = Pooling(settings.get("pool", 2), settings.pop("kind", "max"))
         EquilibriumConv(**settings)
     assert isinstance(caught.value, UnknownNameError) == isinstance(next(iter(wrong.values())), str)
 
