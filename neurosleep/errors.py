@@ -1,7 +1,7 @@
 """The errors a user can meet: each says what was given, what was expected and what to do next.
 
-Every class here stands for a mistake that the user can mend; the command line turns it into one message and exit
-code 2. Anything else that escapes is a fault of ours (exit code 1).
+Every class here is a usage error, which the user can mend; the command line turns it into one message and exit code 2.
+Anything else that escapes is an internal error (exit code 1).
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ __all__ = [
 
 
 class NeurosleepError(ValueError):
-    """A mistake in what the user gave.
+    """A usage error: the base of all errors of this package.
 
     Parameters
     ----------
@@ -330,7 +330,7 @@ class RunsFailedError(NeurosleepError):
 
     @property
     def internal(self) -> Exception | None:
-        """The first error that is a fault of the package, if there is one."""
+        """The first internal error, if there is one."""
         return next((error for _, error in self.failures if not isinstance(error, NeurosleepError)), None)
 
     def __reduce__(self) -> tuple[object, ...]:

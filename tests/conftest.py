@@ -33,12 +33,12 @@ import importlib, math, resource, runpy, sys, time
 program, note, names, seconds, memory, *sys.argv[1:] = sys.argv[1:]
 for name in filter(None, names.split(",")):
     importlib.import_module(name)
-begin = time.process_time()
+start = time.process_time()
 with open(note, "w") as file:
-    file.write(str(begin))
+    file.write(str(start))
 resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 if seconds:
-    most = math.ceil(begin + float(seconds))
+    most = math.ceil(start + float(seconds))
     resource.setrlimit(resource.RLIMIT_CPU, (most, most + 2))
 if memory:
     with open("/proc/self/statm") as file:
@@ -91,7 +91,7 @@ def run_python(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Child]
         input: str = "",
     ) -> Child:
         folder = tmp_path_factory.mktemp("child")
-        file, note = folder / "program.py", folder / "begin"
+        file, note = folder / "program.py", folder / "start"
         file.write_text(program, encoding="utf-8")
         (folder / "in").write_text(input, encoding="utf-8")
         limits = ["" if limit is None else str(limit) for limit in (seconds, memory)]
@@ -115,9 +115,9 @@ def run_python(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Child]
             finally:
                 timer.cancel()
         process.returncode = os.waitstatus_to_exitcode(status)
-        begin = float(note.read_text() or 0) if note.exists() else 0.0
+        start = float(note.read_text() or 0) if note.exists() else 0.0
         texts = [(folder / name).read_text(encoding="utf-8", errors="replace") for name in ("out", "err")]
-        return Child(process.returncode, *texts, used.ru_utime + used.ru_stime - begin)
+        return Child(process.returncode, *texts, used.ru_utime + used.ru_stime - start)
 
     return run
 

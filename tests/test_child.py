@@ -15,8 +15,8 @@ def test_a_child_says_what_it_did(run_python: Callable[..., Any]) -> None:
 
 
 def test_a_child_is_stopped_by_its_processor_time(run_python: Callable[..., Any]) -> None:
-    child = run_python("print('begun', flush=True)\nwhile True: pass", seconds=1, imports=())
-    assert child.out_of_time and child.code == -signal.SIGXCPU and child.out == "begun\n"
+    child = run_python("print('started', flush=True)\nwhile True: pass", seconds=1, imports=())
+    assert child.out_of_time and child.code == -signal.SIGXCPU and child.out == "started\n"
     assert child.seconds > 0.5
     # Waiting costs none.
     assert run_python("import time; time.sleep(2.5)", seconds=1, imports=()).code == 0

@@ -25,7 +25,7 @@ def head_and_cells(text: str) -> tuple[str, list[tuple[str, str]]]:
     """The text at the head of an example, and its cells as pairs of a sentence (of the first: none) and code."""
     told = ast.get_docstring(ast.parse(text))
     if told is None:
-        raise SystemExit("An example begins with a text that says what it shows.")
+        raise SystemExit("An example starts with a text that says what it shows.")
     code = TAIL.sub("\n", text.split('"""', 2)[2])
     first, *rest = re.split(r"^# %% (.*)$", code, flags=re.MULTILINE)
     cells = [("", first), *zip(rest[::2], rest[1::2], strict=True)]

@@ -124,7 +124,7 @@ def _header(stream: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any], bool]:
     """Shape, type, and whether the columns come first."""
     head = stream.read(8)
     if len(head) < 8 or head[:6] != _MAGIC:
-        raise ValueError("it does not begin as an array of NumPy does")
+        raise ValueError("it does not start as an array of NumPy does")
     kinds: dict[bytes, tuple[str, Callable[..., Any]]] = {
         b"\x01\x00": ("<H", np.lib.format.read_array_header_1_0),
         b"\x02\x00": ("<I", np.lib.format.read_array_header_2_0),

@@ -106,7 +106,7 @@ def _check_superblock(path: Path) -> None:
                 raise OSError("file signature not found")
     version = head[8] if len(head) == 96 else 255
     if version > 3:
-        raise OSError(f"its first block is cut off, or of version {version}")
+        raise OSError(f"its first block is truncated, or of version {version}")
     old = version < 2
     if (head[13], head[14]) != (8, 8) if old else (head[9], head[10]) != (8, 8):
         raise OSError("its addresses are not of 8 bytes")

@@ -15,7 +15,7 @@ MAX_DEPTH = 32
 
 
 def check_message(content: bytes, descriptor: Any, name: str) -> None:
-    """Refuse a message that is cut off or malformed, nested too deeply or made of too many parts.
+    """Refuse a message that is truncated or malformed, nested too deeply or made of too many parts.
 
     Reads only the lengths, so that large weights cost nothing; needs time and memory for at most :data:`MAX_FIELDS`
     fields and :data:`MAX_DEPTH` levels.
@@ -92,5 +92,5 @@ def _varint(content: memoryview, at: int, end: int, name: str) -> tuple[int, int
 
 def _damaged(name: str) -> ExchangeError:
     return ExchangeError(
-        f"{name} is damaged or cut off.", expected="a whole protobuf message", hint="write or copy the file again"
+        f"{name} is damaged or truncated.", expected="a whole protobuf message", hint="write or copy the file again"
     )

@@ -69,11 +69,11 @@ def avalanches(
     inside = number < bins
     number, neurons = number[inside], neurons[inside]
     filled, counts = np.unique(number, return_counts=True)
-    begins = np.concatenate([[True], np.diff(filled) > empty_bins])[: len(filled)]
-    which = np.cumsum(begins) - 1
-    total = int(begins.sum())
-    first = filled[begins]
-    last = filled[np.concatenate([begins[1:], [True]])[: len(filled)]]
+    starts = np.concatenate([[True], np.diff(filled) > empty_bins])[: len(filled)]
+    which = np.cumsum(starts) - 1
+    total = int(starts.sum())
+    first = filled[starts]
+    last = filled[np.concatenate([starts[1:], [True]])[: len(filled)]]
     # Each neuron once per avalanche.
     pairs = np.unique(which[np.searchsorted(filled, number)] * max(trains.n, 1) + neurons)
     return Table(

@@ -53,8 +53,8 @@ def bursts(spikes: Spikes, population: str | None = None, *, max_interval: float
     neurons, times = trains.neurons, trains.times
     # Times are products of steps: rounding must not break a burst whose intervals are all at the limit.
     near = (np.diff(times) <= max_interval * (1 + 1e-8)) & (neurons[1:] == neurons[:-1])
-    begins = np.concatenate([[True], ~near])[: len(times)]
-    first = np.flatnonzero(begins)
+    starts = np.concatenate([[True], ~near])[: len(times)]
+    first = np.flatnonzero(starts)
     last = np.append(first[1:], len(times))[: len(first)] - 1
     kept = last - first + 1 >= min_spikes
     first, last = first[kept], last[kept]

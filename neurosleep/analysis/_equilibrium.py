@@ -180,8 +180,8 @@ def activation_spread(network: EquilibriumNetwork, images: Tensor, *, batch: int
     _check(images)
     check_count("The batch", batch)
     sums: list[dict[str, Any]] = []
-    for begin in range(0, len(images), batch):
-        states = network.activities(images[begin : begin + batch])
+    for start in range(0, len(images), batch):
+        states = network.activities(images[start : start + batch])
         for k, state in enumerate(states):
             values = state.double()
             parts = {

@@ -88,7 +88,7 @@ def check_images(network: Layered, images: Tensor | Array, labels: Tensor | Arra
         raise DataError(
             "The labels do not fit the images.",
             found=f"{y.dtype} {list(y.shape)}",
-            expected=f"one whole number for each of the {len(x)} images",
+            expected=f"one integer for each of the {len(x)} images",
         )
     return x.detach().to(weight.device, weight.dtype), y.astype(np.int64)
 

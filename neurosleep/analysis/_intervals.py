@@ -1,4 +1,4 @@
-"""Intervals between the spikes of a neuron, and how irregular they are."""
+"""Inter-spike intervals (ISI), and how irregular they are."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["cv", "cv2", "isi"]
 
 
 def isi(spikes: Spikes, population: str | None = None) -> list[NDArray[np.float64]]:
-    """Intervals between consecutive spikes of each neuron, in seconds.
+    """Inter-spike intervals (ISI) of each neuron, in seconds.
 
     Parameters
     ----------

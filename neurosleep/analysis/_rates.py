@@ -73,12 +73,12 @@ def psth(
         Times in seconds: onsets of stimuli, up states, … Those whose window does not lie wholly inside the stretch are
         left out.
     before, after:
-        How far a window reaches before and after its event, in seconds, in whole bins: what is left over is cut off at
-        the end. ``after`` is needed with ``events``.
+        How far a window reaches before and after its event, in seconds, in whole bins: what is left over at the end is
+        not used. ``after`` is needed with ``events``.
 
     Returns
     -------
-    A row per bin: ``time`` (of its begin, in seconds, from the event or in the stretch), ``spikes`` (of all neurons,
+    A row per bin: ``time`` (of its start, in seconds, from the event or in the stretch), ``spikes`` (of all neurons,
     summed over the events), ``events`` (how many were averaged) and ``rate_hz`` (per neuron; NaN without neurons or
     events). Possibly no row: when the stretch is shorter than a bin.
 

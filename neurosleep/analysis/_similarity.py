@@ -35,7 +35,7 @@ def sleep_wake_similarity(
     Parameters
     ----------
     network:
-        The awake network that fell asleep.
+        The awake network before sleep.
     recording:
         Of that sleep. The comparison with windows needs the spikes themselves (``Record(spikes="all")``).
     images, labels:

@@ -80,10 +80,10 @@ def solution_distance(
     check_points(everything)
     gram = products(everything)
     rows: dict[str, list[object]] = {key: [] for key in ("run", "moment", "task", "nearest", "flat")}
-    begin = n
+    start = n
     for task, samples in solutions.items():
-        own = np.arange(begin, begin + len(samples))
-        begin += len(samples)
+        own = np.arange(start, start + len(samples))
+        start += len(samples)
         for k in range(n):
             nearest, flat = _distances(gram, k, own)
             for key, value in zip(rows, (str(runs[k]), str(moments[k]), task, nearest, flat), strict=True):

@@ -33,7 +33,7 @@ def task_specific_firing(
     Parameters
     ----------
     network:
-        The awake network that fell asleep.
+        The awake network before sleep.
     recording:
         Of that sleep; spike counts are enough.
     images, labels:

@@ -264,9 +264,9 @@ def _of_events(events: SpikeEvents, dt: float) -> SpikeTrains:
 
 
 def _of_arrays(trains: Sequence[Any] | NDArray[Any], start: float, stop: float | None) -> SpikeTrains:
-    begin = check_number("start, in seconds,", start)
+    earliest = check_number("start, in seconds,", start)
     end = math.nan if stop is None else check_number("stop, in seconds,", stop)
-    if end < begin:
+    if end < earliest:
         raise SettingsError(f"The stretch goes from {start!r} s to {stop!r} s.", expected="finite times, start <= stop")
     if not isinstance(trains, (list, tuple)) and np.ndim(trains) != 2:
         raise DataError(
@@ -295,16 +295,16 @@ def _of_arrays(trains: Sequence[Any] | NDArray[Any], start: float, stop: float |
                 expected="one dimension of finite times in seconds",
             )
         times = np.sort(times)
-        if len(times) and (times[0] < begin or times[-1] > end):
+        if len(times) and (times[0] < earliest or times[-1] > end):
             raise DataError(
-                f"Neuron {k} has spikes outside the stretch from {begin:g} to {end:g} s.",
+                f"Neuron {k} has spikes outside the stretch from {earliest:g} to {end:g} s.",
                 found=f"times from {times[0]:g} to {times[-1]:g} s",
             )
         read.append(times)
     first = np.zeros(len(read) + 1, dtype=np.int64)
     np.cumsum([len(times) for times in read], out=first[1:])
     joined = np.concatenate(read) if read else np.zeros(0)
-    return SpikeTrains(joined, first, begin, end)
+    return SpikeTrains(joined, first, earliest, end)
 
 
 def bin_count(trains: SpikeTrains, width: float) -> int:

@@ -76,10 +76,10 @@ def _network(seed: int) -> EquilibriumMLP:
 def _learn(learning: PhasedLearning, seed: int, images: Tensor, labels: Tensor) -> tuple[EquilibriumMLP, float]:
     net = _network(seed)
     state = learning.state(net)
-    begin = process_time()
+    start = process_time()
     for _ in learning.fit(net, images, labels, state, lambda name, epoch: torch_generator(seed, name, epoch)):
         pass
-    return net, process_time() - begin
+    return net, process_time() - start
 
 
 def _learn_plainly(seed: int, images: Tensor, labels: Tensor) -> tuple[EquilibriumMLP, float]:
@@ -87,11 +87,11 @@ def _learn_plainly(seed: int, images: Tensor, labels: Tensor) -> tuple[Equilibri
     net = _network(seed)
     groups = [{"params": [p], "lr": _LR[layer]} for p, layer in zip(net.trained, net.layer_of, strict=True)]
     optimiser = torch.optim.SGD(groups, momentum=_MOMENTUM)
-    begin = process_time()
+    start = process_time()
     order = torch.randperm(len(images), generator=torch_generator(seed, "order", 0))
     for chosen in torch.split(order, _BATCH):
         autograd_step_(net, images[chosen], labels[chosen], optimiser)
-    return net, process_time() - begin
+    return net, process_time() - start
 
 
 def _check_equal(seed: int, images: Tensor, labels: Tensor) -> float:

@@ -62,9 +62,9 @@ def _mapped(network: SpikingNetwork, profile: HardwareProfile) -> tuple[float, i
         before = _resident("VmRSS")
     except OSError:
         before = None
-    begin = process_time()
+    start = process_time()
     report = map_to(network, profile, strict=False).report
-    spent, most = process_time() - begin, _resident("VmHWM")
+    spent, most = process_time() - start, _resident("VmHWM")
     return spent, None if before is None or most is None else max(0, most - before), report
 
 

@@ -1,4 +1,4 @@
-"""What watching costs: the engine ``event`` asleep, with nothing recorded and with more and more."""
+"""What watching costs: the engine ``event`` in a sleep phase, with nothing recorded and with more and more."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from neurosleep.spiking import Record, Recorder, SpikingNetwork, get_engine
 
 __all__ = ["bench_record"]
 
-# The whole first sleep, as a run has it; and how often it is slept through with each recording.
+# The whole first sleep, as a run has it; and how often it is run with each recording.
 _STEPS, _TURNS = 15000, 8
 
 _RECORDS: dict[str, Callable[[Path], Record]] = {
@@ -37,7 +37,7 @@ def _sleep(network: SpikingNetwork, rule: PlasticityRule, chunks: list[SpikeEven
     recorder = None
     if record is not None:
         recorder = Recorder(record, {p.name: p.size for p in network.populations}, network.dt, network)
-    begin = process_time()
+    start = process_time()
     for chunk in chunks:
         if recorder is None:
             session.run({"input": chunk})
@@ -45,7 +45,7 @@ def _sleep(network: SpikingNetwork, rule: PlasticityRule, chunks: list[SpikeEven
             recorder.run(session, {"input": chunk})
     if recorder is not None:
         recorder.recording()
-    return (process_time() - begin) / sum(chunk.steps for chunk in chunks)
+    return (process_time() - start) / sum(chunk.steps for chunk in chunks)
 
 
 def bench_record(data: str | None = None, seed: int = 0) -> dict[str, Any]:

@@ -94,9 +94,9 @@ class UsersLoop:
 
 
 def _timed(answer: Callable[[], Tensor]) -> tuple[float, Tensor]:
-    begin = process_time()
+    start = process_time()
     found = answer()
-    return process_time() - begin, found
+    return process_time() - start, found
 
 
 def bench_simulate(data: str | None = None, seed: int = 0) -> dict[str, Any]:

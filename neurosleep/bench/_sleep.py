@@ -23,8 +23,8 @@ from neurosleep.spiking import SpikingNetwork, get_engine
 
 __all__ = ["bench_sleep"]
 
-# Steps timed of each: the whole first sleep, as a run has it (its beginning fires far more than the rest). The dense
-# loop costs the same whatever fires, so the beginning of the same sleep is enough for it.
+# Steps timed of each: the whole first sleep, as a run has it (its start fires far more than the rest). The dense
+# loop costs the same whatever fires, so the start of the same sleep is enough for it.
 _STEPS = {"event": 15000, "reference": 15000, "snntorch": 60, "roofline": 15000}
 
 
@@ -54,10 +54,10 @@ def _trained(data: str | None, seed: int) -> tuple[SpikingNetwork, MeanDrive, SR
 def _engine(name: str, network: SpikingNetwork, rule: SRCRule, events: SpikeEvents) -> float:
     session = get_engine(name).start(network, rule)
     session.run({"input": SpikeEvents.empty(events.n, 2)})  # compiles; without input nothing changes
-    begin = process_time()
+    since = process_time()
     for start in range(0, events.steps, CHUNK):
         session.run({"input": events.slice(start, min(start + CHUNK, events.steps))})
-    return (process_time() - begin) / events.steps
+    return (process_time() - since) / events.steps
 
 
 def _users_loop(network: SpikingNetwork, rule: SRCRule, events: SpikeEvents) -> float:
@@ -74,7 +74,7 @@ def _users_loop(network: SpikingNetwork, rule: SRCRule, events: SpikeEvents) -> 
         snntorch.SpikingNeuron.instances.remove(neuron)
     membranes = [torch.zeros(1, p.size) for p in network.layers]
     dense = events.to_dense(torch.float32)
-    begin = process_time()
+    since = process_time()
     with torch.no_grad():
         for t in range(events.steps):
             pre = dense[t : t + 1]
@@ -84,7 +84,7 @@ def _users_loop(network: SpikingNetwork, rule: SRCRule, events: SpikeEvents) -> 
                 weights[k] = weights[k] + g * (rule.inc * torch.outer(post[0], pre[0]))
                 weights[k] = weights[k] - g * (rule.dec * torch.outer(post[0], 1 - pre[0]))
                 pre = post
-    return (process_time() - begin) / events.steps
+    return (process_time() - since) / events.steps
 
 
 @compiled()
@@ -113,9 +113,9 @@ def _roofline(network: SpikingNetwork, rule: SRCRule, events: SpikeEvents) -> fl
     for source, target, array in zip(names[:-1], names[1:], arrays, strict=True):
         pre, post = spikes[source], spikes[target]
         _touch(array.numpy().copy(), pre.offsets[:2], pre.indices, post.offsets[:2], post.indices)
-        begin = process_time()
+        since = process_time()
         _touch(array.numpy(), pre.offsets, pre.indices, post.offsets, post.indices)
-        seconds += process_time() - begin
+        seconds += process_time() - since
     return seconds / events.steps
 
 

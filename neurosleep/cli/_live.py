@@ -66,10 +66,10 @@ class LiveView:
         variant = variant if len(variant) <= _WIDTH else variant[: _WIDTH - 1] + "…"
         told = [f"{e['experiment']} ({variant}), {e['strategy']}, seed {e['seed']}"]
         what = {
-            "start": "begins",
+            "start": "starts",
             "epoch": f"task {e.get('task')} of {self.tasks}, epoch {e.get('epoch')} done",
             "phase": f"task {e.get('task')} of {self.tasks}, after {e.get('phase')}",
-            "sleep": f"task {e.get('task')} of {self.tasks}, asleep, step {e.get('step')} of {e.get('steps')}",
+            "sleep": f"task {e.get('task')} of {self.tasks}, sleep phase, step {e.get('step')} of {e.get('steps')}",
             "end": str(e.get("status", "")),
         }[e["event"]]
         last = next((a for a in reversed(self.accuracies) if a is not None), None)

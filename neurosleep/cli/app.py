@@ -26,7 +26,7 @@ __all__ = ["app", "main"]
 
 
 class _Commands(TyperGroup):
-    """The commands; with ``--json``, a mistake in the arguments themselves is one JSON object too."""
+    """The commands; with ``--json``, a usage error in the arguments themselves is one JSON object too."""
 
     def make_context(self, info_name: Any, args: Any, parent: Any = None, **extra: Any) -> Any:
         as_json = "--json" in args  # parsing empties the list

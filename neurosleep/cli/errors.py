@@ -1,4 +1,4 @@
-"""What ends a command: a user's mistake in one message and exit code 2, Ctrl-C, SIGTERM."""
+"""What ends a command: a usage error in one message and exit code 2, Ctrl-C, SIGTERM."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def fail(error: NeurosleepError, as_json: bool, more: dict[str, Any] | None = No
 
 @contextmanager
 def usage_errors(as_json: bool) -> Iterator[None]:
-    """Mistakes in the arguments themselves, as an object with ``--json``."""
+    """Usage errors in the arguments themselves, as an object with ``--json``."""
     try:
         yield
     except UsageError as error:
@@ -65,7 +65,7 @@ def usage_errors(as_json: bool) -> Iterator[None]:
 
 @contextmanager
 def user_errors(as_json: bool) -> Iterator[None]:
-    """Mistakes of the user, and files that the system refuses, end in one message."""
+    """Usage errors, and files that the system refuses, end in one message."""
     try:
         yield
     except NeurosleepError as error:

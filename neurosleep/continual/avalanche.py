@@ -52,8 +52,8 @@ _RATE = 2e-5
 class SleepPlugin(SupervisedPlugin):
     """After each training experience the network of the strategy sleeps.
 
-    Nothing is kept of past experiences but the running mean of their inputs. The slept weights are written into the
-    parameters of ``strategy.model`` themselves: optimisers and other plugins keep what they refer to, momentum too.
+    Nothing is kept of past experiences but the running mean of their inputs. The weights after sleep are written into
+    the parameters of ``strategy.model`` themselves: optimisers and other plugins keep what they refer to, momentum too.
     A sleep phase that diverges leaves the awake weights, with a warning.
 
     The published network has no biases. Where a model has some, they neither drive the sleep nor change in it, with a
@@ -103,7 +103,7 @@ class SleepPlugin(SupervisedPlugin):
     Notes
     -----
     Plugins act in the order in which a strategy has them, and the strategy's own come last: EWC, for instance, then
-    anchors the slept weights. Evaluations within the last epoch come before sleep, ``strategy.eval`` after it.
+    anchors the weights after sleep. Evaluations within the last epoch come before sleep, ``strategy.eval`` after it.
     "Experience" is what the strategy trains on at once: a part of one, in an online stream.
 
     References
@@ -188,8 +188,8 @@ class SleepPlugin(SupervisedPlugin):
         newest = evenly(images)
         was, before = answers(strategy.model, newest), [weight.detach().clone() for weight in weights]
         with torch.no_grad():
-            for weight, slept in zip(weights, self.result.network.weights, strict=True):
-                weight.copy_(slept)
+            for weight, new in zip(weights, self.result.network.weights, strict=True):
+                weight.copy_(new)
         warn_of_effect(self.result.fired, before, weights, was, answers(strategy.model, newest), stacklevel=1)
 
     def _resolved(self, layers: int) -> Sleep:

@@ -88,11 +88,11 @@ class Progress:
 def _evaluate(
     learner: Learner, strategy: Strategy, tests: list[tuple[Tensor, Tensor]], progress: Progress
 ) -> list[float]:
-    begin = perf_counter()
+    start = perf_counter()
     strategy.before_eval(learner)
     found = [accuracy(learner.network, images, labels) for images, labels in tests]
     strategy.after_eval(learner)
-    progress.seconds["evaluate"] += perf_counter() - begin
+    progress.seconds["evaluate"] += perf_counter() - start
     return found
 
 
@@ -136,7 +136,7 @@ def learn_tasks(
         learner.task = progress.task
         task = learner.tasks[learner.task]
         if progress.phase == "wake":
-            begin = perf_counter()
+            start = perf_counter()
             strategy.before_training_exp(learner)
             images, targets = strategy.training_data(
                 learner, torch.from_numpy(to_float(task.train_images)), torch.from_numpy(task.train_labels)
@@ -155,16 +155,16 @@ def learn_tasks(
             ):
                 after_epoch(learner.task, epoch)
             learner.mean.update(task.pool_images)
-            progress.seconds["train"] += perf_counter() - begin
+            progress.seconds["train"] += perf_counter() - start
             progress.before_sleep.append(_evaluate(learner, strategy, held, progress))
             if not all(bool(torch.isfinite(weight).all()) for weight in trained(learner.network)):
                 progress.status = "diverged"
             progress.phase = "sleep"
         else:
-            begin = perf_counter()
+            start = perf_counter()
             learner.sleep_result, learner.notes = None, []
             strategy.after_training_exp(learner)
-            progress.seconds["sleep"] += perf_counter() - begin
+            progress.seconds["sleep"] += perf_counter() - start
             if learner.sleep_result is not None:
                 progress.after.append(_evaluate(learner, strategy, held, progress))
             else:

@@ -120,7 +120,7 @@ def pair(name: str, part: str, images: Array, labels: Array, images_label: str, 
 
 
 def parse_idx(content: bytes, magic: int, label: str) -> Array:
-    """The array in the bytes of an unpacked idx file of unsigned bytes; ``magic`` is what it must begin with.
+    """The array in the bytes of an unpacked idx file of unsigned bytes; ``magic`` is what it must start with.
 
     Raises
     ------

@@ -63,11 +63,11 @@ def read_old(path: Path, wanted: Callable[[str], bool]) -> Found:
         size = file.seek(0, 2)
         file.seek(0)
         start = file.read(128)
-        # Level 4 begins with a number below 5000, level 5 with text.
+        # Level 4 starts with a number below 5000, level 5 with text.
         if len(start) >= 4 and 0 in start[:4]:
             return _level4(file, size, wanted)
         if len(start) < 128 or start[126:] not in (b"IM", b"MI"):
-            raise ValueError("it does not begin as a MATLAB file does")
+            raise ValueError("it does not start as a MATLAB file does")
         order = "<" if start[126:] == b"IM" else ">"
         (version,) = struct.unpack(f"{order}H", start[124:126])
         if version >> 8 != 1:
@@ -110,7 +110,7 @@ def _level5(file: IO[bytes], size: int, order: str, wanted: Callable[[str], bool
         file.seek(at)
         tag = file.read(8)
         if len(tag) < 8:
-            raise ValueError("it is cut off")
+            raise ValueError("it is truncated")
         kind, length = struct.unpack(f"{order}II", tag)
         at += 8 + length
         if kind not in (_MATRIX, _COMPRESSED) or length == 0 or at > size:
@@ -139,7 +139,7 @@ def _variable(
     head: bytes,
     packed: bytes | None,
 ) -> None:
-    """One array: ``head`` is its beginning, ``packed`` all of it where it is compressed, with its tag."""
+    """One array: ``head`` is its start, ``packed`` all of it where it is compressed, with its tag."""
     flags_type, flags, at = _element(head, 0, order)
     if flags_type != _UINT32 or len(flags) != 8:
         raise ValueError("a variable has no flags")
@@ -177,7 +177,7 @@ def _variable(
         found.room(name, length, len(packed))
         raw = bytes(_unpacked(packed, length, name)[8 + start : 8 + start + count])
     if len(raw) != count:
-        raise ValueError(f"{name!r:.60} is cut off")
+        raise ValueError(f"{name!r:.60} is truncated")
     found.arrays[name] = np.frombuffer(raw, number).reshape(shape, order="F")
 
 
@@ -191,9 +191,9 @@ def _unpacked(packed: bytes, length: int, name: str) -> memoryview:
 
 
 def _tag(content: bytes, at: int, order: str) -> tuple[int, int, int, bool]:
-    """Type and length of an element, where its data begins, and whether they stand in its tag."""
+    """Type and length of an element, where its data starts, and whether they stand in its tag."""
     if at + 8 > len(content):
-        raise ValueError("a variable is cut off")
+        raise ValueError("a variable is truncated")
     kind, length = struct.unpack_from(f"{order}II", content, at)
     if kind >> 16:
         if kind >> 16 > 4:
@@ -203,10 +203,10 @@ def _tag(content: bytes, at: int, order: str) -> tuple[int, int, int, bool]:
 
 
 def _element(content: bytes, at: int, order: str) -> tuple[int, bytes, int]:
-    """Type and data of an element, and where the next one begins."""
+    """Type and data of an element, and where the next one starts."""
     kind, length, start, small = _tag(content, at, order)
     if start + length > len(content):
-        raise ValueError("a variable is cut off, or its name is too long")
+        raise ValueError("a variable is truncated, or its name is too long")
     return kind, content[start : start + length], at + 8 if small else start + (length + 7) // 8 * 8
 
 
@@ -240,7 +240,7 @@ def _headers4(
         file.seek(at)
         raw = file.read(20)
         if len(raw) < 20:
-            raise ValueError("it is cut off")
+            raise ValueError("it is truncated")
         order = "<" if 0 <= struct.unpack("<i", raw[:4])[0] <= 5000 else ">"
         about, rows, columns, imaginary, name_length = struct.unpack(f"{order}5i", raw)
         machine, rest = divmod(about, 1000)

@@ -1,4 +1,4 @@
-"""Reading packed JPEG files: one npz that holds the JPEG bytes of many images, where each begins, and their labels."""
+"""Reading packed JPEG files: one npz that holds the JPEG bytes of many images, where each starts, and their labels."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def read_packed(
     Parameters
     ----------
     path:
-        An npz with ``jpeg`` (all files one after another, uint8), ``offsets`` (where each begins, one more than there
+        An npz with ``jpeg`` (all files one after another, uint8), ``offsets`` (where each starts, one more than there
         are images), ``labels``, and optionally ``classes`` (names).
     label:
         How the file is called in messages.
@@ -93,7 +93,7 @@ def _check_offsets(offsets: Array, jpeg: Array, n: int, label: str) -> list[int]
     starts = [int(x) for x in offsets] if sound else []
     if not sound or starts[0] != 0 or starts[-1] != len(jpeg) or any(b <= a for a, b in itertools.pairwise(starts)):
         raise DataError(
-            f"{label} does not say properly where its images begin.",
+            f"{label} does not say properly where its images start.",
             found=f"offsets {offsets.dtype} {list(offsets.shape)}, jpeg {jpeg.dtype} {list(jpeg.shape)}",
             expected="increasing offsets from 0 to the number of bytes of jpeg (uint8)",
         )

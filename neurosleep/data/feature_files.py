@@ -40,7 +40,7 @@ def load_feature_file(path: str | os.PathLike[str], root: str | os.PathLike[str]
 
     Upper and lower case count alike. Features are ``[n, d]``, numbers of any kind, kept unscaled as float32.
     Labels are class numbers ``[n]`` (also ``[1, n]`` or ``[n, 1]``, also stored as floating point), or one-hot rows
-    ``[n, classes]``. Class numbers begin at 0; those of a ``.mat`` file may begin at 1, as is usual there, and are then
+    ``[n, classes]``. Class numbers start at 0; those of a ``.mat`` file may start at 1, as is usual there, and are then
     lowered by 1.
 
     Parameters
@@ -133,7 +133,7 @@ def _find(given: str, root: str | os.PathLike[str] | None) -> list[Path]:
         f"There is no feature file {given!r}.",
         found="; ".join(f"{str(path)!r} is no file" for path in tried) or "no path",
         expected="features:PATH with the path of a .npz or .mat file",
-        hint="a relative path begins at the working folder or at the data folder (--data DIR)",
+        hint="a relative path starts at the working folder or at the data folder (--data DIR)",
     )
 
 

@@ -136,7 +136,7 @@ def permuted(
 ) -> list[Task]:
     """Tasks with all classes each, seen through one fixed permutation of the pixels per task.
 
-    Task 0 is unpermuted. The permutation of task k depends on ``seed`` and k only, so a longer sequence begins with the
+    Task 0 is unpermuted. The permutation of task k depends on ``seed`` and k only, so a longer sequence starts with the
     same tasks.
 
     Parameters

@@ -22,7 +22,7 @@ _PIECE = 2**24
 
 
 def _place(head: bytes, digest: str) -> int:
-    """Where the checksum begins in the file's header; -1 if it is not there once."""
+    """Where the checksum starts in the file's header; -1 if it is not there once."""
     entry = f'"{DIGEST}":"{digest}"'.encode()
     return head.index(entry) + len(entry) - 1 - len(digest) if head.count(entry) == 1 else -1
 

@@ -35,7 +35,7 @@ Module = TypeVar("Module", bound=nn.Module)
 # format 4 integrators with a synaptic current, format 5 an MLP with biases or a sigmoid read-out; the rest is still
 # written as format 1, which an older neurosleep reads.
 FORMAT = 5
-# What every HDF5 file begins with (NIR files are such).
+# What every HDF5 file starts with (NIR files are such).
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 
 

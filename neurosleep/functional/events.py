@@ -101,14 +101,14 @@ class SpikeEvents:
         object.__setattr__(self, "indices", indices)
         used = self._used
         _check_range("neuron", used, self.n)
-        for begin in range(0, max(len(used) - 1, 0), _PIECE):
-            piece = used[begin : begin + _PIECE + 1]
+        for start in range(0, max(len(used) - 1, 0), _PIECE):
+            piece = used[start : start + _PIECE + 1]
             ascending = piece[1:] > piece[:-1]
-            # Where one step ends and another begins they may fall.
-            first, last = np.searchsorted(offsets, offsets[0] + begin + np.array([1, len(piece)]))
-            ascending[offsets[first:last] - offsets[0] - begin - 1] = True
+            # Where one step ends and another starts they may fall.
+            first, last = np.searchsorted(offsets, offsets[0] + start + np.array([1, len(piece)]))
+            ascending[offsets[first:last] - offsets[0] - start - 1] = True
             if not ascending.all():
-                where = begin + int(np.argmin(ascending))
+                where = start + int(np.argmin(ascending))
                 step = int(np.searchsorted(offsets, offsets[0] + where, side="right")) - 1
                 raise SettingsError(
                     f"In step {step} of spike events neuron {int(used[where + 1])} comes after {int(used[where])}.",

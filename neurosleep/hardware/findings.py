@@ -1,4 +1,4 @@
-"""What validation has to say about a profile file: one finding a fault, with file, key and code."""
+"""What validation has to say about a profile file: one finding for each error, with file, key and code."""
 
 from __future__ import annotations
 

@@ -168,7 +168,7 @@ class PhasedLearning(ABC):
         rates = self.rates(network)
         trained = network.trained
         optimiser = self._optimiser()
-        begins = range(0, len(images), self.batch)
+        starts = range(0, len(images), self.batch)
         warned = False
         signs: dict[str, torch.Generator] = {}
         for epoch in range(self.epochs):
@@ -186,9 +186,9 @@ class PhasedLearning(ABC):
                     signs[name] = streams(name, number)
                 return signs[name]
 
-            for number, begin in enumerate(begins):
-                chosen = order[begin : begin + self.batch]
-                progress = (epoch * len(begins) + number) / (self.epochs * len(begins))
+            for number, start in enumerate(starts):
+                chosen = order[start : start + self.batch]
+                progress = (epoch * len(starts) + number) / (self.epochs * len(starts))
                 batch = Batch(images[chosen], targets[chosen], [], progress)
                 gradients = self._gradients(network, batch, stream, epoch, loss_term)
                 if not warned:

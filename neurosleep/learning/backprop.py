@@ -261,15 +261,15 @@ class Backprop:
         """
         step = _Step(self, network, velocity)
         classes = _classes(targets) if self.loss == "task-cross-entropy" else None
-        begins = range(0, len(images), self.batch)
+        starts = range(0, len(images), self.batch)
         for epoch in range(self.epochs):
             network.train()
             order = torch.randperm(len(images), generator=streams("order", epoch))
             dropout = streams("dropout", epoch)
-            for number, start in enumerate(begins):
+            for number, start in enumerate(starts):
                 chosen = order[start : start + self.batch]
                 sums, activities = network.trace(images[chosen], generator=dropout)
-                progress = (epoch * len(begins) + number) / (self.epochs * len(begins))
+                progress = (epoch * len(starts) + number) / (self.epochs * len(starts))
                 batch = Batch(images[chosen], targets[chosen], activities, progress)
                 loss = task_loss(sums[-1], batch.targets, self.loss, classes)
                 extra = loss_term(batch)

@@ -1,4 +1,4 @@
-r"""What learning, conversion and experiments expect of a network that settles to an equilibrium.
+r"""What learning, conversion and experiments expect of an equilibrium network.
 
 Such a network has states :math:`s_1 \dots s_L` (hidden layers and output) over a clamped input :math:`s_0 = x`. They
 follow :math:`s_l \leftarrow \rho(\partial\Phi / \partial s_l)` until nothing moves; in a nudged phase

@@ -39,7 +39,7 @@ class MLP(FeedForwardNetwork):
     See Also
     --------
     ConvNet : with convolutions
-    EquilibriumMLP, DendriticMLP : networks that settle
+    EquilibriumMLP, DendriticMLP : equilibrium networks
     neurosleep.learning.Backprop : trains it
     neurosleep.convert : makes it spiking
 

@@ -107,7 +107,7 @@ def animate_sleep(
     _draw_rates(parts[1], sleep_rows(populations, dt=dt, windows=frames), list(populations))
     if weights:
         weight_change(weights, ax=parts[2])
-        # Weights move away from where they began: the lines end above.
+        # Weights move away from where they started: the lines end above.
         parts[2].legend(frameon=False, fontsize=8, loc="lower right", ncols=2, borderaxespad=0)
     for ax in parts[:-1]:
         ax.set_xlabel("")

@@ -23,7 +23,7 @@ def _name_chips(ax: Axes, names: Sequence[str]) -> None:
 
 
 def chip_accuracy(rows: Sequence[Row], *, bounds: Sequence[Row] = (), ax: Axes | None = None) -> Axes:
-    """A line of marks for each chip: accuracy in % of the network on it, a mark for each way it slept.
+    """A line of marks for each chip: accuracy in % of the network on it, a mark for each way it sleeps.
 
     Parameters
     ----------

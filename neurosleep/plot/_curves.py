@@ -82,13 +82,13 @@ def accuracy(rows: Sequence[Row], *, chance: float | None = None, ax: Axes | Non
             ax.plot(at, mean, color="black", marker=".", linewidth=2.4, label=label)
         elif known[0]:
             ax.axhline(mean[0], color="black", linestyle="--", linewidth=1.6, label=label)
-    for x, (_, asleep) in enumerate(phases):
-        if asleep:
+    for x, (_, sleeping) in enumerate(phases):
+        if sleeping:
             ax.axvspan(x - 0.5, x + 0.5, color="#eceff4", zorder=0, linewidth=0)
     if chance is not None:
         ax.axhline(100 * chance, color=GREY, linestyle=":", linewidth=1.2, label="chance")
     crowded = len(phases) > 8
-    names = [f"{'sleep' if asleep else 'wake'} {task}" for task, asleep in phases]
+    names = [f"{'sleep' if sleeping else 'wake'} {task}" for task, sleeping in phases]
     # Beyond some thirty phases the labels would run together: every other one, every third, …
     stride = math.ceil(len(phases) / 30) or 1
     ax.set_xticks(at[::stride], names[::stride])
@@ -103,7 +103,7 @@ def accuracy(rows: Sequence[Row], *, chance: float | None = None, ax: Axes | Non
 
 
 def rates(rows: Sequence[Row] | Recording, *, dt: float | None = None, ax: Axes | None = None) -> Axes:
-    """Mean firing rate in Hz of a neuron of each population over the time asleep in s, one sleep after another.
+    """Mean firing rate in Hz of a neuron of each population over the sleep time in s, one sleep phase after another.
 
     Parameters
     ----------
@@ -150,7 +150,7 @@ def rates(rows: Sequence[Row] | Recording, *, dt: float | None = None, ax: Axes 
         windows.setdefault(str(row["population"]), {}).setdefault(sleep, []).append((start + steps / 2, rate))
         ends[sleep] = max(ends.get(sleep, 0.0), start + steps)
     sleeps = sorted(ends)
-    begins = dict(zip(sleeps, np.cumsum([0.0] + [ends[sleep] for sleep in sleeps]), strict=False))
+    starts = dict(zip(sleeps, np.cumsum([0.0] + [ends[sleep] for sleep in sleeps]), strict=False))
 
     highest = 0.0
     for k, (name, of_sleep) in enumerate(windows.items()):
@@ -161,7 +161,7 @@ def rates(rows: Sequence[Row] | Recording, *, dt: float | None = None, ax: Axes 
                 x.append(math.nan)
                 y.append(math.nan)
             for middle, rate in sorted(of_sleep[sleep]):
-                x.append((begins[sleep] + middle) * dt)
+                x.append((starts[sleep] + middle) * dt)
                 y.append(rate)
         highest = max([highest, *(rate for rate in y if math.isfinite(rate))])
         few = max(len(points) for points in of_sleep.values()) <= 30
@@ -180,8 +180,8 @@ def rates(rows: Sequence[Row] | Recording, *, dt: float | None = None, ax: Axes 
     else:
         for k, sleep in enumerate(sleeps):
             if k:
-                ax.axvline(begins[sleep] * dt, color="#b0b0b0", linewidth=0.8)
-            middle = (begins[sleep] + ends[sleep] / 2) * dt
+                ax.axvline(starts[sleep] * dt, color="#b0b0b0", linewidth=0.8)
+            middle = (starts[sleep] + ends[sleep] / 2) * dt
             if len(sleeps) <= 24:
                 # Of many, the first says what the numbers are.
                 text = f"sleep {sleep}" if len(sleeps) <= 3 or not k else str(sleep)
@@ -189,7 +189,7 @@ def rates(rows: Sequence[Row] | Recording, *, dt: float | None = None, ax: Axes 
         ax.set_xlim(0, sum(ends.values()) * dt)
         _legend(ax, lift=0.1)
     ax.set_ylim(0, 1.08 * highest if highest else 1.0)
-    ax.set_xlabel("time asleep (s)")
+    ax.set_xlabel("sleep time (s)")
     ax.set_ylabel("mean rate (Hz)")
     return ax
 

@@ -124,7 +124,7 @@ def activation_spread(data: Data, *, ax: Axes | None = None) -> Axes:
         ax.annotate(label, (x, height), (0, 3), textcoords="offset points", ha="center", fontsize=9, color=GREY)
     ax.set_xticks(at, [plain(text(row, "layer")) for row in rows])
     ax.set_ylabel("mean state ± sd over units")
-    ax.set_title("number: part of the units that takes part", fontsize="medium")
+    ax.set_title("number: participation ratio of the units", fontsize="medium")
     return ax
 
 

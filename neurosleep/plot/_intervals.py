@@ -1,4 +1,4 @@
-"""Intervals between the spikes of a neuron."""
+"""Inter-spike intervals (ISI)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["interval_counts", "intervals"]
 
 
 def intervals(spikes: Spikes, *, dt: float | None = None, bins: int = 40, ax: Axes | None = None) -> Axes:
-    """Histogram of the intervals between consecutive spikes of a neuron, in seconds on a logarithmic axis.
+    """Inter-spike interval (ISI) distribution of single neurons, in seconds on a logarithmic axis.
 
     Parameters
     ----------
@@ -55,8 +55,8 @@ def intervals(spikes: Spikes, *, dt: float | None = None, bins: int = 40, ax: Ax
     populations, dt = of_populations(spikes, dt)
     rows = interval_counts(populations, dt=dt, bins=bins)
     ax = axes(ax, 5.6, 3.2)
-    ax.set_xlabel("interval between spikes of a neuron (s)")
-    ax.set_ylabel("share of the intervals (%)")
+    ax.set_xlabel("inter-spike interval (s)")
+    ax.set_ylabel("fraction of ISIs (%)")
     if not rows:
         say(ax, "no neuron fired twice" if any(part.count for part in populations.values()) else "no spike")
         return ax
@@ -118,5 +118,5 @@ def interval_counts(spikes: Spikes, *, dt: float | None = None, bins: int = 40) 
 
 def _steps_between(events: SpikeEvents) -> NDArray[np.int64]:
     """Steps from each spike of a neuron to its next."""
-    # Whole numbers, as long as a step lasts one second.
+    # Integers, as long as a step lasts one second.
     return np.concatenate([np.zeros(0), *isi(spike_trains(events, dt=1.0))]).astype(np.int64)

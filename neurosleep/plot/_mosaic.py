@@ -42,7 +42,7 @@ def sleep_images(
     windows:
         Equal parts of the sleep, each an image.
     length:
-        Steps at the beginning of each part over which the rate is taken; else over all of it.
+        Steps at the start of each part over which the rate is taken; else over all of it.
     dt:
         Length of a step in seconds; if not given, that of the recording, or 0.001.
     ax:
@@ -154,7 +154,7 @@ def receptive_fields(
 def window_rates(
     spikes: SpikeEvents, *, windows: int, length: int | None = None, dt: float
 ) -> tuple[list[tuple[float, float]], NDArray[np.float64]]:
-    """Begin and end in seconds, and mean rates in Hz ``[windows, n]``, of what :func:`sleep_images` shows.
+    """Start and end in seconds, and mean rates in Hz ``[windows, n]``, of what :func:`sleep_images` shows.
 
     No more windows than steps; none of an empty recording.
 

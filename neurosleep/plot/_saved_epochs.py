@@ -40,16 +40,16 @@ def epochs_saved(data: Data, *, ax: Axes | None = None) -> Axes:
     rows = read(data)
     ax = axes(ax, 5.6, 3.4)
     columns = ("accuracy", "epochs_without", "epochs_with", "saved")
-    accuracy, without, asleep, saved = (np.array(numbers(rows, column)) for column in columns)
-    ax.fill_betweenx(100 * accuracy, asleep, without, color="#eceff4")
+    accuracy, without, with_sleep, saved = (np.array(numbers(rows, column)) for column in columns)
+    ax.fill_betweenx(100 * accuracy, with_sleep, without, color="#eceff4")
     ax.plot(without, 100 * accuracy, color=BEFORE_AFTER["before"], linewidth=2, label="without sleep")
-    ax.plot(asleep, 100 * accuracy, color=BEFORE_AFTER["after"], linewidth=2, linestyle="--", label="with sleep")
-    both = np.flatnonzero(np.isfinite(accuracy + without + asleep))
+    ax.plot(with_sleep, 100 * accuracy, color=BEFORE_AFTER["after"], linewidth=2, linestyle="--", label="with sleep")
+    both = np.flatnonzero(np.isfinite(accuracy + without + with_sleep))
     if len(both):
         middle = both[len(both) // 2]
         ax.annotate(
             "",
-            (asleep[middle], 100 * accuracy[middle]),
+            (with_sleep[middle], 100 * accuracy[middle]),
             (without[middle], 100 * accuracy[middle]),
             arrowprops={"arrowstyle": "->", "color": GREY},
         )

@@ -63,11 +63,11 @@ def stdp_window(
             marker = "os^"[(1, -1, 0).index(sign)]
             ax.plot(*zip(*own, strict=True), linestyle="none", marker=marker, markersize=4, color=colour, label=label)
     if alone:
-        ax.axhline(alone, color="black", linestyle=":", linewidth=1.2, label="unit's spike alone")
+        ax.axhline(alone, color="black", linestyle=":", linewidth=1.2, label="postsynaptic spike alone")
     ax.axhline(0, color="#b0b0b0", linewidth=0.8, zorder=0)
     zero_line(ax, [-1.0, 1.0], vertical=True)
-    ax.set_xlabel("spike of the unit after that of its input (ms)")
-    ax.set_ylabel(f"change of a weight of {weight:g}")
+    ax.set_xlabel(r"$t_\mathrm{post} - t_\mathrm{pre}$ (ms)")
+    ax.set_ylabel(rf"$\Delta w$ (at $w = {weight:g}$)")
     ax.set_title(plain(f"rule {rule.name}"), fontsize="medium")
     ax.legend(frameon=False, fontsize=9)
     return ax

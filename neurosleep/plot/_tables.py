@@ -28,7 +28,7 @@ __all__ = [
 ]
 
 BEFORE_AFTER = {"before": PALETTE[5], "after": PALETTE[0]}
-"""The colours of the two moments in every figure that shows both: awake orange, slept blue."""
+"""The colours of the two moments in every figure that shows both: before sleep orange, after sleep blue."""
 
 
 class Tabular(Protocol):
@@ -80,7 +80,7 @@ def needs(*columns: str) -> Callable[[_Draw], _Draw]:
                 }
                 own = [row for row in rows if all(str(row.get(key, value)) == value for key, value in chosen.items())]
                 names = [column.format(**bound.arguments) for column in columns]
-                # What is missing altogether, the function refuses by name.
+                # The function raises an error that names a missing argument.
                 if own and all(name in row for row in own for name in names):
                     known = (not math.isnan(field(row, name)) for row in own for name in names)
                     what = "" if any(known) else "no number is defined"

@@ -1,4 +1,4 @@
-"""How far the weights have moved since a sleep began."""
+"""How far the weights have moved since a sleep started."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["weight_change"]
 
 
 def weight_change(rows: Sequence[Row] | Recording | WeightMonitor, *, ax: Axes | None = None) -> Axes:
-    """Root mean square of the change of the weights of each projection over the time asleep in seconds.
+    """Root mean square of the change of the weights of each projection over the sleep time in seconds.
 
     Parameters
     ----------
@@ -56,7 +56,7 @@ def weight_change(rows: Sequence[Row] | Recording | WeightMonitor, *, ax: Axes |
     if not rows:
         say(ax, "no weight was recorded")
     ax.set_ylim(bottom=0)
-    ax.set_xlabel("time asleep (s)")
+    ax.set_xlabel("sleep time (s)")
     ax.set_ylabel("change of the weights (rms)")
     if rows:
         legend_above(ax)

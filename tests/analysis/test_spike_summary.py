@@ -104,10 +104,10 @@ def test_ten_million_spikes():
     found = {}
     for name, statistic in EVERY.items():
         Path("/proc/self/clear_refs").write_text("5")
-        before, begin = resident("VmRSS"), time.process_time()
+        before, start = resident("VmRSS"), time.process_time()
         found[name] = statistic(recording)
         grown = resident("VmHWM") - before
-        print(f"{name}: {time.process_time() - begin:.1f} s, {grown / 2**20:.0f} MiB")
+        print(f"{name}: {time.process_time() - start:.1f} s, {grown / 2**20:.0f} MiB")
         assert grown < 2**30, name
     table = found["firing_statistics"]
     assert table["spikes"][0] == 10_000_000 and abs(table["cv"][0] - 1) < 0.1

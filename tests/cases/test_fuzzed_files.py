@@ -252,7 +252,7 @@ HUGE = (
 
 
 def mutated(content: bytes, draw: random.Random) -> bytes:
-    """One to four changes; often at the beginning, where most files say what they are."""
+    """One to four changes; often at the start, where most files say what they are."""
     data = bytearray(content)
     for _ in range(draw.choice([1, 1, 1, 2, 4])):
         at = draw.randrange(min(len(data), draw.choice([200, len(data) or 1]))) if data else 0

@@ -36,10 +36,10 @@ def test_lines_in_a_pipe_and_one_object_on_standard_output(tmp_path: Path) -> No
     )
     assert json.loads(done.stdout)["runs"][0]["status"] == "done"
     told = done.stderr.splitlines()
-    assert told[0].endswith("begins") and any("asleep, step 1000 of 1200" in line for line in told)
-    asleep = next(line for line in told if "asleep, step 1000 of 1200" in line).split(" | ")
-    assert asleep[2].startswith("input ") and asleep[2].endswith(" Hz")
-    assert asleep[3].startswith("hidden1 ") and "weights changed by" in asleep[3]
+    assert told[0].endswith("starts") and any("sleep phase, step 1000 of 1200" in line for line in told)
+    line = next(line for line in told if "sleep phase, step 1000 of 1200" in line).split(" | ")
+    assert line[2].startswith("input ") and line[2].endswith(" Hz")
+    assert line[3].startswith("hidden1 ") and "weights changed by" in line[3]
     assert told[-1].split(" | ")[1].startswith("done; accuracy")
     assert len(told) == len(file.read_text().splitlines())
 
@@ -60,7 +60,7 @@ def test_on_a_terminal_rates_and_weights_of_each_layer(tmp_path: Path) -> None:
     os.close(terminal)
     assert process.returncode == 0
     text = seen.decode(errors="replace")
-    assert "hidden1" in text and " Hz" in text and "weights changed by" in text and "asleep, step" in text
+    assert "hidden1" in text and " Hz" in text and "weights changed by" in text and "sleep phase, step" in text
 
 
 def test_several_jobs_cannot_be_shown_together(tmp_path: Path) -> None:
@@ -74,12 +74,12 @@ def test_a_view_keeps_what_events_say() -> None:
     view = LiveView()
     assert view.lines() == []
     view({"event": "start", **name, "tasks": 2})
-    assert view.lines() == [f"e ({'v' * 39}…), src, seed 1", "begins"]
-    asleep = {"event": "sleep", **name, "task": 1, "step": 1, "steps": 2, "rates": {"input": 5.0, "out": None}}
-    view({**asleep, "weight_change": {"input -> out": 0.5}, "accuracy_all": 0.5})
-    view(asleep)
+    assert view.lines() == [f"e ({'v' * 39}…), src, seed 1", "starts"]
+    event = {"event": "sleep", **name, "task": 1, "step": 1, "steps": 2, "rates": {"input": 5.0, "out": None}}
+    view({**event, "weight_change": {"input -> out": 0.5}, "accuracy_all": 0.5})
+    view(event)
     lines = view.lines()
-    assert "task 1 of 2, asleep, step 1 of 2; accuracy 50.0 %" in lines[1]
+    assert "task 1 of 2, sleep phase, step 1 of 2; accuracy 50.0 %" in lines[1]
     assert "5.00 Hz" in lines[2] and lines[3].split()[1] == "-" and "50.0 %" in lines[3]
     view({"event": "phase", **name, "task": 1, "phase": "sleep", "accuracy": [None], "accuracy_all": None})
     assert len(view.lines()) == 2

@@ -97,7 +97,7 @@ def test_as_many_exemplars_as_the_memory_holds(make_learner: Make, k: int, count
     for task, count in enumerate(counts):
         found = after(strategy, learner, task)
         assert [len(rows) for rows in found.values()] == [count] * (2 * task + 2)
-        # The old ones are the beginnings of what they were.
+        # The old ones are the starts of what they were.
         assert all(found[name] == rows[:count] for name, rows in before.items())
         before = found
 

@@ -23,11 +23,11 @@ CROSS_MODAL = (30000, 30000, 30000, 30000)
 
 def numbered(counts: tuple[int, ...] = MNIST, train: int = 50) -> list[Task]:
     """Tasks of two classes whose images are one number each, no two alike."""
-    tasks, begin = [], 0
+    tasks, start = [], 0
     for k in range(0, len(counts), 2):
         labels = np.repeat(np.array([k, k + 1]), counts[k : k + 2])
-        images = np.arange(begin, begin + len(labels), dtype=np.float64)[:, None]
-        begin += len(labels)
+        images = np.arange(start, start + len(labels), dtype=np.float64)[:, None]
+        start += len(labels)
         tasks.append(Task(str(k), (k, k + 1), images[:train], labels[:train], images, labels, images[:1], labels[:1]))
     return tasks
 

@@ -107,10 +107,10 @@ BROKEN: dict[str, tuple[dict[str, Any], str]] = {
     "no labels": ({"labels": None}, "lacks labels"),
     "a label too few": ({"labels": np.zeros(29, np.uint8)}, "one label for each image.*\n.*30 images and 29 labels"),
     "a label too large": ({"labels": np.full(30, 10, np.uint8)}, "label 10 at row 0.*\n.*0 to 9"),
-    "offsets of another kind": ({"offsets": np.zeros(31)}, "where its images begin"),
-    "offsets that fall": ({"offsets": np.arange(30, -1, -1)}, "where its images begin"),
-    "no offset": ({"offsets": np.zeros(0, np.int64)}, "where its images begin"),
-    "bytes of another kind": ({"jpeg": np.zeros(100)}, "where its images begin"),
+    "offsets of another kind": ({"offsets": np.zeros(31)}, "where its images start"),
+    "offsets that fall": ({"offsets": np.arange(30, -1, -1)}, "where its images start"),
+    "no offset": ({"offsets": np.zeros(0, np.int64)}, "where its images start"),
+    "bytes of another kind": ({"jpeg": np.zeros(100)}, "where its images start"),
     "other classes": ({"classes": np.array(["apple", "bear"])}, "other classes.*\n.*apple, bear\n.*airplane"),
 }
 

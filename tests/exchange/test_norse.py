@@ -150,7 +150,7 @@ def cell(kind: str, draw: Draw, n: int, dt: float) -> nn.Module:
     one = random.Random(draw.random.random()).random() < 0.7
     leak = torch.tensor(draw.number(-0.25, 0.25) + shift, dtype=draw.dtype)
     if not draw.dyadic:
-        leak = leak.float().to(draw.dtype)  # Norse's sequences begin there in float32
+        leak = leak.float().to(draw.dtype)  # Norse's sequences start there in float32
     tau = {"tau_mem_inv": draw.rate(dt, 0 if one or (kind.startswith("LI") and kind[:3] != "LIF") else n)}
     synaptic = {"tau_syn_inv": draw.rate(dt)}
     method = {"method": draw.random.choice(["super", "heaviside", "triangle"])}

@@ -37,7 +37,7 @@ def own_trains(module: nn.Sequential, x: Tensor) -> list[Tensor]:
     layers = [m for m in module.modules() if isinstance(m, snn.SpikingNeuron) or not any(m.children())]
     inner = {id(part) for m in layers if isinstance(m, snn.RLeaky) for part in m.modules() if part is not m}
     layers = [m for m in layers if id(m) not in inner]
-    # No shape: snnTorch then begins at rest.
+    # No shape: snnTorch then starts at rest.
     state: dict[int, tuple[Tensor, ...]] = {
         k: (torch.zeros(0),) * (2 if isinstance(m, snn.Synaptic | snn.RLeaky) else 1)
         for k, m in enumerate(layers)

@@ -160,7 +160,7 @@ def fuzz(path: Path, seeds: range) -> tuple[int, int]:
         file = path / f"{raw['profile'].get('id') if isinstance(raw.get('profile'), dict) else 'x'}.toml"
         file = file if len(file.name) < 100 and "/" not in file.name[:-5] else path / "x.toml"
         file.write_text("".join(f"{key} = {inline(value)}\n" for key, value in raw.items()), encoding="utf-8")
-        begin = time.process_time()
+        start = time.process_time()
         try:
             with contextlib.suppress(NeurosleepError):
                 profile = ns.load_profile(file)
@@ -168,7 +168,7 @@ def fuzz(path: Path, seeds: range) -> tuple[int, int]:
                 mapped += tried(profile)
         except Exception as error:
             raise AssertionError(f"seed {seed}: {type(error).__name__}: {error}") from error
-        assert time.process_time() - begin < 10, f"seed {seed}"
+        assert time.process_time() - start < 10, f"seed {seed}"
         file.unlink()
     return loaded, mapped
 

@@ -33,4 +33,4 @@ def test_what_is_said_of_three_chips() -> None:
     assert "1 - sgn(w)" in loihi["weight factor"].how and loihi["spikes of the inputs"].where == "chip"
     assert "1 step later" in loihi["neurons: integrate, fire, reset"].how
     assert truenorth["neurons and change of weights"].where == "host"
-    assert int8["spikes of the inputs"].where == "host" and "by chance" in int8["rounding of changed weights"].how
+    assert int8["spikes of the inputs"].where == "host" and "stochastically" in int8["rounding of changed weights"].how

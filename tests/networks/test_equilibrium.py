@@ -39,20 +39,20 @@ def test_both_forms_of_the_steps_are_those_of_phi(read_out: str, activation: str
         pace = torch.linspace(0.1, 1, 11, dtype=torch.float64)
     net = network(read_out=read_out, activation=activation, dt=pace)
     x, targets = data()
-    begin = [torch.full_like(s, 0.2) for s in net.zeros(x)]
+    start = [torch.full_like(s, 0.2) for s in net.zeros(x)]
     for beta, steps in itertools.product((0.0, 0.5, -0.5), (1, 2, 5)):
-        expected = autograd_settle(net, x, targets, begin, steps, beta)
-        plain = net.settle(net.start(x), begin, steps, targets=targets, beta=beta)
+        expected = autograd_settle(net, x, targets, start, steps, beta)
+        plain = net.settle(net.start(x), start, steps, targets=targets, beta=beta)
         with torch.no_grad():
-            fast = net.settle(net.start(x), begin, steps, targets=targets, beta=beta)
-        before = autograd_settle(net, x, targets, begin, steps - 1, beta)
+            fast = net.settle(net.start(x), start, steps, targets=targets, beta=beta)
+        before = autograd_settle(net, x, targets, start, steps - 1, beta)
         residual = torch.stack([(s - b).abs().max() for s, b in zip(expected, before, strict=True)])
         for found in (plain, fast):
             for one, other in zip(found.states, expected, strict=True):
                 torch.testing.assert_close(one, other, rtol=1e-12, atol=1e-13)
             torch.testing.assert_close(found.residual, residual, rtol=1e-9, atol=1e-12)
         # The states that were given are still what they were.
-        assert all(bool((s == 0.2).all()) for s in begin)
+        assert all(bool((s == 0.2).all()) for s in start)
 
 
 @pytest.mark.parametrize("read_out", READ_OUTS)
@@ -167,24 +167,24 @@ def test_evolving_is_settling_with_a_look_at_every_step(dynamics: str) -> None:
     net = network(dynamics=dynamics, dt=0.4)
     x, targets = data()
     seen: list[list[Tensor]] = []
-    begin = net.zeros(x)
+    start = net.zeros(x)
     last = net.evolve(
         net.start(x),
-        begin,
+        start,
         4,
         lambda step, now: seen.append([s.clone() for s in now]),
         targets=targets,
         beta=0.3,
     )
-    assert len(seen) == 4 and not any(bool(s.any()) for s in begin)
+    assert len(seen) == 4 and not any(bool(s.any()) for s in start)
     with torch.no_grad():
         for step, states in enumerate(seen):
-            expected = net.settle(net.start(x), begin, step + 1, targets=targets, beta=0.3).states
+            expected = net.settle(net.start(x), start, step + 1, targets=targets, beta=0.3).states
             for one, other in zip(states, expected, strict=True):
                 torch.testing.assert_close(one, other, rtol=1e-13, atol=1e-15)
     assert all(torch.equal(a, b) for a, b in zip(last, seen[-1], strict=True))
     # What is changed in a step is what the next one starts from.
-    cleared = net.evolve(net.start(x), begin, 3, lambda step, now: [s.zero_() for s in now] and None)
+    cleared = net.evolve(net.start(x), start, 3, lambda step, now: [s.zero_() for s in now] and None)
     assert not any(bool(s.any()) for s in cleared)
 
 

@@ -156,7 +156,7 @@ def test_raster_draws_one_dot_per_spike_with_the_layers_stacked() -> None:
     first = SpikeEvents.from_times(np.array([0, 2]), np.array([1, 0]), steps=5, n=2)
     second = SpikeEvents.from_times(np.array([4, 4]), np.array([0, 2]), steps=5, n=3)
     ax = plot.raster({"input": first, "hidden": second}, dt=0.01)
-    # One row of distance: the second layer begins at 3.
+    # One row of distance: the second layer starts at 3.
     assert dots(ax) == {(0.0, 1.0), (0.02, 0.0), (0.04, 3.0), (0.04, 5.0)}
     assert [label.get_text() for label in ax.get_yticklabels()] == ["input\n(2)", "hidden\n(3)"]
     assert ax.get_xlim() == pytest.approx((0, 0.05)) and png(ax).size

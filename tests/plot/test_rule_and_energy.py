@@ -54,7 +54,9 @@ def test_the_window_is_drawn_with_units_and_signs_told_apart() -> None:
     drawn = {str(line.get_label()): np.column_stack(line.get_data()) for line in ax.get_lines()}
     assert len(drawn["strengthened"]) == 11 and len(drawn["weakened"]) == 10
     assert drawn["strengthened"][0] == pytest.approx([0, 0.01]) and "(ms)" in ax.get_xlabel() and comes_out(ax)
-    assert "unit's spike alone" in {str(line.get_label()) for line in plot.stdp_window(SRCRule(0.1, 0.1)).get_lines()}
+    assert "postsynaptic spike alone" in {
+        str(line.get_label()) for line in plot.stdp_window(SRCRule(0.1, 0.1)).get_lines()
+    }
     still = plot.stdp_window(PairSTDP(a_plus=0.0, a_minus=0.0))
     assert "unchanged" in {str(line.get_label()) for line in still.get_lines()} and comes_out(still)
     for wrong in ({"steps": 0}, {"dt": -1}, {"weight": math.nan}):

@@ -18,7 +18,7 @@ Order = Literal["sleep-first", "sleep-last"]
 
 
 def check_combination(parts: Sequence[type[Strategy]]) -> None:
-    """Refuse strategies that cannot work together, by name.
+    """Check that strategies can work together.
 
     Raises
     ------
@@ -70,8 +70,8 @@ class Combination(Strategy):
     parts:
         The strategies.
     order:
-        After a task, whether the parts that sleep come ``"sleep-first"``, so that the others see the slept weights, or
-        ``"sleep-last"``.
+        After a task, whether the parts that sleep come ``"sleep-first"``, so that the others see the weights after
+        sleep, or ``"sleep-last"``.
 
     See Also
     --------

@@ -56,12 +56,12 @@ class ICaRL(Strategy):
     k:
         Exemplars of all classes together; at least one per class.
     herding:
-        Whether herding chooses them, or chance.
+        Whether herding chooses them; else they are drawn at random.
     distillation:
         Whether exemplars are trained with the outputs from before the task.
     faithful:
-        The faults of the released code: its first exemplar (:func:`herding`), and exemplars' features with dropout
-        active, so that those of test images have another scale.
+        Keep the bugs of the authors' released code: its first exemplar (:func:`herding`), and exemplars' features with
+        dropout active, so that those of test images have another scale.
 
     See Also
     --------

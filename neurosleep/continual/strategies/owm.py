@@ -77,7 +77,7 @@ class OWM(Strategy):
             )
 
     def before_training_exp(self, learner: Learner) -> None:
-        """Begin with the whole space, before the first task."""
+        """Start with the whole space, before the first task."""
         weights = learner.network.weights
         if len(weights) != len(self.alpha):
             raise SettingsError(

@@ -61,10 +61,10 @@ class Rehearsal(Strategy):
         if not count:
             return images, targets
         chosen = np.sort(numpy_generator(learner.seed, "rehearsal", learner.task).permutation(stored)[:count])
-        parts_x, parts_y, begin = [images], [targets], 0
+        parts_x, parts_y, start = [images], [targets], 0
         for task in old:
-            own = chosen[(chosen >= begin) & (chosen < begin + len(task.pool_labels))] - begin
+            own = chosen[(chosen >= start) & (chosen < start + len(task.pool_labels))] - start
             parts_x.append(torch.from_numpy(to_float(task.pool_images[own])))
             parts_y.append(torch.from_numpy(task.pool_labels[own]))
-            begin += len(task.pool_labels)
+            start += len(task.pool_labels)
         return torch.cat(parts_x), torch.cat(parts_y)

@@ -59,7 +59,7 @@ class SI(Strategy):
         self._before: list[Tensor] = []  # weights before the present step, where the momentum does not tell the step
 
     def before_training_exp(self, learner: Learner) -> None:
-        """Begin a new path."""
+        """Start a new path."""
         self._start = [weight.detach().clone() for weight in trained(learner.network)]
         self._path = [torch.zeros_like(weight) for weight in self._start]
 

@@ -53,7 +53,7 @@ def resnet50(folder: Path | None = None, *, weights: Path | None = None) -> Extr
         raise DataError(
             f"The weights {path.name} are damaged.",
             found=f"SHA-256 {digest}",
-            expected=f"one that begins with {named[1]}, as the name says",
+            expected=f"one that starts with {named[1]}, as the name says",
             hint=f"download the file again from {URL}{path.name}",
         )
     step = _network(path)

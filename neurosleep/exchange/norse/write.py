@@ -289,7 +289,7 @@ class _Writer:
                 self.flagged.add(p.name)
                 self._refuse(
                     f"the threshold 0 of population {p.name!r}, at which a potential of 0 fires"
-                    + (", counted from where its potentials begin" if bool(torch.as_tensor(shift).any()) else ""),
+                    + (", counted from where its potentials start" if bool(torch.as_tensor(shift).any()) else ""),
                     "a threshold above 0, or compare '>'",
                     "a threshold of the largest number below 0, which some devices round to 0",
                 )
@@ -338,7 +338,7 @@ class _Writer:
             make, parameters = norse.LIFBoxCell, self._box(p, rate, unit)
         elif p.kind == "lif" and not soft and bool((self._exact(p.decay) == 1).all()):
             start, reset = (self._exact(value).broadcast_to(self.view) for value in (p.leak, p.reset_value))
-            if torch.equal(start, reset):  # where the cell begins
+            if torch.equal(start, reset):  # where the cell starts
                 unit = torch.tensor(1 / self.factor, dtype=torch.float64)
                 make, parameters = (
                     norse.IAFCell,
@@ -371,7 +371,7 @@ class _Writer:
         )
 
     def _lif(self, p: Population, gain: float, whole: bool) -> Any:
-        """Parameters with synaptic currents; ``whole``: the cell's potentials begin at one number, in float32."""
+        """Parameters with synaptic currents; ``whole``: the cell's potentials start at one number, in float32."""
         rate, unit = self._rate_and_unit(p, gain)
         leak = self._exact(p.leak)
         start = leak * unit

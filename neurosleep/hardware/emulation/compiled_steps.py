@@ -176,13 +176,13 @@ class CompiledSteps:
         steps = next(iter(inputs.values())).steps
         count = len(self._names)
         pointers = np.zeros((count, steps + 1), dtype=np.int64)
-        indices, begin = [np.zeros(0, dtype=np.int32)], 0
+        indices, start = [np.zeros(0, dtype=np.int32)], 0
         for k, name in enumerate(self._names):
             if name in inputs:
                 events = inputs[name]
-                pointers[k] = events.offsets - events.offsets[0] + begin
+                pointers[k] = events.offsets - events.offsets[0] + start
                 indices.append(events.indices[events.offsets[0] : events.offsets[-1]])
-                begin += events.count
+                start += events.count
         strict, subtract, refractory, holds = self._flags
         decay_bits, rounds_down = self._arithmetic.denominator.bit_length() - 1, self._arithmetic.rounding == "floor"
         has_current = self._arithmetic.current is not None

@@ -222,7 +222,7 @@ def _learn(wiring: Any, state: Any, rules: Any, t: int, now: int) -> None:
 @compiled()
 def run_steps(
     steps: int,
-    begin: int,  # steps done before
+    start: int,  # steps done before
     input_first: Any,  # int64 [populations, steps + 1]: into input_indices, of inputs
     input_indices: Any,  # int32
     wiring: Any,
@@ -242,7 +242,7 @@ def run_steps(
         widest = max(widest, first[p + 1] - first[p])
     arriving = np.empty(widest, dtype=np.int64)
     for t in range(steps):
-        now = (begin + t) % len(past)
+        now = (start + t) % len(past)
         for p in range(populations):
             past_counts[now, p] = 0
             if cells.kinds[p] == 0:
@@ -250,9 +250,9 @@ def run_steps(
                     past[now, first[p] + past_counts[now, p]] = input_indices[k]
                     past_counts[now, p] += 1
         for p in wiring.order:
-            _sum(wiring, state, p, begin + t, arriving)
+            _sum(wiring, state, p, start + t, arriving)
             _step_neurons(cells, numerics, state, p, now, first[p], arriving[: first[p + 1] - first[p]])
-        _learn(wiring, state, rules, begin + t, now)
+        _learn(wiring, state, rules, start + t, now)
         for p in range(populations):
             n = past_counts[now, p]
             while count + n > len(fired):

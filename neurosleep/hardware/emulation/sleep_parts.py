@@ -115,4 +115,4 @@ def _rounding(profile: HardwareProfile) -> str:
     rounding = profile.learning.update_rounding
     if rounding is None:
         return "not stated: chosen by the user"
-    return "by chance: small steps land on average" if rounding == "stochastic" else rounding.replace("_", " ")
+    return "stochastically: small steps are kept on average" if rounding == "stochastic" else rounding.replace("_", " ")

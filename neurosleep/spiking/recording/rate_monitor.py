@@ -44,7 +44,7 @@ class RateMonitor:
     spikes:
         int64 ``[windows]``: spikes in each.
     t:
-        Begin of each window in seconds, ``[windows]``.
+        Start of each window in seconds, ``[windows]``.
     rate:
         Spikes per neuron and second, ``[windows]``; NaN of a group without neurons.
 
@@ -117,7 +117,7 @@ class RateMonitor:
 
     @property
     def t(self) -> NDArray[np.float64]:
-        """Begin of each window in seconds, ``[windows]``."""
+        """Start of each window in seconds, ``[windows]``."""
         return np.multiply(np.arange(len(self.spikes)), self.window * self.dt, dtype=np.float64)
 
     @property
@@ -139,7 +139,7 @@ class RateMonitor:
         Parameters
         ----------
         window:
-            As in Brian 2: ``"gaussian"``, of which ``width`` is the standard deviation and which is cut off at two of
+            As in Brian 2: ``"gaussian"``, of which ``width`` is the standard deviation and which is truncated at two of
             them, or ``"flat"``, whose whole ``width`` is rounded to an odd number of windows. Other than in Brian 2, at
             the edges only what was recorded is averaged.
         width:

@@ -25,7 +25,7 @@ class Record:
     """What to record.
 
     Neurons are numbered from 0 in their population. Which populations and neurons there are is checked when a
-    simulation or a sleep begins.
+    simulation or a sleep starts.
 
     Parameters
     ----------

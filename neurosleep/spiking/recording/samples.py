@@ -60,7 +60,7 @@ class WeightSamples:
         int64 ``[k, 2]``: post and pre; None with statistics.
     values:
         ``[samples, k]``: weights, or mean, standard deviation, smallest, largest, and root mean square of the change
-        since the beginning.
+        since the start.
 
     See Also
     --------

@@ -64,7 +64,7 @@ class StateMonitor:
     record:
         int64 ``[k]``: the neurons, in the order in which they were asked for.
     t:
-        Times in seconds, ``[samples]``: 0, n dt, 2 n dt, …, each before the step that begins there.
+        Times in seconds, ``[samples]``: 0, n dt, 2 n dt, …, each before the step that starts there.
     v:
         Potentials in units of the threshold, ``[k, samples]`` as in Brian 2; after a reset, as the step contract says.
 

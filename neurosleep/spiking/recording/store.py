@@ -106,7 +106,7 @@ def read_array(path: Path) -> NDArray[Any]:
             found = _HEADER.fullmatch(file.read(length))
             size = file.seek(0, 2)
         if start[:8] != b"\x93NUMPY\x01\x00" or found is None:
-            raise ValueError("it does not begin as such a file")
+            raise ValueError("it does not start as such a file")
         dtype = np.dtype(found["dtype"].decode())
         shape = tuple(int(number) for number in (found["rows"], found["width"]) if number is not None)
         if 10 + length + math.prod(shape) * dtype.itemsize > size:

@@ -38,7 +38,7 @@ class WeightMonitor:
     w:
         Weights, ``[k, samples]`` as in Brian 2.
     mean, sd, smallest, largest, change:
-        Statistics, ``[samples]``; ``change`` is the root mean square of the change since the beginning.
+        Statistics, ``[samples]``; ``change`` is the root mean square of the change since the start.
 
     Raises
     ------
@@ -129,7 +129,7 @@ class WeightMonitor:
 
     @property
     def change(self) -> NDArray[np.float64]:
-        """Root mean square of the change of the weights since the beginning, ``[samples]``."""
+        """Root mean square of the change of the weights since the start, ``[samples]``."""
         return self._statistic("change")
 
     def _pairs(self) -> NDArray[np.int64]:
