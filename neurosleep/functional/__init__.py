@@ -23,6 +23,7 @@ from neurosleep.functional.homeostasis import (
     DriveMoments,
     Homeostasis,
     HomeostaticChange,
+    Parts,
     SetPoint,
     Shift,
     Target,
@@ -47,6 +48,7 @@ from neurosleep.functional.lif import (
 from neurosleep.functional.pair_stdp import PairSTDP, pair_stdp_step
 from neurosleep.functional.plasticity import RULES, EngineRule, PlasticityRule, make_rule
 from neurosleep.functional.random import check_seed, numpy_generator, torch_generator
+from neurosleep.functional.slow_oscillation import SlowOscillation
 from neurosleep.functional.src_rule import SRCRule, src_rows, src_step
 
 __all__ = [
@@ -75,6 +77,7 @@ __all__ = [
     "LIFState",
     "MeanDrive",
     "PairSTDP",
+    "Parts",
     "PlasticityRule",
     "Process",
     "ReadOut",
@@ -84,6 +87,7 @@ __all__ = [
     "SRCRule",
     "SetPoint",
     "Shift",
+    "SlowOscillation",
     "SpikeEvents",
     "Target",
     "check_seed",

@@ -37,6 +37,7 @@ __all__ = [
     "DriveMoments",
     "Homeostasis",
     "HomeostaticChange",
+    "Parts",
     "SetPoint",
     "Shift",
     "Target",
@@ -128,6 +129,34 @@ class SetPoint(NamedTuple):
     spread: float
 
 
+#: Draws of u ``[draws, n]``, of g ``[draws, n]`` or ``[draws, 1]``, and of q ``[draws, n]``; None for what is zero.
+Parts: TypeAlias = tuple[Tensor, Tensor | None, Tensor | None]
+
+
+def _deviations(parts: Parts) -> tuple[Tensor, dict[int, Tensor]]:
+    """Means ``[3, n]``, and of the parts that there are the deviations from them."""
+    n = parts[0].shape[1]
+    mean = torch.zeros(3, n, dtype=torch.float64, device=parts[0].device)
+    deviations: dict[int, Tensor] = {}
+    for k, part in enumerate(parts):
+        if part is not None:
+            mean[k] = part.mean(0, dtype=torch.float64)
+            deviations[k] = part - mean[k, : part.shape[1]].to(part.dtype)
+    return mean, deviations
+
+
+def _products(one: dict[int, Tensor], other: dict[int, Tensor], like: Tensor) -> Tensor:
+    """Sums of products of deviations, ``[3, 3, n]``."""
+    products = torch.zeros(3, *like.shape, dtype=torch.float64, device=like.device)
+    for j, first in one.items():
+        for k, second in other.items():
+            if one is other and j > k:
+                products[j, k] = products[k, j]
+            else:
+                products[j, k] = (first * second).sum(0, dtype=torch.float64)
+    return products
+
+
 @dataclass(frozen=True, eq=False)
 class DriveMoments:
     """Mean and covariance of what makes the drive of each unit.
@@ -162,19 +191,18 @@ class DriveMoments:
     @classmethod
     def of(cls, drive: Tensor, along: Tensor | None = None, rest: Tensor | None = None) -> DriveMoments:
         """Of draws ``[draws, n]``; ``along`` may be ``[draws, 1]`` where it is the same for all units."""
-        count, n = drive.shape
-        mean = torch.zeros(3, n, dtype=torch.float64, device=drive.device)
-        products = torch.zeros(3, 3, n, dtype=torch.float64, device=drive.device)
-        deviations: dict[int, Tensor] = {}
-        for k, part in enumerate((drive, along, rest)):
-            if part is not None:
-                mean[k] = part.mean(0, dtype=torch.float64)
-                deviations[k] = part - mean[k, : part.shape[1]].to(part.dtype)
-        for j, one in deviations.items():
-            for k, other in deviations.items():
-                if j <= k:
-                    products[j, k] = products[k, j] = (one * other).sum(0, dtype=torch.float64)
-        return cls(count, mean, products)
+        mean, deviations = _deviations((drive, along, rest))
+        return cls(len(drive), mean, _products(deviations, deviations, mean))
+
+    @classmethod
+    def of_halves(cls, first: Parts, second: Parts) -> DriveMoments:
+        """Of noisy draws that were measured twice: (drive, along, rest) of the one and the other half of each.
+
+        What differs between the halves is noise of the measurement, and no part of the covariance across the draws.
+        """
+        (mean, one), (mean_again, other) = _deviations(first), _deviations(second)
+        products = _products(one, other, mean)
+        return cls(len(first[0]), (mean + mean_again) / 2, (products + products.transpose(0, 1)) / 2)
 
     def merged(self, other: DriveMoments) -> DriveMoments:
         """Of these draws and those of ``other`` together (Chan, Golub & LeVeque 1979)."""

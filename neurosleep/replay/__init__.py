@@ -6,6 +6,7 @@ from neurosleep.replay._sleep import CHUNK, Divergence, Moment, SleepResult, sle
 from neurosleep.replay._thresholds import thresholds_for_rates
 from neurosleep.replay.homeostasis import RegulatedLayer, Regulation, regulate
 from neurosleep.replay.options import REM, Sleep
+from neurosleep.replay.spiking_homeostasis import SpikingRegulation, regulate_spikes
 
 __all__ = [
     "CHUNK",
@@ -16,10 +17,12 @@ __all__ = [
     "Regulation",
     "Sleep",
     "SleepResult",
+    "SpikingRegulation",
     "answers",
     "consolidate",
     "evenly",
     "regulate",
+    "regulate_spikes",
     "sleep",
     "thresholds_for_rates",
     "warn_of_biases",

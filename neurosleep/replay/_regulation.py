@@ -10,75 +10,23 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from neurosleep.errors import SettingsError, UnsupportedError
+from neurosleep.errors import UnsupportedError
 from neurosleep.functional import (
     DriveMoments,
     Homeostasis,
     HomeostaticChange,
     SetPoint,
     Shift,
-    driven_units,
-    homeostatic_change,
     homeostatic_rows,
-    layer_set_point,
 )
 from neurosleep.replay._drives import CONVOLUTIONS, Drive, Part, Trace, is_step, weight_of
+from neurosleep.replay._regulated import RegulatedLayer, regulated
 
-__all__ = ["RegulatedLayer", "run_over"]
+__all__ = ["apply_change", "run_over"]
 
 # The mean input moves the mean of a unit only where it is more than this share of the inputs' mean square.
 _MEAN_FREE = 1e-6
-# A spread that is further from its target than this share of it is missed.
-_MISSED = 0.01
 _CONVOLUTION_ARGUMENTS = ("input", "weight", "bias", "stride", "padding", "dilation", "groups")
-
-
-@dataclass(frozen=True, eq=False)
-class RegulatedLayer:
-    """What one layer of units did; every tensor is float64 ``[n]`` on the CPU.
-
-    Attributes
-    ----------
-    name:
-        Of the layer; of a sum of layers their names, joined with ``+``.
-    mean_before, spread_before, mean_after, spread_after:
-        Of the drive of each unit, under noise, with the layers below as they are after their own change.
-    target:
-        Mean and spread that the units are to have; None if nothing drives the layer.
-    factor, offset:
-        What the weights of each unit were multiplied by, and what was added to the mean of its drive.
-    driven, changed:
-        Whether the drive of the unit varies at all; whether the unit was to change (boolean ``[n]``).
-    output:
-        Whether it is the output layer.
-    notes:
-        What could not be done, one sentence each.
-
-    See Also
-    --------
-    Regulation : all layers of a network
-
-    Examples
-    --------
-    >>> from neurosleep.functional import InputNoise
-    >>> from neurosleep.replay import regulate
-    >>> layer = regulate(nn.Linear(2, 3), InputNoise([0.5, 0.5]), draws=200).layers[0]
-    >>> bool((layer.mean_after - layer.target.mean).abs().max() < 1e-6)
-    True
-    """
-
-    name: str
-    mean_before: Tensor
-    spread_before: Tensor
-    mean_after: Tensor
-    spread_after: Tensor
-    target: SetPoint | None
-    factor: Tensor
-    offset: Tensor
-    driven: Tensor
-    changed: Tensor
-    output: bool
-    notes: tuple[str, ...] = ()
 
 
 @dataclass(eq=False)
@@ -225,44 +173,20 @@ class _Regulator(TorchFunctionMode):
     def _regulate(self, drive: Drive, work: _Work) -> HomeostaticChange:
         moments = work.moments
         assert moments is not None
-        mean, spread = moments.now
-        if not bool((torch.isfinite(mean) & torch.isfinite(spread)).all()):
-            raise SettingsError(
-                f"The drive of layer {drive.name!r} is NaN or infinite under noise.",
-                expected="a network of finite weights",
-                hint="lower the learning rate, or leave the layer out (Homeostasis(layers=...))",
-            )
-        for bias in _fixed_biases(drive):
-            moments = moments.fixed(bias)
-        driven = driven_units(mean, spread)
-        units = driven & self._allowed(drive, driven)
         shift: Shift = "bias" if drive.mover.free_bias is not None else "none" if work.mean_input is None else "weights"
-        target = None
-        if bool(units.any()):
-            target = self._set_points.get(drive.name) or layer_set_point(mean, spread, units)
-        rule = self._rule
-        goal = target or SetPoint(0.0, 0.0)
-        change = homeostatic_change(moments, goal, units, shift=shift, damping=rule.damping, limit=rule.limit)
-        _apply(drive, change, work.mean_input if shift == "weights" else None)
-        wanted = spread + rule.damping * (goal.spread - spread)
-        notes = _notes(driven, units, change, wanted, shift, rule.limit)
-        before, after = (mean.cpu(), spread.cpu()), (change.mean.cpu(), change.spread.cpu())
-        said = (change.factor.cpu(), change.offset.cpu(), driven.cpu(), units.cpu())
-        self.layers.append(RegulatedLayer(drive.name, *before, *after, target, *said, drive.output, notes))
+        layer, change = regulated(
+            drive.name,
+            moments,
+            shift,
+            self._rule,
+            self._set_points,
+            output=drive.output,
+            fixed=_fixed_biases(drive),
+            mean_input=work.mean_input,
+        )
+        apply_change(drive, change, work.mean_input if shift == "weights" else None)
+        self.layers.append(layer)
         return change
-
-    def _allowed(self, drive: Drive, driven: Tensor) -> Tensor:
-        classes = self._rule.classes
-        if not drive.output or classes is None:
-            return torch.ones_like(driven)
-        if classes[-1] >= drive.units:
-            raise SettingsError(
-                f"The class {classes[-1]} was seen, and the output layer {drive.name!r} has {drive.units} units.",
-                expected=f"classes from 0 to {drive.units - 1}",
-            )
-        allowed = torch.zeros_like(driven)
-        allowed[list(classes)] = True
-        return allowed
 
 
 def _rows(values: Tensor, channels: int) -> Tensor:
@@ -297,7 +221,7 @@ def _changed(drive: Drive, change: HomeostaticChange, work: _Work, own: Tensor, 
     return drives if rest is None else drives + rest
 
 
-def _apply(drive: Drive, change: HomeostaticChange, mean_input: Tensor | None) -> None:
+def apply_change(drive: Drive, change: HomeostaticChange, mean_input: Tensor | None) -> None:
     """Set the parameters that make the drive."""
     for part in drive.parts:
         if part.norm is None:
@@ -309,24 +233,6 @@ def _apply(drive: Drive, change: HomeostaticChange, mean_input: Tensor | None) -
         if bias is not None:
             offset = change.offset if part is drive.mover else torch.zeros_like(change.offset)
             bias.copy_(bias * change.factor + offset)
-
-
-def _notes(
-    driven: Tensor, units: Tensor, change: HomeostaticChange, wanted: Tensor, shift: Shift, limit: float
-) -> tuple[str, ...]:
-    silent, n = int((~driven).sum()), len(driven)
-    if silent == n:
-        return ("nothing drives it, and it stays as it is",)
-    notes = [f"the drive of {silent} of {n} units does not vary; they stay as they are"] if silent else []
-    if shift == "none":
-        notes.append("it has no bias and inputs whose mean is almost zero: only the spread was set, not the mean")
-    limited = units & ((change.factor <= 1 / limit) | (change.factor >= limit))
-    if limited.any():
-        notes.append(f"the factor of {int(limited.sum())} units is at its limit of 1/{limit:g} or {limit:g}")
-    missed = int((units & ~limited & ((change.spread - wanted).abs() > _MISSED * wanted)).sum())
-    if missed:
-        notes.append(f"no factor gives {missed} units their spread, and only their mean was set")
-    return tuple(notes)
 
 
 class _Layer:

@@ -7,7 +7,6 @@ networks that have no spiking counterpart.
 from __future__ import annotations
 
 import copy
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -17,13 +16,13 @@ import torch
 from torch import Tensor, nn
 
 from neurosleep._checks import check_count, check_unread
-from neurosleep._shown import html_table, named, short_line, to_frame
 from neurosleep.conversion import copied
 from neurosleep.errors import DataError, NeurosleepError, SettingsError, UnsupportedError
 from neurosleep.functional import Homeostasis, InputNoise, SetPoint, check_seed
 from neurosleep.networks import EquilibriumNetwork
 from neurosleep.replay._drives import Trace, trace_drives
-from neurosleep.replay._regulation import RegulatedLayer, run_over
+from neurosleep.replay._regulated import RegulatedLayer, RegulatedLayers
+from neurosleep.replay._regulation import run_over
 
 __all__ = ["RegulatedLayer", "Regulation", "regulate"]
 
@@ -31,8 +30,8 @@ __all__ = ["RegulatedLayer", "Regulation", "regulate"]
 _LARGEST = 2**25
 
 
-@dataclass(frozen=True, eq=False)
-class Regulation:
+@dataclass(frozen=True, eq=False, repr=False)
+class Regulation(RegulatedLayers):
     """The outcome of :func:`regulate`.
 
     Attributes
@@ -58,14 +57,8 @@ class Regulation:
     """
 
     model: nn.Module
-    layers: tuple[RegulatedLayer, ...]
     notes: tuple[str, ...]
     _changed: tuple[str, ...]
-
-    @property
-    def set_points(self) -> dict[str, SetPoint]:
-        """By layer, mean and spread that its units were to have: what ``set_points`` of the next sleep takes."""
-        return {layer.name: layer.target for layer in self.layers if layer.target is not None}
 
     def apply_to(self, model: nn.Module) -> None:
         """Give ``model``, of the same structure, the regulated weights in place: its optimiser stays valid."""
@@ -80,56 +73,6 @@ class Regulation:
         with torch.no_grad():
             for name in self._changed:
                 theirs[name].copy_(mine[name])
-
-    def __repr__(self) -> str:
-        units = sum(int(layer.changed.sum()) for layer in self.layers)
-        names = named([layer.name for layer in self.layers])
-        return short_line(f"<Regulation: {units} units in {len(self.layers)} layers ({names})>")
-
-    def _rows(self) -> list[dict[str, Any]]:
-        return [
-            {
-                "layer": layer.name,
-                "units": len(layer.changed),
-                "changed": int(layer.changed.sum()),
-                "target mean": layer.target.mean if layer.target else math.nan,
-                "target spread": layer.target.spread if layer.target else math.nan,
-                "units' means, before": _deviation(layer.mean_before, layer),
-                "after": _deviation(layer.mean_after, layer),
-                "notes": "; ".join(layer.notes),
-            }
-            for layer in self.layers
-        ]
-
-    def _repr_html_(self) -> str:
-        """One row per layer: the standard deviation of its units' means before and after is what sleep takes away."""
-        return html_table(self._rows(), repr(self))
-
-    def to_pandas(self) -> Any:
-        """One row per unit, as a ``pandas.DataFrame``."""
-        return to_frame(
-            [
-                {
-                    "layer": layer.name,
-                    "unit": unit,
-                    "mean_before": float(layer.mean_before[unit]),
-                    "spread_before": float(layer.spread_before[unit]),
-                    "mean_after": float(layer.mean_after[unit]),
-                    "spread_after": float(layer.spread_after[unit]),
-                    "factor": float(layer.factor[unit]),
-                    "offset": float(layer.offset[unit]),
-                    "driven": bool(layer.driven[unit]),
-                    "changed": bool(layer.changed[unit]),
-                }
-                for layer in self.layers
-                for unit in range(len(layer.changed))
-            ]
-        )
-
-
-def _deviation(means: Tensor, layer: RegulatedLayer) -> float:
-    chosen = means[layer.changed]
-    return float(chosen.std(correction=0)) if len(chosen) else math.nan
 
 
 def regulate(
@@ -214,7 +157,7 @@ def regulate(
         layers = run_over(work, trace, blocks, rule, set_points or {})
     changed = {id(p) for drive in trace.drives for part in drive.parts for p in part.parameters}
     names = tuple(name for name, p in work.named_parameters() if id(p) in changed)
-    return _finished(model, Regulation(work, tuple(layers), trace.notes, names))
+    return _finished(model, Regulation(tuple(layers), work, trace.notes, names))
 
 
 def _check_kinds(model: Any, noise: Any, rule: Any) -> None:
@@ -263,7 +206,7 @@ def _finished(model: nn.Module, done: Regulation) -> Regulation:
     if _half(model):
         original = copy.deepcopy(model)
         done.apply_to(original)
-        return Regulation(original, done.layers, done.notes, done._changed)
+        return Regulation(done.layers, original, done.notes, done._changed)
     for own, given in zip(done.model.modules(), model.modules(), strict=True):
         own.training = given.training
     return done

@@ -1,0 +1,221 @@
+"""What homeostasis decides for a layer of units, measured in rates or in spikes, and how that is shown."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from neurosleep._shown import html_table, named, short_line, to_frame
+from neurosleep.errors import SettingsError
+from neurosleep.functional import (
+    DriveMoments,
+    Homeostasis,
+    HomeostaticChange,
+    SetPoint,
+    Shift,
+    driven_units,
+    homeostatic_change,
+    layer_set_point,
+)
+
+__all__ = ["RegulatedLayer", "RegulatedLayers", "regulated"]
+
+# A spread that is further from its target than this share of it is missed.
+_MISSED = 0.01
+
+
+@dataclass(frozen=True, eq=False)
+class RegulatedLayer:
+    """What one layer of units did; every tensor is float64 ``[n]`` on the CPU.
+
+    Attributes
+    ----------
+    name:
+        Of the layer; of a sum of layers their names, joined with ``+``.
+    mean_before, spread_before, mean_after, spread_after:
+        Of the drive of each unit, under noise, with the layers below as they are after their own change.
+    target:
+        Mean and spread that the units are to have; None if nothing drives the layer.
+    factor, offset:
+        What the weights of each unit were multiplied by, and what was added to the mean of its drive.
+    driven, changed:
+        Whether the drive of the unit varies at all; whether the unit was to change (boolean ``[n]``).
+    output:
+        Whether it is the output layer.
+    mean_input:
+        Where weights moved the mean: what they moved along, the mean of what each row of weights is multiplied with,
+        of the shape of the weights or ``[1, ...]``; else None.
+    notes:
+        What could not be done, one sentence each.
+
+    See Also
+    --------
+    Regulation : all layers of a network
+
+    Examples
+    --------
+    >>> from torch import nn
+    >>> from neurosleep.functional import InputNoise
+    >>> from neurosleep.replay import regulate
+    >>> layer = regulate(nn.Linear(2, 3), InputNoise([0.5, 0.5]), draws=200).layers[0]
+    >>> bool((layer.mean_after - layer.target.mean).abs().max() < 1e-6)
+    True
+    """
+
+    name: str
+    mean_before: Tensor
+    spread_before: Tensor
+    mean_after: Tensor
+    spread_after: Tensor
+    target: SetPoint | None
+    factor: Tensor
+    offset: Tensor
+    driven: Tensor
+    changed: Tensor
+    output: bool
+    mean_input: Tensor | None = None
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class RegulatedLayers:
+    """What every layer did, and tables of it; layers are in the order of execution."""
+
+    layers: tuple[RegulatedLayer, ...]
+
+    @property
+    def set_points(self) -> dict[str, SetPoint]:
+        """By layer, mean and spread that its units were to have: what ``set_points`` of the next sleep takes."""
+        return {layer.name: layer.target for layer in self.layers if layer.target is not None}
+
+    def __repr__(self) -> str:
+        units = sum(int(layer.changed.sum()) for layer in self.layers)
+        names = named([layer.name for layer in self.layers])
+        return short_line(f"<{type(self).__name__}: {units} units in {len(self.layers)} layers ({names})>")
+
+    def _rows(self) -> list[dict[str, Any]]:
+        return [
+            {
+                "layer": layer.name,
+                "units": len(layer.changed),
+                "changed": int(layer.changed.sum()),
+                "target mean": layer.target.mean if layer.target else math.nan,
+                "target spread": layer.target.spread if layer.target else math.nan,
+                "units' means, before": _deviation(layer.mean_before, layer),
+                "after": _deviation(layer.mean_after, layer),
+                "notes": "; ".join(layer.notes),
+            }
+            for layer in self.layers
+        ]
+
+    def _repr_html_(self) -> str:
+        """One row per layer: the standard deviation of its units' means before and after is what sleep takes away."""
+        return html_table(self._rows(), repr(self))
+
+    def to_pandas(self) -> Any:
+        """One row per unit, as a ``pandas.DataFrame``."""
+        return to_frame(
+            [
+                {
+                    "layer": layer.name,
+                    "unit": unit,
+                    "mean_before": float(layer.mean_before[unit]),
+                    "spread_before": float(layer.spread_before[unit]),
+                    "mean_after": float(layer.mean_after[unit]),
+                    "spread_after": float(layer.spread_after[unit]),
+                    "factor": float(layer.factor[unit]),
+                    "offset": float(layer.offset[unit]),
+                    "driven": bool(layer.driven[unit]),
+                    "changed": bool(layer.changed[unit]),
+                }
+                for layer in self.layers
+                for unit in range(len(layer.changed))
+            ]
+        )
+
+
+def _deviation(means: Tensor, layer: RegulatedLayer) -> float:
+    chosen = means[layer.changed]
+    return float(chosen.std(correction=0)) if len(chosen) else math.nan
+
+
+def regulated(
+    name: str,
+    moments: DriveMoments,
+    shift: Shift,
+    rule: Homeostasis,
+    set_points: Mapping[str, SetPoint],
+    *,
+    output: bool = False,
+    fixed: Sequence[Tensor] = (),
+    mean_input: Tensor | None = None,
+) -> tuple[RegulatedLayer, HomeostaticChange]:
+    """What becomes of the units of a layer whose drives have these ``moments``, biases that are ``fixed`` included."""
+    mean, spread = moments.now
+    if not bool((torch.isfinite(mean) & torch.isfinite(spread)).all()):
+        raise SettingsError(
+            f"The drive of layer {name!r} is NaN or infinite under noise.",
+            expected="a network of finite weights",
+            hint="lower the learning rate, or leave the layer out (Homeostasis(layers=...))",
+        )
+    for bias in fixed:
+        moments = moments.fixed(bias)
+    driven = driven_units(mean, spread)
+    units = driven & (_seen(name, rule, driven) if output else torch.ones_like(driven))
+    target = (set_points.get(name) or layer_set_point(mean, spread, units)) if bool(units.any()) else None
+    goal = target or SetPoint(0.0, 0.0)
+    change = homeostatic_change(moments, goal, units, shift=shift, damping=rule.damping, limit=rule.limit)
+    wanted = spread + rule.damping * (goal.spread - spread)
+    layer = RegulatedLayer(
+        name,
+        mean.cpu(),
+        spread.cpu(),
+        change.mean.cpu(),
+        change.spread.cpu(),
+        target,
+        change.factor.cpu(),
+        change.offset.cpu(),
+        driven.cpu(),
+        units.cpu(),
+        output,
+        mean_input.cpu() if mean_input is not None and shift == "weights" else None,
+        _notes(driven, units, change, wanted, shift, rule.limit),
+    )
+    return layer, change
+
+
+def _seen(name: str, rule: Homeostasis, driven: Tensor) -> Tensor:
+    """Which units of the output layer are those of classes seen."""
+    if rule.classes is None:
+        return torch.ones_like(driven)
+    if rule.classes[-1] >= len(driven):
+        raise SettingsError(
+            f"The class {rule.classes[-1]} was seen, and the output layer {name!r} has {len(driven)} units.",
+            expected=f"classes from 0 to {len(driven) - 1}",
+        )
+    seen = torch.zeros_like(driven)
+    seen[list(rule.classes)] = True
+    return seen
+
+
+def _notes(
+    driven: Tensor, units: Tensor, change: HomeostaticChange, wanted: Tensor, shift: Shift, limit: float
+) -> tuple[str, ...]:
+    silent, n = int((~driven).sum()), len(driven)
+    if silent == n:
+        return ("nothing drives it, and it stays as it is",)
+    notes = [f"the drive of {silent} of {n} units does not vary; they stay as they are"] if silent else []
+    if shift == "none":
+        notes.append("it has no bias and inputs whose mean is almost zero: only the spread was set, not the mean")
+    limited = units & ((change.factor <= 1 / limit) | (change.factor >= limit))
+    if limited.any():
+        notes.append(f"the factor of {int(limited.sum())} units is at its limit of 1/{limit:g} or {limit:g}")
+    missed = int((units & ~limited & ((change.spread - wanted).abs() > _MISSED * wanted)).sum())
+    if missed:
+        notes.append(f"no factor gives {missed} units their spread, and only their mean was set")
+    return tuple(notes)
