@@ -91,6 +91,7 @@ VALUES: dict[str, Callable[[], Any]] = {
     "Balance": lambda: ns.Balance(),
     "Pooling": lambda: ns.networks.Pooling((2, 1)),
     "Feedback": lambda: ns.Feedback(),
+    "ReadOptions": lambda: ns.exchange.ReadOptions(NAME, recipe=NAME, external_data=NAME),
     "Maximum": lambda: ns.Maximum(),
     "Percentile": lambda: ns.Percentile(99.9),
     "Ratio": lambda: ns.Ratio(),

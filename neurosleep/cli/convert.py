@@ -4,36 +4,37 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
 from neurosleep.cli.errors import user_errors
-from neurosleep.cli.options import Json, emit, print_table
+from neurosleep.cli.options import FileOptions, Json, emit, print_table
+
+if TYPE_CHECKING:
+    from neurosleep.functional import Reset
 
 __all__ = ["convert"]
 
 
 def convert(
     model: Annotated[Path, typer.Argument(help="File of a network: .onnx, .nir, .safetensors.")],
+    *,
     to: Annotated[str, typer.Option(help="What to make of it: snn, nir, onnx, snntorch, norse.")],
     out: Annotated[Path, typer.Option(help="File to write; for snntorch and norse a folder.")],
-    calibration: Annotated[Path | None, typer.Option(help="Images (.npy, .npz) for an awake network's scale.")] = None,
-    recipe: Annotated[str | None, typer.Option(help="How an awake network is scaled; else percentile.")] = None,
+    file: FileOptions,
     reset: Annotated[str | None, typer.Option(help="Of the neurons made: to_value or subtract; else subtract.")] = None,
-    approximate: Annotated[bool, typer.Option("--approximate", help="Average in place of max-pooling.")] = False,
     inexact: Annotated[
         bool, typer.Option("--inexact", help="The nearest of what snnTorch or Norse cannot express.")
     ] = False,
-    external_data: Annotated[Path | None, typer.Option(help="Second file that holds an ONNX file's weights.")] = None,
     as_json: Json = False,
 ) -> None:
     """Turn a network's file into another format, and an awake network into a spiking one."""
     with user_errors(as_json):
-        from neurosleep.exchange import convert_file
+        from neurosleep.exchange import ReadOptions, convert_file
 
-        given = {"calibration": calibration, "recipe": recipe, "external_data": external_data, "reset": reset}
-        found = convert_file(model, to=to, out=out, approximate=approximate, inexact=inexact, **given)  # type: ignore[arg-type]
+        read = ReadOptions(**vars(file), reset=cast("Reset | None", reset))
+        found = convert_file(model, to=to, out=out, read=read, inexact=inexact)
 
         def show(result: dict[str, Any]) -> None:
             rows = [(layer["name"], layer["kind"], _layer_size(layer)) for layer in result["layers"]]

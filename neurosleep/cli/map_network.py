@@ -8,19 +8,17 @@ from typing import Annotated, Any
 import typer
 
 from neurosleep.cli.errors import user_errors
-from neurosleep.cli.options import Json, Seed, emit, print_table
+from neurosleep.cli.options import FileOptions, Json, Seed, emit, print_table
 
 __all__ = ["map_network"]
 
 
 def map_network(
     model: Annotated[Path, typer.Argument(help="File of a network: .onnx, .nir, .safetensors.")],
+    *,
     profile: Annotated[str, typer.Option(help="A chip's profile by name, or your own TOML file.")],
+    file: FileOptions,
     rounding: Annotated[str | None, typer.Option(help="How weights are rounded; else as the profile says.")] = None,
-    calibration: Annotated[Path | None, typer.Option(help="Images (.npy, .npz) for an awake network's scale.")] = None,
-    recipe: Annotated[str | None, typer.Option(help="How an awake network is scaled; else percentile.")] = None,
-    approximate: Annotated[bool, typer.Option("--approximate", help="Average in place of max-pooling.")] = False,
-    external_data: Annotated[Path | None, typer.Option(help="Second file that holds an ONNX file's weights.")] = None,
     steps: Annotated[int, typer.Option(help="How long the network will run at a stretch.")] = 100,
     allow_split: Annotated[
         bool,
@@ -38,20 +36,18 @@ def map_network(
 ) -> None:
     """Say what a network becomes on a chip: cores, limits, errors of quantisation, and energy, given images."""
     with user_errors(as_json):
+        from neurosleep.exchange import ReadOptions
         from neurosleep.hardware import energy_text, map_file
 
         found = map_file(
             model,
             profile,
+            read=ReadOptions(**vars(file)),
             rounding=rounding,
             seed=seed,
             steps=steps,
             allow_split=allow_split,
             mismatch_sd=mismatch_sd,
-            calibration=calibration,
-            recipe=recipe,
-            external_data=external_data,
-            approximate=approximate,
             inputs=inputs,
             coding=coding,
         )

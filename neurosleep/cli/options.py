@@ -12,7 +12,19 @@ from typing import Annotated, Any, get_type_hints
 
 import typer
 
-__all__ = ["Data", "Json", "Out", "RunOptions", "Seed", "as_percent", "emit", "or_dash", "print_table", "with_groups"]
+__all__ = [
+    "Data",
+    "FileOptions",
+    "Json",
+    "Out",
+    "RunOptions",
+    "Seed",
+    "as_percent",
+    "emit",
+    "or_dash",
+    "print_table",
+    "with_groups",
+]
 
 Json = Annotated[bool, typer.Option("--json", help="Print exactly one JSON object on standard output.")]
 
@@ -38,6 +50,16 @@ class RunOptions:
     force: Annotated[
         bool, typer.Option("--force", help="With --resume, also with other data or packages; the outcome says so.")
     ] = False
+
+
+@dataclass(frozen=True)
+class FileOptions:
+    """What every command that reads a network from a file can be told of it."""
+
+    calibration: Annotated[Path | None, typer.Option(help="Images (.npy, .npz) for an awake network's scale.")] = None
+    recipe: Annotated[str | None, typer.Option(help="How an awake network is scaled; else percentile.")] = None
+    approximate: Annotated[bool, typer.Option("--approximate", help="Average in place of max-pooling.")] = False
+    external_data: Annotated[Path | None, typer.Option(help="Second file that holds an ONNX file's weights.")] = None
 
 
 def with_groups(command: Callable[..., None]) -> Callable[..., None]:

@@ -1,6 +1,6 @@
 """Networks in files, and in other tools' formats."""
 
-from neurosleep.exchange._convert_file import TARGETS, convert_file, read_calibration, read_spiking
+from neurosleep.exchange._convert_file import TARGETS, ReadOptions, convert_file, read_calibration, read_spiking
 from neurosleep.exchange.files import load, save
 from neurosleep.exchange.inexact import ExchangeWarning
 from neurosleep.exchange.nir.data import from_nir_data, read_nir_data, to_nir_data, write_nir_data
@@ -16,6 +16,7 @@ from neurosleep.exchange.snntorch.write import to_snntorch, write_snntorch
 __all__ = [
     "TARGETS",
     "ExchangeWarning",
+    "ReadOptions",
     "convert_file",
     "from_nir",
     "from_nir_data",

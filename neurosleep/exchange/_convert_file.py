@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 import zipfile
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
@@ -14,7 +15,8 @@ from torch import Tensor, nn
 
 from neurosleep._guards.arrays import read_npy, read_npz
 from neurosleep._guards.files import check_regular
-from neurosleep.conversion import RecipeName, convert
+from neurosleep._shown import brief
+from neurosleep.conversion import Recipe, RecipeName, convert
 from neurosleep.errors import DataError, ExchangeError, SettingsError, unknown_name
 from neurosleep.exchange.files import load, save
 from neurosleep.exchange.inexact import ExchangeWarning
@@ -24,23 +26,52 @@ from neurosleep.functional import Reset
 from neurosleep.networks import EquilibriumNetwork
 from neurosleep.spiking import SpikingNetwork
 
-__all__ = ["TARGETS", "convert_file", "read_calibration", "read_spiking"]
+__all__ = ["TARGETS", "ReadOptions", "convert_file", "read_calibration", "read_spiking"]
 
 #: What can be written, and the ending of its file; a folder has none.
 TARGETS = {"snn": ".safetensors", "nir": ".nir", "onnx": ".onnx", "snntorch": "", "norse": ""}
 
 
+@dataclass(frozen=True)
+class ReadOptions:
+    """How a network is read from a file, and how an awake one becomes a spiking one.
+
+    Parameters
+    ----------
+    calibration, recipe:
+        For an awake network that becomes a spiking one: its images (``.npy`` or ``.npz``), and how it is scaled, as for
+        :func:`~neurosleep.convert` (``percentile`` where not given; equilibrium networks ``recursive``).
+    approximate:
+        Whether average pooling may take the place of max-pooling, which is refused otherwise.
+    external_data:
+        Second file that holds the weights of an ONNX file.
+    reset:
+        That of the neurons of an awake network that becomes a spiking one (None: the recipe's).
+
+    See Also
+    --------
+    convert_file, read_spiking : what read with it
+
+    Examples
+    --------
+    >>> ReadOptions("images.npy", recipe="max")
+    ReadOptions(calibration='images.npy', recipe='max')
+    """
+
+    calibration: str | Path | None = None
+    recipe: Recipe | str | None = None
+    approximate: bool = False
+    external_data: str | Path | None = None
+    reset: Reset | None = None
+
+    __repr__ = brief
+
+
+_PLAIN = ReadOptions()
+
+
 def convert_file(
-    model: str | Path,
-    *,
-    to: str,
-    out: str | Path,
-    calibration: str | Path | None = None,
-    recipe: str | None = None,
-    external_data: str | Path | None = None,
-    approximate: bool = False,
-    inexact: bool = False,
-    reset: Reset | None = None,
+    model: str | Path, *, to: str, out: str | Path, read: ReadOptions = _PLAIN, inexact: bool = False
 ) -> dict[str, Any]:
     """Read a network, convert it where the format asked for holds another kind of network, and write it.
 
@@ -50,18 +81,11 @@ def convert_file(
         File of the network, as :func:`~neurosleep.load` reads it.
     to, out:
         One of :data:`TARGETS`, and the file to write; for ``snntorch`` and ``norse`` a folder.
-    calibration, recipe:
-        For an awake network that becomes a spiking one: its images (``.npy`` or ``.npz``), and how it is scaled
-        (``percentile`` where not given; equilibrium networks ``recursive``).
-    external_data:
-        Second file that holds the weights of an ONNX file.
-    approximate:
-        Whether average pooling may take the place of max-pooling, which is refused otherwise.
+    read:
+        How it is read, and how an awake network becomes a spiking one.
     inexact:
         Whether what is nearest may take the place of what the modules of another tool cannot express, which is refused
         otherwise; the report then names it under ``inexact``.
-    reset:
-        That of the neurons of an awake network that becomes a spiking one (None: the recipe's).
 
     Returns
     -------
@@ -84,11 +108,11 @@ def convert_file(
     >>> import tempfile
     >>> import numpy as np
     >>> import neurosleep as ns
-    >>> from neurosleep.exchange import convert_file
+    >>> from neurosleep.exchange import ReadOptions, convert_file
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     path = ns.save(ns.MLP([4, 3, 2]), f"{folder}/model.safetensors")
     ...     np.save(f"{folder}/images.npy", np.random.rand(20, 4).astype("float32"))
-    ...     done = convert_file(path, to="nir", out=f"{folder}/model.nir", calibration=f"{folder}/images.npy")
+    ...     done = convert_file(path, to="nir", out=f"{folder}/model.nir", read=ReadOptions(f"{folder}/images.npy"))
     >>> sorted(done)
     ['layers', 'out', 'report']
     """
@@ -98,17 +122,17 @@ def convert_file(
     _check_ending(out, to)
     if inexact and TARGETS[to]:
         raise SettingsError(f"--inexact has no place here: a file of format {to!r} holds all.", expected="no --inexact")
-    found = load(model, external_data=external_data)
+    found = load(model, external_data=read.external_data)
     if to == "onnx":
         if isinstance(found, SpikingNetwork):
             raise ExchangeError(
                 f"{Path(model).name!r} holds a spiking network, which no ONNX file can hold.",
                 expected="an awake network",
             )
-        _unused(calibration, recipe, "an ONNX file holds the awake network as it is", reset)
+        _unused(read, "an ONNX file holds the awake network as it is")
         save(found, out)
         return {"out": str(out), "layers": _awake_layers(found), "report": {}}
-    network, report = _spiking(found, model, calibration, recipe, approximate, reset)
+    network, report = _spiking(found, model, read)
     if TARGETS[to]:
         save(network, out)
     elif differences := _write_folder(network, out, to, "warn" if inexact else "refuse"):
@@ -116,18 +140,8 @@ def convert_file(
     return {"out": str(out), "layers": _spiking_layers(network), "report": report}
 
 
-def read_spiking(
-    model: str | Path,
-    *,
-    calibration: str | Path | None = None,
-    recipe: str | None = None,
-    external_data: str | Path | None = None,
-    approximate: bool = False,
-    reset: Reset | None = None,
-) -> SpikingNetwork:
+def read_spiking(model: str | Path, read: ReadOptions = _PLAIN) -> SpikingNetwork:
     """The spiking network in a file, or what the awake network in it becomes, as :func:`convert_file` makes it.
-
-    ``reset`` is that of the neurons of a network that is converted (None: the recipe's).
 
     Raises
     ------
@@ -144,44 +158,37 @@ def read_spiking(
     >>> import tempfile
     >>> import numpy as np
     >>> import neurosleep as ns
-    >>> from neurosleep.exchange import read_spiking
+    >>> from neurosleep.exchange import ReadOptions, read_spiking
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     path = ns.save(ns.MLP([4, 3, 2]), f"{folder}/model.safetensors")
     ...     np.save(f"{folder}/images.npy", np.random.rand(20, 4).astype("float32"))
-    ...     network = read_spiking(path, calibration=f"{folder}/images.npy")
+    ...     network = read_spiking(path, ReadOptions(f"{folder}/images.npy"))
     >>> [population.size for population in network.populations]
     [4, 3, 2]
     """
-    found = load(model, external_data=external_data)
-    return _spiking(found, model, calibration, recipe, approximate, reset)[0]
+    return _spiking(load(model, external_data=read.external_data), model, read)[0]
 
 
 def _spiking(
-    found: SpikingNetwork | nn.Module,
-    model: str | Path,
-    calibration: str | Path | None,
-    recipe: str | None,
-    approximate: bool,
-    reset: Reset | None = None,
+    found: SpikingNetwork | nn.Module, model: str | Path, read: ReadOptions
 ) -> tuple[SpikingNetwork, dict[str, Any]]:
     if isinstance(found, SpikingNetwork):
-        _unused(calibration, recipe, f"{Path(model).name!r} holds a spiking network already", reset)
+        _unused(read, f"{Path(model).name!r} holds a spiking network already")
         return found, {}
-    if calibration is None:
+    if read.calibration is None:
         raise SettingsError(
             f"{Path(model).name!r} holds an awake network, whose layers are scaled by its activities.",
             expected="--calibration with a file of images (.npy or .npz), e.g. a hundred training images",
         )
-    images = read_calibration(calibration)
-    if recipe is None:
-        # The published recipe of sleep knows neither biases nor convolutions; only equilibrium networks need it.
-        recipe = "recursive" if isinstance(found, EquilibriumNetwork) else "percentile"
+    images = read_calibration(read.calibration)
+    # The published recipe of sleep knows neither biases nor convolutions; only equilibrium networks need it.
+    usual = "recursive" if isinstance(found, EquilibriumNetwork) else "percentile"
     network = convert(
         found,
         images,
-        recipe=cast(RecipeName, recipe),
-        maxpool="approximate" if approximate else "refuse",
-        reset=reset,
+        recipe=cast("Recipe | RecipeName", usual if read.recipe is None else read.recipe),
+        maxpool="approximate" if read.approximate else "refuse",
+        reset=read.reset,
     )
     return network, network.report.to_json()
 
@@ -209,10 +216,10 @@ def _write_folder(network: SpikingNetwork, out: Path, to: str, inexact: Inexact)
     return [str(warning.message) for warning in caught if warning.category is ExchangeWarning]
 
 
-def _unused(calibration: str | Path | None, recipe: str | None, why: str, reset: Reset | None = None) -> None:
-    for name, value in (("--calibration", calibration), ("--recipe", recipe), ("--reset", reset)):
-        if value is not None:
-            raise SettingsError(f"{name} has no place here: {why}.", expected=f"no {name}")
+def _unused(read: ReadOptions, why: str) -> None:
+    for name in ("calibration", "recipe", "reset"):
+        if getattr(read, name) is not None:
+            raise SettingsError(f"--{name} has no place here: {why}.", expected=f"no --{name}")
 
 
 def read_calibration(path: str | Path, what: str = "calibration file") -> Tensor:

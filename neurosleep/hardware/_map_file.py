@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from neurosleep.errors import NeurosleepError, unknown_name
-from neurosleep.exchange import read_calibration, read_spiking
-from neurosleep.functional import Reset
+from neurosleep.exchange import ReadOptions, read_calibration, read_spiking
 from neurosleep.hardware._energy_of import energy_of
 from neurosleep.hardware.arithmetic.rounding import Rounding
 from neurosleep.hardware.mapping.map_network import map_to
@@ -22,21 +21,19 @@ __all__ = ["map_file"]
 
 # Of calibration images, of which there may be thousands, so many are simulated.
 _CALIBRATION = 100
+_PLAIN = ReadOptions()
 
 
 def map_file(
     model: str | Path,
     profile: HardwareProfile | str,
     *,
+    read: ReadOptions = _PLAIN,
     rounding: str | None = None,
     seed: int = 0,
     steps: int = 100,
     allow_split: bool = False,
     mismatch_sd: float | None = None,
-    calibration: str | Path | None = None,
-    recipe: str | None = None,
-    external_data: str | Path | None = None,
-    approximate: bool = False,
     inputs: str | Path | None = None,
     coding: str = "bernoulli",
 ) -> dict[str, Any]:
@@ -49,8 +46,8 @@ def map_file(
 
     Parameters
     ----------
-    model, calibration, recipe, external_data, approximate:
-        As for ``neurosleep convert``.
+    model, read:
+        The file, and how it is read.
     profile, rounding, seed, steps, allow_split, mismatch_sd:
         As for :func:`~neurosleep.map_to`.
     inputs:
@@ -76,17 +73,9 @@ def map_file(
     if isinstance(profile, str):
         profile = load_profile(profile)
     # Calibration images are what only an awake network has; every recipe knows a reset to 0.
-    awake = calibration is not None
-    modes = profile.reset.modes
-    reset = "to_value" if awake and modes is not None and "subtract_threshold" not in modes else None
-    network = read_spiking(
-        model,
-        calibration=calibration,
-        recipe=recipe,
-        external_data=external_data,
-        approximate=approximate,
-        reset=cast("Reset | None", reset),
-    )
+    awake, modes = read.calibration is not None, profile.reset.modes
+    to_value = awake and read.reset is None and modes is not None and "subtract_threshold" not in modes
+    network = read_spiking(model, dataclasses.replace(read, reset="to_value") if to_value else read)
     way = cast("Rounding | None", rounding)
     if coding not in SPIKE_CODINGS:
         raise unknown_name("coding", coding, SPIKE_CODINGS)
@@ -101,12 +90,12 @@ def map_file(
         mismatch_sd=mismatch_sd,
     )
     report = mapped.report
-    file = inputs if inputs is not None else calibration
+    file = inputs if inputs is not None else read.calibration
     if file is not None:
         shown = (steps, coding, seed)
         report = dataclasses.replace(report, energy=_energy(mapped, profile, file, shown, inputs is not None))
     found = report.to_json()
-    if reset is not None:
+    if to_value:
         text = "neurons reset to 0: the chip has no reset that subtracts the threshold"
         found["findings"].insert(0, MappingFinding("note", "", text).to_json())
     return found
