@@ -12,7 +12,8 @@ from typing import Any, Literal, TypeAlias
 
 from neurosleep.continual import AwakeNetwork, Learning
 from neurosleep.errors import SettingsError
-from neurosleep.experiments.networks import Convolutional, FeedForward, Network
+from neurosleep.experiments.later import later_defaults
+from neurosleep.experiments.networks import Convolutional, FeedForward, FeedForwardConv, Network
 from neurosleep.experiments.wakes import LEARNS_BY, WAKE_ORDER, BackpropWake, Wake, Whole
 from neurosleep.functional import PlasticityRule, make_rule
 from neurosleep.replay import Sleep
@@ -176,6 +177,11 @@ class Experiment:
                 f"wake.kind is {self.wake.kind!r}, by which a network of kind {self.network.kind!r} cannot learn.",
                 expected=" or ".join(LEARNS_BY[self.network.kind]),
             )
+        if self.wake.frozen_in(1) and self.data.control == "last":
+            raise SettingsError(
+                "wake.freeze_after_first is given, and data.control last learns the last task alone.",
+                expected="one of them: layers would be frozen that have not learnt",
+            )
         if self.wake.lr_per_layer is not None and self.wake.lr_per_task is not None:
             raise SettingsError("wake.lr_per_layer and wake.lr_per_task are both given.", expected="one of them")
         for key in ("lr_per_layer", "lr_per_task", "epochs_per_task"):
@@ -185,11 +191,13 @@ class Experiment:
     @property
     def layers(self) -> int:
         """Layers after the input."""
+        if isinstance(self.network, FeedForwardConv):
+            return len(self.network.channels) + len(self.network.full) + 1
         return len(self.network.sizes) - 1
 
     def small_network(self) -> AwakeNetwork:
         """A network as it is, but of few units: enough to find an option that makes no sense."""
-        if isinstance(self.network, Convolutional):
+        if isinstance(self.network, Convolutional | FeedForwardConv):
             return self.network.make(self.wake)
         return replace(self.network, sizes=(2,) * len(self.network.sizes)).make(self.wake)
 
@@ -206,14 +214,14 @@ class Experiment:
         if "joint" in strategy.split("+") and self.joint.epochs is not None:
             epochs = (self.joint.epochs,)
         rates = wake.lr_per_task or (wake.lr,)
-        made: dict[tuple[float, int], Learning] = {}
+        made: dict[tuple[float, int, tuple[str, ...]], Learning] = {}
         trainings = []
         for task in range(tasks):
             rate, often = (values[min(task, len(values) - 1)] for values in (rates, epochs or (wake.epochs,)))
-            key = float(rate), int(often)
+            key = float(rate), int(often), wake.frozen_in(task)
             if key not in made:
                 each = tuple(map(float, wake.lr_per_layer)) if wake.lr_per_layer is not None else key[0]
-                made[key] = wake.make(each, key[1])
+                made[key] = wake.make(each, key[1], task)
             trainings.append(made[key])
         return trainings
 
@@ -228,6 +236,9 @@ class Experiment:
                 tables[name] = {key: _listed(getattr(value, key)) for key in WAKE_ORDER if hasattr(value, key)}
             elif name != "rule":
                 tables[name] = _listed(vars(value)) if hasattr(value, "__dataclass_fields__") else value
+        for name in ("data", "network", "wake"):
+            for key, default in later_defaults(type(getattr(self, name))).items():
+                tables[name][key] = None if getattr(getattr(self, name), key) == default else tables[name][key]
         for table, plain in zip(("network", "wake"), PLAIN, strict=True):
             tables[table]["kind"] = None if tables[table]["kind"] == plain else tables[table]["kind"]
         return tables

@@ -11,11 +11,12 @@ from typing import Any, Literal, TypeAlias
 import torch
 
 from neurosleep.errors import SettingsError
+from neurosleep.experiments.later import later
 from neurosleep.experiments.wakes import BackpropWake, Wake, Whole, free_steps
 from neurosleep.functional.heterogeneous_steps import HeterogeneousSteps
-from neurosleep.networks import MLP, DendriticMLP, EquilibriumConv, EquilibriumMLP, Pooling
+from neurosleep.networks import MLP, ConvNet, DendriticMLP, EquilibriumConv, EquilibriumMLP, Init, Output, Pooling
 
-__all__ = ["NETWORKS", "Convolutional", "FeedForward", "Network"]
+__all__ = ["NETWORKS", "Convolutional", "FeedForward", "FeedForwardConv", "Network"]
 
 
 @dataclass(frozen=True)
@@ -25,17 +26,46 @@ class FeedForward:
     kind: Literal["mlp"] = "mlp"
     sizes: Whole = (784, 1200, 1200, 10)
     dropout: float = 0.25
-    init: float = 0.01
+    init: Init = 0.01
+    bias: bool = later(False)
 
     def __post_init__(self) -> None:
         _check_size(self.sizes)
 
     def make(self, wake: Wake, generator: torch.Generator | None = None) -> MLP:
         """The network with its initial weights."""
-        output: Literal["softmax", "relu"] = (
-            "softmax" if isinstance(wake, BackpropWake) and wake.loss == "cross-entropy" else "relu"
-        )
-        return MLP(self.sizes, dropout=self.dropout, init=self.init, output=output, generator=generator)
+        options: dict[str, Any] = {key: getattr(self, key) for key in ("dropout", "init", "bias")}
+        return MLP(self.sizes, output=_output(wake), generator=generator, **options)
+
+
+@dataclass(frozen=True)
+class FeedForwardConv:
+    """A feed-forward network of convolutions and fully connected layers; ``sizes`` are inputs and classes."""
+
+    kind: Literal["conv"] = "conv"
+    sizes: Whole = (784, 10)
+    dropout: float = 0.0
+    init: Init = "torch"
+    bias: bool = True
+    image: Whole = (28, 28, 1)
+    channels: Whole = (16, 32)
+    kernel: Whole = (3, 3)
+    stride: Whole = (1, 1)
+    padding: Whole = (1, 1)
+    pool: Whole = (2, 2)
+    pooling: Literal["max", "average"] = "max"
+    full: Whole = (100,)
+
+    def __post_init__(self) -> None:
+        _check_size(self.sizes, _convolution_weights(self))
+
+    def make(self, wake: Wake, generator: torch.Generator | None = None) -> ConvNet:
+        """The network with its initial weights."""
+        keys = ("dropout", "init", "bias", "kernel", "stride", "padding")
+        options: dict[str, Any] = {key: getattr(self, key) for key in keys}
+        options["pool"] = Pooling(self.pool, self.pooling)
+        full = [*self.full, self.sizes[-1]]
+        return ConvNet(_image(self), self.channels, fc=full, output=_output(wake), generator=generator, **options)
 
 
 @dataclass(frozen=True)
@@ -97,24 +127,15 @@ class Convolutional:
     full: Whole = ()
 
     def __post_init__(self) -> None:
-        layers = [self.image[-1] if self.image else 1, *self.channels]
-        weights = sum(a * b * max(self.kernel, default=1) ** 2 for a, b in itertools.pairwise(layers))
-        weights += sum(a * b for a, b in itertools.pairwise([layers[-1], *self.full, *self.sizes[-1:]]))
-        _check_size(self.sizes, weights)
+        _check_size(self.sizes, _convolution_weights(self))
 
     def make(self, wake: Wake, generator: torch.Generator | None = None) -> EquilibriumConv:
         """The network with its initial weights."""
-        if len(self.sizes) != 2 or len(self.image) != 3 or math.prod(self.image) != self.sizes[0]:
-            raise SettingsError(
-                f"network.sizes is {[*self.sizes]!r}, network.image {[*self.image]!r}.",
-                expected="sizes of the image and the classes, such as [3072, 10] for an image [32, 32, 3]",
-                hint="the layers between stand in network.channels and network.full",
-            )
         keys = ("activation", "read_out", "init", "channels", "kernel", "padding", "bias")
         options: dict[str, Any] = {key: getattr(self, key) for key in keys}
-        full, image = [*self.full, self.sizes[-1]], (self.image[0], self.image[1], self.image[2])
         options["pool"] = Pooling(self.pool, self.pooling)
-        return EquilibriumConv(image, fc=full, free_steps=free_steps(wake), generator=generator, **options)
+        full = [*self.full, self.sizes[-1]]
+        return EquilibriumConv(_image(self), fc=full, free_steps=free_steps(wake), generator=generator, **options)
 
 
 @dataclass(frozen=True)
@@ -141,13 +162,39 @@ class Dendritic:
         return DendriticMLP(self.sizes, free_steps=free_steps(wake), generator=generator, **options)
 
 
-Network: TypeAlias = FeedForward | Equilibrium | Convolutional | Dendritic
+Network: TypeAlias = FeedForward | FeedForwardConv | Equilibrium | Convolutional | Dendritic
 NETWORKS: dict[str, type[Network]] = {
     "mlp": FeedForward,
+    "conv": FeedForwardConv,
     "equilibrium": Equilibrium,
     "equilibrium-conv": Convolutional,
     "dendritic": Dendritic,
 }
+
+
+def _output(wake: Wake) -> Output:
+    """What the outputs are read out as, which the loss says."""
+    if not isinstance(wake, BackpropWake) or wake.loss == "straight-through-mse":
+        return "relu"
+    return "sigmoid" if wake.loss == "binary-cross-entropy" else "softmax"
+
+
+def _image(network: FeedForwardConv | Convolutional) -> tuple[int, int, int]:
+    """The image's height, width and channels, whose product must be the number of inputs."""
+    if len(network.sizes) != 2 or len(network.image) != 3 or math.prod(network.image) != network.sizes[0]:
+        raise SettingsError(
+            f"network.sizes is {[*network.sizes]!r}, network.image {[*network.image]!r}.",
+            expected="sizes of the image and the classes, such as [3072, 10] for an image [32, 32, 3]",
+            hint="the layers between stand in network.channels and network.full",
+        )
+    return network.image[0], network.image[1], network.image[2]
+
+
+def _convolution_weights(network: FeedForwardConv | Convolutional) -> int:
+    """About how many weights there are, as if the last maps were one pixel each."""
+    layers = [network.image[-1] if network.image else 1, *network.channels]
+    weights = sum(a * b * max(network.kernel, default=1) ** 2 for a, b in itertools.pairwise(layers))
+    return weights + sum(a * b for a, b in itertools.pairwise([layers[-1], *network.full, *network.sizes[-1:]]))
 
 
 def _check_size(sizes: Whole, weights: int | None = None) -> None:

@@ -18,6 +18,7 @@ from neurosleep.errors import SettingsError, unknown_name
 from neurosleep.experiments.changes import Change
 from neurosleep.experiments.experiment import BOTH_WAYS, PLAIN, Experiment, Rule, Table
 from neurosleep.experiments.files import check_plain, read_experiment
+from neurosleep.experiments.later import later_defaults
 from neurosleep.experiments.names import folder_name
 from neurosleep.experiments.networks import NETWORKS
 from neurosleep.experiments.typed import as_typed
@@ -208,7 +209,7 @@ def _set_one(table: Table, name: str, key: str, value: Any) -> None:
         )
     table[name][key] = _none_of(path, value)
     hint, default = all_settings(*kinds)[path]
-    if table[name][key] is None and type(None) not in get_args(hint):
+    if table[name][key] is None and type(None) not in get_args(hint) and key not in later_defaults(_class(name, kinds)):
         raise SettingsError(f"{path} is not given.", expected=f"a value such as {default!r}")
     if path == "wake.lr":
         # One for all layers, so that it has an effect where each had its own; in a file it stands before them.
@@ -241,6 +242,19 @@ def _rule(table: Table) -> Rule:
     return Rule(tuple(table.items()))
 
 
+def _without_later(values: Table, kind: type) -> Table:
+    """The values without settings that came later and are not given."""
+    missing = {key for key in later_defaults(kind) if values.get(key) is None}
+    return {key: value for key, value in values.items() if key not in missing}
+
+
+def _class(table: str, kinds: tuple[str, str]) -> type:
+    """The class of settings that a table is of."""
+    if table in ("network", "wake"):
+        return NETWORKS[kinds[0]] if table == "network" else WAKES[kinds[1]]
+    return _flat_sleep() if table == "sleep" else type(getattr(Experiment(), table))
+
+
 def _experiment(table: Table) -> Experiment:
     """The settings that complete tables hold, checked."""
     network, learning = _kinds_of(table)
@@ -254,7 +268,9 @@ def _experiment(table: Table) -> Experiment:
             parts[name] = Sleep.src2022(**vars(flat), rule=parts["rule"].make())
         elif name in kinds:
             kind = network if name == "network" else learning
-            parts[name] = as_typed(name, kinds[name], values | {"kind": kind})
+            parts[name] = as_typed(name, kinds[name], _without_later(values, kinds[name]) | {"kind": kind})
+        elif name == "data":
+            parts[name] = as_typed(name, hints[name], _without_later(values, hints[name]))
         else:
             parts[name] = as_typed(name, hints[name], values)
     return Experiment(**parts)

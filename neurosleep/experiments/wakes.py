@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal, TypeAlias
+from typing import Any, ClassVar, Literal, TypeAlias
 
 from neurosleep.continual import Learning
 from neurosleep.errors import SettingsError
+from neurosleep.experiments.later import later
 from neurosleep.learning import BPTT, Backprop, ContrastiveHebbian, EquilibriumPropagation, PhasedLearning
-from neurosleep.learning.backprop import Loss
+from neurosleep.learning.backprop import Frozen, Loss
 from neurosleep.learning.equilibrium_propagation import Estimator
 from neurosleep.learning.optimiser import OptimiserName
 from neurosleep.replay.options import Numbers
@@ -32,10 +33,19 @@ class BackpropWake:
     epochs: int = 2
     epochs_per_task: Whole | None = None
     lr_per_layer: Numbers | None = None
+    optimiser: Literal["sgd", "adam"] = later("sgd")
+    hidden_lr_factor: float = later(1.0)
+    freeze_after_first: tuple[Frozen, ...] = later(())
 
-    def make(self, rates: float | tuple[float, ...], epochs: int) -> Learning:
-        """The learning with these learning rates and epochs."""
-        return Backprop(self.loss, rates, self.momentum, self.batch, epochs)
+    def frozen_in(self, task: int) -> tuple[Frozen, ...]:
+        """The kinds of layers that stay as they are in a task, from 0."""
+        return self.freeze_after_first if task else ()
+
+    def make(self, rates: float | tuple[float, ...], epochs: int, task: int = 0) -> Learning:
+        """The learning of a task with these learning rates and epochs."""
+        keys = ("loss", "momentum", "batch", "optimiser", "hidden_lr_factor")
+        options: dict[str, Any] = {key: getattr(self, key) for key in keys}
+        return Backprop(lr=rates, epochs=epochs, frozen=self.frozen_in(task), **options)
 
 
 @dataclass(frozen=True)
@@ -57,8 +67,12 @@ class PhasedWake:
     cosine_epochs: int = 0
     residual_limit: float = 0.01
 
-    def make(self, rates: float | tuple[float, ...], epochs: int) -> Learning:
-        """The learning with these learning rates and epochs."""
+    def frozen_in(self, task: int) -> tuple[Frozen, ...]:
+        """None: all layers learn in every task."""
+        return ()
+
+    def make(self, rates: float | tuple[float, ...], epochs: int, task: int = 0) -> Learning:
+        """The learning of a task with these learning rates and epochs."""
         options = {key: value for key, value in vars(self).items() if key not in _FOR_TASKS}
         return self.learning(**options, lr=rates, epochs=epochs)
 
@@ -114,6 +128,7 @@ WAKES: dict[str, type[Wake]] = {"backprop": BackpropWake, "ep": EPWake, "bptt": 
 #: Ways of learning that a kind of network can take, the usual one first.
 LEARNS_BY: dict[str, tuple[str, ...]] = {
     "mlp": ("backprop",),
+    "conv": ("backprop",),
     "equilibrium": ("ep", "bptt", "chl"),
     "equilibrium-conv": ("ep", "bptt"),
     "dendritic": ("ep", "bptt"),
@@ -133,4 +148,5 @@ WAKE_ORDER = (
     *("nudged_steps", "gradient_steps", "straight_through", "clamped_steps", "delay", "estimator", "beta"),
     *("lr_per_layer", "optimiser", "weight_decay", "cosine_epochs", "residual_limit", "second_start"),
     *("adaptation_steps", "adaptation_rate", "adaptation_nudged", "predictive"),
+    *("hidden_lr_factor", "freeze_after_first"),
 )

@@ -22,7 +22,7 @@ from neurosleep.experiments.run.state import stored_state
 from neurosleep.experiments.strategy_names import check_strategies
 from neurosleep.functional import check_seed
 from neurosleep.learning import Backprop, PhasedLearning
-from neurosleep.networks import MLP, EquilibriumNetwork
+from neurosleep.networks import EquilibriumNetwork, FeedForwardNetwork
 from neurosleep.replay import Sleep
 from neurosleep.spiking import Population, Projection, Record, SpikingNetwork, engine_names, get_engine
 
@@ -71,13 +71,17 @@ def check_request(request: RunRequest) -> Plan:
     check_strategies([request.strategy])
     check_seed(request.seed)
     listed = max(len(values or ()) for values in (experiment.wake.lr_per_task, experiment.wake.epochs_per_task))
-    trainings = tuple(experiment.trainings(request.strategy, max(listed, 1)))
-    _check_kinds(request, trainings[0])
+    listed = max(listed, 2 if experiment.wake.frozen_in(1) else 1)
+    trainings = tuple(experiment.trainings(request.strategy, listed))
+    _check_kinds(request, trainings[-1])
     deployment = deployment_of(experiment)
     if experiment.engine not in engine_names():
         raise unknown_name("engine", experiment.engine, engine_names())
     engine = get_engine(experiment.engine)
     parts = [_part(request, name) for name in request.parts]
+    network = experiment.small_network()
+    for part in parts:
+        part.check_network(network)
     sleeper = next((part for part in parts if isinstance(part, SRC)), None)
     if sleeper is not None:
         # A few neurons are enough to find that an extra is missing, or that the engine does not know the rule.
@@ -146,8 +150,9 @@ def _check_kinds(request: RunRequest, training: Learning) -> None:
         if isinstance(network, EquilibriumNetwork):
             training.rates(network)
             training.check_network(network)
-    elif isinstance(training, Backprop) and isinstance(network, MLP):
+    elif isinstance(training, Backprop) and isinstance(network, FeedForwardNetwork):
         training.rates(network)
+        training.learning_layers(network)
     for part in request.parts:
         works = STRATEGIES[part].works_with
         if works is not None and learning not in works:

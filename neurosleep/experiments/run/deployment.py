@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from neurosleep.continual import AwakeNetwork
-from neurosleep.conversion import RECIPES, ConvertedNetwork, RecipeName, convert
+from neurosleep.conversion import LAYER_RECIPES, RECIPES, ConvertedNetwork, RecipeName, convert
 from neurosleep.data import Task, to_float
 from neurosleep.errors import MappingError, SettingsError, UnsupportedError, unknown_name
 from neurosleep.experiments.experiment import Experiment
@@ -83,7 +83,13 @@ def deployment_of(experiment: Experiment) -> Deployment | None:
         raise SettingsError(
             f"A network of kind {experiment.network.kind!r} is not put on chips here.", expected="network.kind mlp"
         )
-    return Deployment(**given)
+    deployment = Deployment(**given)
+    if experiment.network.bias and deployment.recipe in LAYER_RECIPES:
+        raise SettingsError(
+            f"hardware.recipe is {deployment.recipe!r}, which knows no biases, and network.bias is true.",
+            expected=", ".join(name for name in RECIPES if name not in LAYER_RECIPES),
+        )
+    return deployment
 
 
 @torch.no_grad()

@@ -19,8 +19,8 @@ from neurosleep.experiments.run.live import Listener, Watcher
 from neurosleep.experiments.run.state import environment_of, stored_state
 from neurosleep.experiments.run_folder import RunFolder, restore, tensors_of, write_whole
 from neurosleep.functional import torch_generator
-from neurosleep.learning import PhasedLearning
-from neurosleep.networks import MLP, EquilibriumNetwork
+from neurosleep.learning import Backprop, PhasedLearning
+from neurosleep.networks import MLP, EquilibriumNetwork, FeedForwardNetwork
 from neurosleep.spiking import Recording
 
 __all__ = ["Phases", "Report"]
@@ -139,5 +139,7 @@ def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 def _optimiser_state(training: Learning, network: AwakeNetwork) -> list[Tensor]:
     """State of the optimiser before the first task."""
     if isinstance(training, PhasedLearning) and isinstance(network, EquilibriumNetwork):
+        return training.state(network)
+    if isinstance(training, Backprop) and isinstance(network, FeedForwardNetwork):
         return training.state(network)
     return [torch.zeros_like(weight) for weight in trained(network)]
