@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 __all__ = ["make_requests", "seed_range", "show_progress"]
 
+# Each is a run.
+_MOST_SEEDS = 10_000
+
 
 def make_requests(
     experiment: str,
@@ -74,8 +77,11 @@ def seed_range(first: int, number: int) -> range:
     """The seeds that ``--seed`` and ``--seeds`` name."""
     from neurosleep.errors import SettingsError
 
-    if number < 1 or first < 0:
-        raise SettingsError(f"--seed {first} --seeds {number} names no seeds.", expected="--seed >= 0 and --seeds >= 1")
+    if not (0 <= first < 1 << 63 and 1 <= number <= _MOST_SEEDS):
+        raise SettingsError(
+            f"--seed {first} --seeds {number} names no seeds.",
+            expected=f"--seed from 0 to 2^63 - 1, --seeds from 1 to {_MOST_SEEDS}",
+        )
     return range(first, first + number)
 
 

@@ -434,7 +434,7 @@ def load_settings(
     name, settings, other = _read(experiment)
     variants = other.get("variants", {})
     if variant not in (None, "default") and variant not in variants:
-        raise unknown_name("variant", str(variant), variants)
+        raise unknown_name("variant", str(variant), ["default", *variants])
     parts = strategy.split("+") if strategy else []
     layers = [variants.get(str(variant), {}), *(other.get("overrides", {}).get(part, {}) for part in parts)]
     if strategy is not None and len(parts) > 1:

@@ -17,6 +17,14 @@ __all__ = ["as_typed"]
 T = TypeVar("T")
 
 
+# What pydantic expects, in words.
+_MEANT = {
+    "int_type": "a whole number",
+    "float_type": "a number",
+    "string_type": "a text",
+    "bool_type": "true or false",
+    "tuple_type": "a list",
+}
 _adapter: Callable[[object], TypeAdapter[Any]] = cache(TypeAdapter)
 
 
@@ -41,6 +49,7 @@ def as_typed(name: str, kind: type[T], values: object) -> T:
     path, given = ".".join([name, *place[:1]]), first["input"]
     if first["type"] == "literal_error":
         raise unknown_name(path, given, re.findall(r"'([^']*)'", first["ctx"]["expected"]))
-    what = first["msg"].removeprefix("Input should be ")
+    either = any(part in ("int", "float") for part in first["loc"])
+    what = _MEANT["float_type" if either else first["type"]] if first["type"] in _MEANT else first["msg"]
     verb = "holds" if any(isinstance(part, int) for part in first["loc"]) else "is"
-    raise SettingsError(f"{path} {verb} {given!r:.80}.", expected=what)
+    raise SettingsError(f"{path} {verb} {given!r:.80}.", expected=what.removeprefix("Input should be "))
