@@ -52,6 +52,24 @@ def analyse_sleep(
     ``weight_histogram``, ``stable_rank``; of a network with hidden layers also ``task_specific_firing`` and
     ``sleep_wake_similarity``, and after at least two tasks ``input_drive``. The function of each name says what the
     table holds.
+
+    See Also
+    --------
+    weight_summary, class_correlation, input_drive : some of them by themselves
+    neurosleep.experiments.run_experiment : writes them with ``analyse = true``
+
+    Examples
+    --------
+    >>> import torch
+    >>> from neurosleep import MLP, Recording, SpikeEvents
+    >>> from neurosleep.analysis import analyse_sleep
+    >>> before, after = MLP([16, 8, 2]), MLP([16, 8, 2])  # a network at two moments
+    >>> events = SpikeEvents.from_dense(torch.rand(500, 8) < 0.05)  # of the sleep phase between them
+    >>> recording = Recording(500, 0.001, {"hidden1": events.counts()}, spikes={"hidden1": events})
+    >>> images, labels = torch.rand(6, 16), torch.tensor([0, 1, 0, 1, 0, 1])
+    >>> tables = analyse_sleep(before, after, recording, images, labels, tasks=[(0,), (1,)])
+    >>> sorted(tables)[:3]
+    ['class_correlation', 'correlation_summary', 'input_drive']
     """
     check_pair(before, after)
     x, y = check_images(before, images, labels)

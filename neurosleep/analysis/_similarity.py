@@ -52,10 +52,27 @@ def sleep_wake_similarity(
     the mean correlation between two units of the layer over all images; ``normalised``, ``per_window /
     unit_correlation``. NaN where undefined, or where spikes were not recorded.
 
+    See Also
+    --------
+    replay_similarity : against shuffled patterns
+    neurosleep.plot.sleep_wake_similarity : a picture of it
+
     References
     ----------
     Tadros et al. (2022), doi:10.1038/s41467-022-34938-7, similarity of sleep and wake activity. What the pairwise
     correlation of units is taken over is not stated there; here it is the images.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from neurosleep import MLP, Recording, SpikeEvents
+    >>> from neurosleep.analysis import sleep_wake_similarity
+    >>> events = SpikeEvents.from_dense(torch.rand(500, 8) < 0.05)  # of a sleep phase, usually
+    >>> recording = Recording(500, 0.001, {"hidden1": events.counts()}, spikes={"hidden1": events})
+    >>> labels = torch.tensor([0, 1, 0, 1, 0, 1])
+    >>> table = sleep_wake_similarity(MLP([16, 8, 2]), recording, torch.rand(6, 16), labels, window=100, windows=20)
+    >>> table["layer"].tolist(), table["class"].tolist()
+    (['hidden1', 'hidden1'], [0, 1])
     """
     check_pair(network, network)
     x, y = check_images(network, images, labels)

@@ -99,6 +99,22 @@ def firing_statistics(
     ------
     DataError
         If it is no recording, or one of a batch or of no population.
+
+    See Also
+    --------
+    neuron_statistics : a row per neuron
+    neurosleep.plot.raster, neurosleep.plot.intervals : pictures of the same spikes
+
+    Examples
+    --------
+    >>> import torch
+    >>> from neurosleep import Recording, SpikeEvents
+    >>> from neurosleep.analysis import firing_statistics
+    >>> events = SpikeEvents.from_dense(torch.rand(500, 20) < 0.05)
+    >>> recording = Recording(500, 0.001, {"hidden1": events.counts()}, spikes={"hidden1": events})
+    >>> table = firing_statistics(recording)
+    >>> table["population"].tolist(), table["neurons"].tolist()
+    (['hidden1'], [20])
     """
     check_number("width, in seconds,", width, above=0)
     check_number("fano_width, in seconds,", fano_width, above=0)

@@ -50,6 +50,11 @@ def task_specific_firing(
     two-sided) and ``p_bonferroni`` (p times the number of tests in this table that could be made, at most 1). Where
     fewer than ``units`` units are active, only those count as excited.
 
+    See Also
+    --------
+    selective_groups : the neurons that prefer each class
+    neurosleep.plot.task_specific_firing : a picture of it
+
     Notes
     -----
     Images of a class excite much the same units, so that they are no independent observations: the p-values describe
@@ -58,6 +63,18 @@ def task_specific_firing(
     References
     ----------
     Tadros et al. (2022), doi:10.1038/s41467-022-34938-7, firing of task-specific neurons during sleep.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from neurosleep import MLP, Recording, SpikeEvents
+    >>> from neurosleep.analysis import task_specific_firing
+    >>> events = SpikeEvents.from_dense(torch.rand(500, 8) < 0.05)  # of a sleep phase, usually
+    >>> recording = Recording(500, 0.001, {"hidden1": events.counts()})
+    >>> labels = torch.tensor([0, 1, 0, 1, 0, 1])
+    >>> table = task_specific_firing(MLP([16, 8, 2]), recording, torch.rand(6, 16), labels, units=2)
+    >>> table["class"].tolist(), table["units"].tolist()
+    ([0, 1], [2, 2])
     """
     check_pair(network, network)
     x, y = check_images(network, images, labels)

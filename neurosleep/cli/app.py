@@ -62,6 +62,18 @@ app.command()(demo)
 
 
 def main() -> None:
-    """Entry point of the ``neurosleep`` command."""
+    """Entry point of the ``neurosleep`` command.
+
+    See Also
+    --------
+    neurosleep.experiments.run_experiment : ``neurosleep run`` from Python
+
+    Examples
+    --------
+    >>> import sys
+    >>> from neurosleep.cli import main
+    >>> sys.argv = ["neurosleep", "--help"]  # doctest: +SKIP
+    >>> main()  # doctest: +SKIP
+    """
     shorten_warnings()
     app()

@@ -16,7 +16,22 @@ _BATCH = 2000
 
 
 def largest_activities(activities: Iterable[Sequence[Tensor]], weights: Sequence[Tensor]) -> list[float]:
-    r""":math:`\lambda_l` per layer from batches of activities (``[batch, n]`` per layer) and the weights."""
+    r""":math:`\lambda_l` per layer from batches of activities (``[batch, n]`` per layer) and the weights.
+
+    See Also
+    --------
+    layer_scales : what becomes of them
+
+    Examples
+    --------
+    >>> import torch
+    >>> from neurosleep.conversion import largest_activities
+    >>> from neurosleep.networks import MLP
+    >>> model = MLP([4, 3, 2])
+    >>> weights = [weight.detach() for weight in model.weights]
+    >>> len(largest_activities([model.activities(torch.rand(20, 4))], weights))
+    2
+    """
     largest = [max(float(weight.max()), 0.0) for weight in weights]
     for batch in activities:
         largest = [max(before, float(layer.max())) for before, layer in zip(largest, batch, strict=True)]

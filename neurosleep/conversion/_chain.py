@@ -42,6 +42,20 @@ def sleeping_chain(model: nn.Module, example: Tensor) -> tuple[nn.Module, list[n
         If the model is no such chain, by the name of the layer, or a weight is no parameter of its layer.
     DataError
         If the example has another number of inputs.
+
+    See Also
+    --------
+    neurosleep.convert : which converts it
+    biased_layers : what stays behind
+
+    Examples
+    --------
+    >>> import torch
+    >>> from neurosleep.conversion import sleeping_chain
+    >>> model = torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.ReLU(), torch.nn.Linear(3, 2))
+    >>> chain, weights = sleeping_chain(model, torch.rand(5, 4))
+    >>> weights[0] is model[0].weight, [name for name, _ in chain.named_parameters()]
+    (True, ['0.weight', '2.weight'])
     """
     chain: nn.Module | None = _without_flatten(model)
     assert chain is not None
@@ -120,7 +134,20 @@ def _bias_free(layer: nn.Linear) -> nn.Linear:
 
 
 def biased_layers(model: nn.Module, weights: Sequence[nn.Parameter]) -> list[str]:
-    """The names of the layers of ``model`` that have one of ``weights`` and a bias, which stays as it is."""
+    """The names of the layers of ``model`` that have one of ``weights`` and a bias, which stays as it is.
+
+    See Also
+    --------
+    sleeping_chain : leaves them out
+
+    Examples
+    --------
+    >>> import torch
+    >>> from neurosleep.conversion import biased_layers
+    >>> model = torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.ReLU(), torch.nn.Linear(3, 2, bias=False))
+    >>> biased_layers(model, [model[0].weight, model[2].weight])
+    ['0']
+    """
     return [
         name
         for name, layer in model.named_modules()

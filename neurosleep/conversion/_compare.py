@@ -43,6 +43,22 @@ class LayerCheck:
         Fraction of units and images that fire in at least 99 of 100 steps.
     silent:
         Fraction of those active in the model that never fire.
+
+    See Also
+    --------
+    ConversionCheck : whose ``layers`` they are
+
+    Examples
+    --------
+    >>> import torch
+    >>> from torch import nn
+    >>> import neurosleep as ns
+    >>> from neurosleep.conversion import compare
+    >>> images, _ = torch.rand(50, 16), torch.manual_seed(0)
+    >>> model = nn.Sequential(nn.Linear(16, 8, bias=False), nn.ReLU(), nn.Linear(8, 4, bias=False))
+    >>> layer = compare(model, ns.convert(model, images), images, steps=200).layers[0]
+    >>> layer.population, layer.error < 0.1
+    ('hidden1', True)
     """
 
     population: str
@@ -66,6 +82,23 @@ class ConversionCheck:
         Fraction right of the model, and of the spiking network after every step (None and empty without labels).
     advice:
         Where the loss arises and what to try, in sentences.
+
+    See Also
+    --------
+    compare : makes it
+    neurosleep.plot.conversion : a picture of it
+
+    Examples
+    --------
+    >>> import torch
+    >>> from torch import nn
+    >>> import neurosleep as ns
+    >>> from neurosleep.conversion import compare
+    >>> images, _ = torch.rand(50, 16), torch.manual_seed(0)
+    >>> model = nn.Sequential(nn.Linear(16, 8, bias=False), nn.ReLU(), nn.Linear(8, 4, bias=False))
+    >>> check = compare(model, ns.convert(model, images), images, steps=100)
+    >>> [layer.population for layer in check.layers], check.steps
+    (['hidden1', 'output'], 100)
     """
 
     report: ConversionReport
@@ -134,6 +167,23 @@ def compare(
     ------
     ConversionError
         If the network was not converted, or with another recipe, or is that of another model.
+
+    See Also
+    --------
+    neurosleep.convert : converts it
+    neurosleep.plot.conversion : a picture of the result
+
+    Examples
+    --------
+    >>> import torch
+    >>> from torch import nn
+    >>> import neurosleep as ns
+    >>> from neurosleep.conversion import compare
+    >>> images, _ = torch.rand(50, 16), torch.manual_seed(0)
+    >>> model = nn.Sequential(nn.Linear(16, 8, bias=False), nn.ReLU(), nn.Linear(8, 4, bias=False))
+    >>> check = compare(model, ns.convert(model, images), images, labels=torch.arange(50) % 4, steps=100)
+    >>> len(check.accuracy)  # after every step
+    100
     """
     if not isinstance(network, ConvertedNetwork):
         raise ConversionError(

@@ -21,6 +21,18 @@ def copied(model: Module) -> Module:
     ------
     ConversionError
         If a layer keeps a tensor that was computed from its parameters, as ``torch.nn.utils.weight_norm`` makes it.
+
+    See Also
+    --------
+    neurosleep.wake : which changes such a copy
+
+    Examples
+    --------
+    >>> import torch
+    >>> from neurosleep.conversion import copied
+    >>> model = torch.nn.Linear(4, 2)
+    >>> copied(model).weight is model.weight
+    False
     """
     if not isinstance(model, nn.Module):
         raise ConversionError(f"An object of type {type(model).__name__} is no network.", expected="a torch.nn.Module")

@@ -59,6 +59,16 @@ def feedback_of(kind: str, gamma: float = 1.0, symmetric_rule: bool = False) -> 
     ------
     SettingsError
         If there is no such kind, or it does not have what is given with it.
+
+    See Also
+    --------
+    neurosleep.convert : which takes it
+
+    Examples
+    --------
+    >>> from neurosleep.conversion import feedback_of
+    >>> feedback_of("delayed", gamma=0.5), feedback_of("none")
+    (Feedback(gamma=0.5, symmetric_rule=False), None)
     """
     if kind not in ("none", "delayed"):
         raise unknown_name("feedback", kind, ("none", "delayed"))

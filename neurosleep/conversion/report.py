@@ -31,6 +31,21 @@ class ConversionReport:
         What became of each layer of a traced model: pairs of its name and a few words.
     notes:
         What else the reader should know, such as an approximation that was asked for.
+
+    See Also
+    --------
+    neurosleep.convert : whose network holds it
+
+    Examples
+    --------
+    >>> import torch
+    >>> from torch import nn
+    >>> import neurosleep as ns
+    >>> images, _ = torch.rand(50, 16), torch.manual_seed(0)
+    >>> model = nn.Sequential(nn.Linear(16, 8, bias=False), nn.ReLU(), nn.Linear(8, 4, bias=False))
+    >>> network = ns.convert(model, images)
+    >>> network.report.images, network.report.populations
+    (50, ('hidden1',))
     """
 
     largest: tuple[float, ...]

@@ -85,6 +85,16 @@ def cite(folder: Path | None = None, *, profiles: Sequence[str] = ()) -> dict[st
     ------
     RunFolderError
         If there is no finished run, or a file of one cannot be read.
+
+    See Also
+    --------
+    RunFolder : what is read
+
+    Examples
+    --------
+    >>> from neurosleep.experiments import cite
+    >>> "tadros" in cite()["bibtex"].lower()
+    True
     """
     notes: list[str] = []
     runs = 0

@@ -39,6 +39,16 @@ def parse_change(text: str) -> Change:
     """The dotted key and the value of ``key=value``; the value is TOML, or a bare word taken as text.
 
     ``epochs`` is short for ``wake.epochs``.
+
+    See Also
+    --------
+    apply_changes : sets it
+
+    Examples
+    --------
+    >>> from neurosleep.experiments import parse_change
+    >>> parse_change("sleep.rule.inc=0.02"), parse_change("epochs=1")
+    (('sleep.rule.inc', 0.02), ('wake.epochs', 1))
     """
     key, equals, value = text.partition("=")
     if not equals or not key.strip():
@@ -74,7 +84,18 @@ def change_text(key: str, value: object) -> str:
 
 
 def variant_name(changes: Sequence[Change], variant: str | None = None) -> str:
-    """Name of the folder of a variant: ``default``, or its name in the file, the changed keys and their values."""
+    """Name of the folder of a variant: ``default``, or its name in the file, the changed keys and their values.
+
+    See Also
+    --------
+    variant_names : those of an experiment's file
+
+    Examples
+    --------
+    >>> from neurosleep.experiments import variant_name
+    >>> variant_name([("wake.epochs", 1)]), variant_name([])
+    ('wake.epochs=1', 'default')
+    """
     variant = None if variant == "default" else variant
     if not changes:
         return variant or "default"

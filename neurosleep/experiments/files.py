@@ -19,7 +19,18 @@ _SMALLEST_NUMBER, _LARGEST_NUMBER = 1.2e-38, 3.4e38
 
 
 def experiment_names() -> tuple[str, ...]:
-    """The experiments that come with the package."""
+    """The experiments that come with the package.
+
+    See Also
+    --------
+    load_settings : the settings of one
+
+    Examples
+    --------
+    >>> from neurosleep.experiments import experiment_names
+    >>> "src2022/mnist" in experiment_names()
+    True
+    """
     root = resources.files("neurosleep") / "experiments" / "published"
     found = []
     for folder in root.iterdir():

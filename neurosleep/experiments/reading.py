@@ -390,7 +390,18 @@ def load_notes(experiment: str) -> dict[str, dict[str, str]]:
 
 
 def variant_names(experiment: str) -> tuple[str, ...]:
-    """The variants that the file of an experiment names, such as the points of a sweep."""
+    """The variants that the file of an experiment names, such as the points of a sweep.
+
+    See Also
+    --------
+    load_settings : the settings of one
+
+    Examples
+    --------
+    >>> from neurosleep.experiments import variant_names
+    >>> variant_names("src2022/patches")[:2]
+    ('overlap-01', 'overlap-02')
+    """
     return tuple(_read(experiment)[2].get("variants", {}))
 
 
@@ -430,6 +441,19 @@ def load_settings(
         If there is neither; or a key in the file does not exist (the nearest is named).
     SettingsError
         If the file is not TOML or a value has the wrong type, or makes no sense.
+
+    See Also
+    --------
+    experiment_names : the packaged ones
+    variant_names : the variants of one
+    RunRequest : a run with them
+
+    Examples
+    --------
+    >>> from neurosleep.experiments import load_settings
+    >>> name, settings = load_settings("src2022/mnist", strategy="src", changes=[("wake.epochs", 1)])
+    >>> settings.network.sizes
+    (784, 1200, 1200, 10)
     """
     name, settings, other = _read(experiment)
     variants = other.get("variants", {})
@@ -448,7 +472,20 @@ def load_settings(
 
 
 def apply_changes(settings: Experiment, changes: Sequence[Change]) -> Experiment:
-    """``settings`` with the dotted keys in ``changes`` set."""
+    """``settings`` with the dotted keys in ``changes`` set.
+
+    See Also
+    --------
+    parse_change : a change from ``key=value``
+    load_settings : which takes changes, too
+
+    Examples
+    --------
+    >>> from neurosleep.experiments import apply_changes, load_settings, parse_change
+    >>> name, settings = load_settings("src2022/mnist")
+    >>> apply_changes(settings, [parse_change("wake.epochs=1")]).wake.epochs
+    1
+    """
     return _changed(settings.table(), changes)
 
 

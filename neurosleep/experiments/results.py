@@ -52,6 +52,16 @@ def collect_metrics(folder: Path) -> list[Metrics]:
     ------
     RunFolderError
         If there is none, or one of them cannot be read.
+
+    See Also
+    --------
+    summarise : means over seeds
+    results_page : a page of them
+
+    Examples
+    --------
+    >>> from neurosleep.experiments import collect_metrics, summarise
+    >>> summarise(collect_metrics("out"))  # doctest: +SKIP
     """
     return list(_read(folder).values())
 
@@ -295,6 +305,16 @@ def results_page(folder: Path) -> tuple[str, int]:
     ------
     RunFolderError
         If there are none, or some cannot be read.
+
+    See Also
+    --------
+    collect_metrics : the metrics themselves
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from neurosleep.experiments import results_page
+    >>> page, rows = results_page(Path("results"))  # doctest: +SKIP
     """
     runs = _read(folder)
     lines = [

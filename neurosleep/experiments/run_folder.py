@@ -48,6 +48,20 @@ def write_whole(path: str | os.PathLike[str], content: bytes | str) -> None:
     ------
     RunFolderError
         If it cannot be written: a file in the way, no permission, a full disk.
+
+    See Also
+    --------
+    RunFolder : the folder of a run
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from neurosleep.experiments import write_whole
+    >>> with tempfile.TemporaryDirectory() as out:
+    ...     write_whole(f"{out}/notes/first.txt", "forgets")
+    ...     print(Path(out, "notes", "first.txt").read_text())
+    forgets
     """
     _files.write_whole(path, content, hint="choose another folder with --out, or free some space")
 
@@ -75,6 +89,20 @@ class RunFolder:
     origin:
         What the run goes on with, as JSON holds it, and what was other when it was resumed (``versions``, ``data``,
         ``changed``); it is stored with every phase, and read with the stored one.
+
+    See Also
+    --------
+    run_one : writes one
+    collect_metrics : the metrics of several
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from neurosleep.experiments import RunFolder
+    >>> with tempfile.TemporaryDirectory() as out:
+    ...     print(RunFolder(Path(out, "src2022", "mnist", "src", "seed0")).finished)
+    False
     """
 
     def __init__(self, path: Path, root: Path | None = None) -> None:

@@ -53,6 +53,21 @@ def energy_of(
     count_activity, estimate_energy : its two halves
     neurosleep.map_to : makes the network
     neurosleep.plot.energy : a picture of several
+
+    Examples
+    --------
+    >>> import torch
+    >>> from torch import nn
+    >>> import neurosleep as ns
+    >>> from neurosleep.hardware import energy_of
+    >>> images, _ = torch.rand(50, 16), torch.manual_seed(0)
+    >>> model = nn.Sequential(nn.Linear(16, 8, bias=False), nn.ReLU(), nn.Linear(8, 4, bias=False))
+    >>> network = ns.convert(model, images, reset="to_value", read_out="spikes")
+    >>> mapped = ns.map_to(network, "loihi1")
+    >>> recording = ns.simulate(mapped, images[:5], 50, coding="bernoulli", engine="fixed")
+    >>> low, high = energy_of(mapped, recording, "loihi1").interval  # joules, by the conventions of the literature
+    >>> 0 < low <= high < 1e-3
+    True
     """
     if isinstance(profile, str):
         profile = load_profile(profile)

@@ -69,6 +69,21 @@ def map_file(
     See Also
     --------
     neurosleep.map_to : of a network in memory
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import torch
+    >>> from torch import nn
+    >>> import neurosleep as ns
+    >>> from neurosleep.hardware import map_file
+    >>> images, _ = torch.rand(50, 16), torch.manual_seed(0)
+    >>> model = nn.Sequential(nn.Linear(16, 8, bias=False), nn.ReLU(), nn.Linear(8, 4, bias=False))
+    >>> network = ns.convert(model, images, reset="to_value", read_out="spikes")
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     mapped = map_file(ns.save(network, f"{folder}/network.safetensors"), "loihi1")
+    >>> mapped["fits"], mapped["cores"]
+    (True, 2)
     """
     if isinstance(profile, str):
         profile = load_profile(profile)

@@ -30,6 +30,18 @@ class MappingFinding:
     --------
     MappingReport : whose ``findings`` they are
     neurosleep.MappingError : which holds those that refuse a network
+
+    Examples
+    --------
+    >>> import torch
+    >>> from torch import nn
+    >>> import neurosleep as ns
+    >>> images, _ = torch.rand(50, 16), torch.manual_seed(0)
+    >>> model = nn.Sequential(nn.Linear(16, 8, bias=False), nn.ReLU(), nn.Linear(8, 4, bias=False))
+    >>> network = ns.convert(model, images, reset="to_value", read_out="spikes")
+    >>> for finding in ns.map_to(network, "loihi1").report.findings[:1]:
+    ...     print(finding.level, finding.layer)
+    note hidden1
     """
 
     level: Literal["error", "warning", "note"]
@@ -104,6 +116,18 @@ class LayerReport:
     See Also
     --------
     MappingReport : whose ``layers`` they are
+
+    Examples
+    --------
+    >>> import torch
+    >>> from torch import nn
+    >>> import neurosleep as ns
+    >>> images, _ = torch.rand(50, 16), torch.manual_seed(0)
+    >>> model = nn.Sequential(nn.Linear(16, 8, bias=False), nn.ReLU(), nn.Linear(8, 4, bias=False))
+    >>> network = ns.convert(model, images, reset="to_value", read_out="spikes")
+    >>> layer = ns.map_to(network, "loihi1").report.layers[0]
+    >>> layer.layer, layer.bits, layer.saturated, layer.error < 0.01
+    ('hidden1', 8, 0, True)
     """
 
     layer: str
@@ -148,6 +172,18 @@ class MappingReport:
     --------
     neurosleep.map_to : makes it
     LayerReport, MappingFinding : its parts
+
+    Examples
+    --------
+    >>> import torch
+    >>> from torch import nn
+    >>> import neurosleep as ns
+    >>> images, _ = torch.rand(50, 16), torch.manual_seed(0)
+    >>> model = nn.Sequential(nn.Linear(16, 8, bias=False), nn.ReLU(), nn.Linear(8, 4, bias=False))
+    >>> network = ns.convert(model, images, reset="to_value", read_out="spikes")
+    >>> report = ns.map_to(network, "loihi1").report
+    >>> report.fits, report.cores, [row["layer"] for row in report.rows()]
+    (True, 2, ['hidden1', 'output'])
     """
 
     profile: str

@@ -33,6 +33,20 @@ def task_specific_firing(data: Data, *, layer: str, level: float = 0.05, ax: Axe
     ------
     SettingsError
         If the layer does not exist, or a column is missing.
+
+    See Also
+    --------
+    neurosleep.analysis.task_specific_firing : the numbers
+
+    Examples
+    --------
+    >>> import torch
+    >>> from neurosleep import MLP, Recording, SpikeEvents, analysis, plot
+    >>> events = SpikeEvents.from_dense(torch.rand(500, 8) < 0.05)  # of a sleep phase, usually
+    >>> recording = Recording(500, 0.001, {"hidden1": events.counts()})
+    >>> images, labels = torch.rand(6, 16), torch.tensor([0, 1, 0, 1, 0, 1])
+    >>> table = analysis.task_specific_firing(MLP([16, 8, 2]), recording, images, labels, units=2)
+    >>> ax = plot.task_specific_firing(table, layer="hidden1")
     """
     rows = chosen(data, "layer", layer)
     ax = axes(ax, max(4.0, 1.5 + 0.45 * len(rows)), 3.2)
@@ -82,6 +96,20 @@ def sleep_wake_similarity(data: Data, *, value: str = "per_window", ax: Axes | N
     ------
     SettingsError
         If the value does not exist, or a column is missing.
+
+    See Also
+    --------
+    neurosleep.analysis.sleep_wake_similarity : the numbers
+
+    Examples
+    --------
+    >>> import torch
+    >>> from neurosleep import MLP, Recording, SpikeEvents, analysis, plot
+    >>> events = SpikeEvents.from_dense(torch.rand(500, 8) < 0.05)  # of a sleep phase, usually
+    >>> recording = Recording(500, 0.001, {"hidden1": events.counts()}, spikes={"hidden1": events})
+    >>> images, labels = torch.rand(6, 16), torch.tensor([0, 1, 0, 1, 0, 1])
+    >>> table = analysis.sleep_wake_similarity(MLP([16, 8, 2]), recording, images, labels, window=100, windows=20)
+    >>> ax = plot.sleep_wake_similarity(table)
     """
     labels = {
         "per_window": "correlation with windows of sleep",

@@ -26,6 +26,19 @@ def conversion(check: ConversionCheck, *, ax: Axes | None = None, **kwargs: Any)
     See Also
     --------
     neurosleep.conversion.compare : the numbers
+
+    Examples
+    --------
+    >>> import torch
+    >>> from torch import nn
+    >>> import neurosleep as ns
+    >>> from neurosleep.conversion import compare
+    >>> images, _ = torch.rand(50, 16), torch.manual_seed(0)
+    >>> model = nn.Sequential(nn.Linear(16, 8, bias=False), nn.ReLU(), nn.Linear(8, 4, bias=False))
+    >>> check = compare(model, ns.convert(model, images), images, torch.arange(50) % 4, steps=20)
+    >>> ax = ns.plot.conversion(check)
+    >>> ax.get_xlabel()
+    'time steps'
     """
     if not check.layers:
         raise SettingsError("The comparison holds no layer.", expected="what neurosleep.conversion.compare returns")

@@ -55,6 +55,22 @@ def write_report(folder: Path) -> Path:
     ------
     RunFolderError
         If there is no run in the folder, or the report cannot be written there.
+
+    See Also
+    --------
+    write_run_figures : the figures of one run
+    summarise : the numbers
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from neurosleep.experiments import RunRequest, load_settings, run_one, write_report
+    >>> name, settings = load_settings("src2022/patches", strategy="sequential")
+    >>> with tempfile.TemporaryDirectory() as out:
+    ...     metrics = run_one(RunRequest(name, "default", "sequential", 0, settings, data=None, out=out))
+    ...     print(write_report(Path(out)).name)
+    report.html
     """
     folder = Path(folder)
     runs = _runs(folder)
@@ -121,6 +137,16 @@ def write_run_figures(run_folder: Path) -> list[Path]:
     ------
     RunFolderError
         If it is no run folder or cannot be written to.
+
+    See Also
+    --------
+    write_report : which calls it
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from neurosleep.experiments import write_run_figures
+    >>> write_run_figures(Path("out/src2022/mnist/default/src/seed0"))  # doctest: +SKIP
     """
     run_folder = Path(run_folder)
     if not any((run_folder / name).is_file() for name in ("metrics.json", "config.toml", "accuracy.csv")):
@@ -163,6 +189,17 @@ def write_animations(folder: Path) -> list[Path]:
     ------
     RunFolderError
         If there is no run in the folder, or a file cannot be written.
+
+    See Also
+    --------
+    write_report : which shows them
+    neurosleep.plot.animate_sleep : one animation
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from neurosleep.experiments import write_animations
+    >>> write_animations(Path("out"))  # doctest: +SKIP
     """
     written = []
     for group in groups_of(_runs(Path(folder))):

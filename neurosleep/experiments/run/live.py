@@ -125,7 +125,21 @@ def _plain(value: Any) -> Any:
 
 
 class Listeners:
-    """Hands each event to several listeners."""
+    """Hands each event to several listeners.
+
+    See Also
+    --------
+    Follow, TensorBoard : listeners
+    run_one, run_experiment : which take one
+
+    Examples
+    --------
+    >>> from neurosleep.experiments import Listeners
+    >>> both = Listeners(print, lambda event: print(event["event"]))
+    >>> both({"event": "end"})
+    {'event': 'end'}
+    end
+    """
 
     def __init__(self, *listeners: Listener) -> None:
         self._listeners = listeners
@@ -143,6 +157,21 @@ class Follow:
     ------
     RunFolderError
         If the file cannot be written.
+
+    See Also
+    --------
+    TensorBoard : the same as curves
+    Listeners : several at once
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from neurosleep.experiments import Follow
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     follow = Follow(f"{folder}/events.jsonl")
+    ...     follow({"event": "epoch", "task": 0, "epoch": 1})
+    ...     print(open(f"{folder}/events.jsonl").read(), end="")
+    {"event": "epoch", "task": 0, "epoch": 1}
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -178,6 +207,16 @@ class TensorBoard:
         If the package is not installed.
     RunFolderError
         If the folder cannot be made or written, also when its disk is full.
+
+    See Also
+    --------
+    Follow : lines of JSON
+    Listeners : several at once
+
+    Examples
+    --------
+    >>> from neurosleep.experiments import TensorBoard, run_one
+    >>> metrics = run_one(request, listener=TensorBoard("out/tensorboard"))  # doctest: +SKIP
     """
 
     def __init__(self, folder: str | Path) -> None:

@@ -44,6 +44,23 @@ def run_experiment(
         At the end, if some of several runs failed; it holds the metrics of the others. A single run raises its own.
     NeurosleepError
         Before anything is written, if a request cannot be run.
+
+    See Also
+    --------
+    RunRequest : what is run
+    summarise : means over seeds
+    write_report : a report of the folder
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from neurosleep.experiments import RunRequest, load_settings, run_experiment
+    >>> name, settings = load_settings("src2022/patches", strategy="joint")
+    >>> with tempfile.TemporaryDirectory() as out:
+    ...     requests = [RunRequest(name, "default", "joint", seed, settings, data=None, out=out) for seed in (0, 1)]
+    ...     runs = run_experiment(requests)
+    >>> [run["seed"] for run in runs], runs[0]["status"]
+    ([0, 1], 'done')
     """
     check_main_guard()
     if jobs < 1:
@@ -129,6 +146,19 @@ def summarise(runs: Sequence[Metrics], failed: Sequence[RunName] = ()) -> list[S
 
     Beside them stand how many of the runs diverged, and how many failed: ``failed`` are the names of those, as in
     :class:`~neurosleep.errors.RunsFailedError`.
+
+    See Also
+    --------
+    run_experiment : which gives such runs
+    neurosleep.plot.comparison : a picture of it
+
+    Examples
+    --------
+    >>> from neurosleep.experiments import summarise
+    >>> run = {"experiment": "demo", "variant": "default", "strategy": "src", "status": "done"}
+    >>> rows = summarise([{**run, "seed": seed, "accuracy_all": 0.5 + seed / 4} for seed in (0, 1)])
+    >>> rows[0]["accuracy_all"]["mean"]
+    0.625
     """
 
     def group(run: Metrics | RunName) -> tuple[str, str, str]:

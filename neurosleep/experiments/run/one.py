@@ -31,6 +31,20 @@ def run_one(request: RunRequest, report: Report = lambda text: None, *, listener
     ------
     NeurosleepError
         If the request cannot be run; nothing is left half-written then.
+
+    See Also
+    --------
+    run_experiment : several
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from neurosleep.experiments import RunRequest, load_settings, run_one
+    >>> name, settings = load_settings("src2022/patches", strategy="sequential")
+    >>> with tempfile.TemporaryDirectory() as out:
+    ...     metrics = run_one(RunRequest(name, "default", "sequential", 0, settings, data=None, out=out))
+    >>> metrics["status"]
+    'done'
     """
     plan = check_request(request)
     folder = request.folder

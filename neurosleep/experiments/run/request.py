@@ -34,6 +34,19 @@ class RunRequest:
     force:
         Whether to go on with a stored state although the data or the packages are others now, or although it is of a
         version that wrote no checksum; the metrics then say so under ``resumed_with``.
+
+    See Also
+    --------
+    run_experiment, run_one : run it
+    load_settings : its settings
+
+    Examples
+    --------
+    >>> from neurosleep.experiments import RunRequest, load_settings
+    >>> name, settings = load_settings("src2022/patches", strategy="src")
+    >>> request = RunRequest(name, "default", "src", 0, settings, data=None, out="out")
+    >>> request.name
+    {'experiment': 'src2022/patches', 'variant': 'default', 'strategy': 'src', 'seed': 0}
     """
 
     experiment: str

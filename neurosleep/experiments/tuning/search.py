@@ -68,6 +68,20 @@ class TuneRequest:
         Give a trial up when its mean so far is below the median of the earlier ones.
     variant:
         The variant of the experiment's file whose settings are searched.
+
+    See Also
+    --------
+    tune : searches
+    search_space : the space
+
+    Examples
+    --------
+    >>> from neurosleep.experiments import RunRequest, TuneRequest, load_settings, search_space
+    >>> name, settings = load_settings("src2022/mnist", strategy="src")
+    >>> run = RunRequest(name, "default", "src", 0, settings, data=None, out="out")
+    >>> request = TuneRequest(run, search_space("src2022/mnist", "src", settings), trials=20)
+    >>> request.tuning_seeds
+    (100, 101, 102)
     """
 
     run: RunRequest
@@ -137,6 +151,16 @@ def tune(request: TuneRequest, *, jobs: int = 1, report: Report = lambda number,
         If Optuna is not installed.
     NeurosleepError
         If the request makes no sense, or something in its search space cannot be run; before the first trial.
+
+    See Also
+    --------
+    TuneRequest : what it searches
+    load_tuned : the settings that it found
+
+    Examples
+    --------
+    >>> from neurosleep.experiments import tune
+    >>> tune(request, jobs=2)["best"]  # doctest: +SKIP
     """
     check_main_guard()
     check_tree(request.folder, Path(request.run.out))

@@ -155,6 +155,18 @@ def search_space(experiment: str, strategy: str, settings: Experiment, kept: Seq
         If there is none, or an entry cannot be read.
     UnknownNameError
         If an entry varies a setting that does not exist.
+
+    See Also
+    --------
+    TuneRequest : a search in it
+
+    Examples
+    --------
+    >>> from neurosleep.experiments import load_settings, search_space
+    >>> name, settings = load_settings("src2022/mnist", strategy="ewc")
+    >>> space = search_space("src2022/mnist", "ewc", settings)
+    >>> [parameter.name for parameter in space.parameters][:3]
+    ['wake.epochs', 'wake.lr', 'wake.loss']
     """
     table = {
         key: entry

@@ -68,6 +68,17 @@ def load_tuned(experiment: str, strategy: str, variant: str = "default") -> Expe
     ------
     SettingsError
         If there are none, or the file that holds them cannot be read (see :func:`load_settings`).
+
+    See Also
+    --------
+    tune : finds them
+    with_tuned : a request with them
+
+    Examples
+    --------
+    >>> from neurosleep.experiments import load_tuned
+    >>> load_tuned("src2022/mnist", "ewc").ewc.strength
+    43.1199
     """
     names = tuned_names(experiment, variant)
     if strategy not in names:
@@ -88,7 +99,20 @@ def tuned_record(experiment: str, strategy: str, variant: str = "default") -> Ta
 
 
 def with_tuned(request: RunRequest, experiment: str, changes: Sequence[Change]) -> RunRequest:
-    """``request`` with the tuned settings of its strategy, changed by ``changes``, in a variant of its own."""
+    """``request`` with the tuned settings of its strategy, changed by ``changes``, in a variant of its own.
+
+    See Also
+    --------
+    load_tuned : the settings
+
+    Examples
+    --------
+    >>> from neurosleep.experiments import RunRequest, load_settings, with_tuned
+    >>> name, settings = load_settings("src2022/mnist", strategy="ewc")
+    >>> request = RunRequest(name, "default", "ewc", 0, settings, data=None, out="out")
+    >>> with_tuned(request, "src2022/mnist", changes=[]).variant
+    'tuned'
+    """
     base = tuned_variant(experiment, request.variant)
     settings = apply_changes(load_tuned(experiment, request.strategy, base), changes)
     variant = "tuned" if request.variant == "default" else f"tuned,{request.variant}"

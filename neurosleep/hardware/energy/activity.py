@@ -155,6 +155,19 @@ def count_activity(
     active inputs by ``inc`` and of silent ones by ``dec``; where one of these is 0 only the others count. Pair STDP
     changes the synapses of a neuron that fires, and those that a spike arrives at. It is not asked whether a change is
     felt, nor are weights of 0 left out, since rules change these too.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from torch import nn
+    >>> import neurosleep as ns
+    >>> from neurosleep.hardware import count_activity
+    >>> images, _ = torch.rand(50, 16), torch.manual_seed(0)
+    >>> model = nn.Sequential(nn.Linear(16, 8, bias=False), nn.ReLU(), nn.Linear(8, 4, bias=False))
+    >>> network = ns.convert(model, images, read_out="spikes")
+    >>> activity = count_activity(network, ns.simulate(network, images[:5], 50, coding="bernoulli"))
+    >>> activity.samples, activity.steps, activity.synaptic_events > activity.spikes
+    (5, 250.0, True)
     """
     return reduce(add, sample_activities(network, recording, rule=rule, zeros=zeros))
 

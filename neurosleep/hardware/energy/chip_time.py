@@ -73,6 +73,20 @@ class ChipTime:
     --------
     chip_time : makes it
     Load : each of its ``loads``
+
+    Examples
+    --------
+    >>> import torch
+    >>> from torch import nn
+    >>> import neurosleep as ns
+    >>> from neurosleep.hardware import chip_time
+    >>> images, _ = torch.rand(50, 16), torch.manual_seed(0)
+    >>> model = nn.Sequential(nn.Linear(16, 8, bias=False), nn.ReLU(), nn.Linear(8, 4, bias=False))
+    >>> network = ns.convert(model, images, reset="to_value", read_out="spikes")
+    >>> mapped = ns.map_to(network, "loihi1")
+    >>> recording = ns.simulate(mapped, images[:5], 50, coding="bernoulli", engine="fixed")
+    >>> chip_time(mapped, recording, ns.load_profile("loihi1")).step_s
+    0.001
     """
 
     step_s: float
@@ -111,6 +125,20 @@ def chip_time(
     See Also
     --------
     energy_of : which tells it with the energy
+
+    Examples
+    --------
+    >>> import torch
+    >>> from torch import nn
+    >>> import neurosleep as ns
+    >>> from neurosleep.hardware import chip_time
+    >>> images, _ = torch.rand(50, 16), torch.manual_seed(0)
+    >>> model = nn.Sequential(nn.Linear(16, 8, bias=False), nn.ReLU(), nn.Linear(8, 4, bias=False))
+    >>> network = ns.convert(model, images, reset="to_value", read_out="spikes")
+    >>> mapped = ns.map_to(network, "loihi1")
+    >>> recording = ns.simulate(mapped, images[:5], 50, coding="bernoulli", engine="fixed")
+    >>> chip_time(mapped, recording, ns.load_profile("loihi1")).seconds_per_sample
+    0.05
     """
     caveats = []
     step = profile.time.step_s

@@ -69,6 +69,19 @@ def neurobench_metrics(network: SpikingNetwork, inputs: Tensor) -> dict[str, Any
     ----------
     Yik et al. (2025), The NeuroBench framework for benchmarking neuromorphic computing algorithms and systems, Nature
     Communications 16:1545, doi:10.1038/s41467-025-56739-4.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from torch import nn
+    >>> import neurosleep as ns
+    >>> from neurosleep.hardware import neurobench_metrics
+    >>> images, _ = torch.rand(50, 16), torch.manual_seed(0)
+    >>> model = nn.Sequential(nn.Linear(16, 8, bias=False), nn.ReLU(), nn.Linear(8, 4, bias=False))
+    >>> network = ns.convert(model, images, read_out="spikes")
+    >>> spikes = (torch.rand(20, 5, 16) < 0.5).float()  # [time, batch, n]
+    >>> neurobench_metrics(network, spikes)["connection_sparsity"]
+    0.0
     """
     try:
         import neurobench

@@ -34,6 +34,19 @@ def from_chip(mapped: MappedNetwork, network: SpikingNetwork, before: MappedNetw
     See Also
     --------
     neurosleep.map_to : the way there
+
+    Examples
+    --------
+    >>> import torch
+    >>> from torch import nn
+    >>> import neurosleep as ns
+    >>> from neurosleep.hardware import from_chip
+    >>> images, _ = torch.rand(50, 16), torch.manual_seed(0)
+    >>> model = nn.Sequential(nn.Linear(16, 8, bias=False), nn.ReLU(), nn.Linear(8, 4, bias=False))
+    >>> network = ns.convert(model, images, read_out="spikes")
+    >>> mapped = ns.map_to(network, "generic_int8")
+    >>> torch.allclose(from_chip(mapped, network).weights[0], network.weights[0], atol=0.01)
+    True
     """
     same = len(mapped.projections) == len(network.projections) and all(
         (a.source, a.target) == (b.source, b.target)

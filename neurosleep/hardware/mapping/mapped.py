@@ -38,6 +38,18 @@ class MappedSynapses:
     See Also
     --------
     MappedNetwork : whose synapses they are
+
+    Examples
+    --------
+    >>> import torch
+    >>> from torch import nn
+    >>> import neurosleep as ns
+    >>> images, _ = torch.rand(50, 16), torch.manual_seed(0)
+    >>> model = nn.Sequential(nn.Linear(16, 8, bias=False), nn.ReLU(), nn.Linear(8, 4, bias=False))
+    >>> network = ns.convert(model, images, reset="to_value", read_out="spikes")
+    >>> synapses = ns.map_to(network, "generic_int8").synapses[0]
+    >>> synapses.grid.low, synapses.grid.high
+    (-127, 127)
     """
 
     scale: float
@@ -97,6 +109,18 @@ class MappedNetwork(SpikingNetwork):
     One thing is read otherwise by the engine ``fixed`` than by the step contract: a chip adds the bias to the membrane,
     where the contract adds that of a ``cuba_lif`` population (and of ``li`` with a synaptic current) to the current.
     Without a synaptic current it is the same. ``map_to`` says so in its report where it is not.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from torch import nn
+    >>> import neurosleep as ns
+    >>> images, _ = torch.rand(50, 16), torch.manual_seed(0)
+    >>> model = nn.Sequential(nn.Linear(16, 8, bias=False), nn.ReLU(), nn.Linear(8, 4, bias=False))
+    >>> network = ns.convert(model, images, reset="to_value", read_out="spikes")
+    >>> mapped = ns.map_to(network, "generic_int8")
+    >>> mapped.report.fits, mapped.weights[0].equal(mapped.weights[0].round())
+    (True, True)
     """
 
     __repr__ = SpikingNetwork.__repr__

@@ -23,7 +23,23 @@ __all__ = ["Engine", "Session", "check_inputs", "check_supported", "engine_names
 
 
 class Session(ABC):
-    """One network being stepped: its membranes, traces and weights between chunks of input."""
+    """One network being stepped: its membranes, traces and weights between chunks of input.
+
+    See Also
+    --------
+    Engine : whose ``start`` makes it
+
+    Examples
+    --------
+    >>> import torch
+    >>> import neurosleep as ns
+    >>> from neurosleep.spiking import get_engine
+    >>> network = ns.convert(torch.nn.Sequential(torch.nn.Linear(4, 2)), torch.rand(20, 4), read_out="spikes")
+    >>> session = get_engine("reference").start(network)
+    >>> spikes = session.run({"input": ns.SpikeEvents.from_dense(torch.rand(10, 4) < 0.5)})
+    >>> spikes["output"].steps
+    10
+    """
 
     @abstractmethod
     def run(self, inputs: Mapping[str, SpikeEvents]) -> dict[str, SpikeEvents]:
