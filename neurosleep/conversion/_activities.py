@@ -20,7 +20,7 @@ def largest_activities(activities: Iterable[Sequence[Tensor]], weights: Sequence
 
     See Also
     --------
-    layer_scales : what becomes of them
+    neurosleep.convert : scales the layers by them
 
     Examples
     --------
@@ -28,8 +28,9 @@ def largest_activities(activities: Iterable[Sequence[Tensor]], weights: Sequence
     >>> from neurosleep.conversion import largest_activities
     >>> from neurosleep.networks import MLP
     >>> model = MLP([4, 3, 2])
-    >>> weights = [weight.detach() for weight in model.weights]
-    >>> len(largest_activities([model.activities(torch.rand(20, 4))], weights))
+    >>> with torch.no_grad():
+    ...     largest = largest_activities([model.activities(torch.rand(20, 4))], model.weights)
+    >>> len(largest)
     2
     """
     largest = [max(float(weight.max()), 0.0) for weight in weights]

@@ -166,11 +166,12 @@ class Follow:
     Examples
     --------
     >>> import tempfile
+    >>> from pathlib import Path
     >>> from neurosleep.experiments import Follow
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     follow = Follow(f"{folder}/events.jsonl")
     ...     follow({"event": "epoch", "task": 0, "epoch": 1})
-    ...     print(open(f"{folder}/events.jsonl").read(), end="")
+    ...     print(Path(folder, "events.jsonl").read_text(), end="")
     {"event": "epoch", "task": 0, "epoch": 1}
     """
 
