@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 import neurosleep as ns
 from neurosleep.errors import SettingsError, UnknownNameError, UnsupportedError
 from neurosleep.spiking import Population, Projection, SpikingNetwork, _batch
-from neurosleep.spiking.engines import get_engine
+from neurosleep.spiking.engines import SnnTorchEngine, get_engine
 from neurosleep.spiking.engines.batch import ConstantInput, SpikeInput
 from neurosleep.spiking.engines.event import batch as event_batch
 from neurosleep.spiking.engines.event import batch_kernels, kernels
@@ -56,7 +56,8 @@ def test_spikes_are_drawn_at_the_intensity(coding: Any) -> None:
     assert np.array_equal(again.read_out, found.read_out)
 
 
-def test_bad_input() -> None:
+def test_bad_input(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(SnnTorchEngine, "batches", False)
     images = torch.rand(2, 4)
     with pytest.raises(SettingsError, match="do not fit"):
         ns.simulate(network(), torch.rand(2, 5), 3)

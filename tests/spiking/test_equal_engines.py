@@ -89,18 +89,19 @@ def check_equal(seed: int, shape: str) -> None:
         found = trains(engine, net, spikes)
         for name in expected:
             np.testing.assert_array_equal(found[name], expected[name], err_msg=f"{engine}: {name}")
-    # A batch of the same input and of silence, in both engines that step batches.
+    # A batch of the same input and of silence, in the engines that step batches.
     fired = np.zeros((STEPS, 2 * spikes.shape[1]), dtype=np.bool_)
     fired[:, : spikes.shape[1]] = spikes
     samples, neurons = np.divmod(np.arange(2 * spikes.shape[1]), spikes.shape[1])
     told = []
-    for engine in ("event", "reference"):
+    for engine in ("event", "reference", "snntorch"):
         session = get_engine(engine).start_batch(net, 2)
         said = session.advance(SpikeInput(2, spikes.shape[1], samples, neurons, fired))
         told.append(said.numpy())
         for name, total in session.totals().items():
             np.testing.assert_array_equal(total[0].numpy(), expected[name].sum(0), err_msg=f"batch, {engine}: {name}")
     np.testing.assert_array_equal(told[0], told[1])
+    np.testing.assert_array_equal(told[2], told[1])
 
 
 SHAPES = pytest.mark.parametrize("shape", ["chain", "graph", "recurrent"])

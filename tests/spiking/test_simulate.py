@@ -12,6 +12,7 @@ import torch
 import neurosleep as ns
 from neurosleep.errors import DataError, SettingsError, UnsupportedError
 from neurosleep.spiking import Population, Projection, SpikingNetwork, engine_names, get_engine
+from neurosleep.spiking.engines import SnnTorchEngine
 
 
 @pytest.fixture
@@ -221,7 +222,8 @@ def test_what_is_not_recorded_of_a_batch_is_refused(network: SpikingNetwork, rec
     assert ns.simulate(network, torch.rand(2, 6), 20, record=ns.Record()).counts["out"].shape == (2, 4)
 
 
-def test_batches_of_spikes_that_do_not_fit(network: SpikingNetwork) -> None:
+def test_batches_of_spikes_that_do_not_fit(network: SpikingNetwork, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(SnnTorchEngine, "batches", False)
     with pytest.raises(SettingsError, match="do not cover the steps"):
         ns.simulate(network, _spikes(10, 2, 6), 11)
     for spikes in (_spikes(10, 2, 5), _spikes(10, 0, 6)):

@@ -88,6 +88,9 @@ class _NorseStepper(Stepper):
         return spiked
 
 
+_STEPPERS = {"lif": _NorseStepper, "li": LIStepper}
+
+
 @register_engine
 class NorseEngine(Engine):
     """Norse ``LIFBoxCell`` (``IAFCell`` where nothing leaks); everything else as in the reference engine."""
@@ -101,5 +104,10 @@ class NorseEngine(Engine):
     transposes: ClassVar[bool] = True
     symmetric_rules: ClassVar[frozenset[str]] = frozenset({"*"})
 
+    batches: ClassVar[bool] = True
+
     def _start(self, network: SpikingNetwork, rule: PlasticityRule | None, device: str) -> Session:
-        return TorchSession(network, rule, device, {"lif": _NorseStepper, "li": LIStepper})
+        return TorchSession(network, rule, device, _STEPPERS)
+
+    def _start_batch(self, network: SpikingNetwork, batch: int, device: str) -> TorchSession:
+        return TorchSession(network, None, device, _STEPPERS, batch)

@@ -96,5 +96,10 @@ class SnnTorchEngine(Engine):
     transposes: ClassVar[bool] = True
     symmetric_rules: ClassVar[frozenset[str]] = frozenset({"*"})
 
+    batches: ClassVar[bool] = True
+
     def _start(self, network: SpikingNetwork, rule: PlasticityRule | None, device: str) -> Session:
         return TorchSession(network, rule, device, _STEPPERS)
+
+    def _start_batch(self, network: SpikingNetwork, batch: int, device: str) -> TorchSession:
+        return TorchSession(network, None, device, _STEPPERS, batch)
