@@ -61,6 +61,8 @@ def write_whole(
         Of the class ``error``: a file in the way, no permission, a full disk. No temporary file stays.
     """
     target = Path(path)
+    if "\0" in str(target):
+        raise error(f"{str(target)!r:.80} is no name of a file.", expected="a path without null characters")
     temporary = temporary_beside(target)
     try:
         if folders:

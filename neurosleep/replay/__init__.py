@@ -1,9 +1,11 @@
 """One sleep phase: drive, rule and engine; the verbs sleep and consolidate."""
 
 from neurosleep.replay._consolidate import consolidate
-from neurosleep.replay._effect import answers, evenly, warn_of_biases, warn_of_effect
+from neurosleep.replay._effect import answers, evenly, outputs, warn_of_biases, warn_of_effect
 from neurosleep.replay._sleep import CHUNK, Divergence, Moment, SleepResult, sleep
 from neurosleep.replay._thresholds import thresholds_for_rates
+from neurosleep.replay.consolidator import Consolidator
+from neurosleep.replay.guard import Guard, Verdict, gain_score, newest_recall
 from neurosleep.replay.homeostasis import RegulatedLayer, Regulation, regulate
 from neurosleep.replay.options import REM, Sleep
 from neurosleep.replay.spiking_homeostasis import SpikingRegulation, regulate_spikes
@@ -11,16 +13,22 @@ from neurosleep.replay.spiking_homeostasis import SpikingRegulation, regulate_sp
 __all__ = [
     "CHUNK",
     "REM",
+    "Consolidator",
     "Divergence",
+    "Guard",
     "Moment",
     "RegulatedLayer",
     "Regulation",
     "Sleep",
     "SleepResult",
     "SpikingRegulation",
+    "Verdict",
     "answers",
     "consolidate",
     "evenly",
+    "gain_score",
+    "newest_recall",
+    "outputs",
     "regulate",
     "regulate_spikes",
     "sleep",

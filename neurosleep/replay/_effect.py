@@ -16,7 +16,7 @@ from neurosleep.errors import NeurosleepWarning
 
 Images = TypeVar("Images", Tensor, NDArray[Any])
 
-__all__ = ["answers", "evenly", "warn_of_biases", "warn_of_effect"]
+__all__ = ["answers", "evenly", "outputs", "warn_of_biases", "warn_of_effect"]
 
 #: Part of the answers to the newest data that may change without a warning.
 _CHANGED = 0.05
@@ -56,11 +56,31 @@ def answers(model: nn.Module, images: Tensor) -> Tensor:
     >>> answers(torch.nn.Linear(3, 2), torch.rand(5, 3)).shape
     torch.Size([5])
     """
-    weight = next(model.parameters())
+    values = outputs(model, images)
+    return values.argmax(1) if values.shape[1] > 1 else (values[:, 0] > 0).long()
+
+
+@torch.no_grad()
+def outputs(model: nn.Module, images: Tensor) -> Tensor:
+    """The outputs ``[n, classes]`` of ``model``, on the CPU, to ``images`` ``[n, ...]``.
+
+    The model evaluates, and is in the mode it was in afterwards.
+
+    See Also
+    --------
+    answers : the classes that they say
+
+    Examples
+    --------
+    >>> import torch
+    >>> from neurosleep.replay import outputs
+    >>> outputs(torch.nn.Linear(3, 2), torch.rand(5, 3)).shape
+    torch.Size([5, 2])
+    """
+    weight = next(model.parameters(), images)
     with _evaluating(model):
         parts = [model(x.to(weight)).flatten(1).cpu() for x in torch.split(images, 1000)]
-    outputs = torch.cat(parts)
-    return outputs.argmax(1) if outputs.shape[1] > 1 else (outputs[:, 0] > 0).long()
+    return torch.cat(parts)
 
 
 @contextmanager

@@ -1,0 +1,216 @@
+"""What a sleep may keep between tasks: mean and spread of the inputs, and which classes there have been."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save as to_bytes
+from torch import Tensor
+
+from neurosleep._checks import as_images
+from neurosleep._files import write_whole
+from neurosleep.errors import DataError, ExchangeError, SettingsError
+from neurosleep.functional import InputNoise, SetPoint
+
+__all__ = ["Consolidator"]
+
+# Samples of the newest task that are held to judge a sleep by, at most twice as many for a moment.
+_NEWEST = 500
+_FORMAT = "neurosleep consolidator 1"
+
+
+class Consolidator:
+    """Running mean and spread of all inputs, the classes seen, and the set points of the first sleep.
+
+    No sample is kept, but for up to 1,000 of the newest task, by which its sleep is judged: :meth:`close_task` drops
+    them, and they are in no file. Memory does not grow with samples or tasks.
+
+    See Also
+    --------
+    neurosleep.consolidate : one sleep, of statistics that are at hand
+
+    Examples
+    --------
+    >>> keeper = Consolidator()
+    >>> keeper.observe(torch.rand(100, 4), torch.arange(100) % 2)
+    >>> keeper.count, keeper.classes, tuple(keeper.mean.shape)
+    (100, (0, 1), (4,))
+    """
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._mean = torch.zeros(0, dtype=torch.float64)
+        self._squares = torch.zeros(0, dtype=torch.float64)
+        self._low, self._high = 0.0, 0.0
+        self._old: set[int] = set()
+        self._new: set[int] = set()
+        self.set_points: dict[str, SetPoint] = {}
+        self._images: list[Tensor] = []
+        self._labels: list[Tensor] = []
+        self._every, self._offered = 1, 0
+
+    def __repr__(self) -> str:
+        shape = tuple(self._mean.shape)
+        return f"<Consolidator: {self.count} inputs of shape {shape}, {len(self.classes)} classes>"
+
+    @property
+    def mean(self) -> Tensor:
+        """Mean of each input, float64."""
+        self._need()
+        return self._mean.clone()
+
+    @property
+    def std(self) -> Tensor:
+        """Standard deviation of each input, float64."""
+        self._need()
+        return (self._squares / self.count).sqrt()
+
+    @property
+    def noise(self) -> InputNoise:
+        """What drives a sleep: inputs within 0..1 are drawn as 0 or 1 with their mean, others as normal numbers."""
+        within = self._low >= 0 and self._high <= 1
+        return InputNoise(self.mean) if within else InputNoise(self.mean, self.std)
+
+    @property
+    def classes(self) -> tuple[int, ...]:
+        """All classes seen."""
+        return tuple(sorted(self._old | self._new))
+
+    @property
+    def new_classes(self) -> tuple[int, ...]:
+        """Those that came since the last task was closed."""
+        return tuple(sorted(self._new))
+
+    @property
+    def newest(self) -> tuple[Tensor, Tensor] | None:
+        """Samples of the newest task, ``[n, ...]`` and labels ``[n]``; None right after a task was closed."""
+        return (torch.cat(self._images), torch.cat(self._labels)) if self._images else None
+
+    def observe(self, x: Any, y: Any) -> None:
+        """Take in inputs ``[n, ...]`` and their labels ``[n]``, a whole task or batch by batch.
+
+        Raises
+        ------
+        DataError
+            If they cannot be read, or the inputs are of another shape than before; nothing is taken in then.
+        """
+        images = as_images("x", x).cpu()
+        labels = _labels(y, len(images))
+        if images.ndim < 2:
+            raise DataError(f"x has shape {tuple(images.shape)}.", expected="samples [n, ...]")
+        if not torch.isfinite(images).all():
+            raise DataError("x holds NaN or infinite values.", expected="finite numbers")
+        if self.count and images.shape[1:] != self._mean.shape:
+            raise DataError(
+                f"x holds inputs of shape {tuple(images.shape[1:])}.",
+                expected=f"{tuple(self._mean.shape)}, as those observed before",
+            )
+        values = images.double()
+        n, mean = len(values), values.mean(0)
+        squares = (values - mean).square().sum(0)
+        low, high = float(values.min()), float(values.max())
+        if self.count:
+            apart, count = mean - self._mean, self.count + n
+            self._mean = self._mean + apart * (n / count)
+            self._squares = self._squares + squares + apart.square() * (self.count * n / count)
+            self._low, self._high = min(self._low, low), max(self._high, high)
+        else:
+            self._mean, self._squares, self._low, self._high = mean, squares, low, high
+        self.count += n
+        self._new |= set(labels.tolist()) - self._old
+        self._hold(images, labels)
+
+    def close_task(self, set_points: dict[str, SetPoint] | None = None) -> None:
+        """What was new is old from now on; the newest samples are dropped, the first set points kept."""
+        self._old |= self._new
+        self._new = set()
+        self._images, self._labels, self._every, self._offered = [], [], 1, 0
+        if set_points:
+            self.set_points = {**set_points, **self.set_points}
+
+    def _hold(self, images: Tensor, labels: Tensor) -> None:
+        """Every k-th sample offered, k doubled whenever too many are held."""
+        first = -self._offered % self._every
+        self._offered += len(images)
+        # Copies: a view would keep the whole batch in memory.
+        self._images.append(images[first :: self._every].clone())
+        self._labels.append(labels[first :: self._every].clone())
+        while sum(map(len, self._labels)) > 2 * _NEWEST:
+            self._every *= 2
+            self._images, self._labels = [torch.cat(self._images)[::2].clone()], [torch.cat(self._labels)[::2].clone()]
+
+    def _need(self) -> None:
+        if not self.count:
+            raise DataError(
+                "No data has been observed yet.", expected="the inputs and labels of each task", hint="observe(x, y)"
+            )
+
+    def save(self, path: str | Path) -> Path:
+        """Write all but the newest samples into a safetensors file; the path comes back.
+
+        Notes
+        -----
+        A mean of few samples looks like them: what such a file reveals is the average input of everything observed,
+        and its spread.
+        """
+        header = {
+            "format": _FORMAT,
+            "count": self.count,
+            "range": [self._low, self._high],
+            "old": sorted(self._old),
+            "new": sorted(self._new),
+            "set_points": {name: list(point) for name, point in self.set_points.items()},
+        }
+        tensors = {"mean": self._mean.contiguous(), "squares": self._squares.contiguous()}
+        return write_whole(path, to_bytes(tensors, {"neurosleep": json.dumps(header)}), error=ExchangeError)
+
+    @classmethod
+    def open(cls, path: str | Path) -> Consolidator:
+        """Read what :meth:`save` wrote.
+
+        Raises
+        ------
+        ExchangeError
+            If the file cannot be read, or is none of these.
+        """
+        expected = "a file that Consolidator.save wrote"
+        try:
+            with safe_open(str(path), framework="pt") as file:
+                header = json.loads((file.metadata() or {}).get("neurosleep", "{}"))
+                if not isinstance(header, dict) or header.get("format") != _FORMAT:
+                    raise ExchangeError(f"{str(path)!r} holds no keeper.", expected=expected)
+                mean, squares = file.get_tensor("mean"), file.get_tensor("squares")
+            keeper = cls()
+            keeper.count = int(header["count"])
+            keeper._mean, keeper._squares = mean.double(), squares.double()
+            keeper._low, keeper._high = map(float, header["range"])
+            keeper._old, keeper._new = set(map(int, header["old"])), set(map(int, header["new"]))
+            points = header["set_points"].items()
+            keeper.set_points = {str(name): SetPoint(float(m), float(s)) for name, (m, s) in points}
+        except (OSError, SafetensorError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise ExchangeError(f"{str(path)!r} cannot be read.", found=str(error)[:200], expected=expected) from error
+        sound = keeper.count >= 0 and mean.shape == squares.shape and bool(torch.isfinite(mean).all())
+        if not (sound and bool((squares >= 0).all()) and (keeper.count > 0) == (mean.numel() > 0)):
+            raise ExchangeError(f"{str(path)!r} holds impossible statistics.", expected=expected)
+        return keeper
+
+
+def _labels(y: Any, count: int) -> Tensor:
+    try:
+        labels = torch.as_tensor(y).detach().cpu()
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise DataError(f"y cannot be read as labels: {type(y).__name__}.", expected="class numbers [n]") from error
+    if labels.ndim != 1 or len(labels) != count or labels.is_floating_point() or labels.is_complex():
+        raise DataError(
+            f"y has shape {tuple(labels.shape)} and type {labels.dtype}.",
+            expected=f"{count} class numbers, one a sample",
+        )
+    if labels.dtype == torch.bool:
+        labels = labels.long()
+    if len(labels) and int(labels.min()) < 0:
+        raise SettingsError(f"y holds the label {int(labels.min())}.", expected="class numbers from 0")
+    return labels.long()

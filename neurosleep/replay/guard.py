@@ -1,0 +1,181 @@
+"""Whether a homeostatic sleep may be kept, judged before it is, from what is at hand without old data.
+
+Accuracy on the newest task falls where sleep works, so that it cannot be the judge alone. What tells forgetting is the
+noise itself: outputs of the newest classes are driven far above those of the old ones.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from neurosleep._checks import check_number
+from neurosleep.errors import SettingsError
+from neurosleep.replay._effect import outputs
+from neurosleep.replay._regulated import RegulatedLayer
+
+__all__ = ["Guard", "Verdict", "gain_score", "newest_recall"]
+
+#: What a sleep gives, the network after it last.
+Slept = TypeVar("Slept", bound="tuple[object, nn.Module]")
+
+
+@dataclass(frozen=True)
+class Guard:
+    """When a sleep is accepted, and how strong it may be.
+
+    Parameters
+    ----------
+    gain:
+        Least gain score: mean drive of the newest classes' outputs less that of the older ones', under noise and before
+        sleep, in units of the usual spread of an output. Where nothing has been forgotten it is about 0.
+    recall:
+        Share of the newest task's recall, among all classes seen, that must be left after sleep; 0 to 1.
+    dampings:
+        Dampings of the rule that are tried in turn until enough recall is left; above 0, at most 1.
+
+    See Also
+    --------
+    neurosleep.consolidate : asks it
+    Verdict : its answer
+
+    Examples
+    --------
+    >>> Guard(gain=2.0)
+    Guard(gain=2.0, recall=0.5, dampings=(1.0, 0.9, 0.8, 0.65, 0.5))
+    """
+
+    gain: float = 1.0
+    recall: float = 0.5
+    dampings: tuple[float, ...] = (1.0, 0.9, 0.8, 0.65, 0.5)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "gain", check_number("The least gain score of a guard", self.gain))
+        object.__setattr__(self, "recall", check_number("The recall of a guard", self.recall, 0, 1))
+        if isinstance(self.dampings, str) or not len(self.dampings):
+            raise SettingsError(f"The dampings of a guard are {self.dampings!r:.60}.", expected="at least one")
+        dampings = (check_number("A damping of a guard", damping, most=1, above=0) for damping in self.dampings)
+        object.__setattr__(self, "dampings", tuple(dampings))
+
+    def ask(
+        self,
+        before: RegulatedLayer,
+        slept: Callable[[float], Slept],
+        *,
+        classes: Sequence[int],
+        new_classes: Sequence[int] | None,
+        recall: Callable[[nn.Module | None], float] | None,
+    ) -> tuple[Verdict, Slept | None]:
+        """Whether to keep a sleep, and which.
+
+        Parameters
+        ----------
+        before:
+            The output layer before sleep, under noise.
+        slept:
+            A sleep with a damping, and the network after it, last.
+        classes, new_classes:
+            Classes seen so far, and which of them came with the newest task; None: not known.
+        recall:
+            Of the newest task, by a network or (None) by the one before sleep; None where no sample is at hand.
+        """
+        if new_classes is None:
+            return Verdict(False, "which classes are new is not known: give new_classes, or guard=False"), None
+        old = sorted(set(classes) - set(new_classes))
+        new = sorted(set(classes) & set(new_classes))
+        if not old or not new:
+            what = "no class was learnt before the newest" if not old else "no class was added since"
+            return Verdict(False, f"{what}: nothing shows that something was forgotten"), None
+        gain = gain_score(before, old, new)
+        if not gain > self.gain:
+            return Verdict(
+                False, f"the newest classes are driven no higher than the older ones (gain score {gain:.2f})", gain
+            ), None
+        if recall is None:
+            damping = self.dampings[0]
+            reason = f"the newest classes are driven above the older ones (gain score {gain:.2f})"
+            return Verdict(True, reason, gain, damping), slept(damping)
+        least, kept = self.recall * recall(None), math.nan
+        for damping in self.dampings:
+            done = slept(damping)
+            kept = recall(done[-1])
+            if kept >= least:
+                reason = f"gain score {gain:.2f}, and {kept:.0%} of the newest samples are still recognised"
+                return Verdict(True, reason, gain, damping, kept), done
+        reason = f"only {kept:.0%} of the newest samples would still be recognised, at a damping of {damping:g}"
+        return Verdict(False, reason, gain, damping, kept), None
+
+
+class Verdict(NamedTuple):
+    """What a guard answered.
+
+    accepted: whether sleep may be kept; reason: why, in one sentence; gain: the gain score (NaN where there is none);
+    damping: of the rule; recall: share of the newest samples recognised after sleep (NaN where none were at hand).
+
+    See Also
+    --------
+    Guard : which answers
+
+    Examples
+    --------
+    >>> Verdict(False, "no class was added since: nothing shows that something was forgotten").damping
+    1.0
+    """
+
+    accepted: bool
+    reason: str
+    gain: float = math.nan
+    damping: float = 1.0
+    recall: float = math.nan
+
+
+def gain_score(layer: RegulatedLayer, old: Sequence[int], new: Sequence[int]) -> float:
+    """Mean drive of the outputs ``new`` less that of ``old``, in units of the spread that is usual in the layer.
+
+    NaN where nothing drives one of both.
+
+    See Also
+    --------
+    Guard : which compares it with a limit
+
+    Examples
+    --------
+    >>> from neurosleep.functional import InputNoise
+    >>> from neurosleep.replay import regulate
+    >>> model = nn.Linear(2, 2)
+    >>> with torch.no_grad():
+    ...     _ = model.weight.copy_(torch.tensor([[1.0, -1.0], [1.0, -1.0]]))
+    ...     _ = model.bias.copy_(torch.tensor([0.0, 3.0]))
+    >>> layer = regulate(model, InputNoise([0.5, 0.5]), draws=2000).layers[0]
+    >>> round(gain_score(layer, old=[0], new=[1]), 1)  # 3 apart, at a spread of about 0.7
+    4.2
+    """
+    usual = layer.target
+    driven = [[unit for unit in units if bool(layer.driven[unit])] for units in (old, new)]
+    if usual is None or not all(driven):
+        return math.nan
+    older, newer = (float(layer.mean_before[units].mean()) for units in driven)
+    return (newer - older) / usual.spread
+
+
+@torch.no_grad()
+def newest_recall(model: nn.Module, images: Tensor, labels: Tensor, classes: Sequence[int]) -> float:
+    """Share of ``images`` ``[n, ...]`` whose largest output among ``classes`` is that of their label ``[n]``.
+
+    See Also
+    --------
+    Guard : which asks for it
+
+    Examples
+    --------
+    >>> newest_recall(nn.Identity(), torch.eye(3), torch.tensor([0, 1, 0]), classes=[0, 1])
+    0.6666666666666666
+    """
+    seen = torch.tensor(sorted(classes))
+    chosen = seen[outputs(model, images)[:, seen].argmax(1)]
+    return float((chosen == labels.cpu()).double().mean())

@@ -1,0 +1,102 @@
+"""When a sleep is kept: where newer classes are driven above older ones, and enough of the newest is still known."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from neurosleep.errors import SettingsError
+from neurosleep.functional import Homeostasis, InputNoise
+from neurosleep.replay import Guard, Regulation, gain_score, newest_recall, regulate
+
+NOISE = InputNoise(torch.full((20,), 0.5))
+
+
+def network(offsets: list[float]) -> nn.Sequential:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(20, 30), nn.ReLU(), nn.Linear(30, len(offsets)))
+    model = regulate(model, NOISE, draws=300).model
+    assert isinstance(model, nn.Sequential)
+    with torch.no_grad():
+        last = model[2]
+        assert isinstance(last, nn.Linear)
+        last.bias += torch.tensor(offsets)
+    return model
+
+
+def ask(guard: Guard, model: nn.Module, classes: list[int], new: list[int] | None, recalls: list[float] | None = None):
+    def slept(damping: float) -> tuple[Regulation, nn.Module]:
+        done = regulate(model, NOISE, Homeostasis(classes=tuple(classes), damping=damping), draws=300)
+        return done, done.model
+
+    before = regulate(model, NOISE, Homeostasis(classes=tuple(classes), layers=("2",)), draws=300).layers[0]
+    left = iter(recalls or [])
+    recall = None if recalls is None else lambda _: next(left)
+    return guard.ask(before, slept, classes=classes, new_classes=new, recall=recall)
+
+
+def test_forgetting_is_accepted() -> None:
+    verdict, done = ask(Guard(), network([-5, -5, 5, 5]), [0, 1, 2, 3], [2, 3])
+    assert verdict.accepted and done is not None
+    assert verdict.gain > 5 and verdict.damping == 1
+    assert "gain score" in verdict.reason
+
+
+@pytest.mark.parametrize(
+    ("offsets", "classes", "new", "words"),
+    [
+        ([0, 0, 0, 0], [0, 1, 2, 3], [2, 3], "driven no higher"),
+        ([5, 5, -5, -5], [0, 1, 2, 3], [2, 3], "driven no higher"),
+        ([-5, -5, 5, 5], [0, 1, 2, 3], [], "no class was added"),
+        ([-5, -5, 5, 5], [2, 3], [2, 3], "no class was learnt before"),
+        ([-5, -5, 5, 5], [0, 1, 2, 3], None, "give new_classes"),
+    ],
+)
+def test_what_shows_no_forgetting_is_declined(
+    offsets: list[float], classes: list[int], new: list[int] | None, words: str
+) -> None:
+    verdict, done = ask(Guard(), network(offsets), classes, new)
+    assert not verdict.accepted and done is None
+    assert words in verdict.reason
+
+
+def test_damping_falls_until_enough_of_the_newest_is_recognised() -> None:
+    verdict, done = ask(Guard(), network([-5, -5, 5, 5]), [0, 1, 2, 3], [2, 3], [0.9, 0.2, 0.3, 0.5])
+    assert verdict.accepted and verdict.damping == 0.8 and verdict.recall == 0.5
+    assert done is not None
+    # By a damping of 0.8 a fifth of the way is left.
+    layer = done[0].layers[-1]
+    left = (layer.mean_after - layer.target.mean).abs() / (layer.mean_before - layer.target.mean).abs()
+    torch.testing.assert_close(left, torch.full((4,), 0.2, dtype=torch.float64), rtol=0.05, atol=0.01)
+
+
+def test_a_sleep_that_would_cost_the_newest_task_is_declined() -> None:
+    verdict, done = ask(Guard(dampings=(1, 0.5)), network([-5, -5, 5, 5]), [0, 1, 2, 3], [2, 3], [0.9, 0.2, 0.3])
+    assert not verdict.accepted and done is None
+    assert "30%" in verdict.reason and verdict.recall == 0.3
+
+
+def test_the_gain_score_is_a_difference_in_spreads() -> None:
+    layer = regulate(network([-5, -5, 5, 5]), NOISE, Homeostasis(layers=("2",)), draws=300).layers[0]
+    mean = layer.mean_before
+    wanted = float(mean[2:].mean() - mean[:2].mean()) / layer.target.spread
+    assert gain_score(layer, [0, 1], [2, 3]) == pytest.approx(wanted)
+    assert gain_score(layer, [2, 3], [0, 1]) == pytest.approx(-wanted)
+    assert math.isnan(gain_score(layer, [], [0, 1]))
+
+
+def test_recall_is_among_the_classes_seen() -> None:
+    outputs = torch.tensor([[0.1, 0.9, 5.0], [0.8, 0.2, 5.0]])
+    assert newest_recall(nn.Identity(), outputs, torch.tensor([1, 1]), [0, 1]) == 0.5
+    assert newest_recall(nn.Identity(), outputs, torch.tensor([2, 2]), [0, 1, 2]) == 1
+
+
+@pytest.mark.parametrize(
+    "options", [{"recall": 1.5}, {"recall": "much"}, {"gain": math.nan}, {"dampings": ()}, {"dampings": (1.0, 0.0)}]
+)
+def test_impossible_guards_are_refused(options: dict) -> None:
+    with pytest.raises(SettingsError):
+        Guard(**options)
