@@ -145,12 +145,12 @@ def gain_score(layer: RegulatedLayer, old: Sequence[int], new: Sequence[int]) ->
 
     Examples
     --------
+    >>> import torch
+    >>> from torch import nn
     >>> from neurosleep.functional import InputNoise
-    >>> from neurosleep.replay import regulate
+    >>> from neurosleep.replay import gain_score, regulate
     >>> model = nn.Linear(2, 2)
-    >>> with torch.no_grad():
-    ...     _ = model.weight.copy_(torch.tensor([[1.0, -1.0], [1.0, -1.0]]))
-    ...     _ = model.bias.copy_(torch.tensor([0.0, 3.0]))
+    >>> model.weight.data, model.bias.data = torch.ones(2, 2), torch.tensor([0.0, 3.0])
     >>> layer = regulate(model, InputNoise([0.5, 0.5]), draws=2000).layers[0]
     >>> round(gain_score(layer, old=[0], new=[1]), 1)  # 3 apart, at a spread of about 0.7
     4.2
@@ -173,7 +173,10 @@ def newest_recall(model: nn.Module, images: Tensor, labels: Tensor, classes: Seq
 
     Examples
     --------
-    >>> newest_recall(nn.Identity(), torch.eye(3), torch.tensor([0, 1, 0]), classes=[0, 1])
+    >>> import torch
+    >>> from torch import nn
+    >>> from neurosleep.replay import newest_recall
+    >>> newest_recall(nn.Identity(), torch.eye(3), torch.tensor([0, 1, 1]), classes=[0, 1])
     0.6666666666666666
     """
     seen = torch.tensor(sorted(classes))
