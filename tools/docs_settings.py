@@ -58,6 +58,8 @@ SAID: dict[str, str] = {
     "network.dt_distribution": "Distribution that each unit's time step is drawn from, once.",
     "network.dt_spread": "Spread of that distribution; else its own.",
     "network.dt_control": "Whether every unit takes the mean of the steps that would be drawn: the control.",
+    "network.pool": "Of `equilibrium-conv`: of each convolution, size and stride of its pooling window (1: none).",
+    "network.pooling": "Of `equilibrium-conv`: `max` or `average`.",
     "network.full": "Of `equilibrium-conv`: units of fully connected layers between convolutions and output.",
     "wake.kind": "How the network learns: `backprop`, `ep`, `bptt` or `chl`.",
     "wake.lr_per_task": "Learning rates of the tasks in turn; the last counts for all further ones.",

@@ -65,7 +65,7 @@ def map_network(
                 )
                 for layer in result["layers"]
             ]
-            header = ("layer", "bits", "scale", "error of weights", "cut off", "became 0", "cores")
+            header = ("layer", "bits", "scale", "quantisation error", "saturated", "underflow to zero", "cores")
             print_table(f"On {result['profile']}", header, rows)
             for finding in result["findings"]:
                 print(f"{finding['level']}: {': '.join(t for t in (finding['layer'], finding['text']) if t)}")
