@@ -213,15 +213,19 @@ SLEEP: dict[str, Any] = {
     "record": ns.Record(spikes="all"),
     "seed": 3,
     "task": 2,
-    "bound": 0.01,
-    "spike_limit": 0.01,
+    "limits": ns.Limits(0.01),
     "device": "cuda",
 }
 
 
+@pytest.mark.parametrize("mapped", [False, True])
+def test_a_limit_of_spikes_is_kept(mapped: bool) -> None:
+    test_sleep(mapped, "limits", ns.Limits(spikes=0.01))
+
+
 @pytest.mark.parametrize("option", SLEEP)
 @pytest.mark.parametrize("mapped", [False, True])
-def test_sleep(mapped: bool, option: str) -> None:
+def test_sleep(mapped: bool, option: str, value: Any = None) -> None:
     if torch.cuda.is_available() and mapped and option == "device":
         pytest.skip("integers are the same wherever they are computed")
     given = {"network": network(), "drive": drive(), "rule": RULE, "steps": 300}
@@ -229,7 +233,7 @@ def test_sleep(mapped: bool, option: str) -> None:
         asleep = ns.map_to(network(), "generic_int8", headroom=4.0)
         rule = ns.hardware.chip_rule("generic_int8", ns.SRCRule(0.3, 0.1, "steep"))
         given |= {"network": asleep, "rule": rule, "engine": "fixed"}
-    assert_matters(ns.sleep, given, option, SLEEP[option])
+    assert_matters(ns.sleep, given, option, SLEEP[option] if value is None else value)
 
 
 def test_what_watches_a_sleep_is_called() -> None:
@@ -248,28 +252,73 @@ def test_what_watches_a_sleep_is_called() -> None:
 
 
 CONSOLIDATE: dict[str, Any] = {
+    "sleep": ns.Sleep.src2022(steps=900),
+    "engine": "abacus",
+    "record": ns.Record(spikes="all"),
+    "seed": 3,
+}
+# The keys of a sleep that is no chip's and comes once, and values that matter.
+KEYS: dict[str, Any] = {
     "rates": [1e-2, 1e-2],
+    "thresholds": [0.1, 0.1],
     "rule": ns.SRCRule(0.1, 0.0),
     "max_rate": 150.0,
     "window": 1,
+    "process": "poisson",
     "steps": 900,
-    "seed": 3,
+    "spike_limit": 1e-3,
+    "recipe": "ratio",
+    "alpha_scale": 3.0,
+    "decay": 0.5,
+    "compare": ">",
     "feedback": "delayed",
     "gamma": 0.5,
     "symmetric_rule": True,
     "bias_drive": True,
+    "growth": 0.5,
+    "lengths": [900],
+    "after": [1],
+    "statistics": "first",
+    "profile": "loihi1",
+    "rounding": "nearest",
+    "headroom": 2.0,
+    "read_back": "changes",
 }
+
+
+def consolidated(model: nn.Module | None = None, **options: Any) -> ns.SleepResult:
+    usual = {} if "thresholds" in options else {"rates": [2e-2, 2e-2]}
+    sleep = ns.Sleep.src2022(**{"steps": 500, **usual, **options})
+    return ns.consolidate(model or chain(), mean=IMAGES.mean(0), calibration=IMAGES, sleep=sleep)
+
+
+@pytest.mark.parametrize("option", KEYS)
+def test_every_key_of_sleep_matters_to_consolidate(option: str) -> None:
+    if option == "compare":
+        return  # potentials that are real numbers are not at a threshold
+    if option == "recipe":
+        # Thresholds that are found make up for the scale, which is the same for the first two layers.
+        deep = seeded(nn.Sequential(*chain(), nn.ReLU(), nn.Linear(3, 4, bias=False)))
+        given = {"model": deep, "thresholds": [0.1, 0.1, 0.1]}
+        assert_matters(consolidated, given, option, KEYS[option])
+        return
+    assert_matters(consolidated, {}, option, KEYS[option])
+
+
+def test_the_keys_are_those_of_sleep() -> None:
+    # Whose images scale the layers: consolidate is given them.
+    assert set(KEYS) == {*ns.Sleep().flat()} - {"scale_data"}
 
 
 @pytest.mark.parametrize("option", CONSOLIDATE)
 def test_consolidate(option: str) -> None:
-    given = {"model": chain(), "input_mean": IMAGES.mean(0), "calibration": IMAGES, "rates": [2e-2, 2e-2], "steps": 500}
-    assert_matters(ns.consolidate, given, option, CONSOLIDATE[option])
+    given = {"model": chain(), "mean": IMAGES.mean(0), "calibration": IMAGES}
+    sleep = {} if option == "sleep" else {"sleep": ns.Sleep.src2022(rates=[2e-2, 2e-2], steps=500)}
+    assert_matters(ns.consolidate, given | sleep, option, CONSOLIDATE[option])
 
 
 def test_every_option_of_consolidate_is_looked_at() -> None:
-    # The shape of the image says how a window lies in it, and is of no use without.
-    assert options_of(ns.consolidate) == {*CONSOLIDATE, "image_shape"}
+    assert options_of(ns.consolidate) == set(CONSOLIDATE)
 
 
 @pytest.mark.parametrize(("option", "value"), [("steps", 300), ("seed", 3), ("strict", False)])

@@ -65,6 +65,14 @@ def energy() -> Any:
     return ns.hardware.energy_of(mapped(), rec, "loihi1")
 
 
+@functools.cache
+def consolidated() -> Any:
+    sleep = ns.Sleep.src2022(steps=50, thresholds=[1.0], rule=ns.SRCRule(1e-9, 1e-9))
+    return ns.consolidate(
+        nn.Sequential(nn.Linear(300, 40, bias=False)), mean=IMAGES.mean(0), calibration=IMAGES, sleep=sleep
+    )
+
+
 def rule_of_chip() -> Any:
     return ns.hardware.chip_rule("loihi1", ns.SRCRule(0.3, 0.1, "steep"))
 
@@ -122,6 +130,9 @@ VALUES: dict[str, Callable[[], Any]] = {
     "SpikeTrains": lambda: ns.analysis.spike_trains(recording(), "big"),
     "TTest": lambda: ns.analysis.welch_test(np.array([1.0, 2.0]), np.array([2.0, 4.0])),
     "Dataset": lambda: ns.load_dataset("mnist-mini"),
+    "Limits": lambda: ns.Limits(spikes=3.0),
+    "LayerChange": lambda: consolidated().report.layers[0],
+    "SleepReport": lambda: consolidated().report,
     "Divergence": lambda: ns.replay.Divergence(3, "a -> b", 2.0),
     "Moment": lambda: ns.replay.Moment(1, 2, 1, 0.001, dict.fromkeys("abcdefghij", 1), network),
     "HeterogeneousSteps": lambda: ns.functional.HeterogeneousSteps("log-normal"),
@@ -170,6 +181,7 @@ TABLES = [
     "RateMonitor",
     "StateMonitor",
     "WeightMonitor",
+    "SleepReport",
     "ConversionReport",
 ]
 TABLES += ["ConvertedNetwork", "ConversionCheck", "MappingReport", "EnergyEstimate", "Table"]
@@ -208,7 +220,10 @@ def test_a_mapped_network_says_where_it_is() -> None:
     assert str(made).startswith("MappedNetwork on generic_int8") and "MappedNetwork on generic_int8" in repr(made)
 
 
-@pytest.mark.parametrize("name", ["Table", "ConversionReport", "ConversionCheck", "MappingReport", "EnergyEstimate"])
+FRAMES = ["Table", "SleepReport", "ConversionReport", "ConversionCheck", "MappingReport", "EnergyEstimate"]
+
+
+@pytest.mark.parametrize("name", FRAMES)
 def test_tables_become_data_frames(name: str) -> None:
     pytest.importorskip("pandas")
     value = VALUES[name]()

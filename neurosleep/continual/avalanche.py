@@ -22,9 +22,8 @@ from neurosleep.errors import (
     UnsupportedError,
     missing_extra,
 )
-from neurosleep.functional import SRCRule
 from neurosleep.networks import EquilibriumMLP
-from neurosleep.replay import Sleep, SleepResult, answers, evenly, warn_of_biases, warn_of_effect
+from neurosleep.replay import OWN_NETWORK, RATE, Sleep, SleepResult, answers, evenly, warn_of_biases, warn_of_effect
 from neurosleep.spiking import Record, get_engine
 
 try:
@@ -39,14 +38,7 @@ except ModuleNotFoundError as error:
 __all__ = ["SleepPlugin"]
 
 # What `consolidate` does if nothing else is asked for; no old image is at hand here, so that scales are of the newest.
-_DEFAULTS: dict[str, Any] = {
-    "rule": SRCRule(0.032, 0.0033),
-    "max_rate": 240.0,
-    "window": None,
-    "steps": 5000,
-    "scale_data": "current",
-}
-_RATE = 2e-5
+_DEFAULTS: dict[str, Any] = {**OWN_NETWORK, "scale_data": "current"}
 
 
 class SleepPlugin(SupervisedPlugin):
@@ -195,7 +187,7 @@ class SleepPlugin(SupervisedPlugin):
     def _resolved(self, layers: int) -> Sleep:
         """The settings with one threshold, and one rate if rates are aimed at, per layer."""
         s = self.settings
-        aimed = s if s.thresholds or s.rates else s.changed(rates=[_RATE] * layers)
+        aimed = s if s.thresholds or s.rates else s.changed(rates=[RATE] * layers)
         return (aimed if s.thresholds else aimed.changed(thresholds=None)).for_layers(layers)
 
     def _shape(self, images: Tensor) -> tuple[int, ...]:

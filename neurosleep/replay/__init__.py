@@ -2,24 +2,30 @@
 
 from neurosleep.replay._consolidate import consolidate
 from neurosleep.replay._effect import answers, evenly, outputs, warn_of_biases, warn_of_effect
-from neurosleep.replay._sleep import CHUNK, Divergence, Moment, SleepResult, sleep
+from neurosleep.replay._sleep import CHUNK, Divergence, Limits, Moment, SleepResult, sleep
 from neurosleep.replay._thresholds import thresholds_for_rates
 from neurosleep.replay.consolidator import Consolidator
 from neurosleep.replay.guard import Guard, Verdict, gain_score, newest_recall
 from neurosleep.replay.homeostasis import RegulatedLayer, Regulation, regulate
-from neurosleep.replay.options import REM, Sleep
+from neurosleep.replay.options import OWN_NETWORK, RATE, REM, Sleep
+from neurosleep.replay.result import Divergence, LayerChange, SleepReport, SleepResult
 from neurosleep.replay.spiking_homeostasis import SpikingRegulation, regulate_spikes
 
 __all__ = [
     "CHUNK",
+    "OWN_NETWORK",
+    "RATE",
     "REM",
     "Consolidator",
     "Divergence",
     "Guard",
+    "LayerChange",
+    "Limits",
     "Moment",
     "RegulatedLayer",
     "Regulation",
     "Sleep",
+    "SleepReport",
     "SleepResult",
     "SpikingRegulation",
     "Verdict",

@@ -2,54 +2,60 @@
 
 from __future__ import annotations
 
-import html
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from math import isnan, nan
 from time import perf_counter
-from typing import Literal
 
 import torch
 
-from neurosleep._checks import check_count, check_device, check_unread
-from neurosleep._shown import brief, short_line
+from neurosleep._checks import check_count, check_device, check_number, check_unread
+from neurosleep._shown import brief
 from neurosleep.errors import NeurosleepWarning, SettingsError
 from neurosleep.functional import EngineRule, MeanDrive, PlasticityRule, numpy_generator
 from neurosleep.replay._drawing import check_drive, drawn
-from neurosleep.spiking import Record, Recorder, Recording, SpikingNetwork, get_engine
+from neurosleep.replay.result import Divergence, SleepResult
+from neurosleep.spiking import Record, Recorder, SpikingNetwork, get_engine
 
-__all__ = ["CHUNK", "Divergence", "Moment", "SleepResult", "sleep"]
+__all__ = ["CHUNK", "Limits", "Moment", "check_rule", "sleep"]
 
 # Steps drawn at once from one generator: a fixed number, so that every engine, and a resumed run, sees the same spikes.
 CHUNK = 1000
-# Size of a weight beyond which a sleep has diverged.
-_BOUND = 1e6
 
 
 @dataclass(frozen=True)
-class Divergence:
-    """Where a sleep phase left the bounds.
+class Limits:
+    """Where a sleep ends as diverged, looked at every 1000 steps.
 
-    Attributes
+    Parameters
     ----------
-    step:
-        After which step that was seen.
-    projection:
-        The projection whose weights did, or the firing.
-    value:
-        Size of the largest of those weights (NaN if one is), or spikes per step.
+    weights:
+        A weight beyond this size ends it, as one that is not finite does. Weights in a chip's integers are bounded by
+        its grid, which knows no other bound.
+    spikes:
+        More spikes per step than this, of all populations but the inputs, in the mean of 1000 steps: a network in a
+        seizure learns nothing, and slowly. None: no limit.
+
+    See Also
+    --------
+    neurosleep.sleep : which keeps within them
+
+    Examples
+    --------
+    >>> from neurosleep import Limits
+    >>> Limits(spikes=50)
+    Limits(spikes=50)
     """
 
-    step: int
-    projection: str
-    value: float = nan
+    weights: float = 1e6
+    spikes: float | None = None
 
-    def __str__(self) -> str:
-        if self.projection.startswith("firing"):
-            return f"by step {self.step} the network fired {self.value:.4g} spikes per step"
-        what = "a weight was no number" if isnan(self.value) else f"a weight had reached {self.value:.4g}"
-        return f"by step {self.step} {what} in the projection {self.projection}"
+    __repr__ = brief
+
+    def __post_init__(self) -> None:
+        check_number("The limit of weights", self.weights, above=0)
+        if self.spikes is not None:
+            check_number("The limit of spikes per step", self.spikes, above=0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,44 +84,6 @@ class Moment:
     __repr__ = brief
 
 
-@dataclass(frozen=True, eq=False)
-class SleepResult:
-    """The outcome of a sleep.
-
-    Attributes
-    ----------
-    network:
-        The slept network; after a divergence the one that fell asleep.
-    recording:
-        What was recorded.
-    status:
-        ``"done"`` or ``"diverged"`` (then ``divergence`` says where).
-    seconds:
-        Time it took.
-    """
-
-    network: SpikingNetwork
-    recording: Recording
-    status: Literal["done", "diverged"]
-    seconds: float
-    divergence: Divergence | None = None
-
-    def __repr__(self) -> str:
-        end = f" ({self.divergence})" if self.divergence is not None else ""
-        steps = f"{self.recording.steps} steps in {self.seconds:.3g} s"
-        return short_line(f"<SleepResult: {self.status}{end}, {steps}, {self.fired} spikes>")
-
-    def _repr_html_(self) -> str:
-        """What it was, and the table of its recording."""
-        return f"<p>{html.escape(repr(self))}</p>{self.recording._repr_html_()}"
-
-    @property
-    def fired(self) -> int:
-        """Spikes of all populations but the inputs."""
-        inputs = {population.name for population in self.network.inputs}
-        return sum(int(counts.sum()) for name, counts in self.recording.counts.items() if name not in inputs)
-
-
 def check_rule(rule: object) -> None:
     """Refuse what is no plasticity rule, such as the name or the class of one."""
     if isinstance(rule, type) or not isinstance(rule, PlasticityRule | EngineRule):
@@ -136,8 +104,7 @@ def sleep(
     record: Record | None = None,
     seed: int = 0,
     task: int = 0,
-    bound: float = _BOUND,
-    spike_limit: float | None = None,
+    limits: Limits = Limits(),
     device: str = "cpu",
     progress: Callable[[int], None] = lambda steps: None,
     watch: Callable[[Moment], None] | None = None,
@@ -157,12 +124,8 @@ def sleep(
         What to keep; spike counts if not given.
     seed, task:
         Key of the drive's random stream: chunk k of it is drawn from (seed, task, k).
-    bound:
-        A weight beyond this size, or one that is not finite, ends the sleep as diverged (looked at every 1000 steps).
-        Weights in a chip's whole numbers are bounded by its grid, which knows no other bound.
-    spike_limit:
-        More spikes per step than this, of all populations but the inputs, in the mean of 1000 steps, end the sleep as
-        diverged too: a network in a seizure learns nothing, and slowly. None: no limit.
+    limits:
+        Beyond which weights or firing it ends as diverged.
     progress:
         Called with the number of steps done so far.
     watch:
@@ -197,12 +160,11 @@ def sleep(
     check_drive(network, drive)
     check_rule(rule)
     inputs = network.inputs[0]
-    if spike_limit is not None and not spike_limit > 0:
-        raise SettingsError(f"The spike limit is {spike_limit!r}.", expected="a number of spikes per step > 0, or None")
     if not isinstance(rule, PlasticityRule):
-        check_unread("A rule of a chip", {"bound": (bound, _BOUND)}, "the chip's grid bounds weights")
+        unread = {"limits.weights": (limits.weights, Limits.weights)}
+        check_unread("A rule of a chip", unread, "the chip's grid bounds weights")
     device = str(check_device(device))
-    begin = perf_counter()
+    started = perf_counter()
     session = get_engine(engine).start(network, rule, device=device)
     recorder = Recorder(record or Record(), {p.name: p.size for p in network.populations}, network.dt, network)
     total = driven = 0
@@ -215,15 +177,15 @@ def sleep(
         fired = sum(count for name, count in spikes.items() if name != inputs.name)
         total += fired
         driven += spikes[inputs.name]
-        if spike_limit is not None and fired > spike_limit * events.steps:
+        if limits.spikes is not None and fired > limits.spikes * events.steps:
             rate = fired / events.steps
             where = Divergence(start + events.steps, f"firing: {rate:.0f} spikes per step", rate)
-            return SleepResult(network, recorder.recording(), "diverged", perf_counter() - begin, where)
-        for number in session.outliers(bound)[:1]:
+            return SleepResult(network, recorder.recording(), "diverged", perf_counter() - started, where)
+        for number in session.outliers(limits.weights)[:1]:
             projection, _ = network.weighted[number]
             largest = float(session.weights()[number].abs().max())
             where = Divergence(start + events.steps, f"{projection.source} -> {projection.target}", largest)
-            return SleepResult(network, recorder.recording(), "diverged", perf_counter() - begin, where)
+            return SleepResult(network, recorder.recording(), "diverged", perf_counter() - started, where)
         progress(start + events.steps)
         if watch is not None:
             present = Moment(
@@ -238,7 +200,7 @@ def sleep(
     slept = network.with_weights(session.weights())
     if not total:
         _warn_of_silence(network, driven, steps)
-    return SleepResult(slept, recorder.recording(), "done", perf_counter() - begin)
+    return SleepResult(slept, recorder.recording(), "done", perf_counter() - started)
 
 
 def _warn_of_silence(asleep: SpikingNetwork, inputs: int, steps: int) -> None:

@@ -9,13 +9,19 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from neurosleep._checks import check_count, check_number
 from neurosleep._shown import brief
 from neurosleep.conversion import LAYER_RECIPES
 from neurosleep.errors import SettingsError, unknown_name
 from neurosleep.functional import Compare, MeanDrive, PlasticityRule, Process, SRCRule
 from neurosleep.spiking import Population
 
-__all__ = ["REM", "Numbers", "Sleep"]
+__all__ = ["OWN_NETWORK", "RATE", "REM", "Numbers", "Sleep"]
+
+#: What a network of one's own sleeps with where nothing else is asked for, by the keys of :meth:`Sleep.src2022`.
+OWN_NETWORK: Mapping[str, float] = {"max_rate": 240.0, "steps": 5000}
+#: Spikes per unit and step that thresholds are then found for, as in the hidden layers of the published network.
+RATE = 2e-5
 
 #: What a file gives for a list of numbers: whole ones stay whole, so that it is written back as it was.
 Numbers: TypeAlias = tuple[int | float, ...]
@@ -55,14 +61,11 @@ class REM:
 
     def __post_init__(self) -> None:
         _check_whole("lengths", self.lengths, least=1)
-        if not isinstance(self.steps, int) or isinstance(self.steps, bool) or self.steps < 1:
-            raise SettingsError(f"sleep.steps is {self.steps!r}.", expected="a whole number of at least 1")
-        if not 0 <= self.growth < float("inf"):
-            raise SettingsError(f"sleep.growth is {self.growth!r}.", expected="a number >= 0")
-        if not 0 <= self.max_rate < float("inf"):
-            raise SettingsError(f"sleep.max_rate is {self.max_rate!r}.", expected="a rate in Hz, >= 0")
-        if self.window is not None and self.window < 1:
-            raise SettingsError(f"sleep.window is {self.window!r}.", expected="a side of at least 1 pixel")
+        check_count("sleep.steps", self.steps)
+        check_number("sleep.growth", self.growth, 0)
+        check_number("sleep.max_rate, in Hz,", self.max_rate, 0)
+        if self.window is not None:
+            check_count("sleep.window, in pixels,", self.window)
         MeanDrive(np.zeros(1), self.max_rate, process=self.process)
 
     def steps_after(self, task: int) -> int:
@@ -161,8 +164,8 @@ class Sleep:
                 )
 
     def _check_chip(self) -> None:
-        if self.headroom is not None and not 1 <= self.headroom <= 1 << 16:
-            raise SettingsError(f"sleep.headroom is {self.headroom!r}.", expected="a factor from 1 to 65536")
+        if self.headroom is not None:
+            check_number("sleep.headroom", self.headroom, 1, 1 << 16)
         if self.profile is None and self.rounding is not None:
             raise SettingsError(f"sleep.rounding is {self.rounding!r}.", expected="sleep.profile with it")
         if self.profile is not None and self.feedback != "none":
@@ -174,8 +177,7 @@ class Sleep:
 
     def _check_numbers(self) -> None:
         _check_whole("after", self.after)
-        if not 0 <= self.gamma <= 1:
-            raise SettingsError(f"sleep.gamma is {self.gamma!r}.", expected="from 0 to 1")
+        check_number("sleep.gamma", self.gamma, 0, 1)
         if self.gamma != 1 and self.feedback == "none":
             raise SettingsError(
                 f"sleep.gamma is {self.gamma!r}, and nothing feeds back.",
@@ -185,18 +187,17 @@ class Sleep:
             raise SettingsError(
                 "sleep.symmetric_rule is true, and nothing feeds back.", expected="sleep.feedback delayed"
             )
+        for key in ("thresholds", "rates"):
+            if not isinstance(getattr(self, key), tuple | None):
+                raise SettingsError(f"sleep.{key} is {getattr(self, key)!r:.60}.", expected="numbers, one per layer")
         for threshold in self.thresholds or ():
-            if isinstance(threshold, bool) or not 0 <= threshold < float("inf"):
-                raise SettingsError(f"sleep.thresholds holds {threshold!r}.", expected="finite numbers >= 0")
+            check_number("A threshold of sleep.thresholds", threshold, 0)
         for rate in self.rates or ():
-            if isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 < rate < 1:
-                raise SettingsError(
-                    f"sleep.rates holds {rate!r}.", expected="probabilities between 0 and 1, one per layer"
-                )
-        if self.spike_limit is not None and not 0 < self.spike_limit < float("inf"):
-            raise SettingsError(f"sleep.spike_limit is {self.spike_limit!r}.", expected="spikes per step, > 0, or none")
-        if not 0 < self.alpha_scale < float("inf"):
-            raise SettingsError(f"sleep.alpha_scale is {self.alpha_scale!r}.", expected="a number > 0")
+            if check_number("A target of sleep.rates, per neuron and step,", rate, 0, 1, above=0) == 1:
+                raise SettingsError("sleep.rates holds 1.", expected="firing probabilities below 1, one per layer")
+        if self.spike_limit is not None:
+            check_number("sleep.spike_limit, per step,", self.spike_limit, above=0)
+        check_number("sleep.alpha_scale", self.alpha_scale, above=0)
 
     @classmethod
     def src2022(cls, **flat: Any) -> Sleep:

@@ -71,7 +71,7 @@ VERBS: dict[str, Callable[[Path], object]] = {
         ns.convert(MODEL, X, recipe="recursive"), DRIVE, [0.02] * 2
     ),
     "consolidate": lambda path: ns.consolidate(
-        MODEL, input_mean=X.mean(0), calibration=X, rates=[0.02] * 2, rule=RULE, steps=20
+        MODEL, mean=X.mean(0), calibration=X, sleep=ns.Sleep.src2022(rates=[0.02] * 2, rule=RULE, steps=20)
     ),
     "simulate": lambda path: ns.simulate(ns.convert(MODEL, X, recipe="max"), X, steps=20),
     "simulate recorded": lambda path: ns.simulate(

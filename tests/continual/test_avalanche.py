@@ -234,7 +234,7 @@ def test_without_settings_it_is_consolidate(avl: SimpleNamespace, tasks: list[Ta
     for parameter, value in zip(awake.parameters(), before.found[0], strict=True):
         parameter.data.copy_(value)
     images = torch.from_numpy(tasks[0].train_images)
-    slept = consolidate(awake, input_mean=images.double().mean(0), calibration=images, seed=5)
+    slept = consolidate(awake, mean=images.double().mean(0), calibration=images, seed=5).model
     assert same(copies(model), copies(slept)) and not same(copies(model), before.found[0])
 
 

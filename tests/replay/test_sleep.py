@@ -11,7 +11,7 @@ import torch
 
 from neurosleep.errors import NeurosleepError, SettingsError, UnknownNameError
 from neurosleep.functional import MeanDrive, SpikeEvents, SRCRule
-from neurosleep.replay import SleepResult, sleep, thresholds_for_rates
+from neurosleep.replay import Limits, SleepResult, sleep, thresholds_for_rates
 from neurosleep.spiking import Population, Projection, Record, SpikingNetwork
 
 RULE = SRCRule(inc=0.01, dec=0.001, factor="constant")
@@ -132,7 +132,7 @@ def test_a_shared_weight_that_diverges_through_feedback_is_named(engine: str) ->
     rule = SRCRule(inc=0.0, dec=1e4, factor="constant")
     frozen = Projection("input", "hidden1", weight=given.weights[0], plastic=False)
     given = SpikingNetwork(given.populations, (frozen, *given.projections[1:]))
-    found = sleep(given, drive=drive(), rule=rule, steps=2000, engine=engine, bound=1e5)
+    found = sleep(given, drive=drive(), rule=rule, steps=2000, engine=engine, limits=Limits(1e5))
     assert found.divergence is not None
     assert (found.divergence.step, found.divergence.projection) == (1000, "hidden1 -> output")
 

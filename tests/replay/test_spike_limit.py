@@ -21,7 +21,7 @@ def _network(threshold: float) -> SpikingNetwork:
 def test_a_seizure_ends_the_sleep() -> None:
     drive = ns.MeanDrive(np.ones(4), max_rate=500.0)
     rule = ns.SRCRule(inc=0.0, dec=0.0)
-    result = ns.sleep(_network(1.0), drive=drive, rule=rule, steps=5000, spike_limit=2.0)
+    result = ns.sleep(_network(1.0), drive=drive, rule=rule, steps=5000, limits=ns.Limits(spikes=2.0))
     assert result.status == "diverged" and result.divergence is not None
     assert result.divergence.step == 1000 and "3 spikes per step" in result.divergence.projection
     assert result.recording.steps == 1000
@@ -29,7 +29,8 @@ def test_a_seizure_ends_the_sleep() -> None:
     assert result.divergence.value == 3.0 and "fired 3 spikes per step" in str(result.divergence)
     assert ns.sleep(_network(1.0), drive=drive, rule=rule, steps=5000).status == "done"
     with pytest.warns(ns.NeurosleepWarning, match="Not one neuron fired in 5000 steps.*20000 input spikes.*out 1e.06"):
-        quiet = ns.sleep(_network(1e6), drive=drive, rule=rule, steps=5000, spike_limit=2.0)
+        quiet = ns.sleep(_network(1e6), drive=drive, rule=rule, steps=5000, limits=ns.Limits(spikes=2.0))
     assert quiet.status == "done" and quiet.fired == 0
-    with pytest.raises(SettingsError, match="spike limit"):
-        ns.sleep(_network(1.0), drive=drive, rule=rule, steps=10, spike_limit=0.0)
+    for wrong in ({"spikes": 0.0}, {"spikes": float("nan")}, {"weights": -1.0}, {"weights": None}):
+        with pytest.raises(SettingsError, match=f"The limit of {next(iter(wrong))}"):
+            ns.Limits(**wrong)  # type: ignore[arg-type]

@@ -14,7 +14,7 @@ import neurosleep as ns
 from neurosleep.errors import DataError, SettingsError, UnknownNameError, UnsupportedError
 from neurosleep.functional import MeanDrive, PairSTDP, SpikeEvents, SRCRule
 from neurosleep.hardware import chip_rule, load_profile, map_to
-from neurosleep.replay import sleep
+from neurosleep.replay import Limits, sleep
 from neurosleep.spiking import Population, Projection, Record, Recording, SpikingNetwork, get_engine
 from neurosleep.spiking.engines.event.population import BLOCK
 
@@ -384,7 +384,7 @@ def test_empty_recordings_and_single_spikes_have_monitors(steps, spikes):
 def test_a_sleep_that_diverges_keeps_what_was_seen():
     drive = MeanDrive(np.linspace(0.1, 0.9, 12), 150.0)
     record = Record(spikes="all", potentials={"hidden1": [0]}, potentials_every=100, weights="statistics")
-    found = sleep(network(), drive=drive, rule=RULES["src"], steps=3000, record=record, spike_limit=1e-6)
+    found = sleep(network(), drive=drive, rule=RULES["src"], steps=3000, record=record, limits=Limits(spikes=1e-6))
     assert found.status == "diverged" and found.recording.steps == 1000
     assert found.recording.state_monitor("hidden1").steps.tolist() == list(range(0, 1001, 100))
     assert found.recording.weight_monitor("input -> hidden1").steps.tolist() == [0, 1000]

@@ -20,7 +20,17 @@ from neurosleep.errors import NeurosleepWarning, UnsupportedError
 from neurosleep.functional import EngineRule, PlasticityRule, SRCRule
 from neurosleep.hardware import MappedNetwork, Rounding, chip_rule, from_chip, map_to
 from neurosleep.networks import MLP, FeedForwardNetwork
-from neurosleep.replay import Moment, Sleep, SleepResult, answers, evenly, sleep, thresholds_for_rates, warn_of_effect
+from neurosleep.replay import (
+    Limits,
+    Moment,
+    Sleep,
+    SleepResult,
+    answers,
+    evenly,
+    sleep,
+    thresholds_for_rates,
+    warn_of_effect,
+)
 from neurosleep.spiking import Record, SpikingNetwork
 
 __all__ = ["SRC", "one_sleep", "rule_of"]
@@ -82,7 +92,7 @@ def one_sleep(
         record=record,
         seed=seed,
         task=task,
-        spike_limit=s.spike_limit,
+        limits=Limits(spikes=s.spike_limit),
         progress=progress,
         watch=watch if watch is None or not chip else _as_host(watch, network, asleep, s.read_back == "changes"),
     )
