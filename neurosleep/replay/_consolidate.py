@@ -77,16 +77,16 @@ def consolidate(
 
     See Also
     --------
-    SleepResult.apply_to : gives the weights to the model itself
+    neurosleep.SleepResult : what comes back; its ``apply_to`` gives the weights to the model itself
     neurosleep.sleep : of a spiking network
 
     Examples
     --------
     >>> import torch
     >>> import neurosleep as ns
-    >>> model = ns.MLP([4, 3, 2], init=0.5)
-    >>> x = torch.rand(20, 4)
-    >>> sleep = ns.Sleep.src2022(steps=100, rates=[0.01, 0.01])
+    >>> model = ns.MLP([4, 30, 20], init=0.5, generator=torch.Generator().manual_seed(0))
+    >>> x = torch.rand(20, 4, generator=torch.Generator().manual_seed(1))
+    >>> sleep = ns.Sleep.src2022(steps=100, rates=[0.01, 0.01], rule=ns.SRCRule(1e-6, 1e-7))
     >>> result = ns.consolidate(model, mean=x.mean(0), calibration=x, sleep=sleep)
     >>> result.status, type(result.model).__name__
     ('done', 'MLP')

@@ -12,7 +12,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from neurosleep._shown import brief, html_table, short_line, to_frame
+from neurosleep._shown import html_table, short_line, to_frame
 from neurosleep.errors import ConversionError, NeurosleepWarning, UnsupportedError
 from neurosleep.spiking import Recording, SpikingNetwork
 
@@ -94,7 +94,12 @@ class SleepReport:
     answers_changed: float
     biased: tuple[str, ...] = ()
 
-    __repr__ = brief
+    def __repr__(self) -> str:
+        return short_line(f"<SleepReport: {len(self.layers)} layers, {self._said}>")
+
+    @property
+    def _said(self) -> str:
+        return f"{100 * self.answers_changed:.1f} % of {self.images} answers changed; {self.spikes} spikes"
 
     def rows(self) -> list[dict[str, Any]]:
         """One row per layer."""
@@ -105,8 +110,7 @@ class SleepReport:
         return to_frame(self.rows())
 
     def _repr_html_(self) -> str:
-        said = f"{100 * self.answers_changed:.1f} % of {self.images} answers changed; {self.spikes} spikes"
-        return html_table(self.rows(), f"SleepReport: {said}")
+        return html_table(self.rows(), f"SleepReport: {self._said}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,12 +139,12 @@ class SleepResult:
     --------
     >>> import torch
     >>> import neurosleep as ns
-    >>> model = ns.MLP([4, 3, 2], init=0.5)
-    >>> x = torch.rand(20, 4)
-    >>> sleep = ns.Sleep.src2022(steps=100, rates=[0.01, 0.01])
+    >>> model = ns.MLP([4, 30, 20], init=0.5, generator=torch.Generator().manual_seed(0))
+    >>> x = torch.rand(20, 4, generator=torch.Generator().manual_seed(1))
+    >>> sleep = ns.Sleep.src2022(steps=100, rates=[0.01, 0.01], rule=ns.SRCRule(1e-6, 1e-7))
     >>> result = ns.consolidate(model, mean=x.mean(0), calibration=x, sleep=sleep)
     >>> result.status, [layer.name for layer in result.report.layers]
-    ('done', ['weights.0', 'weights.1'])
+    ('done', ['layers.0.weight', 'layers.1.weight'])
     >>> result.apply_to(model)
     """
 
