@@ -2,7 +2,7 @@
 
 from neurosleep.replay._consolidate import consolidate
 from neurosleep.replay._effect import answers, evenly, outputs, warn_of_biases, warn_of_effect
-from neurosleep.replay._sleep import CHUNK, Divergence, Limits, Moment, SleepResult, sleep
+from neurosleep.replay._sleep import CHUNK, Limits, Moment, sleep
 from neurosleep.replay._thresholds import thresholds_for_rates
 from neurosleep.replay.consolidator import Consolidator
 from neurosleep.replay.guard import Guard, Verdict, gain_score, newest_recall
