@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from neurosleep.experiments.run.events import Event, SleepEvent
 
 __all__ = ["LiveView", "live_view", "sparkline"]
 
@@ -30,48 +33,54 @@ class LiveView:
 
     def __init__(self, show: Callable[[LiveView], None] = lambda view: None) -> None:
         self._show = show
-        self._begin({}, 0)
+        self._begin(None, 0)
 
-    def _begin(self, event: Mapping[str, Any], tasks: int) -> None:
+    def _begin(self, event: Event | None, tasks: int) -> None:
         self.event, self.tasks = event, tasks
-        self.sleep: Mapping[str, Any] | None = None
-        self.change: Mapping[str, float | None] = {}
+        self.sleep: SleepEvent | None = None
+        self.change: dict[str, float | None] = {}
         self.accuracies: list[float | None] = []
         self.rates: dict[str, list[float | None]] = {}
 
-    def __call__(self, event: Mapping[str, Any]) -> None:
+    def __call__(self, event: Event) -> None:
         """Take one event."""
-        kind, self.event = event["event"], event
-        if kind == "start":
+        self.event = event
+        if event["event"] == "start":
             self._begin(event, event["tasks"])
-        elif kind == "sleep":
+        elif event["event"] == "sleep":
             self.sleep = event
             self.change = event.get("weight_change", self.change)
             if "accuracy_all" in event:
                 self.accuracies.append(event["accuracy_all"])
             for name, rate in event["rates"].items():
                 self.rates.setdefault(name, []).append(rate)
-        elif kind == "phase":
+        elif event["event"] == "phase":
             self.accuracies.append(event["accuracy_all"])
             if event["phase"] == "sleep":
                 self.sleep = None
         self._show(self)
 
+    def _what(self, event: Event) -> str:
+        if event["event"] == "start":
+            return "starts"
+        if event["event"] == "end":
+            return event["status"]
+        where = f"task {event['task']} of {self.tasks}"
+        if event["event"] == "epoch":
+            return f"{where}, epoch {event['epoch']} done"
+        if event["event"] == "phase":
+            return f"{where}, after {event['phase']}"
+        return f"{where}, sleep phase, step {event['step']} of {event['steps']}"
+
     def lines(self, *, curves: bool = True) -> list[str]:
         """What there is to see, line by line; without ``curves`` only what is now."""
         e = self.event
-        if not e:
+        if e is None:
             return []
-        variant = str(e["variant"])
+        variant = e["variant"]
         variant = variant if len(variant) <= _WIDTH else variant[: _WIDTH - 1] + "…"
         told = [f"{e['experiment']} ({variant}), {e['strategy']}, seed {e['seed']}"]
-        what = {
-            "start": "starts",
-            "epoch": f"task {e.get('task')} of {self.tasks}, epoch {e.get('epoch')} done",
-            "phase": f"task {e.get('task')} of {self.tasks}, after {e.get('phase')}",
-            "sleep": f"task {e.get('task')} of {self.tasks}, sleep phase, step {e.get('step')} of {e.get('steps')}",
-            "end": str(e.get("status", "")),
-        }[e["event"]]
+        what = self._what(e)
         last = next((a for a in reversed(self.accuracies) if a is not None), None)
         told.append(
             what + ("" if last is None else f"; accuracy {100 * last:.1f} %{f' {sparkline(self.accuracies)}' * curves}")

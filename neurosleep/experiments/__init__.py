@@ -7,7 +7,8 @@ from neurosleep.experiments.files import experiment_names
 from neurosleep.experiments.reading import apply_changes, load_settings, variant_names
 from neurosleep.experiments.report import write_animations, write_report, write_run_figures
 from neurosleep.experiments.results import collect_metrics, results_page
-from neurosleep.experiments.run.live import Follow, Listener, Listeners, TensorBoard
+from neurosleep.experiments.run.events import Listener
+from neurosleep.experiments.run.live import Follow, Listeners, TensorBoard
 from neurosleep.experiments.run.many import run_experiment, summarise
 from neurosleep.experiments.run.one import run_one
 from neurosleep.experiments.run.request import RunRequest

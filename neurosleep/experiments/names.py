@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import PureWindowsPath
-from typing import Any
 
 from neurosleep.errors import SettingsError
 
@@ -13,7 +12,7 @@ __all__ = ["LONGEST_NAME", "folder_name"]
 LONGEST_NAME = 200
 
 
-def folder_name(kind: str, name: Any, *, levels: bool = False) -> str:
+def folder_name(kind: str, name: object, *, levels: bool = False) -> str:
     """``name``, if it can name a folder below another one, on any system; ``kind`` says in the error what it names.
 
     Parameters

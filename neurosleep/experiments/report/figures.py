@@ -9,7 +9,6 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from neurosleep import plot
 from neurosleep.errors import SettingsError
@@ -19,6 +18,7 @@ from neurosleep.experiments.report.read import Rows, Run, input_weights, load_sp
 from neurosleep.experiments.report.zoom import zoom_data
 from neurosleep.experiments.run_folder import write_whole
 from neurosleep.functional import SpikeEvents
+from neurosleep.plot._style import Figure
 
 __all__ = ["ANALYSES", "FIGURES", "RunFigure", "analyses_of", "animation_of", "as_csv", "run_image", "write_animation"]
 
@@ -77,7 +77,7 @@ class RunFigure:
     height: float
     title: Callable[[Run], str]
     there: Callable[[Run], bool]
-    draw: Callable[[Run, Any], None]
+    draw: Callable[[Run, Figure], None]
     words: Callable[[Run], tuple[str, str]]
     table: Callable[[Run], _Table]
     dots: bool = False
@@ -168,7 +168,7 @@ def analyses_of(run: Run, budget: Budget) -> tuple[list[Image], int]:
 # --- accuracy ---------------------------------------------------------------------------------------------------------
 
 
-def _draw_accuracy(run: Run, fig: Any) -> None:
+def _draw_accuracy(run: Run, fig: Figure) -> None:
     plot.accuracy(run.accuracy, ax=fig.add_subplot())
 
 
@@ -194,7 +194,7 @@ def _after_tasks(run: Run) -> list[list[float | None]]:
     return [[found[after].get(task) for task in range(1, tasks + 1)] for after in sorted(found)]
 
 
-def _draw_matrix(run: Run, fig: Any) -> None:
+def _draw_matrix(run: Run, fig: Figure) -> None:
     plot.accuracy_matrix(_after_tasks(run), ax=fig.add_subplot())
 
 
@@ -231,7 +231,7 @@ def first_steps(run: Run) -> dict[str, SpikeEvents]:
     return {name: events.slice(0, min(events.steps, RASTER_STEPS)) for name, events in (run.spikes or {}).items()}
 
 
-def _draw_raster(run: Run, fig: Any) -> None:
+def _draw_raster(run: Run, fig: Figure) -> None:
     plot.raster(first_steps(run), dt=run.dt, tasks=run.preferred or None, ax=fig.add_subplot())
 
 
@@ -255,7 +255,7 @@ def _raster_table(run: Run) -> _Table:
     ]
 
 
-def _draw_rates(run: Run, fig: Any) -> None:
+def _draw_rates(run: Run, fig: Figure) -> None:
     plot.rates(run.firing, dt=run.dt, ax=fig.add_subplot())
 
 
@@ -294,7 +294,7 @@ def _inputs(run: Run) -> SpikeEvents | None:
     return events
 
 
-def _draw_images(run: Run, fig: Any) -> None:
+def _draw_images(run: Run, fig: Figure) -> None:
     events = _inputs(run)
     assert events is not None
     plot.sleep_images(events, windows=IMAGES, length=IMAGE_STEPS, dt=run.dt, ax=fig.add_subplot())
@@ -319,7 +319,7 @@ def _images_table(run: Run) -> _Table:
     ]
 
 
-def _draw_fields(run: Run, fig: Any) -> None:
+def _draw_fields(run: Run, fig: Figure) -> None:
     weights = input_weights(run)
     assert weights is not None
     plot.receptive_fields(weights, units=FIELDS, ax=fig.add_subplot())
@@ -345,7 +345,7 @@ def _fields_table(run: Run) -> _Table:
 # --- intervals and weights --------------------------------------------------------------------------------------------
 
 
-def _draw_intervals(run: Run, fig: Any) -> None:
+def _draw_intervals(run: Run, fig: Figure) -> None:
     plot.intervals(run.spikes or {}, dt=run.dt, ax=fig.add_subplot())
 
 
@@ -360,7 +360,7 @@ def _intervals_table(run: Run) -> _Table:
     return ("population", "low_s", "high_s", "intervals"), plot.interval_counts(run.spikes or {}, dt=run.dt)
 
 
-def _draw_weights(run: Run, fig: Any) -> None:
+def _draw_weights(run: Run, fig: Figure) -> None:
     plot.weight_change(_last_weights(run), ax=fig.add_subplot())
 
 

@@ -7,7 +7,6 @@ import statistics
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from neurosleep import plot
 from neurosleep.errors import NeurosleepError
@@ -331,7 +330,7 @@ def _named_numbers(runs: Sequence[Run], most: int = 3) -> str:
     names = list(dict.fromkeys(name for run in runs for name in run.results))
     texts = []
     for name in names:
-        values: list[Any] = [value for run in runs if (value := run.results.get(name)) is not None]
+        values = [value for run in runs if (value := run.results.get(name)) is not None]
         if values:
             texts.append(f"{name} {plain_spread(values)} (n = {len(values)})")
     return ", ".join(texts[:most]) + (f" and {len(texts) - most} more" if len(texts) > most else "")

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -24,6 +22,7 @@ from neurosleep.analysis import (
 from neurosleep.data import Task, to_float
 from neurosleep.experiments.run_folder import write_whole
 from neurosleep.networks import MLP, EquilibriumNetwork
+from neurosleep.plot._style import Axes
 from neurosleep.spiking import Recording
 
 __all__ = ["write_analysis", "write_preferred_task", "write_settling"]
@@ -122,29 +121,26 @@ def _rows_of(label: str, name: str, table: Table) -> Table:
     return Table.from_rows(own or rows)
 
 
-def _drawings(name: str, table: Table) -> list[tuple[str, Callable[[Any], None]]]:
+def _drawings(name: str, table: Table) -> list[tuple[str, Callable[[Axes], object]]]:
     """Name of each figure of a table, and the function that draws it."""
     if name == "patch_weights":
-        return [(f"{name}_task{t}", partial(_draw, plot.patch_weights, table, task=t)) for t in (1, 2)]
+        return [(f"{name}_task{t}", _drawn(plot.patch_weights, table, task=t)) for t in (1, 2)]
     function = getattr(plot, name.removesuffix("_before"), None)
     if function is None:
         return []
     if name not in ("class_correlation", "task_specific_firing", "weight_histogram", "state_trajectories"):
-        return [(name, partial(_draw, function, table))]
+        return [(name, _drawn(function, table))]
     layers = dict.fromkeys(str(row["layer"]) for row in table.rows())
-    found: list[tuple[str, Callable[[Any], None]]] = [
-        (f"{name}_{layer}", partial(_draw, function, table, layer=layer)) for layer in layers
+    found: list[tuple[str, Callable[[Axes], object]]] = [
+        (f"{name}_{layer}", _drawn(function, table, layer=layer)) for layer in layers
     ]
     if name == "class_correlation":
+        found += [(f"{name}_before_{layer}", _drawn(function, table, layer=layer, value="before")) for layer in layers]
         found += [
-            (f"{name}_before_{layer}", partial(_draw, function, table, layer=layer, value="before")) for layer in layers
-        ]
-        found += [
-            (f"correlation_change_{layer}", partial(_draw, plot.correlation_change, table, layer=layer))
-            for layer in layers
+            (f"correlation_change_{layer}", _drawn(plot.correlation_change, table, layer=layer)) for layer in layers
         ]
     return found
 
 
-def _draw(function: Callable[..., Any], table: Table, ax: Any, **options: Any) -> None:
-    function(table, ax=ax, **options)
+def _drawn(function: Callable[..., Axes], table: Table, **options: str | int) -> Callable[[Axes], object]:
+    return lambda ax: function(table, ax=ax, **options)

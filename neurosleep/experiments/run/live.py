@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-import math
 import os
 import socket
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +19,14 @@ from neurosleep.continual import Learner
 from neurosleep.conversion import wake
 from neurosleep.data import Task, to_float
 from neurosleep.errors import NeurosleepError, RunFolderError, missing_extra
+from neurosleep.experiments.metrics import Metrics, RunName
+from neurosleep.experiments.plain import number
+from neurosleep.experiments.run.events import Event, Listener, Look, Told
 from neurosleep.learning import accuracy
 from neurosleep.replay import Moment
 from neurosleep.spiking import SpikingNetwork
 
-__all__ = ["Follow", "Listener", "Listeners", "TensorBoard", "Watcher"]
-
-Listener = Callable[[Mapping[str, Any]], None]
-"""Takes one event: a mapping of plain values, of which ``event`` is the kind."""
+__all__ = ["Follow", "Listeners", "TensorBoard", "Watcher"]
 
 # So often, at most, the accuracy is looked at in a sleep phase: each time, the network wakes and sees images.
 _LOOKS = 20
@@ -35,20 +34,13 @@ _IMAGES = 500
 
 
 class Watcher:
-    """Makes events of a run and hands them to a listener.
+    """Makes events (:mod:`~neurosleep.experiments.run.events`) of a run and hands them to a listener.
 
-    Events, beside ``experiment``, ``variant``, ``strategy``, ``seed`` and ``time`` (seconds since the epoch):
-
-    ``start``: ``tasks``. ``epoch``: ``task``, ``epoch``. ``phase``: ``task``, ``phase`` (``wake`` or ``sleep``),
-    ``accuracy`` of each task and ``accuracy_all``. ``sleep``: ``task``, ``step``, ``steps``, ``asleep`` (steps in all
-    sleep phases so far), ``rates`` (Hz, mean over
-    the neurons of each layer in the last piece of the sleep), and from time to time ``weight_change`` (by projection,
-    the norm of the change since the sleep began over the norm then) and ``accuracy_all`` (the network woken at that
-    step, on a part of the test images of all tasks). ``end``: ``status``, ``accuracy_all``.
+    Numbers that are not finite are None in them.
     """
 
-    def __init__(self, listener: Listener, name: Mapping[str, Any], tests: Sequence[Task]) -> None:
-        self._listener, self._name = listener, dict(name)
+    def __init__(self, listener: Listener, name: RunName, tests: Sequence[Task]) -> None:
+        self._listener, self._name = listener, name
         self._counts = [len(task.test_labels) for task in tests]
         images, labels = [], []
         for task in tests:
@@ -60,68 +52,74 @@ class Watcher:
         self._images, self._labels = torch.cat(images), torch.cat(labels)
         # Of the present sleep phase its task and steps, and the steps of those before it.
         self._task, self._step, self.slept = -1, 0, 0
-        self.send("start", tasks=len(tests))
+        self._sizes: dict[str, int] = {}
+        listener({"event": "start", **self._told(), "tasks": len(tests)})
 
-    def send(self, event: str, **values: Any) -> None:
-        """Hand on one event; numbers that are not finite become None."""
-        self._listener({"event": event, **self._name, "time": time.time(), **{k: _plain(v) for k, v in values.items()}})
+    def _told(self) -> Told:
+        return {**self._name, "time": time.time()}
 
     def epoch(self, task: int, number: int) -> None:
         """An epoch of a task (from 0) is over."""
-        self.send("epoch", task=task + 1, epoch=number)
+        self._listener({"event": "epoch", **self._told(), "task": task + 1, "epoch": number})
 
     def phase(self, phase: str, task: int, accuracies: Sequence[float]) -> None:
         """A phase of a task (from 0) is over."""
         total = sum(a * n for a, n in zip(accuracies, self._counts, strict=True)) / sum(self._counts)
-        self.send("phase", task=task + 1, phase=phase, accuracy=list(accuracies), accuracy_all=total)
+        self._listener(
+            {
+                "event": "phase",
+                **self._told(),
+                "task": task + 1,
+                "phase": phase,
+                "accuracy": [number(value) for value in accuracies],
+                "accuracy_all": number(total),
+            }
+        )
 
     def sleep(self, learner: Learner, moment: Moment) -> None:
         """A piece of a sleep phase is over."""
-        sizes = {name: count / (moment.window * moment.dt) for name, count in moment.spikes.items()}
         pieces = -(-moment.steps // moment.window) if moment.window else 1
-        number = moment.step // max(moment.window, 1)
+        piece = moment.step // max(moment.window, 1)
         if learner.task != self._task:
             self.slept += self._step
         self._task, self._step = learner.task, moment.step
-        values: dict[str, Any] = {"task": learner.task + 1, "step": moment.step, "steps": moment.steps}
-        values["asleep"] = self.slept + moment.step
         every = max(1, pieces // _LOOKS)
         first = moment.step == moment.window
-        network = moment.network() if first or number % every == 0 or moment.step == moment.steps else None
-        if network is not None:
-            values["rates"] = {p.name: sizes[p.name] / p.size for p in network.populations}
-            values["weight_change"] = self._change(learner, network)
-            try:
-                woken = wake(network, learner.network)
-                values["accuracy_all"] = accuracy(woken, self._images, self._labels)
-            except NeurosleepError:
-                values["accuracy_all"] = None
-            self._populations = {p.name: p.size for p in network.populations}
-        else:
-            values["rates"] = {name: rate / self._populations[name] for name, rate in sizes.items()}
-        self.send("sleep", **values)
+        look: Look = {}
+        if first or piece % every == 0 or moment.step == moment.steps:
+            network = moment.network()
+            self._sizes = {p.name: p.size for p in network.populations}
+            look = {"weight_change": self._change(learner, network), "accuracy_all": None}
+            with contextlib.suppress(NeurosleepError):
+                look["accuracy_all"] = accuracy(wake(network, learner.network), self._images, self._labels)
+        seconds = moment.window * moment.dt
+        self._listener(
+            {
+                "event": "sleep",
+                **self._told(),
+                "task": learner.task + 1,
+                "step": moment.step,
+                "steps": moment.steps,
+                "asleep": self.slept + moment.step,
+                "rates": {name: number(moment.spikes[name] / seconds / size) for name, size in self._sizes.items()},
+                **look,
+            }
+        )
 
     @staticmethod
     def _change(learner: Learner, network: SpikingNetwork) -> dict[str, float | None]:
         """By projection, the change of its weights since the sleep began; the awake ones are those it began with."""
-        found: dict[str, float | None] = {}
+        changes: dict[str, float | None] = {}
         for (q, now), awake in zip(network.weighted, learner.network.weights, strict=True):
             then = awake.detach()
             norm = float(then.norm())
-            found[f"{q.source} -> {q.target}"] = float((now.to(then) - then).norm()) / norm if norm else None
-        return found
+            changes[f"{q.source} -> {q.target}"] = number(float((now.to(then) - then).norm()) / norm) if norm else None
+        return changes
 
-    def end(self, metrics: Mapping[str, Any]) -> None:
+    def end(self, metrics: Metrics) -> None:
         """The run is over."""
-        self.send("end", status=metrics["status"], accuracy_all=metrics["accuracy_all"])
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    if isinstance(value, Mapping):
-        return {key: _plain(inner) for key, inner in value.items()}
-    return [_plain(inner) for inner in value] if isinstance(value, list | tuple) else value
+        accuracy_all = metrics["accuracy_all"]
+        self._listener({"event": "end", **self._told(), "status": metrics["status"], "accuracy_all": accuracy_all})
 
 
 class Listeners:
@@ -144,7 +142,7 @@ class Listeners:
     def __init__(self, *listeners: Listener) -> None:
         self._listeners = listeners
 
-    def __call__(self, event: Mapping[str, Any]) -> None:
+    def __call__(self, event: Event) -> None:
         """Hand on one event."""
         for listener in self._listeners:
             listener(event)
@@ -179,7 +177,7 @@ class Follow:
         self._path = str(path)
         self._write(b"")
 
-    def __call__(self, event: Mapping[str, Any]) -> None:
+    def __call__(self, event: Event) -> None:
         """Write one event."""
         self._write(json.dumps(event, allow_nan=False).encode() + b"\n")
 
@@ -231,7 +229,7 @@ class TensorBoard:
             self._folder.mkdir(parents=True, exist_ok=True)
         self._files: dict[str, Path] = {}
 
-    @contextmanager
+    @contextlib.contextmanager
     def _named_errors(self) -> Iterator[None]:
         try:
             yield
@@ -242,53 +240,45 @@ class TensorBoard:
                 hint="--tensorboard takes the name of a folder; free some space, and --resume goes on",
             ) from error
 
-    def __call__(self, event: Mapping[str, Any]) -> None:
+    def __call__(self, event: Event) -> None:
         """Write one event."""
         with self._named_errors():
             self._write(event)
 
-    def _write(self, event: Mapping[str, Any]) -> None:
+    def _write(self, event: Event) -> None:
         # Not with torch's SummaryWriter: what goes wrong in its thread is seen minutes later, if ever.
-        from tensorboard.compat.proto.event_pb2 import Event
+        from tensorboard.compat.proto.event_pb2 import Event as Entry
         from tensorboard.summary.writer.record_writer import RecordWriter
         from torch.utils.tensorboard import summary
-
-        scalar: Any = summary.scalar
 
         points = list(self._points(event))
         if not points:
             return
-        run = "/".join(str(event[key]) for key in ("experiment", "variant", "strategy")) + f"/seed{event['seed']}"
-        events = [Event(wall_time=event["time"], step=at, summary=scalar(name, value)) for name, value, at in points]
+        scalar: Any = summary.scalar
+        run = "/".join((event["experiment"], event["variant"], event["strategy"], f"seed{event['seed']}"))
+        entries = [Entry(wall_time=event["time"], step=at, summary=scalar(name, value)) for name, value, at in points]
         if run not in self._files:
             (self._folder / run).mkdir(parents=True, exist_ok=True)
             name = f"events.out.tfevents.{time.time_ns()}.{socket.gethostname()}.{os.getpid()}"
             self._files[run] = self._folder / run / name
-            events.insert(0, Event(wall_time=event["time"], file_version="brain.Event:2"))
+            entries.insert(0, Entry(wall_time=event["time"], file_version="brain.Event:2"))
         # Opened each time, so that all of it is there however a run ends.
         with self._files[run].open("ab") as file:
             writer = RecordWriter(file)
-            for one in events:
-                writer.write(one.SerializeToString())
+            for entry in entries:
+                writer.write(entry.SerializeToString())
 
-    def _points(self, event: Mapping[str, Any]) -> Iterator[tuple[str, float, int]]:
+    def _points(self, event: Event) -> Iterator[tuple[str, float, int]]:
         """Name, value and step of each point that an event adds to the curves."""
         if event["event"] == "sleep":
-            # Over the steps of all sleep phases so far, so that the curves go on from sleep phase to sleep phase.
-            for name, value in self._scalars(event):
-                yield f"asleep/{name}", value, event["asleep"]
+            values = {f"rates/{name}": rate for name, rate in event["rates"].items()}
+            values |= {f"weight_change/{name}": change for name, change in event.get("weight_change", {}).items()}
+            values["accuracy_all"] = event.get("accuracy_all")
+            # Over the steps of all sleep phases so far, so that the curves go on from one to the next.
+            at = event["asleep"]
+            yield from ((f"asleep/{name}", value, at) for name, value in values.items() if value is not None)
         elif event["event"] == "phase":
             at = 2 * event["task"] - (event["phase"] == "wake")
-            yield "after each phase/accuracy_all", event["accuracy_all"], at
-            for k, value in enumerate(event["accuracy"], start=1):
-                yield f"after each phase/task {k}", value, at
-
-    @staticmethod
-    def _scalars(event: Mapping[str, Any]) -> list[tuple[str, float]]:
-        found = []
-        for key, value in event.items():
-            if key in ("rates", "weight_change"):
-                found += [(f"{key}/{name}", inner) for name, inner in value.items() if inner is not None]
-            elif key == "accuracy_all" and value is not None:
-                found.append((key, value))
-        return found
+            values = {f"task {k}": value for k, value in enumerate(event["accuracy"], start=1)}
+            values = {"accuracy_all": event["accuracy_all"]} | values
+            yield from ((f"after each phase/{name}", value, at) for name, value in values.items() if value is not None)

@@ -11,7 +11,7 @@ from neurosleep._surroundings import surroundings_kept
 from neurosleep.errors import NeurosleepError, RunsFailedError, SettingsError
 from neurosleep.experiments.metrics import Metrics, RunName, Summary, spread_of
 from neurosleep.experiments.run.check import check_data, check_request
-from neurosleep.experiments.run.live import Listener
+from neurosleep.experiments.run.events import Listener
 from neurosleep.experiments.run.one import run_one
 from neurosleep.experiments.run.request import RunRequest
 from neurosleep.experiments.schedule.workers import Outcome, check_main_guard, side_by_side
@@ -74,10 +74,10 @@ def run_experiment(
     with contextlib.closing(_outcomes(requests, jobs, report, listener)) as outcomes:
         try:
             for number, outcome in outcomes:
-                if outcome.error is None:
-                    found[number] = outcome.value
-                else:
+                if outcome.error is not None:
                     failed[number] = outcome.error
+                elif outcome.value is not None:
+                    found[number] = outcome.value
                 report(number, "done" if outcome.error is None else "failed")
         except KeyboardInterrupt as stop:
             stop.add_note("The runs that were under way are ended; with resume=True they go on where they stopped.")
@@ -91,7 +91,7 @@ def run_experiment(
 
 def _outcomes(
     requests: Sequence[RunRequest], jobs: int, report: Callable[[int, str], None], listener: Listener | None
-) -> Generator[tuple[int, Outcome], None, None]:
+) -> Generator[tuple[int, Outcome[Metrics]], None, None]:
     """What becomes of each request, as they end: one after another in this process, or side by side in others."""
     if jobs > 1:
         run = partial(run_one, listener=listener)

@@ -10,7 +10,7 @@ from neurosleep.experiments.metrics import Metrics
 from neurosleep.experiments.report import write_run_figures
 from neurosleep.experiments.run.check import check_fit, check_request
 from neurosleep.experiments.run.deployment import deploy, deployment_table
-from neurosleep.experiments.run.live import Listener
+from neurosleep.experiments.run.events import Listener
 from neurosleep.experiments.run.metrics import add_chips, metrics_of
 from neurosleep.experiments.run.phases import Phases, Report
 from neurosleep.experiments.run.request import RunRequest
@@ -25,7 +25,7 @@ __all__ = ["run_one"]
 def run_one(request: RunRequest, report: Report = lambda text: None, *, listener: Listener | None = None) -> Metrics:
     """Run one request in the present process and return its metrics; a finished one is not run again.
 
-    ``listener`` is told what happens while it goes on (:class:`~neurosleep.experiments.run.live.Watcher`).
+    ``listener`` is told what happens while it goes on (:mod:`~neurosleep.experiments.run.events`).
 
     Raises
     ------

@@ -15,7 +15,8 @@ from neurosleep.data import RunningMean, Task
 from neurosleep.experiments.changes import dump_toml
 from neurosleep.experiments.run.analysis import write_analysis, write_preferred_task, write_settling
 from neurosleep.experiments.run.check import Plan
-from neurosleep.experiments.run.live import Listener, Watcher
+from neurosleep.experiments.run.events import Listener
+from neurosleep.experiments.run.live import Watcher
 from neurosleep.experiments.run.state import environment_of, stored_state
 from neurosleep.experiments.run_folder import RunFolder, restore, tensors_of, write_whole
 from neurosleep.functional import torch_generator

@@ -15,7 +15,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
-from typing import Any
+from typing import Generic, TypeVar
 
 import torch
 
@@ -28,11 +28,14 @@ _NAME = "neurosleep-worker"
 _UNGUARDED = 78
 
 
+T = TypeVar("T")
+
+
 @dataclass(frozen=True)
-class Outcome:
+class Outcome(Generic[T]):
     """What a call gave: ``value``, or the ``error`` that it ended with."""
 
-    value: Any = None
+    value: T | None = None
     error: Exception | None = None
 
 
@@ -53,8 +56,8 @@ def check_main_guard() -> None:
 
 
 def side_by_side(
-    function: Callable[..., Any], tasks: Iterable[Sequence[Any]], jobs: int
-) -> Generator[tuple[int, Outcome], None, None]:
+    function: Callable[..., T], tasks: Iterable[Sequence[object]], jobs: int
+) -> Generator[tuple[int, Outcome[T]], None, None]:
     """Call ``function`` with each of ``tasks`` (its arguments), ``jobs`` at a time; yield the outcomes as they come.
 
     A task is taken from ``tasks`` when a worker is free for it. A worker that is ended from outside is an outcome of
@@ -91,7 +94,7 @@ def side_by_side(
                 message = _received(worker)
                 if message is None:
                     workers.remove(worker)
-                    outcome = Outcome(error=_death(worker))
+                    outcome: Outcome[T] = Outcome(error=_death(worker))
                 elif not worker.started:
                     worker.started = True
                     continue
@@ -109,7 +112,7 @@ def side_by_side(
                 worker.connection.close()
 
 
-def _start(function: Callable[..., Any]) -> _Worker:
+def _start(function: Callable[..., object]) -> _Worker:
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
     process = context.Process(target=_serve, args=(theirs, function), name=_NAME)
@@ -172,7 +175,7 @@ def _uninterrupted() -> Iterator[None]:
             signal.raise_signal(missed)
 
 
-def _serve(connection: Connection, function: Callable[..., Any]) -> None:
+def _serve(connection: Connection, function: Callable[..., object]) -> None:
     """What a worker does: one call after another, until there are no more."""
     _end_with_parent()
     # Ctrl-C goes to every process of a terminal; the parent is the one to answer it.
