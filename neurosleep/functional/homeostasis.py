@@ -55,6 +55,8 @@ Shift: TypeAlias = Literal["bias", "weights", "none"]
 
 # A drive varies if its spread is more than this share of its size: less is rounding.
 _SILENT = 1e-6
+# So many draws are summed in their own precision.
+_FEW = 5000
 
 
 @dataclass(frozen=True)
@@ -133,6 +135,11 @@ class SetPoint(NamedTuple):
 Parts: TypeAlias = tuple[Tensor, Tensor | None, Tensor | None]
 
 
+def _total(values: Tensor) -> Tensor:
+    """Sums over the draws, float64 ``[n]``; of few draws those of single precision are exact enough, and faster."""
+    return values.sum(0).double() if len(values) <= _FEW else values.sum(0, dtype=torch.float64)
+
+
 def _deviations(parts: Parts) -> tuple[Tensor, dict[int, Tensor]]:
     """Means ``[3, n]``, and of the parts that there are the deviations from them."""
     n = parts[0].shape[1]
@@ -140,7 +147,7 @@ def _deviations(parts: Parts) -> tuple[Tensor, dict[int, Tensor]]:
     deviations: dict[int, Tensor] = {}
     for k, part in enumerate(parts):
         if part is not None:
-            mean[k] = part.mean(0, dtype=torch.float64)
+            mean[k] = _total(part) / len(part)
             deviations[k] = part - mean[k, : part.shape[1]].to(part.dtype)
     return mean, deviations
 
@@ -153,7 +160,7 @@ def _products(one: dict[int, Tensor], other: dict[int, Tensor], like: Tensor) ->
             if one is other and j > k:
                 products[j, k] = products[k, j]
             else:
-                products[j, k] = (first * second).sum(0, dtype=torch.float64)
+                products[j, k] = _total(first * second)
     return products
 
 

@@ -94,16 +94,18 @@ class InputNoise:
         """Frames ``start`` to ``start + frames``, float32 ``[frames, *shape]``, of the stream of ``(seed, task)``."""
         check_count("The number of frames", frames)
         first, last = start // _CHUNK, (start + frames - 1) // _CHUNK
-        drawn = torch.cat([self._chunk(seed, task, chunk) for chunk in range(first, last + 1)])
+        drawn = torch.empty((last + 1 - first) * _CHUNK, *self.shape)
+        for chunk, part in enumerate(torch.split(drawn, _CHUNK), first):
+            generator = torch_generator(seed, "input noise", task, chunk)
+            if self.spread is None:
+                part.uniform_(generator=generator)
+            else:
+                part.normal_(generator=generator)
+        if self.spread is None:
+            torch.lt(drawn, self.mean.float(), out=drawn)
+        else:
+            drawn.mul_(self.spread.float()).add_(self.mean.float())
         return drawn[start - first * _CHUNK :][:frames]
-
-    def _chunk(self, seed: int, task: int, chunk: int) -> Tensor:
-        generator = torch_generator(seed, "input noise", task, chunk)
-        shape = (_CHUNK, *self.shape)
-        mean, spread = self.mean.float(), self.spread
-        if spread is None:
-            return (torch.rand(shape, generator=generator) < mean).float()
-        return mean + spread.float() * torch.randn(shape, generator=generator)
 
 
 def _finite(name: str, value: Any) -> Tensor:

@@ -35,7 +35,7 @@ class _Work:
 
     draws: int = 0
     input_sum: Tensor | None = None
-    square_sum: Tensor | None = None
+    mean_square: float = 0.0
     #: Mean of what a row of weights is multiplied with, ``[groups, ...]``; None where it cannot move the mean.
     mean_input: Tensor | None = None
     moments: DriveMoments | None = None
@@ -140,18 +140,17 @@ class _Regulator(TorchFunctionMode):
             return
         work, layer = self._work[drive], _Layer(part, args, kwargs)
         if self._inputs_only or self._whole:
-            total, squares, draws = layer.input_sums()
+            total, square, draws = layer.input_sums()
             work.draws += draws
             work.input_sum = total if work.input_sum is None else work.input_sum + total
-            work.square_sum = squares if work.square_sum is None else work.square_sum + squares
+            work.mean_square += (square - work.mean_square) * draws / work.draws
         if self._inputs_only:
             raise _Stop
-        if work.input_sum is not None and work.square_sum is not None:
+        if work.input_sum is not None:
             mean_input = layer.mean_patch(work.input_sum / work.draws)
-            size = layer.mean_patch(work.square_sum / work.draws).double().flatten(1).sum(1)
-            power = mean_input.double().flatten(1).square().sum(1)
-            work.mean_input = mean_input if bool((power > _MEAN_FREE * size).all()) else None
-            work.input_sum = work.square_sum = None
+            power = mean_input.double().flatten(1).square().mean(1)
+            work.mean_input = mean_input if bool((power > _MEAN_FREE * work.mean_square).all()) else None
+            work.input_sum = None
         if work.mean_input is not None:
             work.along = layer.response(work.mean_input)
 
@@ -165,7 +164,7 @@ class _Regulator(TorchFunctionMode):
         if self._last:
             change = self._regulate(drive, work)
             if self._whole:
-                result.copy_(_changed(drive, change, work, own, rest))
+                _change_drive(result, drive, change, work, rest)
         work.sent, work.along = {}, None
         if not self._whole:
             raise _Stop
@@ -206,19 +205,25 @@ def _fixed_biases(drive: Drive) -> list[Tensor]:
     return [p.bias for p in drive.parts if p.norm is None and p.bias is not None and p.free_bias is None]
 
 
-def _changed(drive: Drive, change: HomeostaticChange, work: _Work, own: Tensor, rest: Tensor | None) -> Tensor:
-    """The drive as the changed layer makes it."""
+def _change_drive(result: Tensor, drive: Drive, change: HomeostaticChange, work: _Work, rest: Tensor | None) -> None:
+    """Make ``result`` in place what the changed layer makes."""
     channels = drive.parts[0].channels
-    drives = _by_unit(change.factor, own, channels) * own
-    for bias in _fixed_biases(drive):
-        drives = drives + _by_unit(bias * (1 - change.factor), own, channels)
+    factor = change.factor
+    if rest is not None:
+        result.sub_(rest)
+    result.mul_(_by_unit(factor, result, channels))
     if drive.mover.free_bias is None and work.along is not None and work.mean_input is not None:
         share = change.offset / work.mean_input.double().flatten(1).square().sum(1)
-        moved = own.movedim(channels, -1)
-        drives = drives + (work.along * share.to(own.dtype)).reshape(moved.shape).movedim(-1, channels)
+        moved = result.movedim(channels, -1)
+        moved.addcmul_(work.along.reshape(*moved.shape[:-1], -1), share.to(result.dtype))
+        fixed = torch.zeros_like(change.offset)
     else:
-        drives = drives + _by_unit(change.offset, own, channels)
-    return drives if rest is None else drives + rest
+        fixed = change.offset
+    for bias in _fixed_biases(drive):
+        fixed = fixed + bias * (1 - factor)
+    result.add_(_by_unit(fixed, result, channels))
+    if rest is not None:
+        result.add_(rest)
 
 
 def apply_change(drive: Drive, change: HomeostaticChange, mean_input: Tensor | None) -> None:
@@ -245,10 +250,11 @@ class _Layer:
         self._groups = int(given.get("groups", 1))
         self._convolves = part.function in CONVOLUTIONS
 
-    def input_sums(self) -> tuple[Tensor, Tensor, int]:
-        """Sums over the draws of the input and of its square, and the number of draws."""
+    def input_sums(self) -> tuple[Tensor, float, int]:
+        """Sum of the input over the draws, mean square of all its values, and the number of draws."""
         values = self._input if self._convolves else self._input.reshape(-1, self._input.shape[-1])
-        return values.sum(0, dtype=torch.float64), values.square().sum(0, dtype=torch.float64), len(values)
+        total = (values.new_ones(1, len(values)) @ values.flatten(1)).reshape(values.shape[1:]).double()
+        return total, float(torch.linalg.vector_norm(values)) ** 2 / values.numel(), len(values)
 
     def mean_patch(self, mean: Tensor) -> Tensor:
         """Mean over the positions of what the weights are multiplied with, ``[groups, ...]``, padding included."""
