@@ -24,7 +24,7 @@ __all__ = ["as_images", "as_reals", "check_count", "check_device", "check_number
 def check_count(
     name: str, value: Any, least: int = 1, most: int | None = None, error: type[NeurosleepError] = SettingsError
 ) -> int:
-    """A whole number from ``least`` to ``most``; ``True``, ``2.0`` and ``"2"`` are none.
+    """An integer from ``least`` to ``most``; ``True``, ``2.0`` and ``"2"`` are none.
 
     >>> check_count("steps", 3)
     3
@@ -35,7 +35,7 @@ def check_count(
         count = None
     if count is None or count < least or (most is not None and count > most):
         limits = f"at least {least}" if most is None else f"from {least} to {most}"
-        raise error(f"{name} cannot be {value!r:.60}.", expected=f"a whole number, {limits}")
+        raise error(f"{name} cannot be {value!r:.60}.", expected=f"an integer, {limits}")
     return count
 
 
@@ -105,7 +105,7 @@ def as_images(name: str, images: Any, error: type[NeurosleepError] = DataError) 
     """Images or features ``[n, ...]`` as a floating-point tensor, from an array, a tensor or a list of equal ones.
 
     Float tensors and arrays keep their type, but half precision becomes float32, in which the package computes at
-    least; ``uint8`` is scaled from 0..255 to 0..1; other whole numbers and truth values become float32 as they are.
+    least; ``uint8`` is scaled from 0..255 to 0..1; other integers and truth values become float32 as they are.
 
     >>> as_images("x", [[0, 1], [1, 1]])
     tensor([[0., 1.],
@@ -144,7 +144,7 @@ def as_images(name: str, images: Any, error: type[NeurosleepError] = DataError) 
 def as_reals(name: str, value: Any, error: type[NeurosleepError] = SettingsError) -> Tensor:
     """Real numbers of any shape as a dense tensor of float32 or float64, the types in which networks are computed.
 
-    Half precision becomes float32, whole numbers float64; both hold it exactly. A tensor that has the type already
+    Half precision becomes float32, integers float64; both hold it exactly. A tensor that has the type already
     shares its memory. Texts, truth values and complex numbers are refused; whether numbers are finite is not looked at.
 
     >>> as_reals("threshold", [1, 2])
@@ -158,7 +158,7 @@ def as_reals(name: str, value: Any, error: type[NeurosleepError] = SettingsError
         if isinstance(value, Tensor):
             tensor = value.detach()
         else:
-            # NumPy makes objects of whole numbers beyond int64; torch knows no foreign byte orders and strides.
+            # NumPy makes objects of integers beyond int64; torch knows no foreign byte orders and strides.
             array = np.array(float(value) if type(value) is int else value, order="C")
             tensor = torch.from_numpy(array.astype(array.dtype.newbyteorder("=")))
     except (TypeError, ValueError, RuntimeError, OverflowError) as problem:

@@ -91,7 +91,7 @@ def input_drive(
     if not sizes:
         raise DataError("The network has no hidden layer.", expected="at least one between input and output")
     if units is not None and not (isinstance(units, int) and 1 <= units <= min(sizes)):
-        raise SettingsError(f"The number of units is {units!r}.", expected=f"a whole number from 1 to {min(sizes)}")
+        raise SettingsError(f"The number of units is {units!r}.", expected=f"an integer from 1 to {min(sizes)}")
     counts = np.array([np.isin(y, group).sum() for group in groups])
     means = [class_means(network, x, y, groups) for network in (before, after)]
     rows = []

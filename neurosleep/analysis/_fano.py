@@ -52,7 +52,7 @@ def fano_factor(spikes: Spikes, population: str | None = None, *, width: float =
     square = np.bincount(owner, counts[1].astype(np.float64) ** 2, trains.n)
     defined = (total > 0) & (windows > 1)
     mean = np.where(defined, total / max(windows, 1), 1.0)
-    # Sums of whole numbers are exact, and so is this difference up to its last division.
+    # Sums of integers are exact, and so is this difference up to its last division.
     variance = (windows * square - total**2) / max(windows, 1) ** 2
     return np.where(defined, variance / mean, np.nan)
 

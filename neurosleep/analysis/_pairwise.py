@@ -41,7 +41,7 @@ def pairwise_correlation(
 
     Notes
     -----
-    With counts c over L bins the covariance is :math:`\sum c_i c_j - N_i N_j / L`, of whole numbers. Only bins in
+    With counts c over L bins the covariance is :math:`\sum c_i c_j - N_i N_j / L`, of integers. Only bins in
     which anything fires are ever written out, some at a time, so that memory grows with :math:`n^2` and not with time.
 
     Examples
@@ -69,7 +69,7 @@ def pairwise_correlation(
         together += dense.T @ dense
     total = np.bincount(neuron, counts, trains.n)
     covariance = together - np.outer(total, total) / max(bins, 1)
-    # Exact whole numbers: a variance of 0 is told from a small one.
+    # Exact integers: a variance of 0 is told from a small one.
     varies = bins * np.diagonal(together) - total**2 > 0
     spread = np.where(varies, np.sqrt(np.where(varies, np.diagonal(covariance), 1.0)), np.nan)
     correlation: NDArray[np.float64] = covariance / np.outer(spread, spread)

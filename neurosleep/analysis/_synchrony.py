@@ -54,7 +54,7 @@ def chi_synchrony(spikes: Spikes, population: str | None = None, *, width: float
     whole = np.bincount(number[inside], minlength=bins)
     _, counts = np.unique(neurons[inside] * bins + number[inside], return_counts=True)
     total = np.bincount(neurons[inside], minlength=trains.n).astype(np.float64)
-    # Whole numbers until the last division: n L^2 times the sum of variances, and n^2 L^2 times that of the mean.
+    # Integers until the last division: n L^2 times the sum of variances, and n^2 L^2 times that of the mean.
     single = float(bins * (counts.astype(np.float64) ** 2).sum() - (total**2).sum())
     joint = float(bins * (whole.astype(np.float64) ** 2).sum() - float(total.sum()) ** 2)
     return math.sqrt(max(joint, 0.0) / (trains.n * single)) if single > 0 else math.nan

@@ -81,7 +81,7 @@ def task_specific_firing(
     layers = hidden_populations(network, recording)
     sizes = [len(network.weights[k]) for k, _ in layers]
     if units is not None and not (isinstance(units, int) and 1 <= units <= min(sizes)):
-        raise SettingsError(f"The number of units is {units!r}.", expected=f"a whole number from 1 to {min(sizes)}")
+        raise SettingsError(f"The number of units is {units!r}.", expected=f"an integer from 1 to {min(sizes)}")
     chosen = [max(1, size // 10) if units is None else units for size in sizes]
 
     generator = numpy_generator(seed, "random-subsets")

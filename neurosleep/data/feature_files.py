@@ -238,7 +238,7 @@ def _labels(array: Array, rows: int, what: str) -> NDArray[np.int64]:
         raise DataError(
             f"The labels of {what} are not class numbers.",
             found=f"{values[bad[0]]:g} at row {bad[0]}",
-            expected="whole numbers from 0 (in a .mat file also from 1)",
+            expected="integers from 0 (in a .mat file also from 1)",
         )
     return values.astype(np.int64)
 

@@ -79,7 +79,7 @@ def save(obj: SpikingNetwork | nn.Module, path: str | Path, *, input_shape: Sequ
         raise ExchangeError(
             f"A {type(obj).__name__} holds more than a file keeps: the arithmetic of a chip.",
             expected="a SpikingNetwork",
-            hint="save(mapped.plain(), path) keeps its populations and projections, in the chip's whole numbers",
+            hint="save(mapped.plain(), path) keeps its populations and projections, as the chip's integers",
         )
     if path.suffix == ".onnx":
         return write_whole(path, _as_onnx(obj, input_shape), folders=False, error=ExchangeError)

@@ -44,7 +44,18 @@ def chip_lines(experiment: str, runs: Iterable[Mapping[str, object]]) -> list[st
         "conventions there are, in µJ an image, of mean activity.",
         "",
     ]
-    header = ("chip", "variant", "sleep", "n", "awake", "spiking", "on the chip", "error of weights", "cores", "energy")
+    header = (
+        "chip",
+        "variant",
+        "sleep",
+        "n",
+        "awake",
+        "spiking",
+        "on the chip",
+        "quantisation error",
+        "cores",
+        "energy",
+    )
     lines += _table(
         header,
         (
@@ -67,7 +78,7 @@ def chip_lines(experiment: str, runs: Iterable[Mapping[str, object]]) -> list[st
     if kept:
         lines += [
             "",
-            "What a sleep in a chip's whole numbers keeps of the gain that the same sleep in floating point has over",
+            "What a sleep in integer arithmetic keeps of the gain that the same sleep in floating point has over",
             "no sleep (accuracy of the awake network on all test images, means over the n seeds that all three have):",
             "",
         ]
@@ -87,6 +98,6 @@ def chip_lines(experiment: str, runs: Iterable[Mapping[str, object]]) -> list[st
         )
     missing = missing_rows(runs)
     if missing:
-        lines += ["", "What does not fit, or is not there:", ""]
+        lines += ["", "What does not fit, or is not supported:", ""]
         lines += _table(("chip", "reason"), ((row["profile"], "; ".join(row["missing"])) for row in missing))
     return lines

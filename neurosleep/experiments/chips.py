@@ -68,6 +68,11 @@ def _spread(values: Iterable[object]) -> Spread:
 _Key = tuple[str, str, str, str, str]
 
 
+def _way(slept: str) -> str:
+    """What tables call a way of sleeping, of which ``metrics.json`` has older words."""
+    return slept.replace("slept ", "sleep ").replace("rounding by chance", "stochastic rounding")
+
+
 def _groups(runs: Iterable[Mapping[str, object]]) -> dict[_Key, list[Mapping[str, object]]]:
     """Rows of all runs, by experiment, chip, way of sleeping, variant and strategy."""
     groups: dict[_Key, list[Mapping[str, object]]] = {}
@@ -75,7 +80,7 @@ def _groups(runs: Iterable[Mapping[str, object]]) -> dict[_Key, list[Mapping[str
         rows = run.get("hardware")
         for row in rows if isinstance(rows, list) else ():
             if isinstance(row, dict) and isinstance(row.get("profile"), str):
-                slept = str(row.get("slept", "unknown"))
+                slept = _way(str(row.get("slept", "unknown")))
                 key = str(run["experiment"]), row["profile"], slept, str(run["variant"]), str(run["strategy"])
                 own = {"accuracy_all": run.get("accuracy_all"), "seed": run.get("seed")}
                 groups.setdefault(key, []).append({**row, **own})
@@ -131,7 +136,7 @@ def missing_rows(runs: Iterable[Mapping[str, object]]) -> list[MissingRow]:
 
 
 def gains_kept(rows: Iterable[ChipSummary]) -> list[GainKept]:
-    """How much of what sleep in floating point gains over no sleep is gained by sleep on a chip, in its whole numbers.
+    """How much of the gain of sleep in floating point over no sleep is kept by sleep in a chip's integer arithmetic.
 
     Of the awake networks, on all test images: ``(chip - none) / (floating point - none)``, by means over seeds; None
     where sleep in floating point gains nothing. A variant ``NAME-rest`` is compared with the sleep before mapping of
@@ -140,18 +145,18 @@ def gains_kept(rows: Iterable[ChipSummary]) -> list[GainKept]:
     rows = list(rows)
     known: dict[tuple[str, str, str, str], dict[int, float]] = {}
     for row in rows:
-        if row["slept"] in ("no sleep", "slept before mapping"):
+        if row["slept"] in ("no sleep", "sleep before mapping"):
             known[row["experiment"], row["slept"], *variant_parts(row["variant"])] = row["by_seed"]
     gains: list[GainKept] = []
     for row in rows:
         experiment, chip = row["experiment"], row["by_seed"]
-        if not row["slept"].startswith("slept on the chip"):
+        if not row["slept"].startswith("sleep on the chip"):
             continue
         name, rest = variant_parts(row["variant"])
         none = known.get((experiment, "no sleep", "default", rest), {})
         parts = name.split("-")
         names = ["-".join(parts[:k]) for k in range(len(parts), 0, -1)] + ["default"]
-        floats = (known.get((experiment, "slept before mapping", shorter, rest)) for shorter in names)
+        floats = (known.get((experiment, "sleep before mapping", shorter, rest)) for shorter in names)
         floating = next((values for values in floats if values), {})
         # Seeds differ more than roundings do: only those that all three have are compared.
         seeds = sorted(none.keys() & floating.keys() & chip.keys())

@@ -54,7 +54,7 @@ class Data:
         if self.classes_per_task < 1:
             raise SettingsError(f"data.classes_per_task is {self.classes_per_task!r}.", expected="at least 1")
         if not all(self.tasks or ()):
-            raise SettingsError("data.tasks holds [].", expected="lists of whole numbers")
+            raise SettingsError("data.tasks holds [].", expected="lists of integers")
 
 
 # --- strategies, sleep, chips -----------------------------------------------------------------------------------------

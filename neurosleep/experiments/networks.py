@@ -200,7 +200,7 @@ def _convolution_weights(network: FeedForwardConv | Convolutional) -> int:
 def _check_size(sizes: Whole, weights: int | None = None) -> None:
     """Refuse layers that are none, and more than this machine's memory holds with gradients, momentum and one copy."""
     if len(sizes) < 2 or min(sizes) < 1:
-        raise SettingsError(f"network.sizes is {[*sizes]!r:.80}.", expected="at least two whole numbers of at least 1")
+        raise SettingsError(f"network.sizes is {[*sizes]!r:.80}.", expected="at least two integers of at least 1")
     if weights is None:
         weights = sum(a * b for a, b in itertools.pairwise(sizes))
     try:

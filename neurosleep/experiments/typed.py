@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 # What pydantic expects, in words.
 _MEANT = {
-    "int_type": "a whole number",
+    "int_type": "an integer",
     "float_type": "a number",
     "string_type": "a text",
     "bool_type": "true or false",
@@ -29,7 +29,7 @@ _adapter: Callable[[object], TypeAdapter[Any]] = cache(TypeAdapter)
 
 
 def as_typed(name: str, kind: type[T], values: object) -> T:
-    """What ``values`` say, as a value of that type, without any conversion but that of whole numbers to others.
+    """What ``values`` say, as a value of that type, without any conversion but that of integers to others.
 
     Raises
     ------

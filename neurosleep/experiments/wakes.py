@@ -16,7 +16,7 @@ from neurosleep.replay.options import Numbers
 
 __all__ = ["LEARNS_BY", "WAKES", "WAKE_ORDER", "Wake", "Whole", "free_steps"]
 
-#: A list of whole numbers.
+#: A list of integers.
 Whole: TypeAlias = tuple[int, ...]
 
 

@@ -23,7 +23,7 @@ _PIECE = 2**20
 
 
 def _whole(name: str, values: Any) -> npt.NDArray[np.int64]:
-    """One dimension of whole numbers as int64, or an error."""
+    """One dimension of integers as int64, or an error."""
     array = values.detach().cpu().numpy() if isinstance(values, Tensor) else np.asarray(values)
     if array.size == 0 and array.ndim == 1:
         return np.zeros(0, dtype=np.int64)
@@ -31,7 +31,7 @@ def _whole(name: str, values: Any) -> npt.NDArray[np.int64]:
         raise SettingsError(
             f"The {name} of spike events cannot be read.",
             found=f"{type(values).__name__} of {array.dtype}, shape {array.shape}",
-            expected="one dimension of whole numbers",
+            expected="one dimension of integers",
         )
     return array.astype(np.int64, copy=False)
 
@@ -64,7 +64,7 @@ class SpikeEvents:
     Raises
     ------
     SettingsError
-        If they are no whole numbers, or not so ordered: compiled code reads memory by them.
+        If they are not integers, or not so ordered: compiled code reads memory by them.
 
     See Also
     --------

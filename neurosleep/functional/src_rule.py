@@ -93,8 +93,8 @@ def src_step(weight: Tensor, pre: Tensor, post: Tensor, rule: SRCRule) -> Tensor
     .. math::
         w_{ji} \leftarrow w_{ji} + s_j \left( s_i\, inc - (1 - s_i)\, dec \right) g(w_{ji})
 
-    Shapes: ``weight`` ``[post, pre]``, ``pre`` and ``post`` boolean. Reference: science A.5 and A.6 of the released
-    code of Tadros et al. (2022), doi:10.1038/s41467-022-34938-7.
+    Shapes: ``weight`` ``[post, pre]``, ``pre`` and ``post`` boolean. Reference: Tadros et al. (2022),
+    doi:10.1038/s41467-022-34938-7, and its released code.
 
     See Also
     --------

@@ -128,7 +128,7 @@ class FeedForwardNetwork(nn.Module, ABC):
 
     def _start(self, init: Init, generator: torch.Generator | None) -> None:
         """Draw the initial weights; biases are 0, or torch's own where the weights are."""
-        # pydantic and TOML give whole numbers as such; a bool is none.
+        # pydantic and TOML give integers as such; a bool is none.
         number = isinstance(init, int | float) and not isinstance(init, bool)
         if init != "torch" and not (number and 0 < float(init) < math.inf):
             raise SettingsError(f"The range of the initial weights is {init!r}.", expected='a number > 0, or "torch"')

@@ -197,7 +197,7 @@ def rates(rows: Sequence[Row] | Recording, *, dt: float | None = None, ax: Axes 
 def _whole(row: Row, column: str) -> int:
     value = field(row, column)
     if not math.isfinite(value) or value != int(value):
-        raise SettingsError(f"The column {column!r} holds {row[column]!r}.", expected="a whole number")
+        raise SettingsError(f"The column {column!r} holds {row[column]!r}.", expected="an integer")
     return int(value)
 
 

@@ -197,7 +197,7 @@ def _last_task(tasks: Mapping[str, ArrayLike]) -> int:
 
 def _task_paint(values: np.ndarray, last: int) -> _Paint:
     if not np.array_equal(values, values.round()) or (values < 0).any():
-        raise SettingsError("A task is no whole number.", expected="tasks from 1, and 0 for none")
+        raise SettingsError("A task is not an integer.", expected="tasks from 1, and 0 for none")
     return values.astype(np.int64), [_UNKNOWN, *task_colours(last)]
 
 

@@ -107,7 +107,7 @@ def paced(network: SpikingNetwork, gain: float) -> SpikingNetwork:
     Raises
     ------
     UnsupportedError
-        If the biases are those of a chip, which are whole numbers.
+        If the biases are those of a chip, which are integers.
     """
     biased = [p for p in network.populations if bool((torch.as_tensor(p.bias) != 0).any())]
     if gain == 1 or not biased:

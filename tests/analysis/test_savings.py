@@ -14,7 +14,7 @@ def test_a_shifted_curve_saves_the_shift() -> None:
     curve = 1 - np.exp(-epochs / 4)
     late, early = curve, 1 - np.exp(-(epochs + 2) / 4)
     table = epochs_saved(epochs.tolist(), late.tolist(), early.tolist())
-    # Straight lines between points: exact where the shift is a whole number of points.
+    # Straight lines between points: exact where the shift is an integer number of points.
     np.testing.assert_allclose(table["saved"], 2, atol=1e-9)
     back = epochs_saved(epochs.tolist(), early.tolist(), late.tolist())
     np.testing.assert_allclose(back["saved"], -2, atol=1e-9)

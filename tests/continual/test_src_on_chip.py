@@ -1,4 +1,4 @@
-"""Sleep in a chip's whole numbers, as a setting of the strategy."""
+"""Sleep in a chip's integer arithmetic, as a setting of the strategy."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from neurosleep.conversion import Ratio, Recursive, convert, largest_activities,
 from neurosleep.errors import ConversionError, DataError, NeurosleepError, SettingsError, UnknownNameError
 from neurosleep.networks import MLP
 
-# Science A.4: largest values and alpha of MNIST P1 after tasks 1 to 5 of one seed, rounded there to three digits.
+# Largest values and alpha of MNIST P1 after tasks 1 to 5 of one seed, rounded there to three digits.
 REFERENCE = [
     ((0.772, 0.363, 1.618), (72.4, 119, 16.2)),
     ((1.866, 0.734, 1.566), (29.9, 142, 14.0)),

@@ -481,7 +481,7 @@ REFUSED: dict[str, tuple[list[Any], dict[str, Any], list[Any], str]] = {
     "mean": ([_node("ReduceMean", "x")], {}, ["n", 1, 6, 6], "over all axes, that of the batch too"),
     "variance 0": ([_node("BatchNormalization", "x", *"abcd", epsilon=0.0)], {k: torch.zeros(6) for k in "abcd"},
                    ["n", 6], "least variance of 0, epsilon 0"),
-    "whole numbers": ([_node("Gemm", "x", "w", transB=1)], {"w": WEIGHT.long()}, ["n", 6], "input 1 of type int64"),
+    "integers": ([_node("Gemm", "x", "w", transB=1)], {"w": WEIGHT.long()}, ["n", 6], "input 1 of type int64"),
     "attribute twice": ([_twice()], {}, ["n", 6], "has an attribute twice"),
     "unused": ([_node("Relu", "x", output="a"), _node("Identity", "w")], {"w": WEIGHT}, ["n", 6], "does not depend on"),
     "as it is": ([_node("Identity", "x")], {}, ["n", 6], "its input as it is"),

@@ -12,7 +12,7 @@ from neurosleep.experiments import write_report
 from neurosleep.experiments.chip_lines import chip_lines
 from neurosleep.experiments.chips import chip_rows, gains_kept, missing_rows, variant_parts
 
-NONE, BEFORE, CHANCE = "no sleep", "slept before mapping", "slept on the chip, rounding by chance"
+NONE, BEFORE, CHANCE = "no sleep", "slept before mapping", "slept on the chip, rounding by chance"  # as stored
 
 
 def row(profile: str, slept: str, mapped: float | None, **more: Any) -> dict[str, Any]:
@@ -58,11 +58,11 @@ def test_one_row_for_each_chip_and_way_of_sleeping() -> None:
     assert [(r["profile"], r["slept"], r["variant"]) for r in rows] == [
         ("a", NONE, "default"),
         ("b", NONE, "default"),
-        ("a", BEFORE, "default"),
-        ("b", BEFORE, "default"),
-        ("a", BEFORE, "small"),
-        ("a", CHANCE, "a-chance"),
-        ("a", CHANCE, "small-a"),
+        ("a", "sleep before mapping", "default"),
+        ("b", "sleep before mapping", "default"),
+        ("a", "sleep before mapping", "small"),
+        ("a", "sleep on the chip, stochastic rounding", "a-chance"),
+        ("a", "sleep on the chip, stochastic rounding", "small-a"),
     ]
     first, second = rows[:2]
     assert first["mapped"] == {"mean": pytest.approx(0.21), "sd": pytest.approx(0.01414, abs=1e-4), "n": 2}
@@ -115,7 +115,7 @@ def test_the_results_page_has_tables_of_chips() -> None:
         "| a | default | no sleep | 2 | 70.00 ± 0.00 | 69.00 ± 0.00 | 21.00 ± 1.41 | 1.00 ± 0.00 | 7 | 1 to 3 |"
         in lines
     )
-    assert "| a-chance | a | slept on the chip, rounding by chance | 1 | 20.00 | 70.00 | 60.00 | 80 % |" in lines
+    assert "| a-chance | a | sleep on the chip, stochastic rounding | 1 | 20.00 | 70.00 | 60.00 | 80 % |" in lines
     assert "| b | l1: too many synapses |" in lines
     assert not any(line.startswith("| b | default") for line in lines)
     assert chip_lines("on-chips/mnist", RUNS[-1:]) == []

@@ -208,7 +208,7 @@ def test_the_page_needs_nothing_else_and_can_be_read_by_all(tmp_path: Path, make
     assert page.all("html") == [{"lang": "en"}] and len(page.all("h1")) == 1
     assert page.all("th") and all(cell.get("scope") in ("row", "col") for cell in page.all("th"))
     assert len(page.images()) == len(page.all("img")) and path.stat().st_size < 5_000_000
-    assert "What is missing" not in page.text
+    assert "Missing or not counted" not in page.text
     # Two that compare, six figures of the first seed of each strategy, one of each other run.
     assert len(page.images()) == 2 + 2 * 6 + 4 * 1
     assert list(path.parent.glob(".*")) == []
@@ -228,7 +228,7 @@ def test_a_run_is_told_in_full(tmp_path: Path, make_run: MakeRun) -> None:
         "abc123",
         "40.0 60.0",
         "−50.0 %",
-        "With one seed each",
+        "One seed each",
         "the sleep after task 10",
         "spikes",
         "1234",
@@ -407,8 +407,8 @@ def test_the_verdict_says_what_the_sleep_did_and_how_far_it_goes(tmp_path: Path,
     page = Page(write_report(tmp_path / "out"))
     assert "40 points above sequential. Its last sleep raised the accuracy by 20 points." in page.text
     assert "sequential ends at 10.0 ± 0.0 % (n = 2). That is no better than always naming the most" in page.text
-    assert "Of the way from sequential to joint, src goes 50 %." in page.text
-    assert "Reads old data" in page.text and " yes " in page.text
+    assert "src closes 50 % of the gap between sequential and joint." in page.text
+    assert "Uses stored examples" in page.text and " yes " in page.text
     alts = [str(image["alt"]) for image in page.all("img")]
     # The mean of the first task after the first, of both after the second.
     assert any("tasks learnt so far, after each task: joint ends at 90.0 %, src ends at 50.0 %" in alt for alt in alts)
@@ -529,7 +529,7 @@ def test_animations_are_written_and_shown(tmp_path: Path, make_run: MakeRun) -> 
     assert files[0].read_bytes().startswith(b"GIF8")
     assert next(csv.DictReader(io.StringIO(files[1].read_text())))["population"] == "input"
     source = write_report(tmp_path / "out").read_text()
-    assert source.count("data:image/gif;base64,") == 1 and "A sleep as it passes" in source
+    assert source.count("data:image/gif;base64,") == 1 and "Animation of a sleep phase" in source
     files[0].write_bytes(b"nonsense")
     assert "data:image/gif" not in write_report(tmp_path / "out").read_text()
     with pytest.raises(RunFolderError, match="no run in"):

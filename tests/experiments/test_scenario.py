@@ -294,7 +294,7 @@ def test_the_patches_fit_their_network(experiment: str, faithful: bool) -> None:
 
 
 def transcription(x: np.ndarray, w: np.ndarray, lr: float, epochs: tuple[int, int], seed: int) -> list[list[float]]:
-    """Science A.10 in NumPy: accuracy on both tasks after each task, and after the sleep (with noise of its own)."""
+    """The released two-task experiment in NumPy: accuracy on both tasks after each task and the sleep."""
     eye, v, accuracies = np.eye(4), np.zeros_like(w), []
 
     def softmax(z: np.ndarray) -> np.ndarray:

@@ -18,7 +18,7 @@ def generator(*key):
 
 @pytest.mark.filterwarnings("ignore:The drive is louder")
 def test_bernoulli_probability_is_twice_the_rate_and_at_most_1():
-    # Science A.3: P = min(1, 2 dt max_rate x).
+    # P = min(1, 2 dt max_rate x).
     drive = MeanDrive(np.array([0.0, 0.1, 0.5, 1.0, 3.0]), max_rate=500)
     np.testing.assert_allclose(drive.probability(DT), [0.0, 0.1, 0.5, 1.0, 1.0])
 
@@ -70,7 +70,7 @@ def test_window_of_an_image_that_is_not_square():
 
 
 def test_pixel_at_row_i_is_visible_in_c_of_18_positions():
-    # Science A.3: c(i) = min(i, 17) - max(0, i - 10) + 1 of 18 positions for rows as for columns.
+    # C(i) = min(i, 17) - max(0, i - 10) + 1 of 18 positions for rows as for columns.
     steps = 20_000
     drive = MeanDrive(np.ones(784), max_rate=1e6, window=11, image_shape=(28, 28))
     spikes = drive.draw(generator(5), steps, DT)

@@ -15,7 +15,7 @@ def g(w, *arguments, dtype=torch.float64):
 
 
 def test_steep_factor_has_the_values_of_the_released_code():
-    # Science A.6: 1 at 0, 0.0134 at 0.005, about 2 below -0.005.
+    # 1 at 0, 0.0134 at 0.005, about 2 below -0.005.
     assert g(0.0) == 1.0
     assert g(0.005) == pytest.approx(0.0134, abs=5e-5)
     assert g(-0.005) == pytest.approx(2 - 0.0134, abs=5e-5)

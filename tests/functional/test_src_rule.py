@@ -23,7 +23,7 @@ def test_active_inputs_gain_and_silent_ones_lose_where_the_unit_fired():
 
 
 def test_steep_factor_freezes_positive_weights_and_doubles_the_step_of_negative_ones():
-    # Science A.6 with P1: a negative weight gains 2 inc = 0.064 or loses 2 dec = 0.0067, a positive one neither.
+    # A negative weight gains 2 inc = 0.064 or loses 2 dec = 0.0067, a positive one neither.
     rule = SRCRule(inc=0.032, dec=0.0033447)
     w = torch.tensor([[0.1, -0.03, 0.0], [0.1, -0.03, 0.0]], dtype=F64)
     gained = src_step(w, bools(1, 1, 1), bools(1, 0), rule)[0].tolist()

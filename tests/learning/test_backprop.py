@@ -37,7 +37,7 @@ def transcription(
     labels: np.ndarray,
     training: Backprop,
 ) -> None:
-    """Science A.1, with the same order of images and the same masks."""
+    """The published training (Tadros et al. 2022), with the same order of images and the same masks."""
     last = len(weights) - 1
     for epoch in range(training.epochs):
         order = torch.randperm(len(x), generator=streams("order", epoch)).numpy()

@@ -59,7 +59,7 @@ CASES = [
 
 @pytest.mark.parametrize("settings", CASES, ids=str)
 def test_each_nudged_step_adds_what_bptt_finds_as_many_steps_before_the_end(settings: dict[str, object]) -> None:
-    """Gradient-descending updates (science C.7): contribution by contribution, not only their sum."""
+    """Gradient-descending updates (Ernoult et al. 2019): contribution by contribution, not only their sum."""
     net, (x, targets), steps, beta = network(**settings), data(), 9, 1e-4
     inner = 2 * len(net.state_sizes)  # the weights of a read-out take no part in the dynamics
     with torch.no_grad():

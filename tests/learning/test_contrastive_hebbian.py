@@ -46,7 +46,7 @@ def first_batch(learning: PhasedLearning, net: EquilibriumMLP) -> tuple[list[Arr
 
 
 class Transcription:
-    """Layers, steps and pulls of science D.1 and D.2, one loop each."""
+    """Layers, steps and pulls of contrastive Hebbian learning with delay, one loop each."""
 
     def __init__(self, net: EquilibriumMLP, x: Tensor, targets: Tensor) -> None:
         self.w = [w.detach().numpy().copy() for w in net.weights]

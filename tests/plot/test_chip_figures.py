@@ -14,7 +14,7 @@ def row(profile: str, slept: str, mean: float | None, cores: int | None, fits: b
 
 ROWS = [
     row("big", "no sleep", 0.2, 12),
-    row("big", "slept before mapping", 0.7, 12),
+    row("big", "sleep before mapping", 0.7, 12),
     row("free", "no sleep", 0.21, None),
     row("small", "no sleep", None, None, fits=False),
 ]
@@ -31,7 +31,7 @@ def test_accuracy_has_a_mark_for_each_way_and_says_what_does_not_fit() -> None:
     assert drawn == [20.0, 21.0, 70.0]
     assert texts(ax).count("does not fit") == 1 and any("joint" in text for text in texts(ax))
     legend = ax.get_legend()
-    assert legend is not None and [t.get_text() for t in legend.get_texts()] == ["no sleep", "slept before mapping"]
+    assert legend is not None and [t.get_text() for t in legend.get_texts()] == ["no sleep", "sleep before mapping"]
     assert ax.get_xlabel() == "accuracy on the chip (%)"
 
 

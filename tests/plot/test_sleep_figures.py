@@ -76,8 +76,8 @@ def test_a_raster_has_the_colours_of_selectivity() -> None:
     [
         ({"tasks": {"a": [1]}, "selectivity": {"a": [1]}}, "one of them"),
         ({"tasks": {"a": [1, 2]}}, "2"),
-        ({"tasks": {"a": [0.5] * 3}}, "whole number"),
-        ({"tasks": {"a": [-1] * 3}}, "whole number"),
+        ({"tasks": {"a": [0.5] * 3}}, "integer"),
+        ({"tasks": {"a": [-1] * 3}}, "integer"),
         ({"selectivity": {"a": [1.5] * 3}}, "from 0 to 1"),
     ],
 )

@@ -338,7 +338,7 @@ def train(engine, net, spikes):
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize(("decay", "current", "threshold"), [(0.9, 0.3, 1.0), (0.999, 0.01, 0.55), (1.0, 0.3, 1.0)])
 def test_engines_fire_as_the_closed_form_says(engine, decay, current, threshold):
-    # Science G.4, point 5: the first spike at the smallest n with I (1 - a^n)/(1 - a) >= theta, then periodically.
+    # the first spike at the smallest n with I (1 - a^n)/(1 - a) >= theta, then periodically.
     reached = (current * sum(decay**k for k in range(n)) for n in range(1, 1000))
     n = next(k for k, v in enumerate(reached, 1) if v >= threshold)
     spikes, _ = train(engine, single(current, decay=decay, threshold=threshold), [1] * (4 * n + n // 2))

@@ -51,7 +51,7 @@ def test_population_size_is_the_product_of_its_shape():
         ({"reset_value": math.inf}, "reset_value is inf", "a finite number"),
         ({"bias": torch.tensor([0.0, math.nan, 0.0, 0.0])}, "bias is nan", "a finite number"),
         ({"amount": -1.0}, "amount is -1.0", "at least 0"),
-        ({"refractory": -1}, "refractory cannot be -1", "a whole number, from 0"),
+        ({"refractory": -1}, "refractory cannot be -1", "an integer, from 0"),
     ],
 )
 def test_impossible_parameters_are_refused_with_population_value_and_limits(fields, message, expected):

@@ -178,7 +178,7 @@ class Nodes:
         return np.broadcast_to(array, (size,)).copy()
 
     def geometry(self, key: str, field: str, dims: int) -> tuple[int, ...]:
-        """The whole numbers in a field of a node, one per axis, with paddings that are words made numbers."""
+        """The integers in a field of a node, one per axis, with paddings that are words made numbers."""
         value = getattr(self.nodes[key], field)
         if isinstance(value, bytes):
             value = value.decode()
@@ -191,13 +191,13 @@ class Nodes:
                 return tuple(total // 2 for total in spread)
             raise ExchangeError(
                 f"The node {key!r} has the padding {value!r}.",
-                expected="whole numbers, 'valid', or 'same' that is the same on both sides",
+                expected="integers, 'valid', or 'same' that is the same on both sides",
             )
         numbers = self.array(key, field).astype(np.float64).reshape(-1)
         sound = len(numbers) in (1, dims) and (numbers == np.floor(numbers)).all() and (np.abs(numbers) < 2**31).all()
         if not sound:
             shown = np.array2string(numbers[:8], separator=", ")
-            raise ExchangeError(f"The node {key!r}: {field} is {shown}.", expected=f"{dims} whole number(s)")
+            raise ExchangeError(f"The node {key!r}: {field} is {shown}.", expected=f"{dims} integer(s)")
         return tuple(int(n) for n in np.broadcast_to(numbers, (dims,)))
 
     def shape(self, key: str, visiting: frozenset[str] = frozenset()) -> tuple[int, ...]:
@@ -252,7 +252,7 @@ class Nodes:
         try:
             shape = tuple(int(n) for n in np.atleast_1d(self.nodes[key].input_type["input"]))
         except (TypeError, ValueError, KeyError) as error:
-            raise ExchangeError(f"The input {key!r} has no shape.", expected="a shape of whole numbers") from error
+            raise ExchangeError(f"The input {key!r} has no shape.", expected="a shape of integers") from error
         wanted = {"Conv1d": 2, "Conv2d": 3, "SumPool2d": 3, "AvgPool2d": 3, "Linear": 1, "Affine": 1}
         for other in self.after[key]:
             if len(shape) == wanted.get(self.kind(other), 0) + 1 and shape[0] == 1 and self.kind(other) in wanted:

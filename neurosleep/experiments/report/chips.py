@@ -1,4 +1,4 @@
-"""The section on chips: what is left of a network there, and what a sleep in whole numbers keeps of the gain."""
+"""The section on chips: what is left of a network there, and what a sleep in integer arithmetic keeps of the gain."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def _metrics(runs: Sequence[Run]) -> list[Mapping[str, object]]:
 
 
 def chip_sentences(runs: Sequence[Run]) -> list[str]:
-    """What came out, in words."""
+    """The results in words."""
     rows = chip_rows(_metrics(runs))
     told = []
     for row in gains_kept(rows):
@@ -72,7 +72,7 @@ def chip_tables(runs: Sequence[Run]) -> list[Table]:
         "Awake",
         "Spiking, floating point",
         "On the chip",
-        "Error of weights",
+        "Quantisation error",
         "Cores",
         "Energy of an image (µJ)",
     ]
@@ -104,7 +104,7 @@ def chip_tables(runs: Sequence[Run]) -> list[Table]:
         Table("Networks on chips: accuracy on the same images, mean ± standard deviation over seeds", columns, rows)
     ]
     if missing:
-        tables.append(Table("What does not fit, or is not there", ["Chip", "Experiment", "Reason"], missing))
+        tables.append(Table("What does not fit, or is not supported", ["Chip", "Experiment", "Reason"], missing))
     return tables
 
 
@@ -119,11 +119,11 @@ def chip_images(runs: Sequence[Run], budget: Budget) -> list[Image]:
         height = 1.6 + 0.36 * max(len(chips), 2)
         ways = ", ".join(dict.fromkeys(row["slept"] for row in usual))
         drawings: tuple[tuple[Callable[[Rows, Axes], object], float, str], ...] = (
-            (_draw_accuracy, 6.6, f"Accuracy on each chip in percent, by how the network slept: {ways}."),
+            (_draw_accuracy, 6.6, f"Accuracy on each chip in percent, by how the network sleeps: {ways}."),
             (
                 _draw_energy,
                 6.6,
-                f"Energy of an image on each chip, from the least to the most by convention; {STATEMENT}.",
+                f"Energy of an image on each chip, from the lowest to the highest convention; {STATEMENT}.",
             ),
             (_draw_cores, 4.4, "Cores that the network takes on each chip."),
         )

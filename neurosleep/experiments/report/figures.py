@@ -36,8 +36,8 @@ ANALYSES = {
     "correlation_change": "What the last sleep changed in the correlations within and between classes",
     "sparseness": "Sparseness of the activities before and after the last sleep",
     "representation_change": "How far the last sleep moved the activities of each class",
-    "task_specific_firing": "Firing in sleep of the neurons that a class prefers, against random ones",
-    "sleep_wake_similarity": "Likeness of the firing in sleep to the activity that each class causes awake",
+    "task_specific_firing": "Firing in sleep of class-selective neurons, against random ones",
+    "sleep_wake_similarity": "Similarity of the firing in sleep to the awake activity of each class",
     "input_drive": "Input to the neurons of old and new tasks before and after the last sleep",
     "weight_histogram": "Weights before and after the last sleep",
     "stable_rank": "Stable rank of the weights before and after the last sleep",
@@ -127,7 +127,9 @@ def animation_of(run: Run, budget: Budget) -> Image | None:
     if not content.startswith(b"GIF8"):
         return None
     alt = f"Animation of five seconds: spikes, rates and weights of {run.name} in a sleep, as time passes."
-    made = image(content, alt, "A sleep as it passes: spikes, rates, and weights where recorded.", budget, name="sleep")
+    made = image(
+        content, alt, "Animation of a sleep phase: spikes, rates, and weights where recorded.", budget, name="sleep"
+    )
     if made is None:
         run.notes.append("The animation is left out to keep this file small; it is figures/sleep.gif.")
     return made
@@ -174,12 +176,12 @@ def _draw_accuracy(run: Run, fig: Figure) -> None:
 
 def _accuracy_words(run: Run) -> tuple[str, str]:
     phases = len({(row["after_task"], row["phase"]) for row in run.accuracy})
-    asleep = any(row["phase"] == "sleep" for row in run.accuracy)
+    sleeps = any(row["phase"] == "sleep" for row in run.accuracy)
     end = f"; it ends at {percent(run.score)} over all classes" if run.score is not None else ""
     tasks = len({row["on_task"] for row in run.accuracy})
     return (
         f"Line chart: accuracy of {run.name} on {counted(tasks, 'task')} through {counted(phases, 'phase')}{end}.",
-        "Accuracy on each task after every phase" + ("; shaded: after sleep." if asleep else "."),
+        "Accuracy on each task after every phase" + ("; shaded: after sleep." if sleeps else "."),
     )
 
 
@@ -227,7 +229,7 @@ def _has_matrix(run: Run) -> bool:
 
 
 def first_steps(run: Run) -> dict[str, SpikeEvents]:
-    """The beginning of the recorded sleep."""
+    """The start of the recorded sleep phase."""
     return {name: events.slice(0, min(events.steps, RASTER_STEPS)) for name, events in (run.spikes or {}).items()}
 
 
@@ -351,8 +353,8 @@ def _draw_intervals(run: Run, fig: Figure) -> None:
 
 def _intervals_words(run: Run) -> tuple[str, str]:
     return (
-        f"Histogram: intervals between the spikes of a neuron while {run.name} sleeps, by population.",
-        f"Intervals between the spikes of a neuron in the sleep after task {run.spikes_after}, and how many.",
+        f"Histogram: inter-spike intervals while {run.name} sleeps, by population.",
+        f"Inter-spike interval (ISI) distribution in the sleep phase after task {run.spikes_after}.",
     )
 
 
@@ -369,7 +371,7 @@ def _weights_words(run: Run) -> tuple[str, str]:
     told = ", ".join(f"{name} {float(value):.3g}" if value else f"{name} unknown" for name, value in last.items())
     return (
         f"Line chart: change of the weights while {run.name} sleeps; at the end {told}.",
-        "Root mean square of the change of the weights since the last sleep began.",
+        "Root mean square of the change of the weights since the start of the last sleep phase.",
     )
 
 
@@ -433,7 +435,7 @@ FIGURES: tuple[RunFigure, ...] = (
     RunFigure(
         "intervals",
         3.0,
-        lambda run: f"intervals between spikes in the sleep after task {run.spikes_after}",
+        lambda run: f"inter-spike intervals in the sleep phase after task {run.spikes_after}",
         _has_spikes,
         _draw_intervals,
         _intervals_words,

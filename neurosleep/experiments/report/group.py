@@ -72,7 +72,7 @@ class Group:
     def table(self) -> Table:
         """The strategies side by side."""
         columns = ["Strategy", "Seeds", "Accuracy", "Before the last sleep", "Forgetting", "Backward transfer"]
-        columns += ["Reads old data", "Time", "Runs"]
+        columns += ["Uses stored examples", "Time", "Runs"]
         rows = []
         for name in self.by_strategy:
             ended = self.ended(name)
@@ -183,7 +183,7 @@ def _rule(group: Group, budget: Budget) -> Image | None:
             continue
         fig = plot.figure(4.8, 3.2)
         plot.stdp_window(rule, dt=run.dt, ax=fig.add_subplot())
-        caption = f"The plasticity rule {rule.name}: change of a weight of 0 by a pair of spikes, by the time between."
+        caption = f"The plasticity rule {rule.name}: Δw (at w = 0) for a pair of spikes, against t_post - t_pre."
         alone = next(row["change"] for row in plot.stdp_window_rows(rule, steps=1, dt=run.dt) if row["lag_s"] is None)
         both = next(row["change"] for row in plot.stdp_window_rows(rule, steps=1, dt=run.dt) if row["lag_s"] == 0)
         told = f"{both:.3g} in the same step, {alone:.3g} by the unit alone"
@@ -260,7 +260,7 @@ def _verdict(group: Group) -> list[str]:
     sentences += _share(scores, lowest, highest)
     numbers_of_seeds = [len(values) for values in scores.values() if values]
     if numbers_of_seeds and max(numbers_of_seeds) == 1:
-        sentences.append("With one seed each, chance cannot be told from effect.")
+        sentences.append("One seed each: no statistical conclusion can be drawn.")
     return sentences
 
 
@@ -307,8 +307,8 @@ def _share(scores: Mapping[str, list[float]], lowest: Sequence[float], highest: 
     share = (statistics.fmean(scores[between[0]]) - low) / (high - low)
     if not 0 <= share <= 1:
         return []
-    most = ", the farthest" if len(between) > 1 else ""
-    return [f"Of the way from sequential to joint, {between[0]} goes {100 * share:.0f} %{most}."]
+    most = ", the largest share" if len(between) > 1 else ""
+    return [f"{between[0]} closes {100 * share:.0f} % of the gap between sequential and joint{most}."]
 
 
 def _states(runs: Sequence[Run]) -> list[str]:

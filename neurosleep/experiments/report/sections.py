@@ -116,7 +116,7 @@ def verdict(report: Report) -> list[Section]:
     html = render(
         "verdict", sweeps=report.sweeps, groups=alone if few else [], overview=None if few else _overview(alone)
     )
-    return [Section("verdict", "What came out", html)]
+    return [Section("verdict", "Results", html)]
 
 
 def _overview(groups: Sequence[Group]) -> Table:
@@ -139,11 +139,11 @@ def missing(report: Report) -> list[Section]:
         return []
     told = [(note, _whose(members, report.runs).removeprefix("of ")) for note, members in notes.items()]
     html = render("missing", notes=told[:MOST_NOTES], total=len(told))
-    return [Section("missing", "What is missing or not counted", html)]
+    return [Section("missing", "Missing or not counted", html)]
 
 
 def asked(report: Report) -> list[Section]:
-    """What was to be run: experiment, changes, strategies, seeds, data, network."""
+    """The configuration: experiment, changes, strategies, seeds, data, network."""
     rows = []
     for group in report.groups:
         run = next((run for run in group.runs if run.settings), group.runs[0])
@@ -167,13 +167,13 @@ def asked(report: Report) -> list[Section]:
         "Variant",
         "Strategies",
         "Seeds",
-        "Images judged on",
+        "Evaluation split",
         "Data",
         "Network",
-        "Steps of a sleep",
+        "Steps per sleep phase",
     ]
-    table = Table("What was asked for", columns, rows)
-    return [Section("asked", "What was asked", render("asked", table_of=table, changes=_changes(report)))]
+    table = Table("Configuration", columns, rows)
+    return [Section("asked", "Configuration", render("asked", table_of=table, changes=_changes(report)))]
 
 
 def _seeds(group: Group) -> str:
@@ -312,7 +312,7 @@ def _facts(run: Run, texts: Budget) -> list[tuple[str, str]]:
     facts += [(name, plain(value)) for name, value in run.results.items()]
     sleep = metrics.get("sleep")
     if isinstance(sleep, dict) and isinstance(sleep.get("steps"), list) and sleep["steps"]:
-        facts.append(("Steps asleep", ", ".join(f"{number(steps) or 0:,.0f}" for steps in sleep["steps"])))
+        facts.append(("Steps per sleep phase", ", ".join(f"{number(steps) or 0:,.0f}" for steps in sleep["steps"])))
     return [(name, text) for name, text in facts if text != DASH and texts.take(len(name) + len(text) + 40)]
 
 
@@ -367,7 +367,7 @@ def redo(report: Report) -> list[Section]:
         if report.texts.take(len(command) + 200)
     ]
     about = {what: shlex.join(["neurosleep", what, report.name]) for what in ("report", "cite")}
-    return [Section("redo", "To redo it", render("redo", commands=shown, **about))]
+    return [Section("redo", "Reproduce", render("redo", commands=shown, **about))]
 
 
 def _whose(members: Sequence[Run], runs: Sequence[Run]) -> str:

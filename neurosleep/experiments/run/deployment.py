@@ -1,4 +1,4 @@
-"""What an experiment's network becomes on chips: converted, mapped, and asked for its test images in whole numbers."""
+"""What an experiment's network becomes on chips: converted, mapped, and tested in integer arithmetic."""
 
 from __future__ import annotations
 
@@ -63,9 +63,7 @@ class Deployment:
             load_profile(name)
         for key in ("images", "steps"):
             if getattr(self, key) < 1:
-                raise SettingsError(
-                    f"hardware.{key} is {getattr(self, key)!r}.", expected="a whole number of at least 1"
-                )
+                raise SettingsError(f"hardware.{key} is {getattr(self, key)!r}.", expected="an integer of at least 1")
         if self.recipe not in RECIPES:
             raise unknown_name("recipe", str(self.recipe), RECIPES)
 
@@ -130,7 +128,7 @@ def deploy(
         profile = load_profile(name)
         reset: Reset = "subtract" if "subtract_threshold" in (profile.reset.modes or ()) else "to_value"
         if reset not in converted:
-            # In float64, as chips' whole numbers are kept, so that both are given the same spikes.
+            # In float64, as chips' integers are kept, so that both are given the same spikes.
             spiking = convert(network, calibration, recipe=deployment.recipe, reset=reset).to(torch.float64)
             found = simulate(spiking, x, deployment.steps, coding="bernoulli", seed=seed)
             converted[reset] = spiking, float(found.accuracy(y)[-1])

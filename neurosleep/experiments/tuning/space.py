@@ -7,13 +7,13 @@
     "network.sizes.1:-1" = { low = 300, high = 1800 }                  # one value for a slice of a list
 
     [tune.src]                                                         # and this one these too
-    "sleep.steps" = { low = 3000, high = 30000 }                       # whole numbers, as the setting is one
+    "sleep.steps" = { low = 3000, high = 30000 }                       # integers, as the setting is one
     "sleep.thresholds.*" = { low = 0.05, high = 5.0, log = true }      # each entry of a list for itself; .0 the first
     "sleep.rule.factor" = { choices = ["steep", "constant"] }
     "sleep.alpha_scale" = { value = 1.0 }                              # fixed, whatever the experiment has
     "network.init" = { low = 0.01, high = 0.1, start = 0.04 }          # the first trial has 0.04, not the experiment's
 
-``int = true`` asks for whole numbers where the setting itself does not say so. A pair such as ``rehearsal+src`` without
+``int = true`` asks for integers where the setting itself does not say so. A pair such as ``rehearsal+src`` without
 a table of its own takes those of its parts. The own file is asked first, then one it extends, then ``tune.toml`` of the
 group, then, for a feed-forward network, that of ``src2022``; the first that has the strategy gives the whole search
 space.

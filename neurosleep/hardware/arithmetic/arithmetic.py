@@ -38,7 +38,7 @@ class Arithmetic:
         Registers of the potential, of the synaptic current (None: the chip has none) and of the sum of one step's
         synaptic input (None: as wide as needed).
     decay:
-        ``integer`` multiplies by a whole number over ``denominator``, ``shift`` takes the number's own bits from
+        ``integer`` multiplies by an integer over ``denominator``, ``shift`` takes the number's own bits from
         ``shift`` on upwards away, ``subtract`` takes a constant away, toward 0 (:attr:`MappedNetwork.leaks`), ``none``
         keeps everything.
     denominator, rounding:
@@ -80,7 +80,7 @@ class Arithmetic:
         if self.denominator < 1 or self.denominator & (self.denominator - 1):
             raise SettingsError(f"The denominator is {self.denominator!r}.", expected="a power of two")
         widths = [r.bits for r in (self.membrane, self.current) if r is not None]
-        # Every product with a decay must be a whole number that float64 holds.
+        # Every product with a decay must be an integer that float64 holds.
         if max(widths) + self.denominator.bit_length() - 1 > 53:
             raise SettingsError(
                 f"Registers of {max(widths)} bits with a denominator of {self.denominator}.",
@@ -99,7 +99,7 @@ class Arithmetic:
         return torch.ones_like(factor, dtype=torch.bool) if self.decay == "subtract" else factor == 1
 
     def decayed(self, x: Tensor, factor: Tensor) -> Tensor:
-        """Whole numbers ``x`` one step on; ``factor`` is a decay that the chip :meth:`offers`."""
+        """Integers ``x`` one step on; ``factor`` is a decay that the chip :meth:`offers`."""
         if self.decay == "integer":
             return round_values(x * factor, self.rounding)
         if self.decay == "shift":
@@ -108,5 +108,5 @@ class Arithmetic:
         return x
 
     def leaked(self, x: Tensor, leak: Tensor) -> Tensor:
-        """Whole numbers ``x`` less a constant, toward 0."""
+        """Integers ``x`` less a constant, toward 0."""
         return torch.sign(x) * (x.abs() - leak).clamp_min(0)

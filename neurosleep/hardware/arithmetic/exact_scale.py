@@ -21,7 +21,7 @@ _NEAR = 1e-12
 
 
 def settled(x: Tensor) -> Tensor:
-    """``x`` with everything that is a whole number but for the last bits of float64 made one."""
+    """``x`` with everything that is an integer but for the last bits of float64 made one."""
     whole = torch.round(x)
     return torch.where((x - whole).abs() <= _NEAR * whole.abs().clamp_min(1), whole, x)
 
@@ -74,7 +74,7 @@ def exact_scale(
 
 
 def _all_whole(x: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
-    """In which rows all are whole numbers that float64 holds exactly."""
+    """In which rows all are integers that float64 holds exactly."""
     found: npt.NDArray[np.bool_] = ((x == np.round(x)) & (x < 2.0**53)).all(1)
     return found
 

@@ -14,19 +14,19 @@ __all__ = ["Overflow", "Register", "wrap"]
 
 Overflow = Literal["saturate", "wrap"]
 
-# Beyond this float64 no longer holds every whole number.
+# Beyond this float64 no longer holds every integer.
 _MOST_BITS = 53
 
 
 def wrap(x: Tensor, bits: int, signed: bool = True) -> Tensor:
-    """Whole numbers ``x`` as their lowest ``bits`` bits are read: in two's complement, or unsigned."""
+    """Integers ``x`` as their lowest ``bits`` bits are read: in two's complement, or unsigned."""
     low = -(2.0 ** (bits - 1)) if signed else 0.0
     return torch.remainder(x.to(torch.float64) - low, 2.0**bits) + low
 
 
 @dataclass(frozen=True)
 class Register:
-    """A whole number of ``bits`` bits.
+    """An integer of ``bits`` bits.
 
     Parameters
     ----------
@@ -80,7 +80,7 @@ class Register:
         return most if self.maximum is None else min(most, self.maximum)
 
     def hold(self, x: Tensor) -> Tensor:
-        """What is left of the whole numbers ``x`` in the register."""
+        """What is left of the integers ``x`` in the register."""
         return wrap(x, self.bits, self.signed) if self.overflow == "wrap" else x.clamp(self.low, self.high)
 
     def overflowed(self, x: Tensor) -> Tensor:

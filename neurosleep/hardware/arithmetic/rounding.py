@@ -1,6 +1,6 @@
 """From real numbers to whole ones: the ways that chips and their tools round.
 
-Whole numbers are held in float64 tensors here and in the modules beside this one. Up to 2^53 every one of them is exact
+Integers are held in float64 tensors here and in the modules beside this one. Up to 2^53 every one of them is exact
 there, so that integer arithmetic of at most 53 bits loses nothing.
 """
 
@@ -20,7 +20,7 @@ ROUNDINGS: tuple[str, ...] = get_args(Rounding)
 
 
 def round_values(x: Tensor, rounding: Rounding, generator: torch.Generator | None = None) -> Tensor:
-    """Round every value of ``x`` to a whole number.
+    """Round every value of ``x`` to an integer.
 
     Parameters
     ----------
@@ -36,7 +36,7 @@ def round_values(x: Tensor, rounding: Rounding, generator: torch.Generator | Non
     Returns
     -------
     Tensor
-        Whole numbers, float64, in the shape of ``x``.
+        Integers, float64, in the shape of ``x``.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""The whole numbers that weights may be on a chip, the scale that brings weights onto them, and what is lost."""
+"""The integers that weights may be on a chip, the scale that brings weights onto them, and what is lost."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class OnGrid:
 def weight_grid(stated: Weights, weights: Tensor) -> WeightGrid:
     """The grid for one group of synapses.
 
-    With ``group_mode`` a group of one sign needs no bit for it: it has the whole numbers of ``bits`` bits on one side.
+    With ``group_mode`` a group of one sign needs no bit for it: it has the integers of ``bits`` bits on one side.
     """
     assert stated.bits is not None and stated.mantissa_step is not None
     low, high, step = stated.signed_min, stated.signed_max, stated.mantissa_step

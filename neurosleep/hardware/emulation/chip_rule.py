@@ -1,6 +1,6 @@
-r"""The plasticity of sleep in the form, and in the whole numbers, of a chip.
+r"""The plasticity of sleep in the form, and in the integer arithmetic, of a chip.
 
-When a neuron fires, each of its weights moves by an amount that depends on two whole numbers only: the mantissa that is
+When a neuron fires, each of its weights moves by an amount that depends on two integers only: the mantissa that is
 stored, and the trace of the input (or whether it fired). All that a chip does with them, products, shifts, saturation,
 the weight factor, is therefore a table, and what is left to do in a step is to look up, to round, and to store.
 
@@ -85,7 +85,7 @@ class ChipRule:
     form:
         ``sum_of_products`` (Loihi), or ``programmable``: any function, computed in real numbers and rounded once.
     rounding:
-        How a changed weight becomes a whole number again.
+        How a changed weight becomes an integer again.
     seed, task:
         Key of the random numbers of stochastic rounding.
     trace_decay:
@@ -157,7 +157,7 @@ def chip_rule(
     Raises
     ------
     UnsupportedError
-        If the chip has no learning engine that could do it, or no whole numbers that a sleep could be emulated in: it
+        If the chip has no learning engine that could do it, or no integer arithmetic to emulate a sleep in: it
         then takes place off chip, before the mapping.
 
     See Also
@@ -204,7 +204,7 @@ def chip_rule(
     if profile.real_potentials:
         raise UnsupportedError(
             f"The sleep's rule cannot run on {profile.id!r} here: its potentials are analogue or of unpublished width.",
-            expected="a chip of whole numbers, whose sleep the engine 'fixed' can step",
+            expected="a chip with integer arithmetic, whose sleep the engine 'fixed' can step",
             hint=off,
         )
     if form == "sum_of_products":
@@ -255,7 +255,7 @@ class SynapseRule:
     Attributes
     ----------
     synapses:
-        What the whole numbers stand for.
+        What the integers stand for.
     low:
         int64 ``[traces, levels]``: by the trace of the input and the level of a weight (0 is the grid's lowest), the
         level that it gets when its neuron fires, rounded down (or to the nearest).
@@ -385,7 +385,7 @@ class SynapseRule:
         return (x + self.impulse * pre.to(torch.int64)).clamp_max(len(self.low) - 1)
 
     def step_(self, weight: Tensor, pre: Tensor, post: Tensor, traces: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        """Change the whole numbers ``weight`` ``[post, pre]`` in place after a step with these spikes."""
+        """Change the integers ``weight`` ``[post, pre]`` in place after a step with these spikes."""
         x, count = traces
         step = int(count)
         x = self.next_trace(x, pre.cpu(), step)

@@ -1,4 +1,4 @@
-"""The compiled steps of the engine ``fixed``: whole numbers throughout, and only what fired is touched.
+"""The compiled steps of the engine ``fixed``: integers throughout, and only what fired is touched.
 
 All populations stand one after another in flat arrays, and so do the weights, ``[pre, post]``, so that one function
 steps any network of dense projections. What it does is written out plainly in ``fixed_engine`` and ``chip_rule``.
@@ -19,7 +19,7 @@ DECAY_NONE, DECAY_INTEGER, DECAY_SHIFT = 0, 1, 2
 
 
 class Wiring(NamedTuple):
-    """Populations and projections, whole numbers of 64 bits."""
+    """Populations and projections, integers of 64 bits."""
 
     first: Any  # [populations + 1]: where each population's neurons stand
     order: Any  # populations that compute, in order

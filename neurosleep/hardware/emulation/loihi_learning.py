@@ -41,7 +41,7 @@ def learning_product(factors: Sequence[int], widths: Sequence[int], mantissa: in
 
 
 def accumulate(weight: Tensor, products: Sequence[int]) -> Tensor:
-    """The accumulator after all products: the whole numbers ``weight`` and each product, saturated."""
+    """The accumulator after all products: the integers ``weight`` and each product, saturated."""
     total: Tensor = weight * 2**_FRACTION_BITS
     for product in products:
         total = (total + product).clamp(-ACCUMULATOR_MAX, ACCUMULATOR_MAX)

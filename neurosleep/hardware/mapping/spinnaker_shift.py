@@ -24,7 +24,7 @@ def _scale(shift: int) -> float:
 def quantise_spinnaker(
     weights: Tensor, shift: int, rounding: Rounding = "nearest_even", generator: torch.Generator | None = None
 ) -> Tensor:
-    """Weights as whole numbers, ``round(w 2^(16 - (shift + 1)))``, at most 32767 in size."""
+    """Weights as integers, ``round(w 2^(16 - (shift + 1)))``, at most 32767 in size."""
     whole = round_values(weights.to(torch.float64) * _scale(shift), rounding, generator)
     return whole.clamp(-WEIGHT_MAX, WEIGHT_MAX)
 

@@ -121,7 +121,7 @@ def fit_subset_sums(rows: Tensor, k: int, seed: int = 0) -> tuple[Tensor, Tensor
     Returns
     -------
     values, masks
-        ``[n, k]``, ascending, and whole numbers from 0 to 2^k - 1 in the shape of ``rows``; a number of 0 has mask 0.
+        ``[n, k]``, ascending, and integers from 0 to 2^k - 1 in the shape of ``rows``; a number of 0 has mask 0.
     """
     rows = rows.to(torch.float64)
     values = torch.zeros(len(rows), k, dtype=torch.float64)

@@ -26,7 +26,7 @@ class TrueNorthMapping(IntegerMapping):
 
     With two axons an input (types 0 and 2) a neuron has one magnitude for its positive and one for its negative
     weights, those which it connects at all: the choice with the least squared error. Where the axons of a core suffice
-    for four, both signs have two magnitudes, of which a synapse takes none, either or both. All four are whole numbers,
+    for four, both signs have two magnitudes, of which a synapse takes none, either or both. All four are integers,
     with a scale of each neuron's own.
     """
 

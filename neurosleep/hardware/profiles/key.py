@@ -24,7 +24,7 @@ UNLIMITED: Final = "unlimited"
 FAR = 2**30
 MOST_COUNT = 10**15
 _LEAST_FLOAT, _MOST_FLOAT = 1e-15, 1e15
-#: What float64, in which whole numbers are kept, holds exactly.
+#: What float64, in which integers are kept, holds exactly.
 EXACT_BITS = 53
 
 
@@ -51,7 +51,7 @@ class Key:
     name:
         Dotted key.
     type:
-        ``int``, ``float`` (a whole number will do), ``str``, ``bool``, ``ints`` or ``strs`` (arrays, not empty).
+        ``int``, ``float`` (an integer will do), ``str``, ``bool``, ``ints`` or ``strs`` (arrays, not empty).
     meaning:
         What it says, with the unit where the name does not carry it.
     low, high:
@@ -134,7 +134,7 @@ def stated(
 
 
 def whole(meaning: str, low: int = 0, high: int = MOST_COUNT, **more: Any) -> Any:
-    """A whole number."""
+    """An integer."""
     return stated(meaning, low, high, **more)
 
 

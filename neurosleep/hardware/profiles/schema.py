@@ -37,7 +37,7 @@ CODES = {
     "HP017": "energy that is not above zero",
     "HP018": "limit without its kind",
     "HP019": "id differs from the file's name (a shipped profile's id: warning)",
-    "HP020": "arithmetic that whole numbers of 53 bits cannot do, or tables of cores that differ",
+    "HP020": "arithmetic that integers of 53 bits cannot do, or tables of cores that differ",
     "HP030": "not a spiking target",
 }
 

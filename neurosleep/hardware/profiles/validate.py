@@ -133,7 +133,7 @@ def _wanted(key: Key) -> str:
 
 
 def _has_type(name: str, value: Any) -> bool:
-    if name == "float":  # a whole number will do, if it is one that a float can be
+    if name == "float":  # an integer will do, if it is one that a float can be
         if type(value) is int:
             return value.bit_length() <= 53
         return type(value) is float and math.isfinite(value)
@@ -279,7 +279,7 @@ def _check_threshold(checked: _File) -> None:
 
 
 def _check_arithmetic(checked: _File) -> None:
-    """Decays by a whole number over another: a power of two, which keeps no more than all, in 53 bits."""
+    """Decays by an integer over another: a power of two, which keeps no more than all, in 53 bits."""
     denominator = checked.values.get("decay.denominator")
     if denominator is None:
         return

@@ -13,7 +13,7 @@ __all__ = ["check_neurons"]
 
 
 def check_neurons(population: str, neurons: Any, size: int, purpose: str) -> NDArray[np.int64]:
-    """The numbers of ``neurons`` (``"all"``, or whole numbers below ``size``) in the given order, int64 ``[k]``.
+    """The numbers of ``neurons`` (``"all"``, or integers below ``size``) in the given order, int64 ``[k]``.
 
     Raises
     ------
@@ -22,7 +22,7 @@ def check_neurons(population: str, neurons: Any, size: int, purpose: str) -> NDA
     """
     if isinstance(neurons, str) and neurons == "all":
         return np.arange(size)
-    expected = f"'all', or different whole numbers from 0 to {size - 1}"
+    expected = f"'all', or different integers from 0 to {size - 1}"
     try:
         given = np.asarray(neurons)
     except ValueError:

@@ -119,7 +119,7 @@ class Recording(Recorded):
     def accuracy(self, labels: ArrayLike) -> NDArray[np.float64]:
         """The fraction of images whose label has the largest read-out, after every step: ``[steps]``.
 
-        ``labels`` ``[batch]`` are whole numbers, of one image a single one.
+        ``labels`` ``[batch]`` are integers, of one image a single one.
         """
         said, expected = self.read_out, np.asarray(labels)
         if expected.shape != said.shape[1:-1]:

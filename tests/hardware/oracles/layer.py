@@ -1,4 +1,4 @@
-"""One layer of neurons in whole numbers, as every chip's transcription steps it."""
+"""One layer of neurons in integers, as every chip's transcription steps it."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ _WEIGHT_MAX = 255
 
 
 def drop_bits(x: Tensor, bits: int, truncation: Rounding, generator: torch.Generator | None = None) -> Tensor:
-    """Whole numbers ``x`` with the lowest ``bits`` bits gone: multiples of 2^bits.
+    """Integers ``x`` with the lowest ``bits`` bits gone: multiples of 2^bits.
 
     An arithmetic right shift is ``floor``; public emulators of one and the same chip do otherwise, ``toward_zero`` or
     to the nearest.
@@ -60,7 +60,7 @@ def decay_integer(tau: float, dt: float, *, maximum: int = 4095, offset: int = 0
 def decay_by_integer(
     x: Tensor, decay: int | Tensor, *, offset: int = 0, denominator: int = 4096, rounding: Rounding = "toward_zero"
 ) -> Tensor:
-    """One step of a decay: ``x (denominator - decay - offset) / denominator``, rounded to a whole number."""
+    """One step of a decay: ``x (denominator - decay - offset) / denominator``, rounded to an integer."""
     kept = denominator - torch.as_tensor(decay, dtype=torch.float64) - offset
     return round_values(x.to(torch.float64) * kept / denominator, rounding)
 
@@ -112,7 +112,7 @@ def quantise_weights(
 
 
 def truncate_weights(values: Tensor, *, bits: int = 8, mixed: bool = True, truncation: Rounding = "floor") -> Tensor:
-    """Whole numbers as mantissas of ``bits`` bits, by ``floor`` (Lava), ``toward_zero`` (brian2-loihi) or the nearest.
+    """Integers as mantissas of ``bits`` bits, by ``floor`` (Lava), ``toward_zero`` (brian2-loihi) or the nearest.
 
     A mixed group holds -256 to 255 less the bits that are not stored, one of a single sign -255 to 255.
     """

@@ -14,7 +14,7 @@ from oracles.layer import Neurons, Step, Whole, reset
 
 
 class SpeckIntegers(NamedTuple):
-    """Whole numbers of one layer, and the factor ``scale`` that made them."""
+    """Integers of one layer, and the factor ``scale`` that made them."""
 
     weights: Tensor
     threshold: Tensor

@@ -34,7 +34,7 @@ def truenorth_tick(
     Parameters
     ----------
     v:
-        Membranes before it, whole numbers of 20 bits with sign.
+        Membranes before it, integers of 20 bits with sign.
     axons:
         Which of the core's axons got a spike, ``[axons]``.
     crossbar:

@@ -17,7 +17,7 @@ _THRESHOLD_MAX = 32767
 
 
 class XyloIntegers(NamedTuple):
-    """Weights, threshold and bias as whole numbers, and the factor ``scale`` that made them."""
+    """Weights, threshold and bias as integers, and the factor ``scale`` that made them."""
 
     weights: Tensor
     threshold: Tensor

@@ -109,7 +109,7 @@ class _Room(NamedTuple):
 _TAYLOR = np.array([1 / math.factorial(k) for k in range(13, -1, -1)])
 _TAYLOR32 = np.array([1 / math.factorial(k) for k in range(7, -1, -1)], dtype=np.float32)
 _LOG2E, _LN2_HIGH, _LN2_LOW = 1.4426950408889634, 0.693147180369123816490, 1.90821492927058770002e-10
-# 355/512 has 9 bits, so that its product with a whole number below 2^7 is exact in float32.
+# 355/512 has 9 bits, so that its product with an integer below 2^7 is exact in float32.
 _LN2_HIGH32, _LN2_LOW32 = np.float32(355 / 512), np.float32(-2.12194440054690583e-4)
 
 
