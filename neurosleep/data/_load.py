@@ -6,8 +6,10 @@ import os
 
 from neurosleep.data import _embedded
 from neurosleep.data._colour import COLOUR, load_colour
+from neurosleep.data._covertype_like import covertype_like
 from neurosleep.data._grey import GREY, load_grey
 from neurosleep.data._shelves import cache_folder, given_shelf
+from neurosleep.data._sklearn import SKLEARN, load_sklearn
 from neurosleep.data.dataset import Dataset
 from neurosleep.data.extractors import FEATURE_SETS, make_extractor
 from neurosleep.data.feature_files import PREFIX, load_feature_file
@@ -15,6 +17,8 @@ from neurosleep.data.features import extract_features
 from neurosleep.errors import unknown_name
 
 __all__ = ["dataset_names", "load_dataset"]
+
+_COVERTYPE_LIKE = "covertype-like"
 
 
 def dataset_names() -> tuple[str, ...]:
@@ -30,7 +34,7 @@ def dataset_names() -> tuple[str, ...]:
     >>> [name for name in dataset_names() if "mnist" in name]
     ['fashion-mnist', 'kmnist', 'kmnist-resplit', 'mnist', 'mnist-mini']
     """
-    return tuple(sorted([*GREY, *COLOUR, *FEATURE_SETS, _embedded.NAME]))
+    return tuple(sorted([*GREY, *COLOUR, *FEATURE_SETS, *SKLEARN, _COVERTYPE_LIKE, _embedded.NAME]))
 
 
 def load_dataset(
@@ -50,8 +54,10 @@ def load_dataset(
     ``cifar10`` and ``tiny-imagenet-100`` are colour images, uint8 ``[n, 32, 32, 3]`` and ``[n, 64, 64, 3]``. Names such
     as ``cifar10-efficientnet`` are float32 features ``[n, d]`` of their images by a frozen network, unscaled
     (:func:`~neurosleep.data.scale_by_maximum` scales them); the first use computes them, which takes many minutes and
-    can be interrupted, and keeps them in the cache. ``features:PATH`` reads features of one's own from a ``.npz`` or
-    ``.mat`` file (:func:`~neurosleep.data.load_feature_file` says which).
+    can be interrupted, and keeps them in the cache. ``digits``, ``wine`` and ``breast-cancer`` are those of
+    scikit-learn (extra ``sklearn``), as it holds them, ``covertype-like`` is made up
+    (:func:`~neurosleep.data.covertype_like`); all four to be scaled. ``features:PATH`` reads features of one's own from
+    a ``.npz`` or ``.mat`` file (:func:`~neurosleep.data.load_feature_file` says which).
 
     Parameters
     ----------
@@ -80,7 +86,7 @@ def load_dataset(
         If the folder does not exist, a file is broken or belongs to another set, or the set is nowhere to be had; the
         message says what was looked for and where.
     MissingExtraError
-        If the network behind features, or the reader of a ``.mat`` file, is not installed.
+        If the network behind features, scikit-learn, or the reader of a ``.mat`` file, is not installed.
 
     See Also
     --------
@@ -101,6 +107,10 @@ def load_dataset(
         raise unknown_name("data set", str(name), dataset_names())
     if name == _embedded.NAME:
         return _embedded.read_embedded()
+    if name == _COVERTYPE_LIKE:
+        return covertype_like()
+    if name in SKLEARN:
+        return load_sklearn(name)
     given, kept = given_shelf(root), cache_folder(cache)
     if name in GREY:
         return load_grey(name, given, kept, download=download)

@@ -11,8 +11,9 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal, TypeAlias
 
 from neurosleep.continual import AwakeNetwork, Learning
+from neurosleep.data import Noise
 from neurosleep.errors import SettingsError
-from neurosleep.experiments.later import later_defaults
+from neurosleep.experiments.later import later, later_defaults
 from neurosleep.experiments.networks import Convolutional, FeedForward, FeedForwardConv, Network
 from neurosleep.experiments.wakes import LEARNS_BY, WAKE_ORDER, BackpropWake, Wake, Whole
 from neurosleep.functional import PlasticityRule, make_rule
@@ -47,8 +48,35 @@ class Data:
     deviations: float | None = None
     width: int = 10
     overlap: int = 12
+    permutations: int | None = None
+    standardise: bool = later(False)
+    images_per_class: int | None = None
+    class_shares: Numbers | None = None
+    noise: Noise | None = None
+    noise_strength: float | None = None
 
     def __post_init__(self) -> None:
+        if self.permutations is not None and (self.permutations < 1 or self.sequence is not None or self.tasks):
+            raise SettingsError(
+                f"data.permutations is {self.permutations!r}.",
+                expected="at least 1, and without data.sequence and data.tasks: each task has all classes",
+            )
+        if self.standardise and self.scale == "standard":
+            raise SettingsError(
+                'data.standardise is true and data.scale is "standard".',
+                expected="one of them: mean and spread of the first task, or of all training data",
+            )
+        if self.images_per_task is not None and (self.images_per_class is not None or self.class_shares is not None):
+            raise SettingsError(
+                f"data.images_per_task is {self.images_per_task!r}, beside a number or share of images of each class.",
+                expected="one of them",
+                hint="--set data.images_per_task=none",
+            )
+        if (self.noise is None) != (self.noise_strength is None):
+            raise SettingsError(
+                f"data.noise is {self.noise!r} and data.noise_strength {self.noise_strength!r}.",
+                expected="both, or neither",
+            )
         if self.deviations is not None and self.scale != "standard":
             raise SettingsError(f"data.deviations is {self.deviations!r}.", expected="data.scale standard with it")
         if self.classes_per_task < 1:

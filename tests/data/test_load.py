@@ -46,11 +46,14 @@ def snapshot(folder: Path) -> dict[str, tuple[int, int]]:
 
 def test_names() -> None:
     assert dataset_names() == (
+        "breast-cancer",
         "cifar10",
         "cifar10-efficientnet",
         "cifar10-efficientnet-128",
         "cifar10-resnet50",
         "cifar10-vgg",
+        "covertype-like",
+        "digits",
         "fashion-mnist",
         "kmnist",
         "kmnist-resplit",
@@ -60,13 +63,15 @@ def test_names() -> None:
         "tiny-imagenet-100-efficientnet",
         "tiny-imagenet-100-efficientnet-128",
         "tiny-imagenet-100-resnet50",
+        "wine",
     )
 
 
 @pytest.mark.parametrize("name", ["minst", "MNIST", "", "kmnist-mini"])
 def test_an_unknown_name_is_met_with_the_nearest_one(name: str) -> None:
     with pytest.raises(
-        UnknownNameError, match=f"no data set named '{name}'.*\n.*one of: cifar10, .*, fashion-mnist, kmnist"
+        UnknownNameError,
+        match=f"no data set named '{name}'.*\n.*one of: breast-cancer, cifar10, .*, fashion-mnist, kmnist",
     ):
         load_dataset(name)
 

@@ -158,3 +158,59 @@ def test_of_real_images() -> None:
     assert np.allclose(mean.mean, (data.images / 255.0).mean(axis=0).ravel(), rtol=1e-12)
     # The mean grey value of MNIST is known to be about 0.13.
     assert 0.12 < mean.mean.mean() < 0.14
+
+
+# --- the spread -------------------------------------------------------------------------------------------------------
+
+
+@settings(deadline=None, max_examples=200)
+@given(
+    hnp.arrays(np.float32, st.tuples(st.integers(1, 30), st.integers(1, 5)), elements=st.floats(-8, 8, width=32)),
+    st.lists(st.integers(0, 30), max_size=6),
+    st.sampled_from([0.0, 1e5]),
+)
+def test_the_spread_is_the_plain_one_to_rounding(images: Array, cuts: list[int], offset: float) -> None:
+    images = images.astype(np.float64) + offset
+    mean = RunningMean()
+    for chunk in chunks(images, cuts):
+        mean.update(chunk)
+        mean = RunningMean.from_state(mean.state_dict())
+    if images.min() >= 0 and images.max() <= 1:
+        assert mean.spread is None
+    else:
+        assert mean.spread is not None
+        # Far from 0 a sum of squares would have lost it.
+        assert np.allclose(mean.spread, images.std(axis=0), rtol=1e-7, atol=1e-9 * max(offset, 1))
+
+
+def test_inputs_within_0_and_1_need_no_spread_and_bytes_keep_none() -> None:
+    mean = RunningMean()
+    with pytest.raises(DataError, match="no image"):
+        _ = mean.spread
+    mean.update(np.array([[0, 255]], np.uint8))
+    assert mean.spread is None and set(mean.state_dict()) == {"sum", "count", "scale"}
+    reals = RunningMean()
+    reals.update(np.array([[0.0, 1.0], [0.5, 0.5]]))
+    assert reals.spread is None
+    reals.update(np.array([[0.0, -1.0]]))
+    assert reals.spread is not None and np.allclose(reals.spread, np.std([[0, 1], [0.5, 0.5], [0, -1]], axis=0))
+
+
+def test_a_state_of_an_earlier_version_has_a_mean_and_says_that_it_has_no_spread() -> None:
+    whole = RunningMean()
+    whole.update(np.array([[0.0, 3.0], [0.5, 0.5]]))
+    old = {key: value for key, value in whole.state_dict().items() if key in ("sum", "count", "scale")}
+    mean = RunningMean.from_state(old)
+    mean.update(np.array([[0.0, 3.0]]))
+    assert mean.count == 3 and set(mean.state_dict()) == {"sum", "count", "scale"}
+    with pytest.raises(DataError, match="earlier version"):
+        _ = mean.spread
+    for wrong in (
+        {"squares": np.array([1.0])},
+        {"squares": np.array([1.0, -1.0])},
+        {"squares": np.array([1.0, np.nan])},
+        {"outside": np.array(2)},
+        {"outside": np.zeros(0)},
+    ):
+        with pytest.raises(DataError, match="not the state"):
+            RunningMean.from_state(whole.state_dict() | wrong)

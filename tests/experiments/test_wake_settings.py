@@ -5,15 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
+from neurosleep.data import Task
 from neurosleep.errors import NeurosleepError, SettingsError, UnsupportedError
 from neurosleep.experiments import RunRequest, load_settings, run_experiment
 from neurosleep.experiments.changes import Change, change_text, changes_between, dump_toml, parse_change
 from neurosleep.experiments.experiment import Experiment
 from neurosleep.experiments.reading import apply_changes
 from neurosleep.experiments.run import one as room
+from neurosleep.experiments.run.scenario import tasks_of
 from neurosleep.learning import Backprop
 from neurosleep.networks import MLP, ConvNet
 
@@ -177,3 +180,55 @@ def test_settings_that_make_no_sense(mnist: Experiment, tmp_path: Path, changes:
     with pytest.raises(NeurosleepError, match=said):
         settings = apply_changes(mnist, [*PLAIN, *changes])
         run_experiment([request(settings, tmp_path)])
+
+
+# --- data -------------------------------------------------------------------------------------------------------------
+
+
+def test_data_settings_make_the_tasks_they_say(mnist: Experiment) -> None:
+    def tasks(*changes: Change, seed: int = 0) -> list[Task]:
+        return tasks_of(apply_changes(mnist, changes), None, seed)
+
+    permuted = tasks(("data.tasks", None), ("data.permutations", 3))
+    assert [task.name for task in permuted] == ["permutation 0", "permutation 1", "permutation 2"]
+    assert {len(task.classes) for task in permuted} == {10} and len(permuted[1].train_labels) == 60
+    assert not np.array_equal(permuted[1].train_images, permuted[2].train_images)
+    limits = ("data.images_per_task", None)
+    few = tasks(limits, ("data.images_per_class", 7))
+    assert [len(task.pool_labels) for task in few] == [14, 14]
+    uneven = tasks(limits, ("data.class_shares", [1.0, 0.05, 0.5, 1.0]))
+    assert [np.bincount(task.train_labels).tolist() for task in uneven] == [[1000, 50], [0, 0, 500, 1000]]
+    (first, second) = tasks(("data.standardise", True))
+    assert abs(float(first.train_images.mean())) < 1e-3 < abs(float(second.train_images.mean()))
+    plain = tasks()
+    noisy = tasks(("data.noise", "gaussian"), ("data.noise_strength", 0.3))
+    other = tasks(("data.noise", "gaussian"), ("data.noise_strength", 0.3), seed=1)
+    for task, clean, drawn in zip(noisy, plain, other, strict=True):
+        assert np.array_equal(task.train_images, clean.train_images)
+        assert not np.array_equal(task.test_images, clean.test_images)
+        assert not np.array_equal(task.test_images, drawn.test_images)
+
+
+def test_a_domain_incremental_run_says_so(mnist: Experiment, tmp_path: Path) -> None:
+    changes: list[Change] = [*PLAIN, ("data.tasks", None), ("data.permutations", 2), ("data.standardise", True)]
+    (metrics,) = run_experiment([request(apply_changes(mnist, changes), tmp_path)])
+    assert metrics["kind"] == "domain-incremental" and len(metrics["accuracy_per_task"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ([("data.permutations", 2)], "permutations"),
+        ([("data.permutations", 0), ("data.tasks", None)], "permutations"),
+        ([("data.noise", "gaussian")], "noise_strength"),
+        ([("data.noise", "speckle"), ("data.noise_strength", 0.1)], "speckle"),
+        ([("data.images_per_class", 5)], "images_per_task"),
+        ([("data.class_shares", [1.0]), ("data.images_per_task", None)], "class_shares"),
+        ([("data.standardise", True), ("data.scale", "standard")], "standardise"),
+        ([("data.standardise", 1)], "standardise"),
+    ],
+)
+def test_data_settings_that_make_no_sense(mnist: Experiment, tmp_path: Path, changes: list[Change], said: str) -> None:
+    with pytest.raises(NeurosleepError, match=said):
+        run_experiment([request(apply_changes(mnist, [*PLAIN, *changes]), tmp_path / "out")])
+    assert not (tmp_path / "out").exists()

@@ -228,7 +228,8 @@ def check_data(plans: Sequence[Plan]) -> list[Task]:
     for plan in plans:
         request, data = plan.request, plan.request.settings.data
         # Only these depend on the seed.
-        source = (data, request.data, request.seed if data.order == "random" or data.name == "patches" else None)
+        drawn = data.order == "random" or data.name == "patches" or data.permutations is not None or data.noise
+        source = (data, request.data, request.seed if drawn else None)
         if source != read:
             tasks, read = tasks_of(request.settings, request.data, request.seed), source
         check_fit(plan, tasks)

@@ -13,13 +13,17 @@ from neurosleep.data import (
     Task,
     class_incremental,
     cross_modal,
+    disturb,
+    limit_images,
     load_dataset,
     patches,
+    permuted,
     scale_by_maximum,
+    standardise_by_first,
     to_float,
 )
 from neurosleep.errors import SettingsError
-from neurosleep.experiments.experiment import Experiment
+from neurosleep.experiments.experiment import Data, Experiment
 from neurosleep.functional import numpy_generator
 
 __all__ = ["LastTaskOnly", "kind_of", "standardise", "tasks_of"]
@@ -37,6 +41,8 @@ def kind_of(settings: Experiment, tasks: int) -> str:
     """What metrics.json calls the scenario."""
     if settings.data.sequence is not None:
         return "cross-modal"
+    if settings.data.permutations is not None:
+        return "domain-incremental"
     return "class-incremental" if tasks > 1 else "single"
 
 
@@ -69,7 +75,7 @@ def standardise(dataset: Dataset, deviations: float = 1.0) -> Dataset:
 def tasks_of(settings: Experiment, folder: str | None, seed: int) -> list[Task]:
     """The tasks in the order in which they are learnt.
 
-    ``seed`` decides the order where it is random, and the pixels of patches.
+    ``seed`` decides the order where it is random, the pixels of patches, permutations and noise.
 
     Raises
     ------
@@ -96,13 +102,30 @@ def tasks_of(settings: Experiment, folder: str | None, seed: int) -> list[Task]:
                 dataset = standardise(dataset, 1.0 if data.deviations is None else data.deviations)
             elif data.scale != "none":
                 dataset = scale_by_maximum(dataset, faithful=data.scale == "maximum-of-each")
-        n = data.classes_per_task
-        classes: Sequence[Sequence[int]] | None = data.tasks
-        if classes is None:
-            classes = [range(c, min(c + n, dataset.n_classes)) for c in range(0, dataset.n_classes, n)]
-        tasks = class_incremental(dataset, classes, images_per_task=data.images_per_task, split=data.split)
+        tasks = _cut(dataset, data, seed)
     if data.order == "random":
         tasks = [tasks[k] for k in numpy_generator(seed, "task order").permutation(len(tasks))]
+    if data.images_per_class is not None or data.class_shares is not None:
+        tasks = limit_images(tasks, per_class=data.images_per_class, shares=data.class_shares)
     if data.evaluate == "train":
         tasks = [dataclasses.replace(t, test_images=t.pool_images, test_labels=t.pool_labels) for t in tasks]
-    return tasks
+    if data.noise is not None:
+        tasks = [_noisy(task, data, numpy_generator(seed, "test noise", k)) for k, task in enumerate(tasks)]
+    return standardise_by_first(tasks) if data.standardise else tasks
+
+
+def _noisy(task: Task, data: Data, generator: np.random.Generator) -> Task:
+    """The task with noise in its test images."""
+    assert data.noise is not None and data.noise_strength is not None  # both or neither
+    return dataclasses.replace(task, test_images=disturb(task.test_images, data.noise, data.noise_strength, generator))
+
+
+def _cut(dataset: Dataset, data: Data, seed: int) -> list[Task]:
+    """The tasks of one data set: by its classes, or all of them through one permutation of the pixels after another."""
+    if data.permutations is not None:
+        return permuted(dataset, data.permutations, seed=seed, images_per_task=data.images_per_task, split=data.split)
+    n = data.classes_per_task
+    classes: Sequence[Sequence[int]] | None = data.tasks
+    if classes is None:
+        classes = [range(c, min(c + n, dataset.n_classes)) for c in range(0, dataset.n_classes, n)]
+    return class_incremental(dataset, classes, images_per_task=data.images_per_task, split=data.split)
