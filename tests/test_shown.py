@@ -37,7 +37,7 @@ def network() -> ns.SpikingNetwork:
 def recording() -> ns.Recording:
     record = ns.Record(spikes="all", weights="statistics", weights_every=10, potentials={"big": "all"})
     big = ns.Population("big", "lif", (40,), threshold=torch.full((40,), 0.5))
-    projection = ns.Projection("input", "big", weight=torch.full((40, 300), 0.01))
+    projection = ns.Dense("input", "big", torch.full((40, 300), 0.01))
     small = ns.SpikingNetwork((ns.Population("input", "input", (300,)), big), (projection,))
     spikes = ns.SpikeEvents.from_dense(torch.rand(50, 300, generator=torch_generator(0, "x")) < 0.3)
     return ns.simulate(small, spikes, record=record, engine="reference")
@@ -80,7 +80,12 @@ def rule_of_chip() -> Any:
 VALUES: dict[str, Callable[[], Any]] = {
     "SpikingNetwork": network,
     "Population": lambda: ns.Population(NAME, "lif", (4, 5, 6), threshold=torch.ones(120), bias=torch.ones(120)),
-    "Projection": lambda: ns.Projection(NAME, NAME, weight=torch.ones(300, 400)),
+    "Dense": lambda: ns.Dense(NAME, NAME, torch.ones(300, 400)),
+    "Transposed": lambda: ns.Transposed(NAME, NAME, of=(NAME, NAME)),
+    "Conv": lambda: ns.Conv(NAME, NAME, torch.ones(30, 40, 3, 3)),
+    "Pool": lambda: ns.Pool(NAME, NAME, (2, 3), mode="sum"),
+    "Reshape": lambda: ns.Reshape(NAME, NAME),
+    "Identity": lambda: ns.Identity(NAME, NAME),
     "Record": lambda: ns.Record(spikes={NAME: np.arange(900)}, groups={NAME: {NAME: np.arange(9)}}),
     "Recording": recording,
     "SpikeMonitor": lambda: recording().monitor("big"),
@@ -149,7 +154,17 @@ VALUES: dict[str, Callable[[], Any]] = {
 }
 # Kinds of things that a library is, and not values that it gives.
 NO_VALUES = {
-    *("Task", "Extractor", "Learner", "Progress", "RunRequest", "TuneRequest", "Activation", "PhasedLearning"),
+    *(
+        "Task",
+        "Extractor",
+        "Learner",
+        "Progress",
+        "RunRequest",
+        "TuneRequest",
+        "Activation",
+        "PhasedLearning",
+        "Projection",
+    ),
 }
 
 
@@ -200,7 +215,7 @@ def test_the_weights_of_single_synapses_are_a_table_too() -> None:
     drive = ns.MeanDrive(np.full(12, 0.5), 100.0)
     small = ns.SpikingNetwork(
         (ns.Population("input", "input", (12,)), ns.Population("big", "lif", (4,))),
-        (ns.Projection("input", "big", weight=torch.ones(4, 12)),),
+        (ns.Dense("input", "big", torch.ones(4, 12)),),
     )
     monitor = ns.sleep(small, drive=drive, rule=ns.SRCRule(0.01, 0.001), steps=20, record=pairs).recording
     shown = monitor.weight_monitor("input -> big")._repr_html_()

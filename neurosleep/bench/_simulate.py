@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from neurosleep.conversion import convert
 from neurosleep.data import load_dataset, to_float
 from neurosleep.functional import torch_generator
-from neurosleep.spiking import SpikingNetwork, simulate
+from neurosleep.spiking import Dense, SpikingNetwork, simulate
 
 __all__ = ["UsersLoop", "bench_simulate"]
 
@@ -57,7 +57,7 @@ class UsersLoop:
         for population in network.layers:
             (number,) = network.incoming(population.name)
             projection = network.projections[number]
-            assert projection.weight is not None and population.decay == 1
+            assert isinstance(projection, Dense) and population.decay == 1
             n_out, n_in = projection.weight.shape
             linear = nn.Linear(n_in, n_out).to(network.dtype)
             with torch.no_grad():

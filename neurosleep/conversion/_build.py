@@ -8,7 +8,7 @@ from typing import Literal, get_args
 
 from neurosleep.conversion.plan import Plan, PlannedPopulation
 from neurosleep.functional import Compare, Reset
-from neurosleep.spiking import Population, Projection, SpikingNetwork
+from neurosleep.spiking import Population, SpikingNetwork
 
 __all__ = ["READ_OUTS", "Neurons", "ReadOut", "build"]
 
@@ -68,18 +68,10 @@ def build(
         else:
             ends = planned.kind == "output" and planned.name != until
             populations.append(Population(planned.name, "li" if ends else "relay", planned.shape, bias=bias))
-        projections += [
-            Projection(
-                term.source,
-                planned.name,
-                term.kind,
-                None if term.weight is None else term.weight.clone(),
-                scale=term.factor * scale_of[term.source] / scale,
-                plastic=term.kind == "dense",
-                options=term.options,
-            )
-            for term in planned.terms
-        ]
+        for term in planned.terms:
+            own = {} if term.weight is None else {"weight": term.weight.clone()}
+            alpha = term.factor * scale_of[term.source] / scale
+            projections.append(term.projection(planned.name, scale=alpha, **own))
         if planned.name == until:
             break
     return SpikingNetwork(tuple(populations), tuple(projections), dt=dt)

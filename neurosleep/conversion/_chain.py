@@ -12,6 +12,7 @@ from neurosleep.conversion._trace import trace
 from neurosleep.conversion.plan import Plan
 from neurosleep.errors import ConversionError, DataError
 from neurosleep.networks import MLP, EquilibriumMLP
+from neurosleep.spiking import Dense
 
 __all__ = ["biased_layers", "sleeping_chain"]
 
@@ -99,9 +100,9 @@ def _chain_of(plan: Plan) -> list[str]:
     """The names of the Linear layers, in order; refuses what is no chain of them."""
     before, names = "input", []
     for term in plan.weighted():
-        if term.kind != "dense":
+        if term.kind is not Dense:
             raise ConversionError(
-                f"Layer {term.module!r} makes a projection of kind {term.kind}, which does not sleep.",
+                f"Layer {term.module!r} makes a projection of kind {term.kind.word}, which does not sleep.",
                 expected=_EXPECTED,
             )
     called = {node.name: str(node.target) for node in plan.module.graph.nodes if node.op == "call_module"}
@@ -111,9 +112,9 @@ def _chain_of(plan: Plan) -> list[str]:
         if len(terms) != 1 or terms[0].source != before:
             raise ConversionError(f"Branches meet at {place}, which do not sleep.", expected=_EXPECTED)
         (term,) = terms
-        if term.kind != "dense" or term.module is None:
+        if term.kind is not Dense or term.module is None:
             raise ConversionError(
-                f"{place} makes a projection of kind {term.kind}, which does not sleep.", expected=_EXPECTED
+                f"{place} makes a projection of kind {term.kind.word}, which does not sleep.", expected=_EXPECTED
             )
         if term.fold is not None:
             raise ConversionError(f"Layer {place} is followed by BatchNorm, which does not sleep.", expected=_EXPECTED)

@@ -20,7 +20,7 @@ from neurosleep.conversion.report import ConversionReport
 from neurosleep.errors import DataError, SettingsError
 from neurosleep.functional import Compare
 from neurosleep.networks import MLP, EquilibriumMLP
-from neurosleep.spiking import Population, Projection
+from neurosleep.spiking import Dense, Population, Projection, Transposed
 
 __all__ = ["convert_layerwise"]
 
@@ -73,8 +73,8 @@ def convert_layerwise(
         )
         for name, layer, threshold, alpha in zip(names[1:], layers, thresholds, scales, strict=True)
     ]
-    projections = [
-        Projection(source, target, weight=layer.weight.detach().clone(), scale=alpha)
+    projections: list[Projection] = [
+        Dense(source, target, layer.weight.detach().clone(), scale=alpha)
         for source, target, layer, alpha in zip(names[:-1], names[1:], layers, scales, strict=True)
     ]
     if feedback is not None and isinstance(model, EquilibriumMLP):
@@ -94,13 +94,8 @@ def _activities(model: nn.Module, layers: list[nn.Linear], images: Tensor) -> It
 def _feedback(feedback: Feedback, with_states: Sequence[str], scales: Sequence[float]) -> list[Projection]:
     """From each layer that has states to the one below it."""
     return [
-        Projection(
-            above,
-            below,
-            scale=alpha * feedback.gamma,
-            delay=1,
-            transpose_of=(below, above),
-            symmetric_rule=feedback.symmetric_rule,
+        Transposed(
+            above, below, of=(below, above), scale=alpha * feedback.gamma, symmetric_rule=feedback.symmetric_rule
         )
         for (below, above), alpha in zip(itertools.pairwise(with_states), scales, strict=False)
     ]

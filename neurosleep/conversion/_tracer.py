@@ -30,7 +30,7 @@ from neurosleep.conversion._operations import (
 )
 from neurosleep.conversion.plan import MaxPool, PlannedPopulation, Sum, Term, Value, batch_norm, folded
 from neurosleep.errors import ConversionError, NeurosleepError
-from neurosleep.spiking import Projection
+from neurosleep.spiking import Conv, Dense, Identity, Pool, Projection, Reshape
 from neurosleep.spiking.geometry import output_shape
 
 __all__ = ["Tracer"]
@@ -104,7 +104,7 @@ class Tracer:
             return "output"
         if not _is_number(total.name):
             return self._unique(total.name)
-        pools = any(term.kind == "pool" for term in total.terms)
+        pools = any(term.kind is Pool for term in total.terms)
         stem = "hidden" if kind == "lif" else "pool" if pools else "relay"
         self._numbered[stem] += 1
         return self._unique(f"{stem}{self._numbered[stem]}")
@@ -141,16 +141,14 @@ class Tracer:
             return found
         label = self._label(user)
         name = label if _is_number(label) else f"{label}_grid"
-        total = Sum(shape, name, [Term(found.population, "flatten", found.factor)])
+        total = Sum(shape, name, [Term(found.population, Reshape, found.factor)])
         return self._add("relay", total, node)
 
     def _as_sum(self, node: Any, user: fx.Node) -> Sum:
         found = self._get(node, user)
         if isinstance(found, Value):
             shape = self._shapes[node.name][1:]
-            kind: Literal["flatten", "identity"] = (
-                "identity" if shape == self._shape_of[found.population] else "flatten"
-            )
+            kind = Identity if shape == self._shape_of[found.population] else Reshape
             return Sum(shape, self._label(user), [Term(found.population, kind, found.factor)])
         return found
 
@@ -289,11 +287,12 @@ class Tracer:
 
     def _weighted(self, node: fx.Node, x: Any, layer: nn.Linear | nn.Conv1d | nn.Conv2d) -> Sum:
         weight, shape = layer.weight.detach(), self._shapes[node.name][1:]
-        options: tuple[tuple[str, Any], ...] = ()
+        kind: type[Projection] = Dense
+        options: dict[str, Any] = {}
         if isinstance(layer, nn.Linear):
             if len(shape) != 1:
                 raise self._refuse(node, f"makes tensors of shape [batch, {', '.join(map(str, shape))}].", "[batch, n]")
-            source, kind = self._value(x, node), "dense"
+            source = self._value(x, node)
         else:
             padding = _padding(layer)
             if layer.padding_mode != "zeros" or padding is None:
@@ -302,16 +301,11 @@ class Tracer:
                     f"pads with {layer.padding_mode!r} and padding={layer.padding!r}.",
                     "padding_mode='zeros', and as much before as after",
                 )
-            source, kind = self._grid(x, node), "conv"
-            options = (
-                ("stride", tuple(layer.stride)),
-                ("padding", padding),
-                ("dilation", tuple(layer.dilation)),
-                ("groups", layer.groups),
-            )
+            source, kind = self._grid(x, node), Conv
+            options = {"stride": layer.stride, "padding": padding, "dilation": layer.dilation, "groups": layer.groups}
         name = self._prefix.rstrip(".") if self._single else self._prefix + str(node.target)
-        term = Term(source.population, kind, source.factor, weight, options, name)  # type: ignore[arg-type]
-        self.became.append((str(node.target), f"projection of kind {kind}"))
+        term = Term(source.population, kind, source.factor, weight, options, name)
+        self.became.append((str(node.target), f"projection of kind {kind.word}"))
         bias = None if layer.bias is None else self._spread(layer.bias.detach(), shape)
         return Sum(shape, self._label(node), [term], bias)
 
@@ -373,7 +367,7 @@ class Tracer:
         for term in terms:
             # Of one layer every call makes a tensor of its own of the same weight.
             weight = None if term.module is not None and term.fold is None else id(term.weight)
-            key = (term.source, term.kind, term.options, term.module, weight)
+            key = (term.source, term.kind, tuple(term.options.items()), term.module, weight)
             same = found.get(key)
             found[key] = term if same is None else self._with_factor(same, same.factor + term.factor, node)
         if len(found) > _MAX_TERMS:
@@ -430,17 +424,15 @@ class Tracer:
     ) -> Sum:
         source, shape = self._grid(x, node), self._shapes[node.name][1:]
         axes = len(shape) - 1
-        options = (
-            ("mode", mode),
-            ("kernel", _pair(kernel, axes)),
-            ("stride", _pair(kernel if stride is None or stride == [] else stride, axes)),
-            ("padding", _pair(padding, axes)),
-        )
-        term = Term(source.population, "pool", source.factor * factor, options=options)
+        options: dict[str, Any] = {
+            "mode": mode,
+            "kernel": _pair(kernel, axes),
+            "stride": _pair(kernel if stride is None or stride == [] else stride, axes),
+            "padding": _pair(padding, axes),
+        }
+        term = Term(source.population, Pool, source.factor * factor, options=options)
         try:
-            made = output_shape(
-                Projection(source.population, "pool", "pool", options=options), self._shape_of[source.population]
-            )
+            made = output_shape(Pool(source.population, "pool", **options), self._shape_of[source.population])
         except NeurosleepError as error:
             raise self._refuse(node, f"cannot be computed: {error}") from error
         if made != shape:

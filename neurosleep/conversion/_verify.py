@@ -10,7 +10,6 @@ from torch import Tensor, fx, nn
 
 from neurosleep.conversion.plan import Plan
 from neurosleep.errors import ConversionError
-from neurosleep.spiking import Projection
 from neurosleep.spiking.geometry import propagate
 
 __all__ = ["check_plan", "check_trace", "computed"]
@@ -61,12 +60,8 @@ def computed(plan: Plan, images: Tensor) -> Tensor:
     for planned in plan.populations:
         total = images.new_zeros(len(images), torch.Size(planned.shape).numel())
         for term in planned.terms:
-            source, weight = sent[term.source], None if term.weight is None else term.weight.to(images.dtype)
-            if term.kind == "dense" and weight is not None:
-                arriving = source @ weight.T
-            else:
-                projection = Projection(term.source, planned.name, term.kind, weight, options=term.options)
-                arriving = propagate(projection, weight, source, shapes[term.source])
+            weight = None if term.weight is None else term.weight.to(images.dtype)
+            arriving = propagate(term.projection(planned.name), sent[term.source], shapes[term.source], weight)
             total += term.factor * arriving
         if planned.bias is not None:
             total += planned.bias.to(images.dtype)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor, fx, nn
+
+from neurosleep.spiking import Projection
 
 __all__ = [
     "MAXPOOLS",
@@ -33,16 +35,22 @@ class Term:
     """One linear term of a population's input.
 
     ``factor`` is a number that the model multiplies by; ``module`` the layer whose weight this is, ``fold`` what
-    BatchNorm multiplies its output channels by (it is in ``weight`` already).
+    BatchNorm multiplies its output channels by (it is in ``weight`` already); ``options`` what else the class of
+    projections takes.
     """
 
     source: str
-    kind: Literal["dense", "conv", "pool", "flatten", "identity"]
+    kind: type[Projection]
     factor: float = 1.0
     weight: Tensor | None = None
-    options: tuple[tuple[str, Any], ...] = ()
+    options: Mapping[str, Any] = field(default_factory=dict)
     module: str | None = None
     fold: Tensor | None = None
+
+    def projection(self, target: str, **more: Any) -> Projection:
+        """The term as a projection to ``target``; ``more``: its scale and delay, or another weight."""
+        weight = {} if self.weight is None else {"weight": self.weight}
+        return self.kind(self.source, target, **{**weight, **self.options, **more})
 
 
 @dataclass(frozen=True, eq=False)

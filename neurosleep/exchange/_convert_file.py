@@ -25,6 +25,7 @@ from neurosleep.exchange.snntorch.write import Inexact, write_snntorch
 from neurosleep.functional import Reset
 from neurosleep.networks import EquilibriumNetwork
 from neurosleep.spiking import SpikingNetwork
+from neurosleep.spiking.projections import Weighted
 
 __all__ = ["TARGETS", "ReadOptions", "convert_file", "read_calibration", "read_spiking"]
 
@@ -277,7 +278,7 @@ def _spiking_layers(network: SpikingNetwork) -> list[dict[str, Any]]:
                 {
                     "source": q.source,
                     "kind": q.kind,
-                    "weight": None if q.weight is None else list(q.weight.shape),
+                    "weight": list(q.weight.shape) if isinstance(q, Weighted) else None,
                     "scale": q.scale,
                 }
                 for q in (network.projections[k] for k in network.incoming(population.name))

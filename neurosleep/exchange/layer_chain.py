@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from neurosleep.errors import ExchangeError, NeurosleepError
-from neurosleep.spiking import Population, Projection, SpikingNetwork
+from neurosleep.spiking import Conv, Dense, Identity, Pool, Population, Projection, SpikingNetwork
 from neurosleep.spiking.geometry import output_shape
 from neurosleep.spiking.parts import PopulationKind
+from neurosleep.spiking.projections import Weighted
 
 __all__ = ["LAYERS", "LayerChain"]
 
@@ -20,6 +23,21 @@ __all__ = ["LAYERS", "LayerChain"]
 LAYERS = ("Linear", "Conv1d", "Conv2d", "AvgPool1d", "AvgPool2d", "Flatten", "Unflatten", "Dropout", "Identity")
 
 _INPUT = "input"
+
+
+@dataclass
+class _Layer:
+    """A projection to be, without its source and its target; ``shape`` is that of the population after it."""
+
+    make: Callable[..., Projection]
+    shape: tuple[int, ...]
+    weight: Tensor | None = None
+    bias: Tensor | None = None
+    factor: float = 1.0
+
+    def projection(self, source: str, target: str, scale: float = 1.0) -> Projection:
+        weight = {} if self.weight is None else {"weight": self.weight}
+        return self.make(source, target, scale=scale, **weight)
 
 
 class LayerChain:
@@ -35,15 +53,16 @@ class LayerChain:
         self.populations: list[Population] = []
         self.projections: list[Projection] = []
         self._shape: tuple[int, ...] | None = None  # as torch would see it
-        self._pending: dict[str, Any] | None = None  # a projection without its target
+        self._pending: _Layer | None = None
         if input_shape is not None:
             self._begin(tuple(input_shape))
 
     @property
     def dtype(self) -> torch.dtype:
         """The type of the weights so far."""
-        last = [] if self._pending is None else [self._pending["weight"]]
-        weights = [w for w in [*(q.weight for q in self.projections), *last] if w is not None]
+        weights = [q.weight for q in self.projections if isinstance(q, Weighted)]
+        if self._pending is not None and self._pending.weight is not None:
+            weights.append(self._pending.weight)
         return weights[0].dtype if weights else torch.float32
 
     def _begin(self, shape: tuple[int, ...]) -> None:
@@ -94,7 +113,7 @@ class LayerChain:
                 hint="nn.Flatten before it, if the values are those of a map",
             )
         self._flush(where)
-        self._pend("dense", where, (post,), weight, bias)
+        self._pend(where, _Layer(Dense, (post,), weight, bias))
 
     def _conv(self, where: str, module: nn.Conv1d | nn.Conv2d) -> None:
         if module.padding_mode != "zeros" or module.padding == "same":
@@ -102,13 +121,9 @@ class LayerChain:
                 f"{where} pads with {module.padding_mode!r}, padding {module.padding!r}.",
                 expected="zeros, and whole numbers or 'valid'",
             )
-        options = {
-            "stride": module.stride,
-            "padding": (0,) * len(module.stride) if module.padding == "valid" else module.padding,
-            "dilation": module.dilation,
-            "groups": module.groups,
-        }
-        self._map(where, "conv", options, module.weight, module.bias)
+        padding: Any = 0 if module.padding == "valid" else module.padding
+        make = partial(Conv, stride=module.stride, padding=padding, dilation=module.dilation, groups=module.groups)
+        self._map(where, _Layer(make, (), module.weight.detach(), module.bias))
 
     def _pool(self, where: str, module: nn.AvgPool1d | nn.AvgPool2d) -> None:
         axes = 1 if isinstance(module, nn.AvgPool1d) else 2
@@ -116,43 +131,32 @@ class LayerChain:
         def each(value: Any) -> tuple[int, ...]:
             return tuple(value) if isinstance(value, tuple | list) else (value,) * axes
 
-        options: dict[str, Any] = {
-            "kernel": each(module.kernel_size),
-            "stride": each(module.kernel_size if module.stride is None else module.stride),
-            "padding": each(module.padding),
-        }
-        if module.ceil_mode or (any(options["padding"]) and not module.count_include_pad):
+        padding = each(module.padding)
+        if module.ceil_mode or (any(padding) and not module.count_include_pad):
             raise ExchangeError(
                 f"{where} averages over windows that stick out beyond the map, or leaves padded zeros out.",
                 expected="ceil_mode=False, and count_include_pad=True where there is padding",
             )
         divisor = getattr(module, "divisor_override", None)
-        factor = 1.0
+        stride = each(module.kernel_size if module.stride is None else module.stride)
+        make = partial(Pool, kernel=each(module.kernel_size), stride=stride, padding=padding)
         if divisor is not None:
-            options["mode"], factor = "sum", 1 / divisor
-        self._map(where, "pool", options, None, None, factor)
+            make = partial(make, mode="sum")
+        self._map(where, _Layer(make, (), factor=1.0 if divisor is None else 1 / divisor))
 
-    def _map(
-        self,
-        where: str,
-        kind: Any,
-        options: dict[str, Any],
-        weight: Tensor | None,
-        bias: Tensor | None,
-        factor: float = 1.0,
-    ) -> None:
+    def _map(self, where: str, layer: _Layer) -> None:
         shape = self.need_shape(where)
         self._flush(where, shape)
-        packed = tuple(options.items())
-        q = Projection(_INPUT, where, kind, None if weight is None else weight.detach(), options=packed)
         try:
-            target = output_shape(q, shape)
+            window: Any = layer.projection(_INPUT, where)
+            layer.shape = output_shape(window, shape)
         except NeurosleepError as error:
             raise ExchangeError(
                 f"{where} does not fit what comes to it, of shape {shape}.", found=error.found, expected=error.expected
             ) from error
-        each = None if bias is None else bias.detach().repeat_interleave(math.prod(target[1:]))
-        self._pend(kind, where, target, weight, each, packed, factor)
+        if layer.bias is not None:
+            layer.bias = layer.bias.detach().repeat_interleave(math.prod(layer.shape[1:]))
+        self._pend(where, layer)
 
     def _reshape(self, where: str, module: nn.Flatten | nn.Unflatten, leading: Sequence[int]) -> None:
         shape = self.need_shape(where)
@@ -180,44 +184,29 @@ class LayerChain:
 
     # --- from layers to projections ---
 
-    def _pend(
-        self,
-        kind: str,
-        where: str,
-        shape: tuple[int, ...] | None,
-        weight: Tensor | None = None,
-        bias: Tensor | None = None,
-        options: tuple[tuple[str, Any], ...] = (),
-        factor: float = 1.0,
-    ) -> None:
-        if weight is not None and (self.projections or self._pending) and weight.dtype != self.dtype:
-            known = [q.weight for q in self.projections if q.weight is not None]
-            if known and known[0].dtype != weight.dtype:
+    def _pend(self, where: str, layer: _Layer) -> None:
+        if layer.weight is not None:
+            before = [q.weight.dtype for q in self.projections if isinstance(q, Weighted)]
+            if before and before[0] != layer.weight.dtype:
                 raise ExchangeError(
                     f"{where} has weights of another type than the layers before it.",
-                    found=f"{weight.dtype} after {known[0].dtype}",
+                    found=f"{layer.weight.dtype} after {before[0]}",
                     expected="one type for all",
                     hint="network.float() or network.double()",
                 )
-        self._pending = {
-            "kind": kind,
-            "where": where,
-            "weight": None if weight is None else weight.detach().cpu().clone(),
-            "bias": None if bias is None else bias.detach().cpu(),
-            "options": options,
-            "factor": factor,
-            "shape": shape,
-        }
-        self._shape = shape
+            layer.weight = layer.weight.detach().cpu().clone()
+        if layer.bias is not None:
+            layer.bias = layer.bias.detach().cpu()
+        self._pending, self._shape = layer, layer.shape
 
     def _flush(self, where: str, shape: tuple[int, ...] | None = None) -> None:
         """Let a population of ``shape`` end the last projection: a relay, or no new one where the last will do."""
         if self._pending is not None:
-            if self._pending["kind"] == "dense" and shape is not None:
-                self._pending["shape"] = shape
+            if self._pending.make is Dense and shape is not None:
+                self._pending.shape = shape
             self._end(f"relay_{len(self.populations)}", "relay", 1.0, {})
-        if shape not in (None, self.populations[-1].shape):
-            self._pend("identity", where, shape)
+        if shape is not None and shape != self.populations[-1].shape:
+            self._pend(where, _Layer(Identity, shape))
             self._end(f"relay_{len(self.populations)}", "relay", 1.0, {})
 
     def neurons(self, where: str, name: str, kind: PopulationKind, gain: float, fields: dict[str, Any]) -> Population:
@@ -229,9 +218,9 @@ class LayerChain:
             If the fields make no population.
         """
         if self._pending is None:
-            self._pend("identity", where, self.need_shape(where))
-        elif self._pending["kind"] == "dense":
-            self._pending["shape"] = self._shape
+            self._pend(where, _Layer(Identity, self.need_shape(where)))
+        elif self._pending.make is Dense:
+            self._pending.shape = self.need_shape(where)
         return self._end(name, kind, gain, fields, where)
 
     def _end(
@@ -240,27 +229,17 @@ class LayerChain:
         last = self._pending
         assert last is not None
         bias = torch.as_tensor(fields.get("bias", 0.0), dtype=torch.float64)
-        if last["bias"] is not None:
-            bias = bias + gain * last["bias"].to(torch.float64)
+        if last.bias is not None:
+            bias = bias + gain * last.bias.to(torch.float64)
         try:
-            population = Population(name, kind, last["shape"], **{**fields, "bias": _plain(bias)})
+            population = Population(name, kind, last.shape, **{**fields, "bias": _plain(bias)})
         except NeurosleepError as error:
             raise ExchangeError(
                 f"{where} has parameters that cannot be read: {error.message}",
                 found=error.found,
                 expected=error.expected,
             ) from error
-        self.projections.append(
-            Projection(
-                self.populations[-1].name,
-                name,
-                last["kind"],
-                last["weight"],
-                scale=gain * last["factor"],
-                plastic=last["kind"] == "dense",
-                options=last["options"],
-            )
-        )
+        self.projections.append(last.projection(self.populations[-1].name, name, gain * last.factor))
         self.populations.append(population)
         self._pending = None
         return population

@@ -8,11 +8,25 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from neurosleep.spiking import Population, Projection, SpikingNetwork
+from neurosleep.spiking import (
+    Conv,
+    Dense,
+    Identity,
+    Pool,
+    Population,
+    Projection,
+    Reshape,
+    SpikingNetwork,
+    Transposed,
+)
 from neurosleep.spiking.parts import PARAMETERS
+from neurosleep.spiking.projections import Weighted
 
 __all__ = ["network_of", "network_parts"]
 
+#: What a file calls the classes; a matrix from a population to itself is called recurrent.
+_CLASSES: dict[str, Any] = {kind.word: kind for kind in (Dense, Conv, Pool, Reshape, Identity)} | {"recurrent": Dense}
+_OPTIONS = {"conv": ("stride", "padding", "dilation", "groups"), "pool": ("mode", "kernel", "stride", "padding")}
 _PLAIN = ("name", "kind", "refractory", "compare", "reset", "while_refractory")
 
 
@@ -33,15 +47,14 @@ def network_parts(network: SpikingNetwork) -> tuple[dict[str, Tensor], dict[str,
         populations.append(entry)
     projections = []
     for k, q in enumerate(network.projections):
-        if q.weight is not None:
+        entry = {key: getattr(q, key) for key in ("source", "target", "kind", "scale", "delay", "plastic")}
+        entry["options"] = [[key, getattr(q, key)] for key in _OPTIONS.get(q.kind, ())]
+        if isinstance(q, Weighted):
             tensors[f"projection/{k}/weight"] = q.weight.detach()
-        projections.append(
-            {key: getattr(q, key) for key in ("source", "target", "kind", "scale", "delay", "plastic")}
-            | {"options": [list(pair) for pair in q.options]}
-            | ({} if q.transpose_of is None else {"transpose_of": list(q.transpose_of)})
-            | ({"symmetric_rule": True} if q.symmetric_rule else {})
-        )
-    transposed = any(q.transpose_of is not None for q in network.projections)
+        elif isinstance(q, Transposed):
+            entry |= {"transpose_of": list(q.of)} | ({"symmetric_rule": True} if q.symmetric_rule else {})
+        projections.append(entry)
+    transposed = any(isinstance(q, Transposed) for q in network.projections)
     delayed = any(p.reset_time != "same" for p in network.populations)
     synaptic = any(p.kind == "li" and bool(torch.as_tensor(p.synaptic_decay).any()) for p in network.populations)
     header = {
@@ -66,16 +79,23 @@ def network_of(tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> Spik
         if found["kind"] == "li" and header["format"] < 4:
             found["synaptic_decay"] = 0.0  # it had no effect when the file was written
         populations.append(Population(**found))
-    projections = []
+    projections: list[Projection] = []
     for k, entry in enumerate(header["projections"]):
-        found = dict(entry) | {"weight": tensors.get(f"projection/{k}/weight")}
-        found["options"] = tuple((key, _tuples(value)) for key, value in entry["options"])
-        found["transpose_of"] = _tuples(entry.get("transpose_of"))
-        projections.append(Projection(**found))
+        fields = {key: entry[key] for key in ("source", "target", "scale", "delay")} | dict(entry["options"])
+        if "transpose_of" in entry:
+            fields |= {"of": entry["transpose_of"], "symmetric_rule": entry.get("symmetric_rule", False)}
+            projections.append(Transposed(**fields))
+            continue
+        kind = _CLASSES[entry["kind"]]
+        if issubclass(kind, Weighted):
+            fields["weight"] = tensors[f"projection/{k}/weight"]
+        if kind is Dense:
+            fields["plastic"] = entry["plastic"]
+        elif kind is Pool and isinstance(fields["kernel"], int):
+            # One number stands for every axis of the population, whose shape the class does not know.
+            shape = next(p.shape for p in populations if p.name == fields["source"])
+            fields["kernel"] = [fields["kernel"]] * (len(shape) - 1)
+        projections.append(kind(**fields))
     return SpikingNetwork(
         tuple(populations), tuple(projections), dt=header["dt"], discretisation=header["discretisation"]
     )
-
-
-def _tuples(value: Any) -> Any:
-    return tuple(_tuples(v) for v in value) if isinstance(value, list) else value

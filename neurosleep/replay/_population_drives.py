@@ -15,7 +15,7 @@ from torch import Tensor
 
 from neurosleep.errors import UnsupportedError, unknown_name
 from neurosleep.functional import DriveMoments, HomeostaticChange, Parts, Shift, homeostatic_rows
-from neurosleep.spiking import SpikingNetwork
+from neurosleep.spiking import Conv, Dense, SpikingNetwork
 from neurosleep.spiking.geometry import propagate
 
 __all__ = ["PopulationDrive", "changed_network", "population_drives"]
@@ -66,31 +66,17 @@ class PopulationDrive:
 
         ``rates`` are spikes a step, ``[frames, n]`` by source.
         """
-        projection = network.projections[self.own[0]]
-        weight = projection.weight
-        assert weight is not None  # it is one that changes
+        projection = _changing(network, self.own[0])
         sent = rates[projection.source] * self.units_sent[projection.source]
-        if not self.convolves:
+        if isinstance(projection, Dense):
             patch, size = sent.mean(0, keepdim=True), sent.square().mean(0, keepdim=True)
         else:
-            groups = int(dict(projection.options).get("groups", 1))
+            shape = network.population(projection.source).shape
             patch, size = (
-                self._patch(network, values.mean(0, keepdim=True), groups) for values in (sent, sent.square())
+                _mean_patch(projection, values.mean(0, keepdim=True), shape) for values in (sent, sent.square())
             )
         power = patch.double().flatten(1).square().sum(1)
         return patch if bool((power > _MEAN_FREE * size.double().flatten(1).sum(1)).all()) else None
-
-    def _patch(self, network: SpikingNetwork, mean: Tensor, groups: int) -> Tensor:
-        """The mean patch of a convolution, padding included, as the gradient of its mean output."""
-        projection = network.projections[self.own[0]]
-        weight = projection.weight
-        assert weight is not None  # it is one that changes
-        shape = network.population(projection.source).shape
-        with torch.enable_grad():
-            kernel = torch.zeros_like(weight[:groups]).to(mean).requires_grad_()
-            made = propagate(projection, kernel, mean, shape).reshape(groups, -1)
-            (patch,) = torch.autograd.grad(made.mean(1).sum(), kernel)
-        return patch.repeat_interleave(len(weight) // groups, 0) if groups > 1 else patch
 
     def parts(self, network: SpikingNetwork, rates: Mapping[str, Tensor], mean_input: Tensor | None) -> Parts:
         """What makes the drives, one row a frame (and position), from ``rates`` ``[frames, n]`` by source."""
@@ -99,30 +85,32 @@ class PopulationDrive:
         frames = len(next(iter(rates.values())))
         own = (bias.to(next(iter(rates.values())).device) * self.scale).expand(frames, population.size)
         for k in self.own:
-            own = own + self._arriving(network, k, rates, network.projections[k].weight)
+            own = own + self._arriving(network, k, rates)
         rest: Tensor | None = None
         for k in self.rest:
-            arriving = self._arriving(network, k, rates, network.projections[k].weight)
+            arriving = self._arriving(network, k, rates)
             rest = arriving if rest is None else rest + arriving
         along = None
         if mean_input is not None:
             along = self._along(network, rates, mean_input)
         return self._rows(own), along, None if rest is None else self._rows(rest)
 
-    def _arriving(self, network: SpikingNetwork, k: int, rates: Mapping[str, Tensor], weight: Tensor | None) -> Tensor:
+    def _arriving(
+        self, network: SpikingNetwork, k: int, rates: Mapping[str, Tensor], weight: Tensor | None = None
+    ) -> Tensor:
+        """What arrives through projection ``k``, with another weight than its own if one is given."""
         projection = network.projections[k]
-        source = rates[projection.source]
-        factor = projection.scale * self.scale
-        if projection.kind == "dense":
-            assert weight is not None  # the network checks it
-            return factor * (source @ weight.to(source.device).T)
+        source, shape = rates[projection.source], network.population(projection.source).shape
+        if weight is None and isinstance(projection, Dense | Conv):
+            weight = projection.weight
         moved = None if weight is None else weight.to(source.device)
-        return factor * propagate(projection, moved, source, network.population(projection.source).shape)
+        return projection.scale * self.scale * propagate(projection, source, shape, moved)
 
     def _along(self, network: SpikingNetwork, rates: Mapping[str, Tensor], mean_input: Tensor) -> Tensor:
-        if not self.convolves:
+        projection = _changing(network, self.own[0])
+        if isinstance(projection, Dense):
             return self._arriving(network, self.own[0], rates, mean_input)
-        groups = int(dict(network.projections[self.own[0]].options).get("groups", 1))
+        groups = projection.groups
         channels = self.shape[0]
         kernels = mean_input if groups == 1 else mean_input[:: channels // groups]
         made = self._arriving(network, self.own[0], rates, kernels)
@@ -148,6 +136,23 @@ class PopulationDrive:
         return DriveMoments.of_halves(first, second), shift, mean_input
 
 
+def _changing(network: SpikingNetwork, number: int) -> Dense | Conv:
+    projection = network.projections[number]
+    if isinstance(projection, Dense | Conv):
+        return projection
+    raise TypeError(f"projection {number} has no weight that changes")
+
+
+def _mean_patch(projection: Conv, mean: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """The mean patch of a convolution, padding included, as the gradient of its mean output."""
+    weight, groups = projection.weight, projection.groups
+    with torch.enable_grad():
+        kernel = torch.zeros_like(weight[:groups]).to(mean).requires_grad_()
+        made = propagate(projection, mean, shape, kernel).reshape(groups, -1)
+        (patch,) = torch.autograd.grad(made.mean(1).sum(), kernel)
+    return patch.repeat_interleave(len(weight) // groups, 0) if groups > 1 else patch
+
+
 def population_drives(network: SpikingNetwork, layers: tuple[str, ...] | None) -> tuple[PopulationDrive, ...]:
     """The drives of all populations with weights that may change, in topological order.
 
@@ -164,14 +169,14 @@ def population_drives(network: SpikingNetwork, layers: tuple[str, ...] | None) -
         name, incoming = population.name, network.incoming(population.name)
         for k in incoming:
             projection = network.projections[k]
-            if projection.delay or projection.kind == "recurrent" or projection.transpose_of is not None:
+            if projection.delay:
                 raise UnsupportedError(
                     f"Projection {projection.source!r} -> {projection.target!r} has a delay, or the weight of another.",
                     expected="a network without feedback, each weight in one place",
                 )
-        weighted = [k for k in incoming if network.projections[k].weight is not None]
+        weighted = [k for k in incoming if isinstance(network.projections[k], Dense | Conv)]
         # Conversion makes no convolution plastic, as no synaptic rule can change a shared weight; this one can.
-        own = tuple(k for k in weighted if network.projections[k].plastic or network.projections[k].kind == "conv")
+        own = tuple(k for k in weighted if network.projections[k].plastic or isinstance(network.projections[k], Conv))
         scale = 1.0
         if first := [network.projections[k] for k in (*own, *weighted, *incoming) if network.projections[k].scale]:
             scale = unit[first[0].source] / first[0].scale
@@ -179,14 +184,14 @@ def population_drives(network: SpikingNetwork, layers: tuple[str, ...] | None) -
         unit[name] = scale * (float(torch.as_tensor(population.threshold).mean()) or 1.0 if fires else 1.0)
         if not own or (layers is not None and name not in layers):
             continue
-        kinds = {network.projections[k].kind for k in own}
-        if len(kinds) > 1:
+        convolves = isinstance(network.projections[own[0]], Conv)
+        if any(isinstance(network.projections[k], Conv) != convolves for k in own):
             raise UnsupportedError(
                 f"Dense layers and convolutions end in population {name!r} together.", expected="one of the two kinds"
             )
         sources = {network.projections[k].source: unit[network.projections[k].source] for k in incoming}
         rest = tuple(k for k in incoming if k not in own)
-        convolves, last = "conv" in kinds, name == network.last.name
+        last = name == network.last.name
         drives.append(PopulationDrive(name, population.shape, own, rest, scale, sources, convolves, last))
     for name in layers or ():
         if name not in {drive.name for drive in drives}:
@@ -201,10 +206,9 @@ def changed_network(
     here = HomeostaticChange(*(values.cpu() for values in change))
     projections, populations = list(network.projections), list(network.populations)
     for k in drive.own:
-        weight = projections[k].weight
-        assert weight is not None  # it is one that changes
+        projection = _changing(network, k)
         along = mean_input.cpu() if mean_input is not None and k == drive.own[0] else None
-        projections[k] = dataclasses.replace(projections[k], weight=homeostatic_rows(weight, here, along))
+        projections[k] = dataclasses.replace(projection, weight=homeostatic_rows(projection.weight, here, along))
     place = [population.name for population in populations].index(drive.name)
     population = populations[place]
     if drive.has_bias(network):

@@ -145,9 +145,9 @@ def sleep(
     --------
     >>> import numpy as np
     >>> from neurosleep.functional import SRCRule
-    >>> from neurosleep.spiking import Population, Projection
+    >>> from neurosleep.spiking import Dense, Population
     >>> populations = (Population("input", "input", (2,)), Population("output", "lif", (1,), threshold=0.4))
-    >>> network = SpikingNetwork(populations, (Projection("input", "output", weight=torch.tensor([[0.5, 0.5]])),))
+    >>> network = SpikingNetwork(populations, (Dense("input", "output", torch.tensor([[0.5, 0.5]])),))
     >>> drive = MeanDrive(np.array([0.2, 0.2]), max_rate=100.0)
     >>> sleep(network, drive=drive, rule=SRCRule(0.01, 0.001), steps=200, engine="reference").status
     'done'
@@ -182,7 +182,7 @@ def sleep(
             where = Divergence(start + events.steps, f"firing: {rate:.0f} spikes per step", rate)
             return SleepResult(network, recorder.recording(), "diverged", perf_counter() - started, where)
         for number in session.outliers(limits.weights)[:1]:
-            projection, _ = network.weighted[number]
+            projection = network.weighted[number]
             largest = float(session.weights()[number].abs().max())
             where = Divergence(start + events.steps, f"{projection.source} -> {projection.target}", largest)
             return SleepResult(network, recorder.recording(), "diverged", perf_counter() - started, where)

@@ -4,7 +4,8 @@ from neurosleep.spiking._coding import CODINGS, SPIKE_CODINGS, Coding
 from neurosleep.spiking._simulate import simulate
 from neurosleep.spiking.engines import Engine, Session, engine_names, get_engine, register_engine
 from neurosleep.spiking.network import SpikingNetwork
-from neurosleep.spiking.parts import Population, Projection
+from neurosleep.spiking.parts import Population
+from neurosleep.spiking.projections import Conv, Dense, Identity, Pool, Projection, Reshape, Transposed
 from neurosleep.spiking.recording.rate_monitor import RateMonitor
 from neurosleep.spiking.recording.record import Record
 from neurosleep.spiking.recording.recorder import Recorder
@@ -18,19 +19,25 @@ __all__ = [
     "CODINGS",
     "SPIKE_CODINGS",
     "Coding",
+    "Conv",
+    "Dense",
     "Engine",
+    "Identity",
     "NeuronState",
+    "Pool",
     "Population",
     "Projection",
     "RateMonitor",
     "Record",
     "Recorder",
     "Recording",
+    "Reshape",
     "Session",
     "SpikeMonitor",
     "SpikingNetwork",
     "StateMonitor",
     "States",
+    "Transposed",
     "WeightMonitor",
     "WeightSamples",
     "engine_names",

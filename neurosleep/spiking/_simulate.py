@@ -95,9 +95,9 @@ def simulate(
 
     Examples
     --------
-    >>> from neurosleep.spiking import Population, Projection
+    >>> from neurosleep.spiking import Dense, Population
     >>> populations = (Population("input", "input", (2,)), Population("output", "lif", (1,), threshold=1.0))
-    >>> network = SpikingNetwork(populations, (Projection("input", "output", weight=torch.tensor([[0.5, 0.5]])),))
+    >>> network = SpikingNetwork(populations, (Dense("input", "output", torch.tensor([[0.5, 0.5]])),))
     >>> shown = simulate(network, torch.ones(3, 2), 10, engine="reference")
     >>> shown.counts["output"].tolist(), shown.read_out.shape
     ([[10], [10], [10]], (10, 3, 1))

@@ -89,7 +89,7 @@ def _driven(network: SpikingNetwork, values: Tensor) -> SpikingNetwork:
             "A constant input sends graded values, and a chip takes spikes.", expected="coding 'bernoulli' or 'poisson'"
         )
     populations = {p.name: p for p in network.populations}
-    for k, q in enumerate(network.projections):
+    for q in network.projections:
         if q.source != source.name:
             continue
         target = populations[q.target]
@@ -99,13 +99,7 @@ def _driven(network: SpikingNetwork, values: Tensor) -> SpikingNetwork:
                 f"{q.source!r} at {q.target!r}, nothing but counts and the read-out is recorded.",
                 expected="coding 'bernoulli' or 'poisson', or no record",
             )
-        weight = network.projections[network.owner(k)].weight
-        weight = weight if q.transpose_of is None or weight is None else weight.T
-        if q.kind in ("dense", "recurrent"):
-            assert weight is not None  # the network checks it
-            current = q.scale * (values.cpu() @ weight.detach().T)
-        else:
-            current = q.scale * propagate(q, weight, values.cpu(), source.shape)
+        current = q.scale * propagate(q, values.cpu(), source.shape)
         bias = torch.as_tensor(target.bias, dtype=network.dtype) + current[0]
         populations[q.target] = dataclasses.replace(target, bias=bias)
     return dataclasses.replace(network, populations=tuple(populations.values()))

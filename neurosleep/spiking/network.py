@@ -17,7 +17,8 @@ from neurosleep._shown import html_table, named, short_line
 from neurosleep.errors import SettingsError, UnsupportedError, unknown_name
 from neurosleep.functional import EngineRule, PlasticityRule
 from neurosleep.spiking.geometry import check_geometry
-from neurosleep.spiking.parts import PARAMETERS, Parameter, Population, Projection
+from neurosleep.spiking.parts import PARAMETERS, Parameter, Population
+from neurosleep.spiking.projections import Dense, Projection, Transposed, Weighted
 
 __all__ = ["SpikingNetwork"]
 
@@ -72,21 +73,12 @@ class SpikingNetwork:
         if self.discretisation not in ("exponential", "euler"):
             raise unknown_name("discretisation", str(self.discretisation), ("exponential", "euler"))
         self._unite_types()
-        for number, projection in enumerate(self.projections):
+        for projection in self.projections:
             for name in (projection.source, projection.target):
                 self.population(name)
-            if projection.transpose_of is not None:
-                self._check_transpose(number)
-            elif projection.kind in ("dense", "recurrent"):
-                expected = (self.population(projection.target).size, self.population(projection.source).size)
-                found = None if projection.weight is None else tuple(projection.weight.shape)
-                if found != expected:
-                    raise SettingsError(
-                        f"Projection {projection.source!r} -> {projection.target!r}: the weight has shape {found}.",
-                        expected=f"[post, pre] = {expected}",
-                    )
-            else:
-                check_geometry(projection, self.population(projection.source), self.population(projection.target))
+            if isinstance(projection, Transposed):
+                self._check_transpose(projection)
+            check_geometry(projection, self.population(projection.source), self.population(projection.target))
         _ = self.order
         self._check_memory()
 
@@ -94,7 +86,8 @@ class SpikingNetwork:
         """Make all weights of one type, and refuse numbers that it does not hold."""
         if len({weight.dtype for weight in self.weights}) > 1:
             wide = tuple(
-                q if q.weight is None else dataclasses.replace(q, weight=q.weight.double()) for q in self.projections
+                dataclasses.replace(q, weight=q.weight.double()) if isinstance(q, Weighted) else q
+                for q in self.projections
             )
             object.__setattr__(self, "projections", wide)
             self.__dict__.pop("weighted", None)
@@ -120,18 +113,16 @@ class SpikingNetwork:
                 hint="a longer dt makes a delay fewer steps",
             )
 
-    def _check_transpose(self, number: int) -> None:
+    def _check_transpose(self, projection: Transposed) -> None:
         """Refuse a projection whose shared weight is missing, ambiguous, itself a transpose, or of another shape."""
-        projection = self.projections[number]
-        assert projection.transpose_of is not None
         where = f"Projection {projection.source!r} -> {projection.target!r}"
-        source, target = projection.transpose_of
+        source, target = projection.of
         for name in (source, target):
             self.population(name)
-        joining = (self.projections[k] for k in self._between.get((source, target), ()))
-        found = [q for q in joining if q.kind in ("dense", "recurrent")]
-        if len(found) != 1 or found[0].transpose_of is not None or found[0].kind != "dense":
-            what = [f"{q.kind}{' transpose' if q.transpose_of else ''}" for q in found]
+        joining = [self.projections[k] for k in self._between.get((source, target), ())]
+        matrices = [q for q in joining if isinstance(q, Dense | Transposed)]
+        if len(matrices) != 1 or isinstance(matrices[0], Transposed) or source == target:
+            what = [f"{q.kind}{' transpose' if isinstance(q, Transposed) else ''}" for q in matrices]
             raise SettingsError(
                 f"{where}: it cannot use the transposed weight of {source!r} -> {target!r}.",
                 found=", ".join(what) or "no such projection with a weight",
@@ -145,22 +136,25 @@ class SpikingNetwork:
                 expected=f"a source of {shared[0]} and a target of {shared[1]} neurons",
                 found=f"{sizes[0]} and {sizes[1]}",
             )
-        if projection.symmetric_rule and not found[0].plastic:
+        if projection.symmetric_rule and not matrices[0].plastic:
             raise SettingsError(
                 f"{where}: its rule is symmetric, and {source!r} -> {target!r}, whose weight it uses, is not plastic.",
                 expected="symmetric_rule=False, or a plastic weight",
             )
 
     def owner(self, number: int) -> int:
-        """Number of the projection whose weight projection ``number`` uses: its own, or with ``transpose_of`` that."""
-        pair = self.projections[number].transpose_of
-        if pair is None:
+        """Number of the projection whose weight projection ``number`` uses: its own, or the one that it transposes."""
+        projection = self.projections[number]
+        if not isinstance(projection, Transposed):
             return number
-        return next(
-            k
-            for k in self._between[pair]
-            if self.projections[k].kind == "dense" and self.projections[k].transpose_of is None
-        )
+        return next(k for k in self._between[projection.of] if isinstance(self.projections[k], Dense))
+
+    def matrix(self, projection: Dense | Transposed) -> Tensor:
+        """The weight ``[post, pre]`` that ``projection`` computes with: its own, or another's transposed."""
+        if isinstance(projection, Dense):
+            return projection.weight
+        shared = (self.projections[k] for k in self._between[projection.of])
+        return next(q.weight.T for q in shared if isinstance(q, Dense))
 
     # A network is looked up by name over and over, in loops over its parts: what is found by a walk over all of them is
     # found once.
@@ -243,19 +237,19 @@ class SpikingNetwork:
         return silent[0] if len(silent) == 1 else self.population(self.order[-1])
 
     @cached_property
-    def weighted(self) -> tuple[tuple[Projection, Tensor], ...]:
-        """The projections that have a weight of their own, each with it, in the order of :attr:`weights`."""
-        return tuple((q, q.weight) for q in self.projections if q.weight is not None)
+    def weighted(self) -> tuple[Weighted, ...]:
+        """The projections that have a weight of their own, in the order of :attr:`weights`."""
+        return tuple(q for q in self.projections if isinstance(q, Weighted))
 
     @property
     def weights(self) -> list[Tensor]:
         """The weights of all projections that have one, in order."""
-        return [weight for _, weight in self.weighted]
+        return [q.weight for q in self.weighted]
 
     @property
     def dtype(self) -> torch.dtype:
         """The type of all weights, float32 or float64, in which engines compute."""
-        return self.weighted[0][1].dtype if self.weighted else torch.float32
+        return self.weighted[0].weight.dtype if self.weighted else torch.float32
 
     def with_weights(self, weights: Sequence[Tensor]) -> Self:
         """The same graph with other weights, in the order of :attr:`weights`."""
@@ -263,7 +257,7 @@ class SpikingNetwork:
         if len(left) != len(self.weights):
             raise SettingsError(f"{len(left)} weights were given.", expected=f"{len(self.weights)}")
         projections = tuple(
-            p if p.weight is None else dataclasses.replace(p, weight=left.pop(0)) for p in self.projections
+            dataclasses.replace(q, weight=left.pop(0)) if isinstance(q, Weighted) else q for q in self.projections
         )
         return dataclasses.replace(self, projections=projections)
 
@@ -340,9 +334,9 @@ class SpikingNetwork:
             )
         rows.append(("projection", "kind", "weight", "scale", "delay", "plastic", ""))
         for q in self.projections:
-            size = "-" if q.weight is None else "x".join(map(str, q.weight.shape))
-            if q.transpose_of is not None:
-                size = "transpose of " + " -> ".join(q.transpose_of)
+            size = "x".join(map(str, q.weight.shape)) if isinstance(q, Weighted) else "-"
+            if isinstance(q, Transposed):
+                size = "transpose of " + " -> ".join(q.of)
             rows.append(
                 (f"{q.source} -> {q.target}", q.kind, size, f"{q.scale:g}", str(q.delay), str(q.plastic).lower(), "")
             )

@@ -13,7 +13,7 @@ import torch
 
 from neurosleep.bench import _record, bench_record
 from neurosleep.functional import MeanDrive, SRCRule
-from neurosleep.spiking import Population, Projection, SpikingNetwork
+from neurosleep.spiking import Dense, Population, SpikingNetwork
 
 
 def small(data: object, seed: int) -> tuple[SpikingNetwork, MeanDrive, SRCRule]:
@@ -21,7 +21,7 @@ def small(data: object, seed: int) -> tuple[SpikingNetwork, MeanDrive, SRCRule]:
     draw = torch.Generator().manual_seed(seed)
     populations = (Population("input", "input", (20,)), Population("hidden1", "lif", (15,), threshold=2.0))
     weight = torch.rand(15, 20, generator=draw) - 0.4
-    network = SpikingNetwork(populations, (Projection("input", "hidden1", weight=weight),))
+    network = SpikingNetwork(populations, (Dense("input", "hidden1", weight),))
     return network, MeanDrive(np.full(20, 0.5), 100.0), SRCRule(1e-3, 1e-4)
 
 

@@ -13,7 +13,7 @@ import torch
 
 from neurosleep.bench import _simulate, bench_simulate
 from neurosleep.functional import numpy_generator
-from neurosleep.spiking import Population, Projection, SpikingNetwork
+from neurosleep.spiking import Dense, Population, SpikingNetwork
 from neurosleep.spiking.engines import get_engine
 from neurosleep.spiking.engines.batch import SpikeInput
 
@@ -50,7 +50,7 @@ def test_the_users_loop_says_the_same_to_the_same_spikes(last: str) -> None:
         bias = torch.tensor(rng.integers(-2, 4, n) / 16)
         populations.append(Population(str(k), kind, (n,), bias=bias, compare=">", reset="subtract"))  # type: ignore[arg-type]
         weight = torch.tensor(rng.integers(-8, 10, (n, sizes[k])) / 16, dtype=torch.float32)
-        projections.append(Projection(populations[-2].name, str(k), weight=weight, scale=0.5))
+        projections.append(Dense(populations[-2].name, str(k), weight, scale=0.5))
     network = SpikingNetwork(tuple(populations), tuple(projections))
     fired = numpy_generator(0, "drive").random((60, 7 * 20)) < 0.3
     sent = SpikeInput(7, 20, np.repeat(np.arange(7), 20), np.tile(np.arange(20), 7), fired)

@@ -38,7 +38,7 @@ from neurosleep.data import load_dataset
 from neurosleep.errors import NeurosleepError
 from neurosleep.exchange import read_calibration
 from neurosleep.functional import SpikeEvents
-from neurosleep.spiking import Population, Projection, Record, Recorder, SpikingNetwork
+from neurosleep.spiking import Conv, Dense, Population, Record, Recorder, SpikingNetwork
 
 Numbers = list[np.ndarray[Any, Any]]
 
@@ -61,7 +61,7 @@ def saved(make: Callable[[], Any], name: str, **options: Any) -> Callable[[Path]
 
 def spiking() -> SpikingNetwork:
     populations = (Population("in", "input", (4,)), Population("a", "lif", (3,), threshold=torch.ones(3), decay=0.5))
-    return SpikingNetwork(populations, (Projection("in", "a", weight=torch.rand(3, 4)),))
+    return SpikingNetwork(populations, (Dense("in", "a", torch.rand(3, 4)),))
 
 
 def graph() -> SpikingNetwork:
@@ -71,9 +71,9 @@ def graph() -> SpikingNetwork:
         Population("b", "cuba_lif", (3,), decay=0.5, synaptic_decay=0.25),
         Population("c", "li", (2,), decay=0.5),
     )
-    conv = Projection("in", "a", "conv", weight=torch.rand(2, 1, 3, 3), options=(("padding", (1, 1)),))
-    loop = Projection("b", "b", "recurrent", weight=torch.rand(3, 3), delay=1)
-    rest = (Projection("a", "b", weight=torch.rand(3, 32)), loop, Projection("b", "c", weight=torch.rand(2, 3)))
+    conv = Conv("in", "a", torch.rand(2, 1, 3, 3), padding=(1, 1))
+    loop = Dense("b", "b", torch.rand(3, 3), delay=1)
+    rest = (Dense("a", "b", torch.rand(3, 32)), loop, Dense("b", "c", torch.rand(2, 3)))
     return SpikingNetwork(populations, (conv, *rest))
 
 

@@ -14,7 +14,7 @@ from neurosleep.conversion import Feedback, Ratio, Recursive, convert, feedback_
 from neurosleep.errors import ConversionError, DataError, SettingsError, UnknownNameError
 from neurosleep.functional import SpikeEvents, SRCRule
 from neurosleep.networks import MLP, DendriticMLP, EquilibriumConv, EquilibriumMLP
-from neurosleep.spiking import get_engine
+from neurosleep.spiking import Transposed, get_engine
 
 
 def settled(sizes: tuple[int, ...] = (6, 5, 4, 3), **fields: Any) -> EquilibriumMLP:
@@ -68,7 +68,7 @@ def test_a_soft_max_read_out_is_scaled_by_its_probabilities_and_feeds_nothing_ba
     with torch.no_grad():
         probabilities = torch.softmax(model.logits(model(images())), dim=1)
     assert report.largest[2] == max(float(probabilities.max()), float(model.weights[2].detach().max()))
-    assert [(q.source, q.target) for q in network.projections if q.transpose_of] == [("hidden2", "hidden1")]
+    assert [(q.source, q.target) for q in network.projections if isinstance(q, Transposed)] == [("hidden2", "hidden1")]
 
 
 @pytest.mark.parametrize("symmetric", [False, True])
@@ -76,7 +76,7 @@ def test_delayed_feedback_goes_through_the_transposed_weights(symmetric: bool) -
     model = settled()
     network = convert(model, images(), recipe=Recursive(2.0), feedback=Feedback(gamma=0.25, symmetric_rule=symmetric))
     forward, back = network.projections[:3], network.projections[3:]
-    assert [(q.source, q.target, q.transpose_of) for q in back] == [
+    assert [(q.source, q.target, q.of) for q in back] == [
         ("hidden2", "hidden1", ("hidden1", "hidden2")),
         ("output", "hidden2", ("hidden2", "output")),
     ]

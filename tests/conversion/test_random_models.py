@@ -21,6 +21,7 @@ from neurosleep.conversion import convert
 from neurosleep.conversion._trace import trace
 from neurosleep.conversion._verify import computed
 from neurosleep.errors import ConversionError
+from neurosleep.spiking import Conv, Dense
 from neurosleep.spiking.geometry import propagate
 
 # What a line of forward may do: with one value, or with two.
@@ -134,13 +135,8 @@ def error_bound(network: ns.SpikingNetwork, steps: int, coding: str) -> float:
             continue
         total = torch.zeros(1, population.size)
         for q in (network.projections[k] for k in network.incoming(name)):
-            weight = None if q.weight is None else q.weight.float().abs()
-            before = off[q.source]
-            arriving = (
-                before @ weight.T
-                if q.kind == "dense" and weight is not None
-                else propagate(q, weight, before, network.population(q.source).shape)
-            )
+            weight = q.weight.float().abs() if isinstance(q, Dense | Conv) else None
+            arriving = propagate(q, off[q.source], network.population(q.source).shape, weight)
             total += abs(q.scale) * arriving
         # A unit that may fire once a step says late what comes at once, and the last spike is not out yet.
         off[name] = 2 * total + 2 if population.kind == "lif" else total

@@ -76,4 +76,4 @@ def test_the_python_blocks_run_in_order(tmp_path: Path, monkeypatch: pytest.Monk
     assert names["accuracy"](names["network"], x, labels) > 0.5
     said, again = names["sent"]["output"][-1], ns.simulate(names["again"], x, 100).read_out[-1]
     assert np.array_equal(said.argmax(1), again.argmax(1)) and (said.argmax(1) == labels).float().mean() > 0.5
-    assert names["spiking"].projections[-1].transpose_of is not None
+    assert isinstance(names["spiking"].projections[-1], ns.Transposed)

@@ -21,7 +21,7 @@ from neurosleep.errors import DataError, ExchangeError
 from neurosleep.exchange import read_calibration, read_nir, read_nir_data
 from neurosleep.functional.activations import Activation
 from neurosleep.networks import DendriticMLP, EquilibriumMLP
-from neurosleep.spiking import Population, Projection, SpikingNetwork
+from neurosleep.spiking import Dense, Population, SpikingNetwork, Transposed
 
 
 def _random_network(seed: int) -> SpikingNetwork:
@@ -53,13 +53,12 @@ def _random_network(seed: int) -> SpikingNetwork:
     ]
     names = [p.name for p in populations]
     projections = [
-        Projection(
+        Dense(
             source,
             target,
-            weight=torch.randn(m, n, generator=generator, dtype=dtype),
+            torch.randn(m, n, generator=generator, dtype=dtype),
             scale=draw.random(),
             delay=draw.randint(0, 2),
-            options=(("stride", (1, 2)),) if draw.random() < 0.3 else (),
         )
         for source, target, n, m in zip(names, names[1:], sizes, sizes[1:], strict=False)
     ]
@@ -93,16 +92,16 @@ def test_spiking_network_round_trip(seed: int, tmp_path: Path) -> None:
 def test_a_shared_weight_round_trip(symmetric: bool, dtype: torch.dtype, tmp_path: Path) -> None:
     populations = (Population("in", "input", (4,)), Population("a", "lif", (3,)), Population("b", "lif", (2,)))
     forward = (
-        Projection("in", "a", weight=torch.rand(3, 4, dtype=dtype)),
-        Projection("a", "b", weight=torch.rand(2, 3, dtype=dtype)),
+        Dense("in", "a", torch.rand(3, 4, dtype=dtype)),
+        Dense("a", "b", torch.rand(2, 3, dtype=dtype)),
     )
-    back = Projection("b", "a", transpose_of=("a", "b"), scale=0.3, delay=2, symmetric_rule=symmetric)
+    back = Transposed("b", "a", of=("a", "b"), scale=0.3, delay=2, symmetric_rule=symmetric)
     network = SpikingNetwork(populations, (*forward, back))
     path = ns.save(network, tmp_path / "net.safetensors")
     again = ns.load(path)
     assert isinstance(again, SpikingNetwork)
     assert _equal(network, again)
-    assert again.projections[2].transpose_of == ("a", "b")
+    assert again.projections[2].of == ("a", "b")
     assert again.projections[2].symmetric_rule is symmetric
     # One copy of the shared weight; and what has none is a file that an older neurosleep reads.
     assert _header(path)["format"] == 2
@@ -119,7 +118,7 @@ def test_a_later_reset_round_trip(time: str, tmp_path: Path) -> None:
         Population("in", "input", (2,)),
         Population("a", "lif", (3,), reset="subtract", reset_time=time),  # type: ignore[arg-type]
     )
-    network = SpikingNetwork(populations, (Projection("in", "a", weight=torch.rand(3, 2)),))
+    network = SpikingNetwork(populations, (Dense("in", "a", torch.rand(3, 2)),))
     path = ns.save(network, tmp_path / "net.safetensors")
     assert _equal(network, ns.load(path)) and _header(path)["format"] == 3
 
@@ -127,7 +126,7 @@ def test_a_later_reset_round_trip(time: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("decay", [0.25, torch.tensor([0.0, 0.5, 1.0])])
 def test_an_integrator_with_a_synaptic_current_round_trip(decay: float | Tensor, tmp_path: Path) -> None:
     populations = (Population("in", "input", (2,)), Population("a", "li", (3,), synaptic_decay=decay))
-    network = SpikingNetwork(populations, (Projection("in", "a", weight=torch.rand(3, 2)),))
+    network = SpikingNetwork(populations, (Dense("in", "a", torch.rand(3, 2)),))
     path = ns.save(network, tmp_path / "net.safetensors")
     assert _equal(network, ns.load(path)) and _header(path)["format"] == 4
     # The number had no effect in a network that an older neurosleep wrote, and gets none.

@@ -13,7 +13,7 @@ import torch
 import neurosleep as ns
 from neurosleep.errors import NeurosleepError
 from neurosleep.exchange import read_nir
-from neurosleep.spiking import Population, Projection, SpikingNetwork
+from neurosleep.spiking import Dense, Population, SpikingNetwork
 
 h5py = pytest.importorskip("h5py")
 pytest.importorskip("nir")
@@ -21,7 +21,7 @@ pytest.importorskip("nir")
 
 def small() -> SpikingNetwork:
     populations = (Population("in", "input", (4,)), Population("a", "lif", (3,), decay=torch.rand(3)))
-    return SpikingNetwork(populations, (Projection("in", "a", weight=torch.rand(3, 4)),))
+    return SpikingNetwork(populations, (Dense("in", "a", torch.rand(3, 4)),))
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ import neurosleep as ns
 from neurosleep.errors import ExchangeError, SettingsError, UnsupportedError
 from neurosleep.exchange import ExchangeWarning, from_nir, to_nir
 from neurosleep.functional import SpikeEvents
-from neurosleep.spiking import Population, Projection, SpikingNetwork, get_engine
+from neurosleep.spiking import Conv, Dense, Identity, Pool, Population, Projection, Reshape, SpikingNetwork, get_engine
 
 nir = pytest.importorskip("nir")
 h5py = pytest.importorskip("h5py")
@@ -74,23 +74,16 @@ def random_network(seed: int) -> SpikingNetwork:
         return 0.3 + torch.randn(post, pre, generator=generator, dtype=dtype)
 
     projections = [
-        Projection(a, b, weight=weight(m, n), scale=draw.choice([1.0, 0.3, 2.0]), delay=draw.choice([0, 0, 2]))
+        Dense(a, b, weight(m, n), scale=draw.choice([1.0, 0.3, 2.0]), delay=draw.choice([0, 0, 2]))
         for a, b, n, m in zip(names, names[1:], sizes, sizes[1:], strict=False)
     ]
     if draw.random() < 0.5:
         n = sizes[1]
         projections.append(
-            Projection(
-                names[1],
-                names[1],
-                "recurrent",
-                weight=weight(n, n),
-                scale=draw.choice([1.0, -0.5]),
-                delay=draw.randint(1, 3),
-            )
+            Dense(names[1], names[1], weight(n, n), scale=draw.choice([1.0, -0.5]), delay=draw.randint(1, 3))
         )
     if len(names) > 2 and draw.random() < 0.3:
-        projections.append(Projection(names[2], names[1], weight=weight(sizes[1], sizes[2]), delay=1, plastic=False))
+        projections.append(Dense(names[2], names[1], weight(sizes[1], sizes[2]), delay=1, plastic=False))
     return SpikingNetwork(
         tuple(populations),
         tuple(projections),
@@ -133,7 +126,7 @@ def test_every_convention_is_in_the_metadata_and_in_nirs_own_terms(tmp_path: Pat
             Population("in", "input", (2,)),
             Population("out", "lif", (3,), threshold=1.5, decay=0.75, bias=0.25, reset="subtract", refractory=1),
         ),
-        (Projection("in", "out", weight=torch.ones(3, 2), scale=0.5, delay=2),),
+        (Dense("in", "out", torch.ones(3, 2), scale=0.5, delay=2),),
         dt=0.001,
         discretisation="euler",
     )
@@ -159,7 +152,7 @@ def test_every_convention_is_in_the_metadata_and_in_nirs_own_terms(tmp_path: Pat
 def test_a_changed_graph_is_read_by_nirs_own_meaning() -> None:
     network = SpikingNetwork(
         (Population("in", "input", (2,)), Population("out", "lif", (3,), decay=0.75)),
-        (Projection("in", "out", weight=torch.ones(3, 2)),),
+        (Dense("in", "out", torch.ones(3, 2)),),
         discretisation="euler",
     )
     graph = to_nir(network)
@@ -451,7 +444,7 @@ def test_a_graph_without_a_time_step_needs_one() -> None:
 def test_what_nir_has_no_place_for() -> None:
     populations = (Population("in", "input", (2,)), Population("a", "lif", (2,), bias=0.5))
     with pytest.raises(UnsupportedError, match="no place for the bias of population 'a'"):
-        to_nir(SpikingNetwork(populations, (Projection("in", "a", "identity"),)))
+        to_nir(SpikingNetwork(populations, (Identity("in", "a"),)))
 
 
 @pytest.mark.parametrize("dims", [1, 2])
@@ -460,19 +453,16 @@ def test_a_convolutional_network_round_trip(dims: int, tmp_path: Path) -> None:
     shape, maps, pooled = ((4, 9), (6, 5), (6, 5)) if dims == 1 else ((4, 8, 8), (6, 4, 4), (6, 2, 2))
     kernel = torch.randn(6, 2, *(3,) * dims, generator=generator)
     populations = [Population("in", "input", shape), Population("conv", "lif", maps, threshold=0.5, decay=0.9)]
-    options = (("stride", (2,) * dims), ("padding", (1,) * dims), ("groups", 2))
-    projections = [Projection("in", "conv", "conv", weight=kernel, options=options)]
+    projections: list[Projection] = [Conv("in", "conv", kernel, stride=2, padding=(1,) * dims, groups=2)]
     last = "conv"
     if dims == 2:
         populations.append(Population("pool", "relay", pooled))
-        projections.append(
-            Projection("conv", "pool", "pool", options=(("mode", "average"), ("kernel", (2, 2)), ("stride", (2, 2))))
-        )
+        projections.append(Pool("conv", "pool", mode="average", kernel=(2, 2), stride=(2, 2)))
         last = "pool"
     size = populations[-1].size
     populations += [Population("flat", "relay", (size,)), Population("out", "lif", (3,), decay=0.8, bias=0.1)]
-    projections.append(Projection(last, "flat", "flatten"))
-    projections.append(Projection("flat", "out", weight=torch.randn(3, size, generator=generator)))
+    projections.append(Reshape(last, "flat"))
+    projections.append(Dense("flat", "out", torch.randn(3, size, generator=generator)))
     network = SpikingNetwork(tuple(populations), tuple(projections), discretisation="euler")
     check_round_trip(network, tmp_path)
     spikes = trains(network)

@@ -14,7 +14,7 @@ import neurosleep as ns
 from neurosleep.errors import DataError, ExchangeError, SettingsError, UnsupportedError
 from neurosleep.exchange import from_nir_data, read_nir_data, to_nir, to_nir_data, write_nir_data
 from neurosleep.functional import SpikeEvents
-from neurosleep.spiking import Population, Projection, Record, Recording, SpikingNetwork
+from neurosleep.spiking import Dense, Population, Record, Recording, SpikingNetwork
 
 DT = (0.001, 0.0003, 0.1, 1 / 3)
 
@@ -76,7 +76,7 @@ def test_what_nir_writes_can_be_read(tmp_path: Path) -> None:
 def test_names_are_those_of_the_graph_and_potentials_go_along(tmp_path: Path) -> None:
     network = SpikingNetwork(
         (Population("input", "input", (4,)), Population("hidden1", "lif", (3,), decay=0.9)),
-        (Projection("input", "hidden1", weight=torch.rand(3, 4, generator=torch.Generator().manual_seed(0))),),
+        (Dense("input", "hidden1", torch.rand(3, 4, generator=torch.Generator().manual_seed(0))),),
     )
     spikes = torch.rand(50, 4, generator=torch.Generator().manual_seed(1)) < 0.3
     record = Record(spikes="all", potentials={"hidden1": "all"}, potentials_every=10)

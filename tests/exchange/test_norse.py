@@ -24,7 +24,7 @@ from neurosleep.cli.app import app
 from neurosleep.errors import ExchangeError, UnknownNameError, UnsupportedError
 from neurosleep.exchange import ExchangeWarning, from_norse, to_norse, write_norse
 from neurosleep.functional import SpikeEvents
-from neurosleep.spiking import Population, Projection, SpikingNetwork, get_engine
+from neurosleep.spiking import Conv, Dense, Pool, Population, Projection, SpikingNetwork, get_engine
 
 norse = pytest.importorskip("norse.torch")
 
@@ -253,11 +253,10 @@ def random_network(kind: str, draw: Draw) -> SpikingNetwork:
     if choice([True, False, False]):
         populations = [Population("in", "input", (2, 6, 6)), Population("map", "lif", (3, 4, 4), decay=0.5)]
         kernel = draw.weight(3, 2, 3, 3) / 8
-        projections = [Projection("in", "map", "conv", weight=kernel, scale=choice(scales), plastic=False)]
+        projections = [Conv("in", "map", kernel, scale=choice(scales))]
         if choice([True, False]):
             populations.append(Population("pool", "relay", (3, 2, 2)))
-            options = (("mode", choice(["average", "sum"])), ("kernel", (2, 2)))
-            projections.append(Projection("map", "pool", "pool", options=options))
+            projections.append(Pool("map", "pool", (2, 2), mode=choice(["average", "sum"])))
 
     def values(n: int, low: float, high: float) -> float | Tensor:
         found = draw.parameter(n, low, high)
@@ -290,10 +289,10 @@ def random_network(kind: str, draw: Draw) -> SpikingNetwork:
             )
         )
         scale = choice(scales)
-        projections.append(Projection(before.name, f"p{k}", weight=draw.weight(n, before.size), scale=scale))
+        projections.append(Dense(before.name, f"p{k}", draw.weight(n, before.size), scale=scale))
         if kind == "recurrent":
             loop = draw.weight(n, n) - 1
-            projections.append(Projection(f"p{k}", f"p{k}", "recurrent", loop, choice([scale, *scales]), 1))
+            projections.append(Dense(f"p{k}", f"p{k}", loop, scale=choice([scale, *scales]), delay=1))
     return SpikingNetwork(tuple(populations), tuple(projections), dt=dt)
 
 
@@ -378,9 +377,7 @@ def test_norses_own_cells_are_used_where_it_has_such_neurons() -> None:
     def chain(*populations: Population, scale: float = 1.0) -> SpikingNetwork:
         first = Population("in", "input", (3,))
         pairs = zip((first, *populations), populations, strict=False)
-        projections = tuple(
-            Projection(a.name, b.name, weight=torch.rand(b.size, a.size), scale=scale) for a, b in pairs
-        )
+        projections = tuple(Dense(a.name, b.name, torch.rand(b.size, a.size), scale=scale) for a, b in pairs)
         return SpikingNetwork((first, *populations), projections)
 
     lif = Population("a", "lif", (3,), decay=0.5)
@@ -476,7 +473,7 @@ def test_what_norse_cannot_express_is_refused_or_flagged(case: str) -> None:
     fields, words = FLAGGED[case]
     network = SpikingNetwork(
         (Population("in", "input", (2,)), Population("a", "lif", (3,), **fields)),
-        (Projection("in", "a", weight=torch.rand(3, 2), delay=2 if case == "delay" else 0),),
+        (Dense("in", "a", torch.rand(3, 2), delay=2 if case == "delay" else 0),),
     )
     with pytest.raises(UnsupportedError, match=words) as refused:
         to_norse(network)
@@ -490,15 +487,15 @@ def test_what_norse_cannot_express_is_refused_or_flagged(case: str) -> None:
 def test_wiring_that_is_no_chain_is_refused_by_name() -> None:
     populations = (Population("in", "input", (2,)), Population("a", "lif", (2,)), Population("b", "lif", (2,)))
     w = torch.eye(2)
-    chain = (Projection("in", "a", weight=w), Projection("a", "b", weight=w))
-    back, skip = Projection("b", "a", weight=w, delay=1), Projection("in", "b", weight=w)
+    chain = (Dense("in", "a", w), Dense("a", "b", w))
+    back, skip = Dense("b", "a", w, delay=1), Dense("in", "b", w)
     for extra in (back, skip):
         with pytest.raises(UnsupportedError, match="is a chain"):
             to_norse(SpikingNetwork(populations, (*chain, extra)), inexact="warn")
     with pytest.raises(UnsupportedError, match="reaches a, b"):
         to_norse(SpikingNetwork(populations, ()))
     with pytest.raises(UnsupportedError, match="no recurrent cell like the population 'b'"):
-        to_norse(SpikingNetwork(populations, (*chain, Projection("b", "b", "recurrent", w, delay=1))))
+        to_norse(SpikingNetwork(populations, (*chain, Dense("b", "b", w, delay=1))))
     with pytest.raises(UnknownNameError, match="inexact"):
         to_norse(SpikingNetwork(populations, chain), inexact="maybe")  # type: ignore[arg-type]
 
@@ -572,7 +569,7 @@ def test_convert_writes_a_folder_from_the_command_line(tmp_path: Path) -> None:
 def test_a_threshold_of_0_comes_back_and_negative_ones_are_counted_from_elsewhere() -> None:
     w = torch.tensor([[0.25, 0.25], [0.5, 0.25], [0.25, 0.5]])
     zero = Population("a", "lif", (3,), threshold=0.0, decay=0.5, reset_value=-0.5)
-    network = SpikingNetwork((Population("in", "input", (2,)), zero), (Projection("in", "a", weight=w),))
+    network = SpikingNetwork((Population("in", "input", (2,)), zero), (Dense("in", "a", w),))
     with pytest.warns(ExchangeWarning, match="threshold 0"):
         module = to_norse(network, inexact="warn")
     back = from_norse(module)

@@ -20,7 +20,7 @@ import neurosleep as ns
 from neurosleep.errors import ExchangeError, SettingsError, UnknownNameError, UnsupportedError
 from neurosleep.exchange import ExchangeWarning, convert_file, from_snntorch, to_snntorch, write_snntorch
 from neurosleep.functional import SpikeEvents
-from neurosleep.spiking import Population, Projection, SpikingNetwork, get_engine
+from neurosleep.spiking import Dense, Population, SpikingNetwork, Transposed, get_engine
 
 snn: Any = pytest.importorskip("snntorch")
 
@@ -313,11 +313,7 @@ def test_float64_thresholds_are_rounded_where_snntorch_rounds_them() -> None:
 def weights(network: SpikingNetwork) -> dict[tuple[str, str], Tensor]:
     """By where they lead; the name of the input is not kept."""
     source = network.inputs[0].name
-    return {
-        ("" if q.source == source else q.source, q.target): q.weight
-        for q in network.projections
-        if q.weight is not None
-    }
+    return {("" if q.source == source else q.source, q.target): q.weight for q in network.weighted}
 
 
 def check_round_trip(network: SpikingNetwork, x: Tensor, inexact: Any = "refuse") -> None:
@@ -385,19 +381,19 @@ def draw_network(data: st.DataObject) -> SpikingNetwork:
         return 0.3 + torch.randn(post, pre, generator=generator, dtype=dtype)
 
     projections = [
-        Projection(a, b, weight=weight(m, n), scale=draw(1.0, 0.3, -2.0), delay=draw(0, 0, 2))
+        Dense(a, b, weight(m, n), scale=draw(1.0, 0.3, -2.0), delay=draw(0, 0, 2))
         for a, b, n, m in zip(names, names[1:], sizes, sizes[1:], strict=False)
     ]
     # A loop of relays alone may grow without end, and what is 0 times infinity is nobody's spike train.
     neurons = [k for k, p in enumerate(populations) if p.kind not in ("input", "relay")]
     if neurons and draw(True, False):
         at = draw(*neurons)
-        loop = Projection(names[at], names[at], "recurrent", weight(sizes[at], sizes[at]), draw(1.0, -0.5), draw(1, 3))
+        loop = Dense(names[at], names[at], weight(sizes[at], sizes[at]), scale=draw(1.0, -0.5), delay=draw(1, 3))
         projections.append(loop)
     if len(names) > 2 and draw(True, False):
-        projections.append(Projection(names[0], names[2], weight=weight(sizes[2], sizes[0]), scale=0.25))
+        projections.append(Dense(names[0], names[2], weight(sizes[2], sizes[0]), scale=0.25))
     if not {1, 2}.isdisjoint(neurons) and len(names) > 2 and draw(True, False):
-        projections.append(Projection(names[2], names[1], weight=weight(sizes[1], sizes[2]), delay=1))
+        projections.append(Dense(names[2], names[1], weight(sizes[1], sizes[2]), delay=1))
     return SpikingNetwork(tuple(populations), tuple(projections), dt=draw(1e-3, 0.0123))
 
 
@@ -428,7 +424,7 @@ def warned(network: SpikingNetwork, why: str) -> Any:
 def one(**given: Any) -> SpikingNetwork:
     lif = Population("lif", given.pop("kind", "lif"), (6,), **given)
     weight = torch.randn(6, 4, generator=torch.Generator().manual_seed(1))
-    return SpikingNetwork((Population("in", "input", (4,)), lif), (Projection("in", "lif", weight=weight),))
+    return SpikingNetwork((Population("in", "input", (4,)), lif), (Dense("in", "lif", weight),))
 
 
 @pytest.mark.parametrize(
@@ -488,14 +484,12 @@ def test_what_has_no_place_at_all() -> None:
     with pytest.raises(UnknownNameError, match="inexact"):
         to_snntorch(network, inexact="maybe")  # type: ignore[arg-type]
     (q,) = network.projections
-    two = SpikingNetwork(
-        (*network.populations, Population("b", "input", (4,))), (q, Projection("b", "lif", weight=q.weight))
-    )
+    two = SpikingNetwork((*network.populations, Population("b", "input", (4,))), (q, Dense("b", "lif", q.weight)))
     with pytest.raises(UnsupportedError, match="2 input"):
         to_snntorch(two)
-    back = Projection("lif", "hid", delay=1, transpose_of=("hid", "lif"))
+    back = Transposed("lif", "hid", of=("hid", "lif"), delay=1)
     populations = (Population("in", "input", (2,)), Population("hid", "lif", (2,)), Population("lif", "lif", (3,)))
-    dense = (Projection("in", "hid", weight=torch.eye(2)), Projection("hid", "lif", weight=torch.ones(3, 2)))
+    dense = (Dense("in", "hid", torch.eye(2)), Dense("hid", "lif", torch.ones(3, 2)))
     with pytest.raises(UnsupportedError, match=r"'lif' -> 'hid'.*transposed"):
         to_snntorch(SpikingNetwork(populations, (*dense, back)))
     with pytest.raises(UnsupportedError, match="feeds"):
@@ -638,7 +632,7 @@ def test_a_sleeping_network_with_names_like_code_as_a_folder(tmp_path: Path) -> 
     sizes, order = [5, 4, 4, 4], [p.name for p in populations]
     torch.manual_seed(1)
     projections = [
-        Projection(a, b, weight=torch.randn(n, m), scale=0.7)
+        Dense(a, b, torch.randn(n, m), scale=0.7)
         for a, b, m, n in zip(order, order[1:], sizes, sizes[1:], strict=False)
     ]
     network = SpikingNetwork(tuple(populations), tuple(projections)).to(torch.float64)
@@ -673,7 +667,7 @@ def test_a_batch_where_all_that_arrives_is_late() -> None:
     """Until the first spikes arrive the step does not know the size of the batch."""
     network = SpikingNetwork(
         (Population("input", "input", (3,)), Population("output", "lif", (2,))),
-        (Projection("input", "output", weight=torch.ones(2, 3), delay=2),),
+        (Dense("input", "output", torch.ones(2, 3), delay=2),),
     )
     x = torch.rand(6, 4, 3, generator=torch.Generator().manual_seed(0)) < 0.5
     found = to_snntorch(network).run(x.float())["output"]

@@ -76,7 +76,7 @@ def test_the_network_of_a_moment_is_that_of_a_shorter_sleep() -> None:
     drive = ns.MeanDrive([0.5] * 6, 300.0)
     network = ns.spiking.SpikingNetwork(
         (ns.spiking.Population("input", "input", (6,)), ns.spiking.Population("output", "lif", (4,), threshold=0.5)),
-        (ns.spiking.Projection("input", "output", weight=0.2 * ns_ones(4, 6)),),
+        (ns.spiking.Dense("input", "output", 0.2 * ns_ones(4, 6)),),
     )
     seen: list[Any] = []
     result = ns.sleep(

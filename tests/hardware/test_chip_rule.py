@@ -19,7 +19,7 @@ from neurosleep.hardware import ChipRule, MappedNetwork, MappedSynapses, chip_ru
 from neurosleep.hardware.arithmetic.weight_grid import WeightGrid
 from neurosleep.hardware.emulation.counter_random import key_at, key_of, uniforms
 from neurosleep.hardware.emulation.fixed_engine import FixedSession
-from neurosleep.spiking import Population, Projection, SpikingNetwork, engine_names, get_engine
+from neurosleep.spiking import Dense, Population, SpikingNetwork, engine_names, get_engine
 
 INT8 = WeightGrid(-127, 127, 1, 0, 8)
 MIXED = WeightGrid(-256, 254, 2, 6, 8)
@@ -40,7 +40,7 @@ def chain(sizes: tuple[int, ...] = (12, 9, 5), seed: int = 0, **more: Any) -> Sp
         Population(n, "lif", (s,), threshold=0.7, **more) for n, s in zip(names[1:], sizes[1:], strict=True)
     ]
     projections = [
-        Projection(a, b, weight=0.5 * torch.randn(q, p, generator=generator, dtype=torch.float64), scale=1.25)
+        Dense(a, b, 0.5 * torch.randn(q, p, generator=generator, dtype=torch.float64), scale=1.25)
         for (a, b), (p, q) in zip(itertools.pairwise(names), itertools.pairwise(sizes), strict=True)
     ]
     return SpikingNetwork(tuple(populations), tuple(projections))
@@ -139,7 +139,7 @@ def test_weights_that_reach_no_neuron_cannot_learn_but_can_be_read(profile: str)
     silent = SpikingNetwork(
         network.populations,
         tuple(
-            Projection(q.source, q.target, weight=q.weight, scale=0.0 if k else 1.25, plastic=not k)
+            Dense(q.source, q.target, q.weight, scale=0.0 if k else 1.25, plastic=not k)
             for k, q in enumerate(network.projections)
         ),
     )
@@ -150,7 +150,7 @@ def test_weights_that_reach_no_neuron_cannot_learn_but_can_be_read(profile: str)
     assert not torch.equal(read.weights[0], silent.weights[0]) and torch.equal(read.weights[1], silent.weights[1])
     plastic = SpikingNetwork(
         network.populations,
-        tuple(Projection(q.source, q.target, weight=q.weight, scale=0.0) for q in network.projections),
+        tuple(Dense(q.source, q.target, q.weight, scale=0.0) for q in network.projections),
     )
     with pytest.raises(UnsupportedError, match="scale of a plastic projection is 0"):
         ns.sleep(map_to(plastic, profile), drive=DRIVE, rule=rule_of(profile), steps=1, engine="fixed")
@@ -256,9 +256,7 @@ def assert_compiled_is_plain(case: dict[str, Any]) -> None:
     """Spikes, potentials, currents, overflows and weights, in one run, in pieces, and with single steps between."""
     refractory = case["refractory"] if case["profile"] == "loihi1" else 0
     network = chain(case["sizes"], case["seed"], decay=case["decay"], refractory=refractory)
-    late = [
-        Projection(q.source, q.target, weight=q.weight, scale=q.scale, delay=case["delay"]) for q in network.projections
-    ]
+    late = [Dense(q.source, q.target, q.weight, scale=q.scale, delay=case["delay"]) for q in network.projections]
     mapped = map_to(SpikingNetwork(network.populations, tuple(late)), case["profile"])
     keys = ("inc", "dec", "factor", "rounding", "trace_decay", "seed")
     rule = rule_of(case["profile"], **{key: case[key] for key in keys})

@@ -19,7 +19,7 @@ import torch
 
 from neurosleep.hardware import Arithmetic, MappedNetwork, Register
 from neurosleep.hardware.emulation.fixed_engine import FixedSession
-from neurosleep.spiking import Population, Projection, get_engine
+from neurosleep.spiking import Dense, Population, get_engine
 
 PYTHON = os.environ.get("NEUROSLEEP_EMULATORS")
 LOIHI = Arithmetic(
@@ -85,8 +85,8 @@ def ours(case: dict[str, Any]) -> dict[str, Any]:
     network = MappedNetwork(
         (Population("in", "input", (case["inputs"],)), neurons),
         (
-            Projection("in", "n", weight=tensor(case["w_in"]), delay=case["in_delay"]),
-            Projection("n", "n", "recurrent", weight=tensor(case["w"]), delay=case["delay"]),
+            Dense("in", "n", tensor(case["w_in"]), delay=case["in_delay"]),
+            Dense("n", "n", tensor(case["w"]), delay=case["delay"]),
         ),
         arithmetic=LOIHI,
     )

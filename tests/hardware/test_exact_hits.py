@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 import neurosleep as ns
 from neurosleep.hardware import MappedNetwork
 from neurosleep.hardware.arithmetic.chip_arithmetic import chip_decay
-from neurosleep.spiking import Population, Projection, SpikingNetwork
+from neurosleep.spiking import Dense, Population, SpikingNetwork
 
 
 class Chip(NamedTuple):
@@ -72,9 +72,7 @@ def dyadic(chip: Chip, seed: int, unit: float) -> tuple[SpikingNetwork, torch.Te
     spikes = torch.rand(steps, inputs, generator=generator) < 0.5
     if chip.profile == "odin":  # one event a step: what others of it do in between is the chip's own
         spikes &= torch.arange(inputs) == draw(0, inputs - 1, steps, 1)
-    network = SpikingNetwork(
-        (Population("in", "input", (inputs,)), neurons), (Projection("in", "n", weight=weights * unit),)
-    )
+    network = SpikingNetwork((Population("in", "input", (inputs,)), neurons), (Dense("in", "n", weights * unit),))
     return network, spikes
 
 
@@ -126,7 +124,7 @@ def test_one_input_as_large_as_the_threshold_fires_whatever_the_other_weights_ar
         for decay in (1.0, 0.9):
             network = SpikingNetwork(
                 (Population("in", "input", (3,)), Population("n", "lif", (1,), threshold=1.0, decay=decay)),
-                (Projection("in", "n", weight=weights),),
+                (Dense("in", "n", weights),),
             )
             mapped = ns.map_to(network, profile)
             inputs = torch.tensor([[True, False, False], [False, True, False]])

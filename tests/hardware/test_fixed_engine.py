@@ -20,7 +20,7 @@ from neurosleep.errors import ExchangeError, UnsupportedError
 from neurosleep.functional import SpikeEvents, SRCRule
 from neurosleep.hardware import Arithmetic, MappedNetwork, Register
 from neurosleep.hardware.emulation.fixed_engine import FixedSession
-from neurosleep.spiking import Population, Projection, SpikingNetwork, engine_names, get_engine
+from neurosleep.spiking import Dense, Identity, Population, SpikingNetwork, engine_names, get_engine
 
 LOIHI = Arithmetic(
     membrane=Register(24, minimum=-(2**23 - 1)),
@@ -43,7 +43,7 @@ def one(
         compare=">",
         **more,
     )
-    synapse = Projection("in", "n", weight=torch.tensor([[float(weight)]], dtype=torch.float64), delay=delay)
+    synapse = Dense("in", "n", torch.tensor([[float(weight)]], dtype=torch.float64), delay=delay)
     return MappedNetwork((Population("in", "input", (1,)), neuron), (synapse,), arithmetic=arithmetic)
 
 
@@ -197,8 +197,8 @@ def network_of(case: dict[str, Any]) -> MappedNetwork:
     return MappedNetwork(
         (Population("in", "input", (case["inputs"],)), neurons),
         (
-            Projection("in", "n", weight=tensor(case["w_in"]), delay=case["in_delay"]),
-            Projection("n", "n", "recurrent", weight=tensor(case["w"]), delay=case["delay"]),
+            Dense("in", "n", tensor(case["w_in"]), delay=case["in_delay"]),
+            Dense("n", "n", tensor(case["w"]), delay=case["delay"]),
         ),
         arithmetic=LOIHI,
     )
@@ -241,9 +241,7 @@ def small(arithmetic: Arithmetic | None = LOIHI, **more: Any) -> MappedNetwork:
         Population(f"l{k}", "lif", (n,), threshold=6400, compare=">", **more) for k, n in enumerate(sizes[1:])
     ]
     projections = [
-        Projection(
-            a.name, b.name, weight=64.0 * torch.randint(-100, 128, (b.size, a.size), generator=generator).double()
-        )
+        Dense(a.name, b.name, 64.0 * torch.randint(-100, 128, (b.size, a.size), generator=generator).double())
         for a, b in itertools.pairwise(populations)
     ]
     return MappedNetwork(tuple(populations), tuple(projections), arithmetic=arithmetic, profile="loihi1")
@@ -352,7 +350,7 @@ def test_refusals() -> None:
     for bias, scale in ((0.5, 1.0), (0.0, 0.5)):
         relayed = MappedNetwork(
             (Population("in", "input", (2,)), Population("r", "relay", (2,), bias=bias)),
-            (Projection("in", "r", "identity", scale=scale),),
+            (Identity("in", "r", scale=scale),),
             arithmetic=flat,
         )
         with pytest.raises(UnsupportedError, match="whole number"):

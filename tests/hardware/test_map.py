@@ -22,7 +22,7 @@ from neurosleep.data import load_dataset, to_float
 from neurosleep.errors import MappingError, SettingsError, UnknownNameError, UnsupportedError
 from neurosleep.hardware import HardwareProfile, MappingReport, profile_names
 from neurosleep.hardware.placement.kernel_cores import match
-from neurosleep.spiking import Population, Projection, SpikingNetwork, get_engine
+from neurosleep.spiking import Conv, Dense, Pool, Population, Reshape, SpikingNetwork, Transposed, get_engine
 
 INTEGERS = ("loihi1", "loihi2", "generic_int8")
 
@@ -33,9 +33,7 @@ def chain(*sizes: int, seed: int = 0, scale: float = 1.0, **more: Any) -> Spikin
     populations = [Population("input", "input", (sizes[0],))]
     populations += [Population(name, "lif", (n,), **more) for name, n in zip(names[1:], sizes[1:], strict=True)]
     projections = [
-        Projection(
-            a.name, b.name, weight=torch.randn(b.size, a.size, generator=generator, dtype=torch.float64), scale=scale
-        )
+        Dense(a.name, b.name, torch.randn(b.size, a.size, generator=generator, dtype=torch.float64), scale=scale)
         for a, b in itertools.pairwise(populations)
     ]
     return SpikingNetwork(tuple(populations), tuple(projections))
@@ -160,7 +158,7 @@ def test_spikes_are_those_of_the_network_up_to_rounding(profile: str) -> None:
 
 def test_delays_of_a_chip_that_delivers_later() -> None:
     network = chain(3, 4, 2)
-    loop = Projection("output", "hidden1", weight=torch.ones(4, 2, dtype=torch.float64), delay=5)
+    loop = Dense("output", "hidden1", torch.ones(4, 2, dtype=torch.float64), delay=5)
     network = dataclasses.replace(network, projections=(*network.projections, loop))
     mapped = ns.map_to(network, "loihi1")
     report = mapped.report
@@ -171,15 +169,15 @@ def test_delays_of_a_chip_that_delivers_later() -> None:
 
 def test_a_transposed_weight_becomes_a_copy() -> None:
     network = chain(3, 4, 2)
-    back = Projection("output", "hidden1", delay=1, scale=0.5, transpose_of=("hidden1", "output"))
+    back = Transposed("output", "hidden1", of=("hidden1", "output"), scale=0.5, delay=1)
     looped = dataclasses.replace(network, projections=(*network.projections, back))
     mapped = ns.map_to(looped, "generic_int8")
     report = mapped.report
     assert any("is a copy, which does not change in a sleep" in f.text for f in report.findings)
     # In floating point nothing is copied, so that a sleep there is the one of the network.
-    assert ns.map_to(looped, "ideal").projections[2].transpose_of == ("hidden1", "output")
+    assert ns.map_to(looped, "ideal").projections[2].of == ("hidden1", "output")  # type: ignore[attr-defined]
     copy = mapped.projections[2]
-    assert copy.weight is not None and copy.transpose_of is None
+    assert isinstance(copy, Dense)
     torch.testing.assert_close(
         copy.weight / report.layers[2].scale, 0.5 * network.weights[1].T, rtol=0, atol=0.5 / report.layers[2].scale
     )
@@ -210,14 +208,14 @@ def test_geometry() -> None:
     network = SpikingNetwork(
         (image, maps, pooled, flat),
         (
-            Projection("input", "maps", "conv", torch.randn(3, 1, 3, 3, generator=generator, dtype=torch.float64)),
-            Projection("maps", "pooled", "pool", options=(("kernel", 2),)),
-            Projection("pooled", "flat", "flatten"),
+            Conv("input", "maps", torch.randn(3, 1, 3, 3, generator=generator, dtype=torch.float64)),
+            Pool("maps", "pooled", kernel=2),
+            Reshape("pooled", "flat"),
         ),
     )
     mapped = ns.map_to(network, "generic_int8")
     report = mapped.report
-    assert dict(mapped.projections[1].options)["mode"] == "sum"
+    assert mapped.projections[1].mode == "sum"  # type: ignore[attr-defined]
     found, exact = (
         ns.simulate(n, spikes(300, 64), engine=e).counts for n, e in ((mapped, "fixed"), (network, "reference"))
     )
@@ -236,7 +234,7 @@ def test_cores() -> None:
             *(Population(f"l{k}", "lif", (n,)) for k, n in enumerate((1200, 1200, 10))),
         ),
         tuple(
-            Projection(a, b, weight=torch.randn(n, m, generator=torch.Generator().manual_seed(0)))
+            Dense(a, b, torch.randn(n, m, generator=torch.Generator().manual_seed(0)))
             for a, b, m, n in (("input", "l0", 784, 1200), ("l0", "l1", 1200, 1200), ("l1", "l2", 1200, 10))
         ),
     )
@@ -273,12 +271,11 @@ def test_layers_on_the_cores_of_speck() -> None:
         return SpikingNetwork(
             tuple(populations),
             tuple(
-                Projection(
+                Conv(
                     a.name,
                     b.name,
-                    "conv",
                     torch.randn(b.shape[0], a.shape[0], 3, 3, generator=generator, dtype=torch.float64),
-                    options=(("padding", 1),),
+                    padding=1,
                 )
                 for a, b in itertools.pairwise(populations)
             ),
@@ -432,7 +429,7 @@ def test_other_errors() -> None:
     assert "output: a relay passes on sums" in str(error)
     later = chain(5, 4, 3, reset="subtract", reset_time="next")
     assert "reset_time next" in str(refused(later, "generic_int8"))
-    loop = Projection("hidden1", "hidden1", "recurrent", torch.eye(4, dtype=torch.float64), delay=1)
+    loop = Dense("hidden1", "hidden1", torch.eye(4, dtype=torch.float64), delay=1)
     looped = dataclasses.replace(chain(5, 4, 3, reset="subtract"), projections=(*network.projections, loop))
     assert "feedback from 'hidden1'" in str(refused(looped, "speck2f"))
     biased = changed("generic_int8", bias={"supported": False})
@@ -510,7 +507,7 @@ def test_integrators_have_room() -> None:
     network = dataclasses.replace(network, populations=(*network.populations[:2], read_out))
     # A quarter of the inputs that drive one unit up, in every step; inputs of a chip arrive at once.
     alone = SpikingNetwork(
-        (Population("input", "input", (40,)), read_out), (Projection("input", "output", weight=network.weights[1]),)
+        (Population("input", "input", (40,)), read_out), (Dense("input", "output", network.weights[1]),)
     )
     strongest = int(network.weights[1].clamp_min(0).sum(1).argmax())
     for steps in (100, 1000):

@@ -27,7 +27,7 @@ from neurosleep.hardware import (
 from neurosleep.hardware.emulation.fixed_engine import FixedSession
 from neurosleep.hardware.mapping.brainscales import split_rows
 from neurosleep.hardware.mapping.subset_sums import fit_largest, fit_subset_sums, subset_sums
-from neurosleep.spiking import Population, Projection, SpikingNetwork, get_engine
+from neurosleep.spiking import Dense, Identity, Population, Projection, SpikingNetwork, get_engine
 from oracles.odin import odin_event, odin_leak, quantise_odin
 from oracles.truenorth import truenorth_tick
 
@@ -47,9 +47,7 @@ def chain(*sizes: int, seed: int = 0, scale: float = 1.0, **more: Any) -> Spikin
     populations = [Population("input", "input", (sizes[0],))]
     populations += [Population(name, "lif", (n,), **more) for name, n in zip(names[1:], sizes[1:], strict=True)]
     projections = [
-        Projection(
-            a.name, b.name, weight=torch.randn(b.size, a.size, generator=generator, dtype=torch.float64), scale=scale
-        )
+        Dense(a.name, b.name, torch.randn(b.size, a.size, generator=generator, dtype=torch.float64), scale=scale)
         for a, b in itertools.pairwise(populations)
     ]
     return SpikingNetwork(tuple(populations), tuple(projections))
@@ -181,7 +179,7 @@ def test_what_is_mapped_already_stays_as_it_is(chip: str) -> None:
 
 def test_spinnaker_by_hand() -> None:
     neurons = Population("n", "lif", (2,), decay=0.9)
-    synapses = Projection("in", "n", weight=torch.tensor([[0.5, -0.3], [0.1, 0.0]], dtype=torch.float64))
+    synapses = Dense("in", "n", torch.tensor([[0.5, -0.3], [0.1, 0.0]], dtype=torch.float64))
     mapped = ns.map_to(SpikingNetwork((Population("in", "input", (2,)), neurons), (synapses,)), "spinnaker1")
     report = mapped.report
     # The threshold of 1 is the largest: it becomes 2^14, in steps of 2^-15. Of the exciting weights at most 0.5, then
@@ -235,7 +233,7 @@ def test_truenorth_vector() -> None:
     for reset, expected in (("to_value", [7, 11, 0, -1]), ("subtract", [7, 11, 6, 5])):
         neuron = Population("n", "lif", (1,), threshold=12.0, bias=-1.0, reset=reset)  # type: ignore[arg-type]
         network = MappedNetwork(
-            (Population("in", "input", (4,)), neuron), (Projection("in", "n", weight=weights),), arithmetic=TRUENORTH
+            (Population("in", "input", (4,)), neuron), (Dense("in", "n", weights),), arithmetic=TRUENORTH
         )
         session = get_engine("fixed").start(network)
         found = []
@@ -261,7 +259,7 @@ def test_truenorth_networks_tick_by_tick(n: int, axons: int, seed: int, reset: A
     )
     network = MappedNetwork(
         (Population("in", "input", (axons,)), neurons),
-        (Projection("in", "n", weight=values[:, types] * crossbar),),
+        (Dense("in", "n", values[:, types] * crossbar),),
         arithmetic=TRUENORTH,
     )
     session, v = get_engine("fixed").start(network), torch.zeros(n, dtype=torch.float64)
@@ -285,7 +283,7 @@ def test_truenorth_networks_tick_by_tick(n: int, axons: int, seed: int, reset: A
 def test_truenorth_leak_toward_zero_comes_before_the_comparison() -> None:
     network = MappedNetwork(
         (Population("in", "input", (2,)), Population("n", "lif", (1,), threshold=10.0)),
-        (Projection("in", "n", weight=whole(12, -7).reshape(1, 2)),),
+        (Dense("in", "n", whole(12, -7).reshape(1, 2)),),
         arithmetic=TRUENORTH,
         leaks={"n": whole(3)},
     )
@@ -353,7 +351,7 @@ def test_odin_vector() -> None:
     weights = whole(7, 7, -3, 5, 7, 7, -7).reshape(1, 7)
     network = MappedNetwork(
         (Population("in", "input", (7,)), Population("n", "lif", (1,), threshold=20.0)),
-        (Projection("in", "n", weight=weights),),
+        (Dense("in", "n", weights),),
         arithmetic=ODIN,
         leaks={"n": whole(2)},
     )
@@ -378,7 +376,7 @@ def test_odin_networks_event_by_event(n: int, inputs: int, seed: int, threshold:
     weights = torch.randint(-7, 8, (n, inputs), generator=generator).double()
     network = MappedNetwork(
         (Population("in", "input", (inputs,)), Population("n", "lif", (n,), threshold=float(threshold % 30 + 1))),
-        (Projection("in", "n", weight=weights),),
+        (Dense("in", "n", weights),),
         arithmetic=ODIN,
         leaks={"n": whole(leak % 6)},
     )
@@ -400,7 +398,7 @@ def test_odin_networks_event_by_event(n: int, inputs: int, seed: int, threshold:
 
 def test_odin_splits_neurons_of_mixed_signs() -> None:
     network = chain(5, 6, 4, threshold=8.0, seed=3)
-    loop = Projection("hidden1", "hidden1", "recurrent", 0.3 * torch.eye(6, dtype=torch.float64), delay=1)
+    loop = Dense("hidden1", "hidden1", 0.3 * torch.eye(6, dtype=torch.float64), delay=1)
     looped = dataclasses.replace(network, projections=(*network.projections, loop))
     profile = changed("odin", delay={"max_steps": 1})
     mapped = ns.map_to(looped, profile)
@@ -430,7 +428,7 @@ def test_odin_weights_as_its_own_quantiser_makes_them() -> None:
     w = chain(6, 5).weights[0].abs()
     network = SpikingNetwork(
         (Population("in", "input", (6,)), Population("n", "lif", (5,), threshold=10.0)),
-        (Projection("in", "n", weight=w),),
+        (Dense("in", "n", w),),
     )
     mapped = ns.map_to(network, "odin")
     report = mapped.report
@@ -640,11 +638,14 @@ def test_profiles_of_other_kinds_are_refused_by_name(profile: HardwareProfile, r
 
 
 def test_the_engine_refuses_what_does_not_go_by_events() -> None:
-    def network(leaks: dict[str, torch.Tensor] | None = None, kind: Any = "dense", **more: Any) -> MappedNetwork:
-        weight = torch.eye(2, dtype=torch.float64) if kind == "dense" else None
+    matrix = Dense("in", "n", torch.eye(2, dtype=torch.float64))
+
+    def network(
+        leaks: dict[str, torch.Tensor] | None = None, projection: Projection = matrix, **more: Any
+    ) -> MappedNetwork:
         return MappedNetwork(
             (Population("in", "input", (2,)), Population("n", "lif", (2,), threshold=5.0, **more)),
-            (Projection("in", "n", kind, weight),),
+            (projection,),
             arithmetic=ODIN,
             profile="odin",
             leaks=leaks or {},
@@ -654,7 +655,7 @@ def test_the_engine_refuses_what_does_not_go_by_events() -> None:
     for wrong, message in (
         (network(refractory=1), "'n': it does not go event by event"),
         (network(reset="subtract"), "'n': it does not go event by event"),
-        (network(kind="identity"), "'in' -> 'n': it does not go event by event"),
+        (network(projection=Identity("in", "n")), "'in' -> 'n': it does not go event by event"),
         (network({"n": whole(0.5)}), "'n': its leak takes away no whole number"),
         (dataclasses.replace(network({"n": whole(1)}), arithmetic=Arithmetic(Register(20))), "or the chip has none"),
     ):

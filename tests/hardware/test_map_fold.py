@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from torch import nn
 import neurosleep as ns
 from neurosleep.errors import MappingError
 from neurosleep.hardware.rewrite.fold import fold_relays
-from neurosleep.spiking import Population, Projection, SpikingNetwork
+from neurosleep.spiking import Conv, Dense, Identity, Pool, Population, Reshape, SpikingNetwork
 from neurosleep.spiking.geometry import output_shape
 
 WITHOUT_POOLS = ns.load_profile("generic_int8")
@@ -38,7 +39,8 @@ def assert_same_spikes(a: SpikingNetwork, b: SpikingNetwork, steps: int = 40) ->
             assert torch.equal(first.spikes[p.name].to_dense(), second.spikes[p.name].to_dense()), p.name
 
 
-def window(draw: st.DrawFn, kind: str, shape: tuple[int, ...], generator: torch.Generator) -> dict[str, Any]:
+def window(draw: st.DrawFn, kind: str, shape: tuple[int, ...], generator: torch.Generator) -> Any:
+    """A convolution or a pooling, but for its populations."""
     axes = len(shape) - 1
     numbers = st.integers(1, 3)
     kernel = tuple(min(draw(numbers), n) for n in shape[1:])
@@ -48,14 +50,13 @@ def window(draw: st.DrawFn, kind: str, shape: tuple[int, ...], generator: torch.
         kernel = tuple(2 if k == 3 else k for k in kernel)
         padding = tuple(min(p, k // 2) for p, k in zip(padding, kernel, strict=True))
         mode = draw(st.sampled_from(["average", "sum"]))
-        return {"options": (("mode", mode), ("kernel", kernel), ("stride", stride), ("padding", padding))}
+        return functools.partial(Pool, kernel=kernel, stride=stride, padding=padding, mode=mode)
     dilation = tuple(draw(st.integers(1, 2)) for _ in range(axes))
     dilation = tuple(d if d * (k - 1) + 1 <= n else 1 for d, k, n in zip(dilation, kernel, shape[1:], strict=True))
     groups = draw(st.sampled_from([g for g in (1, 2) if shape[0] % g == 0]))
     out = groups * draw(st.integers(1, 2))
     weight = quarters(out, shape[0] // groups, *kernel, generator=generator)
-    options = (("stride", stride), ("padding", padding), ("dilation", dilation), ("groups", groups))
-    return {"weight": weight, "options": options}
+    return functools.partial(Conv, weight=weight, stride=stride, padding=padding, dilation=dilation, groups=groups)
 
 
 @st.composite
@@ -65,7 +66,7 @@ def relayed(draw: st.DrawFn) -> SpikingNetwork:
     shape = draw(st.sampled_from([(1, 6, 5), (2, 7, 6), (2, 9), (1, 8, 8)]))
     populations = [Population("input", "input", shape), Population("before", "lif", shape)]
     n = populations[0].size
-    projections = [Projection("input", "before", weight=quarters(n, n, generator=generator))]
+    projections = [Dense("input", "before", quarters(n, n, generator=generator))]
     relays = draw(st.integers(1, 2))
     for k in range(relays + 1):
         last, source = k == relays, populations[-1]
@@ -74,17 +75,15 @@ def relayed(draw: st.DrawFn) -> SpikingNetwork:
         scale = draw(st.sampled_from([0.5, 1.0, -2.0]))
         delay = draw(st.sampled_from([0, 0, 1]))
         if kind in ("conv", "pool"):
-            made = Projection(
-                source.name, name, kind, scale=scale, delay=delay, **window(draw, kind, source.shape, generator)
-            )  # type: ignore[arg-type]
+            made = window(draw, kind, source.shape, generator)(source.name, name, scale=scale, delay=delay)
             target_shape = output_shape(made, source.shape)
         elif kind == "dense":
             target_shape = (draw(st.integers(1, 5)),)
             weight = quarters(target_shape[0], source.size, generator=generator)
-            made = Projection(source.name, name, "dense", weight, scale, delay)
+            made = Dense(source.name, name, weight, scale=scale, delay=delay)
         else:
             target_shape = (source.size,) if kind == "flatten" else source.shape
-            made = Projection(source.name, name, kind, scale=scale, delay=delay)  # type: ignore[arg-type]
+            made = (Reshape if kind == "flatten" else Identity)(source.name, name, scale=scale, delay=delay)
         projections.append(made)
         if last:
             populations.append(Population(name, "lif", target_shape, threshold=2.0, decay=0.5, reset="subtract"))
@@ -94,7 +93,7 @@ def relayed(draw: st.DrawFn) -> SpikingNetwork:
     if draw(st.booleans()):
         source, target = draw(st.sampled_from(populations[:-1])), populations[-1]
         skip = quarters(target.size, source.size, generator=generator)
-        projections.append(Projection(source.name, "after", weight=skip))
+        projections.append(Dense(source.name, "after", skip))
     if projections[2].delay == 0 and draw(st.booleans()) and relays == 1:
         bias = quarters(populations[2].size, generator=generator)
         populations[2] = dataclasses.replace(populations[2], bias=bias)
@@ -124,15 +123,12 @@ def small(*, relay_bias: float = 0.0, padding: int = 0, size: int = 9, reset: An
         Population("again", "relay", last),
         Population("output", "lif", (3,), threshold=1.5, reset=reset),
     ]
-    pool = (("kernel", 2),)
     projections = [
-        Projection("input", "first", "conv", quarters(2, 1, 3, 3, generator=generator)),
-        Projection("first", "pooled", "pool", options=pool),
-        Projection(
-            "pooled", "second", "conv", quarters(4, 2, 2, 2, generator=generator), options=(("padding", padding),)
-        ),
-        Projection("second", "again", "pool", options=pool),
-        Projection("again", "output", weight=quarters(3, populations[4].size, generator=generator)),
+        Conv("input", "first", quarters(2, 1, 3, 3, generator=generator)),
+        Pool("first", "pooled", 2),
+        Conv("pooled", "second", quarters(4, 2, 2, 2, generator=generator), padding=padding),
+        Pool("second", "again", 2),
+        Dense("again", "output", quarters(3, populations[4].size, generator=generator)),
     ]
     return SpikingNetwork(tuple(populations), tuple(projections))
 
@@ -141,7 +137,7 @@ def test_poolings_become_longer_strides_and_matrices() -> None:
     network = small(relay_bias=0.5)
     folded, _ = fold_relays(network, WITHOUT_POOLS)
     _, second, third = folded.projections
-    assert (second.kind, dict(second.options)["stride"], tuple(second.weight.shape)) == ("conv", (2, 2), (4, 2, 4, 4))  # type: ignore[union-attr]
+    assert (second.kind, second.stride, tuple(second.weight.shape)) == ("conv", (2, 2), (4, 2, 4, 4))  # type: ignore[union-attr]
     assert (third.kind, tuple(third.weight.shape)) == ("dense", (3, folded.population("second").size))  # type: ignore[union-attr]
     assert_same_spikes(network, folded, 200)
 
@@ -199,7 +195,7 @@ def test_speck_pools_on_its_way() -> None:
     mapped = ns.map_to(network, "speck2f")
     report = mapped.report
     assert [p.kind for p in mapped.populations] == [p.kind for p in network.populations]
-    assert dict(mapped.projections[1].options)["mode"] == "sum"
+    assert mapped.projections[1].mode == "sum"  # type: ignore[attr-defined]
     # Each layer takes a core, a pooling none; the matrix is a kernel of 1 x 1 on 4 channels for 3 neurons.
     assert (report.cores, len(report.layers)) == (3, 3)
     assert [row.memory_bits for row in report.layers] == [1 * 2**4 * 2 * 8, 2 * 2**2 * 4 * 8, 4 * 1 * 4 * 8]
@@ -210,9 +206,7 @@ def test_speck_pools_on_its_way() -> None:
         assert exact[name].sum() > 0
         assert abs(found[name] - exact[name]).sum() <= 0.1 * exact[name].sum()
     # What it does not pool itself is folded like elsewhere.
-    wide = dataclasses.replace(
-        network.projections[1], options=(("kernel", 2), ("padding", 0), ("stride", 2), ("mode", "sum"))
-    )
+    wide = dataclasses.replace(network.projections[1], mode="sum")  # type: ignore[call-arg]
     kept, _ = fold_relays(
         dataclasses.replace(network, projections=(network.projections[0], wide, *network.projections[2:])),
         ns.load_profile("speck2f"),
@@ -228,7 +222,7 @@ def test_what_cannot_be_folded_is_refused() -> None:
     with pytest.raises(MappingError, match="output: a relay passes on sums") as refused:
         ns.map_to(ends, "loihi1")
     assert "kind 'li'" in str(refused.value)
-    loop = Projection("pooled", "pooled", "identity", scale=0.5, delay=1)
+    loop = Identity("pooled", "pooled", scale=0.5, delay=1)
     with pytest.raises(MappingError, match="pooled: a relay passes on sums"):
         ns.map_to(dataclasses.replace(network, projections=(*network.projections, loop)), "generic_int8")
 
@@ -237,6 +231,6 @@ def test_ideal_keeps_relays() -> None:
     network = small()
     mapped = ns.map_to(network, "ideal")
     assert mapped.populations == network.populations
-    assert [(q.kind, q.options, q.scale) for q in mapped.projections] == [
-        (q.kind, q.options, q.scale) for q in network.projections
-    ]
+    unlike = {"weight": None}
+    assert [type(q) for q in mapped.projections] == [type(q) for q in network.projections]
+    assert [vars(q) | unlike for q in mapped.projections] == [vars(q) | unlike for q in network.projections]

@@ -22,7 +22,7 @@ from neurosleep.data import load_dataset, to_float
 from neurosleep.errors import MappingError
 from neurosleep.hardware import HardwareProfile
 from neurosleep.hardware.rewrite.split import split_fan_in
-from neurosleep.spiking import Population, Projection, SpikingNetwork
+from neurosleep.spiking import Conv, Dense, Population, SpikingNetwork
 
 
 def narrow(fan_in: int, **reset: Any) -> HardwareProfile:
@@ -39,7 +39,7 @@ def chain(*sizes: int, seed: int = 0, **more: Any) -> SpikingNetwork:
     populations = [Population("input", "input", (sizes[0],))]
     populations += [Population(name, "lif", (n,), **more) for name, n in zip(names[1:], sizes[1:], strict=True)]
     projections = [
-        Projection(a.name, b.name, weight=torch.randn(b.size, a.size, generator=generator, dtype=torch.float64))
+        Dense(a.name, b.name, torch.randn(b.size, a.size, generator=generator, dtype=torch.float64))
         for a, b in itertools.pairwise(populations)
     ]
     return SpikingNetwork(tuple(populations), tuple(projections))
@@ -73,7 +73,7 @@ def test_helpers_hold_every_weight_once(inputs: int, neurons: int, limit: int, s
     found = torch.zeros(neurons, inputs, dtype=torch.float64)
     for q in split.projections:
         if q.source == "input":
-            assert q.weight is not None and bool((q.weight >= 0).all())
+            assert isinstance(q, Dense) and bool((q.weight >= 0).all())
             # No helper has more inputs than a neuron can have.
             assert int((q.weight != 0).sum(1).max()) <= limit
             (onward,) = [p for p in split.projections if p.source == q.target]
@@ -157,8 +157,8 @@ def test_a_loop_and_a_convolution_are_split_too() -> None:
     generator = torch.Generator().manual_seed(0)
     image, maps = Population("input", "input", (4, 6, 6)), Population("maps", "lif", (2, 4, 4), threshold=3.0)
     kernel = torch.randn(2, 4, 3, 3, generator=generator, dtype=torch.float64)
-    loop = Projection("maps", "maps", "recurrent", 0.1 * torch.ones(32, 32, dtype=torch.float64), delay=1)
-    network = SpikingNetwork((image, maps), (Projection("input", "maps", "conv", kernel), loop))
+    loop = Dense("maps", "maps", 0.1 * torch.ones(32, 32, dtype=torch.float64), delay=1)
+    network = SpikingNetwork((image, maps), (Conv("input", "maps", kernel), loop))
     mapped = ns.map_to(network, narrow(50), allow_split=True)
     report = mapped.report
     # 36 inputs of the kernel and 32 of the loop, of all neurons together 144 and 32 columns.

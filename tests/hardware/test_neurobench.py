@@ -12,7 +12,7 @@ from torch import Tensor
 import neurosleep as ns
 from neurosleep.errors import MissingExtraError, SettingsError, UnsupportedError
 from neurosleep.hardware import count_activity, neurobench_metrics
-from neurosleep.spiking import Population, Projection, SpikingNetwork
+from neurosleep.spiking import Conv, Dense, Identity, Pool, Population, SpikingNetwork
 
 
 def drawn(*shape: int, seed: int = 0) -> Tensor:
@@ -23,7 +23,7 @@ def convolutional(delay: int = 0, pool: bool = False) -> SpikingNetwork:
     """A convolution, in parts 0, and a dense layer; a pool between them where asked for."""
     weight = drawn(3, 2, 3, 3) - 0.4
     shape = (3, 3, 3) if pool else (3, 6, 6)
-    between = (Projection("maps", "pooled", "pool", options=(("kernel", 2),)),) if pool else ()
+    between = (Pool("maps", "pooled", kernel=2),) if pool else ()
     n, before = (27, "pooled") if pool else (108, "maps")
     return SpikingNetwork(
         (
@@ -33,9 +33,9 @@ def convolutional(delay: int = 0, pool: bool = False) -> SpikingNetwork:
             Population("output", "lif", (4,), threshold=2.0),
         ),
         (
-            Projection("input", "maps", "conv", weight.where(weight.abs() > 0.1, 0.0), options=(("padding", 1),)),
+            Conv("input", "maps", weight.where(weight.abs() > 0.1, 0.0), padding=1),
             *between,
-            Projection(before, "output", weight=drawn(4, n, seed=1) - 0.4, delay=delay),
+            Dense(before, "output", drawn(4, n, seed=1) - 0.4, delay=delay),
         ),
     )
 
@@ -110,7 +110,7 @@ def test_what_cannot_be_measured_is_refused() -> None:
             neurobench_metrics(convolutional(), wrong)
     joined = SpikingNetwork(
         (Population("input", "input", (3,)), Population("output", "lif", (3,))),
-        (Projection("input", "output", "identity"),),
+        (Identity("input", "output"),),
     )
     with pytest.raises(UnsupportedError, match="no weights to measure"):
         neurobench_metrics(joined, spikes(size=3))

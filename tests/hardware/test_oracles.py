@@ -14,7 +14,7 @@ import pytest
 import torch
 
 import neurosleep as ns
-from neurosleep.spiking import Population, Projection, SpikingNetwork
+from neurosleep.spiking import Dense, Population, SpikingNetwork
 from oracles.layer import Neurons, Step, Whole, generic
 from oracles.loihi import lava
 from oracles.odin import odin
@@ -106,10 +106,7 @@ def spiking(chip: Chip, layers: list[Neurons], weights: list[Whole]) -> SpikingN
     names = [p.name for p in populations]
     return SpikingNetwork(
         tuple(populations),
-        tuple(
-            Projection(a, b, weight=torch.from_numpy(w).double())
-            for a, b, w in zip(names, names[1:], weights, strict=False)
-        ),
+        tuple(Dense(a, b, torch.from_numpy(w).double()) for a, b, w in zip(names, names[1:], weights, strict=False)),
     )
 
 

@@ -21,7 +21,7 @@ from neurosleep.functional import SRCRule
 from neurosleep.hardware import chip_rule, energy_of
 from neurosleep.hardware.profiles.load import profile_folder
 from neurosleep.hardware.profiles.schema import KEYS
-from neurosleep.spiking import Population, Projection, SpikingNetwork, get_engine
+from neurosleep.spiking import Conv, Dense, Population, SpikingNetwork, get_engine
 
 SHIPPED = {path.stem: tomllib.loads(path.read_text(encoding="utf-8")) for path in profile_folder().glob("*.toml")}
 # At and beyond every edge that whole numbers, floats and registers have.
@@ -62,7 +62,7 @@ def networks() -> list[SpikingNetwork]:
     source = Population("in", "input", (6,))
     plain = SpikingNetwork(
         (source, Population("a", "lif", (4,), decay=0.9), Population("b", "lif", (2,), decay=0.9, reset="subtract")),
-        (Projection("in", "a", weight=draw(4, 6)), Projection("a", "b", weight=draw(2, 4), delay=2)),
+        (Dense("in", "a", draw(4, 6)), Dense("a", "b", draw(2, 4), delay=2)),
     )
     rich = SpikingNetwork(
         (
@@ -71,14 +71,14 @@ def networks() -> list[SpikingNetwork]:
             Population("b", "li", (2,)),
         ),
         (
-            Projection("in", "a", weight=draw(4, 6)),
-            Projection("a", "a", "recurrent", weight=draw(4, 4), delay=1),
-            Projection("a", "b", weight=draw(2, 4)),
+            Dense("in", "a", draw(4, 6)),
+            Dense("a", "a", draw(4, 4), delay=1),
+            Dense("a", "b", draw(2, 4)),
         ),
     )
     image = SpikingNetwork(
         (Population("in", "input", (1, 6, 6)), Population("a", "lif", (2, 4, 4), reset="subtract")),
-        (Projection("in", "a", "conv", weight=draw(2, 1, 3, 3), options=(("stride", 1), ("padding", 0))),),
+        (Conv("in", "a", draw(2, 1, 3, 3), stride=1, padding=0),),
     )
     return [plain, rich, image]
 

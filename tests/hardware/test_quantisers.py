@@ -12,7 +12,7 @@ from neurosleep.hardware import MappedNetwork, MappedSynapses, MappingReport, ch
 from neurosleep.hardware.arithmetic.chip_arithmetic import chip_decay
 from neurosleep.hardware.arithmetic.weight_grid import WeightGrid
 from neurosleep.hardware.emulation.loihi_learning import accumulate, learning_product
-from neurosleep.spiking import Population, Projection, SpikingNetwork
+from neurosleep.spiking import Dense, Population, SpikingNetwork
 from oracles.loihi import (
     bias_mantissa,
     decay_integer,
@@ -51,7 +51,7 @@ class Drawn:
         self.threshold, self.bias = 0.5 + 4 * uniform(), uniform() - 0.5
         parts = {"threshold": self.threshold, "bias": self.bias, **neurons}
         populations = Population("in", "input", (inputs,)), Population("n", "lif", (n,), **parts)  # type: ignore[arg-type]
-        network = SpikingNetwork(populations, (Projection("in", "n", weight=self.weights),))
+        network = SpikingNetwork(populations, (Dense("in", "n", self.weights),))
         self.mapped: MappedNetwork
         self.report: MappingReport
         self.mapped = ns.map_to(network, chip, strict=False)
@@ -105,7 +105,7 @@ def test_loihi_cores_are_those_of_the_plan(seed: int) -> None:
     n, inputs = (int(x) for x in rng.integers(1, 1500, 2))
     network = SpikingNetwork(
         (Population("in", "input", (inputs,)), Population("n", "lif", (n,), compare=">")),
-        (Projection("in", "n", weight=torch.from_numpy(rng.normal(size=(n, inputs)))),),
+        (Dense("in", "n", torch.from_numpy(rng.normal(size=(n, inputs)))),),
     )
     (row,) = ns.map_to(network, "loihi1", strict=False).report.layers
     plan = plan_dense(n, inputs, 8)

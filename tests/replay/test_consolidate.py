@@ -12,7 +12,7 @@ from neurosleep.errors import ConversionError, NeurosleepError, NeurosleepWarnin
 from neurosleep.functional import MeanDrive, SRCRule, numpy_generator
 from neurosleep.networks import MLP, DendriticMLP, EquilibriumMLP
 from neurosleep.replay import Sleep, consolidate, sleep, thresholds_for_rates
-from neurosleep.spiking import Population, Projection, Record, SpikingNetwork, get_engine
+from neurosleep.spiking import Dense, Population, Record, SpikingNetwork, get_engine
 
 # The sleep phases here are short and rough: what they say of it is tested by itself.
 pytestmark = pytest.mark.filterwarnings("ignore:The sleep changed")
@@ -102,7 +102,7 @@ def identical(size=20):
     """Every unit gets the same, so that all fire at once or none, and ever more of the steps."""
     return SpikingNetwork(
         (Population("input", "input", (4,)), Population("out", "lif", (size,), decay=0.5)),
-        (Projection("input", "out", weight=torch.ones(size, 4)),),
+        (Dense("input", "out", torch.ones(size, 4)),),
     )
 
 

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from neurosleep.functional import MeanDrive, SRCRule
 from neurosleep.replay import sleep
-from neurosleep.spiking import Population, Projection, Record, SpikingNetwork
+from neurosleep.spiking import Dense, Population, Record, SpikingNetwork
 
 def peak():
     return 1024 * int(re.search(r"VmHWM:\\s+(\\d+) kB", open("/proc/self/status").read())[1])
@@ -31,8 +31,8 @@ network = SpikingNetwork(
         Population("output", "lif", (10,), threshold=8.0, decay=0.999),
     ),
     (
-        Projection("input", "hidden1", weight=torch.rand(hidden, 784, generator=generator) - 0.45),
-        Projection("hidden1", "output", weight=torch.rand(10, hidden, generator=generator) - 0.45),
+        Dense("input", "hidden1", torch.rand(hidden, 784, generator=generator) - 0.45),
+        Dense("hidden1", "output", torch.rand(10, hidden, generator=generator) - 0.45),
     ),
 )
 drive = MeanDrive(np.full(784, 0.5), 40.0)

@@ -12,7 +12,7 @@ import torch
 from neurosleep.errors import NeurosleepError, SettingsError, UnknownNameError
 from neurosleep.functional import MeanDrive, SpikeEvents, SRCRule
 from neurosleep.replay import Limits, SleepResult, sleep, thresholds_for_rates
-from neurosleep.spiking import Population, Projection, Record, SpikingNetwork
+from neurosleep.spiking import Dense, Population, Record, SpikingNetwork, Transposed
 
 RULE = SRCRule(inc=0.01, dec=0.001, factor="constant")
 
@@ -26,8 +26,8 @@ def network() -> SpikingNetwork:
             Population("output", "lif", (4,), threshold=1.0, decay=0.999),
         ),
         (
-            Projection("input", "hidden1", weight=torch.rand(8, 12, generator=generator) - 0.4, scale=1.0),
-            Projection("hidden1", "output", weight=torch.rand(4, 8, generator=generator) - 0.4, scale=1.0),
+            Dense("input", "hidden1", torch.rand(8, 12, generator=generator) - 0.4, scale=1.0),
+            Dense("hidden1", "output", torch.rand(4, 8, generator=generator) - 0.4, scale=1.0),
         ),
     )
 
@@ -104,9 +104,7 @@ def test_a_diverged_sleep_says_where_and_wakes_with_the_old_weights(inc: float) 
 
 def with_feedback(*, symmetric: bool) -> SpikingNetwork:
     given = network()
-    back = Projection(
-        "output", "hidden1", transpose_of=("hidden1", "output"), scale=0.5, delay=1, symmetric_rule=symmetric
-    )
+    back = Transposed("output", "hidden1", of=("hidden1", "output"), scale=0.5, delay=1, symmetric_rule=symmetric)
     return SpikingNetwork(given.populations, (*given.projections, back)).to(torch.float64)
 
 
@@ -122,7 +120,7 @@ def test_a_sleep_with_feedback_is_the_same_in_both_engines(symmetric: bool) -> N
         assert spikes.count > 0
     for one, other in zip(event.network.weights, reference.network.weights, strict=True):
         assert torch.allclose(one, other, rtol=1e-6, atol=1e-12)
-    assert [q.transpose_of for q in event.network.projections] == [None, None, ("hidden1", "output")]
+    assert [getattr(q, "of", None) for q in event.network.projections] == [None, None, ("hidden1", "output")]
 
 
 @pytest.mark.parametrize("engine", ["event", "reference"])
@@ -130,7 +128,7 @@ def test_a_shared_weight_that_diverges_through_feedback_is_named(engine: str) ->
     # Only the symmetric rule can change it: the output, held by its threshold, never fires.
     given = with_feedback(symmetric=True).with_thresholds({"output": 1e30})
     rule = SRCRule(inc=0.0, dec=1e4, factor="constant")
-    frozen = Projection("input", "hidden1", weight=given.weights[0], plastic=False)
+    frozen = Dense("input", "hidden1", given.weights[0], plastic=False)
     given = SpikingNetwork(given.populations, (frozen, *given.projections[1:]))
     found = sleep(given, drive=drive(), rule=rule, steps=2000, engine=engine, limits=Limits(1e5))
     assert found.divergence is not None

@@ -8,13 +8,13 @@ import torch
 
 import neurosleep as ns
 from neurosleep.errors import SettingsError
-from neurosleep.spiking import Population, Projection, SpikingNetwork
+from neurosleep.spiking import Dense, Population, SpikingNetwork
 
 
 def _network(threshold: float) -> SpikingNetwork:
     return SpikingNetwork(
         (Population("input", "input", (4,)), Population("out", "lif", (3,), threshold=threshold)),
-        (Projection("input", "out", weight=torch.ones(3, 4)),),
+        (Dense("input", "out", torch.ones(3, 4)),),
     )
 
 

@@ -11,7 +11,7 @@ from neurosleep.errors import DataError, SettingsError, UnknownNameError, Unsupp
 from neurosleep.functional import Homeostasis, InputNoise, SlowOscillation, torch_generator
 from neurosleep.hardware import map_to
 from neurosleep.replay import regulate, regulate_spikes
-from neurosleep.spiking import Population, Projection, SpikingNetwork
+from neurosleep.spiking import Dense, Population, SpikingNetwork
 
 FRAMES = 200
 #: Long enough for rates to be what they stand for.
@@ -215,13 +215,13 @@ def test_the_same_seed_gives_the_same_and_generators_are_untouched():
 
 def recurrent():
     populations = (Population("input", "input", (20,)), Population("out", "lif", (3,)))
-    loop = Projection("out", "out", "recurrent", torch.eye(3), delay=1)
-    return SpikingNetwork(populations, (Projection("input", "out", weight=torch.rand(3, 20)), loop))
+    loop = Dense("out", "out", torch.eye(3), delay=1)
+    return SpikingNetwork(populations, (Dense("input", "out", torch.rand(3, 20)), loop))
 
 
 def fixed():
     populations = (Population("input", "input", (20,)), Population("out", "lif", (3,)))
-    return SpikingNetwork(populations, (Projection("input", "out", weight=torch.rand(3, 20), plastic=False),))
+    return SpikingNetwork(populations, (Dense("input", "out", torch.rand(3, 20), plastic=False),))
 
 
 def network():

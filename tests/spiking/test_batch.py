@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 import neurosleep as ns
 from neurosleep.errors import SettingsError, UnknownNameError, UnsupportedError
-from neurosleep.spiking import Population, Projection, SpikingNetwork, _batch
+from neurosleep.spiking import Dense, Identity, Population, Projection, SpikingNetwork, Transposed, _batch
 from neurosleep.spiking.engines import SnnTorchEngine, get_engine
 from neurosleep.spiking.engines.batch import ConstantInput, SpikeInput
 from neurosleep.spiking.engines.event import batch as event_batch
@@ -28,7 +28,7 @@ def network(kind: str = "lif") -> SpikingNetwork:
     weight = torch.tensor([[0.5, 0.25, 0.0, 0.0], [0.0, 0.0, 1.0, -1.0]], dtype=torch.float64)
     return SpikingNetwork(
         (Population("input", "input", (1, 2, 2)), Population("out", kind, (2,), reset="subtract")),  # type: ignore[arg-type]
-        (Projection("input", "out", weight=weight),),
+        (Dense("input", "out", weight),),
     )
 
 
@@ -119,12 +119,11 @@ def networks(draw: st.DrawFn) -> SpikingNetwork:
             delay = draw(st.sampled_from([0, 0, 0, 1, 3] if n < k else [1, 1, 2]))
             weight = dyadic(rng, target.size, source.size)
             scale = draw(st.sampled_from([1.0, 0.5]))
-            kind = "recurrent" if n == k else "dense"
-            projections.append(Projection(source.name, target.name, kind, weight, scale=scale, delay=delay))  # type: ignore[arg-type]
+            projections.append(Dense(source.name, target.name, weight, scale=scale, delay=delay))
     shared = [p for p in projections if p.source != "in" and p.kind == "dense"]
     if shared and draw(st.booleans()):
         p = draw(st.sampled_from(shared))
-        projections.append(Projection(p.target, p.source, transpose_of=(p.source, p.target), delay=1))
+        projections.append(Transposed(p.target, p.source, of=(p.source, p.target), delay=1))
     return SpikingNetwork(tuple(populations), tuple(projections))
 
 
@@ -187,7 +186,7 @@ def layered(sizes: tuple[int, ...], dtype: torch.dtype, seed: int = 0) -> Spikin
         bias = 0.05 * torch.randn(n_out, generator=g, dtype=torch.float64)
         populations.append(Population(name, kind, (n_out,), reset="subtract", bias=bias))  # type: ignore[arg-type]
         weight = torch.randn(n_out, n_in, generator=g, dtype=torch.float64).to(dtype)
-        projections.append(Projection(populations[-2].name, name, weight=weight, scale=1.3 / n_in**0.5))
+        projections.append(Dense(populations[-2].name, name, weight, scale=1.3 / n_in**0.5))
     return SpikingNetwork(tuple(populations), tuple(projections))
 
 
@@ -206,7 +205,7 @@ def test_what_fires_all_the_time_is_counted_all_the_time() -> None:
     """More spikes than there is room for at first."""
     net = SpikingNetwork(
         (Population("input", "input", (3,)), Population("a", "lif", (700,), threshold=0.0)),
-        (Projection("input", "a", weight=torch.ones(700, 3)),),
+        (Dense("input", "a", torch.ones(700, 3)),),
     )
     event, reference = (
         ns.simulate(net, torch.ones(3, 3), 40, coding="bernoulli", engine=e) for e in ("event", "reference")
@@ -218,7 +217,7 @@ def test_what_fires_all_the_time_is_counted_all_the_time() -> None:
 def test_an_input_may_be_the_last_population() -> None:
     net = SpikingNetwork(
         (Population("a", "lif", (2,)), Population("b", "lif", (1,)), Population("z", "input", (2,))),
-        (Projection("z", "a", weight=torch.eye(2), delay=1),),
+        (Dense("z", "a", torch.eye(2), delay=1),),
     )
     assert net.last.name == "z"
     for coding in ("constant", "bernoulli"):
@@ -228,8 +227,8 @@ def test_an_input_may_be_the_last_population() -> None:
 def test_what_is_read_sends_nothing_to_others() -> None:
     names = ("input", "b", "a", "out")
     populations = [Population("input", "input", (2,)), *(Population(name, "lif", (2,)) for name in names[1:])]
-    synapses = [Projection(a, b, weight=torch.eye(2), delay=1) for a, b in itertools.pairwise(names)]
-    own = Projection("out", "out", "recurrent", weight=torch.zeros(2, 2), delay=1)
+    synapses = [Dense(a, b, torch.eye(2), delay=1) for a, b in itertools.pairwise(names)]
+    own = Dense("out", "out", torch.zeros(2, 2), delay=1)
     net = SpikingNetwork(tuple(reversed(populations)), (*synapses, own))
     assert net.last.name == "out" != net.order[-1]
     event, reference = (ns.simulate(net, torch.ones(3, 2), 6, engine=e) for e in ("event", "reference"))
@@ -262,7 +261,7 @@ def test_units_that_only_fill_a_block_never_fire() -> None:
     """A refractory population of two blocks, of which the first one fires to its end."""
     net = SpikingNetwork(
         (Population("in", "input", (1,)), Population("a", "lif", (BLOCK + 1,), bias=2.0, refractory=1)),
-        (Projection("in", "a", weight=torch.zeros(BLOCK + 1, 1)),),
+        (Dense("in", "a", torch.zeros(BLOCK + 1, 1)),),
     )
     assert_equal(*both(net, 2, 4, "constant", 0))
 
@@ -275,8 +274,8 @@ def test_the_compiled_loops_do_the_same_uncompiled(monkeypatch: pytest.MonkeyPat
             SpikingNetwork(
                 (Population("in", "input", (7,)), Population("a", "lif", (4,), **fields)),  # type: ignore[arg-type]
                 (
-                    Projection("in", "a", weight=weight, delay=2),
-                    Projection("a", "a", "recurrent", weight @ weight.T, delay=1),
+                    Dense("in", "a", weight, delay=2),
+                    Dense("a", "a", weight @ weight.T, delay=1),
                 ),
             )
         )
@@ -295,7 +294,7 @@ def test_without_a_name_the_fastest_engine_that_can_is_taken() -> None:
     assert ns.simulate(network(), images, 3, engine="reference").engine == "reference"
     relay = SpikingNetwork(
         (*network().populations, Population("sum", "relay", (2,))),
-        (*network().projections, Projection("out", "sum", "identity")),
+        (*network().projections, Identity("out", "sum")),
     )
     assert ns.simulate(relay, images, 3).engine == "reference"
     with pytest.raises(UnsupportedError, match="cannot step population 'sum'"):

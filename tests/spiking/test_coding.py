@@ -12,7 +12,7 @@ from torch import nn
 
 import neurosleep as ns
 from neurosleep.errors import NeurosleepWarning, SettingsError, UnsupportedError
-from neurosleep.spiking import Population, Projection, SpikingNetwork
+from neurosleep.spiking import Dense, Population, SpikingNetwork
 from neurosleep.spiking._coding import OneAStep
 
 
@@ -77,7 +77,7 @@ def test_a_step_of_any_length_is_unbiased_by_default(model: nn.Module, x: torch.
 def test_counts_have_the_mean_and_the_variance_of_poisson() -> None:
     net = SpikingNetwork(
         (Population("input", "input", (3,)), Population("sum", "li", (3,), decay=1.0)),
-        (Projection("input", "sum", weight=torch.eye(3)),),
+        (Dense("input", "sum", torch.eye(3)),),
     )
     images = torch.tensor([[0.0, 0.5, 1.0]]).expand(400, 3)
     for engine in ("event", "reference"):
@@ -135,7 +135,7 @@ def test_what_a_coding_cannot_represent_is_said(network: SpikingNetwork, x: torc
 def test_a_chip_takes_one_spike_a_step_and_keeps_its_biases() -> None:
     feed = SpikingNetwork(
         (Population("input", "input", (3,)), Population("out", "lif", (2,), threshold=1.0, decay=1.0)),
-        (Projection("input", "out", weight=torch.tensor([[0.5, 0.25, 0.0], [0.0, 0.5, 1.0]])),),
+        (Dense("input", "out", torch.tensor([[0.5, 0.25, 0.0], [0.0, 0.5, 1.0]])),),
     )
     mapped = ns.map_to(feed, "loihi1")
     images = torch.full((20, 3), 0.6)

@@ -15,7 +15,17 @@ from hypothesis import strategies as st
 
 from neurosleep.errors import SettingsError, UnknownNameError, UnsupportedError
 from neurosleep.functional import PairSTDP, SpikeEvents, SRCRule, numpy_generator
-from neurosleep.spiking import Population, Projection, SpikingNetwork, engine_names, get_engine
+from neurosleep.spiking import (
+    Conv,
+    Dense,
+    Identity,
+    Pool,
+    Population,
+    Reshape,
+    SpikingNetwork,
+    engine_names,
+    get_engine,
+)
 from neurosleep.spiking.engines.event import kernels, population
 from tests.uncompiled import uncompile
 
@@ -159,12 +169,12 @@ def chain(dyadic, *, hidden=None, first=None, second=None, extra=(), dtype=torch
     )
     sizes = {p.name: p.size for p in populations}
     projections = [
-        Projection("in", "hidden", weight=weight(rng, N_HIDDEN, N_IN, dyadic, dtype), **(first or {})),
-        Projection("hidden", "out", weight=weight(rng, N_OUT, N_HIDDEN, dyadic, dtype), **(second or {})),
+        Dense("in", "hidden", weight(rng, N_HIDDEN, N_IN, dyadic, dtype), **(first or {})),
+        Dense("hidden", "out", weight(rng, N_OUT, N_HIDDEN, dyadic, dtype), **(second or {})),
     ]
     for fields in extra:
         w = weight(rng, sizes[fields["target"]], sizes[fields["source"]], dyadic, dtype)
-        projections.append(Projection(weight=w, **fields))
+        projections.append(Dense(weight=w, **fields))
     return SpikingNetwork(populations, tuple(projections))
 
 
@@ -175,7 +185,7 @@ class Case:
     steps: int = 32
 
 
-RECURRENT = {"source": "hidden", "target": "hidden", "kind": "recurrent", "delay": 1}
+RECURRENT = {"source": "hidden", "target": "hidden", "delay": 1}
 FEEDBACK = {"source": "out", "target": "hidden", "delay": 2}
 VARIED = torch.linspace(0.5, 2.0, N_HIDDEN, dtype=torch.float64)
 
@@ -313,7 +323,7 @@ def test_engines_with_populations_of_any_size(engine, size):
     rng = numpy_generator(size, "weights")
     net = SpikingNetwork(
         (Population("in", "input", (N_IN,)), Population("a", "lif", (size,), decay=0.9)),
-        (Projection("in", "a", weight=weight(rng, size, N_IN, False)),),
+        (Dense("in", "a", weight(rng, size, N_IN, False)),),
     )
     inputs, rule = {"in": rasters(rng, 30)}, SRCRule(0.01, 0.002, "logistic")
     assert_same(run(engine, net, rule, inputs), transcription(net, rule, inputs))
@@ -325,7 +335,7 @@ def test_engines_with_populations_of_any_size(engine, size):
 def single(w=1.0, dtype=torch.float64, **fields):
     return SpikingNetwork(
         (Population("in", "input", (1,)), Population("a", "lif", (1,), **fields)),
-        (Projection("in", "a", weight=torch.tensor([[w]], dtype=dtype)),),
+        (Dense("in", "a", torch.tensor([[w]], dtype=dtype)),),
     )
 
 
@@ -392,7 +402,7 @@ def test_engines_begin_at_the_leak_value_and_return_to_it(engine):
 def test_engines_delay_by_whole_steps(engine):
     for delay in (0, 1, 3):
         net = single(1.0)
-        net = SpikingNetwork(net.populations, (Projection("in", "a", weight=net.weights[0], delay=delay),))
+        net = SpikingNetwork(net.populations, (Dense("in", "a", net.weights[0], delay=delay),))
         expected = ([0] * delay + [1, 0, 1, 0, 0, 0])[:6]
         assert train(engine, net, [1, 0, 1, 0, 0, 0])[0] == expected
 
@@ -403,7 +413,7 @@ def test_engines_pass_a_spike_through_a_chain_within_one_step(engine):
     names = ["in", "a", "b", "c"]
     net = SpikingNetwork(
         tuple(Population(n, "lif" if n != "in" else "input", (1,)) for n in names),
-        tuple(Projection(a, b, weight=one) for a, b in itertools.pairwise(names)),
+        tuple(Dense(a, b, one) for a, b in itertools.pairwise(names)),
     )
     fired, _, _ = run(engine, net, None, {"in": np.array([[0], [1], [0]], dtype=bool)})
     assert fired["c"][:, 0].tolist() == [False, True, False]
@@ -450,7 +460,7 @@ def test_torch_engines_pass_spikes_through_a_relay(engine):
     one = torch.ones(1, 2, dtype=torch.float64)
     net = SpikingNetwork(
         (Population("in", "input", (2,)), Population("r", "relay", (2,)), Population("a", "lif", (1,), threshold=2.0)),
-        (Projection("in", "r", "identity"), Projection("r", "a", weight=one)),
+        (Identity("in", "r"), Dense("r", "a", one)),
     )
     spikes = np.array([[1, 0], [0, 1], [0, 0]], dtype=bool)
     fired, _, _ = run(engine, net, None, {"in": spikes})
@@ -526,19 +536,17 @@ def test_engines_refuse_population_kinds_by_name(engine, kind):
     assert all(word in str(refused.value) for word in (repr(engine), "'odd'", repr(kind), "lif"))
 
 
-@pytest.mark.parametrize("kind", ["identity", "conv", "pool", "flatten"])
-def test_the_event_engine_refuses_projection_kinds_by_name(kind):
-    engine = "event"
-    weight = torch.ones(1, 1, 1, 1) if kind == "conv" else None
-    options = (("kernel", (1, 1)),) if kind == "pool" else ()
-    target = (4,) if kind == "flatten" else (1, 2, 2)
-    net = SpikingNetwork(
-        (Population("in", "input", (1, 2, 2)), Population("a", "lif", target)),
-        (Projection("in", "a", kind, weight=weight, options=options),),
-    )
+@pytest.mark.parametrize(
+    "projection",
+    [Identity("in", "a"), Conv("in", "a", torch.ones(1, 1, 1, 1)), Pool("in", "a", (1, 1)), Reshape("in", "a")],
+)
+def test_the_event_engine_refuses_projections_by_name(projection):
+    target = (4,) if isinstance(projection, Reshape) else (1, 2, 2)
+    net = SpikingNetwork((Population("in", "input", (1, 2, 2)), Population("a", "lif", target)), (projection,))
     with pytest.raises(UnsupportedError) as refused:
-        get_engine(engine).start(net)
-    assert all(word in str(refused.value) for word in (repr(engine), "'in' -> 'a'", repr(kind), "dense"))
+        get_engine("event").start(net)
+    said = ("'event'", "'in' -> 'a'", f"of class {type(projection).__name__}", "Dense", "reference")
+    assert all(word in str(refused.value) for word in said)
 
 
 @dataclass(frozen=True)
@@ -601,17 +609,17 @@ def small_networks(draw):
         while_refractory=draw(st.sampled_from(["hold", "integrate"])),
     )
     projections = [
-        Projection(
+        Dense(
             "in",
             "a",
-            weight=weights(n_a, n_in),
-            delay=draw(st.integers(0, 2)),
+            weights(n_a, n_in),
             scale=draw(st.sampled_from([0.5, 1.0, -2.0])),
+            delay=draw(st.integers(0, 2)),
             plastic=draw(st.booleans()),
         )
     ]
     if draw(st.booleans()):
-        projections.append(Projection("a", "a", "recurrent", weights(n_a, n_a), delay=draw(st.integers(1, 3))))
+        projections.append(Dense("a", "a", weights(n_a, n_a), delay=draw(st.integers(1, 3))))
     rule = draw(
         st.sampled_from(
             [None, SRCRule(0.25, 0.125, "constant"), PairSTDP(0.25, 0.125, 0.5, 0.5), PairSTDP(1, 1, 0.5, 0, -2, 2)]
@@ -642,7 +650,7 @@ def test_engines_never_change_rows_of_silent_units(seed, factor, engine):
     rng = np.random.default_rng(seed)
     w = torch.tensor(rng.normal(0, 0.5, (7, 5)))
     net = SpikingNetwork(
-        (Population("in", "input", (5,)), Population("a", "lif", (7,), decay=0.9)), (Projection("in", "a", weight=w),)
+        (Population("in", "input", (5,)), Population("a", "lif", (7,), decay=0.9)), (Dense("in", "a", w),)
     )
     fired, weights, _ = run(engine, net, SRCRule(0.02, 0.01, factor), {"in": rng.random((15, 5)) < 0.3})
     silent = ~fired["a"].any(axis=0)

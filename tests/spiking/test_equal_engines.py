@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from neurosleep.functional import SpikeEvents, numpy_generator
-from neurosleep.spiking import Population, Projection, SpikingNetwork, get_engine
+from neurosleep.spiking import Dense, Population, SpikingNetwork, get_engine
 from neurosleep.spiking.engines.batch import SpikeInput
 
 STEPS = 16
@@ -63,10 +63,9 @@ def network(seed: int, shape: str) -> SpikingNetwork:
         back = s >= t
         weight = torch.from_numpy(rng.integers(-6, 10, (populations[t].size, populations[s].size)) / 8)
         projections.append(
-            Projection(
+            Dense(
                 populations[s].name,
                 populations[t].name,
-                "recurrent" if s == t else "dense",
                 weight,
                 scale=float(rng.choice([0.5, 1.0, 2.0])),
                 delay=int(rng.integers(1, 4)) if back else int(rng.choice([0, 0, 1, 5])),
@@ -154,7 +153,7 @@ def test_the_random_networks_fire_and_hold_every_feature() -> None:
 def test_units_that_rest_at_or_above_their_threshold_fire_by_themselves(engine, fields, expected) -> None:
     net = SpikingNetwork(
         (Population("in", "input", (2,)), Population("a", "lif", (3,), **fields)),
-        (Projection("in", "a", weight=torch.zeros(3, 2, dtype=torch.float64)),),
+        (Dense("in", "a", torch.zeros(3, 2, dtype=torch.float64)),),
     )
     found = trains(engine, net, np.zeros((8, 2), dtype=bool))["a"]
     for unit in range(3):

@@ -11,7 +11,17 @@ import torch
 
 from neurosleep.errors import SettingsError, UnknownNameError, UnsupportedError
 from neurosleep.functional import PairSTDP, PlasticityRule, SpikeEvents, SRCRule
-from neurosleep.spiking import Engine, Population, Projection, Session, SpikingNetwork, get_engine, register_engine
+from neurosleep.spiking import (
+    Dense,
+    Engine,
+    Population,
+    Projection,
+    Session,
+    SpikingNetwork,
+    Transposed,
+    get_engine,
+    register_engine,
+)
 from neurosleep.spiking.engines import base
 from neurosleep.spiking.engines.event import kernels, loop
 from neurosleep.spiking.engines.event import session as event_session
@@ -49,15 +59,14 @@ def network(
         for name, n in zip(names[1:], sizes[1:], strict=True)
     ]
     forward = [
-        Projection(one, other, weight=weight(post, pre))
+        Dense(one, other, weight(post, pre))
         for one, other, pre, post in zip(names, names[1:], sizes, sizes[1:], strict=False)
     ]
     back = [
-        Projection(q.target, q.source, transpose_of=(q.source, q.target), scale=scale, delay=delay)
+        Transposed(q.target, q.source, of=(q.source, q.target), scale=scale, delay=delay, symmetric_rule=symmetric)
         for q in forward[1:]
         if feedback
     ]
-    back = [Projection(**(vars(q) | {"symmetric_rule": symmetric})) for q in back]
     return SpikingNetwork(tuple(populations), (*forward, *back))
 
 
@@ -77,7 +86,7 @@ def plain(
     net: SpikingNetwork, rule: SRCRule | None, inputs: np.ndarray[Any, Any]
 ) -> tuple[dict[str, np.ndarray[Any, Any]], list[np.ndarray[Any, Any]]]:
     """Units and synapses one by one, in the order that the docstring of Projection states."""
-    own = {(q.source, q.target): q.weight.numpy().copy() for q in net.projections if q.weight is not None}
+    own = {(q.source, q.target): q.weight.numpy().copy() for q in net.weighted}
     fired = {p.name: np.zeros((len(inputs), p.size), dtype=bool) for p in net.populations}
     fired["in"] = inputs
     v = {p.name: np.zeros(p.size) for p in net.layers}
@@ -90,7 +99,7 @@ def plain(
             current = np.zeros(p.size)
             for q in net.projections:
                 if q.target == p.name:
-                    w = own[q.source, q.target] if q.transpose_of is None else own[q.transpose_of].T
+                    w = own[q.of].T if isinstance(q, Transposed) else own[q.source, q.target]
                     current += q.scale * (w @ at(q.source, q.delay).astype(float))
             v[p.name] = p.decay * v[p.name] + current
             fired[p.name][t] = v[p.name] >= p.threshold
@@ -99,9 +108,9 @@ def plain(
             continue
         for shares in (False, True):
             for q in net.projections:
-                if (q.transpose_of is not None) != shares or not q.plastic:
+                if isinstance(q, Transposed) != shares or not q.plastic:
                     continue
-                w = own[q.transpose_of or (q.source, q.target)]
+                w = own[q.of if isinstance(q, Transposed) else (q.source, q.target)]
                 pre, post = at(q.source, q.delay), at(q.target, 0)
                 for k in np.flatnonzero(post):
                     for m in range(len(pre)):
@@ -227,9 +236,9 @@ def test_feedback_sees_the_weight_as_the_step_before_left_it(engine: str) -> Non
             Population("b", "lif", (1,), threshold=1.0, decay=0.0),
         ),
         (
-            Projection("in", "a", weight=4 * one, plastic=False),
-            Projection("a", "b", weight=one),
-            Projection("b", "a", transpose_of=("a", "b"), delay=1),
+            Dense("in", "a", 4 * one, plastic=False),
+            Dense("a", "b", one),
+            Transposed("b", "a", of=("a", "b"), delay=1),
         ),
     )
     session = get_engine(engine).start(net, SRCRule(0.5, 0.0, "constant")) if engine != "norse" else None
@@ -291,17 +300,17 @@ def test_more_spikes_than_the_log_holds_at_first() -> None:
 # --- what is refused --------------------------------------------------------------------------------------------------
 
 
-def projection(**fields: Any) -> Projection:
-    return Projection("b", "a", **({"transpose_of": ("a", "b"), "delay": 1} | fields))
+def projection(**fields: Any) -> Transposed:
+    return Transposed("b", "a", **({"of": ("a", "b")} | fields))
 
 
 @pytest.mark.parametrize(
     ("fields", "said", "wanted"),
     [
         ({"delay": 0}, "delay 0", "at least 1"),
-        ({"weight": torch.ones(2, 3)}, "a weight of its own", "weight=None"),
-        ({"kind": "recurrent"}, "'recurrent'", "'dense'"),
-        ({"transpose_of": None, "weight": torch.ones(2, 3), "symmetric_rule": True}, "symmetric rule", "transpose_of"),
+        ({"of": None}, "of is None", "source and target"),
+        ({"of": ("a", "b", "c")}, "of is ('a', 'b', 'c')", "source and target"),
+        ({"symmetric_rule": "yes"}, "symmetric_rule is 'yes'", "True or False"),
     ],
 )
 def test_impossible_transposes_are_refused(fields: dict[str, Any], said: str, wanted: str) -> None:
@@ -314,31 +323,31 @@ def test_impossible_transposes_are_refused(fields: dict[str, Any], said: str, wa
 
 def graph(*extra: Projection, plastic: bool = True) -> SpikingNetwork:
     populations = (Population("in", "input", (2,)), Population("a", "lif", (3,)), Population("b", "lif", (2,)))
-    first = Projection("in", "a", weight=torch.ones(3, 2))
-    return SpikingNetwork(populations, (first, Projection("a", "b", weight=torch.ones(2, 3), plastic=plastic), *extra))
+    first = Dense("in", "a", torch.ones(3, 2))
+    return SpikingNetwork(populations, (first, Dense("a", "b", torch.ones(2, 3), plastic=plastic), *extra))
 
 
 def test_a_transpose_of_what_is_not_there_is_refused() -> None:
     with pytest.raises(UnknownNameError, match="population named 'x'"):
-        graph(projection(transpose_of=("x", "b")))
+        graph(projection(of=("x", "b")))
     with pytest.raises(SettingsError, match="cannot use the transposed weight of 'in' -> 'b'") as refused:
-        graph(projection(transpose_of=("in", "b")))
+        graph(projection(of=("in", "b")))
     assert refused.value.found == "no such projection with a weight"
     # Two to choose from, one that is a transpose itself, one that is not dense.
     with pytest.raises(SettingsError, match="cannot use") as refused:
-        graph(projection(), Projection("a", "b", weight=torch.ones(2, 3), delay=1))
+        graph(projection(), Dense("a", "b", torch.ones(2, 3), delay=1))
     assert refused.value.found == "dense, dense"
     with pytest.raises(SettingsError, match="cannot use") as refused:
-        graph(projection(), Projection("a", "b", transpose_of=("b", "a"), delay=1))
-    loop = Projection("b", "b", "recurrent", weight=torch.ones(2, 2), delay=1)
+        graph(projection(), Transposed("a", "b", of=("b", "a"), delay=1))
+    loop = Dense("b", "b", torch.ones(2, 2), delay=1)
     with pytest.raises(SettingsError, match="cannot use") as refused:
-        graph(loop, Projection("b", "b", transpose_of=("b", "b"), delay=1))
+        graph(loop, Transposed("b", "b", of=("b", "b"), delay=1))
     assert refused.value.found is not None and "recurrent" in refused.value.found
 
 
 def test_a_transpose_that_does_not_fit_is_refused() -> None:
     with pytest.raises(SettingsError, match="does not fit transposed") as refused:
-        graph(projection(transpose_of=("in", "a")))
+        graph(projection(of=("in", "a")))
     assert refused.value.expected == "a source of 3 and a target of 2 neurons"
     assert refused.value.found == "2 and 3"
 
@@ -352,7 +361,7 @@ def test_a_symmetric_rule_on_a_weight_that_is_not_plastic_is_refused() -> None:
 class _Plain(Engine):
     name = "plain-test"
     population_kinds = frozenset({"input", "lif"})
-    projection_kinds = frozenset({"dense"})
+    projection_types = frozenset({Dense})
     rules = frozenset({"src", "stdp"})
 
     def _start(self, network: SpikingNetwork, rule: PlasticityRule | None, device: str) -> Session:
@@ -383,7 +392,7 @@ def test_other_weights_and_types_keep_the_transposes() -> None:
     net = network(symmetric=True)
     assert len(net.weights) == 3
     for other in (net.to(torch.float32), net.with_weights([w + 1 for w in net.weights])):
-        shared = [(q.source, q.target, q.transpose_of, q.symmetric_rule, q.plastic) for q in other.projections[3:]]
+        shared = [(q.source, q.target, q.of, q.symmetric_rule, q.plastic) for q in other.projections[3:]]
         assert shared == [("b", "a", ("a", "b"), True, True), ("c", "b", ("b", "c"), True, True)]
         assert [other.owner(k) for k in range(5)] == [0, 1, 2, 1, 2]
     assert network().projections[3].plastic is False
@@ -456,9 +465,7 @@ def test_the_compiled_look_at_weights_does_the_same_uncompiled(monkeypatch: pyte
 
 def test_a_bound_that_float32_does_not_have_is_not_rounded_up() -> None:
     big = torch.tensor([[1.0 + 2.0**-23]])
-    net = SpikingNetwork(
-        (Population("in", "input", (1,)), Population("a", "lif", (1,))), (Projection("in", "a", weight=big),)
-    )
+    net = SpikingNetwork((Population("in", "input", (1,)), Population("a", "lif", (1,))), (Dense("in", "a", big),))
     for engine in ("event", "reference"):
         session = get_engine(engine).start(net)
         assert session.outliers(1.0 + 2.0**-24) == [0]

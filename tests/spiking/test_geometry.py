@@ -11,7 +11,7 @@ from torch import Tensor
 
 from neurosleep.errors import SettingsError, UnknownNameError, UnsupportedError
 from neurosleep.functional import SpikeEvents, SRCRule
-from neurosleep.spiking import Population, Projection, SpikingNetwork, get_engine
+from neurosleep.spiking import Conv, Dense, Identity, Pool, Population, Reshape, SpikingNetwork, get_engine
 from neurosleep.spiking.engines import ReferenceEngine
 from neurosleep.spiking.geometry import output_shape
 
@@ -31,13 +31,13 @@ def conv_chain(rng: random.Random, axes: int) -> tuple[SpikingNetwork, Any]:
     conv_options = {"stride": each(1, 2), "padding": each(0, 2), "dilation": each(1, 2), "groups": groups}
     kernel = each(1, 3)
     weight = torch.randint(-4, 6, (out, channels // groups, *kernel), generator=generator).double() / 8
-    conv = Projection("input", "conv", "conv", weight, scale=0.5, options=tuple(conv_options.items()))
+    conv = Conv("input", "conv", weight, **conv_options, scale=0.5)
     middle = output_shape(conv, shape)
     mode, stride = rng.choice(["average", "sum"]), each(1, 2)
     pool_kernel = tuple(min(k, n) for k, n in zip(each(1, 3), middle[1:], strict=True))
     padding = tuple(k // 2 for k in pool_kernel)
     pool_options = {"mode": mode, "kernel": pool_kernel, "stride": stride, "padding": padding}
-    pool = Projection("conv", "pool", "pool", scale=2.0, options=tuple(pool_options.items()))
+    pool = Pool("conv", "pool", **pool_options, scale=2.0)
     after = output_shape(pool, middle)
     size = torch.Size(after).numel()
     bias = torch.randint(-2, 3, (torch.Size(middle).numel(),), generator=generator).double() / 4
@@ -49,7 +49,7 @@ def conv_chain(rng: random.Random, axes: int) -> tuple[SpikingNetwork, Any]:
             # Averages of 3, 6 or 9 values are not dyadic: a threshold that no sum of eighths and quarters meets.
             Population("out", "lif", (size,), threshold=0.0171, decay=0.5),
         ),
-        (conv, pool, Projection("pool", "out", "flatten", scale=0.25)),
+        (conv, pool, Reshape("pool", "out", scale=0.25)),
     )
     conv_module = (torch.nn.Conv2d if axes == 2 else torch.nn.Conv1d)(
         channels, out, kernel, bias=False, **conv_options
@@ -109,8 +109,8 @@ def test_relays_pass_on_graded_sums_and_graded_inputs_take_the_place_of_spikes()
             Population("out", "lif", (1,), threshold=1e9, decay=1.0),
         ),
         (
-            Projection("input", "sum", weight=torch.tensor([[0.5, -2.0]], dtype=torch.float64)),
-            Projection("sum", "out", "identity", scale=3.0, delay=1),
+            Dense("input", "sum", torch.tensor([[0.5, -2.0]], dtype=torch.float64)),
+            Identity("sum", "out", scale=3.0, delay=1),
         ),
     )
     session = ReferenceEngine().start_batch(network, 2)
@@ -126,37 +126,51 @@ def test_the_event_engine_refuses_what_is_not_a_spike_by_name() -> None:
         get_engine("event").start(network)
 
 
-def test_no_rule_for_shared_weights() -> None:
+@pytest.mark.parametrize("name", ENGINES)
+def test_no_rule_changes_shared_weights(name: str) -> None:
     network, _ = conv_chain(random.Random(0), 2)
-    with pytest.raises(UnsupportedError, match="'input' -> 'conv'"):
-        get_engine("reference").start(network, SRCRule(1e-3, 1e-4))
+    session = get_engine(name).start(network, SRCRule(1e-3, 1e-4))
+    fired = session.run({"input": SpikeEvents.from_dense(torch.ones(20, network.population("input").size))})
+    assert fired["out"].count > 0 and not any(projection.plastic for projection in network.projections)
+    assert torch.equal(session.weights()[0], network.weights[0])
+    with pytest.raises(TypeError, match="plastic"):
+        Conv("input", "conv", network.weights[0], plastic=True)  # type: ignore[call-arg]
 
 
-def build(shape: tuple[int, ...], target: tuple[int, ...], kind: Any, weight: Any, **options: Any) -> SpikingNetwork:
+def build(shape: tuple[int, ...], target: tuple[int, ...], kind: Any, *given: Any, **options: Any) -> SpikingNetwork:
     return SpikingNetwork(
-        (Population("a", "input", shape), Population("b", "relay", target)),
-        (Projection("a", "b", kind, weight, options=tuple(options.items())),),
+        (Population("a", "input", shape), Population("b", "relay", target)), (kind("a", "b", *given, **options),)
     )
 
 
 @pytest.mark.parametrize(
     ("arguments", "options", "said"),
     [
-        (((1, 4, 4), (2, 2, 3), "conv", torch.ones(2, 1, 3, 3)), {}, r"makes the shape \(2, 2, 2\)"),
-        (((16,), (2, 2, 2), "conv", torch.ones(2, 1, 3, 3)), {}, "shape"),
-        (((3, 4, 4), (2, 2, 2), "conv", torch.ones(2, 1, 3, 3)), {}, "does not fit 3 input channels"),
-        (((2, 4, 4), (3, 2, 2), "conv", torch.ones(3, 1, 3, 3)), {"groups": 2}, "groups"),
-        (((1, 4, 4), (2, 2, 2), "conv", None), {}, "the weight has shape None"),
-        (((1, 4, 4), (2, 2, 2), "conv", torch.ones(2, 1, 9, 9)), {}, "larger than the population"),
-        (((1, 4, 4), (2, 2, 2), "conv", torch.ones(2, 1, 3, 3)), {"stride": (0, 1)}, "'stride'"),
-        (((1, 4, 4), (2, 2, 2), "conv", torch.ones(2, 1, 3, 3)), {"stride": (1,)}, "'stride'"),
-        (((1, 4, 4), (2, 2, 2), "conv", torch.ones(2, 1, 3, 3)), {"padding": 1.5}, "'padding'"),
-        (((1, 4, 4), (1, 2, 2), "pool", None), {}, "'kernel'"),
-        (((1, 4, 4), (1, 2, 3), "pool", None), {"kernel": (2, 2)}, r"makes the shape \(1, 2, 2\)"),
-        (((1, 4, 4), (1, 4, 4), "pool", None), {"kernel": (2, 2), "padding": (2, 2)}, "half the kernel"),
-        (((1, 4, 4), (1, 2, 2), "pool", torch.ones(1)), {"kernel": (2, 2)}, "was given a weight"),
-        (((1, 4, 4), (15,), "flatten", None), {}, "joins 16 neurons to 15"),
-        (((4,), (5,), "identity", None), {}, "joins 4 neurons to 5"),
+        (((1, 4, 4), (2, 2, 3), Conv, torch.ones(2, 1, 3, 3)), {}, r"makes the shape \(2, 2, 2\)"),
+        (((16,), (2, 2, 2), Conv, torch.ones(2, 1, 3, 3)), {}, "shape"),
+        (((3, 4, 4), (2, 2, 2), Conv, torch.ones(2, 1, 3, 3)), {}, "does not fit 3 input channels"),
+        (((2, 4, 4), (3, 2, 2), Conv, torch.ones(3, 1, 3, 3)), {"groups": 2}, "groups"),
+        (((1, 4, 4), (2, 2, 2), Conv, None), {}, "the weight cannot be None"),
+        (((1, 4, 4), (2, 2, 2), Conv, torch.ones(2, 3)), {}, r"the weight has shape \(2, 3\)"),
+        (
+            ((1, 9), (2, 2, 2), Conv, torch.ones(2, 1, 3, 3)),
+            {},
+            r"kernel \(3, 3\) starts at a population of shape \(1, 9\)",
+        ),
+        (((1, 9), (1, 4), Pool, 2), {}, r"kernel \(2, 2\) starts at a population of shape \(1, 9\)"),
+        (((1, 4, 4), (2, 2, 2), Conv, torch.ones(2, 1, 9, 9)), {}, "larger than the population"),
+        (((1, 4, 4), (2, 2, 2), Conv, torch.ones(2, 1, 3, 3)), {"stride": (0, 1)}, "stride is"),
+        (((1, 4, 4), (2, 2, 2), Conv, torch.ones(2, 1, 3, 3)), {"stride": (1,)}, "stride is"),
+        (((1, 4, 4), (2, 2, 2), Conv, torch.ones(2, 1, 3, 3)), {"padding": 1.5}, "padding is"),
+        (((1, 4, 4), (1, 2, 2), Pool, None), {}, "kernel is None"),
+        (((1, 4, 4), (1, 2, 2), Pool, (1, 2, 3)), {}, r"kernel is \(1, 2, 3\)"),
+        (((1, 4, 4), (1, 2, 2), Pool, "22"), {}, "kernel is '22'"),
+        (((1, 4, 4), (1, 2, 2), Pool, (2, 2)), {"stride": (2, 2, 2)}, "stride is"),
+        (((2, 4, 4), (2, 2, 2), Conv, torch.ones(2, 1, 3, 3)), {"groups": 0}, "groups cannot be 0"),
+        (((1, 4, 4), (1, 2, 3), Pool, (2, 2)), {}, r"makes the shape \(1, 2, 2\)"),
+        (((1, 4, 4), (1, 4, 4), Pool, (2, 2)), {"padding": (2, 2)}, "half the kernel"),
+        (((1, 4, 4), (15,), Reshape), {}, "joins 16 neurons to 15"),
+        (((4,), (5,), Identity), {}, "joins 4 neurons to 5"),
     ],
 )
 def test_shapes_that_do_not_fit_are_refused_at_construction(
@@ -167,7 +181,10 @@ def test_shapes_that_do_not_fit_are_refused_at_construction(
 
 
 def test_unknown_options_are_refused() -> None:
-    with pytest.raises(UnknownNameError, match="strides"):
-        build((1, 4, 4), (1, 2, 2), "pool", None, kernel=(2, 2), strides=(2, 2))
+    with pytest.raises(TypeError, match="strides"):
+        build((1, 4, 4), (1, 2, 2), Pool, kernel=(2, 2), strides=(2, 2))
     with pytest.raises(UnknownNameError, match="maximum"):
-        build((1, 4, 4), (1, 2, 2), "pool", None, kernel=(2, 2), mode="maximum")
+        build((1, 4, 4), (1, 2, 2), Pool, kernel=(2, 2), mode="maximum")
+    for kind in (Pool, Reshape, Identity):
+        with pytest.raises(TypeError, match="weight"):
+            kind("a", "b", weight=torch.ones(1))  # type: ignore[operator]

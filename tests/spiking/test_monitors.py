@@ -15,7 +15,7 @@ from neurosleep.errors import DataError, SettingsError, UnknownNameError, Unsupp
 from neurosleep.functional import MeanDrive, PairSTDP, SpikeEvents, SRCRule
 from neurosleep.hardware import chip_rule, load_profile, map_to
 from neurosleep.replay import Limits, sleep
-from neurosleep.spiking import Population, Projection, Record, Recording, SpikingNetwork, get_engine
+from neurosleep.spiking import Conv, Dense, Population, Record, Recording, SpikingNetwork, Transposed, get_engine
 from neurosleep.spiking.engines.event.population import BLOCK
 
 RULES = {"src": SRCRule(0.02, 0.004), "stdp": PairSTDP(a_plus=0.02, a_minus=0.015, decay_plus=0.9, decay_minus=0.9)}
@@ -29,11 +29,11 @@ def network(seed=0, *, feedback=False, dtype=torch.float64, **of_hidden):
         return (torch.rand(post, pre, generator=draw, dtype=torch.float64) - 0.3).to(dtype)
 
     projections = [
-        Projection("input", "hidden1", weight=weight(9, 12), delay=seed % 3),
-        Projection("hidden1", "output", weight=weight(4, 9)),
+        Dense("input", "hidden1", weight(9, 12), delay=seed % 3),
+        Dense("hidden1", "output", weight(4, 9)),
     ]
     if feedback:
-        projections.append(Projection("output", "hidden1", "recurrent", weight(9, 4), delay=3))
+        projections.append(Dense("output", "hidden1", weight(9, 4), delay=3))
     populations = (
         Population("input", "input", (12,)),
         Population("hidden1", "lif", (9,), threshold=1.0, decay=0.9, **of_hidden),
@@ -347,7 +347,7 @@ def test_what_was_not_recorded_is_said():
 def test_shared_weights_have_statistics_and_no_synapses():
     conv = SpikingNetwork(
         (Population("input", "input", (1, 5)), Population("maps", "lif", (2, 3))),
-        (Projection("input", "maps", "conv", torch.ones(2, 1, 3), plastic=False),),
+        (Conv("input", "maps", torch.ones(2, 1, 3)),),
     )
     spikes = torch.rand(20, 5, generator=torch.Generator().manual_seed(0)) < 0.5
     found = ns.simulate(conv, spikes, engine="reference", record=Record(weights="statistics", weights_every=10))
@@ -359,7 +359,7 @@ def test_shared_weights_have_statistics_and_no_synapses():
 def test_projections_of_one_name_are_numbered():
     twice = SpikingNetwork(
         (Population("a", "input", (2,)), Population("b", "lif", (1,))),
-        (Projection("a", "b", weight=torch.zeros(1, 2)), Projection("a", "b", weight=torch.ones(1, 2), delay=1)),
+        (Dense("a", "b", torch.zeros(1, 2)), Dense("a", "b", torch.ones(1, 2), delay=1)),
     )
     found = ns.simulate(twice, torch.ones(4, 2, dtype=torch.bool), record=Record(weights="statistics"))
     assert found.weight_monitor("a -> b").mean[0] == 0 and found.weight_monitor("a -> b (2)").mean[0] == 1
@@ -402,10 +402,10 @@ def test_single_weights_are_those_of_the_whole(engine):
             Population("b", "lif", (3,)),
         ),
         (
-            Projection("input", "wide", weight=torch.rand(n, 6, generator=draw)),
-            Projection("wide", "b", weight=torch.rand(3, n, generator=draw)),
-            Projection("b", "wide", "recurrent", torch.rand(n, 3, generator=draw), delay=1),
-            Projection("b", "wide", delay=1, transpose_of=("wide", "b")),
+            Dense("input", "wide", torch.rand(n, 6, generator=draw)),
+            Dense("wide", "b", torch.rand(3, n, generator=draw)),
+            Dense("b", "wide", torch.rand(n, 3, generator=draw), delay=1),
+            Transposed("b", "wide", of=("wide", "b"), delay=1),
         ),
     )
     session = get_engine(engine).start(net, RULES["src"])
@@ -445,15 +445,15 @@ def watched_sleeps(draw):
 
     a, b, c = sizes
     projections = [
-        Projection("input", "hidden1", weight=weight(b, a), delay=draw(st.integers(0, 4))),
-        Projection("hidden1", "output", weight=weight(c, b), delay=draw(st.integers(0, 4))),
+        Dense("input", "hidden1", weight(b, a), delay=draw(st.integers(0, 4))),
+        Dense("hidden1", "output", weight(c, b), delay=draw(st.integers(0, 4))),
     ]
     feedback = draw(st.sampled_from(["none", "own", "transposed"]))
     if feedback == "own":
-        projections.append(Projection("output", "hidden1", weight=weight(b, c), delay=draw(st.integers(1, 4))))
+        projections.append(Dense("output", "hidden1", weight(b, c), delay=draw(st.integers(1, 4))))
     elif feedback == "transposed":
         symmetric = draw(st.booleans())
-        back = Projection("output", "hidden1", delay=1, transpose_of=("hidden1", "output"), symmetric_rule=symmetric)
+        back = Transposed("output", "hidden1", of=("hidden1", "output"), delay=1, symmetric_rule=symmetric)
         projections.append(back)
     net = SpikingNetwork((Population("input", "input", (a,)), lif("hidden1", b), lif("output", c)), tuple(projections))
     rule = "stdp" if feedback != "transposed" and draw(st.booleans()) else "src"

@@ -9,7 +9,18 @@ import torch
 
 from neurosleep.errors import SettingsError, UnknownNameError, UnsupportedError
 from neurosleep.functional import SpikeEvents
-from neurosleep.spiking import Population, Projection, SpikingNetwork, get_engine
+from neurosleep.spiking import (
+    Conv,
+    Dense,
+    Identity,
+    Pool,
+    Population,
+    Projection,
+    SpikingNetwork,
+    Transposed,
+    get_engine,
+)
+from neurosleep.spiking.projections import Weighted
 
 
 def populations(**fields):
@@ -22,8 +33,8 @@ def populations(**fields):
 
 def network(*extra, **fields):
     chain = (
-        Projection("in", "hidden", weight=torch.arange(24.0).reshape(4, 6)),
-        Projection("hidden", "out", weight=torch.ones(2, 4), scale=0.5, plastic=False),
+        Dense("in", "hidden", torch.arange(24.0).reshape(4, 6)),
+        Dense("hidden", "out", torch.ones(2, 4), scale=0.5, plastic=False),
     )
     return SpikingNetwork(populations(**fields), (*chain, *extra))
 
@@ -114,13 +125,17 @@ def test_lif_params_have_the_asked_type_and_the_threshold_as_amount():
 )
 def test_impossible_projections_are_refused(fields, message):
     with pytest.raises(SettingsError) as refused:
-        Projection("a", "b", **fields)
+        Dense("a", "b", **({"weight": torch.ones(1, 1)} | fields))
     assert "Projection 'a' -> 'b': " + message in str(refused.value)
 
 
-def test_unknown_projection_kind_is_refused():
-    with pytest.raises(UnknownNameError, match="did you mean 'dense'"):
-        Projection("a", "b", "dens")
+@pytest.mark.parametrize("kind", [Projection, Weighted])
+def test_a_projection_of_no_kind_is_refused(kind):
+    with pytest.raises(SettingsError, match=f"{kind.__name__} itself") as refused:
+        kind("a", "b", weight=torch.ones(1, 1))
+    assert all(
+        name in refused.value.expected for name in ("Dense", "Transposed", "Conv", "Pool", "Reshape", "Identity")
+    )
 
 
 # --- the network ------------------------------------------------------------------------------------------------------
@@ -140,13 +155,16 @@ def test_impossible_steps_are_refused(dt):
 @pytest.mark.parametrize(("source", "target"), [("hiden", "out"), ("in", "hiden")])
 def test_projections_of_unknown_populations_are_refused(source, target):
     with pytest.raises(UnknownNameError, match="did you mean 'hidden'"):
-        network(Projection(source, target, weight=torch.ones(1, 1)))
+        network(Dense(source, target, torch.ones(1, 1)))
 
 
-@pytest.mark.parametrize(("weight", "found"), [(torch.ones(6, 4), "(6, 4)"), (torch.ones(24), "(24,)"), (None, "None")])
+@pytest.mark.parametrize(
+    ("weight", "found"),
+    [(torch.ones(6, 4), "(6, 4)"), (torch.ones(24), "(24,)")],
+)
 def test_weights_of_the_wrong_shape_are_refused(weight, found):
     with pytest.raises(SettingsError) as refused:
-        network(Projection("in", "hidden", weight=weight))
+        network(Dense("in", "hidden", weight))
     assert f"Projection 'in' -> 'hidden': the weight has shape {found}" in str(refused.value)
     assert refused.value.expected == "[post, pre] = (4, 6)"
 
@@ -154,9 +172,9 @@ def test_weights_of_the_wrong_shape_are_refused(weight, found):
 @pytest.mark.parametrize(("source", "target", "n"), [("hidden", "hidden", (4, 4)), ("out", "hidden", (4, 2))])
 def test_loops_need_a_delay(source, target, n):
     with pytest.raises(SettingsError, match=r"hidden.* form a loop without delay") as refused:
-        network(Projection(source, target, weight=torch.ones(n)))
+        network(Dense(source, target, torch.ones(n)))
     assert "delay of at least one step" in refused.value.expected
-    assert network(Projection(source, target, weight=torch.ones(n), delay=1)).order == ("in", "hidden", "out")
+    assert network(Dense(source, target, torch.ones(n), delay=1)).order == ("in", "hidden", "out")
 
 
 def test_order_follows_the_projections_and_not_the_list():
@@ -168,7 +186,7 @@ def test_order_follows_the_projections_and_not_the_list():
 
 
 def test_incoming_gives_the_numbers_of_the_projections():
-    net = network(Projection("out", "hidden", weight=torch.ones(4, 2), delay=2))
+    net = network(Dense("out", "hidden", torch.ones(4, 2), delay=2))
     assert net.incoming("hidden") == [0, 2]
     assert net.incoming("in") == []
 
@@ -181,7 +199,7 @@ def test_population_by_name():
 
 def test_with_weights_replaces_the_weights_and_nothing_else():
     relay = Population("r", "relay", (6,))
-    old = SpikingNetwork((*populations(), relay), (Projection("in", "r", "identity"), *network().projections), dt=0.002)
+    old = SpikingNetwork((*populations(), relay), (Identity("in", "r"), *network().projections), dt=0.002)
     new = old.with_weights([torch.zeros(4, 6), torch.zeros(2, 4)])
     assert [w.abs().sum().item() for w in new.weights] == [0.0, 0.0]
     assert [w.abs().sum().item() for w in old.weights] == [276.0, 8.0]
@@ -235,24 +253,24 @@ def test_refractory_times_and_delays_are_whole_numbers_of_steps(value):
     with pytest.raises(SettingsError, match="Population 'hidden': refractory cannot be"):
         populations(refractory=value)
     with pytest.raises(SettingsError, match="Projection 'a' -> 'b': delay cannot be"):
-        Projection("a", "b", delay=value)
+        Dense("a", "b", torch.ones(1, 1), delay=value)
 
 
 def test_whole_numbers_of_any_type_are_steps():
     assert Population("a", "lif", (1,), refractory=np.int64(3)).refractory == 3
-    found = Projection("a", "b", delay=torch.tensor(2)).delay
+    found = Dense("a", "b", torch.ones(1, 1), delay=torch.tensor(2)).delay
     assert found == 2 and type(found) is int
 
 
 def test_delays_are_bounded_alone_and_by_what_they_make_an_engine_remember():
     weight = torch.ones(1, 1)
     with pytest.raises(SettingsError, match=r"delay cannot be 100001\.(.|\n)*from 0 to 100000"):
-        Projection("a", "b", weight=weight, delay=100_001)
+        Dense("a", "b", weight, delay=100_001)
     a, b = Population("a", "input", (1,)), Population("b", "lif", (1,))
-    SpikingNetwork((a, b), (Projection("a", "b", weight=weight, delay=100_000),))
+    SpikingNetwork((a, b), (Dense("a", "b", weight, delay=100_000),))
     crowd = Population("crowd", "lif", (10_000,))
     with pytest.raises(SettingsError, match="A delay of 100000 steps in a network of 10002 neurons"):
-        SpikingNetwork((a, b, crowd), (Projection("a", "b", weight=weight, delay=100_000),))
+        SpikingNetwork((a, b, crowd), (Dense("a", "b", weight, delay=100_000),))
 
 
 KEYS = ("threshold", "decay", "leak", "reset_value", "bias", "amount", "synaptic_decay")
@@ -326,7 +344,7 @@ def test_names_are_texts(name):
     with pytest.raises(SettingsError, match="cannot be named"):
         Population(name, "lif", (1,))
     with pytest.raises(SettingsError, match="cannot be named"):
-        Projection("a", name)
+        Dense("a", name, torch.ones(1, 1))
 
 
 @pytest.mark.parametrize(
@@ -335,11 +353,11 @@ def test_names_are_texts(name):
         ({"scale": "2"}, "scale cannot be '2'"),
         ({"scale": True}, "scale cannot be True"),
         ({"plastic": "no"}, "plastic is 'no'"),
-        ({"symmetric_rule": 1}, "symmetric_rule is 1"),
-        ({"options": {"stride": 1}}, "options is"),
-        ({"options": ("stride", 1)}, "options is"),
-        ({"options": (("stride", 1), ("stride", 2))}, "options is"),
-        ({"transpose_of": "ab", "delay": 1}, "transpose_of is 'ab'"),
+        ({"kind": Transposed, "of": ("b", "a"), "symmetric_rule": 1}, "symmetric_rule is 1"),
+        ({"kind": Transposed, "of": "ab"}, "of is 'ab'"),
+        ({"kind": Conv, "weight": torch.ones(1, 1, 1), "stride": {"stride": 1}}, "stride is"),
+        ({"kind": Conv, "weight": torch.ones(1, 1, 1), "stride": "1"}, "stride is '1'"),
+        ({"kind": Pool, "kernel": (2, True)}, r"kernel is \(2, True\)"),
         ({"weight": "weights"}, "the weight cannot be 'weights'"),
         ({"weight": torch.ones(2, 2, dtype=torch.bool)}, "the weight cannot be a tensor of torch.bool"),
         ({"weight": torch.ones(2, 2).to_sparse()}, "the weight cannot be a tensor of torch.float32, torch.sparse_coo"),
@@ -347,23 +365,25 @@ def test_names_are_texts(name):
     ],
 )
 def test_projections_of_other_values_are_refused(fields, message):
+    fields = {"kind": Dense, "weight": torch.ones(1, 1)} | fields if "kind" not in fields else dict(fields)
+    kind = fields.pop("kind")
     with pytest.raises(SettingsError, match="Projection 'a' -> 'b': " + message):
-        Projection("a", "b", **fields)
+        kind("a", "b", **fields)
 
 
 @pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16])
 def test_half_precision_is_computed_in_single(kind):
     weight = torch.tensor([[0.5, -0.25, 3.0]], dtype=kind)
-    found = Projection("a", "b", weight=weight).weight
+    found = Dense("a", "b", weight).weight
     assert found.dtype == torch.float32 and torch.equal(found, weight.float())
     with pytest.raises(UnsupportedError, match="cannot be computed in"):
         network().to(kind)
 
 
 def test_whole_and_mixed_weights_are_computed_in_double():
-    whole = Projection("in", "hidden", weight=np.arange(24).reshape(4, 6))
+    whole = Dense("in", "hidden", np.arange(24).reshape(4, 6))
     assert whole.weight.dtype == torch.float64
-    mixed = SpikingNetwork(populations(), (whole, Projection("hidden", "out", weight=torch.full((2, 4), 0.5))))
+    mixed = SpikingNetwork(populations(), (whole, Dense("hidden", "out", torch.full((2, 4), 0.5))))
     assert mixed.dtype == torch.float64 and {w.dtype for w in mixed.weights} == {torch.float64}
     spikes = SpikeEvents.from_dense(np.ones((5, 6), dtype=bool))
     event, reference = (get_engine(name).start(mixed).run({"in": spikes}) for name in ("event", "reference"))
@@ -375,7 +395,7 @@ def test_numbers_that_the_weights_type_does_not_hold_are_refused():
         network(bias=1e300)
     wide = tuple(torch.ones(*shape, dtype=torch.float64) for shape in ((4, 6), (2, 4)))
     pairs = (("in", "hidden"), ("hidden", "out"))
-    projections = tuple(Projection(*pair, weight=w) for pair, w in zip(pairs, wide, strict=True))
+    projections = tuple(Dense(*pair, w) for pair, w in zip(pairs, wide, strict=True))
     double = SpikingNetwork(populations(bias=1e300), projections)
     with pytest.raises(SettingsError, match="bias is too large"):
         double.to(torch.float32)
@@ -416,7 +436,7 @@ def test_engines_look_at_what_they_are_given(engine, inputs, message):
 def seconds(populations_: int) -> float:
     begin = time.process_time()
     parts = [Population("p0", "input", (1,)), *(Population(f"p{k}", "lif", (1,)) for k in range(1, populations_))]
-    joined = [Projection(f"p{k}", f"p{k + 1}", "identity") for k in range(populations_ - 1)]
+    joined = [Identity(f"p{k}", f"p{k + 1}") for k in range(populations_ - 1)]
     net = SpikingNetwork(tuple(parts), tuple(joined))
     assert len(net.layers) == populations_ - 1 and net.last.name == f"p{populations_ - 1}"
     get_engine("reference").start(net)

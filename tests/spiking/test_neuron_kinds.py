@@ -11,7 +11,7 @@ import torch
 import neurosleep as ns
 from neurosleep.errors import SettingsError, UnsupportedError
 from neurosleep.functional import SpikeEvents, SRCRule
-from neurosleep.spiking import Population, Projection, SpikingNetwork, engine_names, get_engine
+from neurosleep.spiking import Dense, Population, SpikingNetwork, engine_names, get_engine
 
 STEPS = 60
 
@@ -28,7 +28,7 @@ def _network(dyadic: bool, kind: str, synaptic: float = 0.0, **fields: Any) -> S
             Population("a", kind, (5,), **fields),
             Population("b", "li", (3,), decay=0.5, synaptic_decay=synaptic),
         ),  # type: ignore[arg-type]
-        (Projection("in", "a", weight=w, scale=0.5), Projection("a", "b", weight=u, delay=1)),
+        (Dense("in", "a", w, scale=0.5), Dense("a", "b", u, delay=1)),
     )
 
 

@@ -17,7 +17,7 @@ import torch
 from neurosleep.errors import DataError, MissingExtraError, RunFolderError, SettingsError
 from neurosleep.functional import MeanDrive, SpikeEvents, SRCRule
 from neurosleep.replay import sleep
-from neurosleep.spiking import Population, Projection, Record, Recording, SpikingNetwork, simulate
+from neurosleep.spiking import Dense, Population, Record, Recording, SpikingNetwork, simulate
 
 RECORD = {
     "spikes": {"input": "all", "hid/den:1": [4, 1]},
@@ -34,7 +34,7 @@ def sleep_phase(steps=1250, **record):
     draw = torch.Generator().manual_seed(0)
     net = SpikingNetwork(
         (Population("input", "input", (8,)), Population("hid/den:1", "lif", (6,), threshold=0.8, decay=0.9)),
-        (Projection("input", "hid/den:1", weight=torch.rand(6, 8, generator=draw) - 0.2),),
+        (Dense("input", "hid/den:1", torch.rand(6, 8, generator=draw) - 0.2),),
     )
     drive = MeanDrive(np.full(8, 0.5), 100.0)
     return sleep(net, drive=drive, rule=SRCRule(0.01, 0.004), steps=steps, record=Record(**record)).recording
@@ -105,7 +105,7 @@ def test_an_empty_recording_comes_back_too(tmp_path):
 def test_potentials_that_are_read_are_in_the_folder_too(tmp_path):
     net = SpikingNetwork(
         (Population("input", "input", (3,)), Population("read", "li", (2,), decay=0.5)),
-        (Projection("input", "read", weight=torch.ones(2, 3)),),
+        (Dense("input", "read", torch.ones(2, 3)),),
     )
     found = simulate(net, torch.ones(5, 3, dtype=torch.bool), record=Record(spikes="all", folder=tmp_path))
     assert found.potentials["read"].tolist() == [5.8125, 5.8125]
@@ -131,11 +131,11 @@ import sys
 import numpy as np, torch
 from neurosleep.functional import MeanDrive, SRCRule
 from neurosleep.replay import sleep
-from neurosleep.spiking import Population, Projection, Record, SpikingNetwork
+from neurosleep.spiking import Dense, Population, Record, SpikingNetwork
 draw = torch.Generator().manual_seed(0)
 net = SpikingNetwork(
     (Population("input", "input", (8,)), Population("hidden1", "lif", (6,), threshold=0.8, decay=0.9)),
-    (Projection("input", "hidden1", weight=torch.rand(6, 8, generator=draw) - 0.2),),
+    (Dense("input", "hidden1", torch.rand(6, 8, generator=draw) - 0.2),),
 )
 record = Record(spikes="all", weights="statistics", folder=sys.argv[1])
 sleep(net, drive=MeanDrive(np.full(8, 0.5), 100.0), rule=SRCRule(0.01, 0.004), steps=int(sys.argv[2]), record=record)

@@ -11,7 +11,7 @@ import torch
 
 import neurosleep as ns
 from neurosleep.errors import DataError, SettingsError, UnsupportedError
-from neurosleep.spiking import Population, Projection, SpikingNetwork, engine_names, get_engine
+from neurosleep.spiking import Conv, Dense, Identity, Population, SpikingNetwork, engine_names, get_engine
 from neurosleep.spiking.engines import SnnTorchEngine
 
 
@@ -21,7 +21,7 @@ def network() -> SpikingNetwork:
     weight = torch.randint(-4, 8, (4, 6), generator=torch.Generator().manual_seed(0)).double() / 8
     return SpikingNetwork(
         (Population("input", "input", (6,)), Population("out", "lif", (4,), threshold=1.0, decay=0.5)),
-        (Projection("input", "out", weight=weight),),
+        (Dense("input", "out", weight),),
     )
 
 
@@ -98,7 +98,7 @@ def test_bad_inputs(network: SpikingNetwork) -> None:
 def test_a_batch_says_the_potentials_of_its_integrators(network: SpikingNetwork) -> None:
     read = SpikingNetwork(
         (*network.populations, Population("read", "li", (2,), decay=1.0)),
-        (*network.projections, Projection("out", "read", weight=torch.ones(2, 4, dtype=torch.float64))),
+        (*network.projections, Dense("out", "read", torch.ones(2, 4, dtype=torch.float64))),
     )
     recording = ns.simulate(read, _spikes(50, 3, 6))
     assert recording.potentials["read"].shape == (3, 2)
@@ -114,7 +114,7 @@ def read(network: SpikingNetwork) -> SpikingNetwork:
     """With an integrator behind it."""
     return SpikingNetwork(
         (*network.populations, Population("read", "li", (2,), decay=1.0, bias=0.25)),
-        (*network.projections, Projection("out", "read", weight=torch.ones(2, 4, dtype=torch.float64) / 4)),
+        (*network.projections, Dense("out", "read", torch.ones(2, 4, dtype=torch.float64) / 4)),
     )
 
 
@@ -178,7 +178,7 @@ def test_images_of_any_shape_and_convolutions() -> None:
     weight = torch.tensor([[[[0.5, 0.25], [0.0, 0.5]]]], dtype=torch.float64)
     net = SpikingNetwork(
         (Population("input", "input", (1, 3, 3)), Population("maps", "lif", (1, 2, 2))),
-        (Projection("input", "maps", "conv", weight),),
+        (Conv("input", "maps", weight),),
     )
     image = torch.rand(1, 3, 3, generator=torch.Generator().manual_seed(0)).double()
     batch = ns.simulate(net, torch.stack([image, image.flip(1)]), 30)
@@ -192,13 +192,13 @@ def test_images_of_any_shape_and_convolutions() -> None:
 
 
 def test_what_a_constant_input_cannot_be_recorded_of_is_named(network: SpikingNetwork) -> None:
-    late = SpikingNetwork(network.populations, (Projection("input", "out", weight=network.weights[0], delay=2),))
+    late = SpikingNetwork(network.populations, (Dense("input", "out", network.weights[0], delay=2),))
     assert ns.simulate(late, torch.ones(6), 9).counts["out"].shape == (4,)
     with pytest.raises(UnsupportedError, match="after a delay, from 'input' at 'out'"):
         ns.simulate(late, torch.ones(6), 9, record=EVERYTHING)
     relay = SpikingNetwork(
         (network.populations[0], Population("sum", "relay", (6,)), network.populations[1]),
-        (Projection("input", "sum", "identity"), Projection("sum", "out", weight=network.weights[0])),
+        (Identity("input", "sum"), Dense("sum", "out", network.weights[0])),
     )
     sums = ns.simulate(relay, torch.full((2, 6), 0.5), 8)
     assert sums.counts["sum"].tolist() == [[4.0] * 6] * 2 and sums.engine == "reference"

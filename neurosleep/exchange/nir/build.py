@@ -17,7 +17,7 @@ from neurosleep.exchange.nir.defects import defects
 from neurosleep.exchange.nir.nodes import LINEAR, NEURONS, Floats, Nodes
 from neurosleep.exchange.nir.simplify import Parts, contract, delay_loops
 from neurosleep.exchange.nir.time_constants import Discretisation, decays, gains
-from neurosleep.spiking import Population, Projection, SpikingNetwork
+from neurosleep.spiking import Conv, Dense, Identity, Pool, Population, Projection, SpikingNetwork
 
 __all__ = ["Builder", "NIRReset", "NIRWriter"]
 
@@ -67,7 +67,7 @@ class Builder:
             if self.graph.kind(key) in ("Input", *NEURONS):
                 for other in self.graph.after[key]:
                     if self.graph.kind(other) in NEURONS:
-                        self._project(key, key, other, "identity")
+                        self._project(key, key, other, Identity)
             if self.graph.kind(key) == "Output":
                 self._output(key)
         if not any(p.kind == "input" for p in self.parts.populations.values()):
@@ -188,7 +188,7 @@ class Builder:
         if name not in self.parts.populations:
             self._add(Population(name, "relay", self.graph.shape(coming[0])))
             for other in coming:
-                self._project(key, self._gives(other), name, "identity")
+                self._project(key, self._gives(other), name, Identity)
         return name
 
     def _gives(self, key: str) -> str:
@@ -214,17 +214,17 @@ class Builder:
         if target == key:
             for other in self.graph.after[key]:
                 if self.graph.kind(other) in NEURONS:
-                    self._project(key, key, other, "identity")
+                    self._project(key, key, other, Identity)
         if kind in ("Linear", "Affine"):
-            self._project(key, source, target, "dense", weight=self._weight(key))
+            self._project(key, source, target, Dense, weight=self._weight(key))
             if kind == "Affine":
                 self.parts.add_bias(key, target, self.graph.array(key, "bias").astype(np.float64).reshape(-1))
         elif kind in ("Conv1d", "Conv2d"):
             dims = 1 if kind == "Conv1d" else 2
             shape = self.graph.shape(key)
-            options: Any = tuple((f, self.graph.geometry(key, f, dims)) for f in ("stride", "padding", "dilation"))
-            options += (("groups", self.graph.geometry(key, "groups", 1)[0]),)
-            self._project(key, source, target, "conv", weight=self._weight(key), options=options)
+            window: dict[str, Any] = {f: self.graph.geometry(key, f, dims) for f in ("stride", "padding", "dilation")}
+            groups = self.graph.geometry(key, "groups", 1)[0]
+            self._project(key, source, target, Conv, weight=self._weight(key), groups=groups, **window)
             if node.bias is not None:
                 bias = self.graph.array(key, "bias").astype(np.float64).reshape(-1)
                 if len(bias) not in (1, shape[0]):
@@ -234,19 +234,16 @@ class Builder:
                 self.parts.add_bias(key, target, np.repeat(np.broadcast_to(bias, shape[:1]), math.prod(shape[1:])))
         elif kind in ("SumPool2d", "AvgPool2d"):
             self.graph.shape(key)
-            options = (
-                ("mode", "sum" if kind == "SumPool2d" else "average"),
-                ("kernel", self.graph.geometry(key, "kernel_size", 2)),
-                ("stride", self.graph.geometry(key, "stride", 2)),
-                ("padding", self.graph.geometry(key, "padding", 2)),
-            )
-            self._project(key, source, target, "pool", options=options)
+            mode = "sum" if kind == "SumPool2d" else "average"
+            fields = {"kernel": "kernel_size", "stride": "stride", "padding": "padding"}
+            window = {field: self.graph.geometry(key, theirs, 2) for field, theirs in fields.items()}
+            self._project(key, source, target, Pool, mode=mode, **window)
         elif kind == "Scale":
             self._scale(key, source, target)
         elif kind == "Delay":
-            self._project(key, source, target, "identity", delay=self._steps(key))
+            self._project(key, source, target, Identity, delay=self._steps(key))
         else:
-            self._project(key, source, target, "identity")
+            self._project(key, source, target, Identity)
 
     def _weight(self, key: str) -> torch.Tensor:
         weight = self.graph.array(key, "weight")
@@ -257,14 +254,14 @@ class Builder:
     def _scale(self, key: str, source: str, target: str) -> None:
         values = self.graph.vector(key, "scale")
         if (values == values[0]).all():
-            self._project(key, source, target, "identity", scale=float(values[0]))
+            self._project(key, source, target, Identity, scale=float(values[0]))
             return
         if len(values) ** 2 > _DIAGONAL:
             raise ExchangeError(
                 f"The node {key!r} scales {len(values)} units by different factors.",
                 expected=f"one factor, or at most {math.isqrt(_DIAGONAL)} units",
             )
-        self._project(key, source, target, "dense", weight=torch.diag(torch.from_numpy(values.astype(np.float32))))
+        self._project(key, source, target, Dense, weight=torch.diag(torch.from_numpy(values.astype(np.float32))))
 
     def _steps(self, key: str) -> int:
         delay = self.graph.array(key, "delay").astype(np.float64).reshape(-1)
@@ -283,24 +280,23 @@ class Builder:
             )
         return round(float(steps[0]))
 
-    def _project(self, key: str, source: str, target: str, kind: Any, **fields: Any) -> None:
+    def _project(self, key: str, source: str, target: str, kind: type[Projection], **fields: Any) -> None:
         a, b = self.parts.populations[source], self.parts.populations[target]
-        weight, expected = fields.get("weight"), (b.size, a.size)
-        if kind == "dense" and weight is not None and tuple(weight.shape) != expected:
+        expected = (b.size, a.size)
+        if kind is Dense and tuple(fields["weight"].shape) != expected:
             raise ExchangeError(
-                f"The node {key!r} has a weight of shape {tuple(weight.shape)}.",
+                f"The node {key!r} has a weight of shape {tuple(fields['weight'].shape)}.",
                 expected=f"[out, in] = {expected}, for {source!r} -> {target!r}",
             )
-        produced = math.prod(self.graph.shape(key)) if kind in ("conv", "pool") else a.size
-        if kind != "dense" and produced != b.size:
+        produced = math.prod(self.graph.shape(key)) if kind in (Conv, Pool) else a.size
+        if kind is not Dense and produced != b.size:
             raise ExchangeError(
                 f"{source!r} -> {target!r} at node {key!r}: {produced} values for {b.size} units.",
                 expected="sizes that are equal",
             )
-        if kind in ("conv", "pool") and b.shape != self.graph.shape(key):
+        if kind in (Conv, Pool) and b.shape != self.graph.shape(key):
             self.parts.populations[target] = dataclasses.replace(b, shape=self.graph.shape(key))
-        make: Any = Projection
-        self.parts.projections.append(self._named(f"The node {key!r}", lambda: make(source, target, kind, **fields)))
+        self.parts.projections.append(self._named(f"The node {key!r}", lambda: kind(source, target, **fields)))
 
     def _output(self, key: str) -> None:
         """A relay, where what goes out is no population's own output."""
@@ -308,4 +304,4 @@ class Builder:
         if len(coming) > 1:
             self._add(Population(key, "relay", self.graph.shape(coming[0])))
             for other in coming:
-                self._project(key, self._gives(other), key, "identity")
+                self._project(key, self._gives(other), key, Identity)

@@ -10,7 +10,7 @@ import numpy as np
 
 from neurosleep.errors import ExchangeError
 from neurosleep.exchange.nir.nodes import Floats
-from neurosleep.spiking import Population, Projection
+from neurosleep.spiking import Conv, Identity, Pool, Population, Projection
 
 __all__ = ["Parts", "contract", "delay_loops"]
 
@@ -47,7 +47,7 @@ def contract(parts: Parts) -> None:
             continue
         if not out[name]:
             only = projections[into[name][0]]
-            if (len(into[name]), only.kind, only.scale, only.delay) == (1, "identity", 1, 0) and (
+            if (len(into[name]), type(only), only.scale, only.delay) == (1, Identity, 1, 0) and (
                 name not in parts.biases and parts.populations[only.source].kind != "input"
             ):
                 (gone,) = into[name]
@@ -56,15 +56,15 @@ def contract(parts: Parts) -> None:
                 waiting += [only.source] * (parts.populations[only.source].kind == "relay")
             continue
         first, last = projections[into[name][0]], projections[out[name][0]]
-        if len(into[name]) == 1 and first.kind == "identity" and name not in parts.biases:
+        if len(into[name]) == 1 and isinstance(first, Identity) and name not in parts.biases:
             if first.scale != 1 and any(projections[k].scale != 1 for k in out[name]):
                 continue
             (gone,), kept = into[name], out[name]
             fields = {"source": first.source}
             out[first.source] = [k for k in out[first.source] if k != gone] + kept
-        elif len(out[name]) == 1 and last.kind == "identity" and not (name in parts.biases and last.delay):
+        elif len(out[name]) == 1 and isinstance(last, Identity) and not (name in parts.biases and last.delay):
             arriving = [projections[k] for k in into[name]]
-            maps = any(q.kind in ("conv", "pool") for q in arriving)
+            maps = any(isinstance(q, Conv | Pool) for q in arriving)
             if maps and parts.populations[last.target].shape != parts.populations[name].shape:
                 continue
             if last.scale != 1 and any(q.scale != 1 for q in arriving):
@@ -111,8 +111,7 @@ def delay_loops(parts: Parts) -> None:
                     stack.append((q.target, iter(leaving[q.target])))
                     break
                 if q.delay == 0 and not done[q.target]:
-                    kind = "recurrent" if q.kind == "dense" and q.source == q.target else q.kind
-                    parts.projections[k] = _replaced(q, delay=1, kind=kind)
+                    parts.projections[k] = dataclasses.replace(q, delay=1)
             else:
                 done[name] = True
                 stack.pop()

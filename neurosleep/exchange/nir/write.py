@@ -12,7 +12,17 @@ import torch
 from neurosleep.errors import UnsupportedError, missing_extra
 from neurosleep.exchange.network_format import network_parts
 from neurosleep.exchange.nir.time_constants import resistances, time_constants
-from neurosleep.spiking import Population, Projection, SpikingNetwork
+from neurosleep.spiking import (
+    Conv,
+    Dense,
+    Identity,
+    Pool,
+    Population,
+    Projection,
+    Reshape,
+    SpikingNetwork,
+    Transposed,
+)
 
 __all__ = ["NIR_FORMAT", "import_nir", "to_nir"]
 
@@ -171,17 +181,17 @@ class _Writer:
         if p.kind != "relay":
             return True
         incoming = self._incoming(p)
-        return len(incoming) != 1 or incoming[0].kind == "identity"
+        return len(incoming) != 1 or isinstance(incoming[0], Identity)
 
     def _flat(self, p: Population) -> bool:
-        return any(q.kind in ("dense", "recurrent", "flatten") for q in self._incoming(p))
+        return any(isinstance(q, Dense | Transposed | Reshape) for q in self._incoming(p))
 
     def _shape(self, p: Population) -> tuple[int, ...]:
         return (p.size,) if self._flat(p) else p.shape
 
     def _check(self, p: Population) -> None:
         for q in self.network.projections:
-            if q.source == p.name and q.kind in ("conv", "pool") and len(p.shape) > 1 and self._flat(p):
+            if q.source == p.name and isinstance(q, Conv | Pool) and len(p.shape) > 1 and self._flat(p):
                 raise UnsupportedError(
                     f"NIR cannot write {q.source!r} -> {q.target!r} ({q.kind}): {p.name!r} has the shape {p.shape} and "
                     "a dense or flatten projection feeds it.",
@@ -203,10 +213,10 @@ class _Writer:
             q = self.network.projections[k]
             if q.scale == 0:
                 continue
-            if q.kind in ("dense", "recurrent"):
+            if isinstance(q, Dense | Transposed):
                 self.carried[p.name] = k
                 return
-            if q.kind == "conv" and (bias.reshape(p.shape[0], -1) == bias.reshape(p.shape[0], -1)[:, :1]).all():
+            if isinstance(q, Conv) and (bias.reshape(p.shape[0], -1) == bias.reshape(p.shape[0], -1)[:, :1]).all():
                 self.carried[p.name] = k
                 return
         raise UnsupportedError(
@@ -281,7 +291,7 @@ class _Writer:
         shape = self._shape(source)
         if q.delay > (1 if q.source == q.target else 0):
             add("_delay", nir.Delay(delay=np.full(shape, q.delay * network.dt, dtype=np.float64)))
-        if q.kind in ("dense", "recurrent") and len(shape) > 1:
+        if isinstance(q, Dense | Transposed) and len(shape) > 1:
             add("_flatten", nir.Flatten(input_type=np.array(shape), start_dim=0, end_dim=-1))
         main = self._main(number, q, source, target)
         if main is not None:
@@ -299,64 +309,51 @@ class _Writer:
 
     def _edge_only(self, q: Projection) -> tuple[str, str] | None:
         """Source and target, if an edge is all that NIR sees of this projection; two of them would be one edge."""
-        return (q.source, q.target) if q.kind == "identity" and q.delay <= (1 if q.source == q.target else 0) else None
+        edge = isinstance(q, Identity) and q.delay <= (1 if q.source == q.target else 0)
+        return (q.source, q.target) if edge else None
 
     def _main(self, number: int, q: Projection, source: Population, target: Population) -> Any:
-        nir, options = self.nir, dict(q.options)
-        bias = None
+        nir, bias = self.nir, None
         if self.carried.get(q.target) == number:
             scale = q.scale
             values = np.asarray(_value(target.bias), dtype=np.float64) / scale
             bias = np.broadcast_to(values, (target.size,)).astype(self.dtype)
-        if q.kind in ("dense", "recurrent"):
-            weight = q.weight
-            if q.transpose_of is not None:
-                shared = self.network.projections[self.network.owner(number)].weight
-                assert shared is not None  # the network checks it
-                weight = shared.T
-            array = np.ascontiguousarray(_value(weight))
+        if isinstance(q, Dense | Transposed):
+            array = np.ascontiguousarray(_value(self.network.matrix(q)))
             return nir.Linear(weight=array) if bias is None else nir.Affine(weight=array, bias=bias)
-        if q.kind == "conv":
-            assert q.weight is not None  # the network checks it
-            weight = _value(q.weight)
-            dims = weight.ndim - 2
-            geometry = {key: tuple(options.get(key, (first,) * dims)) for key, first in _GEOMETRY}
+        if isinstance(q, Conv):
+            weight, window = _value(q.weight), {key: getattr(q, key) for key in ("stride", "padding", "dilation")}
             channels = np.zeros(target.shape[0], dtype=self.dtype)
             if bias is not None:
                 channels = bias.reshape(target.shape[0], -1)[:, 0].copy()
-            if dims == 1:
-                numbers = {key: int(value[0]) for key, value in geometry.items()}
+            if len(q.kernel) == 1:
+                numbers = {key: value[0] for key, value in window.items()}
                 return nir.Conv1d(
                     input_shape=source.shape[1],
                     weight=weight,
-                    groups=int(options.get("groups", 1)),
+                    groups=q.groups,
                     bias=channels,
                     **numbers,
                 )
             node = nir.Conv2d(
                 input_shape=tuple(source.shape[1:]),
                 weight=weight,
-                groups=int(options.get("groups", 1)),
+                groups=q.groups,
                 bias=channels,
-                **geometry,
+                **window,
             )
             node.input_type = {"input": np.array(source.shape)}
             node.output_type = {"output": np.array(target.shape)}
             return node
-        if q.kind == "pool":
-            kernel = tuple(options["kernel"])
-            if len(kernel) != 2:
+        if isinstance(q, Pool):
+            if len(q.kernel) != 2:
                 raise UnsupportedError(
-                    f"NIR has no pool over {len(kernel)} dimension(s): {q.source!r} -> {q.target!r}.",
+                    f"NIR has no pool over {len(q.kernel)} dimension(s): {q.source!r} -> {q.target!r}.",
                     expected="a pool over two dimensions",
                 )
-            kind = nir.SumPool2d if options.get("mode", "average") == "sum" else nir.AvgPool2d
-            return kind(
-                kernel_size=np.array(kernel),
-                stride=np.array(options.get("stride", kernel)),
-                padding=np.array(options.get("padding", (0, 0))),
-            )
-        if q.kind == "flatten":
+            kind = nir.SumPool2d if q.mode == "sum" else nir.AvgPool2d
+            return kind(kernel_size=np.array(q.kernel), stride=np.array(q.stride), padding=np.array(q.padding))
+        if isinstance(q, Reshape):
             return nir.Flatten(input_type=np.array(self._shape(source)), start_dim=0, end_dim=-1)
         return None
 
@@ -368,6 +365,3 @@ class _Writer:
                 key = self._key("output" if len(last) == 1 else f"output_{p.name}")
                 self.nodes[key] = self.nir.Output(output_type=np.array(self._shape(p)))
                 self.edges.append((self.ends[p.name], key))
-
-
-_GEOMETRY = (("stride", 1), ("padding", 0), ("dilation", 1))

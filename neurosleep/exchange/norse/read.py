@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from neurosleep.errors import ExchangeError
 from neurosleep.exchange.layer_chain import LAYERS, LayerChain
-from neurosleep.spiking import Projection, SpikingNetwork
+from neurosleep.spiking import Dense, SpikingNetwork
 from neurosleep.spiking.engines.norse_engine import import_norse
 from neurosleep.spiking.parts import PopulationKind
 
@@ -187,7 +187,7 @@ class _Reader:
         self.chain.neurons(where, name, what, gain, fields)
         if kind in ("LIFRecurrent", "LIFRecurrentCell"):
             weight = module.recurrent_weights.detach().cpu().clone()
-            self.chain.projections.append(Projection(name, name, "recurrent", weight, scale=gain, delay=1))
+            self.chain.projections.append(Dense(name, name, weight, scale=gain, delay=1))
         if not fires:
             self.read_out = where
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import warnings
+from functools import partial
 from typing import Any, Literal, get_args
 
 import torch
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 
 from neurosleep.errors import UnsupportedError, unknown_name
 from neurosleep.exchange.inexact import ExchangeWarning
-from neurosleep.spiking import Population, Projection, SpikingNetwork
+from neurosleep.spiking import Conv, Dense, Pool, Population, Projection, Reshape, SpikingNetwork
 from neurosleep.spiking.engines.norse_engine import import_norse
 
 __all__ = ["NORSE_WRITTEN", "Inexact", "NorseCells", "to_norse"]
@@ -215,31 +216,28 @@ class _Writer:
 
     def _layer(self, q: Projection, target: Population) -> nn.Module | None:
         """Append the layers of a projection; returns the one that may have a bias."""
-        options, shape = dict(q.options), self.network.population(q.source).shape
         self.factor *= q.scale
-        if q.kind in ("dense", "recurrent", "flatten"):
+        if isinstance(q, Dense | Reshape):
             if len(self.view) > 1:
                 self.modules.append(nn.Flatten(1))
                 self.view = (math.prod(self.view),)
-            if q.kind == "flatten":
+            if isinstance(q, Reshape):
                 return None
-            assert q.weight is not None  # the chain has no transposes, which need a delay
             layer: nn.Module = nn.Linear(q.weight.shape[1], q.weight.shape[0], bias=False, dtype=self.dtype)
             self.view = (q.weight.shape[0],)
             return self._weighted(layer, q.weight)
-        if q.kind == "identity":
+        if not isinstance(q, Conv | Pool):
             return None
+        shape = self.network.population(q.source).shape
         if self.view != shape:
             self.modules += ([nn.Flatten(1)] if len(self.view) > 1 else []) + [nn.Unflatten(1, shape)]
         self.view = target.shape
-        if q.kind == "conv":
-            assert q.weight is not None  # the network checks it
-            out, per_group, *kernel = q.weight.shape
-            groups = options.pop("groups", 1)
-            make: Any = nn.Conv1d if len(kernel) == 1 else nn.Conv2d
-            layer = make(per_group * groups, out, tuple(kernel), groups=groups, bias=False, dtype=self.dtype, **options)
-            return self._weighted(layer, q.weight)
-        self._pool(options)
+        if isinstance(q, Conv):
+            make: Any = nn.Conv1d if len(q.kernel) == 1 else nn.Conv2d
+            channels = (q.weight.shape[1] * q.groups, q.weight.shape[0])
+            window = (q.stride, q.padding, q.dilation, q.groups)
+            return self._weighted(make(*channels, q.kernel, *window, bias=False, dtype=self.dtype), q.weight)
+        self._pool(q)
         return None
 
     def _weighted(self, layer: Any, weight: Tensor) -> nn.Module:
@@ -248,15 +246,11 @@ class _Writer:
         made: nn.Module = layer
         return made
 
-    def _pool(self, options: dict[str, Any]) -> None:
-        kernel, padding = options["kernel"], options.get("padding", 0)
-        kernel = tuple(kernel) if isinstance(kernel, tuple | list) else (kernel,) * (len(self.view) - 1)
-        stride, total = options.get("stride") or kernel, options.get("mode", "average") == "sum"
-        if len(kernel) == 1:
-            self.factor *= kernel[0] if total else 1
-            self.modules.append(nn.AvgPool1d(kernel, stride, padding))
-        else:
-            self.modules.append(nn.AvgPool2d(kernel, stride, padding, divisor_override=1 if total else None))
+    def _pool(self, q: Pool) -> None:
+        total, window = q.mode == "sum", (q.kernel, q.stride, q.padding)
+        make: Any = nn.AvgPool1d if len(q.kernel) == 1 else partial(nn.AvgPool2d, divisor_override=1 if total else None)
+        self.factor *= q.kernel[0] if total and len(q.kernel) == 1 else 1
+        self.modules.append(make(*window))
 
     def _carry(self, layer: Any, bias: Tensor) -> bool:
         """Give the layer the bias of the population after it; False if it has no place there."""
@@ -399,7 +393,7 @@ class _Writer:
     def _recurrent(self, p: Population, loop: Projection, layer: Any, bias: Tensor | None) -> nn.Module:
         """Neurons that feed themselves: all that they take in has the gain of the loop."""
         leaks = bool((self._exact(p.decay) < 1).all())
-        if p.kind == "li" or p.reset != "to_value" or not leaks or p.refractory or loop.weight is None:
+        if p.kind == "li" or p.reset != "to_value" or not leaks or p.refractory or not isinstance(loop, Dense):
             raise UnsupportedError(
                 f"Norse has no recurrent cell like the population {p.name!r}, which feeds itself.",
                 found=f"kind {p.kind!r}, reset {p.reset!r}, {'a' if leaks else 'no'} leak, {p.refractory} refractory "

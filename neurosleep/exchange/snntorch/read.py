@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -10,7 +11,7 @@ from torch import Tensor, nn
 
 from neurosleep.errors import ExchangeError, SettingsError
 from neurosleep.exchange.snntorch.trace import Wiring, snntorch_wiring
-from neurosleep.spiking import Population, Projection, SpikingNetwork
+from neurosleep.spiking import Conv, Dense, Identity, Population, Projection, SpikingNetwork
 
 __all__ = ["from_snntorch"]
 
@@ -89,7 +90,8 @@ def from_snntorch(
 
 def _network(wiring: Wiring, dt: float) -> SpikingNetwork:
     dtype = _dtype(wiring)
-    populations, projections = [Population("input", "input", wiring.input_shape)], []
+    populations: list[Population] = [Population("input", "input", wiring.input_shape)]
+    projections: list[Projection] = []
     names = _names(wiring)
     for planned in wiring.populations:
         name, bias, gain = names[planned.name], planned.bias, 1.0
@@ -105,18 +107,9 @@ def _network(wiring: Wiring, dt: float) -> SpikingNetwork:
         populations.append(Population(**made, bias=0.0 if bias is None else _plain(bias.to(dtype) * gain)))
         for term in planned.terms:
             source, delay = wiring.feedback.get(term.source, (term.source, 0))
-            projections.append(
-                Projection(
-                    names[source],
-                    name,
-                    "recurrent" if source == planned.name and term.kind == "dense" else term.kind,
-                    None if term.weight is None else term.weight.detach().clone(),
-                    scale=term.factor * gain,
-                    delay=delay,
-                    plastic=term.kind == "dense",
-                    options=term.options,
-                )
-            )
+            weight = {} if term.weight is None else {"weight": term.weight.detach().clone()}
+            term = replace(term, source=names[source])
+            projections.append(term.projection(name, scale=term.factor * gain, delay=delay, **weight))
         projections += own
     return SpikingNetwork(tuple(populations), tuple(projections), dt=dt)
 
@@ -268,23 +261,22 @@ class _Neuron:
         if kind == "RecurrentOneToOne":
             strength = _plain(self._finite("V", inner.V))
             if isinstance(strength, float):
-                return [Projection(name, name, "identity", scale=strength * factor, delay=1, plastic=False)], None
+                return [Identity(name, name, scale=strength * factor, delay=1)], None
             if size**2 > _DIAGONAL:
                 raise self._refuse(f"has one V for each of {size} neurons.", f"at most {math.isqrt(_DIAGONAL)}, or one")
-            return [Projection(name, name, "recurrent", torch.diag(strength), factor, delay=1, plastic=False)], None
+            return [Dense(name, name, torch.diag(strength), scale=factor, delay=1, plastic=False)], None
         bias = getattr(inner, "bias", None)
         bias = None if bias is None else bias.detach().repeat_interleave(math.prod(shape[1:]))
         if kind == "Linear" and inner.weight.shape == (size, size) and len(shape) == 1:
-            return [Projection(name, name, "recurrent", inner.weight.detach().clone(), factor, delay=1)], bias
+            return [Dense(name, name, inner.weight.detach().clone(), scale=factor, delay=1)], bias
         if (
             kind == "Conv2d"
             and len(shape) == 3
             and inner.padding_mode == "zeros"
             and not isinstance(inner.padding, str)
         ):
-            options = tuple((key, getattr(inner, key)) for key in ("stride", "padding", "dilation", "groups"))
-            weight = inner.weight.detach().clone()
-            return [Projection(name, name, "conv", weight, factor, delay=1, plastic=False, options=options)], bias
+            weight, window = inner.weight.detach().clone(), (inner.stride, inner.padding, inner.dilation, inner.groups)
+            return [Conv(name, name, weight, *window, scale=factor, delay=1)], bias
         raise self._refuse(
             f"has recurrent connections of class {kind} on a population of shape {shape}.",
             "V, a Linear of as many neurons, or a Conv2d",

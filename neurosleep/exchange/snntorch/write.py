@@ -17,7 +17,7 @@ from neurosleep.errors import UnsupportedError, unknown_name
 from neurosleep.exchange.code_folder import WEIGHTS, write_folder
 from neurosleep.exchange.inexact import ExchangeWarning
 from neurosleep.exchange.snntorch.neuron import Neuron, snntorch_neuron
-from neurosleep.spiking import Population, Projection, SpikingNetwork
+from neurosleep.spiking import Conv, Dense, Pool, Population, Projection, SpikingNetwork, Transposed
 
 __all__ = ["INEXACT", "Inexact", "to_snntorch", "write_snntorch"]
 
@@ -247,52 +247,44 @@ class _Writer:
 
     def _projection(self, number: int, q: Projection, target: Population) -> str:
         where = f"{q.source!r} -> {q.target!r}"
-        if q.transpose_of is not None:
-            raise UnsupportedError(
-                f"The projection {where} uses a transposed weight.",
-                expected="projections with weights of their own",
-            )
-        source, options = self.network.population(q.source), dict(q.options)
+        source = self.network.population(q.source)
         value = self._values[q.source if q.delay == 0 else f"{q.source}@{q.delay}"]
-        if q.kind in ("dense", "recurrent"):
-            assert q.weight is not None  # the network checks it
-            fc = self._layer("rec" if q.source == q.target else "fc", target, self._linear(q.weight))
-            self.tensors[f"{fc[5:]}.weight"] = q.weight
-            flat = value if len(source.shape) == 1 else f"{value}.flatten(1)"
-            found = self._shaped(f"{fc}({flat})", (target.size,), target.shape)
-        elif q.kind == "conv":
-            found = self._conv(q, source, target, options, value)
-        elif q.kind == "pool":
-            axes = len(source.shape) - 1
-            kernel = _each(options["kernel"], axes)
-            stride = kernel if options.get("stride") is None else _each(options["stride"], axes)
-            padding = _each(options.get("padding", 0), axes)
-            arguments = f"{kernel}, stride={stride}, padding={padding}"
-            if options.get("mode", "average") == "sum":
-                if len(kernel) == 1:
-                    raise UnsupportedError(
-                        f"The projection {where} sums over a line, which torch has no layer for.",
-                        expected="mode 'average', or a pool over two dimensions",
-                    )
-                arguments += ", divisor_override=1"
-            found = f"{self._layer('pool', target, f'nn.AvgPool{len(kernel)}d({arguments})')}({value})"
-        else:
-            found = self._shaped(value, source.shape, target.shape)
-        return found if q.scale == 1 else f"{q.scale!r} * {found}"
+        match q:
+            case Transposed():
+                raise UnsupportedError(
+                    f"The projection {where} uses a transposed weight.",
+                    expected="projections with weights of their own",
+                )
+            case Dense():
+                fc = self._layer("rec" if q.source == q.target else "fc", target, self._linear(q.weight))
+                self.tensors[f"{fc[5:]}.weight"] = q.weight
+                flat = value if len(source.shape) == 1 else f"{value}.flatten(1)"
+                code = self._shaped(f"{fc}({flat})", (target.size,), target.shape)
+            case Conv():
+                code = self._conv(q, source, target, value)
+            case Pool():
+                arguments = f"{q.kernel}, stride={q.stride}, padding={q.padding}"
+                if q.mode == "sum":
+                    if len(q.kernel) == 1:
+                        raise UnsupportedError(
+                            f"The projection {where} sums over a line, which torch has no layer for.",
+                            expected="mode 'average', or a pool over two dimensions",
+                        )
+                    arguments += ", divisor_override=1"
+                code = f"{self._layer('pool', target, f'nn.AvgPool{len(q.kernel)}d({arguments})')}({value})"
+            case _:
+                code = self._shaped(value, source.shape, target.shape)
+        return code if q.scale == 1 else f"{q.scale!r} * {code}"
 
     @staticmethod
     def _linear(weight: Tensor) -> str:
         return f"nn.Linear({weight.shape[1]}, {weight.shape[0]}, bias=False)"
 
-    def _conv(self, q: Projection, source: Population, target: Population, options: dict[str, Any], value: str) -> str:
-        weight = q.weight
-        assert weight is not None  # the network checks it
-        given = ", ".join(
-            f"{key}={options[key]}" for key in ("stride", "padding", "dilation", "groups") if key in options
-        )
-        code = f"nn.Conv{weight.ndim - 2}d({source.shape[0]}, {target.shape[0]}, {tuple(weight.shape[2:])}, "
-        layer = self._layer("conv", target, f"{code}{given}{', ' if given else ''}bias=False)")
-        self.tensors[f"{layer[5:]}.weight"] = weight
+    def _conv(self, q: Conv, source: Population, target: Population, value: str) -> str:
+        window = f"stride={q.stride}, padding={q.padding}, dilation={q.dilation}, groups={q.groups}"
+        code = f"nn.Conv{len(q.kernel)}d({source.shape[0]}, {target.shape[0]}, {q.kernel}, {window}, bias=False)"
+        layer = self._layer("conv", target, code)
+        self.tensors[f"{layer[5:]}.weight"] = q.weight
         return f"{layer}({value})"
 
     @staticmethod
@@ -341,10 +333,6 @@ class _Writer:
                 owner, _, attribute = key.rpartition(".")
                 getattr(module.get_submodule(owner), attribute).copy_(tensor)
         return module.eval()
-
-
-def _each(value: Any, axes: int) -> tuple[int, ...]:
-    return tuple(value) if isinstance(value, tuple | list) else (value,) * axes
 
 
 def _shape(shape: tuple[int, ...]) -> str:

@@ -24,7 +24,16 @@ from neurosleep.functional import check_seed
 from neurosleep.learning import Backprop, PhasedLearning
 from neurosleep.networks import EquilibriumNetwork, FeedForwardNetwork
 from neurosleep.replay import Sleep
-from neurosleep.spiking import Population, Projection, Record, SpikingNetwork, engine_names, get_engine
+from neurosleep.spiking import (
+    Dense,
+    Population,
+    Projection,
+    Record,
+    SpikingNetwork,
+    Transposed,
+    engine_names,
+    get_engine,
+)
 
 __all__ = ["Plan", "check_data", "check_fit", "check_request"]
 
@@ -131,12 +140,10 @@ def _smallest(sleeping: Sleep) -> SpikingNetwork:
     """One neuron in each layer, joined as in the networks that sleep so."""
     names = ("input", "output") if sleeping.feedback == "none" else ("input", "hidden1", "output")
     populations = [Population(name, "lif", (1,), decay=sleeping.decay) for name in names[1:]]
-    links = [Projection(a, b, weight=torch.zeros(1, 1)) for a, b in itertools.pairwise(names)]
+    links: list[Projection] = [Dense(a, b, torch.zeros(1, 1)) for a, b in itertools.pairwise(names)]
     if sleeping.feedback == "delayed":
         shared = ("hidden1", "output")
-        links.append(
-            Projection("output", "hidden1", delay=1, transpose_of=shared, symmetric_rule=sleeping.symmetric_rule)
-        )
+        links.append(Transposed("output", "hidden1", of=shared, symmetric_rule=sleeping.symmetric_rule))
     return SpikingNetwork((Population("input", "input", (1,)), *populations), tuple(links))
 
 

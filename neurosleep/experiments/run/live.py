@@ -110,10 +110,11 @@ class Watcher:
     def _change(learner: Learner, network: SpikingNetwork) -> dict[str, float | None]:
         """By projection, the change of its weights since the sleep began; the awake ones are those it began with."""
         changes: dict[str, float | None] = {}
-        for (q, now), awake in zip(network.weighted, learner.network.weights, strict=True):
+        for q, awake in zip(network.weighted, learner.network.weights, strict=True):
             then = awake.detach()
             norm = float(then.norm())
-            changes[f"{q.source} -> {q.target}"] = number(float((now.to(then) - then).norm()) / norm) if norm else None
+            moved = float((q.weight.to(then) - then).norm())
+            changes[f"{q.source} -> {q.target}"] = number(moved / norm) if norm else None
         return changes
 
     def end(self, metrics: Metrics) -> None:

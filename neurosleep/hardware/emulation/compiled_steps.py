@@ -26,6 +26,7 @@ from neurosleep.hardware.emulation.fixed_kernel import (
     run_steps,
 )
 from neurosleep.hardware.mapping.mapped import MappedNetwork
+from neurosleep.spiking import Dense
 
 __all__ = ["CompiledSteps", "FixedState"]
 
@@ -58,14 +59,12 @@ class CompiledSteps:
     @staticmethod
     def offered(network: MappedNetwork, arithmetic: Arithmetic) -> bool:
         """Whether the compiled steps know everything in ``network``."""
-        weights = [q.weight for q in network.projections]
         return (
             not arithmetic.by_event
             and all(p.kind in _KINDS for p in network.populations)
-            and all(q.kind in ("dense", "recurrent") and q.scale == 1 for q in network.projections)
-            and all(q.weight is not None and q.transpose_of is None for q in network.projections)
+            and all(isinstance(q, Dense) and q.scale == 1 for q in network.projections)
             # What arrives is summed in int64, weights are kept in int32.
-            and all(w is None or w.numel() == 0 or float(w.abs().max()) <= _MOST for w in weights)
+            and all(w.numel() == 0 or float(w.abs().max()) <= _MOST for w in network.weights)
             and arithmetic.decay in ("integer", "shift", "none")
             and (arithmetic.decay != "integer" or arithmetic.rounding in ("toward_zero", "floor"))
         )

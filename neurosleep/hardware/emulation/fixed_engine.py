@@ -19,7 +19,17 @@ from neurosleep.hardware.arithmetic.registers import Register
 from neurosleep.hardware.emulation.chip_rule import ChipRule, SynapseRule
 from neurosleep.hardware.emulation.compiled_steps import CompiledSteps, FixedState
 from neurosleep.hardware.mapping.mapped import MappedNetwork, check_whole
-from neurosleep.spiking import Engine, Population, Session, SpikingNetwork, get_engine, register_engine
+from neurosleep.spiking import (
+    Dense,
+    Engine,
+    Population,
+    Projection,
+    Session,
+    SpikingNetwork,
+    Transposed,
+    get_engine,
+    register_engine,
+)
 from neurosleep.spiking.engines.base import check_inputs
 from neurosleep.spiking.engines.reference import STEPPERS, ReferenceEngine, Stepper, TorchSession
 
@@ -36,13 +46,14 @@ def _rules(network: MappedNetwork, rule: ChipRule) -> list[SynapseRule | None]:
     synapses = network.synapses or (None,) * len(network.projections)
     found: list[SynapseRule | None] = []
     for k, (q, stands_for) in enumerate(zip(network.projections, synapses, strict=True)):
-        if q.plastic and q.weight is not None and stands_for is None:
+        changes = q.plastic and isinstance(q, Dense)
+        if changes and stands_for is None:
             raise UnsupportedError(
                 f"Projection {q.source!r} -> {q.target!r} does not say what its whole numbers stand for.",
                 expected="a network that neurosleep.map_to made",
                 hint=f"neurosleep.map_to(network, {network.profile!r})",
             )
-        found.append(rule.on(stands_for, k) if q.plastic and q.weight is not None and stands_for else None)
+        found.append(rule.on(stands_for, k) if changes and stands_for else None)
     return found
 
 
@@ -143,7 +154,7 @@ class _MappedSession(TorchSession):
         super().__init__(network, rule, device, steppers, batch)
         self._heard: dict[int, tuple[Tensor, Tensor]] = {}
         for k, (q, weight) in enumerate(zip(network.projections, self._weights, strict=True)):
-            if rule is None and weight is not None and q.kind in ("dense", "recurrent"):
+            if rule is None and weight is not None and isinstance(q, Dense | Transposed):
                 columns = weight.any(0).nonzero().flatten()
                 if 2 * len(columns) <= weight.shape[1]:
                     self._heard[k] = columns, weight[:, columns].T.contiguous()
@@ -316,7 +327,7 @@ def _check_events(network: MappedNetwork) -> None:
                 expected="neurons without synaptic current and refractoriness, which are reset to a value",
             )
     for q in network.projections:
-        if q.kind not in ("dense", "recurrent"):
+        if not isinstance(q, Dense | Transposed):
             raise UnsupportedError(
                 f"Projection {q.source!r} -> {q.target!r}: it does not go event by event.",
                 found=f"kind {q.kind!r}",
@@ -347,10 +358,9 @@ class FixedEngine(Engine):
     name: ClassVar[str] = "fixed"
     devices: ClassVar[frozenset[str]] = ReferenceEngine.devices
     population_kinds: ClassVar[frozenset[str]] = ReferenceEngine.population_kinds
-    projection_kinds: ClassVar[frozenset[str]] = ReferenceEngine.projection_kinds
+    projection_types: ClassVar[frozenset[type[Projection]]] = ReferenceEngine.projection_types
     rules: ClassVar[frozenset[str]] = frozenset({"*"})
     synaptic_integrators: ClassVar[bool] = True
-    transposes: ClassVar[bool] = True
     reset_times: ClassVar[frozenset[str]] = ReferenceEngine.reset_times
     batches: ClassVar[bool] = True
     general: ClassVar[bool] = False

@@ -344,12 +344,10 @@ def _learning(
     rule: PlasticityRule,
 ) -> Tensor:
     changed = torch.zeros(_samples(counts), dtype=torch.float64)
-    for k, q in enumerate(network.projections):
-        if not q.plastic or network.projections[network.owner(k)].weight is None:
+    for q in network.projections:
+        if not q.plastic:
             continue
         where = f"Projection {q.source!r} -> {q.target!r}"
-        if q.kind not in ("dense", "recurrent"):
-            raise UnsupportedError(f"{where} of kind {q.kind!r}: changes of its synapses are not counted.")
         pre, post = counts[q.source].sum(1), counts[q.target].sum(1)
         n_pre, n_post = counts[q.source].shape[1], counts[q.target].shape[1]
         if isinstance(rule, PairSTDP):

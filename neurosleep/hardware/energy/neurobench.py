@@ -96,7 +96,7 @@ def neurobench_metrics(network: SpikingNetwork, inputs: Tensor) -> dict[str, Any
     if source is None or inputs.ndim < 3 or 0 in inputs.shape[:2] or inputs.shape[2:].numel() != source.size:
         size = "one input population" if source is None else f"[time, batch, {source.size}]"
         raise SettingsError(f"Inputs of shape {tuple(inputs.shape)} do not fit the network.", expected=size)
-    if not any(q.kind in ("dense", "recurrent", "conv") for q in network.projections):
+    if not network.weighted:
         raise UnsupportedError("The network has no weights to measure.", expected="a dense layer or a convolution")
     model = TorchModel(_Stepped(to_snntorch(network), network.last.name))
     model.add_activation_module(snntorch.SpikingNeuron)

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from neurosleep.errors import unknown_name
-from neurosleep.spiking import SpikingNetwork
-from neurosleep.spiking.geometry import GEOMETRIES, propagate
+from neurosleep.spiking import Conv, Dense, Pool, SpikingNetwork, Transposed
+from neurosleep.spiking.geometry import propagate
 
 __all__ = ["ZEROS", "Synapses", "Zeros"]
 
@@ -38,13 +38,14 @@ class Synapses:
         projection = network.projections[number]
         self.source, self.target = network.population(projection.source), network.population(projection.target)
         self.delay, self._zeros, self._scale = projection.delay, zeros, projection.scale
-        weight = network.projections[network.owner(number)].weight
-        if weight is not None and projection.transpose_of is not None:
-            weight = weight.T
-        self._there = None if weight is None else self._present(weight)
-        if projection.kind == "pool":  # an average would divide what is counted here
-            options = tuple((key, value) for key, value in projection.options if key != "mode")
-            projection = dataclasses.replace(projection, options=(*options, ("mode", "sum")))
+        self._there: Tensor | None = None
+        match projection:
+            case Dense() | Transposed():
+                self._there = self._present(network.matrix(projection))
+            case Conv():
+                self._there = self._present(projection.weight)
+            case Pool():  # an average would divide what is counted here
+                projection = dataclasses.replace(projection, mode="sum")
         self._projection = projection
 
     def _present(self, weight: Tensor) -> Tensor:
@@ -55,10 +56,7 @@ class Synapses:
         if self._zeros == "skip" and self._scale == 0:
             return x.new_zeros(len(x), self.target.size)
         there = None if self._there is None else self._there.to(x.dtype)
-        if self._projection.kind in GEOMETRIES:
-            return propagate(self._projection, there, x, self.source.shape)
-        assert there is not None  # the network checks it
-        return x @ there.T
+        return propagate(self._projection, x, self.source.shape, there)
 
     @property
     def fan_out(self) -> Tensor:

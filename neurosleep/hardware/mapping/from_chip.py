@@ -7,7 +7,8 @@ from torch import Tensor
 
 from neurosleep.errors import UnsupportedError
 from neurosleep.hardware.mapping.mapped import MappedNetwork
-from neurosleep.spiking import SpikingNetwork
+from neurosleep.spiking import Projection, SpikingNetwork
+from neurosleep.spiking.projections import Weighted
 
 __all__ = ["from_chip"]
 
@@ -49,8 +50,7 @@ def from_chip(mapped: MappedNetwork, network: SpikingNetwork, before: MappedNetw
     True
     """
     same = len(mapped.projections) == len(network.projections) and all(
-        (a.source, a.target) == (b.source, b.target)
-        and (None if a.weight is None else a.weight.shape) == (None if b.weight is None else b.weight.shape)
+        (type(a), a.source, a.target) == (type(b), b.source, b.target) and _shape(a) == _shape(b)
         for a, b in zip(mapped.projections, network.projections, strict=True)
     )
     if not same:
@@ -68,19 +68,18 @@ def from_chip(mapped: MappedNetwork, network: SpikingNetwork, before: MappedNetw
             expected="a network that neurosleep.map_to made",
         )
     weights: list[Tensor] = []
-    for k, q in enumerate(network.projections):
-        stands_for, whole = mapped.synapses[k], mapped.projections[k].weight
-        if q.weight is None:
-            continue
-        assert stands_for is not None and whole is not None  # the same projections have weights
+    places = [stands_for for stands_for in mapped.synapses if stands_for is not None]
+    earlier = (mapped if before is None else before).weights
+    for weight, stands_for, whole, then in zip(network.weights, places, mapped.weights, earlier, strict=True):
         if stands_for.alpha == 0:  # nothing of them is on the chip
-            weights.append(q.weight)
-            continue
-        if before is None:
+            weights.append(weight)
+        elif before is None:
             weights.append(stands_for.weights(whole).to(network.dtype))
-            continue
-        earlier = before.projections[k].weight
-        assert earlier is not None
-        changed = q.weight.to(torch.float64) + stands_for.weights(whole - earlier)
-        weights.append(torch.where(whole == earlier, q.weight.to(torch.float64), changed).to(network.dtype))
+        else:
+            changed = weight.to(torch.float64) + stands_for.weights(whole - then)
+            weights.append(torch.where(whole == then, weight.to(torch.float64), changed).to(network.dtype))
     return network.with_weights(weights)
+
+
+def _shape(projection: Projection) -> tuple[int, ...] | None:
+    return tuple(projection.weight.shape) if isinstance(projection, Weighted) else None

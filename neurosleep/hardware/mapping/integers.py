@@ -19,8 +19,9 @@ from neurosleep.hardware.mapping.dynamics import chip_delay
 from neurosleep.hardware.mapping.mapped import MappedNetwork, MappedSynapses
 from neurosleep.hardware.profiles.profile import HardwareProfile
 from neurosleep.hardware.report import LayerReport, MappingFinding
-from neurosleep.hardware.rewrite.compose import pool_divisor
-from neurosleep.spiking import Population, Projection, SpikingNetwork
+from neurosleep.hardware.rewrite.compose import pool_divisor, summing
+from neurosleep.spiking import Pool, Population, Projection, SpikingNetwork
+from neurosleep.spiking.projections import Weighted
 
 __all__ = ["IntegerMapping"]
 
@@ -37,10 +38,8 @@ def _most_sent(network: SpikingNetwork, name: str) -> int:
     if network.population(name).kind != "relay":
         return 1
     (k,) = network.incoming(name)
-    q = dataclasses.replace(
-        network.projections[k], options=tuple(o for o in network.projections[k].options if o[0] != "mode")
-    )
-    return pool_divisor(q, len(network.population(q.source).shape) - 1)
+    q = network.projections[k]
+    return math.prod(q.kernel) if isinstance(q, Pool) else 1
 
 
 class IntegerMapping:
@@ -110,10 +109,9 @@ class IntegerMapping:
     def _effective(self, k: int) -> Tensor:
         """What a spike adds through projection ``k``, its scale included; one number where it has no weight."""
         q = self._network.projections[k]
-        if q.weight is not None:
+        if isinstance(q, Weighted):
             return q.scale * q.weight
-        divisor = pool_divisor(q, len(self._network.population(q.source).shape) - 1)
-        return float64(q.scale / divisor).reshape(1)
+        return float64(q.scale / pool_divisor(q)).reshape(1)
 
     def _unit(self) -> int:
         """What the lowest stored bit of a weight is worth."""
@@ -328,7 +326,7 @@ class IntegerMapping:
         assert isinstance(scale, float | int)
         placed = grid.place(weights, scale / unit, self._rounding, torch_generator(self._seed, "mapping", k))
         q = self._network.projections[k]
-        self.synapses.append(None if q.weight is None else MappedSynapses(float(scale), q.scale, grid, unit))
+        self.synapses.append(MappedSynapses(float(scale), q.scale, grid, unit) if isinstance(q, Weighted) else None)
         return grid.bits, dataclasses.replace(placed, mantissas=placed.mantissas * unit)
 
     def _projection(
@@ -344,12 +342,9 @@ class IntegerMapping:
         self.rows.append(LayerReport(q.target, q.source, bits, mean, *found))
         delay, notes = chip_delay(self._network, q, self._profile)
         self.findings += notes
-        if q.weight is not None:
+        if isinstance(q, Weighted):
             return dataclasses.replace(q, weight=placed.mantissas, scale=1.0, delay=delay)
-        options = q.options
-        if q.kind == "pool":
-            options = (*((key, value) for key, value in q.options if key != "mode"), ("mode", "sum"))
-        return dataclasses.replace(q, scale=float(placed.mantissas), delay=delay, options=options)
+        return dataclasses.replace(summing(q), scale=float(placed.mantissas), delay=delay)
 
     def _check_sums(self, mapped: MappedNetwork) -> None:
         """Warn where the inputs of one step can exceed the register that sums them."""
@@ -362,7 +357,7 @@ class IntegerMapping:
             high = low = 0.0
             for k in mapped.incoming(p.name):
                 q = mapped.projections[k]
-                if q.weight is not None:
+                if isinstance(q, Weighted):
                     rows, most = q.weight.flatten(1), _most_sent(mapped, q.source)
                     high += most * float(rows.clamp_min(0).sum(1).max())
                     low += most * float(rows.clamp_max(0).sum(1).min())

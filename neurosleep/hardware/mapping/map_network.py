@@ -33,7 +33,7 @@ from neurosleep.hardware.rewrite.fold import fold_relays
 from neurosleep.hardware.rewrite.signs import split_by_sign
 from neurosleep.hardware.rewrite.split import split_fan_in
 from neurosleep.hardware.rewrite.unroll import unroll
-from neurosleep.spiking import Projection, SpikingNetwork
+from neurosleep.spiking import Dense, Projection, SpikingNetwork, Transposed
 
 __all__ = ["map_to"]
 
@@ -115,9 +115,9 @@ def map_to(
 
     Examples
     --------
-    >>> from neurosleep.spiking import Population
+    >>> from neurosleep.spiking import Dense, Population
     >>> populations = (Population("input", "input", (2,)), Population("output", "lif", (1,), threshold=1.0))
-    >>> network = SpikingNetwork(populations, (Projection("input", "output", weight=torch.tensor([[0.5, 0.25]])),))
+    >>> network = SpikingNetwork(populations, (Dense("input", "output", torch.tensor([[0.5, 0.25]])),))
     >>> mapped = map_to(network, "generic_int8")
     >>> mapped.report.fits, mapped.weights[0].tolist()
     (True, [[126.0, 63.0]])
@@ -197,7 +197,7 @@ def _prepared(
         findings += notes
         if notes and one_by_one:
             network, _ = unroll(network, profile.id)
-    if weights.sign_of_source and all(q.kind in ("dense", "recurrent") for q in network.projections):
+    if weights.sign_of_source and all(isinstance(q, Dense) for q in network.projections):
         network, notes = split_by_sign(network)
         findings += notes
     return network, findings
@@ -257,18 +257,10 @@ def _own_weights(network: SpikingNetwork) -> tuple[SpikingNetwork, list[MappingF
     """Every projection with a weight of its own: on a chip a transposed weight is a second copy."""
     projections: list[Projection] = []
     notes: list[MappingFinding] = []
-    for k, projection in enumerate(network.projections):
-        if projection.transpose_of is not None:
-            shared = network.projections[network.owner(k)].weight
-            assert shared is not None  # the network checks it
-            projection = Projection(
-                projection.source,
-                projection.target,
-                weight=shared.T.contiguous(),
-                scale=projection.scale,
-                delay=projection.delay,
-                plastic=False,
-            )
+    for projection in network.projections:
+        if isinstance(projection, Transposed):
+            weight, ends = network.matrix(projection).contiguous(), (projection.source, projection.target)
+            projection = Dense(*ends, weight, scale=projection.scale, delay=projection.delay, plastic=False)
             text = f"the transposed weight from {projection.source!r} is a copy, which does not change in a sleep"
             notes.append(MappingFinding("note", projection.target, text))
         projections.append(projection)
@@ -283,7 +275,7 @@ class _Floats:
     def __init__(self, network: SpikingNetwork, profile: HardwareProfile) -> None:
         self._network, self._profile = network, profile
         self.findings: list[MappingFinding] = []
-        self.rows = [LayerReport(q.target, q.source, None, 1.0, 0, 0, 0.0, 0.0, 0.0) for q, _ in network.weighted]
+        self.rows = [LayerReport(q.target, q.source, None, 1.0, 0, 0, 0.0, 0.0, 0.0) for q in network.weighted]
 
     def network(self) -> MappedNetwork:
         n = self._network

@@ -15,7 +15,8 @@ from neurosleep.functional import EngineRule, PlasticityRule
 from neurosleep.hardware.arithmetic.arithmetic import Arithmetic
 from neurosleep.hardware.arithmetic.weight_grid import WeightGrid
 from neurosleep.hardware.report import MappingFinding, MappingReport
-from neurosleep.spiking import SpikingNetwork
+from neurosleep.spiking import Pool, SpikingNetwork
+from neurosleep.spiking.projections import Weighted
 
 __all__ = ["MappedNetwork", "MappedSynapses", "check_whole"]
 
@@ -168,8 +169,9 @@ def check_whole(network: MappedNetwork, arithmetic: Arithmetic) -> None:
     hint = f"map the network again: neurosleep.map_to(network, {network.profile!r})"
     for projection in network.projections:
         where = f"Projection {projection.source!r} -> {projection.target!r}"
-        average = projection.kind == "pool" and dict(projection.options).get("mode", "average") != "sum"
-        if not _whole(projection.scale) or (projection.weight is not None and not _whole(projection.weight)) or average:
+        average = isinstance(projection, Pool) and projection.mode != "sum"
+        weight = projection.weight if isinstance(projection, Weighted) else 0.0
+        if not _whole(projection.scale) or not _whole(weight) or average:
             raise UnsupportedError(
                 f"{where}: it does not carry whole numbers only.",
                 found="average pooling" if average else None,

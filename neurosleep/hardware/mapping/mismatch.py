@@ -13,6 +13,7 @@ from neurosleep.functional import torch_generator
 from neurosleep.hardware.profiles.profile import HardwareProfile
 from neurosleep.hardware.report import MappingFinding
 from neurosleep.spiking import Population, Projection, SpikingNetwork
+from neurosleep.spiking.projections import Weighted
 
 __all__ = ["chosen_mismatch", "with_mismatch"]
 
@@ -75,7 +76,7 @@ def with_mismatch(network: SpikingNetwork, sd: float, seed: int) -> SpikingNetwo
         populations.append(dataclasses.replace(p, **changed))  # type: ignore[arg-type]
     projections: list[Projection] = []
     for k, q in enumerate(network.projections):
-        if q.weight is not None:
+        if isinstance(q, Weighted):
             q = dataclasses.replace(q, weight=q.weight * factors(tuple(q.weight.shape), f"weight {k}"))
         projections.append(q)
     return dataclasses.replace(network, populations=tuple(populations), projections=tuple(projections))

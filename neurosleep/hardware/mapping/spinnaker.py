@@ -14,6 +14,7 @@ from neurosleep.hardware.mapping.integers import IntegerMapping
 from neurosleep.hardware.mapping.mapped import MappedNetwork, MappedSynapses
 from neurosleep.hardware.mapping.spinnaker_shift import WEIGHT_MAX, quantise_spinnaker, ring_buffer_shift
 from neurosleep.spiking import Population
+from neurosleep.spiking.projections import Weighted
 
 __all__ = ["SpinnakerMapping"]
 
@@ -73,7 +74,8 @@ class SpinnakerMapping(IntegerMapping):
         placed = whole * 2.0**shift
         q = self._network.projections[k]
         grid = WeightGrid(-WEIGHT_MAX, WEIGHT_MAX, 1, shift, 16)
-        self.synapses.append(None if q.weight is None else MappedSynapses(float(scale), q.scale, grid, 1 << shift))
+        stands_for = MappedSynapses(float(scale), q.scale, grid, 1 << shift)
+        self.synapses.append(stands_for if isinstance(q, Weighted) else None)
         return 16, OnGrid.of(placed, weights, float(scale), saturated)
 
     def _check_sums(self, mapped: MappedNetwork) -> None:

@@ -21,6 +21,7 @@ from neurosleep.hardware.mapping.subset_sums import fit_subset_sums, subset_sums
 from neurosleep.hardware.profiles.profile import HardwareProfile
 from neurosleep.hardware.report import LayerReport, MappingFinding
 from neurosleep.spiking import Population, Projection, SpikingNetwork
+from neurosleep.spiking.projections import Weighted
 
 __all__ = ["ValueMapping"]
 
@@ -83,7 +84,7 @@ class ValueMapping:
 
     def _effective(self, k: int) -> Tensor:
         q = self._network.projections[k]
-        return float64(q.scale).reshape(1) if q.weight is None else q.scale * q.weight
+        return q.scale * q.weight if isinstance(q, Weighted) else float64(q.scale).reshape(1)
 
     def _scale(self, p: Population) -> float:
         if self._clustered or self._high is None or self._low is None:
@@ -157,6 +158,6 @@ class ValueMapping:
         self.findings += notes
         if bits is None or q.scale == 0:  # the network's own weights and scale
             return dataclasses.replace(q, delay=delay)
-        if q.weight is None:
-            return dataclasses.replace(q, scale=float(placed) / scale, delay=delay)
-        return dataclasses.replace(q, weight=placed / (scale * q.scale), delay=delay)
+        if isinstance(q, Weighted):
+            return dataclasses.replace(q, weight=placed / (scale * q.scale), delay=delay)
+        return dataclasses.replace(q, scale=float(placed) / scale, delay=delay)

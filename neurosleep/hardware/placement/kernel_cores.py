@@ -6,7 +6,7 @@ from neurosleep.errors import SettingsError
 from neurosleep.hardware.placement.plan import Placement, PopulationPlan
 from neurosleep.hardware.profiles.profile import HardwareProfile
 from neurosleep.hardware.report import MappingFinding, exceeds
-from neurosleep.spiking import Projection, SpikingNetwork
+from neurosleep.spiking import Conv, Dense, Projection, SpikingNetwork
 
 __all__ = ["kernel_words", "match", "place_layers"]
 
@@ -38,22 +38,15 @@ def kernel_words(channels: int, features: int, kernel: tuple[int, int]) -> int:
 
 def _words(network: SpikingNetwork, q: Projection) -> int:
     """Kernel memory of one projection, in words."""
-    if q.kind == "conv":
-        assert q.weight is not None
+    if isinstance(q, Conv):
         features, channels = q.weight.shape[:2]
-        kernel = tuple(q.weight.shape[2:])
-        return kernel_words(channels, features, (kernel[0], kernel[1] if len(kernel) > 1 else 1))
+        return kernel_words(channels, features, (q.kernel[0], q.kernel[1] if len(q.kernel) > 1 else 1))
     shape = network.population(q.source).shape
     # What lies on a grid is addressed by channel and place: a matrix is a kernel as large as the grid.
     height, width = shape[1:] if len(shape) == 3 else (1, 1)
     return kernel_words(
         network.population(q.source).size // (height * width), network.population(q.target).size, (height, width)
     )
-
-
-def _per_axis(q: Projection, key: str, default: int) -> tuple[int, ...]:
-    value = dict(q.options).get(key, default)
-    return tuple(value) if isinstance(value, tuple | list) else (value,)
 
 
 def _geometry(network: SpikingNetwork, q: Projection, profile: HardwareProfile) -> list[MappingFinding]:
@@ -67,24 +60,24 @@ def _geometry(network: SpikingNetwork, q: Projection, profile: HardwareProfile) 
         if limit is not None and needed > limit:
             found.append(exceeds(q.target, f"packing.{key}", needed, limit, "structural", what=what))
 
-    if q.kind not in ("conv", "dense"):
+    if not isinstance(q, Conv | Dense) or q.kind == "recurrent":
         what = f"a projection of kind {q.kind!r} has no core of its own"
         found.append(exceeds(q.target, "packing.model", q.kind, "conv, dense", "structural", what=what))
         return found
-    grid = q.kind == "conv" or len(source) == 3
+    grid = isinstance(q, Conv) or len(source) == 3
     check("channels_max", source[0] if grid else network.population(q.source).size, "too many channels")
-    if q.kind == "dense":
+    if isinstance(q, Dense):
         if grid:
             check("input_size_max", max(source[1:]), "the input is too large")
             check("kernel_size_max", max(source[1:]), "the kernel, as large as what it reads, is too large")
         return found
-    assert q.weight is not None
     check("input_size_max", max(source[1:]), "the input is too large")
     check("output_size_max", max(target[1:]), "the output is too large")
-    check("kernel_size_max", max(q.weight.shape[2:]), "the kernel is too large")
-    check("padding_max", max(_per_axis(q, "padding", 0)), "too much padding")
-    for key, only in (("stride", packing.strides), ("dilation", (1,)), ("groups", (1,))):
-        wrong = [value for value in _per_axis(q, key, 1) if only is not None and value not in only]
+    check("kernel_size_max", max(q.kernel), "the kernel is too large")
+    check("padding_max", max(q.padding), "too much padding")
+    places = (("stride", q.stride, packing.strides), ("dilation", q.dilation, (1,)), ("groups", (q.groups,), (1,)))
+    for key, values, only in places:
+        wrong = [value for value in values if only is not None and value not in only]
         if wrong:
             there = ", ".join(map(str, only or ()))
             found.append(exceeds(q.target, f"packing.{key}", wrong[0], there, "structural", what=f"no such {key}"))

@@ -10,10 +10,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from neurosleep.spiking import Population, Projection
+from neurosleep.spiking import Conv, Dense, Identity, Pool, Population, Projection, Reshape
 from neurosleep.spiking.geometry import output_shape, propagate
 
-__all__ = ["LARGEST", "compose", "dense_weight", "pool_divisor"]
+__all__ = ["LARGEST", "compose", "dense_weight", "pool_divisor", "summing"]
 
 #: Numbers of a matrix that is still made of a projection with a geometry (1 GiB of float64).
 LARGEST = 2**27
@@ -21,30 +21,14 @@ LARGEST = 2**27
 _CHUNK = 256
 
 
-def pool_divisor(q: Projection, axes: int) -> int:
+def pool_divisor(q: Projection) -> int:
     """What an average pooling divides by; 1 for everything else."""
-    options = dict(q.options)
-    if q.kind != "pool" or options.get("mode", "average") != "average":
-        return 1
-    kernel = options["kernel"]
-    return int(math.prod(kernel) if isinstance(kernel, tuple | list) else kernel**axes)
+    return math.prod(q.kernel) if isinstance(q, Pool) and q.mode == "average" else 1
 
 
-def _summing(q: Projection, axes: int) -> Projection:
+def summing(q: Projection) -> Projection:
     """The same projection; an average is a sum with a smaller scale."""
-    divisor = pool_divisor(q, axes)
-    if divisor == 1:
-        return q
-    options = (*((key, value) for key, value in q.options if key != "mode"), ("mode", "sum"))
-    return dataclasses.replace(q, scale=q.scale / divisor, options=options)
-
-
-def _through(q: Projection, x: Tensor, shape: tuple[int, ...]) -> Tensor:
-    """``x`` ``[rows, pre]`` through a projection, its scale left out."""
-    if q.kind in ("dense", "recurrent"):
-        assert q.weight is not None  # the network checks it
-        return x @ q.weight.T
-    return propagate(q, q.weight, x, shape)
+    return dataclasses.replace(q, scale=q.scale / pool_divisor(q), mode="sum") if isinstance(q, Pool) else q
 
 
 def dense_weight(source: Population, *steps: tuple[Projection, tuple[int, ...]], size: int) -> Tensor:
@@ -55,7 +39,7 @@ def dense_weight(source: Population, *steps: tuple[Projection, tuple[int, ...]],
         x = torch.zeros(rows, source.size, dtype=torch.float64)
         x[torch.arange(rows), start + torch.arange(rows)] = 1
         for q, shape in steps:
-            x = _through(q, x, shape)
+            x = propagate(q, x, shape)
         weight[:, start : start + rows] = x.T
     return weight
 
@@ -75,21 +59,11 @@ class _Window(NamedTuple):
         return tuple(self.kernel.shape[2:])
 
 
-def _window(q: Projection, axes: int) -> _Window:
-    options = dict(q.options)
-
-    def each(key: str, default: object) -> tuple[int, ...]:
-        value = options.get(key)
-        value = default if value is None else value
-        return tuple(value) if isinstance(value, tuple | list) else (value,) * axes  # type: ignore[return-value]
-
-    if q.kind == "conv":
-        assert q.weight is not None  # the network checks it
-        groups = options.get("groups", 1)
-        return _Window(q.weight, each("stride", 1), each("padding", 0), each("dilation", 1), groups, False)
-    kernel = each("kernel", None)
-    ones = torch.ones(1, 1, *kernel, dtype=torch.float64)
-    return _Window(ones, each("stride", kernel), each("padding", 0), (1,) * axes, 1, True)
+def _window(q: Conv | Pool) -> _Window:
+    if isinstance(q, Conv):
+        return _Window(q.weight, q.stride, q.padding, q.dilation, q.groups, False)
+    ones = torch.ones(1, 1, *q.kernel, dtype=torch.float64)
+    return _Window(ones, q.stride, q.padding, (1,) * len(q.kernel), 1, True)
 
 
 def _edges_agree(first: _Window, second: _Window, length: tuple[int, ...], between: tuple[int, ...]) -> bool:
@@ -138,16 +112,13 @@ def _one_window(first: _Window, second: _Window, channels: int) -> _Window:
 
 
 def _as_projection(window: _Window, source: str, target: str) -> Projection:
-    places = (("stride", window.stride), ("padding", window.padding))
+    places = (window.stride, window.padding)
     if window.pool:
         value = float(window.kernel.reshape(-1)[0])
         even = bool((window.kernel == value).all())
         if even and all(2 * p <= k for p, k in zip(window.padding, window.size, strict=True)):
-            options = (("mode", "sum"), ("kernel", window.size), *places)
-            return Projection(source, target, "pool", scale=value, plastic=False, options=options)
-    return Projection(
-        source, target, "conv", window.kernel, plastic=False, options=(*places, ("groups", window.groups))
-    )
+            return Pool(source, target, window.size, *places, mode="sum", scale=value)
+    return Conv(source, target, window.kernel, *places, groups=window.groups)
 
 
 def compose(
@@ -158,36 +129,21 @@ def compose(
     Convolutions and poolings stay convolutions (or poolings) where that is exact at the edges; what else has a geometry
     becomes a matrix. None if that would be too large (:data:`LARGEST`).
     """
-    axes = (len(source.shape) - 1, len(relay.shape) - 1)
-    first, second = _summing(first, axes[0]), _summing(second, axes[1])
-    common = {
-        "source": source.name,
-        "target": target.name,
-        "scale": first.scale * second.scale,
-        "delay": first.delay + second.delay,
-    }
-    plain = ("flatten", "identity")
+    first, second = summing(first), summing(second)
+    scale, delay = first.scale * second.scale, first.delay + second.delay
     # What only reshapes is left out, where the other one does not go by the shape that it makes.
-    if first.kind in plain and (second.kind not in ("conv", "pool") or source.shape == relay.shape):
-        return dataclasses.replace(second, **common), False  # type: ignore[arg-type]
-    if second.kind in plain and (first.kind not in ("conv", "pool") or target.shape == relay.shape):
-        return dataclasses.replace(first, **common), False  # type: ignore[arg-type]
-    windows = first.kind in ("conv", "pool") and second.kind in ("conv", "pool")
-    if windows:
-        one, two = _window(first, axes[0]), _window(second, axes[1])
+    if isinstance(first, Reshape | Identity) and (not isinstance(second, Conv | Pool) or source.shape == relay.shape):
+        return dataclasses.replace(second, source=source.name, scale=scale, delay=delay), False
+    if isinstance(second, Reshape | Identity) and (not isinstance(first, Conv | Pool) or target.shape == relay.shape):
+        return dataclasses.replace(first, target=target.name, scale=scale, delay=delay), False
+    windows = isinstance(first, Conv | Pool) and isinstance(second, Conv | Pool)
+    if isinstance(first, Conv | Pool) and isinstance(second, Conv | Pool):
+        one, two = _window(first), _window(second)
         joined = one.pool or two.pool or one.groups == two.groups == 1
         if joined and _edges_agree(one, two, source.shape[1:], output_shape(first, source.shape)[1:]):
-            found = _as_projection(_one_window(one, two, source.shape[0]), source.name, target.name)
-            scale = found.scale * first.scale * second.scale
-            return dataclasses.replace(found, scale=scale, delay=first.delay + second.delay), False
+            made = _as_projection(_one_window(one, two, source.shape[0]), source.name, target.name)
+            return dataclasses.replace(made, scale=made.scale * first.scale * second.scale, delay=delay), False
     if source.size * target.size > LARGEST:
         return None, True
     weight = dense_weight(source, (first, source.shape), (second, relay.shape), size=target.size)
-    recurrent = source.name == target.name
-    made = Projection(
-        kind="recurrent" if recurrent else "dense",
-        weight=weight,
-        plastic=False,
-        **common,  # type: ignore[arg-type]
-    )
-    return made, windows
+    return Dense(source.name, target.name, weight, scale=scale, delay=delay, plastic=False), windows

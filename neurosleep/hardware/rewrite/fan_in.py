@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import dataclasses
+import math
 
 import torch
 from torch import Tensor
 
 from neurosleep.hardware.profiles.profile import HardwareProfile
-from neurosleep.hardware.rewrite.compose import pool_divisor
 from neurosleep.hardware.rewrite.signs import axon_signs, mixed_signs
-from neurosleep.spiking import Projection, SpikingNetwork
+from neurosleep.spiking import Conv, Dense, Identity, Pool, Projection, Reshape, SpikingNetwork, Transposed
 
 __all__ = ["FanIn", "core_axons_limit"]
 
@@ -53,20 +52,15 @@ class FanIn:
 
     def _synapses(self, q: Projection) -> int:
         """Synapses of one projection onto one neuron, at most."""
-        if q.kind in ("dense", "recurrent"):
-            weight = self._weight(q)
+        if isinstance(q, Dense | Transposed):
+            weight = self._network.matrix(q)
             there = weight != 0
             if self._profile.weights.sign_of_source:
                 return int((there * (1 + mixed_signs([weight]).long())).sum(1).max())
             return int(there.sum(1).max())
-        if q.kind == "conv":
-            return self._weight(q)[0].numel()
-        return pool_divisor(_average(q), len(self._network.population(q.source).shape) - 1)
-
-    def _weight(self, q: Projection) -> Tensor:
-        weight = self._network.projections[self._network.owner(self._network.projections.index(q))].weight
-        assert weight is not None  # the network checks it
-        return weight if q.transpose_of is None else weight.T
+        if isinstance(q, Conv):
+            return q.weight[0].numel()
+        return math.prod(q.kernel) if isinstance(q, Pool) else 1
 
     def axons_of(self, neurons: int) -> int:
         """Axons into a core that holds so many consecutive neurons: of the core that needs most."""
@@ -76,11 +70,11 @@ class FanIn:
         source = self._network.population(q.source)
         if self._single_core and source.kind != "input":
             return 0  # what the core's own neurons send comes from inside
-        if q.kind in ("identity", "flatten"):
+        if isinstance(q, Identity | Reshape):
             return min(neurons, source.size)
-        if q.kind not in ("dense", "recurrent"):
+        if not isinstance(q, Dense | Transposed):
             return source.size
-        weight = self._weight(q)
+        weight = self._network.matrix(q)
         if self._profile.weights.values_of_target:
             counts = [self._per_sign * axon_signs(rows) for rows in torch.split(weight, neurons)]
         else:
@@ -95,9 +89,9 @@ class FanIn:
     def driven(self, q: Projection, neurons: int) -> Tensor:
         """Axons that each presynaptic neuron of projection ``q`` drives, of all cores of so many neurons: ``[pre]``."""
         source = self._network.population(q.source)
-        if q.kind not in ("dense", "recurrent"):
+        if not isinstance(q, Dense | Transposed):
             return torch.full((source.size,), -(-self.size // neurons))
-        rows = torch.split(self._weight(q), neurons)
+        rows = torch.split(self._network.matrix(q), neurons)
         if self._profile.weights.values_of_target:
             return self._per_sign * torch.stack([axon_signs(those) for those in rows]).sum(0)
         return torch.stack([(those != 0).any(0) for those in rows]).sum(0)
@@ -114,9 +108,4 @@ class FanIn:
     @property
     def dense(self) -> bool:
         """Whether all of it are matrices."""
-        return all(q.kind in ("dense", "recurrent") for q in self.incoming)
-
-
-def _average(q: Projection) -> Projection:
-    """A pooling as one that averages, so that its divisor is the number of its synapses."""
-    return dataclasses.replace(q, options=tuple(option for option in q.options if option[0] != "mode"))
+        return all(isinstance(q, Dense | Transposed) for q in self.incoming)

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from neurosleep.hardware.profiles.profile import HardwareProfile
 from neurosleep.hardware.report import MappingFinding
-from neurosleep.hardware.rewrite.compose import LARGEST, compose, dense_weight, pool_divisor
-from neurosleep.spiking import Population, Projection, SpikingNetwork
+from neurosleep.hardware.rewrite.compose import LARGEST, compose, dense_weight, pool_divisor, summing
+from neurosleep.spiking import Conv, Dense, Pool, Population, Projection, SpikingNetwork
 
 __all__ = ["fold_relays", "pools_on_chip"]
 
@@ -24,33 +24,24 @@ def pools_on_chip(network: SpikingNetwork, name: str, profile: HardwareProfile) 
     sizes = profile.capacity.packing.pools
     incoming = [network.projections[k] for k in network.incoming(name)]
     outgoing = [q for q in network.projections if q.source == name]
-    if not sizes or len(incoming) != 1 or incoming[0].kind != "pool" or not outgoing:
+    pool = incoming[0] if len(incoming) == 1 else None
+    if not sizes or not isinstance(pool, Pool) or not outgoing:
         return False
-    if bool(torch.as_tensor(network.population(name).bias).any()) or incoming[0].delay:
+    if bool(torch.as_tensor(network.population(name).bias).any()) or pool.delay:
         return False
-    options = dict(incoming[0].options)
-    axes = len(network.population(name).shape) - 1
-
-    def each(key: str, default: object) -> set[object]:
-        value = options.get(key)
-        value = default if value is None else value
-        return set(value) if isinstance(value, tuple | list) else {value}
-
-    kernel = each("kernel", None)
-    square = axes == 2 and len(kernel) == 1 and kernel <= set(sizes)
-    apart = each("stride", options["kernel"]) == kernel and each("padding", 0) == {0}
-    from_neurons = network.population(incoming[0].source).kind != "relay"
-    return square and apart and from_neurons and all(q.kind in ("conv", "dense") for q in outgoing)
+    square = len(pool.kernel) == 2 and len(set(pool.kernel)) == 1 and pool.kernel[0] in sizes
+    apart = pool.stride == pool.kernel and not any(pool.padding)
+    from_neurons = network.population(pool.source).kind != "relay"
+    return square and apart and from_neurons and all(isinstance(q, Conv | Dense) for q in outgoing)
 
 
 def _adopt(network: SpikingNetwork, name: str) -> SpikingNetwork:
     """A pooling that stays: it sums, and its factor is in the scales of what comes after it."""
     (k,) = network.incoming(name)
     q = network.projections[k]
-    factor = q.scale / pool_divisor(q, len(network.population(q.source).shape) - 1)
-    options = (*((key, value) for key, value in q.options if key != "mode"), ("mode", "sum"))
+    factor = q.scale / pool_divisor(q)
     changed = [dataclasses.replace(p, scale=p.scale * factor) if p.source == name else p for p in network.projections]
-    changed[k] = dataclasses.replace(q, scale=1.0, options=options)
+    changed[k] = dataclasses.replace(summing(q), scale=1.0)
     return dataclasses.replace(network, projections=tuple(changed))
 
 
@@ -98,7 +89,7 @@ def _passed_on(network: SpikingNetwork, q: Projection, value: Tensor) -> Tensor:
     """What a constant ``value`` of the source adds to the target in every step."""
     source, target = network.population(q.source), network.population(q.target)
     constant = Population("constant", "input", (1,))
-    spread = Projection("constant", q.source, weight=value.expand(source.size).reshape(-1, 1))
+    spread = Dense("constant", q.source, value.expand(source.size).reshape(-1, 1))
     weight = dense_weight(constant, (spread, (1,)), (q, source.shape), size=target.size)
     return q.scale * weight.reshape(-1)
 

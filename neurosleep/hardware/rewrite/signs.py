@@ -10,6 +10,7 @@ from torch import Tensor
 
 from neurosleep.hardware.report import MappingFinding
 from neurosleep.spiking import Population, Projection, SpikingNetwork
+from neurosleep.spiking.projections import Weighted
 
 __all__ = ["axon_signs", "mixed_signs", "split_by_sign"]
 
@@ -45,7 +46,7 @@ def split_by_sign(network: SpikingNetwork) -> tuple[SpikingNetwork, list[Mapping
     findings = []
     for p in network.populations:
         outgoing = [q for q in network.projections if q.source == p.name]
-        weights = [q.scale * q.weight for q in outgoing if q.weight is not None]
+        weights = [q.scale * q.weight for q in outgoing if isinstance(q, Weighted)]
         number = mixed_signs(weights).nonzero().flatten() if weights else torch.zeros(0, dtype=torch.int64)
         if not len(number):
             continue
@@ -64,9 +65,8 @@ def split_by_sign(network: SpikingNetwork) -> tuple[SpikingNetwork, list[Mapping
 
 def _split(network: SpikingNetwork, p: Population, number: Tensor) -> SpikingNetwork:
     projections: list[Projection] = []
-    for q in network.projections:
+    for q in network.weighted:  # which all of them are here
         weight = q.weight
-        assert weight is not None  # all of them are dense here
         if q.source == p.name:
             own, copies = weight.clone(), weight[:, number].clone()
             sign = 1 if q.scale >= 0 else -1

@@ -18,7 +18,7 @@ from neurosleep.hardware.report import MappingFinding
 from neurosleep.hardware.rewrite.compose import LARGEST
 from neurosleep.hardware.rewrite.fan_in import FanIn, core_axons_limit
 from neurosleep.hardware.rewrite.unroll import unrolled
-from neurosleep.spiking import Population, Projection, SpikingNetwork
+from neurosleep.spiking import Dense, Identity, Population, Projection, SpikingNetwork
 
 __all__ = ["split_fan_in"]
 
@@ -65,12 +65,11 @@ def split_fan_in(network: SpikingNetwork, profile: HardwareProfile) -> tuple[Spi
     return network, findings
 
 
-def _blocks(incoming: list[Projection], length: int) -> list[list[tuple[Projection, Tensor]]]:
+def _blocks(incoming: list[Dense], length: int) -> list[list[tuple[Dense, Tensor]]]:
     """Connected columns of the projections in order, so many in each block: weights with the other columns zero."""
-    blocks: list[list[tuple[Projection, Tensor]]] = [[]]
+    blocks: list[list[tuple[Dense, Tensor]]] = [[]]
     room = length
     for q in incoming:
-        assert q.weight is not None  # all are matrices here
         columns = (q.weight != 0).any(0).nonzero().flatten()
         while len(columns):
             if not room:
@@ -112,10 +111,10 @@ def _split(
             taken.add(name)
             reset: Any = "subtract" if subtracts else "to_value"
             made.append(Population(name, "lif", p.shape, threshold=quantum, compare=p.compare, reset=reset))
-            added += [Projection(q.source, name, "dense", w, delay=q.delay, plastic=False) for q, w in parts]
+            added += [Dense(q.source, name, w, delay=q.delay, plastic=False) for q, w in parts]
             # Either the sum is in quanta, and thresholds with it, or an integrator adds the one quantum of all.
             scale = sign * (float(quantum[0]) if p.kind == "li" else 1.0)
-            added.append(Projection(name, p.name, "identity", scale=scale, plastic=False))
+            added.append(Identity(name, p.name, scale=scale))
     combined = p if p.kind == "li" else _in_quanta(p, quantum)
     populations = []
     for other in network.populations:

@@ -6,33 +6,32 @@ import dataclasses
 
 from neurosleep.hardware.report import MappingFinding, exceeds
 from neurosleep.hardware.rewrite.compose import LARGEST, dense_weight
-from neurosleep.spiking import Projection, SpikingNetwork
+from neurosleep.spiking import Conv, Dense, Projection, SpikingNetwork
 
 __all__ = ["unroll", "unrolled"]
 
 
-def unrolled(network: SpikingNetwork, q: Projection) -> Projection:
+def unrolled(network: SpikingNetwork, q: Projection) -> Dense:
     """A projection of any kind with a matrix for a weight, its scale in it."""
-    if q.kind in ("dense", "recurrent"):
-        assert q.weight is not None  # the network checks it
+    if isinstance(q, Dense):
         return dataclasses.replace(q, weight=q.scale * q.weight, scale=1.0)
     source, target = network.population(q.source), network.population(q.target)
     weight = q.scale * dense_weight(source, (q, source.shape), size=target.size)
-    return Projection(q.source, q.target, "dense", weight, delay=q.delay, plastic=False)
+    return Dense(q.source, q.target, weight, delay=q.delay, plastic=False)
 
 
 def unroll(network: SpikingNetwork, profile: str) -> tuple[SpikingNetwork, list[MappingFinding]]:
     """The network with matrices only; an error names what would be too large for one."""
     findings: list[MappingFinding] = []
-    projections = []
+    projections: list[Projection] = []
     for q in network.projections:
         size = network.population(q.source).size * network.population(q.target).size
-        if q.kind not in ("dense", "recurrent") and size > LARGEST:
+        if not isinstance(q, Dense) and size > LARGEST:
             what = f"the {q.kind} projection from {q.source!r} has a synapse for each of its connections on {profile!r}"
             findings.append(exceeds(q.target, "synapses", size, LARGEST, "budget", what=what))
             projections.append(q)
             continue
-        if q.kind == "conv":
+        if isinstance(q, Conv):
             text = f"weights from {q.source!r} are shared, and stored once for each synapse on the chip"
             findings.append(MappingFinding("note", q.target, text))
         projections.append(unrolled(network, q))

@@ -6,6 +6,7 @@ import importlib
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import ClassVar
 
 import numpy as np
@@ -18,6 +19,7 @@ from neurosleep.errors import SettingsError, UnsupportedError, unknown_name
 from neurosleep.functional import EngineRule, PlasticityRule, SpikeEvents
 from neurosleep.spiking.engines.batch import BatchSession
 from neurosleep.spiking.network import SpikingNetwork
+from neurosleep.spiking.projections import Projection, Transposed
 
 __all__ = ["Engine", "Session", "check_inputs", "check_supported", "engine_names", "get_engine", "register_engine"]
 
@@ -102,10 +104,10 @@ class Engine(ABC):
     #: Kinds of devices of torch that it computes on.
     devices: ClassVar[frozenset[str]] = frozenset({"cpu"})
     population_kinds: ClassVar[frozenset[str]]
-    projection_kinds: ClassVar[frozenset[str]]
+    #: Classes of :class:`~neurosleep.spiking.Projection` that it computes; that one itself stands for all of them.
+    projection_types: ClassVar[frozenset[type[Projection]]]
     rules: ClassVar[frozenset[str]]
-    #: Whether a projection may use the transposed weight of another, and the rules that may then be symmetric.
-    transposes: ClassVar[bool] = False
+    #: Rules that may change a shared weight from the side of a transposed projection too.
     symmetric_rules: ClassVar[frozenset[str]] = frozenset()
     #: When a soft reset may happen (:attr:`~neurosleep.spiking.Population.reset_time`).
     reset_times: ClassVar[frozenset[str]] = frozenset({"same"})
@@ -204,6 +206,10 @@ class Engine(ABC):
         raise TypeError("an engine that steps batches must say how")
 
 
+def _computes(engine: Engine | type[Engine], projection: Projection) -> bool:
+    return isinstance(projection, tuple(engine.projection_types))
+
+
 def check_supported(engine: Engine, network: SpikingNetwork, rule: PlasticityRule | EngineRule | None) -> None:
     """Refuse by name what ``engine`` does not offer, and rules that are none for the network's weights."""
     if rule is not None:
@@ -238,27 +244,16 @@ def check_supported(engine: Engine, network: SpikingNetwork, rule: PlasticityRul
             )
     for projection in network.projections:
         where = f"projection {projection.source!r} -> {projection.target!r}"
-        if projection.kind not in engine.projection_kinds:
+        if not _computes(engine, projection):
+            able = _able(partial(_computes, projection=projection))
             raise UnsupportedError(
-                f"The engine {engine.name!r} cannot compute {where} of kind {projection.kind!r}.",
-                expected="one of: " + ", ".join(sorted(engine.projection_kinds)),
-                hint=others("projection_kinds", projection.kind),
-            )
-        if projection.transpose_of is not None and not engine.transposes:
-            able = _able(lambda other: other.transposes)
-            raise UnsupportedError(
-                f"The engine {engine.name!r} cannot compute {where}, which uses a transposed weight (transpose_of).",
-                expected="projections with weights of their own",
-                hint=f"engines that can: {', '.join(able)}",
-            )
-        if rule is not None and projection.plastic and projection.kind == "conv":
-            raise UnsupportedError(
-                f"The weight of {where} is shared by many synapses, for which no plasticity rule is defined.",
-                found="a plastic projection of kind 'conv'",
-                expected="plastic=False for it; dense projections may be plastic",
+                f"The engine {engine.name!r} cannot compute {where}, of class {type(projection).__name__}.",
+                expected="one of: " + ", ".join(sorted(kind.__name__ for kind in engine.projection_types)),
+                hint=f"engines that can: {', '.join(able)}" if able else "no engine can, so far",
             )
         symmetric = engine.symmetric_rules
-        if projection.symmetric_rule and rule is not None and rule.name not in symmetric and "*" not in symmetric:
+        feeds_back = isinstance(projection, Transposed) and projection.symmetric_rule
+        if feeds_back and rule is not None and rule.name not in symmetric and "*" not in symmetric:
             raise UnsupportedError(
                 f"The engine {engine.name!r} does not offer the rule {rule.name!r} as symmetric_rule of {where}.",
                 expected="one of: " + ", ".join(sorted(symmetric)) if symmetric else "symmetric_rule=False",

@@ -13,9 +13,9 @@ from neurosleep.functional import LIFState, PlasticityRule, reset_spiked
 from neurosleep.spiking.engines.base import Engine, Session, register_engine
 from neurosleep.spiking.engines.reference import LIStepper, Stepper, TorchSession
 from neurosleep.spiking.engines.snntorch_engine import strictly_above
-from neurosleep.spiking.geometry import GEOMETRIES
 from neurosleep.spiking.network import SpikingNetwork
 from neurosleep.spiking.parts import Population
+from neurosleep.spiking.projections import Projection
 
 __all__ = ["NorseEngine", "import_norse"]
 
@@ -98,10 +98,9 @@ class NorseEngine(Engine):
     name: ClassVar[str] = "norse"
     devices: ClassVar[frozenset[str]] = frozenset({"cpu", "cuda"})
     population_kinds: ClassVar[frozenset[str]] = frozenset({"input", "relay", "lif", "li"})
-    projection_kinds: ClassVar[frozenset[str]] = frozenset({"dense", "recurrent", *GEOMETRIES})
+    projection_types: ClassVar[frozenset[type[Projection]]] = frozenset({Projection})
     rules: ClassVar[frozenset[str]] = frozenset({"*"})
     synaptic_integrators: ClassVar[bool] = True
-    transposes: ClassVar[bool] = True
     symmetric_rules: ClassVar[frozenset[str]] = frozenset({"*"})
 
     batches: ClassVar[bool] = True

@@ -20,9 +20,10 @@ from neurosleep.functional import (
 )
 from neurosleep.spiking.engines.base import Engine, Session, check_inputs, register_engine
 from neurosleep.spiking.engines.batch import BatchInput, BatchSession, ConstantInput
-from neurosleep.spiking.geometry import GEOMETRIES, propagate
+from neurosleep.spiking.geometry import propagate
 from neurosleep.spiking.network import SpikingNetwork
 from neurosleep.spiking.parts import Population
+from neurosleep.spiking.projections import Projection, Transposed, Weighted
 
 __all__ = ["STEPPERS", "CubaLIFStepper", "LIFStepper", "LIStepper", "ReferenceEngine", "Stepper", "TorchSession"]
 
@@ -96,22 +97,20 @@ class TorchSession(Session, BatchSession):
         each = list(rule) if isinstance(rule, Sequence) else [rule] * len(network.projections)
         self._rules = [r if q.plastic else None for r, q in zip(each, network.projections, strict=True)]
         self._weights = [
-            None if p.weight is None else p.weight.detach().clone().to(device) for p in network.projections
+            q.weight.detach().clone().to(device) if isinstance(q, Weighted) else None for q in network.projections
         ]
         for k, projection in enumerate(network.projections):
-            if projection.transpose_of is not None:
-                owned = self._weights[network.owner(k)]
-                assert owned is not None  # the network checks it
+            if isinstance(projection, Transposed) and (shared := self._weights[network.owner(k)]) is not None:
                 # A view: whatever changes the one is seen by the other.
-                self._weights[k] = owned.T
+                self._weights[k] = shared.T
         self._dtype, self._batch = network.dtype, batch
         self._traces = [
             () if own is None or w is None else own.initial_traces(w)
             for own, w in zip(self._rules, self._weights, strict=True)
         ]
         # Weights of a projection's own first, then those that it shares: the order that Projection states.
-        own = [k for k, p in enumerate(network.projections) if p.transpose_of is None]
-        sharing = [k for k, p in enumerate(network.projections) if p.transpose_of is not None]
+        own = [k for k, q in enumerate(network.projections) if not isinstance(q, Transposed)]
+        sharing = [k for k, q in enumerate(network.projections) if isinstance(q, Transposed)]
         self._own, self._update_order = own, own + sharing
         self._steppers = {
             p.name: steppers[p.kind](p, self._dtype, device, batch) for p in network.populations if p.kind in steppers
@@ -163,11 +162,8 @@ class TorchSession(Session, BatchSession):
 
     def _arriving(self, k: int, source: Tensor) -> Tensor:
         """What ``source`` ``[batch, n]`` makes arrive through projection ``k``, its scale left out."""
-        projection, weight = self._network.projections[k], self._weights[k]
-        if projection.kind in ("dense", "recurrent"):
-            assert weight is not None  # the network checks it
-            return source @ weight.T
-        return propagate(projection, weight, source, self._network.population(projection.source).shape)
+        projection = self._network.projections[k]
+        return propagate(projection, source, self._network.population(projection.source).shape, self._weights[k])
 
     @torch.no_grad()
     def run(self, inputs: Mapping[str, SpikeEvents]) -> dict[str, SpikeEvents]:
@@ -239,10 +235,9 @@ class ReferenceEngine(Engine):
     name: ClassVar[str] = "reference"
     devices: ClassVar[frozenset[str]] = frozenset({"cpu", "cuda"})
     population_kinds: ClassVar[frozenset[str]] = frozenset({"input", "relay", *STEPPERS})
-    projection_kinds: ClassVar[frozenset[str]] = frozenset({"dense", "recurrent", *GEOMETRIES})
+    projection_types: ClassVar[frozenset[type[Projection]]] = frozenset({Projection})
     rules: ClassVar[frozenset[str]] = frozenset({"*"})
     synaptic_integrators: ClassVar[bool] = True
-    transposes: ClassVar[bool] = True
     symmetric_rules: ClassVar[frozenset[str]] = frozenset({"*"})
     reset_times: ClassVar[frozenset[str]] = frozenset({"same", "next", "guarded"})
     batches: ClassVar[bool] = True

@@ -11,9 +11,9 @@ from torch import Tensor
 from neurosleep.functional import LIFState, PlasticityRule, reset_spiked
 from neurosleep.spiking.engines.base import Engine, Session, register_engine
 from neurosleep.spiking.engines.reference import Stepper, TorchSession
-from neurosleep.spiking.geometry import GEOMETRIES
 from neurosleep.spiking.network import SpikingNetwork
 from neurosleep.spiking.parts import Population
+from neurosleep.spiking.projections import Projection
 
 __all__ = ["SnnTorchEngine", "strictly_above"]
 
@@ -91,9 +91,8 @@ class SnnTorchEngine(Engine):
     name: ClassVar[str] = "snntorch"
     devices: ClassVar[frozenset[str]] = frozenset({"cpu", "cuda"})
     population_kinds: ClassVar[frozenset[str]] = frozenset({"input", "relay", "lif", "cuba_lif", "li"})
-    projection_kinds: ClassVar[frozenset[str]] = frozenset({"dense", "recurrent", *GEOMETRIES})
+    projection_types: ClassVar[frozenset[type[Projection]]] = frozenset({Projection})
     rules: ClassVar[frozenset[str]] = frozenset({"*"})
-    transposes: ClassVar[bool] = True
     symmetric_rules: ClassVar[frozenset[str]] = frozenset({"*"})
 
     batches: ClassVar[bool] = True

@@ -28,7 +28,7 @@ _PART = 2**15
 def weight_names(network: SpikingNetwork) -> list[str]:
     """A name for each weight of the network, in order: ``"source -> target"``, numbered if several have the same."""
     names: list[str] = []
-    for projection, _ in network.weighted:
+    for projection in network.weighted:
         name = f"{projection.source} -> {projection.target}"
         same = sum(other == name or other.startswith(f"{name} (") for other in names)
         names.append(f"{name} ({same + 1})" if same else name)

@@ -31,6 +31,7 @@ from neurosleep.spiking.engines.event.batch_kernels import (
 )
 from neurosleep.spiking.engines.event.population import Population
 from neurosleep.spiking.network import SpikingNetwork
+from neurosleep.spiking.projections import Dense, Transposed
 
 __all__ = ["EventBatchSession"]
 
@@ -58,12 +59,9 @@ def _untied(network: SpikingNetwork) -> SpikingNetwork:
     """The same network, shared weights copied: without plasticity they stay what they are."""
     projections = list(network.projections)
     for k, projection in enumerate(projections):
-        if projection.transpose_of is not None:
-            shared = network.projections[network.owner(k)].weight
-            assert shared is not None  # the network checks it
-            projections[k] = dataclasses.replace(
-                projection, weight=shared.T.contiguous(), transpose_of=None, symmetric_rule=False, plastic=False
-            )
+        if isinstance(projection, Transposed):
+            weight, ends = network.matrix(projection).contiguous(), (projection.source, projection.target)
+            projections[k] = Dense(*ends, weight, scale=projection.scale, delay=projection.delay, plastic=False)
     return dataclasses.replace(network, projections=tuple(projections))
 
 
@@ -139,8 +137,8 @@ class EventBatchSession(BatchSession):
             said[:] = sent + values.numpy() * np.arange(1, len(said) + 1, dtype=self._dtype)[:, None, None]
         sent += values.numpy() * self._dtype.type(len(said))
         for k, projection in enumerate(self._network.projections):
-            if projection.source == self._source.name and k not in self._constant and projection.delay <= self._time:
-                assert projection.weight is not None  # every kind that this engine offers has one
+            arrived = projection.source == self._source.name and projection.delay <= self._time
+            if arrived and k not in self._constant and isinstance(projection, Dense):
                 self._constant[k] = projection.scale * (values @ projection.weight.detach().T).numpy()
 
     def _base(self, name: str, low: int, high: int) -> npt.NDArray[Any]:

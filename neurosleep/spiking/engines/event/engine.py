@@ -14,6 +14,7 @@ from neurosleep.spiking.engines.batch import BatchSession
 from neurosleep.spiking.engines.event.batch import EventBatchSession
 from neurosleep.spiking.engines.event.session import EventSession
 from neurosleep.spiking.network import SpikingNetwork
+from neurosleep.spiking.projections import Dense, Projection, Transposed
 
 __all__ = ["EventEngine"]
 
@@ -24,9 +25,8 @@ class EventEngine(Engine):
 
     name: ClassVar[str] = "event"
     population_kinds: ClassVar[frozenset[str]] = frozenset({"input", "lif", "li"})
-    projection_kinds: ClassVar[frozenset[str]] = frozenset({"dense", "recurrent"})
+    projection_types: ClassVar[frozenset[type[Projection]]] = frozenset({Dense, Transposed})
     rules: ClassVar[frozenset[str]] = frozenset({SRCRule.name, PairSTDP.name})
-    transposes: ClassVar[bool] = True
     symmetric_rules: ClassVar[frozenset[str]] = frozenset({SRCRule.name})
     batches: ClassVar[bool] = True
     spike_counts: ClassVar[bool] = True

@@ -18,6 +18,7 @@ from neurosleep.functional import SpikeEvents
 from neurosleep.spiking.engines.event.kernels import SRC, Arriving, Neurons, Units, factors, longer, run_population
 from neurosleep.spiking.engines.event.population import Population, rule_numbers
 from neurosleep.spiking.network import SpikingNetwork
+from neurosleep.spiking.projections import Transposed
 
 __all__ = ["Loop"]
 
@@ -345,12 +346,12 @@ class Loop:
         )
         uses = []
         for k, q in enumerate(network.projections):
-            if q.transpose_of is not None:
+            if isinstance(q, Transposed):
                 shared = network.owner(k)
                 owner = populations[network.projections[shared].target]
                 which = number[owner.name], owner.numbers.index(shared)
                 uses.append((number[q.source], number[q.target], *which, q.delay, q.symmetric_rule))
-        scales = [q.scale for q in network.projections if q.transpose_of is not None]
+        scales = [q.scale for q in network.projections if isinstance(q, Transposed)]
         columns = [np.array([use[c] for use in uses], dtype=np.int64) for c in range(6)]
         self._transposes = _Transposes(*columns, *[np.array(scales, dtype=dtype)])
         self._rule = layers[0].rule if layers else rule_numbers(None, dtype)

@@ -10,6 +10,7 @@ from torch import Tensor
 from neurosleep.functional import FACTORS, PairSTDP, PlasticityRule, SpikeEvents, SRCRule
 from neurosleep.spiking.engines.event.kernels import NONE, SRC, STDP, Arriving, Neurons, Rule, Units, run_population
 from neurosleep.spiking.network import SpikingNetwork
+from neurosleep.spiking.projections import Dense
 
 __all__ = ["BLOCK", "Population", "rule_numbers"]
 
@@ -36,8 +37,9 @@ class Population:
         dtype = torch.empty(0, dtype=network.dtype).numpy().dtype
         self.name, self.n = name, population.size
         # Through transposed weights comes what the loop over steps adds; they have no rows here.
-        self.numbers = [k for k in network.incoming(name) if network.projections[k].transpose_of is None]
-        incoming = [network.projections[k] for k in self.numbers]
+        arriving = ((k, network.projections[k]) for k in network.incoming(name))
+        dense = {k: q for k, q in arriving if isinstance(q, Dense)}
+        self.numbers, incoming = list(dense), list(dense.values())
         self.projections = incoming
         block_width = min(BLOCK, -(-self.n // 16) * 16)
         blocks = -(-self.n // block_width)
@@ -46,7 +48,6 @@ class Population:
         self.first_row = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
         self.weights = np.zeros((blocks, int(self.first_row[-1]), block_width), dtype=dtype)
         for q, projection in enumerate(incoming):
-            assert projection.weight is not None  # the network checks it for every kind supported here
             padded = np.zeros((width, sizes[q]), dtype=dtype)
             padded[: self.n] = projection.weight.detach().cpu().numpy()
             block = padded.reshape(blocks, block_width, sizes[q]).transpose(0, 2, 1)

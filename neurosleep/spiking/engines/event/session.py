@@ -16,6 +16,7 @@ from neurosleep.spiking.engines.event.kernels import outside
 from neurosleep.spiking.engines.event.loop import Loop
 from neurosleep.spiking.engines.event.population import Population
 from neurosleep.spiking.network import SpikingNetwork
+from neurosleep.spiking.projections import Dense, Transposed
 
 __all__ = ["EventSession"]
 
@@ -29,9 +30,9 @@ class EventSession(Session):
         self._memory = max([p.delay for p in network.projections], default=0)
         self._past = {p.name: SpikeEvents.empty(p.size, self._memory) for p in network.populations}
         place = {name: k for k, name in enumerate(network.order)}
-        loops = any(p.transpose_of is not None or place[p.source] >= place[p.target] for p in network.projections)
+        loops = any(isinstance(q, Transposed) or place[q.source] >= place[q.target] for q in network.projections)
         self._loop = Loop(network, self._populations, self._memory) if loops else None
-        self._weighted = [k for k, p in enumerate(network.projections) if p.weight is not None]
+        self._weighted = [k for k, q in enumerate(network.projections) if isinstance(q, Dense)]
         # Which weights may have changed since they were last looked at, and the bound that they were held against.
         self._unseen, self._bound = set(self._weighted), math.nan
         # With traces a unit's weights change after its spike too; the rule of sleep changes those of units that fire.
