@@ -24,7 +24,7 @@ def tune(
     seeds: Annotated[int, typer.Option(help="Tuning seeds that a trial is averaged over: 100, 101, …")] = 3,
     seed: Annotated[int, typer.Option(help="Seed of the sampler.")] = 0,
     variant: Annotated[
-        str | None, typer.Option(help="Variant in the experiment's file; else what it begins with.")
+        str | None, typer.Option(help="Variant in the experiment's file; else what it starts with.")
     ] = None,
     prune: Annotated[bool, typer.Option("--prune", help="Give a trial up below the median of the others.")] = False,
     options: RunOptions,

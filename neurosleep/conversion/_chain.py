@@ -128,7 +128,7 @@ def _chain_of(plan: Plan) -> list[str]:
 
 
 def _bias_free(layer: nn.Linear) -> nn.Linear:
-    with torch.device("meta"):  # the weights that it begins with are not needed, and no random number is drawn
+    with torch.device("meta"):  # its initial weights are not needed, and no random number is drawn
         made = nn.Linear(layer.in_features, layer.out_features, bias=False)
     made.weight = layer.weight
     return made

@@ -55,7 +55,7 @@ def check_model(model: Any) -> nn.Module:
 
 
 def unwrapped(model: nn.Module) -> tuple[nn.Module, str]:
-    """The module inside of DataParallel and torch.compile, and what its names begin with in ``model``."""
+    """The module inside of DataParallel and torch.compile, and what its names start with in ``model``."""
     prefix = ""
     while True:
         if isinstance(model, nn.DataParallel | nn.parallel.DistributedDataParallel):

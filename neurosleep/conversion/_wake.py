@@ -24,7 +24,7 @@ Module = TypeVar("Module", bound=nn.Module)
 
 @torch.no_grad()
 def wake(network: SpikingNetwork, model: Module) -> Module:
-    """A copy of ``model`` with the weights of the slept ``network``; ``model`` itself is untouched.
+    """A copy of ``model`` with the weights of ``network``, usually those after sleep; ``model`` itself is untouched.
 
     Biases are those of ``model``, and so are its BatchNorm layers: what these were folded into is divided by their
     factors again, except weights that sleep left as they were, which are those of ``model`` bit for bit.
@@ -62,7 +62,7 @@ def wake(network: SpikingNetwork, model: Module) -> Module:
     expected = [tuple(cast(Tensor, layer.weight).shape) for layer, _ in layers]
     if found != expected:
         raise ConversionError(
-            "The slept network has other layers than the model.", found=f"{found}", expected=f"{expected}"
+            "The spiking network has other layers than the model.", found=f"{found}", expected=f"{expected}"
         )
     given: dict[Tensor, Tensor] = {}
     originals = {layer: cast(Tensor, layer.weight).detach().clone() for layer, fold in layers if fold is not None}

@@ -102,11 +102,11 @@ def variant_name(changes: Sequence[Change], variant: str | None = None) -> str:
     found = [f"{key}={json.dumps(value).strip(chr(34))}" for key, value in sorted(changes, key=itemgetter(0))]
     text = ",".join([variant, *found] if variant else found)
     name = "".join(c if c.isalnum() or c in "=,._-+" else "_" for c in text)
-    # A file system takes no longer names, in bytes; what is cut off still tells two variants apart.
+    # A file system takes no longer names, in bytes; what is truncated still tells two variants apart.
     if len(name.encode()) <= _LONGEST_VARIANT:
         return name
-    begin = name.encode()[: _LONGEST_VARIANT - 10].decode(errors="ignore")
-    return f"{begin}-{hashlib.sha256(text.encode()).hexdigest()[:9]}"
+    start = name.encode()[: _LONGEST_VARIANT - 10].decode(errors="ignore")
+    return f"{start}-{hashlib.sha256(text.encode()).hexdigest()[:9]}"
 
 
 def toml_value(value: object) -> str:

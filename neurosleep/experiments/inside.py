@@ -1,4 +1,4 @@
-"""What lies in a run folder: plain files and folders that nothing leads out of, read whole or refused by name."""
+"""What lies in a run folder: plain files and folders that nothing leads out of, read whole or refused."""
 
 from __future__ import annotations
 

@@ -292,10 +292,10 @@ def _together(commands: Iterable[str]) -> list[str]:
     """The commands, with those that differ only in the variant, their last option, as one."""
     found: dict[str, list[str]] = {}
     for command in commands:
-        begin, _, variant = command.partition(" --variant ")
+        start, _, variant = command.partition(" --variant ")
         plain = bool(variant) and " " not in variant
-        found.setdefault(begin if plain else command, []).extend([variant] if plain else [])
-    return [f"{begin} --variant {','.join(names)}" if names else begin for begin, names in found.items()]
+        found.setdefault(start if plain else command, []).extend([variant] if plain else [])
+    return [f"{start} --variant {','.join(names)}" if names else start for start, names in found.items()]
 
 
 def results_page(folder: Path) -> tuple[str, int]:

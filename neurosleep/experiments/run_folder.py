@@ -158,7 +158,7 @@ class RunFolder:
         return read_metrics(self.path / "metrics.json", self.root)
 
     def environment(self) -> PlainTable:
-        """Where and with what the run was begun."""
+        """Where and with what the run was started."""
         return read_json(self.path / "environment.json", self.root)
 
     def write_metrics(self, metrics: Metrics) -> None:

@@ -21,7 +21,7 @@ class SlowOscillation:
     up, down:
         Length of an up state and of the down state after it, in steps.
     settle:
-        Steps at the beginning of an up state that are not counted; at least two steps after them are.
+        Steps at the start of an up state that are not counted; at least two steps after them are.
 
     See Also
     --------

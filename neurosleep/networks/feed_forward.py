@@ -36,7 +36,7 @@ class FeedForwardNetwork(nn.Module, ABC):
     See Also
     --------
     MLP, ConvNet : the networks of the package
-    EquilibriumNetwork : the protocol of networks that settle
+    EquilibriumNetwork : the protocol of equilibrium networks
     neurosleep.learning.Backprop : trains them
 
     Examples

@@ -117,8 +117,8 @@ class _Regulator(TorchFunctionMode):
         if not is_step(func) or not isinstance(args[0] if args else None, Tensor):
             return func(*args, **kwargs)
         step, self._step = self._step, self._step + 1
-        begun = [(drive, part) for drive in self._present for part in drive.parts if part.step == step]
-        for drive, part in begun:
+        started = [(drive, part) for drive in self._present for part in drive.parts if part.step == step]
+        for drive, part in started:
             self._left.discard(step)
             weight = weight_of(func, args, kwargs)
             if part.function is not func or weight is None or weight.data_ptr() != part.weight.data_ptr():

@@ -169,7 +169,7 @@ def sleep(
     recorder = Recorder(record or Record(), {p.name: p.size for p in network.populations}, network.dt, network)
     total = driven = 0
     for chunk, start in enumerate(range(0, steps, CHUNK)):
-        # A whole chunk is always drawn, so that a shorter sleep is the beginning of a longer one.
+        # A whole chunk is always drawn, so that a shorter sleep equals the first part of a longer one.
         events = drawn(drive, numpy_generator(seed, "drive", task, chunk), CHUNK, network.dt).slice(
             0, min(CHUNK, steps - start)
         )
@@ -203,8 +203,8 @@ def sleep(
     return SleepResult(slept, recorder.recording(), "done", perf_counter() - started)
 
 
-def _warn_of_silence(asleep: SpikingNetwork, inputs: int, steps: int) -> None:
-    thresholds = ", ".join(f"{p.name} {float(torch.as_tensor(p.threshold).min()):.3g}" for p in asleep.layers)
+def _warn_of_silence(network: SpikingNetwork, inputs: int, steps: int) -> None:
+    thresholds = ", ".join(f"{p.name} {float(torch.as_tensor(p.threshold).min()):.3g}" for p in network.layers)
     warnings.warn(
         f"Not one neuron fired in {steps} steps of sleep, so that no weight changed: {inputs} input spikes were too "
         f"few or too weak for the thresholds ({thresholds}). Lower these (thresholds_for_rates finds some), or raise "

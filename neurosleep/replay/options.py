@@ -30,9 +30,9 @@ Numbers: TypeAlias = tuple[int | float, ...]
 def _check_whole(key: str, values: tuple[int, ...] | None, least: int | None = None) -> None:
     for value in values or ():
         if isinstance(value, bool) or not isinstance(value, int) or value == 0 or value < (least or value):
-            raise SettingsError(f"sleep.{key} holds {value!r}.", expected="whole numbers, tasks counted from 1")
+            raise SettingsError(f"sleep.{key} holds {value!r}.", expected="integers, tasks counted from 1")
     if values is not None and not values:
-        raise SettingsError(f"sleep.{key} is empty.", expected="at least one whole number")
+        raise SettingsError(f"sleep.{key} is empty.", expected="at least one integer")
 
 
 @dataclass(frozen=True)

@@ -51,7 +51,7 @@ def refused(*command: str) -> dict[str, Any]:
 @pytest.fixture(autouse=True)
 def no_training(monkeypatch: pytest.MonkeyPatch) -> None:
     def fit(*arguments: Any, **keywords: Any) -> None:
-        pytest.fail("training began")
+        pytest.fail("training started")
 
     monkeypatch.setattr(Backprop, "fit", fit)
 

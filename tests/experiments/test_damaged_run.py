@@ -206,7 +206,7 @@ def test_other_images_of_the_same_shape_are_refused(tmp_path: Path) -> None:
     with pytest.raises(RunFolderError, match="data"):
         run_one(replace(request, resume=True))
     forced = run_one(replace(request, resume=True, force=True))
-    assert forced["resumed_with"] == ["the data are not those that it began with"]
+    assert forced["resumed_with"] == ["the data are not those that it started with"]
 
 
 @pytest.mark.parametrize(

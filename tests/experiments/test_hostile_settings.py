@@ -73,7 +73,7 @@ def check_file(folder: Path, damage: list[tuple[int, str, int, str]]) -> None:
     """Everything that is done with an experiment file before its data are read."""
     path = folder / "own.toml"
     path.write_bytes(spoil(OWN.encode(), damage))
-    begin = time.process_time()
+    start = time.process_time()
     try:
         for variant in default_variants(str(path)):
             for strategy in default_strategy(str(path), variant).split(","):
@@ -82,7 +82,7 @@ def check_file(folder: Path, damage: list[tuple[int, str, int, str]]) -> None:
                 search_space(str(path), strategy, found)
     except NeurosleepError as error:
         assert len(str(error)) < 5000
-    assert time.process_time() - begin < 10
+    assert time.process_time() - start < 10
     assert [file.name for file in folder.iterdir()] == ["own.toml"]
 
 
@@ -192,7 +192,7 @@ def test_files_that_extend_each_other_are_refused(tmp_path: Path) -> None:
 def test_what_can_be_refused_is_refused_before_the_first_task(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str
 ) -> None:
-    monkeypatch.setattr(room, "learn_tasks", lambda *given, **more: pytest.fail("learning began"))
+    monkeypatch.setattr(room, "learn_tasks", lambda *given, **more: pytest.fail("learning started"))
     (tmp_path / "own.toml").write_text(OWN)
     with pytest.raises(NeurosleepError):
         name, found = load_settings(str(tmp_path / "own.toml"), strategy="src", changes=[parse_change(change)])
@@ -230,7 +230,7 @@ def check_journal(journal: bytes, folder: Path, damage: list[tuple[int, str, int
     good = [(t.number, t.params, t.value) for t in _study(folder).finished()]
     assert len(good) == 4
     (folder / "journal.log").write_bytes(spoil(journal, damage))
-    begin = time.process_time()
+    start = time.process_time()
     try:
         found = [(t.number, t.params, t.value) for t in _study(folder).finished()]
     except RunFolderError as error:
@@ -238,7 +238,7 @@ def check_journal(journal: bytes, folder: Path, damage: list[tuple[int, str, int
     else:
         # What is missing at the end was perhaps about to be written, and is computed again.
         assert found == good[: len(found)]
-    assert time.process_time() - begin < 10
+    assert time.process_time() - start < 10
 
 
 @settings(max_examples=40, suppress_health_check=list(HealthCheck), deadline=None)

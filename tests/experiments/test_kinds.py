@@ -331,7 +331,7 @@ def test_every_kind_runs_and_resumes_after_every_phase_as_if_unbroken(
 def test_bad_values_are_refused_before_any_training(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, strategy: str, changes: list[Change], said: str
 ) -> None:
-    monkeypatch.setattr(PhasedLearning, "fit", lambda *arguments, **more: pytest.fail("training began"))
+    monkeypatch.setattr(PhasedLearning, "fit", lambda *arguments, **more: pytest.fail("training started"))
     with pytest.raises(SettingsError, match=said):
         run_experiment([request(tmp_path / "out", strategy, *changes)])
     assert not (tmp_path / "out").exists()

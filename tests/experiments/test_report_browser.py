@@ -172,8 +172,8 @@ def button(text: str) -> str:
 def test_the_raster_zooms_by_buttons(open_report: Callable[[Path, int], Report], report: Path, width: int) -> None:
     opened = open_report(report, width)
     opened.canvas.scroll_into_view_if_needed()
-    begin, end, spikes = opened.shown()
-    assert begin == 0 and end > 0.1 and spikes > 100 and opened.ink() > 3000
+    start, end, spikes = opened.shown()
+    assert start == 0 and end > 0.1 and spikes > 100 and opened.ink() > 3000
     opened.page.click(button("Zoom in"))
     assert opened.shown()[:2] == pytest.approx((end / 4, 3 * end / 4), abs=1e-3) and 0 < opened.shown()[2] < spikes
     opened.page.click(button("Later"))
@@ -182,12 +182,12 @@ def test_the_raster_zooms_by_buttons(open_report: Callable[[Path, int], Report],
     assert opened.shown()[:2] == pytest.approx((end / 4, 3 * end / 4), abs=1e-3)
     opened.page.click(button("Zoom out"))
     opened.page.click(button("Zoom out"))
-    assert opened.shown() == (begin, end, spikes)
+    assert opened.shown() == (start, end, spikes)
     for _ in range(9):
         opened.page.click(button("Zoom in"))
     assert opened.shown()[1] - opened.shown()[0] == pytest.approx(0.01, abs=2e-3)
     opened.page.click(button("Whole"))
-    assert opened.shown() == (begin, end, spikes)
+    assert opened.shown() == (start, end, spikes)
     assert opened.complaints() == []
 
 
@@ -195,17 +195,17 @@ def test_the_raster_zooms_by_mouse_and_by_population(open_report: Callable[[Path
     opened = open_report(report, 1400)
     whole = opened.shown()
     opened.drag((0.4, 0.9), (0.6, 0.5))
-    begin, end, spikes = opened.shown()
-    assert 0 < begin < end < whole[1] and 0 < spikes < whole[2]
+    start, end, spikes = opened.shown()
+    assert 0 < start < end < whole[1] and 0 < spikes < whole[2]
     # Too small a box is a click, which changes nothing.
     opened.drag((0.4, 0.5), (0.401, 0.5))
-    assert opened.shown() == (begin, end, spikes)
+    assert opened.shown() == (start, end, spikes)
     before = opened.page.text_content(".zoom output")
     opened.canvas.hover()
     opened.page.mouse.wheel(0, -100)
     # The browser may take up a turn of the wheel a little later than the call returns.
     opened.page.wait_for_function("before => document.querySelector('.zoom output').value != before", arg=before)
-    assert opened.shown()[1] - opened.shown()[0] < end - begin
+    assert opened.shown()[1] - opened.shown()[0] < end - start
     opened.page.click(button("Whole"))
     counts = []
     for k in ("0", "1", "2"):

@@ -103,27 +103,27 @@ def test_commands_have_the_changes_of_a_variant(tmp_path: Path) -> None:
     variant = "sleep.process=bernoulli,sleep.thresholds=_1.0_ 2.0_ 3.0_"
     changes = [("sleep.thresholds", [1.0, 2.0, 3.0]), ("sleep.scale_data", "current")]
     folder = add(tmp_path, "src", 0, 0.4, variant=variant)
-    begin = "neurosleep run src2022/mnist --strategy src --seeds 1 --data DIR --out OUT"
-    assert commands(results_page(tmp_path)[0]) == [f"{begin}  # and --set as the name of the variant says"]
+    start = "neurosleep run src2022/mnist --strategy src --seeds 1 --data DIR --out OUT"
+    assert commands(results_page(tmp_path)[0]) == [f"{start}  # and --set as the name of the variant says"]
     (folder / "config.toml").write_text(dump_toml(apply_changes(load_settings("src2022/mnist")[1], changes)))
     page = results_page(tmp_path)[0]
-    assert commands(page) == [f"{begin} --set sleep.scale_data=current --set 'sleep.thresholds=[1.0, 2.0, 3.0]'"]
+    assert commands(page) == [f"{start} --set sleep.scale_data=current --set 'sleep.thresholds=[1.0, 2.0, 3.0]'"]
     assert "48.47" in page
 
 
 def test_commands_name_the_tuned_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     found = apply_changes(load_settings("src2022/mnist")[1], [("sleep.steps", 9000), ("wake.lr", 0.07)])
     monkeypatch.setattr(results, "load_tuned", lambda experiment, strategy, variant: found)
-    begin = "neurosleep run src2022/mnist --strategy src --seeds 1 --data DIR --out OUT --tuned"
+    start = "neurosleep run src2022/mnist --strategy src --seeds 1 --data DIR --out OUT --tuned"
     folder = add(tmp_path, "src", 0, 0.4, variant="tuned")
     (folder / "config.toml").write_text(dump_toml(found))
-    assert commands(results_page(tmp_path)[0]) == [begin]
+    assert commands(results_page(tmp_path)[0]) == [start]
     (folder / "config.toml").write_text(dump_toml(apply_changes(found, [("wake.lr", 0.08)])))
-    assert commands(results_page(tmp_path)[0]) == [f"{begin} --set wake.lr=0.08"]
+    assert commands(results_page(tmp_path)[0]) == [f"{start} --set wake.lr=0.08"]
 
 
 def test_commands_of_a_variant_without_its_settings_come_from_its_name(tmp_path: Path) -> None:
-    begin = "neurosleep run src2022/mnist --strategy src --seeds 1 --data DIR --out OUT"
+    start = "neurosleep run src2022/mnist --strategy src --seeds 1 --data DIR --out OUT"
     for variant, options in (
         ("tuned", " --tuned"),
         ("tuned,wake.lr=0.08", " --tuned --set wake.lr=0.08"),
@@ -131,13 +131,13 @@ def test_commands_of_a_variant_without_its_settings_come_from_its_name(tmp_path:
         ("sleep.thresholds=_1.0_ 2.0_ 3.0_", "  # and --set as the name of the variant says"),
     ):
         add(tmp_path / variant, "src", 0, 0.4, variant=variant)
-        assert commands(results_page(tmp_path / variant)[0]) == [begin + options]
+        assert commands(results_page(tmp_path / variant)[0]) == [start + options]
 
 
 def test_tuned_settings_of_a_variant_are_named_as_such(tmp_path: Path) -> None:
-    begin = "neurosleep run src2022/mnist-rehearsal --strategy src --seeds 1 --data DIR --out OUT --tuned"
+    start = "neurosleep run src2022/mnist-rehearsal --strategy src --seeds 1 --data DIR --out OUT --tuned"
     add(tmp_path, "src", 0, 0.4, experiment="src2022/mnist-rehearsal", variant="tuned,fraction-0.05,wake.lr=0.08")
-    assert commands(results_page(tmp_path)[0]) == [f"{begin} --variant fraction-0.05 --set wake.lr=0.08"]
+    assert commands(results_page(tmp_path)[0]) == [f"{start} --variant fraction-0.05 --set wake.lr=0.08"]
 
 
 def test_other_data_and_experiments_of_ones_own_have_nothing_published_beside_them(tmp_path: Path) -> None:
@@ -163,11 +163,11 @@ def test_the_variants_of_a_file_stand_in_one_table_in_its_order(tmp_path: Path) 
         for name, ours in (("log-normal-x1", "30.00"), ("gamma-x1", "20.00"), ("gamma-x4", "10.00"))
     ]
     assert places == sorted(places)
-    begin = "neurosleep run hts2026/step-sizes --strategy sequential --seeds 2 --data DIR --out OUT"
+    start = "neurosleep run hts2026/step-sizes --strategy sequential --seeds 2 --data DIR --out OUT"
     assert set(commands(page)) == {
-        f"{begin} --variant log-normal-x1,gamma-x1,gamma-x4",
-        f"{begin} --tuned --variant gamma-x4",
-        f"{begin} --set wake.epochs=2",
+        f"{start} --variant log-normal-x1,gamma-x1,gamma-x4",
+        f"{start} --tuned --variant gamma-x4",
+        f"{start} --set wake.epochs=2",
     }
 
 

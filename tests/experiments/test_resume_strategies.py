@@ -115,7 +115,7 @@ def test_stopped_after_every_phase_and_resumed_gives_the_same(
 def test_fewer_exemplars_than_classes_are_refused_before_any_training(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, strategy: str, k: int, message: str
 ) -> None:
-    monkeypatch.setattr(Backprop, "fit", lambda *arguments, **more: pytest.fail("training began"))
+    monkeypatch.setattr(Backprop, "fit", lambda *arguments, **more: pytest.fail("training started"))
     with pytest.raises(SettingsError, match=rf"icarl\.k {message}"):
         run_experiment([request(tmp_path / "a", "sequential"), request(tmp_path / "b", strategy, ("icarl.k", k))])
     assert not list(tmp_path.iterdir())
@@ -144,7 +144,7 @@ def test_as_many_exemplars_as_classes_will_do(tmp_path: Path) -> None:
 def test_what_a_strategy_cannot_use_is_refused_before_any_training(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, strategy: str, change: tuple[str, Any], said: str
 ) -> None:
-    monkeypatch.setattr(Backprop, "fit", lambda *arguments, **more: pytest.fail("training began"))
+    monkeypatch.setattr(Backprop, "fit", lambda *arguments, **more: pytest.fail("training started"))
     with pytest.raises(SettingsError, match=said):
         run_experiment([request(tmp_path / "a", "sequential"), request(tmp_path / "b", strategy, change)])
     assert not list(tmp_path.iterdir())

@@ -189,7 +189,7 @@ def test_recorded_spikes_are_as_many_as_counted(tmp_path: Path, whole: tuple[Run
     assert {row["projection"] for row in rows} == {"input -> hidden1", "hidden1 -> hidden2", "hidden2 -> output"}
     for number, steps in enumerate(sleep["steps"], start=1):
         times = [row["time_s"] for row in rows if row["after_task"] == str(number)]
-        # From the beginning to the end, where the weights have moved.
+        # From the start to the end, where the weights have moved.
         assert times[0] == "0.0" and float(times[-1]) == pytest.approx(steps * 0.001, abs=0.015)
     assert all((float(row["change"]) > 0) or row["time_s"] == "0.0" for row in rows if row["after_task"] == "5")
     preferred = (wanted.folder.path / "analysis" / "preferred_task.csv").read_text(encoding="utf-8")

@@ -81,7 +81,7 @@ def assert_equal(asleep: Asleep, task: int, engine: str) -> tuple[SleepResult, f
 
 
 @pytest.fixture(scope="module")
-def beginnings() -> Asleep:
+def starts() -> Asleep:
     """The first 300 steps of each sleep, of a run on few images."""
     changes = [("data.images_per_task", 500), ("sleep.steps", 300), ("sleep.growth", 0.0)]
     return sleeper(sleeps("mnist-mini", *changes))
@@ -89,8 +89,8 @@ def beginnings() -> Asleep:
 
 @pytest.mark.parametrize("task", range(5))
 @pytest.mark.parametrize("engine", ENGINES)
-def test_300_steps_of_each_sleep(beginnings: Asleep, engine: str, task: int) -> None:
-    expected, _ = assert_equal(beginnings, task, engine)
+def test_300_steps_of_each_sleep(starts: Asleep, engine: str, task: int) -> None:
+    expected, _ = assert_equal(starts, task, engine)
     assert expected.recording.steps == 300
 
 

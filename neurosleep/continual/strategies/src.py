@@ -80,11 +80,11 @@ def one_sleep(
     if s.rates is not None:
         network = thresholds_for_rates(network, drive, s.rates, seed=seed, strict=False)
     chip = s.profile is not None
-    asleep: SpikingNetwork = network
+    sleeping: SpikingNetwork = network
     if s.profile is not None:
-        asleep = map_to(network, s.profile, headroom=1.0 if s.headroom is None else s.headroom)
+        sleeping = map_to(network, s.profile, headroom=1.0 if s.headroom is None else s.headroom)
     result = sleep(
-        asleep,
+        sleeping,
         drive=drive,
         rule=rule_of(s, seed, task),
         steps=s.rem.steps_after(task),
@@ -94,24 +94,24 @@ def one_sleep(
         task=task,
         limits=Limits(spikes=s.spike_limit),
         progress=progress,
-        watch=watch if watch is None or not chip else _as_host(watch, network, asleep, s.read_back == "changes"),
+        watch=watch if watch is None or not chip else _as_host(watch, network, sleeping, s.read_back == "changes"),
     )
-    if isinstance(result.network, MappedNetwork) and isinstance(asleep, MappedNetwork):
-        read = from_chip(result.network, network, before=asleep if s.read_back == "changes" else None)
+    if isinstance(result.network, MappedNetwork) and isinstance(sleeping, MappedNetwork):
+        read = from_chip(result.network, network, before=sleeping if s.read_back == "changes" else None)
         result = dataclasses.replace(result, network=network if result.status == "diverged" else read)
     return result
 
 
 def _as_host(
-    watch: Callable[[Moment], None], network: SpikingNetwork, asleep: SpikingNetwork, changes: bool
+    watch: Callable[[Moment], None], network: SpikingNetwork, sleeping: SpikingNetwork, changes: bool
 ) -> Callable[[Moment], None]:
     """What watches a sleep phase on a chip sees the host's network, with the weights that it would read then."""
 
     def seen(moment: Moment) -> None:
         def read() -> SpikingNetwork:
             present = moment.network()
-            assert isinstance(present, MappedNetwork) and isinstance(asleep, MappedNetwork)
-            return from_chip(present, network, before=asleep if changes else None)
+            assert isinstance(present, MappedNetwork) and isinstance(sleeping, MappedNetwork)
+            return from_chip(present, network, before=sleeping if changes else None)
 
         watch(dataclasses.replace(moment, network=read))
 
@@ -207,6 +207,6 @@ class SRC(Strategy):
         before, was = [weight.detach().clone() for weight in network.weights], answers(network, newest)
         woken = wake(result.network, network)
         with torch.no_grad():
-            for weight, slept in zip(network.weights, woken.weights, strict=True):
-                weight.copy_(slept)
+            for weight, new in zip(network.weights, woken.weights, strict=True):
+                weight.copy_(new)
         warn_of_effect(result.fired, before, network.weights, was, answers(network, newest))

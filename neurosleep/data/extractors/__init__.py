@@ -2,7 +2,7 @@
 
 They live in this room, not in ``networks``: an extractor is a fixed step of preparing data that never learns here, and
 a data set such as ``cifar10-efficientnet`` must be able to make its features, while ``networks`` comes after ``data``
-in the order of the rooms. torch is imported only when one of them is made.
+in the import layering. torch is imported only when one of them is made.
 """
 
 from __future__ import annotations

@@ -47,7 +47,7 @@ def defects(nodes: Nodes, writer: str, dt: float) -> list[str]:
         if writer != "nir" or tau is None or not hasattr(node, "v_reset"):
             continue
         times, factors = (np.asarray(values, dtype=float).reshape(-1) for values in (tau, node.r))
-        # Other numbers of values are refused by name when the neurons are made.
+        # Other numbers of values are an error when the neurons are made.
         fits = len({1, len(times), len(factors)}) < 3
         like = fits and np.allclose(factors, times / 1e-4, rtol=1e-4)
         if like and not np.any(node.v_leak) and not np.any(node.v_reset):

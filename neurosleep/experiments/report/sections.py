@@ -106,7 +106,7 @@ def sections_of(report: Report) -> list[Section]:
     return [part for section in SECTIONS for part in made[section]]
 
 
-# --- what came out ----------------------------------------------------------------------------------------------------
+# --- the results ------------------------------------------------------------------------------------------------------
 
 
 def verdict(report: Report) -> list[Section]:

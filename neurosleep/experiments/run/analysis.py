@@ -1,4 +1,4 @@
-"""The analyses of a run, as tables and figures in its folder: of its last sleep, or of a network that settles."""
+"""The analyses of a run, as tables and figures in its folder: of its last sleep phase, or of an equilibrium network."""
 
 from __future__ import annotations
 

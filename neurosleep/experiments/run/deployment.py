@@ -174,7 +174,7 @@ def _on_chip(
     network: SpikingNetwork, profile: HardwareProfile, x: Tensor, y: Tensor, deployment: Deployment, seed: int
 ) -> OnChip:
     """What is found on one chip, or why the network is not there."""
-    begin = time.perf_counter()
+    start = time.perf_counter()
     try:
         mapped, split = _mapped(network, profile, deployment)
     except (MappingError, UnsupportedError) as error:
@@ -188,9 +188,9 @@ def _on_chip(
             "cores": None,
             "weight_error": None,
             "energy": None,
-            "seconds_mapping": time.perf_counter() - begin,
+            "seconds_mapping": time.perf_counter() - start,
         }
-    seconds = time.perf_counter() - begin
+    seconds = time.perf_counter() - start
     found = simulate(mapped, x, deployment.steps, coding="bernoulli", engine="fixed", seed=seed)
     energy = energy_of(mapped, found, profile)
     low, high = energy.interval or (None, None)

@@ -44,7 +44,7 @@ class PhaseEvent(Told):
 class Look(TypedDict, total=False):
     """What a sleep is asked from time to time.
 
-    By projection, the norm of the change of its weights since the sleep began over the norm then; and the accuracy of
+    By projection, the norm of the change of its weights since the sleep started over the norm then; and the accuracy of
     the network woken at that step, on a part of the test images of all tasks.
     """
 

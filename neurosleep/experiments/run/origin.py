@@ -1,4 +1,4 @@
-"""What a run was begun with: versions of packages and the data's content, so that it goes on with the same."""
+"""What a run was started with: versions of packages and the data's content, so that it goes on with the same."""
 
 from __future__ import annotations
 
@@ -44,18 +44,18 @@ def fingerprint(tasks: Sequence[Task]) -> str:
     return found.hexdigest()
 
 
-def differences(began: Mapping[str, object], present: Origin) -> list[str]:
-    """What is not as it was when a run began, a sentence each; ``versions`` and ``data`` of both are compared.
+def differences(started: Mapping[str, object], present: Origin) -> list[str]:
+    """What is not as it was when a run started, a sentence each; ``versions`` and ``data`` of both are compared.
 
     Earlier versions did not write down the data, which then count as the same.
     """
-    earlier, now = began.get("versions"), present["versions"]
+    earlier, now = started.get("versions"), present["versions"]
     earlier = earlier if isinstance(earlier, Mapping) else {}
     found = [
         f"{name} was {earlier.get(name)!s:.40} and is {now[name]}"
         for name in _COUNTED
         if earlier.get(name) != now[name]
     ]
-    if began.get("data", present["data"]) != present["data"]:
-        found.append("the data are not those that it began with")
+    if started.get("data", present["data"]) != present["data"]:
+        found.append("the data are not those that it started with")
     return found

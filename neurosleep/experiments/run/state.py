@@ -47,7 +47,7 @@ def stored_state(
     Raises
     ------
     RunFolderError
-        If the state is damaged, or the data or the packages are others than it was begun with, without ``force``.
+        If the state is damaged, or the data or the packages are others than it was started with, without ``force``.
     """
     config = dump_toml(request.settings)
     present: Origin = {"versions": versions(), "data": fingerprint(tasks)}
@@ -63,22 +63,22 @@ def stored_state(
     changed: list[str] = []
     if stored is not None:
         folder.check_config(config)
-        began = folder.origin
-        if not began:
+        started = folder.origin
+        if not started:
             found = ["the stored state has no checksum"]
         else:
-            found = [*differences(began, present), *differences(environment, present)]
+            found = [*differences(started, present), *differences(environment, present)]
         found = list(dict.fromkeys(found))
         if found and not request.force:
             raise _other_origin(folder, found)
-        changed = [*began.get("changed", []), *found]
+        changed = [*started.get("changed", []), *found]
     folder.origin = {**present, "changed": changed}
     return stored
 
 
 def _other_origin(folder: RunFolder, found: list[str]) -> RunFolderError:
     return RunFolderError(
-        f"The run in {str(folder.path)!r} was begun with other data or packages.",
+        f"The run in {str(folder.path)!r} was started with other data or packages.",
         found="; ".join(found),
         hint="bring them back, choose another folder with --out, or go on all the same with --force",
     )

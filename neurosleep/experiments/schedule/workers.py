@@ -154,7 +154,7 @@ def _death(worker: _Worker) -> NeurosleepError:
 
 @contextlib.contextmanager
 def _uninterrupted() -> Iterator[None]:
-    """Ctrl-C and SIGTERM wait until this is over; a process that is started meanwhile begins with them blocked."""
+    """Ctrl-C and SIGTERM wait until this is over; a process that is started meanwhile starts with them blocked."""
     signals = (signal.SIGINT, signal.SIGTERM)
     late: list[int] = []
     handlers = {}
@@ -214,7 +214,7 @@ def _end_with_parent() -> None:
 
 
 def _portable(error: Exception) -> Exception:
-    """``error`` if it survives the way to another process, else its text; a fault of ours says where it was."""
+    """``error`` if it survives the way to another process, else its text; an internal error says where it was."""
     text = "".join(traceback.format_exception(error))
     if not isinstance(error, NeurosleepError):
         error.add_note(text)

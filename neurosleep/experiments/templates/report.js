@@ -336,7 +336,7 @@
 
   // --- animations -----------------------------------------------------------------------------------------------------
 
-  // A picture that moves begins anew whenever it is unfolded, and only then.
+  // A picture that moves starts anew whenever it is unfolded, and only then.
   for (const part of document.querySelectorAll("details.moving")) {
     part.addEventListener("toggle", () => {
       for (const picture of part.open ? part.querySelectorAll("img") : []) {

@@ -32,7 +32,7 @@ __all__ = [
 
 
 def _folder(experiment: str) -> tuple[Path, str]:
-    """Folder of the tuned settings of an experiment, and what their names begin with."""
+    """Folder of the tuned settings of an experiment, and what their names start with."""
     if experiment.endswith(".toml"):
         return Path(experiment).parent / "tuned", Path(experiment).stem
     group, _, name = experiment.rpartition("/")
@@ -46,7 +46,7 @@ def _file(experiment: str, strategy: str, variant: str) -> Path:
 
 
 def tuned_variant(experiment: str, name: str) -> str:
-    """The variant of the experiment's file that ``name`` begins with, before any changes; else ``default``."""
+    """The variant of the experiment's file that ``name`` starts with, before any changes; else ``default``."""
     first = name.partition(",")[0]
     return first if first in variant_names(experiment) else "default"
 

@@ -38,7 +38,7 @@ class WeightGrid:
         return min(above, below)
 
     def place(self, weights: Tensor, scale: float, rounding: Rounding, generator: torch.Generator | None) -> OnGrid:
-        """Weights times ``scale``, rounded to the grid and cut off at its ends."""
+        """Weights times ``scale``, rounded to the grid and saturated at its ends."""
         whole = round_values(settled(weights * scale / self.step), rounding, generator) * self.step
         placed = whole.clamp(self.low, self.high)
         return OnGrid.of(placed, weights, scale, int((whole != placed).sum()))
@@ -46,7 +46,7 @@ class WeightGrid:
 
 @dataclass(frozen=True, eq=False)
 class OnGrid:
-    """Mantissas, how many were cut off, how many became 0, and the relative error of the whole."""
+    """Mantissas, how many saturated, how many underflowed to zero, and the relative error of the whole."""
 
     mantissas: Tensor
     saturated: int

@@ -80,7 +80,7 @@ class BatchSession(ABC):
         """Advance by the steps of ``sent``; the read-out after each of them, ``[steps, batch, n]``.
 
         It is that of the network's :attr:`~neurosleep.spiking.SpikingNetwork.last` population: its spikes since the
-        session began, or its membrane potentials if it never fires (kind ``li``).
+        session started, or its membrane potentials if it never fires (kind ``li``).
         """
 
     @abstractmethod
@@ -89,4 +89,4 @@ class BatchSession(ABC):
 
     @abstractmethod
     def totals(self) -> Mapping[str, Tensor]:
-        """By population, ``[batch, n]``: spikes since the session began, or the sum of graded values."""
+        """By population, ``[batch, n]``: spikes since the session started, or the sum of graded values."""

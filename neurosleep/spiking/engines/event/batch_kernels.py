@@ -96,11 +96,11 @@ def _sum(block: Any, sources: Any, place: int, acc: Any, total: Any) -> None:
     """All that arrives in a step, whose spikes are at ``place`` of the offsets but for delays."""
     w, base, offsets, rows = block.w, block.base, sources.offsets, sources.rows
     for q in range(len(sources.delay)):
-        begin, end = offsets[q, place - sources.delay[q]], offsets[q, place - sources.delay[q] + 1]
-        if begin == end:
+        start, end = offsets[q, place - sources.delay[q]], offsets[q, place - sources.delay[q] + 1]
+        if start == end:
             acc[:] = 0
         else:
-            gather(w, rows, begin, end, acc)
+            gather(w, rows, start, end, acc)
         alpha = sources.scale[q]
         if q == 0:
             for j in range(len(acc)):
@@ -198,16 +198,16 @@ def run_stretch(neurons: Any, sources: Any, span: Any, v: Any, wait: Any, read_o
 
 
 @compiled(boundscheck=False)
-def listed(fired: Any, neurons: Any, begins: Any) -> Any:
-    """Events of input spikes: ``fired`` uint8 ``[steps, entries]``, entries ``begins[g]`` to ``begins[g + 1]`` of g."""
-    steps, samples = len(fired), len(begins) - 1
+def listed(fired: Any, neurons: Any, starts: Any) -> Any:
+    """Events of input spikes: ``fired`` uint8 ``[steps, entries]``, entries ``starts[g]`` to ``starts[g + 1]`` of g."""
+    steps, samples = len(fired), len(starts) - 1
     offsets = np.zeros(samples * steps + 1, dtype=np.int64)
-    found = np.empty(steps * (begins[samples] - begins[0]) + 1, dtype=np.int32)
+    found = np.empty(steps * (starts[samples] - starts[0]) + 1, dtype=np.int32)
     used = 0
     for g in range(samples):
         for t in range(steps):
             # Written in any case and kept if it fired: whether it did cannot be foretold, a branch would be dearer.
-            for e in range(begins[g], begins[g + 1]):
+            for e in range(starts[g], starts[g + 1]):
                 found[used] = neurons[e]
                 used += fired[t, e]
             offsets[g * steps + t + 1] = used
@@ -215,15 +215,15 @@ def listed(fired: Any, neurons: Any, begins: Any) -> Any:
 
 
 @compiled(boundscheck=False)
-def repeated(counts: Any, neurons: Any, begins: Any) -> Any:
+def repeated(counts: Any, neurons: Any, starts: Any) -> Any:
     """The same of several spikes in a step, uint8 ``[steps, entries]``: a neuron is listed as often as it fires."""
-    steps, samples = len(counts), len(begins) - 1
+    steps, samples = len(counts), len(starts) - 1
     offsets = np.zeros(samples * steps + 1, dtype=np.int64)
     found = np.empty(int(counts.sum()), dtype=np.int32)
     used = 0
     for g in range(samples):
         for t in range(steps):
-            for e in range(begins[g], begins[g + 1]):
+            for e in range(starts[g], starts[g + 1]):
                 for _ in range(counts[t, e]):
                     found[used] = neurons[e]
                     used += 1

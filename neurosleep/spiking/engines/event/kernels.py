@@ -54,7 +54,7 @@ class Units(NamedTuple):
     plastic: Any  # bool [projections]
     v: Any  # [blocks * width]
     wait: Any  # int64 [blocks * width]
-    trace_pre: Any  # [rows]: presynaptic traces at the chunk's begin
+    trace_pre: Any  # [rows]: presynaptic traces at the chunk's start
     trace_post: Any  # [projections, blocks * width]
     bits: Any  # room for factors: int32 or int64 [rows], as wide as the weights
 
