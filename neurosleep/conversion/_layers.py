@@ -29,7 +29,7 @@ def chain_layers(model: nn.Module) -> list[nn.Linear]:
 
 
 def own_weight(model: nn.Module, layer: nn.Module) -> nn.Parameter:
-    """The weight of a layer, into which the one after sleep can be written; refuses one that is computed from others."""
+    """The weight of a layer, into which a new one can be written; refuses one that is computed from others."""
     weight = layer._parameters.get("weight")
     if weight is None:
         raise ConversionError(
