@@ -37,4 +37,4 @@ def cite(
             for note in result["notes"]:
                 print(note, file=sys.stderr)
 
-        emit(find(folder, profiles=names), as_json, show)
+        emit(dict(find(folder, profiles=names)), as_json, show)

@@ -5,14 +5,14 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import TypeAlias, TypedDict
 
 from neurosleep.errors import NeurosleepError, RunFolderError
-from neurosleep.experiments.experiment import PLAIN
+from neurosleep.experiments.experiment import PLAIN, Table
 from neurosleep.experiments.inside import check_tree, is_there, read_bytes
 from neurosleep.experiments.markdown import shown
 from neurosleep.experiments.metrics_file import read_json
@@ -23,7 +23,7 @@ from neurosleep.hardware import load_profile, profile_names
 __all__ = ["cite", "known_uses"]
 
 # The package itself, which every bibliography begins with.
-_OWN = {"type": "misc", "author": ["The neurosleep authors"], "title": "neurosleep"}
+_OWN: dict[str, str | list[str]] = {"type": "misc", "author": ["The neurosleep authors"], "title": "neurosleep"}
 # The order of the fields of an entry; a field that is not here is not written.
 _FIELDS = (
     "author",
@@ -48,12 +48,28 @@ _ESCAPES |= {character: "\\" + character for character in "&%$#_"}
 # Grades of a profile's sources that somebody can look up.
 _PUBLIC = ("code", "primary", "secondary")
 
+# A field of a work: text, a year, authors, or under "for" what it is cited for; and a work by its fields.
+Field: TypeAlias = str | int | list[str] | None
+Reference: TypeAlias = dict[str, Field]
+
+
+class Bibliography(TypedDict):
+    """What to cite; see :func:`cite`."""
+
+    folder: str | None
+    runs: int
+    references: list[Reference]
+    without_reference: list[str]
+    notes: list[str]
+    bibtex: str
+
+
 # One reason to cite something: the kind of thing that was used (a table of `uses`) and its name.
 Use = tuple[str, str]
 
 
 @cache
-def _references() -> dict[str, Any]:
+def _references() -> Table:
     file = resources.files("neurosleep") / "experiments" / "published" / "references.toml"
     return tomllib.loads(file.read_text(encoding="utf-8"))
 
@@ -63,7 +79,7 @@ def known_uses() -> dict[str, tuple[str, ...]]:
     return {kind: tuple(names) for kind, names in _references()["uses"].items()}
 
 
-def cite(folder: Path | None = None, *, profiles: Sequence[str] = ()) -> dict[str, Any]:
+def cite(folder: Path | None = None, *, profiles: Sequence[str] = ()) -> Bibliography:
     """The works behind every finished run below ``folder``, or, without one, behind everything in the package.
 
     Parameters
@@ -111,10 +127,10 @@ def cite(folder: Path | None = None, *, profiles: Sequence[str] = ()) -> dict[st
             versions |= _versions(run)
         found = _readable(found, notes)
     found += [("profile", name) for name in profiles]
-    own = {"key": "neurosleep", **_OWN, "version": ", ".join(sorted(versions))}
-    references = [{**{k: v for k, v in own.items() if v}, "for": ["neurosleep"]}]
+    own: Reference = {"key": "neurosleep", **_OWN}
+    own |= {"version": ", ".join(sorted(versions))} if versions else {}
     cited, without = _gather(dict.fromkeys(found))
-    references += cited
+    references = [own | {"for": ["neurosleep"]}, *cited]
     return {
         "folder": None if folder is None else str(folder),
         "runs": runs,
@@ -219,7 +235,7 @@ def _of_settings(path: Path, sleeps: bool) -> Iterator[Use]:
     yield from (("setting", key) for key in known_uses()["setting"] if _is_on(settings, key))
 
 
-def _is_on(settings: Mapping[str, Any], key: str) -> bool:
+def _is_on(settings: Table, key: str) -> bool:
     """Whether ``table.key`` has a value that does something, or ``table.key=value`` that one."""
     path, _, wanted = key.partition("=")
     table, _, name = path.partition(".")
@@ -227,21 +243,23 @@ def _is_on(settings: Mapping[str, Any], key: str) -> bool:
     return value == wanted if wanted else bool(value)
 
 
-def _gather(uses: Iterable[Use]) -> tuple[list[dict[str, Any]], list[str]]:
+def _gather(uses: Iterable[Use]) -> tuple[list[Reference], list[str]]:
     """The works, each with all that it is cited for, and the uses that have none; both in the order of the uses."""
     works, table = _references()["works"], _references()["uses"]
-    found: dict[str, dict[str, Any]] = {}
+    found: dict[str, Reference] = {}
+    purposes: dict[str, list[str]] = {}
     without = []
     for kind, name in uses:
         entries = _sources(name) if kind == "profile" else {key: works[key] for key in table[kind].get(name, [])}
         if not entries:
             without.append(f"{kind} {name}")
         for key, entry in entries.items():
-            found.setdefault(key, {"key": key, **entry, "for": []})["for"].append(f"{kind} {name}")
+            purposes.setdefault(key, []).append(f"{kind} {name}")
+            found[key] = {"key": key, **entry, "for": purposes[key]}
     return list(found.values()), without
 
 
-def _sources(name: str) -> dict[str, dict[str, Any]]:
+def _sources(name: str) -> dict[str, Reference]:
     """The sources of a profile that can be looked up; what is recalled or ours is left out."""
     profile = load_profile(name)
     return {
@@ -251,16 +269,17 @@ def _sources(name: str) -> dict[str, dict[str, Any]]:
     }
 
 
-def _entry(reference: Mapping[str, Any]) -> str:
+def _entry(reference: Reference) -> str:
     """One entry of a ``.bib`` file, with what it is cited for as a comment before it."""
-    fields = [f"  {name} = {{{_value(name, reference[name])}}}," for name in _FIELDS if reference.get(name) is not None]
-    return "\n".join(
-        [f"% {shown(', '.join(reference['for']))}", f"@{reference['type']}{{{reference['key']},", *fields, "}"]
-    )
+    values = {name: value for name in _FIELDS if (value := reference.get(name)) is not None}
+    fields = [f"  {name} = {{{_value(name, value)}}}," for name, value in values.items()]
+    purposes = reference["for"]
+    cited = ", ".join(purposes) if isinstance(purposes, list) else ""
+    return "\n".join([f"% {shown(cited)}", f"@{reference['type']}{{{reference['key']},", *fields, "}"])
 
 
-def _value(name: str, value: Any) -> str:
-    if name == "author":
+def _value(name: str, value: Field) -> str:
+    if isinstance(value, list):
         # "Family, Given"; a name without a comma is that of a group, which braces keep in one piece.
         return " and ".join(_tex(a) if "," in a or a == "others" else f"{{{_tex(a)}}}" for a in value)
     if name in _VERBATIM:

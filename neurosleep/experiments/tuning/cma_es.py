@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
 
 import cmaes
 import numpy as np
 import optuna
 from numpy.typing import NDArray
-from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
+from optuna.distributions import BaseDistribution, CategoricalChoiceType, FloatDistribution, IntDistribution
 from optuna.trial import FrozenTrial, TrialState
+
+from neurosleep.experiments.plain import PlainTable, number
 
 __all__ = ["CmaEs"]
 
@@ -36,9 +37,10 @@ class CmaEs(optuna.samplers.BaseSampler):
         Of the point to be drawn: a new sampler belongs to each trial.
     """
 
-    def __init__(self, distributions: Mapping[str, BaseDistribution], start: Mapping[str, Any], seed: int) -> None:
+    def __init__(self, distributions: Mapping[str, BaseDistribution], start: PlainTable, seed: int) -> None:
         self._numbers = {k: d for k, d in distributions.items() if isinstance(d, FloatDistribution | IntDistribution)}
-        self._start, self._seed = start, seed
+        self._start = {name: found for name, value in start.items() if (found := number(value)) is not None}
+        self._seed = seed
         self._others = optuna.samplers.RandomSampler(seed=seed)
 
     def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
@@ -47,7 +49,7 @@ class CmaEs(optuna.samplers.BaseSampler):
 
     def sample_relative(
         self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
-    ) -> dict[str, Any]:
+    ) -> dict[str, float]:
         """A point of the generation that the finished trials lead to."""
         names = list(self._numbers)
         mean = np.array([_to_unit(self._numbers[n], self._start[n]) if n in self._start else 0.5 for n in names])
@@ -66,9 +68,10 @@ class CmaEs(optuna.samplers.BaseSampler):
 
     def sample_independent(
         self, study: optuna.Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
-    ) -> Any:
+    ) -> CategoricalChoiceType:
         """One of the choices."""
-        return self._others.sample_independent(study, trial, param_name, param_distribution)
+        chosen: CategoricalChoiceType = self._others.sample_independent(study, trial, param_name, param_distribution)
+        return chosen
 
     def _outcome(self, trial: FrozenTrial, names: list[str]) -> tuple[NDArray[np.float64], float]:
         point = np.array([_to_unit(self._numbers[name], trial.params[name]) for name in names])

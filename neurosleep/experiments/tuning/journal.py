@@ -7,12 +7,13 @@ import json
 import os
 from collections.abc import Generator
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from optuna.storages.journal import BaseJournalBackend
 
 from neurosleep.errors import RunFolderError
 from neurosleep.experiments.inside import is_there
+from neurosleep.experiments.plain import Plain, PlainTable
 
 __all__ = ["Journal"]
 
@@ -41,7 +42,7 @@ class Journal(BaseJournalBackend):
         # Where each line that was read ends, and its checksum.
         self._ends: list[tuple[int, str]] = [(0, "")]
 
-    def read_logs(self, log_number_from: int) -> Generator[dict[str, Any], None, None]:
+    def read_logs(self, log_number_from: int) -> Generator[PlainTable, None, None]:
         """The lines from this number on; raises RunFolderError at the first that is damaged."""
         with self._path.open("rb") as file:
             number = min(log_number_from, len(self._ends) - 1)
@@ -58,7 +59,7 @@ class Journal(BaseJournalBackend):
             if len(line) == _LONGEST:
                 raise self._damaged(number + 1, "it is too long")
 
-    def append_logs(self, logs: list[dict[str, Any]]) -> None:
+    def append_logs(self, logs: list[PlainTable]) -> None:
         """Add lines, as one."""
         self._lock.acquire()
         try:
@@ -79,7 +80,7 @@ class Journal(BaseJournalBackend):
         finally:
             self._lock.release()
 
-    def _read(self, line: bytes, number: int, before: str) -> tuple[dict[str, Any], str]:
+    def _read(self, line: bytes, number: int, before: str) -> tuple[PlainTable, str]:
         try:
             log = json.loads(line.decode("utf-8"))
             check = log.pop(_CHECK) if isinstance(log, dict) else None
@@ -100,7 +101,7 @@ class Journal(BaseJournalBackend):
         )
 
 
-def _text(log: Any) -> str:
+def _text(log: Plain) -> str:
     return json.dumps(log, separators=(",", ":"))
 
 

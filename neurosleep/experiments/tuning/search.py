@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypedDict
 
 from neurosleep._files import check_folder, remove_leftovers
 from neurosleep._surroundings import surroundings_kept
@@ -22,8 +22,10 @@ from neurosleep.errors import ConversionError, RunFolderError, SettingsError, mi
 from neurosleep.experiments.changes import dump_toml
 from neurosleep.experiments.experiment import Experiment
 from neurosleep.experiments.inside import check_tree, is_there
+from neurosleep.experiments.metrics import Spread, spread_of
 from neurosleep.experiments.metrics_file import read_json
 from neurosleep.experiments.names import folder_name
+from neurosleep.experiments.plain import PlainTable
 from neurosleep.experiments.reading import apply_changes
 from neurosleep.experiments.run.check import check_data, check_request
 from neurosleep.experiments.run.commit import own_commit
@@ -136,8 +138,17 @@ class TuneRequest:
         return self.folder / "runs" / f"trial{number}"
 
 
+class Found(TypedDict):
+    """What a search ends with: its file, the best settings by dotted key, their accuracy, the finished trials."""
+
+    file: str
+    best: PlainTable
+    validation: Spread
+    trials: int
+
+
 @surroundings_kept()
-def tune(request: TuneRequest, *, jobs: int = 1, report: Report = lambda number, text: None) -> dict[str, Any]:
+def tune(request: TuneRequest, *, jobs: int = 1, report: Report = lambda number, text: None) -> Found:
     """Search until ``request.trials`` are finished, ``jobs`` at a time, and write the settings file.
 
     A trial counts the mean final accuracy (all classes) on the validation split; a run that diverged, or whose network
@@ -309,16 +320,12 @@ def _side_by_side(request: TuneRequest, unfinished: Callable[[], bool], jobs: in
                 raise outcome.error
 
 
-def _finish(request: TuneRequest, study: Study, changed: list[str]) -> dict[str, Any]:
+def _finish(request: TuneRequest, study: Study, changed: list[str]) -> Found:
     finished = study.finished()
     complete = [trial for trial in finished if "accuracies" in trial.user_attrs]
     best = max(complete, key=lambda trial: (trial.value, -trial.number))
     accuracies = best.user_attrs["accuracies"]
-    validation = {
-        "mean": statistics.fmean(accuracies),
-        "sd": statistics.stdev(accuracies) if len(accuracies) > 1 else None,
-        "n": len(accuracies),
-    }
+    validation = spread_of(accuracies)
     values = study.values(best)
     last = max(trial.datetime_complete for trial in finished if trial.datetime_complete is not None)
     header = {

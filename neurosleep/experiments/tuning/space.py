@@ -21,18 +21,16 @@ space.
 
 from __future__ import annotations
 
-import math
 import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import resources
-from typing import Any
 
 from neurosleep.errors import SettingsError
-from neurosleep.experiments.experiment import PLAIN, Experiment
+from neurosleep.experiments.experiment import PLAIN, Experiment, Table
 from neurosleep.experiments.files import read_experiment
-from neurosleep.experiments.plain import flatten
+from neurosleep.experiments.plain import Plain, PlainTable, flatten, number
 from neurosleep.experiments.reading import apply_changes
 from neurosleep.experiments.strategy_names import check_strategies
 
@@ -71,21 +69,21 @@ class Parameter:
     high: float = 0.0
     log: bool = False
     whole: bool = False
-    choices: tuple[Any, ...] = ()
-    start: Any = None
+    choices: tuple[Plain, ...] = ()
+    start: Plain = None
 
-    def round(self, value: Any) -> Any:
+    def round(self, value: Plain) -> Plain:
         """``value`` as it is run and written down."""
-        if self.choices:
+        if self.choices or not isinstance(value, int | float):
             return value
         if self.whole:
             return int(value)
         return min(max(float(f"{value:.{_DIGITS}g}"), self.low), self.high)
 
-    def __contains__(self, value: Any) -> bool:
+    def __contains__(self, value: Plain) -> bool:
         if self.choices:
             return value in self.choices
-        return isinstance(value, (int, float)) and not isinstance(value, bool) and self.low <= value <= self.high
+        return (found := number(value)) is not None and self.low <= found <= self.high
 
 
 @dataclass(frozen=True)
@@ -106,10 +104,10 @@ class Space:
 
     base: Experiment
     parameters: tuple[Parameter, ...]
-    fixed: dict[str, Any]
-    table: dict[str, dict[str, Any]]
+    fixed: PlainTable
+    table: dict[str, PlainTable]
 
-    def changes(self, values: Mapping[str, Any]) -> dict[str, Any]:
+    def changes(self, values: Mapping[str, Plain]) -> PlainTable:
         """Dotted settings for ``values`` (by parameter name), the fixed ones included."""
         found = dict(self.fixed)
         for parameter in self.parameters:
@@ -117,18 +115,20 @@ class Space:
             if parameter.entries is None:
                 found[parameter.path] = value
             else:
-                row = found[parameter.path] = list(found.get(parameter.path, _list_at(self.base, parameter.path)))
+                given = found.get(parameter.path)
+                row = list(given) if isinstance(given, list) else _list_at(self.base, parameter.path)
                 for entry in parameter.entries:
                     row[entry] = value
+                found[parameter.path] = row
         return found
 
-    def settings(self, values: Mapping[str, Any]) -> Experiment:
+    def settings(self, values: Mapping[str, Plain]) -> Experiment:
         """Complete settings for ``values``."""
         return apply_changes(self.base, list(self.changes(values).items()))
 
-    def start(self) -> dict[str, Any]:
+    def start(self) -> PlainTable:
         """What the first trial has: the stated start, else the experiment's own value where it lies inside."""
-        found = {}
+        found: PlainTable = {}
         for parameter in self.parameters:
             value = _value_at(self.base, parameter.path)
             if parameter.entries is not None:
@@ -139,7 +139,7 @@ class Space:
                 found[parameter.name] = value
         return found
 
-    def corners(self) -> Iterator[dict[str, Any]]:
+    def corners(self) -> Iterator[PlainTable]:
         """Few points that hold every extreme value and every choice once: what can be refused is found with them."""
         width = max(len(parameter.choices) or 2 for parameter in self.parameters)
         for k in range(width):
@@ -174,7 +174,7 @@ def search_space(experiment: str, strategy: str, settings: Experiment, kept: Seq
         if not any(f"{key}.".startswith(f"{path}.") or path.startswith(f"{key}.") for path in kept)
     }
     base = settings
-    fixed: dict[str, Any] = {}
+    fixed: PlainTable = {}
     parameters: list[Parameter] = []
     for key, entry in table.items():
         _check_entry(key, entry)
@@ -194,7 +194,7 @@ def search_space(experiment: str, strategy: str, settings: Experiment, kept: Seq
     return Space(base, tuple(parameters), fixed, table)
 
 
-def _find_table(experiment: str, strategy: str, kind: str) -> dict[str, Any]:
+def _find_table(experiment: str, strategy: str, kind: str) -> Table:
     for file, content in _sources(experiment, kind):
         spaces = content.get("tune", {})
         if not isinstance(spaces, dict) or not all(isinstance(space, dict) for space in spaces.values()):
@@ -204,7 +204,7 @@ def _find_table(experiment: str, strategy: str, kind: str) -> dict[str, Any]:
             check_strategies(check)
         parts = [strategy] if strategy in spaces else strategy.split("+")
         if all(part in spaces for part in parts):
-            found: dict[str, Any] = {}
+            found: Table = {}
             for part in (_COMMON, *parts):
                 # Without quotes, TOML makes tables of a dotted key.
                 found |= flatten(spaces.get(part, {}), is_value=lambda entry: not entry or entry.keys() & _ENTRY)
@@ -216,11 +216,11 @@ def _find_table(experiment: str, strategy: str, kind: str) -> dict[str, Any]:
     )
 
 
-def _sources(experiment: str, kind: str) -> Iterator[tuple[str, dict[str, Any]]]:
+def _sources(experiment: str, kind: str) -> Iterator[tuple[str, Table]]:
     """The files that may hold the search space and what is in them, nearest first."""
     groups: list[str] = []
     seen: set[str] = set()
-    file: Any = experiment
+    file: str | None = experiment
     while isinstance(file, str) and file not in seen:
         seen.add(file)
         _, content = read_experiment(file)
@@ -233,12 +233,12 @@ def _sources(experiment: str, kind: str) -> Iterator[tuple[str, dict[str, Any]]]
         yield f"{group}/tune.toml", _group_file(group)
 
 
-def _group_file(group: str) -> dict[str, Any]:
+def _group_file(group: str) -> Table:
     file = resources.files("neurosleep") / "experiments" / "published" / group / "tune.toml"
     return tomllib.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
 
 
-def _check_entry(key: str, entry: Any) -> None:
+def _check_entry(key: str, entry: object) -> None:
     expected = "{ low = ..., high = ... } with log or int, { choices = [...] }, both with start, or { value = ... }"
     if key.split(".")[0] == "data":
         raise SettingsError(f"The search space varies {key!r}.", expected="settings of the method, not of its data")
@@ -257,7 +257,7 @@ def _check_entry(key: str, entry: Any) -> None:
     if "low" in keys:
         low, high = entry["low"], entry["high"]
         for end in (low, high):
-            if isinstance(end, bool) or not isinstance(end, (int, float)) or not math.isfinite(end):
+            if number(end) is None:
                 raise SettingsError(f"The search space of {key!r} has the end {end!r}.", expected="a finite number")
         if not low < high or (entry.get("log") and low <= 0):
             raise SettingsError(
@@ -266,7 +266,7 @@ def _check_entry(key: str, entry: Any) -> None:
             )
 
 
-def _parameters(key: str, entry: Mapping[str, Any], settings: Experiment) -> list[Parameter]:
+def _parameters(key: str, entry: Table, settings: Experiment) -> list[Parameter]:
     path, groups = _targets(key, settings)
     if groups == []:
         return []
@@ -276,24 +276,25 @@ def _parameters(key: str, entry: Mapping[str, Any], settings: Experiment) -> lis
     whole = entry.get("int", (isinstance(present, int) or (present is None and written_whole)))
     if whole and "low" in entry and not written_whole:
         raise SettingsError(f"The search space of {key!r} has an end that is not whole.", found=repr(dict(entry)))
-    options: dict[str, Any] = (
-        {"choices": tuple(entry["choices"])}
-        if "choices" in entry
-        else {
-            "low": entry["low"] if whole else float(entry["low"]),
-            "high": entry["high"] if whole else float(entry["high"]),
-            "log": entry.get("log", False),
-            "whole": whole,
-        }
-    )
     named = [(key, None)] if groups is None else groups
     starts = entry.get("start")
     # Where each entry of a list is varied for itself, each may have a start of its own.
     each = starts if groups is not None and isinstance(starts, list) else [starts] * len(named)
     if len(each) != len(named):
         raise SettingsError(f"The search space of {key!r} starts at {starts!r}.", expected=f"{len(named)} values")
+    low, high = entry.get("low", 0.0), entry.get("high", 0.0)
+    parameter = Parameter(
+        key,
+        path,
+        None,
+        low=low if whole else float(low),
+        high=high if whole else float(high),
+        log=entry.get("log", False),
+        whole=whole and "low" in entry,
+        choices=tuple(entry.get("choices", ())),
+    )
     found = [
-        Parameter(name, path, entries, start=start, **options)
+        replace(parameter, name=name, entries=entries, start=start)
         for (name, entries), start in zip(named, each, strict=True)
     ]
     for parameter in found:
@@ -329,20 +330,18 @@ def _targets(key: str, settings: Experiment) -> tuple[str, list[tuple[str, tuple
     return path, [(key, (everyone[number],))]
 
 
-def _value_at(settings: Experiment, path: str) -> Any:
+def _value_at(settings: Experiment, path: str) -> Plain:
     """The value of a dotted setting; None where there is none."""
-    value: Any = settings.table()
-    for part in path.split("."):
-        value = value.get(part) if isinstance(value, Mapping) else None
+    value: Plain = flatten(settings.table()).get(path)
     # Where nothing is said, every layer has the same.
     same = {"sleep.thresholds": 1.0, "wake.lr_per_layer": settings.wake.lr}
-    if value is None and same.get(path) is not None:
-        return [same[path]] * settings.layers
-    return value
+    return [same[path]] * settings.layers if value is None and path in same else value
 
 
-def _list_at(settings: Experiment, path: str) -> list[Any]:
-    return list(_value_at(settings, path))
+def _list_at(settings: Experiment, path: str) -> list[Plain]:
+    value = _value_at(settings, path)
+    assert isinstance(value, list)  # as _targets has found, or a setting that is one
+    return list(value)
 
 
 def _fix(settings: Experiment, key: str, value: object) -> Experiment:
@@ -354,5 +353,6 @@ def _fix(settings: Experiment, key: str, value: object) -> Experiment:
     if key != "sleep.alpha_scale":
         return fixed
     factor = fixed.sleep.alpha_scale / settings.sleep.alpha_scale
-    thresholds = [float(f"{factor * threshold:.{_DIGITS}g}") for threshold in _list_at(settings, "sleep.thresholds")]
+    present = settings.sleep.thresholds or (1.0,) * settings.layers
+    thresholds = [float(f"{factor * threshold:.{_DIGITS}g}") for threshold in present]
     return apply_changes(fixed, [("sleep.thresholds", thresholds)])

@@ -12,7 +12,6 @@ import warnings
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Any
 
 import optuna
 from filelock import FileLock
@@ -22,6 +21,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from neurosleep._files import hold_lock, take_lock
 from neurosleep.errors import RunFolderError
+from neurosleep.experiments.plain import Plain, PlainTable
 from neurosleep.experiments.tuning.journal import Journal
 from neurosleep.experiments.tuning.space import Parameter, Space
 from neurosleep.functional import numpy_generator
@@ -105,7 +105,7 @@ class Study:
             if lock is not None:
                 lock.release()
 
-    def values(self, trial: optuna.Trial | FrozenTrial) -> dict[str, Any]:
+    def values(self, trial: optuna.Trial | FrozenTrial) -> PlainTable:
         """What ``trial`` varies, by name of the parameter."""
         return {name: self._meant(name, trial.params[name]) for name in self.distributions}
 
@@ -169,11 +169,12 @@ class Study:
         return CmaEs(self.distributions, self._start, seed)
 
     # Choices may be of any kind, lists too, but a study stores plain values: they are kept as JSON.
-    def _stored(self, name: str, value: Any) -> Any:
+    def _stored(self, name: str, value: Plain) -> Plain:
         return json.dumps(value) if isinstance(self.distributions[name], CategoricalDistribution) else value
 
-    def _meant(self, name: str, value: Any) -> Any:
-        return json.loads(value) if isinstance(self.distributions[name], CategoricalDistribution) else value
+    def _meant(self, name: str, value: Plain) -> Plain:
+        chosen: Plain = json.loads(value) if isinstance(value, str) else value
+        return chosen
 
 
 def _distribution(parameter: Parameter) -> BaseDistribution:
