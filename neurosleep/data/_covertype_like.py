@@ -49,7 +49,7 @@ def covertype_like(rows: int = 14_000, test_rows: int = 3_500, *, seed: int = 0)
     --------
     >>> from neurosleep.data import covertype_like
     >>> table = covertype_like()
-    >>> table.images.shape, table.n_classes, (table.labels == 3).sum()
+    >>> table.images.shape, table.n_classes, int((table.labels == 3).sum())
     ((14000, 54), 7, 70)
     """
     for key, value in (("rows", rows), ("test_rows", test_rows)):

@@ -56,10 +56,9 @@ class Data:
     noise_strength: float | None = None
 
     def __post_init__(self) -> None:
-        if self.permutations is not None and (self.permutations < 1 or self.sequence is not None or self.tasks):
+        if self.permutations is not None and (self.permutations < 1 or self.sequence is not None):
             raise SettingsError(
-                f"data.permutations is {self.permutations!r}.",
-                expected="at least 1, and without data.sequence and data.tasks: each task has all classes",
+                f"data.permutations is {self.permutations!r}.", expected="at least 1, and without data.sequence"
             )
         if self.standardise and self.scale == "standard":
             raise SettingsError(
@@ -136,6 +135,7 @@ class Rehearsal:
 
     fraction: float = 0.0075
     multiple: int = 100
+    stored: int | None = None
 
 
 @dataclass(frozen=True)
@@ -219,8 +219,6 @@ class Experiment:
     @property
     def layers(self) -> int:
         """Layers after the input."""
-        if isinstance(self.network, FeedForwardConv):
-            return len(self.network.channels) + len(self.network.full) + 1
         return len(self.network.sizes) - 1
 
     def small_network(self) -> AwakeNetwork:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from neurosleep.continual import Learner, Progress, Rehearsal, Strategy
-from neurosleep.data import Task
+from neurosleep.data import Task, to_float
 from neurosleep.errors import SettingsError
 from neurosleep.learning import Backprop
 from neurosleep.networks import MLP
@@ -157,3 +157,30 @@ def test_replayed_tasks_are_remembered(make_learner: Callable[..., Learner], lea
 def test_wrong_settings_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(SettingsError, match=f"rehearsal.{next(iter(wrong))}"):
         Rehearsal(**wrong)
+
+
+def test_a_memory_of_so_many_images_is_shared_by_the_old_classes_and_repeated(
+    make_learner: Callable[..., Learner],
+) -> None:
+    learner, strategy = make_learner(), Rehearsal(stored=10)
+    images, targets = learner_data(learner, 0)
+    assert strategy.training_data(learner, images, targets)[0] is images
+    learner.task = 2
+    images, targets = learner_data(learner, 2)
+    found, labels = strategy.training_data(learner, images, targets)
+    n = len(targets)
+    assert torch.equal(found[:n], images) and len(labels) == 2 * n
+    old, old_labels = found[n:], labels[n:]
+    # Ten images of four classes: three of the oldest two, two of the others, in turn.
+    assert len(torch.unique(old[:10], dim=0)) == 10 and torch.equal(old[10:20], old[:10])
+    assert torch.bincount(old_labels[:10]).tolist() == [3, 3, 2, 2]
+    first = learner.tasks[0]
+    expected = to_float(first.train_images[first.train_labels == 0][:3])
+    assert np.array_equal(old[:3].numpy(), expected)
+    with pytest.raises(SettingsError, match="stored"):
+        Rehearsal(stored=0)
+
+
+def learner_data(learner: Learner, task: int) -> tuple[torch.Tensor, torch.Tensor]:
+    given = learner.tasks[task]
+    return torch.from_numpy(to_float(given.train_images)), torch.from_numpy(given.train_labels)

@@ -85,7 +85,7 @@ def test_a_network_and_its_training_are_those_that_the_settings_say(mnist: Exper
     assert training == Backprop("cross-entropy", 0.001, 0.5, 20, 2, "adam")
     frozen = apply_changes(mnist, VARIED["conv-frozen"])
     net = frozen.network.make(frozen.wake)
-    assert isinstance(net, ConvNet) and net.sizes[0] == 784 and len(net.weights) == frozen.layers == 4
+    assert isinstance(net, ConvNet) and net.sizes[0] == 784 and len(net.weights) == 4
     first, second, third = frozen.trainings("sequential", 3)
     assert isinstance(first, Backprop) and isinstance(second, Backprop)
     assert (first.frozen, second.frozen) == ((), ("conv",)) and second is third

@@ -123,6 +123,11 @@ def _noisy(task: Task, data: Data, generator: np.random.Generator) -> Task:
 def _cut(dataset: Dataset, data: Data, seed: int) -> list[Task]:
     """The tasks of one data set: by its classes, or all of them through one permutation of the pixels after another."""
     if data.permutations is not None:
+        if data.tasks is not None:
+            raise SettingsError(
+                f"data.permutations is {data.permutations}, and data.tasks is given.",
+                expected="one of them: with permutations each task has all classes",
+            )
         return permuted(dataset, data.permutations, seed=seed, images_per_task=data.images_per_task, split=data.split)
     n = data.classes_per_task
     classes: Sequence[Sequence[int]] | None = data.tasks
