@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import math
 import operator
+import sys
+import warnings
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from neurosleep.errors import DataError, NeurosleepError, SettingsError, UnsupportedError
+from neurosleep.errors import DataError, NeurosleepError, NeurosleepWarning, SettingsError, UnsupportedError
 
 if TYPE_CHECKING:
     import torch
@@ -101,11 +103,20 @@ def check_unread(
         raise error(f"{where} has no {', '.join(given)}.", expected="left out: nothing would read it", hint=hint)
 
 
-def as_images(name: str, images: Any, error: type[NeurosleepError] = DataError) -> Tensor:
+def _users_level() -> int:
+    """How far up the stack, seen from who asks, the first line is that is not of the package, nor torch's around it."""
+    frame, level = sys._getframe(1), 1
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] in ("neurosleep", "torch"):
+        frame, level = frame.f_back, level + 1
+    return level
+
+
+def as_images(name: str, images: Any, error: type[NeurosleepError] = DataError, *, say_scaled: bool = True) -> Tensor:
     """Images or features ``[n, ...]`` as a floating-point tensor, from an array, a tensor or a list of equal ones.
 
     Float tensors and arrays keep their type, but half precision becomes float32, in which the package computes at
-    least; ``uint8`` is scaled from 0..255 to 0..1; other integers and truth values become float32 as they are.
+    least; ``uint8`` is scaled from 0..255 to 0..1, which a warning says unless the caller does (``say_scaled`` False);
+    other integers and truth values become float32 as they are.
 
     >>> as_images("x", [[0, 1], [1, 1]])
     tensor([[0., 1.],
@@ -135,6 +146,12 @@ def as_images(name: str, images: Any, error: type[NeurosleepError] = DataError) 
         raise error(f"{name} holds no image.", found=f"shape {tuple(values.shape)}", expected="at least one, [n, ...]")
     values = values.detach()
     if values.dtype == torch.uint8:
+        if say_scaled:
+            warnings.warn(
+                f"{name}: bytes (uint8) are divided by 255, so that they are from 0 to 1.",
+                NeurosleepWarning,
+                stacklevel=_users_level(),
+            )
         return values.float() / 255
     if values.dtype in (torch.float32, torch.float64):
         return values

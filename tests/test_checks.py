@@ -42,6 +42,7 @@ def test_devices_that_are_not_here_are_refused(device: object) -> None:
     assert check_device("cpu") == torch.device("cpu")
 
 
+@pytest.mark.filterwarnings("ignore:x. bytes")
 def test_images_of_every_kind_become_floats() -> None:
     bytes_ = np.array([[0, 255]], dtype=np.uint8)
     assert as_images("x", bytes_).tolist() == as_images("x", torch.from_numpy(bytes_)).tolist() == [[0.0, 1.0]]

@@ -10,7 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from neurosleep._checks import check_count
+from neurosleep._checks import as_images, check_count
+from neurosleep.analysis._inputs import Array
 from neurosleep.analysis.table import Table
 from neurosleep.errors import DataError
 from neurosleep.networks import EquilibriumNetwork
@@ -24,17 +25,18 @@ def _names(network: EquilibriumNetwork, states: int) -> list[str]:
     return [f"hidden{k}" for k in range(1, hidden + 1)] + ["output"] * (states - hidden)
 
 
-def _check(images: Tensor, steps: int | None = None) -> None:
-    if images.ndim < 2 or len(images) == 0 or not bool(torch.isfinite(images).all()):
-        raise DataError(
-            f"Images of shape {list(images.shape)} cannot be used.", expected="at least one row of finite values"
-        )
+def _checked(network: EquilibriumNetwork, images: Tensor | Array, steps: int | None = None) -> Tensor:
+    """The images in the type and on the device of the network."""
+    x = as_images("images", images)
+    if x.ndim < 2 or not bool(torch.isfinite(x).all()):
+        raise DataError(f"The images of shape {list(x.shape)} cannot be used.", expected="finite values [n, inputs]")
     if steps is not None:
         check_count("The number of steps", steps)
+    return x.to(next(network.parameters()))
 
 
 @torch.no_grad()
-def settling(network: EquilibriumNetwork, images: Tensor, *, steps: int | None = None) -> Table:
+def settling(network: EquilibriumNetwork, images: Tensor | Array, *, steps: int | None = None) -> Table:
     """The free phase step by step: how far the states still move, and how large they are.
 
     Parameters
@@ -66,7 +68,7 @@ def settling(network: EquilibriumNetwork, images: Tensor, *, steps: int | None =
     True
     """
     steps = network.free_steps if steps is None else steps
-    _check(images, steps)
+    images = _checked(network, images, steps)
     rows: list[dict[str, Any]] = []
     before = network.zeros(images)
     names = _names(network, len(before))
@@ -92,7 +94,7 @@ def settling(network: EquilibriumNetwork, images: Tensor, *, steps: int | None =
 
 @torch.no_grad()
 def state_trajectories(
-    network: EquilibriumNetwork, images: Tensor, *, units: int = 8, steps: int | None = None, seed: int = 0
+    network: EquilibriumNetwork, images: Tensor | Array, *, units: int = 8, steps: int | None = None, seed: int = 0
 ) -> Table:
     """States of single hidden and output units through the free phase of the first of ``images``.
 
@@ -122,7 +124,7 @@ def state_trajectories(
     44
     """
     steps = network.free_steps if steps is None else steps
-    _check(images, steps)
+    images = _checked(network, images, steps)
     check_count("The number of units", units)
     image = images[:1]
     zero = network.zeros(image)
@@ -145,7 +147,7 @@ def state_trajectories(
 
 
 @torch.no_grad()
-def activation_spread(network: EquilibriumNetwork, images: Tensor, *, batch: int = 1000) -> Table:
+def activation_spread(network: EquilibriumNetwork, images: Tensor | Array, *, batch: int = 1000) -> Table:
     r"""How strongly the units of each layer are active after the free phase, and how evenly it is spread over them.
 
     Parameters
@@ -177,7 +179,7 @@ def activation_spread(network: EquilibriumNetwork, images: Tensor, *, batch: int
     >>> table["layer"].tolist(), table["units"].tolist()
     (['hidden1', 'output'], [8, 3])
     """
-    _check(images)
+    images = _checked(network, images)
     check_count("The batch", batch)
     sums: list[dict[str, Any]] = []
     for start in range(0, len(images), batch):

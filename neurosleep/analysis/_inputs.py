@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from neurosleep._checks import as_images
 from neurosleep.errors import DataError, SettingsError
 
 __all__ = ["Layered", "activity_batches", "check_images", "check_pair", "class_means", "layer_names"]
@@ -67,19 +68,19 @@ def check_pair(before: Layered, after: Layered) -> None:
 def check_images(network: Layered, images: Tensor | Array, labels: Tensor | Array) -> tuple[Tensor, NDArray[np.int64]]:
     """Images ``[n, inputs]`` in the type and on the device of the weights, labels int64 ``[n]``.
 
+    Images of bytes are scaled to 0..1, and such of any shape flattened.
+
     Raises
     ------
     DataError
         If there is no image, a value is not finite, or shapes or types do not fit.
     """
-    x = images if isinstance(images, Tensor) else torch.from_numpy(np.ascontiguousarray(images))
+    x = as_images("images", images)
+    x = x.flatten(1) if x.ndim > 1 else x
     weight = network.weights[0]
-    if x.ndim != 2 or x.shape[1] != weight.shape[1] or len(x) == 0 or not x.is_floating_point():
+    if x.ndim != 2 or x.shape[1] != weight.shape[1]:
         raise DataError(
-            "The images do not fit the network.",
-            found=f"{str(x.dtype).removeprefix('torch.')} {list(x.shape)}",
-            expected=f"floating point [n, {weight.shape[1]}], at least one image",
-            hint="neurosleep.data.to_float flattens images and scales them",
+            "The images do not fit the network.", found=f"{list(x.shape)}", expected=f"[n, {weight.shape[1]}]"
         )
     if not bool(torch.isfinite(x).all()):
         raise DataError("The images hold values that are NaN or infinite.", expected="finite values only")

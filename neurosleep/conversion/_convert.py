@@ -116,7 +116,7 @@ def convert(
     scaling = as_recipe(recipe)
     model = check_model(model)
     bytes_given = str(getattr(calibration, "dtype", "")).removeprefix("torch.") == "uint8"
-    images = as_images("calibration", calibration)
+    images = as_images("calibration", calibration, say_scaled=False)
     unread: dict[str, tuple[Any, Any]]
     if isinstance(scaling, LayerRecipe):
         unread = {"maxpool": (maxpool, "refuse"), "read_out": (read_out, "membrane")}

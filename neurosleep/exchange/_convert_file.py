@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from neurosleep._checks import as_images
 from neurosleep._guards.arrays import read_npy, read_npz
 from neurosleep._guards.files import check_regular
 from neurosleep._shown import brief
@@ -226,6 +227,8 @@ def _unused(read: ReadOptions, why: str) -> None:
 def read_calibration(path: str | Path, what: str = "calibration file") -> Tensor:
     """Images ``[n, ...]`` of a ``.npy`` file, or of an ``.npz`` file with one array; nothing in it is executed.
 
+    Bytes (``uint8``) are scaled to 0..1, with a warning.
+
     Raises
     ------
     DataError
@@ -259,6 +262,8 @@ def read_calibration(path: str | Path, what: str = "calibration file") -> Tensor
             array = read_npy(path)
         if array.dtype.kind not in "fiub" or array.ndim < 2 or not array.size:
             raise ValueError(f"an array of type {array.dtype} and shape {array.shape}")
+        if array.dtype == np.uint8:
+            return as_images(what, array)
         with np.errstate(over="ignore"):  # a value too large for float32 becomes infinite, which is refused
             values = np.array(array, dtype=np.float64 if array.dtype == np.float64 else np.float32, copy=None)
         if not np.isfinite(values).all():

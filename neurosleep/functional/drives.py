@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from neurosleep._checks import as_reals, check_count, check_number
+from neurosleep._checks import as_images, as_reals, check_count, check_number
 from neurosleep._shown import brief
 from neurosleep.errors import NeurosleepWarning, SettingsError, unknown_name
 from neurosleep.functional.events import SpikeEvents
@@ -34,7 +34,7 @@ class MeanDrive:
     Parameters
     ----------
     mean:
-        Mean input, float ``[n]``, not negative; 1 is full intensity, and more than that is warned of.
+        Mean input ``[n]``, not negative; 1 is full intensity (of ``uint8`` 255), and more than that is warned of.
     max_rate:
         Rate of an input of intensity 1 in Hz, before the factor 2 (see above); not negative.
     window:
@@ -63,7 +63,10 @@ class MeanDrive:
     __repr__ = brief
 
     def __post_init__(self) -> None:
-        mean = as_reals("The mean input of the drive", self.mean).cpu().to(torch.float64).numpy().reshape(-1)
+        given = self.mean
+        if str(getattr(given, "dtype", "")).removeprefix("torch.") == "uint8" and np.size(given):
+            given = as_images("The mean input of the drive", given, SettingsError).numpy()
+        mean = as_reals("The mean input of the drive", given).cpu().to(torch.float64).numpy().reshape(-1)
         object.__setattr__(self, "mean", mean)
         if mean.size == 0 or not np.isfinite(mean).all() or (mean < 0).any():
             raise SettingsError(

@@ -11,10 +11,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal, TypeAlias, get_args
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor
 
+from neurosleep._checks import as_images
 from neurosleep._shown import brief
 from neurosleep.errors import SettingsError, unknown_name
 from neurosleep.learning.optimiser import Adam
@@ -325,7 +328,7 @@ class _Step:
 
 
 @torch.no_grad()
-def predict(network: torch.nn.Module, images: Tensor, batch: int = 2000) -> Tensor:
+def predict(network: torch.nn.Module, images: Tensor | NDArray[np.generic], batch: int = 2000) -> Tensor:
     """Class of each image, int64 ``[n]``: the largest output, the first one on ties (a silent ReLU output: class 0).
 
     See Also
@@ -340,16 +343,21 @@ def predict(network: torch.nn.Module, images: Tensor, batch: int = 2000) -> Tens
     tensor([0, 1, 2])
     """
     network.eval()
-    found = []
-    for start in range(0, len(images), batch):
-        output = network(images[start : start + batch])
+    x = as_images("images", images)
+    parameter = next(network.parameters(), None)
+    x = x if parameter is None else x.to(parameter)
+    classes = []
+    for start in range(0, len(x), batch):
+        output = network(x[start : start + batch])
         if isinstance(network, FeedForwardNetwork | EquilibriumNetwork):
             output = network.read_out(output)
-        found.append(output.argmax(1))
-    return torch.cat(found)
+        classes.append(output.argmax(1))
+    return torch.cat(classes)
 
 
-def accuracy(network: torch.nn.Module, images: Tensor, labels: Tensor) -> float:
+def accuracy(
+    network: torch.nn.Module, images: Tensor | NDArray[np.generic], labels: Tensor | NDArray[np.integer]
+) -> float:
     """Fraction of ``images`` ``[n, inputs]`` whose predicted class is their label.
 
     See Also
@@ -363,4 +371,5 @@ def accuracy(network: torch.nn.Module, images: Tensor, labels: Tensor) -> float:
     >>> accuracy(torch.nn.Identity(), torch.eye(3), torch.tensor([0, 1, 0]))
     0.6666666666666666
     """
-    return float((predict(network, images) == labels).double().mean())
+    predicted = predict(network, images)
+    return float((predicted == torch.as_tensor(labels, device=predicted.device)).double().mean())

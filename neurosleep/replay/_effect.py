@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from neurosleep._checks import as_images
 from neurosleep.conversion import biased_layers
 from neurosleep.errors import NeurosleepWarning
 
@@ -77,9 +78,10 @@ def outputs(model: nn.Module, images: Tensor) -> Tensor:
     >>> outputs(torch.nn.Linear(3, 2), torch.rand(5, 3)).shape
     torch.Size([5, 2])
     """
-    weight = next(model.parameters(), images)
+    x = as_images("images", images)
+    weight = next(model.parameters(), x)
     with _evaluating(model):
-        parts = [model(x.to(weight)).flatten(1).cpu() for x in torch.split(images, 1000)]
+        parts = [model(part.to(weight)).flatten(1).cpu() for part in torch.split(x, 1000)]
     return torch.cat(parts)
 
 

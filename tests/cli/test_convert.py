@@ -131,6 +131,7 @@ def test_mistakes_are_named(files: Path) -> None:
     assert not out.exists()
 
 
+@pytest.mark.filterwarnings("ignore:calibration file. bytes")
 def test_hostile_calibration(files: Path) -> None:
     given = [files / "model.onnx", "--to", "snn", "--out", files / "o.safetensors", "--calibration"]
     huge = files / "huge.npy"

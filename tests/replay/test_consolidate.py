@@ -182,6 +182,7 @@ def test_arrays_and_other_types_sleep_as_tensors_do(give):
     assert all(torch.allclose(a, b) for a, b in zip(found, expected, strict=True))
 
 
+@pytest.mark.filterwarnings("ignore:calibration. bytes")
 def test_bytes_are_scaled():
     x = (255 * X).byte()
     found, expected = slept(own(), x), slept(own(), x.float() / 255)

@@ -174,6 +174,7 @@ def test_a_single_train_is_read_of_what_was_recorded(network: SpikingNetwork) ->
     assert recorded.engine == batch.engine == "event" and recorded.coding is batch.coding is None
 
 
+@pytest.mark.filterwarnings("ignore:x. bytes")
 def test_images_of_any_shape_and_convolutions() -> None:
     weight = torch.tensor([[[[0.5, 0.25], [0.0, 0.5]]]], dtype=torch.float64)
     net = SpikingNetwork(
