@@ -71,6 +71,7 @@ def test_the_rows_are_beside_the_metrics(metrics: dict[str, Any]) -> None:
     with (folder / "hardware.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert [row["profile"] for row in rows] == ["ideal", "generic_int8", "loihi1", "xylo_a2"]
+    assert [row["slept"] for row in rows] == [row["slept"] for row in metrics["hardware"]]
     assert float(rows[2]["energy_low_j"]) == metrics["hardware"][2]["energy"]["low_j"]
     assert rows[1]["energy_low_j"] == "" and rows[3]["missing"] == "; ".join(metrics["hardware"][3]["missing"]) != ""
 

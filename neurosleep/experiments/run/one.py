@@ -78,7 +78,7 @@ def run_one(request: RunRequest, report: Report = lambda text: None, *, listener
             learner = phases.learner
             rows = deploy(learner.network, learner.tasks, plan.deployment, seed=request.seed, report=report)
             add_chips(request, rows, metrics)
-            write_whole(folder.path / "hardware.csv", deployment_table(rows))
+            write_whole(folder.path / "hardware.csv", deployment_table(metrics["hardware"]))
         write_run_figures(folder.path)
         # Last, since it is what says that the folder is complete.
         folder.write_metrics(metrics)
