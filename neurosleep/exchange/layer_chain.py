@@ -119,7 +119,7 @@ class LayerChain:
         if module.padding_mode != "zeros" or module.padding == "same":
             raise ExchangeError(
                 f"{where} pads with {module.padding_mode!r}, padding {module.padding!r}.",
-                expected="zeros, and whole numbers or 'valid'",
+                expected="zeros, and integers or 'valid'",
             )
         padding: Any = 0 if module.padding == "valid" else module.padding
         make = partial(Conv, stride=module.stride, padding=padding, dilation=module.dilation, groups=module.groups)
@@ -174,7 +174,7 @@ class LayerChain:
         if len(shape) != 1 or module.dim not in (*leading, -1) or any(not isinstance(n, int) for n in size):
             raise ExchangeError(
                 f"{where} unflattens the axis {module.dim} of {shape} to {tuple(size)}.",
-                expected="one axis of values, and whole numbers",
+                expected="one axis of values, and integers",
             )
         wide = math.prod(n for n in size if n != -1)
         found = tuple(shape[0] // wide if n == -1 else n for n in size)

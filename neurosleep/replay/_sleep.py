@@ -72,6 +72,18 @@ class Moment:
         Spikes in the piece, by population.
     network:
         Makes the network as it is at this moment; it copies all weights, and is best not called every time.
+
+    See Also
+    --------
+    neurosleep.sleep : whose ``watch`` is called with it
+
+    Examples
+    --------
+    >>> from neurosleep.replay import Moment
+    >>> def show(moment: Moment) -> None:
+    ...     print(f"{moment.step} of {moment.steps} steps, {moment.spikes['hidden1']} spikes")
+    >>> show(Moment(step=1000, steps=5000, window=1000, dt=0.001, spikes={"hidden1": 12}, network=lambda: None))
+    1000 of 5000 steps, 12 spikes
     """
 
     step: int

@@ -69,11 +69,27 @@ def thresholds_for_rates(
     NeurosleepWarning
         If the rate reached is nearer than that, but further off than chance would have it.
 
+    See Also
+    --------
+    neurosleep.sleep : takes the network
+    neurosleep.MeanDrive : the drive
+
     Notes
     -----
     Bisection on the logarithm of the threshold, layer by layer: the rate falls with the threshold, given the layers
     below. With feedback the layers above count too: the first turn finds thresholds while they are silent, and further
     turns start from what the one before found.
+
+    Examples
+    --------
+    >>> import torch
+    >>> import neurosleep as ns
+    >>> images, start = torch.rand(50, 16), torch.Generator().manual_seed(0)
+    >>> network = ns.convert(ns.MLP([16, 8, 4], init=0.3, generator=start), images, recipe="recursive")
+    >>> drive = ns.MeanDrive(images.mean(0).double().numpy(), max_rate=100.0)  # Hz
+    >>> found = ns.thresholds_for_rates(network, drive, [0.05, 0.05])
+    >>> all(layer.threshold > 0 for layer in found.layers)
+    True
     """
     layers = network.layers
     targets = check_rates(rates, len(layers))

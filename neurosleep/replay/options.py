@@ -47,6 +47,18 @@ class REM:
         Steps of the sleep after task k (from 1): ``steps * (1 + growth * (k - 1))``, or ``lengths[k - 1]`` if given.
     max_rate, window, process:
         The drive (:class:`~neurosleep.functional.MeanDrive`).
+
+    See Also
+    --------
+    Sleep : the sleep that it is a stage of
+
+    Examples
+    --------
+    >>> from neurosleep import SRCRule
+    >>> from neurosleep.replay import REM
+    >>> stage = REM(rule=SRCRule(inc=0.01, dec=0.001), steps=6000)
+    >>> [stage.steps_after(task) for task in range(3)]
+    [6000, 8000, 10000]
     """
 
     rule: PlasticityRule = field(default_factory=lambda: SRCRule(0.032, 0.0033))
@@ -115,6 +127,17 @@ class Sleep:
         Of networks whose weights serve both directions: whether layers feed back (``"delayed"``, by a step, through
         the transposed weight times gamma) or not (``"none"``), whether the rule also acts on the shared weight from
         above, and whether biases drive units in sleep (:func:`~neurosleep.conversion.convert`).
+
+    See Also
+    --------
+    REM : its stage
+    neurosleep.continual.SRC : the strategy that takes it
+
+    Examples
+    --------
+    >>> from neurosleep.replay import REM, Sleep
+    >>> Sleep(stages=(REM(steps=6000),), after=(-1,)).sleeps_after(4, 5)
+    True
     """
 
     stages: tuple[REM, ...] = field(default_factory=lambda: (REM(),))

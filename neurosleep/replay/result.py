@@ -31,6 +31,16 @@ class Divergence:
         The projection whose weights did, or the firing.
     value:
         Size of the largest of those weights (NaN if one is), or spikes per step.
+
+    See Also
+    --------
+    neurosleep.sleep : whose result holds it
+
+    Examples
+    --------
+    >>> from neurosleep.replay import Divergence
+    >>> Divergence(step=2000, projection="input -> hidden1", value=1.5e6)
+    Divergence(step=2000, projection='input -> hidden1', value=1500000.0)
     """
 
     step: int
@@ -56,6 +66,17 @@ class LayerChange:
         Which part of its weights is another than before, 0 to 1.
     relative:
         Norm of the change over the norm before; NaN of weights that were all 0.
+
+    See Also
+    --------
+    SleepReport : whose ``layers`` they are
+
+    Examples
+    --------
+    >>> import torch
+    >>> from neurosleep.replay import LayerChange
+    >>> LayerChange.of("0.weight", torch.ones(2, 2), torch.tensor([[1.0, 1.0], [1.0, 3.0]]))
+    LayerChange(name='0.weight', changed=0.25, relative=1.0)
     """
 
     name: str
@@ -86,6 +107,17 @@ class SleepReport:
         Which part of its answers to them is another, 0 to 1.
     biased:
         Layers whose biases stayed as they were.
+
+    See Also
+    --------
+    neurosleep.consolidate : whose result holds it
+
+    Examples
+    --------
+    >>> from neurosleep.replay import LayerChange, SleepReport
+    >>> report = SleepReport((LayerChange("0.weight", 0.25, 1.0),), spikes=120, images=500, answers_changed=0.02)
+    >>> report.rows()
+    [{'name': '0.weight', 'changed': 0.25, 'relative': 1.0}]
     """
 
     layers: tuple[LayerChange, ...]

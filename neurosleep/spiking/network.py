@@ -44,6 +44,20 @@ class SpikingNetwork:
         Length of a step in seconds.
     discretisation:
         How decays came from time constants: ``exponential`` or ``euler``.
+
+    See Also
+    --------
+    neurosleep.convert : makes one from an awake network
+    neurosleep.simulate, neurosleep.sleep : run it
+    neurosleep.save : stores it
+
+    Examples
+    --------
+    >>> import torch
+    >>> import neurosleep as ns
+    >>> network = ns.convert(torch.nn.Sequential(torch.nn.Linear(4, 2)), torch.rand(20, 4))
+    >>> [population.name for population in network.populations], network.weights[0].shape
+    (['input', 'output'], torch.Size([2, 4]))
     """
 
     populations: tuple[Population, ...]

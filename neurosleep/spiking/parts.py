@@ -80,12 +80,23 @@ class Population:
     threshold, decay, leak, reset_value, bias:
         ``decay`` is the factor per step; ``bias`` is added to the input every step.
     refractory, while_refractory:
-        Steps without firing after a spike, a whole number; meanwhile the potential is held or goes on integrating.
+        Steps without firing after a spike, an integer; meanwhile the potential is held or goes on integrating.
     compare, reset, amount:
         ``>=`` or ``>``; reset ``to_value`` or by ``subtract`` of ``amount`` (None: the threshold).
     reset_time:
         With ``subtract``, and no refractoriness: in the ``same`` step, in the ``next`` one, or ``guarded``
         (:class:`~neurosleep.functional.LIFParams`); other libraries' conventions.
+
+    See Also
+    --------
+    SpikingNetwork : what it is part of
+    neurosleep.functional.LIFParams : the parameters of its step
+
+    Examples
+    --------
+    >>> from neurosleep import Population
+    >>> Population("hidden1", "lif", (100,), threshold=1.0, decay=0.999).size
+    100
     """
 
     name: str
@@ -136,7 +147,7 @@ class Population:
             )
 
     def _checked_shape(self) -> tuple[int, ...]:
-        """The shape as whole numbers, or an error."""
+        """The shape as integers, or an error."""
         where = f"Population {self.name!r} has shape {self.shape!r:.80}."
         expected = f"a tuple of sizes of at least 1, of no more than {_MOST_NEURONS} neurons"
         if not isinstance(self.shape, tuple | list | torch.Size):

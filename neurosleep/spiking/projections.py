@@ -22,7 +22,7 @@ _LONGEST_DELAY = 100_000
 
 
 def _per_axis(where: str, value: Any, axes: int, least: int) -> tuple[int, ...]:
-    """``value`` as a whole number for each axis; one number stands for all of them."""
+    """``value`` as an integer for each axis; one number stands for all of them."""
     values = tuple(value) if isinstance(value, Sequence) else (value,) * axes
     try:
         numbers = tuple(check_count(where, one, least) for one in values)
@@ -31,7 +31,7 @@ def _per_axis(where: str, value: Any, axes: int, least: int) -> tuple[int, ...]:
     if len(numbers) != axes:
         raise SettingsError(
             f"{where} is {value!r:.60}.",
-            expected=f"{axes} whole number{'s' if axes > 1 else ''} of at least {least}, one per axis",
+            expected=f"{axes} integer{'s' if axes > 1 else ''} of at least {least}, one per axis",
         )
     return numbers
 
@@ -51,7 +51,7 @@ class Projection:
     scale:
         Factor alpha on the summed input.
     delay:
-        Steps, a whole number up to 100 000; 0 means the same step.
+        Steps, an integer up to 100 000; 0 means the same step.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Sleep in a chip's whole numbers: the rule's tables, its rounding, and the compiled steps against the plain ones."""
+"""Sleep in a chip's integer arithmetic: the rule's tables, its rounding, the compiled steps against the plain ones."""
 
 from __future__ import annotations
 
@@ -389,16 +389,16 @@ def test_refusals() -> None:
         with pytest.raises(UnsupportedError, match="changes weights by real numbers") as refused:
             ns.sleep(mapped, drive=DRIVE, rule=SRCRule(0.1, 0.1), steps=1, engine=engine)
         assert "chip_rule('generic_int8', rule)" in str(refused.value.hint)
-    with pytest.raises(UnsupportedError, match="whole numbers"):
+    with pytest.raises(UnsupportedError, match="integers"):
         ns.sleep(network, drive=DRIVE, rule=rule_of(), steps=1, engine="reference")
     with pytest.raises(UnsupportedError, match="not mapped to a chip"):
         ns.sleep(network, drive=DRIVE, rule=rule_of(), steps=1, engine="fixed")
     with pytest.raises(UnsupportedError, match="mapped to 'generic_int8', and the rule is that of 'loihi1'"):
         ns.sleep(mapped, drive=DRIVE, rule=rule_of("loihi1"), steps=1, engine="fixed")
     bare = MappedNetwork(mapped.populations, mapped.projections, arithmetic=mapped.arithmetic, profile=mapped.profile)
-    with pytest.raises(UnsupportedError, match="does not say what its whole numbers stand for"):
+    with pytest.raises(UnsupportedError, match="does not say what its integers stand for"):
         ns.sleep(bare, drive=DRIVE, rule=rule_of(), steps=1, engine="fixed")
-    with pytest.raises(UnsupportedError, match="does not say what its whole numbers stand for"):
+    with pytest.raises(UnsupportedError, match="does not say what its integers stand for"):
         from_chip(bare, network)
     with pytest.raises(UnsupportedError, match="other projections"):
         from_chip(mapped, chain((12, 5)))
@@ -412,14 +412,14 @@ def test_every_engine_refuses_pairs_of_network_and_rule_that_it_cannot_step(engi
     assert isinstance(whole, EngineRule) and not isinstance(whole, PlasticityRule)
     with pytest.raises(UnsupportedError, match="the plasticity rule 'src' changes weights by real numbers"):
         get_engine(engine).start(mapped, real)
-    with pytest.raises(UnsupportedError, match=r"not mapped to a chip|whole numbers|offer the plasticity rule 'chip'"):
+    with pytest.raises(UnsupportedError, match=r"not mapped to a chip|integers|offer the plasticity rule 'chip'"):
         get_engine(engine).start(network, whole)
     if engine != "fixed":
-        with pytest.raises(UnsupportedError, match=r"whole numbers|rule 'chip'"):
+        with pytest.raises(UnsupportedError, match=r"integers|rule 'chip'"):
             get_engine(engine).start(mapped, whole)
-    # In floating point there are no whole numbers to change.
+    # In floating point there are not integers to change.
     ideal = map_to(network, "ideal")
-    with pytest.raises(UnsupportedError, match=r"not mapped to a chip|whole numbers|offer the plasticity rule 'chip'"):
+    with pytest.raises(UnsupportedError, match=r"not mapped to a chip|integers|offer the plasticity rule 'chip'"):
         get_engine(engine).start(ideal, whole)
 
 

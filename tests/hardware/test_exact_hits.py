@@ -1,4 +1,4 @@
-"""Potentials that hit a threshold exactly fire on a chip of whole numbers if, and only if, they do in the network."""
+"""Potentials that hit a threshold exactly fire in integer arithmetic if, and only if, they do in the network."""
 
 from __future__ import annotations
 

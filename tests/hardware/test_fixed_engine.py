@@ -333,7 +333,7 @@ def test_refusals() -> None:
     with pytest.raises(UnsupportedError, match="plasticity rule"):
         get_engine("fixed").start(network, SRCRule(0.1, 0.1))
     half = network.with_weights([w + 0.5 for w in network.weights])
-    with pytest.raises(UnsupportedError, match="'in' -> 'l0': it does not carry whole numbers") as refused:
+    with pytest.raises(UnsupportedError, match="'in' -> 'l0': it does not carry integers") as refused:
         get_engine("fixed").start(half)
     assert "'loihi1'" in str(refused.value)
     for more, expected in (
@@ -353,7 +353,7 @@ def test_refusals() -> None:
             (Identity("in", "r", scale=scale),),
             arithmetic=flat,
         )
-        with pytest.raises(UnsupportedError, match="whole number"):
+        with pytest.raises(UnsupportedError, match="integer"):
             get_engine("fixed").start(relayed)
     # What the other engines refuse does not send anybody to this one.
     with pytest.raises(UnsupportedError) as refused:

@@ -138,7 +138,7 @@ def test_weights_are_those_that_the_chip_can_hold(
                     step = min(int(m) & -int(m) for m in magnitudes[magnitudes > 0])
                     assert largest / step <= 32767
         elif chip in ("tianjic", "brainscales2"):
-            # In the network's own units: whole numbers over a scale.
+            # In the network's own units: integers over a scale.
             stored = w * q.scale * row.scale
             torch.testing.assert_close(stored, torch.round(stored), rtol=0, atol=1e-9)
             assert float(stored.abs().max()) <= (127 if chip == "tianjic" else 63) + 1e-9
@@ -656,7 +656,7 @@ def test_the_engine_refuses_what_does_not_go_by_events() -> None:
         (network(refractory=1), "'n': it does not go event by event"),
         (network(reset="subtract"), "'n': it does not go event by event"),
         (network(projection=Identity("in", "n")), "'in' -> 'n': it does not go event by event"),
-        (network({"n": whole(0.5)}), "'n': its leak takes away no whole number"),
+        (network({"n": whole(0.5)}), "'n': its leak takes away no integer"),
         (dataclasses.replace(network({"n": whole(1)}), arithmetic=Arithmetic(Register(20))), "or the chip has none"),
     ):
         with pytest.raises(UnsupportedError, match=message):

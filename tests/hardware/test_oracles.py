@@ -1,6 +1,6 @@
 """Spikes of mapped networks against the arithmetic of chips in oracles/, from the sources that profiles cite.
 
-The networks are whole numbers that a chip holds as they are, so that what its integers have to be is known beforehand.
+The networks are integers that a chip holds as they are, so that what its integers have to be is known beforehand.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ CHIPS = (
 
 
 def weights_for(chip: Chip, shape: tuple[int, int], rng: np.random.Generator) -> Whole:
-    """Whole numbers over all of the chip's range, whose ends they hold."""
+    """Integers over all of the chip's range, whose ends they hold."""
     if chip.profile == "truenorth":  # one value of each sign for a neuron
         values = np.stack([np.full(shape[0], -100), np.zeros(shape[0]), np.full(shape[0], chip.largest)], 1)
         found = np.take_along_axis(values, rng.integers(0, 3, shape), 1).astype(np.int64)

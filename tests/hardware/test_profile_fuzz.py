@@ -24,7 +24,7 @@ from neurosleep.hardware.profiles.schema import KEYS
 from neurosleep.spiking import Conv, Dense, Population, SpikingNetwork, get_engine
 
 SHIPPED = {path.stem: tomllib.loads(path.read_text(encoding="utf-8")) for path in profile_folder().glob("*.toml")}
-# At and beyond every edge that whole numbers, floats and registers have.
+# At and beyond every edge that integers, floats and registers have.
 NUMBERS = (
     *(
         sign * (2**k + d)

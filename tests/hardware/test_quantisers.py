@@ -115,7 +115,7 @@ def test_loihi_cores_are_those_of_the_plan(seed: int) -> None:
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_loihi_learning_is_the_accumulator_rounded(seed: int) -> None:
-    """Tables of the rule on a group of one sign, whose grid is the whole numbers that the engine rounds to."""
+    """Tables of the rule on a group of one sign, whose grid is the integers that the engine rounds to."""
     rng = np.random.default_rng(seed)
     rule = SRCRule(inc=float(rng.uniform(0.5, 40)), dec=float(rng.uniform(0.5, 40)), factor="constant")
     synapses = MappedSynapses(64.0, 1.0, WeightGrid(0, 255, 1, 6, 8), 64)

@@ -1,4 +1,4 @@
-"""A sleep phase: the sleeper is untouched, a shorter sleep begins a longer one, and a diverged one says where."""
+"""A sleep phase: the sleeper is untouched, a shorter sleep starts a longer one, and a diverged one says where."""
 
 from __future__ import annotations
 
@@ -58,9 +58,9 @@ def test_a_shorter_sleep_is_the_beginning_of_a_longer_one() -> None:
     # 1300 and 2100 end within the second and the third chunk.
     short, long = sleep_phase(1300), sleep_phase(2100)
     for name, events in short.recording.spikes.items():
-        beginning = long.recording.spikes[name].slice(0, 1300)
-        assert np.array_equal(events.offsets, beginning.offsets)
-        assert np.array_equal(events.indices, beginning.indices)
+        start = long.recording.spikes[name].slice(0, 1300)
+        assert np.array_equal(events.offsets, start.offsets)
+        assert np.array_equal(events.indices, start.indices)
         assert len(events.indices) > 0
 
 

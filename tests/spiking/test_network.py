@@ -434,13 +434,13 @@ def test_engines_look_at_what_they_are_given(engine, inputs, message):
 
 
 def seconds(populations_: int) -> float:
-    begin = time.process_time()
+    start = time.process_time()
     parts = [Population("p0", "input", (1,)), *(Population(f"p{k}", "lif", (1,)) for k in range(1, populations_))]
     joined = [Identity(f"p{k}", f"p{k + 1}") for k in range(populations_ - 1)]
     net = SpikingNetwork(tuple(parts), tuple(joined))
     assert len(net.layers) == populations_ - 1 and net.last.name == f"p{populations_ - 1}"
     get_engine("reference").start(net)
-    return time.process_time() - begin
+    return time.process_time() - start
 
 
 def test_the_time_to_make_a_network_grows_with_its_populations_and_not_with_their_square():

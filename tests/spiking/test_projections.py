@@ -25,7 +25,7 @@ EVERY: list[Projection] = [
     Reshape("a", "b", scale=2.0),
     Identity("a", "b", delay=4),
 ]
-#: What is no whole number of at least 1, nor some of them.
+#: What is not an integer of at least 1, nor some of them.
 WRONG = st.one_of(
     st.integers(max_value=0),
     st.floats(),
@@ -101,7 +101,7 @@ def test_what_is_no_number_of_steps_over_a_grid_is_refused(value: Any, key: str)
         else:
             Conv("a", "b", torch.ones(1, 1, 2, 2), **{key: value})
     assert f"Projection 'a' -> 'b': {key.split()[-1]} " in refused.value.message
-    assert refused.value.expected is not None and "whole number" in refused.value.expected
+    assert refused.value.expected is not None and "integer" in refused.value.expected
 
 
 @given(st.one_of(st.floats(), st.text(), st.none(), st.booleans(), st.integers()), st.sampled_from(["scale", "delay"]))

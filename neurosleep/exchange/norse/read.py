@@ -226,7 +226,7 @@ class _Reader:
         steps = torch.as_tensor(p.rho_reset).to(torch.float64)
         if steps.numel() != 1 or float(steps) < 0 or float(steps) != int(steps):
             raise ExchangeError(
-                f"{where} is refractory for {steps.tolist()!r} steps.", expected="one whole number of steps for all"
+                f"{where} is refractory for {steps.tolist()!r} steps.", expected="one integer of steps for all"
             )
         return int(steps)
 

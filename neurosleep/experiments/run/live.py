@@ -108,7 +108,7 @@ class Watcher:
 
     @staticmethod
     def _change(learner: Learner, network: SpikingNetwork) -> dict[str, float | None]:
-        """By projection, the change of its weights since the sleep began; the awake ones are those it began with."""
+        """By projection, the change of its weights since the start of the sleep, from the awake ones."""
         changes: dict[str, float | None] = {}
         for q, awake in zip(network.weighted, learner.network.weights, strict=True):
             then = awake.detach()

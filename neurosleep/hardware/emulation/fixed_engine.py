@@ -49,7 +49,7 @@ def _rules(network: MappedNetwork, rule: ChipRule) -> list[SynapseRule | None]:
         changes = q.plastic and isinstance(q, Dense)
         if changes and stands_for is None:
             raise UnsupportedError(
-                f"Projection {q.source!r} -> {q.target!r} does not say what its whole numbers stand for.",
+                f"Projection {q.source!r} -> {q.target!r} does not say what its integers stand for.",
                 expected="a network that neurosleep.map_to made",
                 hint=f"neurosleep.map_to(network, {network.profile!r})",
             )
@@ -195,7 +195,7 @@ class FixedSession(_MappedSession):
         self._may_compile = batch == 1 and device == "cpu" and CompiledSteps.offered(network, arithmetic)
 
     def step(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """One step; inputs are spikes, or whole numbers that a spike of the chip can carry."""
+        """One step; inputs are spikes, or integers that a spike of the chip can carry."""
         for name, sent in inputs.items():
             if sent.dtype != torch.bool:
                 most = 2 ** max(self._payload, 1) - 1
@@ -203,7 +203,7 @@ class FixedSession(_MappedSession):
                     raise UnsupportedError(
                         f"The input {name!r} sends graded values, which a spike of the chip does not carry.",
                         found=f"values from {float(sent.min()):g} to {float(sent.max()):g}",
-                        expected="spikes" if self._payload == 0 else f"whole numbers from 0 to {most}",
+                        expected="spikes" if self._payload == 0 else f"integers from 0 to {most}",
                         hint="coding='bernoulli' makes spikes of images",
                     )
         self._take_back()
@@ -246,7 +246,7 @@ class FixedSession(_MappedSession):
         return found
 
     def _state(self) -> FixedState:
-        """Everything that changes, as whole numbers of numpy."""
+        """Everything that changes, as integers of numpy."""
 
         def whole(x: Tensor) -> npt.NDArray[np.int64]:
             return x.detach().cpu().numpy().astype(np.int64)
@@ -288,7 +288,7 @@ class FixedSession(_MappedSession):
                 now[name][0, torch.from_numpy(neurons)] = True
 
     def weights(self) -> list[Tensor]:
-        """The present weights, whole numbers in float64."""
+        """The present weights, integers in float64."""
         self._take_back()
         return super().weights()
 

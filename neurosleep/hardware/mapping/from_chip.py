@@ -1,4 +1,4 @@
-"""Back from a chip: the weights that its whole numbers stand for, in the network that was mapped."""
+"""Back from a chip: the weights that its integers stand for, in the network that was mapped."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def from_chip(mapped: MappedNetwork, network: SpikingNetwork, before: MappedNetw
         return network.with_weights([w.to(network.dtype) for w in mapped.weights])
     if not mapped.synapses:
         raise UnsupportedError(
-            "The mapped network does not say what its whole numbers stand for.",
+            "The mapped network does not say what its integers stand for.",
             expected="a network that neurosleep.map_to made",
         )
     weights: list[Tensor] = []

@@ -1,4 +1,4 @@
-"""Mapping to a chip of whole numbers: weights on a grid, a scale for each population, the nearest decays."""
+"""Mapping to a chip with integer arithmetic: weights on a grid, a scale for each population, the nearest decays."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def _most_sent(network: SpikingNetwork, name: str) -> int:
 
 
 class IntegerMapping:
-    """A network in whole numbers: one scale a population, weights rounded to the chip's grid.
+    """A network in integers: one scale a population, weights rounded to the chip's grid.
 
     Chips that choose scales or weights in another way are subclasses.
     """
@@ -63,7 +63,7 @@ class IntegerMapping:
         self.findings: list[MappingFinding] = []
         self.rows: list[LayerReport] = []
         self.leaks: dict[str, Tensor] = {}
-        # What whole numbers stand for; left empty where that is no one grid with one scale.
+        # What integers stand for; left empty where that is no one grid with one scale.
         self.synapses: list[MappedSynapses | None] = []
         # Axons that an input takes for each sign of its weights, by population; left out: 1.
         self.axons: dict[str, int] = {}
@@ -216,7 +216,7 @@ class IntegerMapping:
     def _population(
         self, p: Population, scale: float | Tensor, exact: bool
     ) -> tuple[Population, dict[str, float | None]]:
-        """The population in whole numbers, and by how much its threshold and its decays changed.
+        """The population in integers, and by how much its threshold and its decays changed.
 
         ``exact``: none of its weights was rounded.
         """
@@ -275,7 +275,7 @@ class IntegerMapping:
     def _threshold(self, p: Population, wanted: Tensor, bias: Tensor, exact: bool) -> tuple[Tensor, Tensor]:
         """The threshold on the chip's grid for ``wanted``, and what it stands for in the network's comparison.
 
-        Potentials that equal a threshold are frequent among whole numbers. Where chip and network compare in different
+        Potentials that equal a threshold are frequent among integers. Where chip and network compare in different
         ways, the chip's threshold is the next one on the side on which they fire, or do not, as in the network.
         """
         stated = self._profile.threshold
@@ -334,7 +334,7 @@ class IntegerMapping:
     ) -> Projection:
         q = self._network.projections[k]
         if placed.zeroed and placed.zeroed == int((self._weights[k] != 0).sum()):
-            self._note(q.target, "warning", f"all weights from {q.source!r} became 0")
+            self._note(q.target, "warning", f"all weights from {q.source!r} underflowed to zero")
         decay = change["decay"]
         assert decay is not None
         mean = float(float64(scale).mean())

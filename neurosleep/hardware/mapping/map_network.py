@@ -62,7 +62,7 @@ def map_to(
     .. math::  W' = round(S \alpha W), \quad \theta' = round(S \theta), \quad b' = round(S b)
 
     S is the largest with which weights, threshold and bias all fit; where weights have a common unit that the chip can
-    hold, such as whole numbers, the largest with which they need no rounding. Decays become the nearest factors that
+    hold, such as integers, the largest with which they need no rounding. Decays become the nearest factors that
     the chip has. Some chips choose otherwise: TrueNorth by neuron, SpiNNaker in powers of two, DYNAP-SE2 by sums of
     currents (see Notes).
 
@@ -97,7 +97,7 @@ def map_to(
     Returns
     -------
     MappedNetwork
-        The network in whole numbers, for ``engine="fixed"`` (or any other), with its ``report``. Chips whose potentials
+        The network in integers, for ``engine="fixed"`` (or any other), with its ``report``. Chips whose potentials
         are analogue or of unpublished widths give real numbers, which ``fixed`` leaves to the engine ``reference``.
 
     Raises

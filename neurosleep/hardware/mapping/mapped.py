@@ -23,7 +23,7 @@ __all__ = ["MappedNetwork", "MappedSynapses", "check_whole"]
 
 @dataclass(frozen=True)
 class MappedSynapses:
-    r"""What the whole numbers of one projection stand for: :math:`W' = u \, m`, and :math:`m u \approx S \alpha W`.
+    r"""What the integers of one projection stand for: :math:`W' = u \, m`, and :math:`m u \approx S \alpha W`.
 
     Parameters
     ----------
@@ -79,7 +79,7 @@ _BY_HAND = MappingReport(
 class MappedNetwork(SpikingNetwork):
     """A :class:`~neurosleep.spiking.SpikingNetwork` whose numbers are those of a chip; ``map_to`` makes it.
 
-    Weights, thresholds, biases and reset values are whole numbers, kept in float64, which holds them exactly; decays
+    Weights, thresholds, biases and reset values are integers, kept in float64, which holds them exactly; decays
     are the chip's integers over their denominator, as factors, which float64 holds exactly too. So it is a spiking
     network like any other, that every engine can step in real numbers. What a spiking network does not know of stands
     beside it: the widths of registers and the rounding of decays, which the engine ``fixed`` obeys.
@@ -95,7 +95,7 @@ class MappedNetwork(SpikingNetwork):
         its own. Empty if the network was not made by ``map_to``, or in floating point.
     leaks:
         By population, what is taken away from potentials in every step, toward 0, on chips whose decay is such a
-        constant: a whole number, or one for each neuron; left out, nothing. The population's ``decay`` is then the
+        constant: an integer, or one for each neuron; left out, nothing. The population's ``decay`` is then the
         factor that it stands for, which engines other than ``fixed`` use.
     report:
         What was changed, how well it fits, and what does not; of a network made by hand, that nothing is known of it.
@@ -143,7 +143,7 @@ class MappedNetwork(SpikingNetwork):
             raise UnsupportedError(
                 f"The network was mapped to {self.profile!r}: the plasticity rule {rule.name!r} changes weights by "
                 "real numbers.",
-                expected="a rule in the whole numbers of the chip, and engine='fixed'",
+                expected="a rule in the integer arithmetic of the chip, and engine='fixed'",
                 hint=f"rule=neurosleep.hardware.chip_rule({self.profile!r}, rule); "
                 "network.plain() sleeps in any engine",
             )
@@ -159,7 +159,7 @@ def _whole(value: float | Tensor) -> bool:
 
 
 def check_whole(network: MappedNetwork, arithmetic: Arithmetic) -> None:
-    """Refuse what is no whole number, and decays that the chip does not have, by name.
+    """Check that all are integers, and all decays those of the chip.
 
     Raises
     ------
@@ -173,16 +173,16 @@ def check_whole(network: MappedNetwork, arithmetic: Arithmetic) -> None:
         weight = projection.weight if isinstance(projection, Weighted) else 0.0
         if not _whole(projection.scale) or not _whole(weight) or average:
             raise UnsupportedError(
-                f"{where}: it does not carry whole numbers only.",
+                f"{where}: it does not carry integers only.",
                 found="average pooling" if average else None,
-                expected="whole numbers, as the chip's arithmetic has them",
+                expected="integers, as the chip's arithmetic has them",
                 hint=hint,
             )
     for name, leak in network.leaks.items():
         if arithmetic.decay != "subtract" or not _whole(leak) or bool((leak < 0).any()):
             raise UnsupportedError(
-                f"Population {name!r}: its leak takes away no whole number of at least 0, or the chip has none.",
-                expected="whole numbers, on a chip whose decay is 'subtract'",
+                f"Population {name!r}: its leak takes away no integer of at least 0, or the chip has none.",
+                expected="integers, on a chip whose decay is 'subtract'",
                 hint=hint,
             )
     for population in network.layers:
@@ -192,8 +192,8 @@ def check_whole(network: MappedNetwork, arithmetic: Arithmetic) -> None:
         for key, value in parts.items():
             if value is not None and (not _whole(value) or (key == "leak" and bool(torch.as_tensor(value).any()))):
                 raise UnsupportedError(
-                    f"Population {population.name!r}: its {key} is {'no whole number' if key != 'leak' else 'not 0'}.",
-                    expected="whole numbers, and a leak of 0",
+                    f"Population {population.name!r}: its {key} is {'not an integer' if key != 'leak' else 'not 0'}.",
+                    expected="integers, and a leak of 0",
                     hint=hint,
                 )
         for key in ("decay", "synaptic_decay"):

@@ -25,7 +25,7 @@ _LARGEST = 2.0**14
 
 
 class SpinnakerMapping(IntegerMapping):
-    """Thresholds and potentials in steps of 2^-15; weights as whole numbers of 16 bits, shifted by the ring buffer.
+    """Thresholds and potentials in steps of 2^-15; weights as integers of 16 bits, shifted by the ring buffer.
 
     The unit is free in software: for each population it is the largest power of two with which threshold, bias and
     expected input stay below 2^14. Exciting and inhibiting synapses have a ring buffer each. Its shift is chosen by the

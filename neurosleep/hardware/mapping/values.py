@@ -30,7 +30,7 @@ class ValueMapping:
     """Weights rounded to what the chip stores, if it says how; thresholds, decays and biases as they are.
 
     Everything stays in the network's own units: since potentials are real numbers, they need no others. Stored weights
-    are whole numbers over a scale (``weights.bits``), in 6 bits for an exciting and 6 for an inhibiting row
+    are integers over a scale (``weights.bits``), in 6 bits for an exciting and 6 for an inhibiting row
     (``split_rows``), or sums of a core's bias currents (``rounding = "cluster"``), which then are free values.
     """
 
@@ -125,7 +125,7 @@ class ValueMapping:
         return dataclasses.replace(p, compare=cast(Compare, self._profile.threshold.compare or p.compare))
 
     def _place(self, k: int, scale: float, currents: dict[str, Tensor]) -> tuple[Tensor, int]:
-        """The weights of a projection in the chip's units, and how many were cut off."""
+        """The weights of a projection in the chip's units, and how many saturated."""
         q, weights = self._network.projections[k], self._effective(k)
         stated = self._profile.weights
         if self._clustered:

@@ -124,7 +124,7 @@ class Engine(ABC):
     def start(
         self, network: SpikingNetwork, rule: PlasticityRule | EngineRule | None = None, *, device: str = "cpu"
     ) -> Session:
-        """A session that begins at rest; ``rule`` None simulates without plasticity.
+        """A session that starts at rest; ``rule`` None simulates without plasticity.
 
         Raises
         ------
@@ -198,7 +198,7 @@ class Engine(ABC):
 
     def _start_own(self, network: SpikingNetwork, rule: EngineRule, device: str) -> Session:
         raise UnsupportedError(
-            f"The engine {self.name!r} cannot apply the rule {rule.name!r}: it changes weights that are whole numbers.",
+            f"The engine {self.name!r} cannot apply the rule {rule.name!r}: it changes weights that are integers.",
             expected=f"engine={rule.engine!r}, with a network that neurosleep.map_to made",
         )
 

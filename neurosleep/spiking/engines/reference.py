@@ -122,7 +122,7 @@ class TorchSession(Session, BatchSession):
         self._plan = [(p, network.incoming(p.name)) for p in network.layers]
         # What arrives through a projection in every step, of a batch with a constant input.
         self._held: dict[int, Tensor] = {}
-        # Of each population, what it sent since the begin of the session: kept while batches are stepped.
+        # Of each population, what it sent since the start of the session: kept while batches are stepped.
         self._totals = {
             p.name: torch.zeros(batch, p.size, dtype=self._dtype, device=device) for p in network.populations
         }

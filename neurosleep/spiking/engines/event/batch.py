@@ -43,7 +43,7 @@ _Events = tuple[npt.NDArray[np.int64], npt.NDArray[np.int32]]
 
 
 def _aligned(weights: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """A copy that begins with a line of the cache: rows that begin within one cost a tenth of all time."""
+    """A copy that starts with a line of the cache: rows that start within one cost a tenth of all time."""
     room = np.zeros(weights.nbytes + 64, dtype=np.uint8)
     start = -room.ctypes.data % 64
     copy: npt.NDArray[Any] = room[start : start + weights.nbytes].view(weights.dtype).reshape(weights.shape)
@@ -101,34 +101,34 @@ class EventBatchSession(BatchSession):
     def advance(self, sent: BatchInput) -> Tensor:
         """Advance by the steps of ``sent``; the read-out after each of them, ``[steps, batch, n]``."""
         said = np.empty((sent.steps, self._batch, self._last.size), dtype=self._dtype)
-        begin = 0
-        while begin < sent.steps:
-            end = self._stretch(sent, begin)
+        start = 0
+        while start < sent.steps:
+            end = self._stretch(sent, start)
             if isinstance(sent, ConstantInput):
-                self._hold(sent.values, said[begin:end])
+                self._hold(sent.values, said[start:end])
             for number in range(len(self._groups)):
-                self._advance_group(number, sent, begin, end, said[begin:end])
-            self._time += end - begin
-            begin = end
+                self._advance_group(number, sent, start, end, said[start:end])
+            self._time += end - start
+            start = end
         return torch.from_numpy(said)
 
     def totals(self) -> Mapping[str, Tensor]:
-        """By population, ``[batch, n]``: spikes since the session began, or the sum of graded values."""
+        """By population, ``[batch, n]``: spikes since the session started, or the sum of graded values."""
         return {name: torch.from_numpy(total.copy()) for name, total in self._totals.items()}
 
     def batch_membranes(self) -> dict[str, Tensor]:
         """The present membrane potentials ``[batch, n]``, by population."""
         return {name: torch.from_numpy(self._v[name][:, : p.n].copy()) for name, p in self._layers.items()}
 
-    def _stretch(self, sent: BatchInput, begin: int) -> int:
-        """Where the stretch that begins at step ``begin`` of ``sent`` ends."""
+    def _stretch(self, sent: BatchInput, start: int) -> int:
+        """Where the stretch that starts at step ``start`` of ``sent`` ends."""
         ends = [sent.steps]
         if self._longest is not None:
-            ends.append(begin + self._longest)
+            ends.append(start + self._longest)
         if isinstance(sent, ConstantInput):
             # Within a stretch a constant input has arrived through a projection in every step or in none.
             delays = [q.delay for q in self._network.projections if q.source == self._source.name]
-            ends += [begin + d - self._time for d in delays if d > self._time]
+            ends += [start + d - self._time for d in delays if d > self._time]
         return min(ends)
 
     def _hold(self, values: Tensor, said: npt.NDArray[Any]) -> None:
@@ -152,15 +152,15 @@ class EventBatchSession(BatchSession):
             base[:, : layer.n] += current[low:high]
         return base
 
-    def _advance_group(self, number: int, sent: BatchInput, begin: int, end: int, said: npt.NDArray[Any]) -> None:
+    def _advance_group(self, number: int, sent: BatchInput, start: int, end: int, said: npt.NDArray[Any]) -> None:
         low, high = self._groups[number]
-        span, past = Span(high - low, end - begin, self._memory), self._past[number]
+        span, past = Span(high - low, end - start, self._memory), self._past[number]
         # Of what has not been stepped yet only the past is known; loops read no more.
         seen = {name: self._seen(past[name], _silence(span.samples, span.steps), span) for name in past}
         if isinstance(sent, SpikeInput):
-            begins = np.searchsorted(sent.samples, np.arange(low, high + 1))
+            starts = np.searchsorted(sent.samples, np.arange(low, high + 1))
             several = sent.fired.dtype == np.uint8
-            given = (repeated if several else listed)(sent.fired[begin:end].view(np.uint8), sent.neurons, begins)
+            given = (repeated if several else listed)(sent.fired[start:end].view(np.uint8), sent.neurons, starts)
             read_out = ReadOut(self._last is self._source, said, low)
             tally(given, span.samples, self._totals[self._source.name], read_out)
             seen[self._source.name] = self._seen(past[self._source.name], given, span)

@@ -24,7 +24,7 @@ __all__ = ["Loop"]
 
 
 class _Layout(NamedTuple):
-    """Of each population, int64 ``[populations]``: what it is, and where its part begins in the arrays of all."""
+    """Of each population, int64 ``[populations]``: what it is, and where its part starts in the arrays of all."""
 
     n: Any
     blocks: Any
@@ -159,7 +159,7 @@ def _owner(layout: Any, arrays: Any, transposes: Any, z: int) -> Any:
 
 
 @compiled(boundscheck=False)
-def _feed_back(layout: Any, arrays: Any, transposes: Any, log: Any, begin: Any, end: Any, t: int, room: Any) -> None:
+def _feed_back(layout: Any, arrays: Any, transposes: Any, log: Any, start: Any, end: Any, t: int, room: Any) -> None:
     """What arrives through transposed weights as the last step left them: before any population changes its own."""
     for p in range(len(layout.n)):
         if room.fed_back[p]:
@@ -168,25 +168,25 @@ def _feed_back(layout: Any, arrays: Any, transposes: Any, log: Any, begin: Any, 
             room.fed_back[p] = False
     for z in range(len(transposes.source)):
         s, then = transposes.source[z], t - transposes.delay[z]
-        if begin[s, then] == end[s, then]:
+        if start[s, then] == end[s, then]:
             continue
         p = transposes.target[z]
         w, first = _owner(layout, arrays, transposes, z)
-        fired, extra = log[begin[s, then] : end[s, then]], room.extra[layout.first_unit[p] :]
+        fired, extra = log[start[s, then] : end[s, then]], room.extra[layout.first_unit[p] :]
         _gather_transposed(w, first, layout.n[p], fired, transposes.scale[z], room.acc, extra)
         room.fed_back[p] = True
 
 
 @compiled(boundscheck=False)
 def _learn_transposed(
-    layout: Any, arrays: Any, transposes: Any, rule: Any, log: Any, begin: Any, end: Any, t: int, room: Any
+    layout: Any, arrays: Any, transposes: Any, rule: Any, log: Any, start: Any, end: Any, t: int, room: Any
 ) -> None:
     for z in range(len(transposes.source)):
         p, s, then = transposes.target[z], transposes.source[z], t - transposes.delay[z]
-        if transposes.symmetric[z] == 0 or begin[p, t] == end[p, t]:
+        if transposes.symmetric[z] == 0 or start[p, t] == end[p, t]:
             continue
         w, first = _owner(layout, arrays, transposes, z)
-        post, pre = log[begin[p, t] : end[p, t]], log[begin[s, then] : end[s, then]]
+        post, pre = log[start[p, t] : end[p, t]], log[start[s, then] : end[s, then]]
         n = layout.n[transposes.owner[z]]
         _update_transposed(w, n, first, post, pre, rule.numbers, rule.factor, room.acc, room.g, room.bits)
 
@@ -221,14 +221,14 @@ def _units(layout: Any, arrays: Any, p: int) -> Any:
 
 
 @compiled(boundscheck=False)
-def _arriving(layout: Any, arrays: Any, p: int, log: Any, begin: Any, end: Any, t: int, room: Any) -> Any:
+def _arriving(layout: Any, arrays: Any, p: int, log: Any, start: Any, end: Any, t: int, room: Any) -> Any:
     projections, first = layout.projections[p], layout.first_projection[p]
     pointers = np.zeros((projections, 2), dtype=np.int64)
     here = 0
     for q in range(projections):
         s, then = arrays.source[first + q], t - arrays.delay[first + q]
         pointers[q, 0] = here
-        for k in range(begin[s, then], end[s, then]):
+        for k in range(start[s, then], end[s, then]):
             room.rows[here] = log[k] + arrays.first_row[layout.first_pointer[p] + q]
             here += 1
         pointers[q, 1] = here
@@ -252,16 +252,16 @@ def _room(layout: Any, arrays: Any) -> Any:
 
 
 @compiled(boundscheck=False)
-def _present(log: Any, begin: Any, end: Any, memory: int) -> Any:
+def _present(log: Any, start: Any, end: Any, memory: int) -> Any:
     """Spikes of the steps after ``memory`` as (offsets, neurons), by population."""
-    populations, steps = begin.shape[0], begin.shape[1] - memory
+    populations, steps = start.shape[0], start.shape[1] - memory
     offsets = np.zeros((populations, steps + 1), dtype=np.int64)
-    neurons = np.empty((end[:, memory:] - begin[:, memory:]).sum(), dtype=np.int32)
+    neurons = np.empty((end[:, memory:] - start[:, memory:]).sum(), dtype=np.int32)
     here = 0
     for p in range(populations):
         offsets[p, 0] = here
         for t in range(steps):
-            for k in range(begin[p, memory + t], end[p, memory + t]):
+            for k in range(start[p, memory + t], end[p, memory + t]):
                 neurons[here] = log[k]
                 here += 1
             offsets[p, t + 1] = here
@@ -273,22 +273,22 @@ def _run_network(past: Any, steps: int, layout: Any, arrays: Any, transposes: An
     """Step all populations together; returns the spikes of the present steps as (offsets, neurons), by population."""
     memory = past.memory
     # Of each population and step, where its spikes lie in the log.
-    begin = np.zeros((len(layout.n), memory + steps), dtype=np.int64)
+    start = np.zeros((len(layout.n), memory + steps), dtype=np.int64)
     end = np.zeros((len(layout.n), memory + steps), dtype=np.int64)
     log = np.empty(4096 + len(past.neurons), dtype=np.int32)
     used = 0
     room = _room(layout, arrays)
     for t in range(memory + steps):
         if t >= memory:
-            _feed_back(layout, arrays, transposes, log, begin, end, t, room)
+            _feed_back(layout, arrays, transposes, log, start, end, t, room)
         for p in range(len(layout.n)):
-            begin[p, t] = used
+            start[p, t] = used
             if t < memory or layout.is_input[p]:
                 for neuron in past.neurons[past.offsets[p, t] : past.offsets[p, t + 1]]:
                     log[used] = neuron
                     used += 1
             else:
-                arriving = _arriving(layout, arrays, p, log, begin, end, t, room)
+                arriving = _arriving(layout, arrays, p, log, start, end, t, room)
                 _, fired = run_population(_units(layout, arrays, p), rule, arriving, 1)
                 # Room is left for all of what is known.
                 log = longer(log, used, len(fired) + len(past.neurons))
@@ -297,8 +297,8 @@ def _run_network(past: Any, steps: int, layout: Any, arrays: Any, transposes: An
                     used += 1
             end[p, t] = used
         if t >= memory and rule.kind == SRC:
-            _learn_transposed(layout, arrays, transposes, rule, log, begin, end, t, room)
-    return _present(log, begin, end, memory)
+            _learn_transposed(layout, arrays, transposes, rule, log, start, end, t, room)
+    return _present(log, start, end, memory)
 
 
 class Loop:
@@ -319,15 +319,15 @@ class Loop:
         dtype = torch.empty(0, dtype=network.dtype).numpy().dtype
 
         def joined(key: str, firsts: npt.NDArray[np.int64] | None, kind: npt.DTypeLike) -> npt.NDArray[Any]:
-            """One array of all populations' ``key``; says in ``firsts`` where each one's part begins."""
+            """One array of all populations' ``key``; says in ``firsts`` where each one's part starts."""
             parts = [getattr(p, key) for p in layers]
             whole = np.concatenate([part.reshape(-1) for part in parts] or [np.zeros(0)]).astype(kind)
-            begin = 0
+            start = 0
             for p, part in zip(layers, parts, strict=True):
                 if firsts is not None:
-                    firsts[number[p.name]] = begin
-                setattr(p, key, whole[begin : begin + part.size].reshape(part.shape))
-                begin += part.size
+                    firsts[number[p.name]] = start
+                setattr(p, key, whole[start : start + part.size].reshape(part.shape))
+                start += part.size
             return whole
 
         self._arrays = _Arrays(

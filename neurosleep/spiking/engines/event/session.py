@@ -65,8 +65,8 @@ class EventSession(Session):
             rows: list[npt.NDArray[np.int32]] = []
             base = 0
             for q, projection in enumerate(population.projections):
-                begin = self._memory - projection.delay
-                window = seen[projection.source].slice(begin, begin + steps)
+                start = self._memory - projection.delay
+                window = seen[projection.source].slice(start, start + steps)
                 pointers[q] = window.offsets + base
                 base += window.count
                 rows.append(window.indices + np.int32(population.first_row[q]))
