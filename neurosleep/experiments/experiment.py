@@ -8,9 +8,10 @@ where there are none, so that files stay what they were before there were others
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields, replace
+from inspect import signature
 from typing import Any, Literal, TypeAlias
 
-from neurosleep.continual import AwakeNetwork, Learning
+from neurosleep.continual import STRATEGIES, AwakeNetwork, Learning
 from neurosleep.data import Noise
 from neurosleep.errors import SettingsError
 from neurosleep.experiments.later import later, later_defaults
@@ -87,6 +88,10 @@ class Data:
 # --- strategies, sleep, chips -----------------------------------------------------------------------------------------
 
 
+# Options of strategies, whose defaults stand where the strategies are made, and nowhere else.
+_OPTIONS = {name: signature(STRATEGIES[name]).parameters for name in ("ewc", "si", "owm", "lwf", "rehearsal", "icarl")}
+
+
 @dataclass(frozen=True)
 class Joint:
     """Epochs of joint training, where they are others."""
@@ -98,54 +103,54 @@ class Joint:
 class EWC:
     """Options of :class:`~neurosleep.continual.EWC`."""
 
-    strength: float = 100.0
-    mode: str = "separate"
-    gamma: float = 1.0
-    fisher: str = "expected"
+    strength: float = _OPTIONS["ewc"]["strength"].default
+    mode: str = _OPTIONS["ewc"]["mode"].default
+    gamma: float = _OPTIONS["ewc"]["gamma"].default
+    fisher: str = _OPTIONS["ewc"]["fisher"].default
 
 
 @dataclass(frozen=True)
 class SI:
     """Options of :class:`~neurosleep.continual.SI`."""
 
-    strength: float = 5.0
-    damping: float = 0.1
+    strength: float = _OPTIONS["si"]["strength"].default
+    damping: float = _OPTIONS["si"]["damping"].default
 
 
 @dataclass(frozen=True)
 class OWM:
     """Options of :class:`~neurosleep.continual.OWM`."""
 
-    alpha: Numbers = (0.9, 1.0, 0.6)
-    decay: Numbers = (0.001, 0.1, 1.0)
-    clip: float = 10.0
+    alpha: Numbers = _OPTIONS["owm"]["alpha"].default
+    decay: Numbers = _OPTIONS["owm"]["decay"].default
+    clip: float = _OPTIONS["owm"]["clip"].default
 
 
 @dataclass(frozen=True)
 class LwF:
     """Options of :class:`~neurosleep.continual.LwF`."""
 
-    strength: float = 1.0
-    temperature: float = 2.0
+    strength: float = _OPTIONS["lwf"]["strength"].default
+    temperature: float = _OPTIONS["lwf"]["temperature"].default
 
 
 @dataclass(frozen=True)
 class Rehearsal:
     """Options of :class:`~neurosleep.continual.Rehearsal`."""
 
-    fraction: float = 0.0075
-    multiple: int = 100
-    stored: int | None = None
+    fraction: float = _OPTIONS["rehearsal"]["fraction"].default
+    multiple: int = _OPTIONS["rehearsal"]["multiple"].default
+    stored: int | None = _OPTIONS["rehearsal"]["stored"].default
 
 
 @dataclass(frozen=True)
 class ICaRL:
     """Options of :class:`~neurosleep.continual.ICaRL`."""
 
-    k: int = 100
-    herding: bool = True
-    distillation: bool = False
-    faithful: bool = False
+    k: int = _OPTIONS["icarl"]["k"].default
+    herding: bool = _OPTIONS["icarl"]["herding"].default
+    distillation: bool = _OPTIONS["icarl"]["distillation"].default
+    faithful: bool = _OPTIONS["icarl"]["faithful"].default
 
 
 @dataclass(frozen=True)
@@ -229,7 +234,7 @@ class Experiment:
 
     def options(self, strategy: str) -> Table:
         """What a strategy is made with."""
-        return dict(vars(getattr(self, strategy))) if strategy in _STRATEGY_OPTIONS else {}
+        return dict(vars(getattr(self, strategy))) if strategy in _OPTIONS else {}
 
     def trainings(self, strategy: str, tasks: int = 1) -> list[Learning]:
         """The wake training of each task, tasks alike sharing one; joint training may have epochs of its own.
@@ -274,9 +279,6 @@ class Experiment:
         both_ways = self.network.kind == "equilibrium"
         table = {key: _listed(value) for key, value in keys if both_ways or key not in BOTH_WAYS}
         return table | {"rule": dict(self.rule.given)}
-
-
-_STRATEGY_OPTIONS = ("ewc", "si", "owm", "lwf", "rehearsal", "icarl")
 
 
 def _listed(value: Any) -> Any:

@@ -25,16 +25,16 @@ class BackpropWake:
     """Learning by :class:`~neurosleep.learning.Backprop`."""
 
     kind: Literal["backprop"] = "backprop"
-    loss: Loss = "straight-through-mse"
+    loss: Loss = Backprop.loss
     lr: float = 0.1
     lr_per_task: Numbers | None = None
-    momentum: float = 0.5
-    batch: int = 100
-    epochs: int = 2
+    momentum: float = Backprop.momentum
+    batch: int = Backprop.batch
+    epochs: int = Backprop.epochs
     epochs_per_task: Whole | None = None
     lr_per_layer: Numbers | None = None
-    optimiser: Literal["sgd", "adam"] = later("sgd")
-    hidden_lr_factor: float = later(1.0)
+    optimiser: Literal["sgd", "adam"] = later(Backprop.optimiser)
+    hidden_lr_factor: float = later(Backprop.hidden_lr_factor)
     freeze_after_first: tuple[Frozen, ...] = later(())
 
     def frozen_in(self, task: int) -> tuple[Frozen, ...]:
@@ -56,16 +56,16 @@ class PhasedWake:
     kind: str
     lr: float = 0.05
     lr_per_task: Numbers | None = None
-    momentum: float = 0.9
-    batch: int = 64
+    momentum: float = PhasedLearning.momentum
+    batch: int = PhasedLearning.batch
     epochs: int = 2
     epochs_per_task: Whole | None = None
     free_steps: int = 60
     lr_per_layer: Numbers | None = None
-    optimiser: OptimiserName = "sgd"
-    weight_decay: float = 0.0
-    cosine_epochs: int = 0
-    residual_limit: float = 0.01
+    optimiser: OptimiserName = PhasedLearning.optimiser
+    weight_decay: float = PhasedLearning.weight_decay
+    cosine_epochs: int = PhasedLearning.cosine_epochs
+    residual_limit: float = PhasedLearning.residual_limit
 
     def frozen_in(self, task: int) -> tuple[Frozen, ...]:
         """None: all layers learn in every task."""
@@ -86,14 +86,14 @@ class EPWake(PhasedWake):
 
     learning = EquilibriumPropagation
     kind: Literal["ep"] = "ep"
-    nudged_steps: int = 12
-    estimator: Estimator = "symmetric"
-    beta: float = 0.1
-    second_start: int | None = None
-    adaptation_steps: int = 0
-    adaptation_rate: float = 0.1
-    adaptation_nudged: bool = False
-    predictive: bool = False
+    nudged_steps: int = EquilibriumPropagation.nudged_steps
+    estimator: Estimator = EquilibriumPropagation.estimator
+    beta: float = EquilibriumPropagation.beta
+    second_start: int | None = EquilibriumPropagation.second_start
+    adaptation_steps: int = EquilibriumPropagation.adaptation_steps
+    adaptation_rate: float = EquilibriumPropagation.adaptation_rate
+    adaptation_nudged: bool = EquilibriumPropagation.adaptation_nudged
+    predictive: bool = EquilibriumPropagation.predictive
 
 
 @dataclass(frozen=True)
@@ -102,8 +102,8 @@ class BPTTWake(PhasedWake):
 
     learning = BPTT
     kind: Literal["bptt"] = "bptt"
-    gradient_steps: int = 12
-    straight_through: bool = False
+    gradient_steps: int = BPTT.gradient_steps
+    straight_through: bool = BPTT.straight_through
 
 
 @dataclass(frozen=True)
@@ -113,14 +113,14 @@ class CHLWake(PhasedWake):
     learning = ContrastiveHebbian
     kind: Literal["chl"] = "chl"
     lr: float = 0.1
-    batch: int = 10
+    batch: int = ContrastiveHebbian.batch
     free_steps: int = 120
-    optimiser: OptimiserName = "adagrad"
-    clamped_steps: int = 120
-    delay: int = 13
-    predictive: bool = True
-    adaptation_steps: int = 0
-    adaptation_rate: float = 0.1
+    optimiser: OptimiserName = ContrastiveHebbian.optimiser
+    clamped_steps: int = ContrastiveHebbian.clamped_steps
+    delay: int = ContrastiveHebbian.delay
+    predictive: bool = ContrastiveHebbian.predictive
+    adaptation_steps: int = ContrastiveHebbian.adaptation_steps
+    adaptation_rate: float = ContrastiveHebbian.adaptation_rate
 
 
 Wake: TypeAlias = BackpropWake | EPWake | BPTTWake | CHLWake
