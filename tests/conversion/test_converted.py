@@ -32,16 +32,18 @@ def pair() -> tuple[ns.ConvertedNetwork, ns.SpikingNetwork]:
 
 
 def content(file: Path) -> object:
-    """Its bytes; safetensors writes the keys of its header in any order, so that this is read."""
+    """Its bytes; but safetensors writes the keys of its header in any order, over which the digest is taken too."""
     written = file.read_bytes()
     if file.suffix != ".safetensors":
         return written
     start = 8 + int.from_bytes(written[:8], "little")
-    return json.loads(written[8:start]), written[start:]
+    header = json.loads(written[8:start])
+    del header["__metadata__"]["neurosleep_sha256"]
+    return header, written[start:]
 
 
 @pytest.mark.parametrize("ending", ["safetensors", "nir"])
-def test_its_file_is_that_of_any_spiking_network_byte_for_byte(ending: str, tmp_path: Path) -> None:
+def test_its_file_is_that_of_any_spiking_network(ending: str, tmp_path: Path) -> None:
     if ending == "nir":
         pytest.importorskip("nir")
     made, plain = pair()
