@@ -45,12 +45,10 @@ train(x2, torch.from_numpy(tasks[1].train_labels), epochs=1)
 stages["learnt 5-9"] = right(model)
 
 # %% The one call. All that it needs of the old task is its share in the mean image.
-sleep = ns.Sleep.src2022(
-    steps=5000, max_rate=240.0, window=11, rule=ns.SRCRule(inc=0.01, dec=0.001), rates=[1e-3, 1e-3, 1e-3]
-)
+rule = ns.SRCRule(inc=0.01, dec=0.001)
+sleep = ns.Sleep.src2022(steps=5000, max_rate=240.0, window=11, rule=rule, rates=[1e-3, 1e-3, 1e-3])
 mean = torch.cat([x1, x2]).mean(0).reshape(28, 28)
-result = ns.consolidate(model, mean=mean, calibration=x2, sleep=sleep)
-stages["after sleep"] = right(result.model)
+stages["after sleep"] = right(ns.consolidate(model, mean=mean, calibration=x2, sleep=sleep).model)
 
 fig = plot.figure(7.5, 3.4)
 for k, (digits, ax) in enumerate(zip(("0 to 4", "5 to 9"), fig.subplots(1, 2), strict=True)):

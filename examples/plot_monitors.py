@@ -1,4 +1,4 @@
-"""Watching a sleep phase: potentials, weights and inter-spike intervals.
+"""Watching sleep: potentials, weights and inter-spike intervals.
 
 A `Record` says what is kept: here every spike, the potential of three units in every step, and the statistics of
 all weights every 100 steps. The recording then answers in the vocabulary of Brian 2. Watching changes no number of
