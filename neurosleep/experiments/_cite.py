@@ -22,7 +22,7 @@ from neurosleep.hardware import load_profile, profile_names
 
 __all__ = ["cite", "known_uses"]
 
-# The package itself, which every bibliography begins with.
+# The package itself, which every bibliography starts with.
 _OWN: dict[str, str | list[str]] = {"type": "misc", "author": ["The neurosleep authors"], "title": "neurosleep"}
 # The order of the fields of an entry; a field that is not here is not written.
 _FIELDS = (

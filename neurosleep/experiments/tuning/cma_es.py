@@ -32,7 +32,7 @@ class CmaEs(optuna.samplers.BaseSampler):
     distributions:
         The search space.
     start:
-        Where the search begins, by parameter; elsewhere in the middle of the range.
+        Where the search starts, by parameter; elsewhere in the middle of the range.
     seed:
         Of the point to be drawn: a new sampler belongs to each trial.
     """

@@ -32,7 +32,7 @@ class Journal(BaseJournalBackend):
     """Optuna's log in the file ``path``: a line of JSON each, with a checksum of the line and of all before it.
 
     ``lock`` keeps other processes out while lines are added. A last line without its end is one that a killed process
-    was about to write; it is cut off before the next is added, and until then not read.
+    was about to write; it is truncated before the next is added, and until then not read.
     """
 
     def __init__(self, path: Path, lock: _Lock) -> None:

@@ -154,7 +154,7 @@ def tune(request: TuneRequest, *, jobs: int = 1, report: Report = lambda number,
     A trial counts the mean final accuracy (all classes) on the validation split; a run that diverged, or whose network
     fell silent, counts 0. Several calls may share one search, also at the same time. Returns ``file``, ``best`` (the
     settings found, by dotted key), ``validation`` (mean, sd, n of the best trial) and ``trials`` (finished ones). The
-    mean of the best of many trials is too good by chance: what counts is the test accuracy of reported seeds.
+    mean of the best of many trials is biased upwards by selection: what counts is the test accuracy of reported seeds.
 
     Raises
     ------
@@ -183,7 +183,7 @@ def tune(request: TuneRequest, *, jobs: int = 1, report: Report = lambda number,
         )
     for folder in (request.folder, request.folder.parent):
         remove_leftovers(folder, of_the_dead=True)
-    changed = _begin(request, present)
+    changed = _start(request, present)
     study = _open(request)
     told: set[int] = set()
 
@@ -206,29 +206,29 @@ def tune(request: TuneRequest, *, jobs: int = 1, report: Report = lambda number,
     return _finish(request, study, changed)
 
 
-def _begin(request: TuneRequest, present: Origin) -> list[str]:
-    """Write down what is searched and with what, or refuse another search; returns what has changed since it began."""
+def _start(request: TuneRequest, present: Origin) -> list[str]:
+    """Write down what is searched and with what, or refuse another search; returns what has changed since its start."""
     path = request.folder / "search.json"
     mine = json.loads(request.identity())
     changed: list[str] = []
     if is_there(path):
         theirs = read_json(path, Path(request.run.out))
-        began = theirs.pop("origin", None)
-        if theirs != mine or not isinstance(began, dict):
+        started = theirs.pop("origin", None)
+        if theirs != mine or not isinstance(started, dict):
             raise RunFolderError(
                 f"The search in {str(request.folder)!r} was started with other settings.",
                 hint="give the same settings to --resume (--trials may differ), or choose another folder with --out",
             )
-        found = differences(began, present)
-        if found and not request.run.force:
+        new = differences(started, present)
+        if new and not request.run.force:
             raise RunFolderError(
-                f"The search in {str(request.folder)!r} was begun with other data or packages.",
-                found="; ".join(found),
+                f"The search in {str(request.folder)!r} was started with other data or packages.",
+                found="; ".join(new),
                 hint="bring them back, choose another folder with --out, or go on all the same with --force",
             )
-        known = began.get("changed", [])
-        changed = [*map(str, known if isinstance(known, list) else []), *found]
-        if not found:
+        earlier = started.get("changed", [])
+        changed = [*map(str, earlier if isinstance(earlier, list) else []), *new]
+        if not new:
             return changed
     write_whole(path, json.dumps(mine | {"origin": present | {"changed": changed}}, indent=2) + "\n")
     return changed
