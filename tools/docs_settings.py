@@ -20,14 +20,14 @@ from neurosleep.experiments.files import experiment_names
 from neurosleep.experiments.reading import all_settings, kinds_with, load_published, variant_names
 from neurosleep.experiments.run.deployment import Deployment
 from neurosleep.learning import BPTT, Backprop, ContrastiveHebbian, EquilibriumPropagation, PhasedLearning
-from neurosleep.networks import MLP, DendriticMLP, EquilibriumConv, EquilibriumMLP
+from neurosleep.networks import MLP, ConvNet, DendriticMLP, EquilibriumConv, EquilibriumMLP
 from neurosleep.replay import REM, Sleep
 
 ROOT = Path(__file__).parents[1]
 
 # The classes that take the settings of a table, the first that knows a name tells of it.
 TAKERS: dict[str, tuple[type, ...]] = {
-    "network": (MLP, EquilibriumMLP, EquilibriumConv, DendriticMLP),
+    "network": (MLP, EquilibriumMLP, ConvNet, EquilibriumConv, DendriticMLP),
     "wake": (Backprop, PhasedLearning, EquilibriumPropagation, BPTT, ContrastiveHebbian),
     "sleep": (Sleep, REM),
     "hardware": (Deployment,),
@@ -54,16 +54,23 @@ SAID: dict[str, str] = {
     "data.deviations": "With `standard`: number of standard deviations that are scaled to 1.",
     "data.width": "Of the data set `patches`: side of the images in pixels.",
     "data.overlap": "Of `patches`: pixels that all images share.",
-    "network.kind": "`mlp`, `equilibrium`, `equilibrium-conv` or `dendritic`.",
+    "data.permutations": "So many tasks with all classes each, through one fixed permutation of the pixels per task.",
+    "data.standardise": "Whether inputs are less the mean of the first task's training inputs, over their deviation.",
+    "data.images_per_class": "Use only the first N images of each class in a task, as if there were no others.",
+    "data.class_shares": "For each class the share of its training images that there is, above 0 to 1 (unbalanced).",
+    "data.noise": "Noise in the test images: `gaussian`, `salt-and-pepper` or `blur`.",
+    "data.noise_strength": "Standard deviation of the noise (intensities are 0 to 1), share of the values, or pixels.",
+    "network.kind": "`mlp`, `conv`, `equilibrium`, `equilibrium-conv` or `dendritic`.",
     "network.dt_distribution": "Distribution that each unit's time step is drawn from, once.",
     "network.dt_spread": "Spread of that distribution; else its own.",
     "network.dt_control": "Whether every unit takes the mean of the steps that would be drawn: the control.",
-    "network.pool": "Of `equilibrium-conv`: of each convolution, size and stride of its pooling window (1: none).",
-    "network.pooling": "Of `equilibrium-conv`: `max` or `average`.",
-    "network.full": "Of `equilibrium-conv`: units of fully connected layers between convolutions and output.",
+    "network.pool": "Of `conv`, `equilibrium-conv`: of each convolution, size and stride of its pooling window (1: none).",
+    "network.pooling": "Of `conv` and `equilibrium-conv`: `max` or `average`.",
+    "network.full": "Of `conv`, `equilibrium-conv`: units of fully connected layers between convolutions and output.",
     "wake.kind": "How the network learns: `backprop`, `ep`, `bptt` or `chl`.",
     "wake.lr_per_task": "Learning rates of the tasks in turn; the last counts for all further ones.",
     "wake.epochs_per_task": "Epochs of the tasks in turn; the last counts for all further ones.",
+    "wake.freeze_after_first": "What stays as the first task left it: `conv` (convolutions), `hidden` (all but the last).",
     "wake.lr_per_layer": "Learning rates of the layers, input side first, in place of one for all.",
     "joint.epochs": "Epochs of joint training, where they are others.",
     "sleep.rule": "The plasticity rule by its `name`, and its parameters as `sleep.rule.inc` and so on.",
