@@ -70,7 +70,7 @@ SAID: dict[str, str] = {
     "wake.kind": "How the network learns: `backprop`, `ep`, `bptt` or `chl`.",
     "wake.lr_per_task": "Learning rates of the tasks in turn; the last counts for all further ones.",
     "wake.epochs_per_task": "Epochs of the tasks in turn; the last counts for all further ones.",
-    "wake.freeze_after_first": "What stays as after the first task: `conv` (convolutions), `hidden` (all but the last).",
+    "wake.freeze_after_first": "Layers fixed after the first task: `conv` (convolutions), `hidden` (all but last).",
     "wake.lr_per_layer": "Learning rates of the layers, input side first, in place of one for all.",
     "joint.epochs": "Epochs of joint training, where they are others.",
     "sleep.rule": "The plasticity rule by its `name`, and its parameters as `sleep.rule.inc` and so on.",
