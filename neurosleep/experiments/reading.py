@@ -7,7 +7,6 @@ Layers are laid over each other as plain tables; types and ranges are checked on
 from __future__ import annotations
 
 import copy
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import MISSING, Field, dataclass, fields, make_dataclass
 from functools import cache
@@ -21,6 +20,7 @@ from neurosleep.experiments.files import check_plain, read_experiment
 from neurosleep.experiments.later import later_defaults
 from neurosleep.experiments.names import folder_name
 from neurosleep.experiments.networks import NETWORKS
+from neurosleep.experiments.plain import number
 from neurosleep.experiments.typed import as_typed
 from neurosleep.experiments.wakes import LEARNS_BY, WAKES
 from neurosleep.functional import RULES
@@ -236,8 +236,7 @@ def _rule(table: Table) -> Rule:
             f"sleep.rule.name is {table.get('name')!r:.80}.", expected="one of: " + ", ".join(sorted(RULES))
         )
     for key, value in table.items():
-        number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-        if not number and not isinstance(value, str):
+        if number(value) is None and not isinstance(value, str):
             raise SettingsError(f"sleep.rule.{key} is {value!r:.80}.", expected="a finite number, or a text")
     return Rule(tuple(table.items()))
 

@@ -21,7 +21,7 @@ from neurosleep.functional.dendritic import (
     kept_inputs,
 )
 from neurosleep.functional.equilibrium import ReadOut, check_steps, output_force, soft_targets
-from neurosleep.networks.equilibrium_base import Drive, EquilibriumNetwork, Settled
+from neurosleep.networks.equilibrium_base import Drive, EquilibriumNetwork, Settled, TwoPhases
 
 __all__ = ["DendriticMLP"]
 
@@ -287,23 +287,12 @@ class DendriticMLP(EquilibriumNetwork):
             states, first, layers, self.branches, self.apical_scale, self._activations, steps, force, beta, after
         )
 
-    @torch.no_grad()
-    def contrast(
-        self,
-        drive: Drive,
-        x: Tensor,
-        minus: list[Tensor],
-        plus: list[Tensor],
-        factor: float,
-        *,
-        targets: Tensor | None = None,
-        betas: tuple[float, float] = (0.0, 0.0),
-        predictive: bool = False,
-    ) -> list[Tensor]:
+    def _contrast(self, drive: Drive, x: Tensor, phases: TwoPhases) -> list[Tensor]:
         """Difference of the gradients of each layer's own Phi; see :meth:`EquilibriumNetwork.contrast`.
 
         Each phase's Phi is taken at that phase's states. The apical weights' part carries ``apical_scale``.
         """
+        minus, plus, factor, _, _, predictive = phases
         layers = self._layers(drive)
         found = []
         for k, layer in enumerate(layers):

@@ -23,7 +23,7 @@ from neurosleep.functional.equilibrium import (
     soft_targets,
 )
 from neurosleep.functional.heterogeneous_steps import HeterogeneousSteps
-from neurosleep.networks.equilibrium_base import Drive, EquilibriumNetwork, Settled
+from neurosleep.networks.equilibrium_base import Drive, EquilibriumNetwork, Settled, TwoPhases
 
 __all__ = ["EquilibriumMLP"]
 
@@ -277,20 +277,9 @@ class EquilibriumMLP(EquilibriumNetwork):
 
     # --- learning -------------------------------------------------------------------------------------------------
 
-    @torch.no_grad()
-    def contrast(
-        self,
-        drive: Drive,
-        x: Tensor,
-        minus: list[Tensor],
-        plus: list[Tensor],
-        factor: float,
-        *,
-        targets: Tensor | None = None,
-        betas: tuple[float, float] = (0.0, 0.0),
-        predictive: bool = False,
-    ) -> list[Tensor]:
+    def _contrast(self, drive: Drive, x: Tensor, phases: TwoPhases) -> list[Tensor]:
         """Gradient of the loss from two phases; see :meth:`EquilibriumNetwork.contrast`."""
+        minus, plus, factor, targets, betas, predictive = phases
         if self.dynamics == "hopfield":
             minus = [a.value(s) for a, s in zip(self.activations, minus, strict=True)]
             plus = [a.value(s) for a, s in zip(self.activations, plus, strict=True)]

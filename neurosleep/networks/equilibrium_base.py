@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from neurosleep.errors import SettingsError, UnsupportedError
 from neurosleep.functional.equilibrium import ReadOut, output_force, soft_targets
 
-__all__ = ["Drive", "EquilibriumNetwork", "Settled"]
+__all__ = ["Drive", "EquilibriumNetwork", "Settled", "TwoPhases"]
 
 
 class Drive(NamedTuple):
@@ -62,6 +62,17 @@ class Settled(NamedTuple):
 
     states: list[Tensor]
     residual: Tensor
+
+
+class TwoPhases(NamedTuple):
+    """What :meth:`EquilibriumNetwork.contrast` compares, by the names that it has there."""
+
+    minus: list[Tensor]
+    plus: list[Tensor]
+    factor: float
+    targets: Tensor | None
+    betas: tuple[float, float]
+    predictive: bool
 
 
 class EquilibriumNetwork(nn.Module, ABC):
@@ -133,7 +144,7 @@ class EquilibriumNetwork(nn.Module, ABC):
         strength of the nudge towards them, is not 0. Differentiable by autograd where gradients are enabled.
         """
 
-    @abstractmethod
+    @torch.no_grad()
     def contrast(
         self,
         drive: Drive,
@@ -168,6 +179,11 @@ class EquilibriumNetwork(nn.Module, ABC):
             Take the presynaptic state of the plus phase in both terms, and only the difference of the postsynaptic
             one (AdpNet's form).
         """
+        return self._contrast(drive, x, TwoPhases(minus, plus, factor, targets, betas, predictive))
+
+    @abstractmethod
+    def _contrast(self, drive: Drive, x: Tensor, phases: TwoPhases) -> list[Tensor]:
+        """What :meth:`contrast` gives, without a graph of gradients."""
 
     @property
     def _read_out_layer(self) -> nn.Linear | None:

@@ -13,7 +13,7 @@ from torch.nn.grad import conv2d_weight
 from neurosleep.errors import SettingsError, unknown_name
 from neurosleep.functional.activations import ACTIVATIONS, Activation, get_activation
 from neurosleep.functional.equilibrium import READ_OUTS, ReadOut, check_steps
-from neurosleep.networks.equilibrium_base import Drive, EquilibriumNetwork, Settled
+from neurosleep.networks.equilibrium_base import Drive, EquilibriumNetwork, Settled, TwoPhases
 from neurosleep.networks.pooling import Pooling, each_layer
 
 __all__ = ["EquilibriumConv"]
@@ -299,23 +299,12 @@ class EquilibriumConv(EquilibriumNetwork):
 
     # --- learning -------------------------------------------------------------------------------------------------
 
-    @torch.no_grad()
-    def contrast(
-        self,
-        drive: Drive,
-        x: Tensor,
-        minus: list[Tensor],
-        plus: list[Tensor],
-        factor: float,
-        *,
-        targets: Tensor | None = None,
-        betas: tuple[float, float] = (0.0, 0.0),
-        predictive: bool = False,
-    ) -> list[Tensor]:
+    def _contrast(self, drive: Drive, x: Tensor, phases: TwoPhases) -> list[Tensor]:
         """Gradient of the loss from two phases; see :meth:`EquilibriumNetwork.contrast`.
 
         Each phase pools where its own maxima are, in the predictive form too.
         """
+        minus, plus, factor, targets, betas, predictive = phases
         scale = -factor / len(x)
         found: list[Tensor] = []
         for k, layer in enumerate(self._layers[: len(plus)]):

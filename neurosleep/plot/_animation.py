@@ -14,12 +14,13 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 
+from neurosleep._checks import check_number
 from neurosleep._files import write_whole
 from neurosleep.errors import SettingsError
 from neurosleep.plot._raster import raster
 from neurosleep.plot._spikes import Spikes, change_rows
 from neurosleep.plot._spikes import populations as of_populations
-from neurosleep.plot._style import PALETTE, Row, figure, plain, positive, to_png_bytes
+from neurosleep.plot._style import PALETTE, Row, figure, plain, to_png_bytes
 from neurosleep.plot._tables import distinct, numbers, text
 from neurosleep.plot._weight_change import weight_change
 from neurosleep.spiking import Recording
@@ -95,11 +96,11 @@ def animate_sleep(
         raise SettingsError(f"The animation cannot be written as {target.name!r}.", expected="a name that ends in .gif")
     populations, dt = of_populations(spikes, dt)
     weights = change_rows(spikes if isinstance(spikes, Recording) else ()) if weights is None else weights
-    positive(seconds, "length of the animation")
+    check_number("The length of the animation", seconds, above=0)
     steps = max((events.steps for events in populations.values()), default=0)
     if not steps:
         raise SettingsError("The recording holds no step.", expected="at least one, of a sleep whose spikes were kept")
-    frames = min(int(positive(frames, "number of frames")), steps)
+    frames = min(int(check_number("The number of frames", frames, above=0)), steps)
 
     fig = figure(6.0, 6.4 if weights else 5.0, title=title)
     parts = fig.subplots(3 if weights else 2, 1, sharex=True, height_ratios=[3, 1.4, 1.4] if weights else [3, 1.4])
@@ -186,7 +187,7 @@ def sleep_rows(spikes: Spikes, *, dt: float | None = None, windows: int = 48) ->
     [1000.0, 1000.0]
     """
     populations, dt = of_populations(spikes, dt)
-    positive(windows, "number of windows")
+    check_number("The number of windows", windows, above=0)
     rows: list[dict[str, Any]] = []
     for name, events in populations.items():
         edges = np.linspace(0, events.steps, min(int(windows), events.steps) + 1).round().astype(np.int64)

@@ -8,9 +8,10 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.axes import Axes
 
+from neurosleep._checks import check_number
 from neurosleep.errors import SettingsError
 from neurosleep.plot._spikes import window_rows
-from neurosleep.plot._style import GREY, MARKERS, PALETTE, Row, axes, field, plain, positive, say, task_colours
+from neurosleep.plot._style import GREY, MARKERS, PALETTE, Row, axes, field, plain, say, task_colours
 from neurosleep.spiking import Recording
 
 __all__ = ["accuracy", "rates"]
@@ -135,7 +136,7 @@ def rates(rows: Sequence[Row] | Recording, *, dt: float | None = None, ax: Axes 
     if isinstance(rows, Recording):
         dt = rows.dt if dt is None else dt
         rows = window_rows(rows)
-    dt = positive(0.001 if dt is None else dt, "step length dt")
+    dt = check_number("The step length dt", 0.001 if dt is None else dt, above=0)
     ax = axes(ax, 7.0, 3.4)
     windows: dict[str, dict[int, list[tuple[float, float]]]] = {}
     ends: dict[int, float] = {}
@@ -144,8 +145,8 @@ def rates(rows: Sequence[Row] | Recording, *, dt: float | None = None, ax: Axes 
             raise SettingsError("A row has no column 'population'.", expected="the name of a population")
         sleep = _whole(row, "after_task")
         start = field(row, "start_step")
-        steps = positive(field(row, "steps"), "number of steps in a window")
-        neurons = positive(field(row, "neurons"), "number of neurons")
+        steps = check_number("The number of steps in a window", field(row, "steps"), above=0)
+        neurons = check_number("The number of neurons", field(row, "neurons"), above=0)
         rate = field(row, "spikes") / (neurons * steps * dt)
         windows.setdefault(str(row["population"]), {}).setdefault(sleep, []).append((start + steps / 2, rate))
         ends[sleep] = max(ends.get(sleep, 0.0), start + steps)

@@ -8,11 +8,12 @@ import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
+from neurosleep._checks import check_number
 from neurosleep.analysis import isi, spike_trains
 from neurosleep.functional import SpikeEvents
 from neurosleep.plot._spikes import Spikes
 from neurosleep.plot._spikes import populations as of_populations
-from neurosleep.plot._style import PALETTE, axes, plain, positive, say
+from neurosleep.plot._style import PALETTE, axes, plain, say
 from neurosleep.plot._tables import legend_above
 
 __all__ = ["interval_counts", "intervals"]
@@ -100,7 +101,7 @@ def interval_counts(spikes: Spikes, *, dt: float | None = None, bins: int = 40) 
     >>> interval_counts({"output": spikes}, dt=0.001, bins=1)[0]["intervals"]
     4
     """
-    positive(bins, "number of bins")
+    check_number("The number of bins", bins, above=0)
     populations, dt = of_populations(spikes, dt)
     found = {name: _steps_between(events) for name, events in populations.items()}
     longest = max((int(steps.max()) for steps in found.values() if len(steps)), default=0)

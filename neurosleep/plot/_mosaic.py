@@ -12,10 +12,11 @@ import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import ArrayLike, NDArray
 
+from neurosleep._checks import check_number
 from neurosleep.errors import SettingsError
 from neurosleep.functional import SpikeEvents
 from neurosleep.plot._spikes import Spikes, one_population
-from neurosleep.plot._style import axes, plain, positive, say
+from neurosleep.plot._style import axes, plain, say
 
 __all__ = ["chosen_units", "image_shape", "receptive_fields", "sleep_images", "window_rates"]
 
@@ -172,10 +173,10 @@ def window_rates(
     >>> edges, rates.tolist()
     ([(0.0, 0.005), (0.005, 0.01)], [[1000.0], [1000.0]])
     """
-    positive(windows, "number of windows")
-    positive(dt, "step length dt")
+    check_number("The number of windows", windows, above=0)
+    check_number("The step length dt", dt, above=0)
     edges = np.linspace(0, spikes.steps, min(int(windows), spikes.steps) + 1).round().astype(np.int64).tolist()
-    longest = spikes.steps if length is None else int(positive(length, "length of a window"))
+    longest = spikes.steps if length is None else int(check_number("The length of a window", length, above=0))
     spans = [(start, min(stop, start + longest)) for start, stop in itertools.pairwise(edges)]
     rates = np.zeros((len(spans), spikes.n))
     for k, (start, stop) in enumerate(spans):
@@ -198,7 +199,7 @@ def chosen_units(weights: NDArray[Any], number: int) -> list[int]:
     >>> chosen_units(np.array([[0.0, 0.1], [0.0, -2.0], [1.0, 0.0]]), 2)
     [1, 2]
     """
-    positive(number, "number of units")
+    check_number("The number of units", number, above=0)
     size = np.linalg.norm(np.nan_to_num(weights, posinf=0.0, neginf=0.0), axis=1)
     return sorted(int(unit) for unit in np.argsort(-size, kind="stable")[:number])
 

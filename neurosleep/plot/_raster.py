@@ -10,11 +10,12 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 from numpy.typing import ArrayLike
 
+from neurosleep._checks import check_number
 from neurosleep.errors import SettingsError
 from neurosleep.functional import SpikeEvents, numpy_generator
 from neurosleep.plot._spikes import Spikes
 from neurosleep.plot._spikes import populations as of_populations
-from neurosleep.plot._style import GREY, PALETTE, axes, plain, positive, say, task_colours
+from neurosleep.plot._style import GREY, PALETTE, axes, plain, say, task_colours
 from neurosleep.plot._tables import legend_above
 
 __all__ = ["raster"]
@@ -75,8 +76,8 @@ def raster(
     >>> ax.get_xlabel()
     'time (s)'
     """
-    positive(max_neurons, "number of neurons to show")
-    positive(max_dots, "number of dots to show")
+    check_number("The number of neurons to show", max_neurons, above=0)
+    check_number("The number of dots to show", max_dots, above=0)
     populations, dt = of_populations(spikes, dt)
     ax = axes(ax, 7.0, 4.2)
 

@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from neurosleep._checks import check_number
 from neurosleep.errors import DataError, SettingsError
 from neurosleep.functional import SpikeEvents
-from neurosleep.plot._style import Row, positive
+from neurosleep.plot._style import Row
 from neurosleep.spiking import Recording, SpikeMonitor, WeightMonitor
 
 __all__ = ["Spikes", "change_rows", "one_population", "populations", "window_rows"]
@@ -35,7 +36,7 @@ def populations(spikes: Spikes, dt: float | None) -> tuple[dict[str, SpikeEvents
         If the recording holds no single spikes.
     """
     if dt is not None:
-        positive(dt, "step length dt")
+        check_number("The step length dt", dt, above=0)
     if isinstance(spikes, SpikeMonitor):
         return {spikes.population: _of_monitor(spikes)}, spikes.dt if dt is None else dt
     if isinstance(spikes, Recording):

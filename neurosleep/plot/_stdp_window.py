@@ -8,9 +8,10 @@ from typing import Any
 import torch
 from matplotlib.axes import Axes
 
+from neurosleep._checks import check_number
 from neurosleep.errors import SettingsError
 from neurosleep.functional import PlasticityRule
-from neurosleep.plot._style import GREY, PALETTE, axes, plain, positive
+from neurosleep.plot._style import GREY, PALETTE, axes, plain
 from neurosleep.plot._tables import zero_line
 
 __all__ = ["stdp_window", "stdp_window_rows"]
@@ -95,8 +96,8 @@ def stdp_window_rows(
     >>> [(row["lag_s"], round(row["change"], 3)) for row in rows]
     [(-0.001, -0.238), (0.0, 0.25), (0.001, 0.238), (None, 0.0)]
     """
-    positive(steps, "number of steps")
-    positive(dt, "step length dt")
+    check_number("The number of steps", steps, above=0)
+    check_number("The step length dt", dt, above=0)
     if not math.isfinite(weight):
         raise SettingsError(f"The weight is {weight!r}.", expected="a finite number")
     rows: list[dict[str, Any]] = [

@@ -14,10 +14,11 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
+from neurosleep._checks import check_number
 from neurosleep._files import write_whole
 from neurosleep.errors import SettingsError
 
-__all__ = ["MARKERS", "PALETTE", "Row", "axes", "field", "figure", "plain", "positive", "save", "say", "task_colours"]
+__all__ = ["MARKERS", "PALETTE", "Row", "axes", "field", "figure", "plain", "save", "say", "task_colours"]
 # The last two are types for who hands figures on.
 __all__ += ["Axes", "Figure", "strategy_colours", "to_png_bytes", "to_svg_bytes"]
 
@@ -95,7 +96,7 @@ def figure(width: float = 6.4, height: float = 3.6, *, title: str = "") -> Figur
     >>> fig = figure(8, 4, title="Last sleep")
     >>> left, right = fig.subplots(1, 2)  # each may be the ``ax`` of one of these functions
     """
-    sides = positive(width, "figure width"), positive(height, "figure height")
+    sides = check_number("The figure width", width, above=0), check_number("The figure height", height, above=0)
     made = Figure(figsize=sides, dpi=100, layout="constrained")
     if title:
         made.suptitle(plain(title), fontsize="medium")
@@ -186,19 +187,6 @@ def say(ax: Axes, text: str) -> None:
 def plain(text: str) -> str:
     """The text with dollar signs that matplotlib would otherwise read as formulas."""
     return text.replace("$", r"\$")
-
-
-def positive(value: float, name: str) -> float:
-    """The value, if it is a positive finite number.
-
-    Raises
-    ------
-    SettingsError
-        If it is not.
-    """
-    if not (isinstance(value, int | float) and math.isfinite(value) and value > 0):
-        raise SettingsError(f"The {name} is {value!r}.", expected="a positive number")
-    return float(value)
 
 
 def field(row: Row, column: str) -> float:

@@ -325,7 +325,11 @@ def test_every_kind_runs_and_resumes_after_every_phase_as_if_unbroken(
         ("lwf", [], "'lwf' does not work"),
         ("icarl", [("icarl.faithful", True)], r"icarl\.faithful"),
         ("src", [("network.kind", "mlp"), ("sleep.thresholds", None), ("sleep.rates", [0.1])], r"sleep\.rates has 1"),
-        ("src", [("network.kind", "mlp"), ("sleep.rates", [0.1, 1.5])], r"sleep\.rates holds 1\.5"),
+        (
+            "src",
+            [("network.kind", "mlp"), ("sleep.rates", [0.1, 1.5])],
+            r"sleep\.rates, per neuron and step, cannot be 1\.5",
+        ),
     ],
 )
 def test_bad_values_are_refused_before_any_training(

@@ -204,7 +204,7 @@ def test_raster_caps_neurons_and_dots_and_says_so() -> None:
 
 @pytest.mark.parametrize("option", [{"dt": 0.0}, {"dt": math.nan}, {"max_neurons": 0}, {"max_dots": -1}])
 def test_raster_refuses_sizes_that_are_not_positive(option: dict[str, Any]) -> None:
-    with pytest.raises(SettingsError, match="positive"):
+    with pytest.raises(SettingsError, match="above 0"):
         plot.raster(SpikeEvents.empty(1, 1), **option)
 
 

@@ -13,6 +13,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from neurosleep._checks import check_number
 from neurosleep.continual.strategies.base import AwakeNetwork, Learner, Strategy
 from neurosleep.errors import SettingsError, UnsupportedError
 from neurosleep.learning import Batch
@@ -54,17 +55,15 @@ class OWM(Strategy):
         clip: float = 10.0,
     ) -> None:
         for key, values in (("alpha", alpha), ("decay", decay)):
-            if not values or not all(
-                isinstance(v, (int, float)) and not isinstance(v, bool) and 0 < v < float("inf") for v in values
-            ):
-                raise SettingsError(f"owm.{key} is {list(values)!r}.", expected="numbers > 0, one per layer")
+            if not values:
+                raise SettingsError(f"owm.{key} is empty.", expected="numbers > 0, one per layer")
+            for value in values:
+                check_number(f"An entry of owm.{key}", value, above=0)
         if len(alpha) != len(decay):
             raise SettingsError(
                 f"owm.alpha has {len(alpha)} entries, owm.decay {len(decay)}.", expected="one per layer in both"
             )
-        if not 0 < clip < float("inf"):
-            raise SettingsError(f"owm.clip is {clip!r}.", expected="a number > 0")
-        self.alpha, self.decay, self.clip = tuple(alpha), tuple(decay), clip
+        self.alpha, self.decay, self.clip = tuple(alpha), tuple(decay), check_number("owm.clip", clip, above=0)
         self._projectors: list[Tensor] = []
 
     def check_network(self, network: AwakeNetwork) -> None:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from neurosleep._checks import check_count
 from neurosleep.data.dataset import Array
 from neurosleep.data.extractors.base import Extractor, check_colour, file_hash, one_by_one
 from neurosleep.errors import DataError, SettingsError, missing_extra
@@ -54,10 +55,9 @@ def efficientnet_lite0(size: int = 224, *, weights: Path | None = None) -> Extra
     DataError
         If the file cannot be read or holds other weights.
     """
-    if isinstance(size, bool) or not isinstance(size, int) or size < 32 or size % 32:
-        raise SettingsError(
-            "The input size of 'efficientnet-lite0' cannot be used.", found=repr(size), expected="a multiple of 32"
-        )
+    name = "The input size of 'efficientnet-lite0', a multiple of 32,"
+    if check_count(name, size, 32) % 32:
+        raise SettingsError(f"{name} cannot be {size}.", hint="such as 224")
     path = _packaged() if weights is None else weights
     digest = file_hash(path)
     network = _fold(path)
