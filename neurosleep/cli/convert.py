@@ -23,9 +23,9 @@ def convert(
     to: Annotated[str, typer.Option(help="What to make of it: snn, nir, onnx, snntorch, norse.")],
     out: Annotated[Path, typer.Option(help="File to write; for snntorch and norse a folder.")],
     file: FileOptions,
-    reset: Annotated[str | None, typer.Option(help="Of the neurons made: to_value or subtract; else subtract.")] = None,
+    reset: Annotated[str | None, typer.Option(help="Reset: to_value (hard) or subtract (soft, the default).")] = None,
     inexact: Annotated[
-        bool, typer.Option("--inexact", help="The nearest of what snnTorch or Norse cannot express.")
+        bool, typer.Option("--inexact", help="Approximate what snnTorch or Norse cannot express.")
     ] = False,
     as_json: Json = False,
 ) -> None:

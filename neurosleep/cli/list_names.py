@@ -30,6 +30,6 @@ def list_names(as_json: Json = False) -> None:
 
         def show(result: dict[str, Any]) -> None:
             rows = [(kind, ", ".join(names) or "none yet") for kind, names in result.items()]
-            print_table("What there is", ("kind", "names"), rows)
+            print_table("Available names", ("kind", "names"), rows)
 
         emit(result, as_json, show)

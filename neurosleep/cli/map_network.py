@@ -19,16 +19,16 @@ def map_network(
     profile: Annotated[str, typer.Option(help="A chip's profile by name, or your own TOML file.")],
     file: FileOptions,
     rounding: Annotated[str | None, typer.Option(help="How weights are rounded; else as the profile says.")] = None,
-    steps: Annotated[int, typer.Option(help="How long the network will run at a stretch.")] = 100,
+    steps: Annotated[int, typer.Option(help="Time steps per inference.")] = 100,
     allow_split: Annotated[
         bool,
-        typer.Option("--allow-split", help="Split sums too long for a neuron over helpers; less accurate."),
+        typer.Option("--allow-split", help="Split sums of too many inputs over helper neurons; less accurate."),
     ] = False,
     mismatch_sd: Annotated[
-        float | None, typer.Option(help="Of an analogue chip, relative; else the profile's figure, if it has one.")
+        float | None, typer.Option(help="Relative mismatch of an analogue chip; else the profile's figure.")
     ] = None,
     inputs: Annotated[
-        Path | None, typer.Option(help="Images (.npy, .npz) to simulate for the energy; else those for the scale.")
+        Path | None, typer.Option(help="Images (.npy, .npz) to simulate for energy; else the calibration images.")
     ] = None,
     coding: Annotated[str, typer.Option(help="How images become spikes: bernoulli, poisson.")] = "bernoulli",
     seed: Seed = 0,

@@ -85,7 +85,7 @@ def _show_profile(result: dict[str, Any]) -> None:
     sources = [(name, f"{s['citation']} ({s['year']})") for name, s in profile["sources"].items()]
     print_table("Sources", ("source", "citation"), sources)
     parts = [(part["part"], part["where"], part["how"]) for part in profile["sleep"]]
-    print_table("Where a sleep takes place", ("part", "where", "how"), parts)
+    print_table("Which part of a sleep phase runs where", ("part", "where", "how"), parts)
     for table, note in profile["notes"].items():
         print(f"{table}: {note}")
     if profile["unpublished"]:

@@ -17,7 +17,8 @@ __all__ = ["report"]
 def report(
     folder: Annotated[Path, typer.Argument(help="Folder of runs.")],
     animate: Annotated[
-        bool, typer.Option("--animate", help="Also a GIF of a recorded sleep of each strategy (figures/sleep.gif).")
+        bool,
+        typer.Option("--animate", help="Also a GIF of a recorded sleep phase of each strategy (figures/sleep.gif)."),
     ] = False,
     as_json: Json = False,
 ) -> None:

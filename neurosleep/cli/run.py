@@ -33,13 +33,13 @@ def run(
     tuned: Annotated[bool, typer.Option("--tuned", help="With the settings found by tune, as committed.")] = False,
     live: Annotated[bool, typer.Option("--live", help="Show rates, weights and accuracy while it sleeps.")] = False,
     follow: Annotated[
-        Path | None, typer.Option(help="File to which what happens is added, an object of JSON on each line.")
+        Path | None, typer.Option(help="File to which events are appended, one JSON object per line.")
     ] = None,
     tensorboard: Annotated[Path | None, typer.Option(help="Folder for TensorBoard.")] = None,
     as_json: Json = False,
 ) -> None:
     """Run an experiment: strategies × seeds, each into a folder of its own."""
-    with interruptible(as_json, "the same command with --resume goes on where it stopped"), user_errors(as_json):
+    with interruptible(as_json, "the same command with --resume continues where it stopped"), user_errors(as_json):
         from neurosleep.experiments import run_experiment, summarise
 
         variants = [name.strip() for name in (variant or "").split(",") if name.strip()]

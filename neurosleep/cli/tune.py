@@ -26,7 +26,9 @@ def tune(
     variant: Annotated[
         str | None, typer.Option(help="Variant in the experiment's file; else what it starts with.")
     ] = None,
-    prune: Annotated[bool, typer.Option("--prune", help="Give a trial up below the median of the others.")] = False,
+    prune: Annotated[
+        bool, typer.Option("--prune", help="Stop a trial that falls below the median of the others.")
+    ] = False,
     options: RunOptions,
     out: Out = Path("tuned"),
     as_json: Json = False,
@@ -35,7 +37,7 @@ def tune(
 
     What --set gives is not varied.
     """
-    with interruptible(as_json, "the same command with --resume goes on where it stopped"), user_errors(as_json):
+    with interruptible(as_json, "the same command with --resume continues where it stopped"), user_errors(as_json):
         from neurosleep.errors import SettingsError
         from neurosleep.experiments import TuneRequest, parse_change, search_space
         from neurosleep.experiments import tune as search

@@ -148,7 +148,7 @@ def _death(worker: _Worker) -> NeurosleepError:
     return RunFolderError(
         "A worker process was ended from outside.",
         found=reason,
-        hint="--resume goes on where it stopped; if the memory was too small, with fewer --jobs",
+        hint="--resume continues where it stopped; if the memory was too small, with fewer --jobs",
     )
 
 

@@ -77,7 +77,7 @@ def map_to(
     seed:
         Of stochastic rounding, of clusters and of mismatch.
     steps:
-        How long the network will run at a stretch. Integrators (kind ``li``), which gather their input, get a scale at
+        Time steps per inference. Integrators (kind ``li``), which gather their input, get a scale at
         which so many steps of a quarter of the strongest possible input do not overflow. The engine ``fixed`` counts
         what overflows all the same.
     headroom:
