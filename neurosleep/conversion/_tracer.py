@@ -316,7 +316,8 @@ class Tracer:
 
     def _batch_norm(self, node: fx.Node, x: Any, layer: nn.BatchNorm1d | nn.BatchNorm2d) -> Sum:
         found = self._get(x, node)
-        if not isinstance(found, Sum) or len(found.terms) != 1 or found.terms[0].module is None:
+        weight = found.terms[0].weight if isinstance(found, Sum) and len(found.terms) == 1 else None
+        if not isinstance(found, Sum) or weight is None:
             raise self._refuse(
                 node, "does not follow a Linear or Conv layer directly.", "BatchNorm after a layer that it folds into"
             )
@@ -325,16 +326,13 @@ class Tracer:
         (term,) = found.terms
         if term.fold is not None:
             raise self._refuse(node, "follows another BatchNorm.", "one BatchNorm after a layer")
-        assert term.weight is not None
         fold, shift = batch_norm(layer)
-        weight = folded(term.weight, fold)
         spread = self._spread(fold, found.shape)
         bias = self._spread(shift, found.shape)
         if found.bias is not None:
             bias = bias + found.bias * spread
         self.became.append((str(node.target), f"folded into {term.module}"))
-        new = Term(term.source, term.kind, term.factor, weight, term.options, term.module, fold)
-        return Sum(found.shape, found.name, [new], bias)
+        return Sum(found.shape, found.name, [replace(term, weight=folded(weight, fold), fold=fold)], bias)
 
     def _relu(self, node: fx.Node, x: Any) -> Value:
         found = self._get(x, node)

@@ -204,10 +204,10 @@ class LayerChain:
         if self._pending is not None:
             if self._pending.make is Dense and shape is not None:
                 self._pending.shape = shape
-            self._end(f"relay_{len(self.populations)}", "relay", 1.0, {})
+            self._end(self._pending, f"relay_{len(self.populations)}", "relay", 1.0, {})
         if shape is not None and shape != self.populations[-1].shape:
-            self._pend(where, _Layer(Identity, shape))
-            self._end(f"relay_{len(self.populations)}", "relay", 1.0, {})
+            self._shape = shape
+            self._end(_Layer(Identity, shape), f"relay_{len(self.populations)}", "relay", 1.0, {})
 
     def neurons(self, where: str, name: str, kind: PopulationKind, gain: float, fields: dict[str, Any]) -> Population:
         """End the last projection with neurons, ``gain`` times whose input they take in; a bias of ``fields`` is added.
@@ -217,29 +217,32 @@ class LayerChain:
         ExchangeError
             If the fields make no population.
         """
-        if self._pending is None:
-            self._pend(where, _Layer(Identity, self.need_shape(where)))
-        elif self._pending.make is Dense:
-            self._pending.shape = self.need_shape(where)
-        return self._end(name, kind, gain, fields, where)
+        layer = self._pending or _Layer(Identity, self.need_shape(where))
+        if layer.make is Dense:
+            layer.shape = self.need_shape(where)
+        return self._end(layer, name, kind, gain, fields, where)
 
     def _end(
-        self, name: str, kind: PopulationKind, gain: float, fields: dict[str, Any], where: str = "A layer"
+        self,
+        layer: _Layer,
+        name: str,
+        kind: PopulationKind,
+        gain: float,
+        fields: dict[str, Any],
+        where: str = "A layer",
     ) -> Population:
-        last = self._pending
-        assert last is not None
         bias = torch.as_tensor(fields.get("bias", 0.0), dtype=torch.float64)
-        if last.bias is not None:
-            bias = bias + gain * last.bias.to(torch.float64)
+        if layer.bias is not None:
+            bias = bias + gain * layer.bias.to(torch.float64)
         try:
-            population = Population(name, kind, last.shape, **{**fields, "bias": _plain(bias)})
+            population = Population(name, kind, layer.shape, **{**fields, "bias": _plain(bias)})
         except NeurosleepError as error:
             raise ExchangeError(
                 f"{where} has parameters that cannot be read: {error.message}",
                 found=error.found,
                 expected=error.expected,
             ) from error
-        self.projections.append(last.projection(self.populations[-1].name, name, gain * last.factor))
+        self.projections.append(layer.projection(self.populations[-1].name, name, gain * layer.factor))
         self.populations.append(population)
         self._pending = None
         return population
@@ -247,7 +250,7 @@ class LayerChain:
     def network(self, dt: float) -> SpikingNetwork:
         """The network; what layers at the end compute is a relay's."""
         if self._pending is not None:
-            self._end("output", "relay", 1.0, {})
+            self._end(self._pending, "output", "relay", 1.0, {})
         if len(self.populations) < 2:
             raise ExchangeError("The network has no layers.", expected="at least one layer or neuron")
         return SpikingNetwork(tuple(self.populations), tuple(self.projections), dt=dt, discretisation="euler")

@@ -104,7 +104,10 @@ def test_what_is_no_number_of_steps_over_a_grid_is_refused(value: Any, key: str)
     assert refused.value.expected is not None and "integer" in refused.value.expected
 
 
-@given(st.one_of(st.floats(), st.text(), st.none(), st.booleans(), st.integers()), st.sampled_from(["scale", "delay"]))
+@given(
+    st.one_of(st.floats(), st.text(), st.none(), st.booleans(), st.integers(-(2**53), 2**53)),
+    st.sampled_from(["scale", "delay"]),
+)
 @settings(max_examples=200, deadline=None)
 def test_a_scale_is_finite_and_a_delay_counts_steps(value: Any, key: str) -> None:
     number = isinstance(value, int | float) and not isinstance(value, bool)

@@ -215,7 +215,7 @@ class IntegerMapping:
 
     def _population(
         self, p: Population, scale: float | Tensor, exact: bool
-    ) -> tuple[Population, dict[str, float | None]]:
+    ) -> tuple[Population, tuple[float | None, float]]:
         """The population in integers, and by how much its threshold and its decays changed.
 
         ``exact``: none of its weights was rounded.
@@ -223,7 +223,7 @@ class IntegerMapping:
         profile = self._profile
         leak = float64(p.leak)
         bias = self._whole_bias(self._bias(p) * scale)
-        changes: dict[str, float | None] = {"threshold": None}
+        largest: float | None = None
         more: dict[str, Any] = {}
         if p.kind != "li":
             wanted = (float64(p.threshold) - leak) * scale
@@ -231,7 +231,6 @@ class IntegerMapping:
             threshold, stands_for = self._threshold(p, wanted, bias, exact)
             error = ((stands_for - wanted).abs() / wanted.clamp_min(1e-300)).where(wanted > 0, 0.0)
             largest = float(error.max())
-            changes["threshold"] = largest
             if largest > _COARSE:
                 text = f"the threshold's rounding changes it by {100 * largest:.3g} percent"
                 if bool(((stands_for == 0) & (wanted > 0)).any()):
@@ -260,7 +259,6 @@ class IntegerMapping:
         moved = max(
             float((decay - float64(p.decay)).abs().max()), float((synaptic - float64(p.synaptic_decay)).abs().max())
         )
-        changes["decay"] = moved
         if bool(leak.any()):
             self._note(p.name, "note", "potentials count from the leak value, which is 0 on the chip")
         if bool(synaptic.any()) and bool(float64(p.bias).any()):
@@ -269,7 +267,7 @@ class IntegerMapping:
         kind = "cuba_lif" if p.kind == "lif" and profile.current is not None else p.kind
         return (
             dataclasses.replace(p, kind=kind, decay=decay, synaptic_decay=synaptic, leak=0.0, bias=bias, **more),
-            changes,
+            (largest, moved),
         )
 
     def _threshold(self, p: Population, wanted: Tensor, bias: Tensor, exact: bool) -> tuple[Tensor, Tensor]:
@@ -330,15 +328,13 @@ class IntegerMapping:
         return grid.bits, dataclasses.replace(placed, mantissas=placed.mantissas * unit)
 
     def _projection(
-        self, k: int, scale: float | Tensor, bits: int | None, placed: OnGrid, change: dict[str, float | None]
+        self, k: int, scale: float | Tensor, bits: int | None, placed: OnGrid, change: tuple[float | None, float]
     ) -> Projection:
         q = self._network.projections[k]
         if placed.zeroed and placed.zeroed == int((self._weights[k] != 0).sum()):
             self._note(q.target, "warning", f"all weights from {q.source!r} underflowed to zero")
-        decay = change["decay"]
-        assert decay is not None
         mean = float(float64(scale).mean())
-        found = (placed.saturated, placed.zeroed, placed.error, change["threshold"], decay)
+        found = (placed.saturated, placed.zeroed, placed.error, *change)
         self.rows.append(LayerReport(q.target, q.source, bits, mean, *found))
         delay, notes = chip_delay(self._network, q, self._profile)
         self.findings += notes
@@ -348,8 +344,7 @@ class IntegerMapping:
 
     def _check_sums(self, mapped: MappedNetwork) -> None:
         """Warn where the inputs of one step can exceed the register that sums them."""
-        arithmetic = mapped.arithmetic
-        assert arithmetic is not None
+        arithmetic = arithmetic_of(self._profile)
         if arithmetic.by_event:  # nothing is summed
             return
         register = arithmetic.accumulator or arithmetic.current or arithmetic.membrane
