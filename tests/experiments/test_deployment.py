@@ -150,7 +150,7 @@ def test_sleep_on_a_chip_in_a_whole_run(tmp_path: Path) -> None:
     [
         (["hardware.images=5"], SettingsError, "hardware.images is given without chips"),
         (["hardware.profiles=[]"], SettingsError, "hardware.profiles is []"),
-        ([CHIPS[0], "hardware.steps=0"], SettingsError, "hardware.steps is 0"),
+        ([CHIPS[0], "hardware.steps=0"], SettingsError, "hardware.steps cannot be 0"),
         ([CHIPS[0], "hardware.recipe=best"], UnknownNameError, "recipe named 'best'"),
         (['hardware.profiles=["loihi9"]'], (UnknownNameError, HardwareProfileError), "loihi9"),
         (["sleep.profile=truenorth"], ns.errors.UnsupportedError, "cannot run on 'truenorth'"),

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from neurosleep._checks import check_count
 from neurosleep.continual import AwakeNetwork
 from neurosleep.conversion import LAYER_RECIPES, RECIPES, ConvertedNetwork, RecipeName, convert
 from neurosleep.data import Task, to_float
@@ -61,9 +62,8 @@ class Deployment:
             raise SettingsError("hardware.profiles is [].", expected="a list of names of profiles, or of files")
         for name in self.profiles:
             load_profile(name)
-        for key in ("images", "steps"):
-            if getattr(self, key) < 1:
-                raise SettingsError(f"hardware.{key} is {getattr(self, key)!r}.", expected="an integer of at least 1")
+        check_count("hardware.images", self.images)
+        check_count("hardware.steps", self.steps)
         if self.recipe not in RECIPES:
             raise unknown_name("recipe", str(self.recipe), RECIPES)
 

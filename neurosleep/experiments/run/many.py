@@ -7,6 +7,7 @@ import pickle
 from collections.abc import Callable, Generator, Mapping, Sequence
 from functools import partial
 
+from neurosleep._checks import check_count
 from neurosleep._surroundings import surroundings_kept
 from neurosleep.errors import NeurosleepError, RunsFailedError, SettingsError
 from neurosleep.experiments.metrics import Metrics, RunName, Summary, spread_of
@@ -63,8 +64,7 @@ def run_experiment(
     ([0, 1], 'done')
     """
     check_main_guard()
-    if jobs < 1:
-        raise SettingsError(f"--jobs is {jobs!r}.", expected="at least 1")
+    check_count("--jobs", jobs)
     check_data([check_request(request) for request in requests])
     jobs = min(jobs, len(requests))
     if jobs > 1:

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict
 
+from neurosleep._checks import check_count
 from neurosleep._files import check_folder, remove_leftovers
 from neurosleep._surroundings import surroundings_kept
 from neurosleep.data import Task
@@ -239,15 +240,9 @@ def _check(request: TuneRequest, jobs: int) -> list[Task]:
     check_seed(request.seed)
     if request.sampler not in SAMPLERS:
         raise unknown_name("sampler", request.sampler, SAMPLERS)
-    for name, value, most in (
-        ("trials", request.trials, None),
-        ("jobs", jobs, None),
-        ("seeds", request.seeds, len(TUNING_SEEDS)),
-    ):
-        if value < 1 or (most is not None and value > most):
-            raise SettingsError(
-                f"--{name} is {value!r}.", expected="at least 1" if most is None else f"1 to {most} (seeds 100 to 119)"
-            )
+    check_count("--trials", request.trials)
+    check_count("--jobs", jobs)
+    check_count("--seeds", request.seeds, most=len(TUNING_SEEDS))
     numbers = [parameter for parameter in request.space.parameters if not parameter.choices]
     if request.sampler == "cma-es" and len(numbers) < 2:
         raise SettingsError(
