@@ -56,6 +56,16 @@ def converted() -> Any:
     return model, ns.convert(model, IMAGES, recipe="max")
 
 
+def regulation() -> Any:
+    return ns.replay.regulate(converted()[0], ns.functional.InputNoise(IMAGES.mean(0)), draws=50)
+
+
+def spiking_regulation() -> Any:
+    oscillation = ns.functional.SlowOscillation(frames=100)
+    noise = ns.functional.InputNoise(IMAGES.mean(0))
+    return ns.replay.regulate_spikes(converted()[1], noise, oscillation=oscillation, engine="reference")
+
+
 def mapped() -> Any:
     return ns.map_to(sleep_phase().network, "generic_int8")
 
@@ -104,6 +114,14 @@ VALUES: dict[str, Callable[[], Any]] = {
     "Balance": lambda: ns.Balance(),
     "Pooling": lambda: ns.networks.Pooling((2, 1)),
     "Feedback": lambda: ns.Feedback(),
+    "Homeostasis": lambda: ns.functional.Homeostasis(classes=tuple(range(500)), layers=(NAME,)),
+    "InputNoise": lambda: ns.functional.InputNoise(IMAGES.mean(0)),
+    "SlowOscillation": lambda: ns.functional.SlowOscillation(),
+    "DriveMoments": lambda: ns.functional.DriveMoments(9, torch.zeros(300), torch.zeros(300, 300)),
+    "Regulation": regulation,
+    "RegulatedLayer": lambda: regulation().layers[0],
+    "SpikingRegulation": spiking_regulation,
+    "Guard": lambda: ns.replay.Guard(dampings=tuple((900 - k) / 900 for k in range(900))),
     "ReadOptions": lambda: ns.exchange.ReadOptions(NAME, recipe=NAME, external_data=NAME),
     "Maximum": lambda: ns.Maximum(),
     "Percentile": lambda: ns.Percentile(99.9),

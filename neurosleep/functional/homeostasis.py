@@ -30,6 +30,7 @@ import torch
 from torch import Tensor
 
 from neurosleep._checks import check_count, check_number
+from neurosleep._shown import brief
 from neurosleep.errors import SettingsError, unknown_name
 
 __all__ = [
@@ -84,7 +85,7 @@ class Homeostasis:
     Examples
     --------
     >>> Homeostasis(classes=(1, 0, 1))
-    Homeostasis(target='layer', classes=(0, 1), damping=1.0, layers=None, limit=10.0)
+    Homeostasis(classes=(0, 1))
     """
 
     target: Target = "layer"
@@ -93,6 +94,8 @@ class Homeostasis:
     layers: tuple[str, ...] | None = None
     limit: float = 10.0
     name: ClassVar[str] = "homeostasis"
+
+    __repr__ = brief
 
     def __post_init__(self) -> None:
         if self.target not in TARGETS:
@@ -194,6 +197,8 @@ class DriveMoments:
     count: int
     mean: Tensor
     products: Tensor
+
+    __repr__ = brief
 
     @classmethod
     def of(cls, drive: Tensor, along: Tensor | None = None, rest: Tensor | None = None) -> DriveMoments:

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from neurosleep._shown import html_table, named, short_line, to_frame
+from neurosleep._shown import brief, html_table, named, short_line, to_frame
 from neurosleep.errors import SettingsError
 from neurosleep.functional import (
     DriveMoments,
@@ -80,6 +80,8 @@ class RegulatedLayer:
     output: bool
     mean_input: Tensor | None = None
     notes: tuple[str, ...] = ()
+
+    __repr__ = brief
 
 
 @dataclass(frozen=True, eq=False, repr=False)

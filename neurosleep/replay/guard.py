@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from neurosleep._checks import check_number
+from neurosleep._shown import brief
 from neurosleep.errors import SettingsError
 from neurosleep.replay._effect import outputs
 from neurosleep.replay._regulated import RegulatedLayer
@@ -47,12 +48,14 @@ class Guard:
     Examples
     --------
     >>> Guard(gain=2.0)
-    Guard(gain=2.0, recall=0.5, dampings=(1.0, 0.9, 0.8, 0.65, 0.5))
+    Guard(gain=2)
     """
 
     gain: float = 1.0
     recall: float = 0.5
     dampings: tuple[float, ...] = (1.0, 0.9, 0.8, 0.65, 0.5)
+
+    __repr__ = brief
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "gain", check_number("The least gain score of a guard", self.gain))
