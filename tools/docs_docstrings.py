@@ -121,7 +121,7 @@ def comment_before(obj: griffe.Attribute) -> str:
             break
         above.insert(0, line.lstrip("#: "))
     if above:
-        return " ".join(above)
+        return markdown(" ".join(above), _room(obj)).strip()
     value = str(obj.value or "")
     if value.startswith("Literal["):
         return f"One of {', '.join(f'`{name}`' for name in re.findall(r'[^, ]+', value[8:-1]))}."
