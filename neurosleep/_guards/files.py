@@ -41,15 +41,15 @@ def check_regular(
         What should have been there.
     """
     try:
-        found = os.stat(path)
+        status = os.stat(path)
     except (FileNotFoundError, NotADirectoryError, ValueError):  # ValueError: a path that holds NUL
         raise error(f"There is no file {name or str(path)!r}.", expected=expected) from None
     except OSError as problem:
         raise error(f"{name or path.name!r} cannot be read.", found=problem.strerror or str(problem)) from problem
-    if not stat.S_ISREG(found.st_mode):
-        kind = next((words for test, words in _KINDS if test(found.st_mode)), "something else")
+    if not stat.S_ISREG(status.st_mode):
+        kind = next((words for test, words in _KINDS if test(status.st_mode)), "something else")
         raise error(f"{name or path.name!r} is {kind}, no file.", expected=expected or "a regular file")
-    return found.st_size
+    return status.st_size
 
 
 def most_bytes(size: int) -> int:

@@ -42,9 +42,9 @@ def read_hdf5(path: Path, group: str) -> dict[str, Any]:
         If the file is damaged or refers to anything outside itself, or holds more than it may.
     """
     h5py = _h5py("nir", "Reading HDF5 files")
-    found: dict[str, Any]
-    found = _guarded(h5py, path, ExchangeError, lambda file: _Walk(h5py, path, ExchangeError).start(file, group))
-    return found
+    tree: dict[str, Any]
+    tree = _guarded(h5py, path, ExchangeError, lambda file: _Walk(h5py, path, ExchangeError).start(file, group))
+    return tree
 
 
 def read_numbers(
@@ -62,9 +62,9 @@ def read_numbers(
         more than it may.
     """
     h5py = _h5py(extra, f"Reading {path.name}")
-    found: tuple[dict[str, NDArray[Any]], dict[str, tuple[int, ...]]]
-    found = _guarded(h5py, path, error, lambda file: _Walk(h5py, path, error, most_bytes).root(file, wanted))
-    return found
+    numbers: tuple[dict[str, NDArray[Any]], dict[str, tuple[int, ...]]]
+    numbers = _guarded(h5py, path, error, lambda file: _Walk(h5py, path, error, most_bytes).root(file, wanted))
+    return numbers
 
 
 def _h5py(extra: str, purpose: str) -> Any:
@@ -140,8 +140,8 @@ class _Walk:
             raise self.error(f"{self.path.name!r} has no group {group!r}.", expected="a file of NIR")
         self.seen.clear()
         self.objects = 0
-        found: dict[str, Any] = self._read(file, group, group, 0)
-        return found
+        tree: dict[str, Any] = self._read(file, group, group, 0)
+        return tree
 
     def root(
         self, file: Any, wanted: Callable[[str], bool]
@@ -265,11 +265,11 @@ class _Walk:
         if offset is None or sizes[0] != 8 or sizes[1] != 8 or data.id.get_storage_size() < 16 * count:
             raise self._refuse(where, "keeps text in a layout that is not read", "contiguous text")
         elements = self._bytes(offset, 16 * count, where)
-        found = []
+        texts = []
         for k in range(count):
             length, address, index = struct.unpack_from("<IQI", elements, 16 * k)
-            found.append(self._text(self._heap_object(address, index, where)[:length] if length else b"", where))
-        return found
+            texts.append(self._text(self._heap_object(address, index, where)[:length] if length else b"", where))
+        return texts
 
     def _bytes(self, offset: int, length: int, where: str) -> bytes:
         if offset < 0 or offset + length > self.size:

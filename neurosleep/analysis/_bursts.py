@@ -56,8 +56,8 @@ def bursts(spikes: Spikes, population: str | None = None, *, max_interval: float
     starts = np.concatenate([[True], ~near])[: len(times)]
     first = np.flatnonzero(starts)
     last = np.append(first[1:], len(times))[: len(first)] - 1
-    kept = last - first + 1 >= min_spikes
-    first, last = first[kept], last[kept]
+    long_enough = last - first + 1 >= min_spikes
+    first, last = first[long_enough], last[long_enough]
     length = times[last] - times[first]
     rate = np.where(length > 0, (last - first) / np.where(length > 0, length, 1.0), math.nan)
     return Table(
@@ -127,10 +127,10 @@ def up_states(
     apart = (first[1:] - last[:-1]) * width > max_gap * (1 + 1e-8)
     first = first[np.concatenate([[True], apart])[: len(first)]]
     last = last[np.concatenate([apart, [True]])[: len(last)]]
-    kept = (last - first) * width >= min_duration * (1 - 1e-8)
-    first, last = first[kept], last[kept]
+    long_enough = (last - first) * width >= min_duration * (1 - 1e-8)
+    first, last = first[long_enough], last[long_enough]
     total = np.concatenate([[0], np.cumsum(counts)])
-    found = total[last] - total[first]
+    spikes_in = total[last] - total[first]
     # Each neuron once per up state.
     place = np.searchsorted(first, number, side="right") - 1
     within = place >= 0
@@ -142,8 +142,8 @@ def up_states(
             "start": trains.start + width * first,
             "stop": trains.start + width * last,
             "duration": width * (last - first),
-            "spikes": found,
-            "rate_hz": found / (width * (last - first) * max(trains.n, 1)),
+            "spikes": spikes_in,
+            "rate_hz": spikes_in / (width * (last - first) * max(trains.n, 1)),
             "active": active / max(trains.n, 1),
         }
     )

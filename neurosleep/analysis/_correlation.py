@@ -131,9 +131,9 @@ def correlation_summary(correlation: Table) -> Table:
     }
     for layer in dict.fromkeys(correlation["layer"].tolist()):
         for pair, of_kind in kinds.items():
-            kept = of_kind & defined & (correlation["layer"] == layer)
-            n = int(kept.sum())
+            chosen = of_kind & defined & (correlation["layer"] == layer)
+            n = int(chosen.sum())
             row = {"layer": layer, "pair": pair, "pairs": n}
-            row |= {key: float(correlation[key][kept].mean()) if n else nan for key in ("before", "after", "change")}
-            rows.append(row | {"fell": float((correlation["change"][kept] < 0).mean()) if n else nan})
+            row |= {key: float(correlation[key][chosen].mean()) if n else nan for key in ("before", "after", "change")}
+            rows.append(row | {"fell": float((correlation["change"][chosen] < 0).mean()) if n else nan})
     return Table.from_rows(rows)

@@ -108,9 +108,9 @@ def activity_batches(
         for start in range(0, len(images), size):
             place = slice(start, min(start + size, len(images)))
             with torch.no_grad():
-                found = network.activities(images[place])
-            found[-1] = torch.relu(found[-1])
-            yield place, [layer.double().cpu().numpy() for layer in found]
+                activities = network.activities(images[place])
+            activities[-1] = torch.relu(activities[-1])
+            yield place, [layer.double().cpu().numpy() for layer in activities]
     finally:
         network.train(training)
 
@@ -125,8 +125,8 @@ def class_means(
     member = np.stack([np.isin(labels, group) for group in groups])
     sums = [np.zeros((len(groups), weight.shape[1])) for weight in network.weights]
     sums.append(np.zeros((len(groups), network.weights[-1].shape[0])))
-    for place, found in activity_batches(network, images):
-        layers = [images[place].double().cpu().numpy(), *found]
+    for place, activities in activity_batches(network, images):
+        layers = [images[place].double().cpu().numpy(), *activities]
         for total, layer in zip(sums, layers, strict=True):
             total += member[:, place] @ layer
     counts = member.sum(axis=1)[:, None]

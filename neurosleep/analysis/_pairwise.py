@@ -94,7 +94,7 @@ def mean_pairwise_correlation(
     >>> round(mean_pairwise_correlation(trains, width=0.2), 3)
     0.444
     """
-    found = pairwise_correlation(spikes, population, width=width, binary=binary)
-    upper = found[np.triu_indices(len(found), 1)]
+    correlations = pairwise_correlation(spikes, population, width=width, binary=binary)
+    upper = correlations[np.triu_indices(len(correlations), 1)]
     upper = upper[~np.isnan(upper)]
     return float(upper.mean()) if len(upper) else math.nan

@@ -96,9 +96,9 @@ def patch_drive(
                 "other_overlap": float(weight[others][:, overlap].sum(axis=1).max()),
                 "other_unique": float(weight[others][:, unique].sum(axis=1).max()),
             }
-            own = parts["own_overlap"] + parts["own_unique"]
+            to_own = parts["own_overlap"] + parts["own_unique"]
             other = parts["other_overlap"] + parts["other_unique"]
-            sums = {"own": own, "other": other, "margin": own - other}
+            sums = {"own": to_own, "other": other, "margin": to_own - other}
             rows.append({"class": c, "task": task + 1, "moment": moment} | parts | sums)
     return Table.from_rows(rows)
 

@@ -31,10 +31,10 @@ def hidden_populations(network: Layered, recording: Recording) -> list[tuple[int
         counts = recording.counts.get(name)
         size = len(network.weights[k])
         if counts is None or counts.shape != (size,):
-            found = ", ".join(f"{key} {list(values.shape)}" for key, values in recording.counts.items())
+            shapes = ", ".join(f"{key} {list(values.shape)}" for key, values in recording.counts.items())
             raise DataError(
                 "The recording is not of a sleep of this network.",
-                found=f"spike counts of {found}" if found else "no spike counts",
+                found=f"spike counts of {shapes}" if shapes else "no spike counts",
                 expected=f"a population {name!r} of {size} neurons",
             )
     return hidden

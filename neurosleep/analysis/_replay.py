@@ -104,19 +104,19 @@ def replay_windows(
     trains = spike_trains(spikes, population)
     names, z, real = _patterns(patterns, trains.n)
     bins = bin_count(trains, check_number("width, in seconds,", width, above=0))
-    found = np.full((bins, len(names)), np.nan)
+    correlations = np.full((bins, len(names)), np.nan)
     spikes_in = np.zeros(bins, dtype=np.int64)
     for k, (count, direction) in enumerate(_windows(trains, bins, width)):
         spikes_in[k] = count
         if direction is not None:
-            found[k] = np.where(real, z @ direction, np.nan)
+            correlations[k] = np.where(real, z @ direction, np.nan)
     starts = trains.start + width * np.arange(bins)
     return Table(
         {
             "start": np.repeat(starts, len(names)),
             "spikes": np.repeat(spikes_in, len(names)),
             "class": np.tile(np.array(names), bins),
-            "correlation": np.clip(found, -1.0, 1.0).ravel(),
+            "correlation": np.clip(correlations, -1.0, 1.0).ravel(),
         }
     )
 

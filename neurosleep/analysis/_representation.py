@@ -51,14 +51,14 @@ def representation_change(before: Layered, after: Layered, images: Tensor | Arra
     rows = []
     for k, layer in enumerate(layer_names(before)):
         for c in np.unique(y).tolist():
-            found = distance[k, (y == c) & ~np.isnan(distance[k])]
+            distances = distance[k, (y == c) & ~np.isnan(distance[k])]
             rows.append(
                 {
                     "layer": layer,
                     "class": c,
-                    "images": len(found),
-                    "distance": float(found.mean()) if len(found) else math.nan,
-                    "distance_sd": float(found.std(ddof=1)) if len(found) > 1 else math.nan,
+                    "images": len(distances),
+                    "distance": float(distances.mean()) if len(distances) else math.nan,
+                    "distance_sd": float(distances.std(ddof=1)) if len(distances) > 1 else math.nan,
                 }
             )
     return Table.from_rows(rows)

@@ -40,11 +40,11 @@ def preferred_class(network: Layered, images: Tensor | Array, labels: Tensor | A
     >>> preferred["hidden1"].shape
     (8,)
     """
-    found = {}
+    preferred = {}
     for layer, patterns in class_patterns(network, images, labels).items():
         classes, means = np.array(list(patterns)), np.stack(list(patterns.values()))
-        found[layer] = np.where(means.max(axis=0) > 0, classes[means.argmax(axis=0)], -1)
-    return found
+        preferred[layer] = np.where(means.max(axis=0) > 0, classes[means.argmax(axis=0)], -1)
+    return preferred
 
 
 def selective_groups(

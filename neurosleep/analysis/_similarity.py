@@ -91,8 +91,8 @@ def sleep_wake_similarity(
         rates = np.zeros((0, means[k].shape[1])) if spikes is None else _window_counts(spikes, starts, length)
         similar = pearson_rows(means[k]) @ _defined(rates).T
         for c, values in zip(classes.tolist(), similar, strict=True):
-            found = values[~np.isnan(values)]
-            mean = float(found.mean()) if len(found) else math.nan
+            defined = values[~np.isnan(values)]
+            mean = float(defined.mean()) if len(defined) else math.nan
             image = whole[k, (y == c) & ~np.isnan(whole[k])]
             rows.append(
                 {
@@ -100,8 +100,8 @@ def sleep_wake_similarity(
                     "class": c,
                     "per_image": float(image.mean()) if len(image) else math.nan,
                     "per_window": mean,
-                    "per_window_sd": float(found.std(ddof=1)) if len(found) > 1 else math.nan,
-                    "windows": len(found),
+                    "per_window_sd": float(defined.std(ddof=1)) if len(defined) > 1 else math.nan,
+                    "windows": len(defined),
                     "unit_correlation": pairwise[k],
                     "normalised": mean / pairwise[k] if pairwise[k] else math.nan,
                 }
@@ -125,11 +125,11 @@ def _defined(rates: NDArray[np.float64]) -> NDArray[np.float64]:
 def _with_counts(network: Layered, x: Tensor, counts: Sequence[Array]) -> NDArray[np.float64]:
     """Correlation of each image's activity with the spike counts, ``[layers, images]``."""
     z = [pearson_rows(c[None].astype(np.float64))[0] for c in counts]
-    found = np.empty((len(counts), len(x)))
+    correlations = np.empty((len(counts), len(x)))
     for place, layers in activity_batches(network, x):
         for k, direction in enumerate(z):
-            found[k, place] = pearson_rows(layers[k]) @ direction
-    return found
+            correlations[k, place] = pearson_rows(layers[k]) @ direction
+    return correlations
 
 
 def _unit_correlations(network: Layered, x: Tensor, hidden: int) -> list[float]:

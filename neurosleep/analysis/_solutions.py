@@ -82,10 +82,10 @@ def solution_distance(
     rows: dict[str, list[object]] = {key: [] for key in ("run", "moment", "task", "nearest", "flat")}
     start = n
     for task, samples in solutions.items():
-        own = np.arange(start, start + len(samples))
+        of_task = np.arange(start, start + len(samples))
         start += len(samples)
         for k in range(n):
-            nearest, flat = _distances(gram, k, own)
+            nearest, flat = _distances(gram, k, of_task)
             for key, value in zip(rows, (str(runs[k]), str(moments[k]), task, nearest, flat), strict=True):
                 rows[key].append(value)
     return Table({key: np.array(values) for key, values in rows.items()})

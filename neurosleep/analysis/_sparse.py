@@ -95,15 +95,15 @@ def sparseness(before: Layered, after: Layered, images: Tensor | Array, labels: 
     check_pair(before, after)
     x, y = check_images(before, images, labels)
     names, classes = layer_names(before), np.unique(y)
-    found = [_per_image(network, x) for network in (before, after)]
+    moments = [_per_image(network, x) for network in (before, after)]
     rows = []
     for k, layer in enumerate(names):
         for c in classes.tolist():
-            own = y == c
-            row = {"layer": layer, "class": c, "images": int(own.sum())}
+            of_class = y == c
+            row = {"layer": layer, "class": c, "images": int(of_class.sum())}
             for part, key in enumerate(("sparseness", "active")):
-                for moment, values in zip(("before", "after"), found, strict=True):
-                    row[f"{key}_{moment}"] = _mean(values[k, part, own])
+                for moment, values in zip(("before", "after"), moments, strict=True):
+                    row[f"{key}_{moment}"] = _mean(values[k, part, of_class])
             rows.append(row)
     return Table.from_rows(rows)
 

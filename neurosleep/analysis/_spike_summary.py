@@ -148,7 +148,7 @@ def firing_statistics(
                 draw = numpy_generator(seed, "pairs")
                 active = np.sort(draw.choice(active, max_neurons, replace=False))
             some = spike_trains([trains[k] for k in active.tolist()], start=trains.start, stop=trains.stop)
-            up, found = up_states(trains, width=width), avalanches(trains)
+            up, waves = up_states(trains, width=width), avalanches(trains)
             row |= {
                 "cv": _mean(cv(trains)),
                 "cv2": _mean(cv2(trains)),
@@ -158,8 +158,8 @@ def firing_statistics(
                 "bursts_hz": len(bursts(trains)) / (max(trains.n, 1) * duration),
                 "up_states_hz": len(up) / duration,
                 "up_share": float(up["duration"].sum()) / duration,
-                "avalanches": float(len(found)),
-                "mean_avalanche": _mean(found["size"].astype(np.float64)),
+                "avalanches": float(len(waves)),
+                "mean_avalanche": _mean(waves["size"].astype(np.float64)),
             }
         rows.append(row)
     return Table.from_rows(rows)

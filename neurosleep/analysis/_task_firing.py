@@ -87,18 +87,18 @@ def task_specific_firing(
     generator = numpy_generator(seed, "random-subsets")
     specific = np.full((len(layers), len(x)), np.nan)
     random = np.full_like(specific, np.nan)
-    for place, found in activity_batches(network, x):
+    for place, activities in activity_batches(network, x):
         for k, name in layers:
             rates = recording.rate(name)
-            specific[k, place] = _rate_of_top(found[k], rates, chosen[k])
-            draw = generator.random(found[k].shape, dtype=np.float32)
+            specific[k, place] = _rate_of_top(activities[k], rates, chosen[k])
+            draw = generator.random(activities[k].shape, dtype=np.float32)
             random[k, place] = rates[np.argpartition(draw, chosen[k] - 1, axis=1)[:, : chosen[k]]].mean(axis=1)
 
     rows = []
     for k, name in layers:
         for c in np.unique(y).tolist():
-            kept = (y == c) & ~np.isnan(specific[k])
-            a, b = specific[k, kept], random[k, kept]
+            of_class = (y == c) & ~np.isnan(specific[k])
+            a, b = specific[k, of_class], random[k, of_class]
             means = {"specific_hz": _mean(a), "random_hz": _mean(b)}
             test = welch_test(a, b)._asdict()
             rows.append({"layer": name, "class": c, "images": len(a), "units": chosen[k], **means, **test})

@@ -133,10 +133,10 @@ def bench_ep(data: str | None = None, seed: int = 0) -> dict[str, Any]:
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        found = load_dataset("mnist" if data else "mnist-mini", data)
+        dataset = load_dataset("mnist" if data else "mnist-mini", data)
         count = _BATCH * max(_BATCHES.values())
-        images = torch.from_numpy(to_float(found.images[:count])).flatten(1)
-        labels = torch.from_numpy(found.labels[:count])
+        images = torch.from_numpy(to_float(dataset.images[:count])).flatten(1)
+        labels = torch.from_numpy(dataset.labels[:count])
         largest = _check_equal(seed, images, labels)
         common: dict[str, Any] = {"lr": _LR, "momentum": _MOMENTUM, "batch": _BATCH}
         ep = EquilibriumPropagation(beta=_BETA, nudged_steps=_NUDGED, **common)

@@ -30,8 +30,8 @@ _FORGET, _STATUS = Path("/proc/self/clear_refs"), Path("/proc/self/status")
 
 def _networks(data: str | None, seed: int) -> dict[Reset, SpikingNetwork]:
     """A converted network for each of the resets that chips have; its weights need no training to be mapped."""
-    found = load_dataset("mnist" if data else "mnist-mini", data)
-    images = torch.from_numpy(to_float(found.images[:_CALIBRATION])).flatten(1)
+    dataset = load_dataset("mnist" if data else "mnist-mini", data)
+    images = torch.from_numpy(to_float(dataset.images[:_CALIBRATION])).flatten(1)
     model = MLP(list(_SIZES), generator=torch_generator(seed, "init"))
     resets: tuple[Reset, ...] = ("to_value", "subtract")
     return {reset: convert(model, images, recipe="percentile", reset=reset) for reset in resets}

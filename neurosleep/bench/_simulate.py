@@ -95,8 +95,8 @@ class UsersLoop:
 
 def _timed(answer: Callable[[], Tensor]) -> tuple[float, Tensor]:
     start = process_time()
-    found = answer()
-    return process_time() - start, found
+    result = answer()
+    return process_time() - start, result
 
 
 def bench_simulate(data: str | None = None, seed: int = 0) -> dict[str, Any]:

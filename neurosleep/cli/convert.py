@@ -34,7 +34,7 @@ def convert(
         from neurosleep.exchange import ReadOptions, convert_file
 
         read = ReadOptions(**vars(file), reset=cast("Reset | None", reset))
-        found = convert_file(model, to=to, out=out, read=read, inexact=inexact)
+        outcome = convert_file(model, to=to, out=out, read=read, inexact=inexact)
 
         def show(result: dict[str, Any]) -> None:
             rows = [(layer["name"], layer["kind"], _layer_size(layer)) for layer in result["layers"]]
@@ -42,7 +42,7 @@ def convert(
             for key, value in result["report"].items():
                 print(f"{key}: {json.dumps(value)}")
 
-        emit(found, as_json, show)
+        emit(outcome, as_json, show)
 
 
 def _layer_size(layer: dict[str, Any]) -> str:

@@ -39,7 +39,7 @@ def map_network(
         from neurosleep.exchange import ReadOptions
         from neurosleep.hardware import energy_text, map_file
 
-        found = map_file(
+        mapped = map_file(
             model,
             profile,
             read=ReadOptions(**vars(file)),
@@ -72,4 +72,4 @@ def map_network(
             print(f"Fits: {'yes' if result['fits'] else 'no'}   Cores: {result['cores'] or '-'}")
             print(energy_text(result["profile"], result["energy"]))
 
-        emit(found, as_json, show)
+        emit(mapped, as_json, show)

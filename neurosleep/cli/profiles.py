@@ -32,12 +32,12 @@ def profiles(
         if schema:
             print(json.dumps(json_schema(), indent=None if as_json else 2))
             return
-        found = [load_profile(name) for name in (profile_names() if profile is None else [profile])]
+        loaded = [load_profile(name) for name in (profile_names() if profile is None else [profile])]
         rows = [
-            {"id": p.id, "name": p.name, "kind": p.kind, "findings": [f.as_json() for f in p.findings]} for p in found
+            {"id": p.id, "name": p.name, "kind": p.kind, "findings": [f.as_json() for f in p.findings]} for p in loaded
         ]
         if profile is not None:
-            rows[0] |= _profile_details(found[0])
+            rows[0] |= _profile_details(loaded[0])
         emit({"profiles": rows}, as_json, _show_profiles if profile is None else _show_profile)
 
 

@@ -26,11 +26,11 @@ def report(
     with user_errors(as_json):
         from neurosleep.experiments import write_animations, write_report
 
-        found = {"animations": [str(path) for path in write_animations(folder)]} if animate else {}
+        written = {"animations": [str(path) for path in write_animations(folder)]} if animate else {}
 
         def show(result: dict[str, Any]) -> None:
             print(result["html"])
             if animate and not result["animations"]:
                 print("No sleep was recorded: neurosleep run --set record=all keeps its spikes.", file=sys.stderr)
 
-        emit({"html": str(write_report(folder)), **found}, as_json, show)
+        emit({"html": str(write_report(folder)), **written}, as_json, show)

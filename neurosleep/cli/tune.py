@@ -52,13 +52,13 @@ def tune(
                 expected="--variant with one of: " + ", ".join(["default", *variant_names(experiment)]),
             )
         runs = make_requests(experiment, strategy, range(1), options, out, variants=names)
-        kept = [parse_change(text)[0] for text in options.changes or []]
-        if "data.split" in kept:
+        fixed = [parse_change(text)[0] for text in options.changes or []]
+        if "data.split" in fixed:
             raise SettingsError("--set data.split has no place here.", expected="the validation split, always")
-        space = search_space(experiment, strategy, runs[0].settings, kept)
+        space = search_space(experiment, strategy, runs[0].settings, fixed)
         request = TuneRequest(runs[0], space, trials, sampler, seed, seeds, prune, names[0])
         with show_progress([f"trial {number}" for number in range(trials)]) as progress:
-            found = search(request, jobs=options.jobs, report=progress)
+            outcome = search(request, jobs=options.jobs, report=progress)
 
         def show(result: dict[str, Any]) -> None:
             rows = [(key, json.dumps(value)) for key, value in result["best"].items()]
@@ -68,4 +68,4 @@ def tune(
             )
             print(f"Settings: {result['file']}   Run: neurosleep run {result['file']} --strategy {strategy}")
 
-        emit({"out": str(out), **found}, as_json, show)
+        emit({"out": str(out), **outcome}, as_json, show)

@@ -226,16 +226,16 @@ class SleepPlugin(SupervisedPlugin):
 
 
 def _settings(settings: Sleep | None, changes: dict[str, Any]) -> Sleep:
-    found = (Sleep.src2022(**_DEFAULTS) if settings is None else settings).changed(**changes)
-    rule_of(found)  # refuses what the chip cannot do
-    if found.scale_data != "current" or found.statistics != "seen":
+    changed = (Sleep.src2022(**_DEFAULTS) if settings is None else settings).changed(**changes)
+    rule_of(changed)  # refuses what the chip cannot do
+    if changed.scale_data != "current" or changed.statistics != "seen":
         raise UnsupportedError(
             "In Avalanche no images of past experiences are at hand.",
-            found=f"scale_data={found.scale_data!r}, statistics={found.statistics!r}",
+            found=f"scale_data={changed.scale_data!r}, statistics={changed.statistics!r}",
             expected="scale_data='current', statistics='seen'",
             hint="SleepPlugin(settings, scale_data='current', statistics='seen')",
         )
-    return found
+    return changed
 
 
 def _inputs(strategy: Any, workers: int) -> Iterator[Tensor]:

@@ -90,10 +90,10 @@ def _evaluate(
 ) -> list[float]:
     start = perf_counter()
     strategy.before_eval(learner)
-    found = [accuracy(learner.network, images, labels) for images, labels in tests]
+    accuracies = [accuracy(learner.network, images, labels) for images, labels in tests]
     strategy.after_eval(learner)
     progress.seconds["evaluate"] += perf_counter() - start
-    return found
+    return accuracies
 
 
 def learn_tasks(
@@ -170,8 +170,8 @@ def learn_tasks(
             else:
                 progress.after.append(progress.before_sleep[-1])
             for name, classify in strategy.read_outs(learner).items():
-                found = [float((classify(images) == labels).double().mean()) for images, labels in held]
-                progress.read_outs.setdefault(name, []).append(found)
+                accuracies = [float((classify(images) == labels).double().mean()) for images, labels in held]
+                progress.read_outs.setdefault(name, []).append(accuracies)
             result = learner.sleep_result
             if result is not None:
                 recording = result.recording

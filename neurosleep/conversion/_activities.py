@@ -48,7 +48,7 @@ def relu_activities(
     """
     room: list[Tensor] = []
     for x in torch.split(images, _BATCH):
-        found = []
+        activities = []
         for k, layer in enumerate(layers):
             if k == len(room):
                 room.append(x.new_empty(len(x), layer.out_features))
@@ -59,17 +59,17 @@ def relu_activities(
                     x.mul_(factor)
             else:
                 x = read_out(x)
-            found.append(x)
-        yield found
+            activities.append(x)
+        yield activities
 
 
 def settled_activities(model: EquilibriumMLP, images: Tensor) -> Iterator[list[Tensor]]:
     """Activities in the free phase's equilibrium; after them, where it has one, those of the soft-max read-out."""
     for x in torch.split(images, _BATCH):
-        states = found = model.activities(x)
+        states = activities = model.activities(x)
         if model.dynamics == "hopfield":
             # There a state is a potential, and its activity what others get of it.
-            found = [activation.value(u) for activation, u in zip(model.activations, states, strict=True)]
+            activities = [activation.value(u) for activation, u in zip(model.activations, states, strict=True)]
         if model.read_out_kind == "softmax-read-out":
-            found = [*found, model.read_out(states[-1])]
-        yield found
+            activities = [*activities, model.read_out(states[-1])]
+        yield activities

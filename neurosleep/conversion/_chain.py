@@ -92,8 +92,8 @@ def _traced_layers(model: nn.Module, example: Tensor) -> list[nn.Linear]:
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
         raise ConversionError(f"Layer {twice!r} is used more than once.", expected=_EXPECTED)
-    found = [model.get_submodule(name) for name in names]
-    return [layer for layer in found if isinstance(layer, nn.Linear)]
+    layers = [model.get_submodule(name) for name in names]
+    return [layer for layer in layers if isinstance(layer, nn.Linear)]
 
 
 def _chain_of(plan: Plan) -> list[str]:

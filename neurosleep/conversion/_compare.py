@@ -251,31 +251,31 @@ def _layer(name: str, theirs: Tensor, ours: Tensor, rate: Tensor | None) -> Laye
 def _advice(
     report: ConversionReport, layers: list[LayerCheck], model: float | None, accuracy: tuple[float, ...]
 ) -> tuple[str, ...]:
-    found = [f"Note: {note}." for note in report.notes]
+    sentences = [f"Note: {note}." for note in report.notes]
     errors = [0.0, *(layer.error or 0.0 for layer in layers)]
     if layers:
         gains = [after - before for before, after in itertools.pairwise(errors)]
         worst = gains.index(max(gains))
-        found.append(
+        sentences.append(
             f"The error grows most at {layers[worst].population!r}, "
             f"from {errors[worst]:.3g} to {errors[worst + 1]:.3g}."
         )
     for layer in layers:
         if layer.saturated > 0.01:
-            found.append(
+            sentences.append(
                 f"{layer.population!r}: {layer.saturated:.1%} of its units fire in every step; a higher percentile, or "
                 "the recipe Maximum, gives them room."
             )
         if layer.silent > 0.2:
-            found.append(
+            sentences.append(
                 f"{layer.population!r}: {layer.silent:.1%} of its active units never fire; more steps, or a lower "
                 "percentile, lets them."
             )
     if model is not None and accuracy and accuracy[-1] < model:
         last = len(accuracy)
         rising = accuracy[-1] > accuracy[last * 3 // 4 - 1] if last >= 4 else True
-        found.append(
+        sentences.append(
             f"Accuracy is {model - accuracy[-1]:.4f} below the model's after {last} steps"
             + (", and still rising: more steps help." if rising else ", and no longer rising.")
         )
-    return tuple(found)
+    return tuple(sentences)

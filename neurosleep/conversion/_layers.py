@@ -77,7 +77,7 @@ def _chain_layers(model: nn.Module) -> list[nn.Linear]:
             expected="neurosleep's MLP or EquilibriumMLP, or torch.nn.Sequential of Linear(bias=False) and ReLU",
             hint="the recipes 'max', 'percentile' and 'balance' take any module that torch.fx traces",
         )
-    found: list[nn.Linear] = []
+    layers: list[nn.Linear] = []
     rectified, leading = True, None
     # Not named_children(), which leaves out what comes a second time.
     for name, layer in model._modules.items():
@@ -87,7 +87,7 @@ def _chain_layers(model: nn.Module) -> list[nn.Linear]:
             assert isinstance(layer, nn.Linear)
             if layer.bias is not None:
                 raise _has_bias(name)
-            if any(layer is before for before in found):
+            if any(layer is before for before in layers):
                 raise ConversionError(
                     f"Layer {name!r} is layer {_name_of(model, layer)!r} again, and sleep would change it twice.",
                     expected="layers that are used once",
@@ -98,11 +98,11 @@ def _chain_layers(model: nn.Module) -> list[nn.Linear]:
                     expected="Linear, ReLU, Linear, ..., Linear",
                     hint="the product of the two weights makes one layer of them",
                 )
-            found.append(layer)
+            layers.append(layer)
             rectified = False
         elif _runs_as(layer, nn.ReLU):
             rectified = True
-            leading = name if not found else leading
+            leading = name if not layers else leading
         elif not (
             any(_runs_as(layer, kind) for kind in (nn.Dropout, nn.Identity))
             or (_runs_as(layer, nn.Flatten) and str(layer) == str(nn.Flatten()))
@@ -112,7 +112,7 @@ def _chain_layers(model: nn.Module) -> list[nn.Linear]:
                 f"Layer {name!r} is {what}, which has no spiking counterpart here.",
                 expected="Linear(bias=False), ReLU, Dropout, Flatten, Identity",
             )
-    if not found:
+    if not layers:
         raise ConversionError("The network has no Linear layer.", expected="at least one")
     if leading is not None:
         raise ConversionError(
@@ -120,7 +120,7 @@ def _chain_layers(model: nn.Module) -> list[nn.Linear]:
             expected="Linear, ReLU, Linear, ..., Linear",
             hint="apply it to the data",
         )
-    return found
+    return layers
 
 
 def is_chain(model: nn.Module) -> bool:

@@ -92,12 +92,12 @@ class Shapes(fx.Interpreter):
         if n.op not in ("placeholder", "get_attr", "output"):
             read = list(_tensors(self.fetch_args_kwargs_from_env(n)))
         versions = [tensor._version for tensor in read]
-        found = super().run_node(n)
+        value = super().run_node(n)
         written = {self._memory(t) for t, v in zip(read, versions, strict=True) if t._version != v}
         if written:
             self.writes[n.name] = written
-        self.note(n, found)
-        return found
+        self.note(n, value)
+        return value
 
     def hidden_write(self, n: fx.Node) -> bool:
         """Whether ``n`` writes into a parameter, a buffer or a tensor beside its result."""

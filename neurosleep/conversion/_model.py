@@ -69,8 +69,8 @@ def unwrapped(model: nn.Module) -> tuple[nn.Module, str]:
 
 def number_type(model: nn.Module) -> torch.dtype:
     """In which the model is computed: float64 if any part of it is, else float32; never half precision."""
-    found = {t.dtype for t in [*model.parameters(), *model.buffers()] if t.is_floating_point()}
-    return torch.float64 if torch.float64 in found else torch.float32
+    types = {t.dtype for t in [*model.parameters(), *model.buffers()] if t.is_floating_point()}
+    return torch.float64 if torch.float64 in types else torch.float32
 
 
 def evaluation_copy(model: nn.Module) -> nn.Module:

@@ -95,16 +95,18 @@ def _apart(
         model = copy.deepcopy(model).double()
         other = copy.deepcopy(other).double() if isinstance(other, nn.Module) else other
     expected = _run(model, probes).flatten(1)
-    found = (_run(other, probes) if isinstance(other, nn.Module) else other(probes)).flatten(1)
-    if expected.shape != found.shape:
+    answers = (_run(other, probes) if isinstance(other, nn.Module) else other(probes)).flatten(1)
+    if expected.shape != answers.shape:
         return float("inf")
     if not torch.isfinite(expected).all():
         return 0.0  # the scale of the layers says which one it is
     largest = float(expected.abs().max())
-    difference = float((expected - found).abs().max())
+    difference = float((expected - answers).abs().max())
     return difference / largest if largest > 0 else difference
 
 
 def _run(module: nn.Module, images: Tensor) -> Tensor:
-    found = fx.Interpreter(module).run(images.clone()) if isinstance(module, fx.GraphModule) else module(images.clone())
-    return found if isinstance(found, Tensor) else images.new_full((len(images), 1), torch.nan)
+    answers = (
+        fx.Interpreter(module).run(images.clone()) if isinstance(module, fx.GraphModule) else module(images.clone())
+    )
+    return answers if isinstance(answers, Tensor) else images.new_full((len(images), 1), torch.nan)

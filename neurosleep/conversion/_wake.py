@@ -58,11 +58,11 @@ def wake(network: SpikingNetwork, model: Module) -> Module:
         example = torch.zeros(2, *network.inputs[0].shape, dtype=next(woken.parameters()).dtype)
         plan = trace(woken, example, "approximate", check=False)
         layers = [(woken.get_submodule(str(term.module)), term.fold) for term in plan.weighted()]
-    found = [tuple(weight.shape) for weight in network.weights]
+    shapes = [tuple(weight.shape) for weight in network.weights]
     expected = [tuple(cast(Tensor, layer.weight).shape) for layer, _ in layers]
-    if found != expected:
+    if shapes != expected:
         raise ConversionError(
-            "The spiking network has other layers than the model.", found=f"{found}", expected=f"{expected}"
+            "The spiking network has other layers than the model.", found=f"{shapes}", expected=f"{expected}"
         )
     given: dict[Tensor, Tensor] = {}
     originals = {layer: cast(Tensor, layer.weight).detach().clone() for layer, fold in layers if fold is not None}

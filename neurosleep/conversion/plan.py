@@ -108,10 +108,10 @@ class _Activations(fx.Interpreter):
         self.found: dict[str, Tensor] = {}
 
     def run_node(self, n: fx.Node) -> Any:
-        found = super().run_node(n)
+        value = super().run_node(n)
         if n.name in self._names:
-            self.found[n.name] = found.clone()  # something later may work in place
-        return found
+            self.found[n.name] = value.clone()  # something later may work in place
+        return value
 
 
 def activations(plan: Plan, images: Tensor, size: int = 250) -> Iterator[dict[str, Tensor]]:

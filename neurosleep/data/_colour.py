@@ -87,9 +87,9 @@ def load_colour(name: str, given: Shelf | None, cache: Path, *, download: bool) 
     cached = Shelf("CACHE", cache, f"delete it to have it downloaded anew; CACHE is {cache}")
     shelves = [*([given] if given is not None else []), cached]
     for shelf in shelves:
-        found = _read_from(shelf, source, cache / "decoded", notes)
-        if found is not None:
-            return _assemble(name, source, *found)
+        dataset = _read_from(shelf, source, cache / "decoded", notes)
+        if dataset is not None:
+            return _assemble(name, source, *dataset)
     if source.batches and download:
         try:
             _download.download_cifar10(cache)
@@ -97,9 +97,9 @@ def load_colour(name: str, given: Shelf | None, cache: Path, *, download: bool) 
         except Exception as error:
             notes.append(f"the download failed ({type(error).__name__}: {one_line(str(error))})")
         else:
-            found = _read_from(cached, source, cache / "decoded", notes)
-            if found is not None:
-                return _assemble(name, source, *found)
+            dataset = _read_from(cached, source, cache / "decoded", notes)
+            if dataset is not None:
+                return _assemble(name, source, *dataset)
             notes.append("the download brought none of the files")
     elif source.batches:
         notes.append("downloading is switched off (download=False)")

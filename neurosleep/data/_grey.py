@@ -57,9 +57,9 @@ def load_grey(name: str, given: Shelf | None, cache: Path, *, download: bool) ->
     shelves = [cached] if given is None else [given, cached]
 
     for shelf in shelves:
-        found = _read_from(shelf, source_name, members, notes)
-        if found is not None:
-            return _assemble(name, source_name, *found)
+        dataset = _read_from(shelf, source_name, members, notes)
+        if dataset is not None:
+            return _assemble(name, source_name, *dataset)
     if not download:
         notes.append("downloading is switched off (download=False)")
     else:
@@ -69,9 +69,9 @@ def load_grey(name: str, given: Shelf | None, cache: Path, *, download: bool) ->
         except Exception as error:
             notes.append(f"the download failed ({type(error).__name__}: {one_line(str(error))})")
         else:
-            found = _read_from(cached, source_name, members, notes)
-            if found is not None:
-                return _assemble(name, source_name, *found)
+            dataset = _read_from(cached, source_name, members, notes)
+            if dataset is not None:
+                return _assemble(name, source_name, *dataset)
             notes.append("the download brought none of the files")
     raise _not_found(name, source_name, members, shelves, notes)
 
@@ -100,7 +100,7 @@ def _read_from(
         if not named and _named_after_another(place, source_name):
             continue
         try:
-            found = _read_place(shelf, place, source_name, members, notes)
+            dataset = _read_place(shelf, place, source_name, members, notes)
         except ForeignFileError as error:
             # idx files have the same names in all sets: in a folder that is not named after this one they are
             # simply those of another set, but in its own folder something is wrong.
@@ -110,8 +110,8 @@ def _read_from(
             continue
         except DataError as error:
             raise mended(error, shelf) from error
-        if found is not None:
-            return found
+        if dataset is not None:
+            return dataset
     return None
 
 

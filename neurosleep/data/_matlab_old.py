@@ -104,9 +104,9 @@ class _Collected:
 
 
 def _level5(file: IO[bytes], size: int, order: str, wanted: Callable[[str], bool]) -> Found:
-    found, at = _Collected(size), 128
+    variables, at = _Collected(size), 128
     while at < size:
-        found.next()
+        variables.next()
         file.seek(at)
         tag = file.read(8)
         if len(tag) < 8:
@@ -125,8 +125,8 @@ def _level5(file: IO[bytes], size: int, order: str, wanted: Callable[[str], bool
             if kind != _MATRIX:
                 raise ValueError(f"a packed variable is of type {kind}")
             length, head = inner, head[8:]
-        _variable(file, found, order, wanted, at, length, head, whole)
-    return found.arrays, found.shapes
+        _variable(file, variables, order, wanted, at, length, head, whole)
+    return variables.arrays, variables.shapes
 
 
 def _variable(
@@ -214,20 +214,20 @@ def _element(content: bytes, at: int, order: str) -> tuple[int, bytes, int]:
 
 
 def _level4(file: IO[bytes], size: int, wanted: Callable[[str], bool]) -> Found:
-    found = _Collected(size)
-    for start in _headers4(file, size, found):
+    variables = _Collected(size)
+    for start in _headers4(file, size, variables):
         order, number, text, shape, complex_, name, end = start
         if text != 0 or complex_:
             continue
-        found.named(name, shape)
+        variables.named(name, shape)
         if not wanted(name):
             continue
         count = math.prod(shape) * number.itemsize
-        found.room(name, count, count)
+        variables.room(name, count, count)
         file.seek(end - count)
         raw = file.read(count)
-        found.arrays[name] = np.frombuffer(raw, number.newbyteorder(order)).reshape(shape, order="F")  # type: ignore[arg-type]
-    return found.arrays, found.shapes
+        variables.arrays[name] = np.frombuffer(raw, number.newbyteorder(order)).reshape(shape, order="F")  # type: ignore[arg-type]
+    return variables.arrays, variables.shapes
 
 
 def _headers4(

@@ -37,11 +37,11 @@ def patches(*, width: int = 10, overlap: int = 12, seed: int = 0) -> Dataset:
     """
     for key, value, low in (("width", width, 2), ("overlap", overlap, 0)):
         check_count(f"data.{key}", value, low)
-    own = max(width * width // 6 - overlap, 0)
-    if overlap + 4 * own > width * width:
+    unique = max(width * width // 6 - overlap, 0)
+    if overlap + 4 * unique > width * width:
         raise SettingsError(
             f"Patches of width {width} with an overlap of {overlap} do not fit.",
-            expected=f"overlap + 4 * {own} <= {width * width} pixels",
+            expected=f"overlap + 4 * {unique} <= {width * width} pixels",
         )
     # The generators live beside torch ones, and torch is not needed to read data.
     from neurosleep.functional import numpy_generator
@@ -50,7 +50,7 @@ def patches(*, width: int = 10, overlap: int = 12, seed: int = 0) -> Dataset:
     images = np.zeros((4, width * width), dtype=np.uint8)
     images[:, order[:overlap]] = 255
     for c in range(4):
-        images[c, order[overlap + c * own : overlap + (c + 1) * own]] = 255
+        images[c, order[overlap + c * unique : overlap + (c + 1) * unique]] = 255
     labels = np.arange(4, dtype=np.int64)
     return Dataset(
         name="patches",

@@ -163,10 +163,10 @@ def _read_npz(path: Path, wanted: Callable[[str], bool]) -> _Variables:
 def _whole(
     variables: Mapping[str, Array], shapes: Mapping[str, tuple[int, ...]], path: Path
 ) -> tuple[Array, Array, Array, Array]:
-    known = {name.lower(): array for name, array in variables.items()}
+    by_name = {name.lower(): array for name, array in variables.items()}
     for names in _WHOLE:
-        if all(name in known for name in names):
-            a, b, c, d = (known[name] for name in names)
+        if all(name in by_name for name in names):
+            a, b, c, d = (by_name[name] for name in names)
             return a, b, c, d
     hint = None
     if {*_HALF} <= {name.lower() for name in shapes}:
@@ -175,10 +175,10 @@ def _whole(
 
 
 def _half(variables: Mapping[str, Array], shapes: Mapping[str, tuple[int, ...]], path: Path) -> tuple[Array, Array]:
-    known = {name.lower(): array for name, array in variables.items()}
-    if not all(name in known for name in _HALF):
+    by_name = {name.lower(): array for name, array in variables.items()}
+    if not all(name in by_name for name in _HALF):
         raise _unknown_variables(shapes, path, None)
-    return known["x"], known["y"]
+    return by_name["x"], by_name["y"]
 
 
 def _unknown_variables(shapes: Mapping[str, tuple[int, ...]], path: Path, hint: str | None) -> DataError:

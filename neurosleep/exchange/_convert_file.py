@@ -294,10 +294,10 @@ def _spiking_layers(network: SpikingNetwork) -> list[dict[str, Any]]:
 
 
 def _awake_layers(model: nn.Module) -> list[dict[str, Any]]:
-    found = []
+    rows = []
     for name, layer in model.named_modules():
         if name and not any(layer.children()):
             weight = getattr(layer, "weight", None)
             shape = list(weight.shape) if isinstance(weight, Tensor) else None
-            found.append({"name": name, "kind": type(layer).__name__, "weight": shape})
-    return found
+            rows.append({"name": name, "kind": type(layer).__name__, "weight": shape})
+    return rows

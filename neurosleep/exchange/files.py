@@ -290,11 +290,11 @@ def _check_tensors(header: Mapping[str, Any], tensors: Mapping[str, Tensor], pat
     if header["kind"] in ("mlp", "equilibrium-mlp"):
         expected = [list(pair) for pair in zip(header["sizes"][1:], header["sizes"], strict=False)]
         count = sum(name.startswith("layers.") and name.endswith(".weight") for name in tensors)
-        found = [list(tensors[f"layers.{k}.weight"].shape) for k in range(count)]
-        if found != expected:
+        shapes = [list(tensors[f"layers.{k}.weight"].shape) for k in range(count)]
+        if shapes != expected:
             raise ExchangeError(
                 f"The weights in {path.name!r} have other sizes than it says.",
-                found=str(found)[:200],
+                found=str(shapes)[:200],
                 expected=str(expected)[:200],
             )
     elif header["kind"] == "spiking-network":
@@ -320,7 +320,7 @@ def _state(path: Path) -> Mapping[str, Tensor]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            found = torch.load(path, map_location="cpu", weights_only=True)
+            state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a hostile pickle makes torch's reader fail in many ways; it executes none of it
         raise ExchangeError(
             f"{path.name!r} cannot be read as weights.",
@@ -328,16 +328,16 @@ def _state(path: Path) -> Mapping[str, Tensor]:
             expected="a state_dict of tensors; files that hold code or whole modules are refused",
             hint="store it again with torch.save(model.state_dict(), path)",
         ) from error
-    if _are_weights(found):
-        return found
-    entries = found if isinstance(found, Mapping) else {}
+    if _are_weights(state):
+        return state
+    entries = state if isinstance(state, Mapping) else {}
     # A checkpoint holds them beside the number of the epoch, the optimiser's state and other things.
     inside = [key for key in ("state_dict", "model_state_dict", "model") if _are_weights(entries.get(key))]
     if len(inside) == 1:
         return cast("Mapping[str, Tensor]", entries[inside[0]])
     raise ExchangeError(
         f"{path.name!r} holds something other than the weights of a module.",
-        found=f"entries {', '.join(map(repr, list(entries)[:6]))}" if entries else type(found).__name__,
+        found=f"entries {', '.join(map(repr, list(entries)[:6]))}" if entries else type(state).__name__,
         expected="names with tensors, or a checkpoint with these under 'state_dict' or 'model_state_dict'",
         hint="torch.save(module.state_dict(), path)",
     )
@@ -377,14 +377,14 @@ def _check_archive(path: Path) -> None:
 
 
 def _fill(module: Module, state: Mapping[str, Tensor], path: Path) -> Module:
-    own = module.state_dict()
-    found = {name: tuple(t.shape) for name, t in state.items()}
-    expected = {name: tuple(t.shape) for name, t in own.items()}
-    wrong = [name for name in {**expected, **found} if found.get(name) != expected.get(name)]
+    present = module.state_dict()
+    shapes = {name: tuple(t.shape) for name, t in state.items()}
+    expected = {name: tuple(t.shape) for name, t in present.items()}
+    wrong = [name for name in {**expected, **shapes} if shapes.get(name) != expected.get(name)]
     if wrong:
         raise ExchangeError(
             f"The weights in {path.name!r} do not fit the module.",
-            found="; ".join(f"{n} {found.get(n, 'missing')}" for n in wrong[:4]),
+            found="; ".join(f"{n} {shapes.get(n, 'missing')}" for n in wrong[:4]),
             expected="; ".join(f"{n} {expected.get(n, 'nothing')}" for n in wrong[:4]),
         )
     learned = {name for name, _ in module.named_parameters()}

@@ -72,13 +72,13 @@ def network_of(tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> Spik
     """The network of these parts; whatever is raised for parts that are none is not caught."""
     populations = []
     for entry in header["populations"]:
-        found = {key: entry[key] for key in _PLAIN} | {"shape": tuple(entry["shape"])}
+        settings = {key: entry[key] for key in _PLAIN} | {"shape": tuple(entry["shape"])}
         for key in PARAMETERS:
-            found[key] = entry[key] if key in entry else tensors[f"population/{entry['name']}/{key}"]
-        found["reset_time"] = entry.get("reset_time", "same")
-        if found["kind"] == "li" and header["format"] < 4:
-            found["synaptic_decay"] = 0.0  # it had no effect when the file was written
-        populations.append(Population(**found))
+            settings[key] = entry[key] if key in entry else tensors[f"population/{entry['name']}/{key}"]
+        settings["reset_time"] = entry.get("reset_time", "same")
+        if settings["kind"] == "li" and header["format"] < 4:
+            settings["synaptic_decay"] = 0.0  # it had no effect when the file was written
+        populations.append(Population(**settings))
     projections: list[Projection] = []
     for k, entry in enumerate(header["projections"]):
         fields = {key: entry[key] for key in ("source", "target", "scale", "delay")} | dict(entry["options"])

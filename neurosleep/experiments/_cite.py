@@ -115,21 +115,21 @@ def cite(folder: Path | None = None, *, profiles: Sequence[str] = ()) -> Bibliog
     notes: list[str] = []
     runs = 0
     if folder is None:
-        found = [(kind, name) for kind, names in known_uses().items() for name in names]
-        found += [("profile", name) for name in profile_names()]
+        uses = [(kind, name) for kind, names in known_uses().items() for name in names]
+        uses += [("profile", name) for name in profile_names()]
         versions = _installed()
     else:
-        found, versions = [], set[str]()
+        uses, versions = [], set[str]()
         for run in _runs(folder):
             runs += 1
             check_tree(run, folder)
-            found += _uses(run, notes)
+            uses += _uses(run, notes)
             versions |= _versions(run)
-        found = _readable(found, notes)
-    found += [("profile", name) for name in profiles]
+        uses = _readable(uses, notes)
+    uses += [("profile", name) for name in profiles]
     own: Reference = {"key": "neurosleep", **_OWN}
     own |= {"version": ", ".join(sorted(versions))} if versions else {}
-    cited, without = _gather(dict.fromkeys(found))
+    cited, without = _gather(dict.fromkeys(uses))
     references = [own | {"for": ["neurosleep"]}, *cited]
     return {
         "folder": None if folder is None else str(folder),
@@ -143,28 +143,28 @@ def cite(folder: Path | None = None, *, profiles: Sequence[str] = ()) -> Bibliog
 
 def _readable(uses: Iterable[Use], notes: list[str]) -> list[Use]:
     """The uses but for profiles of one's own that are no longer where a run found them."""
-    kept = []
+    readable = []
     for kind, name in dict.fromkeys(uses):
         try:
             if kind == "profile":
                 load_profile(name)
-            kept.append((kind, name))
+            readable.append((kind, name))
         except NeurosleepError as error:
             notes.append(f"The sources of the hardware profile {name!r} are not in it: {error.message}")
-    return kept
+    return readable
 
 
 def _runs(folder: Path) -> list[Path]:
     if not os.path.isdir(folder):
         raise RunFolderError(f"There is no folder {str(folder)!r}.", expected="a run folder, or one above several")
-    found = sorted(path.parent for path in folder.rglob("metrics.json"))
-    if not found:
+    folders = sorted(path.parent for path in folder.rglob("metrics.json"))
+    if not folders:
         raise RunFolderError(
             f"There are no finished runs in {str(folder)!r}.",
             expected="metrics.json in run folders",
             hint="without a folder, everything is cited that the package rests on",
         )
-    return found
+    return folders
 
 
 def _installed() -> set[str]:
@@ -246,7 +246,7 @@ def _is_on(settings: Table, key: str) -> bool:
 def _gather(uses: Iterable[Use]) -> tuple[list[Reference], list[str]]:
     """The works, each with all that it is cited for, and the uses that have none; both in the order of the uses."""
     works, table = _references()["works"], _references()["uses"]
-    found: dict[str, Reference] = {}
+    references: dict[str, Reference] = {}
     purposes: dict[str, list[str]] = {}
     without = []
     for kind, name in uses:
@@ -255,8 +255,8 @@ def _gather(uses: Iterable[Use]) -> tuple[list[Reference], list[str]]:
             without.append(f"{kind} {name}")
         for key, entry in entries.items():
             purposes.setdefault(key, []).append(f"{kind} {name}")
-            found[key] = {"key": key, **entry, "for": purposes[key]}
-    return list(found.values()), without
+            references[key] = {"key": key, **entry, "for": purposes[key]}
+    return list(references.values()), without
 
 
 def _sources(name: str) -> dict[str, Reference]:

@@ -55,13 +55,13 @@ def parse_change(text: str) -> Change:
         raise SettingsError(f"--set {text!r:.80} cannot be read.", expected="key=value, such as sleep.steps=300")
     key = _ALIASES.get(key.strip(), key.strip())
     try:
-        found = tomllib.loads(f"x = {value}")["x"]
+        parsed = tomllib.loads(f"x = {value}")["x"]
     except RecursionError as error:
         raise SettingsError(f"--set {text!r:.80} is nested too deep.") from error
     except ValueError:
-        found = None if value.strip() == "none" else value.strip()
-    check_plain(key, found)
-    return key, found
+        parsed = None if value.strip() == "none" else value.strip()
+    check_plain(key, parsed)
+    return key, parsed
 
 
 def changes_between(settings: Experiment, changed: Experiment | Mapping[str, object]) -> list[Change]:
@@ -99,8 +99,8 @@ def variant_name(changes: Sequence[Change], variant: str | None = None) -> str:
     variant = None if variant == "default" else variant
     if not changes:
         return variant or "default"
-    found = [f"{key}={json.dumps(value).strip(chr(34))}" for key, value in sorted(changes, key=itemgetter(0))]
-    text = ",".join([variant, *found] if variant else found)
+    parts = [f"{key}={json.dumps(value).strip(chr(34))}" for key, value in sorted(changes, key=itemgetter(0))]
+    text = ",".join([variant, *parts] if variant else parts)
     name = "".join(c if c.isalnum() or c in "=,._-+" else "_" for c in text)
     # A file system takes no longer names, in bytes; what is truncated still tells two variants apart.
     if len(name.encode()) <= _LONGEST_VARIANT:

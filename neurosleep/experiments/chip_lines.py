@@ -74,8 +74,8 @@ def chip_lines(experiment: str, runs: Iterable[Mapping[str, object]]) -> list[st
             for row in rows
         ),
     )
-    kept = gains_kept(chip_rows(runs))
-    if kept:
+    gains = gains_kept(chip_rows(runs))
+    if gains:
         lines += [
             "",
             "What a sleep in integer arithmetic keeps of the gain that the same sleep in floating point has over",
@@ -93,7 +93,7 @@ def chip_lines(experiment: str, runs: Iterable[Mapping[str, object]]) -> list[st
                     *(f"{100 * value:.2f}" for value in (row["none"], row["floating"], row["chip"])),
                     "-" if row["kept"] is None else f"{100 * row['kept']:.0f} %",
                 )
-                for row in kept
+                for row in gains
             ),
         )
     missing = missing_rows(runs)

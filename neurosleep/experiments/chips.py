@@ -143,20 +143,20 @@ def gains_kept(rows: Iterable[ChipSummary]) -> list[GainKept]:
     the variant ``NAME``, if there is one, since its rule may have other steps; else with that of ``default``.
     """
     rows = list(rows)
-    known: dict[tuple[str, str, str, str], dict[int, float]] = {}
+    accuracies: dict[tuple[str, str, str, str], dict[int, float]] = {}
     for row in rows:
         if row["slept"] in ("no sleep", "sleep before mapping"):
-            known[row["experiment"], row["slept"], *variant_parts(row["variant"])] = row["by_seed"]
+            accuracies[row["experiment"], row["slept"], *variant_parts(row["variant"])] = row["by_seed"]
     gains: list[GainKept] = []
     for row in rows:
         experiment, chip = row["experiment"], row["by_seed"]
         if not row["slept"].startswith("sleep on the chip"):
             continue
         name, rest = variant_parts(row["variant"])
-        none = known.get((experiment, "no sleep", "default", rest), {})
+        none = accuracies.get((experiment, "no sleep", "default", rest), {})
         parts = name.split("-")
         names = ["-".join(parts[:k]) for k in range(len(parts), 0, -1)] + ["default"]
-        floats = (known.get((experiment, "sleep before mapping", shorter, rest)) for shorter in names)
+        floats = (accuracies.get((experiment, "sleep before mapping", shorter, rest)) for shorter in names)
         floating = next((values for values in floats if values), {})
         # Seeds differ more than roundings do: only those that all three have are compared.
         seeds = sorted(none.keys() & floating.keys() & chip.keys())

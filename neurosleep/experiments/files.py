@@ -32,13 +32,13 @@ def experiment_names() -> tuple[str, ...]:
     True
     """
     root = resources.files("neurosleep") / "experiments" / "published"
-    found = []
+    names = []
     for folder in root.iterdir():
         if folder.is_dir():
             files = [file.name for file in folder.iterdir() if file.name.endswith(".toml")]
             # The search spaces that a group of experiments shares lie beside them.
-            found += [f"{folder.name}/{file[:-5]}" for file in files if file != "tune.toml"]
-    return tuple(sorted(found))
+            names += [f"{folder.name}/{file[:-5]}" for file in files if file != "tune.toml"]
+    return tuple(sorted(names))
 
 
 def read_experiment(experiment: str) -> tuple[str, Table]:
@@ -81,26 +81,26 @@ def check_plain(path: str, value: object) -> None:
     """
     rest: list[tuple[str, object, int]] = [(path, value, 0)]
     while rest:
-        at, found, depth = rest.pop()
+        at, entry, depth = rest.pop()
         if depth > _DEEPEST:
             raise SettingsError(f"{path:.200} is nested too deep.", expected=f"at most {_DEEPEST} levels")
-        if isinstance(found, dict):
-            rest += [(f"{at}.{key}", inner, depth + 1) for key, inner in found.items()]
-        elif isinstance(found, list | tuple):
-            rest += [(at, inner, depth + 1) for inner in found]
-        elif isinstance(found, bool) or found is None:
+        if isinstance(entry, dict):
+            rest += [(f"{at}.{key}", inner, depth + 1) for key, inner in entry.items()]
+        elif isinstance(entry, list | tuple):
+            rest += [(at, inner, depth + 1) for inner in entry]
+        elif isinstance(entry, bool) or entry is None:
             continue
-        elif isinstance(found, int) and abs(found) >= 1 << 63:
-            raise SettingsError(f"{at:.200} holds a number of {found.bit_length()} bits.", expected="at most 63")
-        elif isinstance(found, float) and not (found == 0 or _SMALLEST_NUMBER <= abs(found) <= _LARGEST_NUMBER):
+        elif isinstance(entry, int) and abs(entry) >= 1 << 63:
+            raise SettingsError(f"{at:.200} holds a number of {entry.bit_length()} bits.", expected="at most 63")
+        elif isinstance(entry, float) and not (entry == 0 or _SMALLEST_NUMBER <= abs(entry) <= _LARGEST_NUMBER):
             raise SettingsError(
-                f"{at:.200} holds {found!r}.",
+                f"{at:.200} holds {entry!r}.",
                 expected=f"0, or a finite number from {_SMALLEST_NUMBER:g} to {_LARGEST_NUMBER:g}, which float32 holds",
             )
-        elif isinstance(found, str) and "\0" in found:
-            raise SettingsError(f"{at:.200} holds the text {found!r:.80}.", expected="a text without NUL")
-        elif not isinstance(found, int | float | str):
-            raise SettingsError(f"{at:.200} holds {found!s:.80}.", expected="numbers, texts, true or false")
+        elif isinstance(entry, str) and "\0" in entry:
+            raise SettingsError(f"{at:.200} holds the text {entry!r:.80}.", expected="a text without NUL")
+        elif not isinstance(entry, int | float | str):
+            raise SettingsError(f"{at:.200} holds {entry!s:.80}.", expected="numbers, texts, true or false")
 
 
 def _text_of(path: Path) -> str:
@@ -120,5 +120,5 @@ def _text_of(path: Path) -> str:
     except (OSError, ValueError) as error:
         if isinstance(error, SettingsError):
             raise
-        found = getattr(error, "strerror", None) or str(error)
-        raise SettingsError(f"The experiment file {str(path)!r:.200} cannot be read.", found=found) from error
+        reason = getattr(error, "strerror", None) or str(error)
+        raise SettingsError(f"The experiment file {str(path)!r:.200} cannot be read.", found=reason) from error

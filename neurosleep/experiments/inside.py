@@ -59,12 +59,12 @@ def check_tree(folder: Path, root: Path | None = None) -> None:
 def _entries(folder: Path) -> Iterator[os.DirEntry[str]]:
     try:
         with os.scandir(folder) as entries:
-            found = list(entries)
+            listed = list(entries)
     except FileNotFoundError:
         return
     except OSError as error:
         raise RunFolderError(f"The folder {str(folder)!r} cannot be read.", found=error.strerror) from error
-    for entry in found:
+    for entry in listed:
         yield entry
         if entry.is_dir(follow_symlinks=False):
             yield from _entries(Path(entry.path))

@@ -30,15 +30,15 @@ def read_json(path: Path, root: Path | None = None) -> PlainTable:
     check_inside(path, path.parent if root is None else root)
     content = read_bytes(path)
     try:
-        found = json.loads(content.decode("utf-8"), parse_constant=_refuse)
+        read = json.loads(content.decode("utf-8"), parse_constant=_refuse)
     except (ValueError, RecursionError) as error:
         raise RunFolderError(
             f"{str(path)!r} cannot be read.", found=f"{error}"[:200], hint="remove it, or bring it back"
         ) from error
     check_sum(path.parent, path.name, content)
-    if not isinstance(found, dict):
-        raise RunFolderError(f"{str(path)!r} holds {type(found).__name__}.", expected="one JSON object")
-    return found
+    if not isinstance(read, dict):
+        raise RunFolderError(f"{str(path)!r} holds {type(read).__name__}.", expected="one JSON object")
+    return read
 
 
 def _refuse(name: str) -> None:
@@ -96,19 +96,19 @@ def read_metrics(path: Path, root: Path | None = None) -> Metrics:
     RunFolderError
         If the file cannot be read, is damaged, or is not the metrics of a run of this version.
     """
-    found = read_json(path, root)
-    missing = [key for key in _NEEDED if key not in found]
+    table = read_json(path, root)
+    missing = [key for key in _NEEDED if key not in table]
     if missing:
         raise _foreign(path, f"no {', '.join(missing)}")
     for key, (sound, expected) in (*_NEEDED.items(), *_OPTIONAL.items()):
-        if key in found and not sound(found[key]):
-            raise _foreign(path, f"{key} is {found[key]!r:.60}", expected=f"{key}: {expected}")
+        if key in table and not sound(table[key]):
+            raise _foreign(path, f"{key} is {table[key]!r:.60}", expected=f"{key}: {expected}")
     try:
         for key in ("experiment", "variant", "strategy"):
-            folder_name(key, found[key], levels=key == "experiment")
+            folder_name(key, table[key], levels=key == "experiment")
     except NeurosleepError as error:
         raise _foreign(path, error.message) from error
-    metrics = cast(Metrics, found)
+    metrics = cast(Metrics, table)
     if metrics["results"].get("accuracy_all") != metrics["accuracy_all"]:
         raise _foreign(path, "two accuracies over all classes that differ")
     return metrics

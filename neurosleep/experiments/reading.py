@@ -72,7 +72,7 @@ def _flat_sleep() -> type:
 @cache
 def all_settings(network: str | None = None, learning: str | None = None) -> dict[str, tuple[Any, Any]]:
     """Type and default of every setting by its dotted key; of all kinds, or of a network and its learning."""
-    found: dict[str, tuple[Any, Any]] = {}
+    settings: dict[str, tuple[Any, Any]] = {}
     classes: list[tuple[str, type]] = []
     hints = get_type_hints(Experiment)
     for name in Experiment().table():
@@ -85,16 +85,16 @@ def all_settings(network: str | None = None, learning: str | None = None) -> dic
         elif isinstance(hints[name], type) and hasattr(hints[name], "__dataclass_fields__"):
             classes.append((name, hints[name]))
         else:
-            found[name] = hints[name], getattr(Experiment(), name)
+            settings[name] = hints[name], getattr(Experiment(), name)
     for name, cls in classes:
         types = get_type_hints(cls)
         for entry in fields(cls):
             path = f"{name}.{entry.name}"
-            if path not in found and (
+            if path not in settings and (
                 name != "sleep" or entry.name not in BOTH_WAYS or network in (None, "equilibrium")
             ):
-                found[path] = types[entry.name], None if entry.default is MISSING else entry.default
-    return found
+                settings[path] = types[entry.name], None if entry.default is MISSING else entry.default
+    return settings
 
 
 def kinds_with(path: str) -> tuple[str, ...]:
@@ -103,8 +103,8 @@ def kinds_with(path: str) -> tuple[str, ...]:
     if table == "sleep":
         return ("equilibrium",) if key in BOTH_WAYS else ()
     kinds: Mapping[str, type] = NETWORKS if table == "network" else WAKES if table == "wake" else {}
-    found = tuple(kind for kind, cls in kinds.items() if key in {entry.name for entry in fields(cls)})
-    return found if len(found) < len(kinds) else ()
+    fitting = tuple(kind for kind, cls in kinds.items() if key in {entry.name for entry in fields(cls)})
+    return fitting if len(fitting) < len(kinds) else ()
 
 
 def _names() -> list[str]:
@@ -356,7 +356,7 @@ def _published(table: Any) -> dict[str, Published]:
     if not isinstance(table, dict):
         raise SettingsError(f"published is {table!r:.80}.", expected="a table of strategies and a source")
     shared = table.get("source")
-    found = {}
+    figures = {}
     for strategy, entry in table.items():
         if strategy == "source":
             continue
@@ -368,14 +368,14 @@ def _published(table: Any) -> dict[str, Published]:
         source = entry.get("source", shared)
         if not isinstance(source, str) or not source:
             raise SettingsError(f"published.{strategy} names no source.", expected='source = "..."')
-        found[strategy] = Published(mean, sd, n, source, str(entry.get("variant", "default")))
-    return found
+        figures[strategy] = Published(mean, sd, n, source, str(entry.get("variant", "default")))
+    return figures
 
 
 def load_published(experiment: str) -> dict[str, Published]:
     """The published figures that the file of an experiment states, by strategy; raises as :func:`load_settings`."""
-    found: dict[str, Published] = _read(experiment)[2]["published"]
-    return found
+    figures: dict[str, Published] = _read(experiment)[2]["published"]
+    return figures
 
 
 def load_notes(experiment: str) -> dict[str, dict[str, str]]:

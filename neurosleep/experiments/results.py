@@ -39,10 +39,10 @@ REPORTED = range(10)
 
 
 def _read(folder: Path) -> dict[Path, Metrics]:
-    found = {path.parent: read_metrics(path, folder) for path in sorted(folder.rglob("metrics.json"))}
-    if not found:
+    metrics = {path.parent: read_metrics(path, folder) for path in sorted(folder.rglob("metrics.json"))}
+    if not metrics:
         raise RunFolderError(f"There are no finished runs in {str(folder)!r}.", expected="metrics.json in run folders")
-    return found
+    return metrics
 
 
 def collect_metrics(folder: Path) -> list[Metrics]:
@@ -93,16 +93,16 @@ def _published(experiment: str, variant: str) -> dict[str, Published]:
 def _changes(run: Path, experiment: str, variant: str, strategy: str) -> str:
     """The options that a run was made with: from its settings where they lie beside its metrics, else its variant."""
     name, _, rest = variant.partition(",")
-    known: str | None = None
+    in_file: str | None = None
     tuned = False
     try:
-        known = name if name in variant_names(experiment) else None
-        tuned = name == "tuned" and not known
+        in_file = name if name in variant_names(experiment) else None
+        tuned = name == "tuned" and not in_file
         if tuned and tuned_variant(experiment, rest) != "default":
-            known, _, rest = rest.partition(",")
+            in_file, _, rest = rest.partition(",")
     except SettingsError:
         pass
-    option = (" --tuned" if tuned else "") + (f" --variant {known}" if known else "")
+    option = (" --tuned" if tuned else "") + (f" --variant {in_file}" if in_file else "")
     if not (run / "config.toml").is_file():
         text = rest if option else variant
         named = [] if text in ("", "default") else _from_name(text)
@@ -111,9 +111,9 @@ def _changes(run: Path, experiment: str, variant: str, strategy: str) -> str:
         changes = named
     else:
         try:
-            before = load_tuned(experiment, strategy, known or "default") if tuned else None
+            before = load_tuned(experiment, strategy, in_file or "default") if tuned else None
             if before is None:
-                _, before = load_settings(experiment, strategy=strategy, variant=known)
+                _, before = load_settings(experiment, strategy=strategy, variant=in_file)
             changes = changes_between(before, load_settings(str(run / "config.toml"))[1])
         except SettingsError:
             return option + "  # and --set as the name of the variant says"
@@ -160,8 +160,8 @@ def _commands(experiment: str, variant: str, runs: dict[Path, Metrics]) -> list[
 
 
 def _accuracies(runs: Iterable[Metrics], result: str) -> list[float]:
-    found = (run["results"].get(result) for run in runs)
-    return [100 * value for value in found if value is not None]
+    accuracies = (run["results"].get(result) for run in runs)
+    return [100 * value for value in accuracies if value is not None]
 
 
 def _failures(runs: Iterable[Metrics]) -> str:
@@ -180,16 +180,16 @@ def _mean_sd(values: Sequence[float]) -> tuple[float | None, float | None]:
 
 def _bounds(runs: Iterable[Metrics], experiment: str, variant: str) -> str:
     """Sequential and joint accuracy: of the same variant, or else of the experiment as it is."""
-    found = []
+    bounds = []
     for strategy in ("sequential", "joint"):
-        own = [run for run in runs if (run["experiment"], run["strategy"]) == (experiment, strategy)]
+        bounding = [run for run in runs if (run["experiment"], run["strategy"]) == (experiment, strategy)]
         for name in (variant, "default"):
-            members = [run for run in own if run["variant"] == name and run["seed"] in REPORTED]
+            members = [run for run in bounding if run["variant"] == name and run["seed"] in REPORTED]
             mean, _ = _mean_sd(_accuracies(members, "accuracy_all"))
             if mean is not None:
                 break
-        found.append("?" if not own or mean is None else f"{mean:.1f}")
-    return "-" if found == ["?", "?"] else " to ".join(found)
+        bounds.append("?" if not bounding or mean is None else f"{mean:.1f}")
+    return "-" if bounds == ["?", "?"] else " to ".join(bounds)
 
 
 def _settings_of(experiment: str, variant: str, strategy: str) -> str:
@@ -281,21 +281,21 @@ def _variant_rows(
 ) -> list[list[str]]:
     """The rows of one variant, strategy by strategy."""
     published, bounds = _published(experiment, variant), _bounds(all_runs, experiment, variant)
-    found = []
+    lines = []
     for strategy in dict.fromkeys(run["strategy"] for run in runs):
-        own = [run for run in runs if run["strategy"] == strategy]
-        found += _rows(strategy, own, published, bounds, _settings_of(experiment, variant, strategy))
-    return found
+        of_strategy = [run for run in runs if run["strategy"] == strategy]
+        lines += _rows(strategy, of_strategy, published, bounds, _settings_of(experiment, variant, strategy))
+    return lines
 
 
 def _together(commands: Iterable[str]) -> list[str]:
     """The commands, with those that differ only in the variant, their last option, as one."""
-    found: dict[str, list[str]] = {}
+    together: dict[str, list[str]] = {}
     for command in commands:
         start, _, variant = command.partition(" --variant ")
         plain = bool(variant) and " " not in variant
-        found.setdefault(start if plain else command, []).extend([variant] if plain else [])
-    return [f"{start} --variant {','.join(names)}" if names else start for start, names in found.items()]
+        together.setdefault(start if plain else command, []).extend([variant] if plain else [])
+    return [f"{start} --variant {','.join(names)}" if names else start for start, names in together.items()]
 
 
 def results_page(folder: Path) -> tuple[str, int]:
@@ -329,9 +329,9 @@ def results_page(folder: Path) -> tuple[str, int]:
     ]
     rows = 0
     for experiment in sorted({run["experiment"] for run in runs.values()}):
-        own = {path: run for path, run in runs.items() if run["experiment"] == experiment}
-        for title, variants in _sections(experiment, {run["variant"] for run in own.values()}):
-            members = {path: run for path, run in own.items() if run["variant"] in variants}
+        of_experiment = {path: run for path, run in runs.items() if run["experiment"] == experiment}
+        for title, variants in _sections(experiment, {run["variant"] for run in of_experiment.values()}):
+            members = {path: run for path, run in of_experiment.items() if run["variant"] in variants}
             split = "/".join(sorted({run["split"] for run in members.values()}))
             several = len(variants) > 1
             columns = ("variant", *COLUMNS) if several else COLUMNS
@@ -351,5 +351,5 @@ def results_page(folder: Path) -> tuple[str, int]:
                         name = f"{variant}, {strategy}" if several else strategy
                         notes += ["", f"*{plain_text(name)}*: {said[strategy]}"]
             lines += ["", *(f"    {shown(command)}" for command in _together(commands)), *notes]
-        lines += chip_lines(experiment, (run for run in own.values() if run["seed"] in REPORTED))
+        lines += chip_lines(experiment, (run for run in of_experiment.values() if run["seed"] in REPORTED))
     return "\n".join(lines) + "\n", rows

@@ -208,9 +208,9 @@ class RunFolder:
         except RunFolderError:
             raise
         except (*_DAMAGED, SettingsError) as error:
-            found = error.message if isinstance(error, SettingsError) else f"{error}"
+            reason = error.message if isinstance(error, SettingsError) else f"{error}"
             raise RunFolderError(
-                f"The stored state in {str(path)!r} cannot be read.", found=found[:200], hint="start the run anew"
+                f"The stored state in {str(path)!r} cannot be read.", found=reason[:200], hint="start the run anew"
             ) from error
         if other:
             raise self._other_settings()
@@ -291,14 +291,14 @@ def _json_text(content: Mapping[str, object]) -> str:
 
 def _checksum(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> str:
     """SHA-256 of everything in a stored state but the checksum itself."""
-    found = hashlib.sha256()
+    digest = hashlib.sha256()
     for key, text in sorted(metadata.items()):
         if key != "checksum":
-            found.update(json.dumps([key, text]).encode())
+            digest.update(json.dumps([key, text]).encode())
     for key, tensor in sorted(tensors.items()):
-        found.update(json.dumps([key, str(tensor.dtype), list(tensor.shape)]).encode())
-        found.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
-    return found.hexdigest()
+        digest.update(json.dumps([key, str(tensor.dtype), list(tensor.shape)]).encode())
+        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
 
 
 def _renamed(table: Mapping[str, object], names: Mapping[str, str]) -> dict[str, object]:

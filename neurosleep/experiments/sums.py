@@ -18,8 +18,8 @@ _COUNTED = ("*.csv", "*.json", "*.toml", "analysis/*.csv", "spikes/*.npz")
 
 def sums_of(folder: Path, metrics: bytes) -> str:
     """The sums of all files of a run, and of its ``metrics``, which are yet to be written."""
-    found = {path.relative_to(folder).as_posix(): path for kind in _COUNTED for path in folder.glob(kind)}
-    sums = {name: hashlib.sha256(read_bytes(path)).hexdigest() for name, path in found.items()}
+    files = {path.relative_to(folder).as_posix(): path for kind in _COUNTED for path in folder.glob(kind)}
+    sums = {name: hashlib.sha256(read_bytes(path)).hexdigest() for name, path in files.items()}
     sums["metrics.json"] = hashlib.sha256(metrics).hexdigest()
     return "".join(f"{digest}  {name}\n" for name, digest in sorted(sums.items()))
 
@@ -44,10 +44,10 @@ def check_sum(folder: Path, name: str, content: bytes) -> None:
             expected="lines of a SHA-256 sum and a name",
             hint="without it, the files of the run are taken as they are",
         )
-    known = {line[2]: line[1] for line in lines if line}
-    if known.get(name) != hashlib.sha256(content).hexdigest():
+    sums = {line[2]: line[1] for line in lines if line}
+    if sums.get(name) != hashlib.sha256(content).hexdigest():
         raise RunFolderError(
             f"{str(folder / name)!r} is not what the run wrote.",
-            found=f"another content than {SUMS} says" if name in known else f"no line of it in {SUMS}",
+            found=f"another content than {SUMS} says" if name in sums else f"no line of it in {SUMS}",
             hint="bring the file back; without metrics.json, --resume makes it anew from the stored state",
         )

@@ -146,14 +146,14 @@ def dendritic_phi(
     >>> dendritic_phi(torch.ones(4, 3), [torch.ones(4, 1)], [layer], branches=(2, 0), scale=0.2)
     [tensor([1.5000, 1.5000, 1.5000, 1.5000])]
     """
-    found = []
+    values = []
     for k, (layer, state) in enumerate(zip(layers, states, strict=True)):
         below = x if k == 0 else states[k - 1]
         drive = branch_mean(branch_inputs(below, layer.basal, layer.bias), branches[0])
         if layer.apical is not None:
             drive = drive + scale * branch_mean(branch_inputs(states[k + 1], layer.apical), branches[1])
-        found.append((drive * state).sum(1))
-    return found
+        values.append((drive * state).sum(1))
+    return values
 
 
 def dendritic_step(
@@ -185,7 +185,7 @@ def dendritic_step(
     >>> dendritic_step([torch.zeros(4, 1)], drive, [layer], (2, 0), 0.2, [clip])[0].flatten()
     tensor([0.7500, 0.7500, 0.7500, 0.7500])
     """
-    found = []
+    moved = []
     last = len(states) - 1
     for k, layer in enumerate(layers):
         total = first
@@ -195,8 +195,8 @@ def dendritic_step(
             total = total + scale * branch_mean(branch_inputs(states[k + 1], layer.apical), branches[1])
         if k == last and force is not None:
             total = total + force
-        found.append(activations[k].value(total))
-    return found
+        moved.append(activations[k].value(total))
+    return moved
 
 
 @torch.no_grad()

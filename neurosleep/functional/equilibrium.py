@@ -168,7 +168,7 @@ def layered_step(
     """
     hopfield = dynamics == "hopfield"
     talk = [a.value(s) for s, a in zip(states, activations, strict=True)] if hopfield else list(states)
-    found = []
+    moved = []
     last = len(states) - 1
     for k, state in enumerate(states):
         total = first if k == 0 else F.linear(talk[k - 1], weights[k - 1], biases[k - 1])
@@ -181,8 +181,8 @@ def layered_step(
         aim = total if hopfield else activations[k].value(total)
         step = dt if isinstance(dt, float) else dt[k]
         new = aim if isinstance(step, float) and step == 1.0 else state + step * (aim - state)
-        found.append(new.clamp(0, 1) if hopfield else new)
-    return found
+        moved.append(new.clamp(0, 1) if hopfield else new)
+    return moved
 
 
 @torch.no_grad()

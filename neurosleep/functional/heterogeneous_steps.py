@@ -86,16 +86,16 @@ class HeterogeneousSteps:
         """Time steps of which the part ``u`` (float64, from 0 to 1) is smaller, clipped."""
         centre, spread = self.parameters
         if self.distribution == "log-normal":
-            found = centre * torch.exp(spread * torch.special.ndtri(u))
+            value = centre * torch.exp(spread * torch.special.ndtri(u))
         elif self.distribution == "normal":
-            found = centre + spread * torch.special.ndtri(u)
+            value = centre + spread * torch.special.ndtri(u)
         elif self.distribution == "uniform":
-            found = centre + spread * (2 * u - 1)
+            value = centre + spread * (2 * u - 1)
         elif self.distribution == "gamma":
-            found = centre / spread * _gamma_quantile(spread, u, spread / centre)
+            value = centre / spread * _gamma_quantile(spread, u, spread / centre)
         else:
-            found = torch.full_like(u, centre)
-        return found.clamp(SMALLEST_STEP, 1.0)
+            value = torch.full_like(u, centre)
+        return value.clamp(SMALLEST_STEP, 1.0)
 
     def draw(self, n: int, generator: torch.Generator | None = None) -> Tensor:
         """``n`` independent time steps, float32 ``[n]``."""

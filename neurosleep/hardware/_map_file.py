@@ -109,11 +109,11 @@ def map_file(
     if file is not None:
         shown = (steps, coding, seed)
         report = dataclasses.replace(report, energy=_energy(mapped, profile, file, shown, inputs is not None))
-    found = report.to_json()
+    outcome = report.to_json()
     if to_value:
         text = "neurons reset to 0: the chip has no reset that subtracts the threshold"
-        found["findings"].insert(0, MappingFinding("note", "", text).to_json())
-    return found
+        outcome["findings"].insert(0, MappingFinding("note", "", text).to_json())
+    return outcome
 
 
 def _energy(

@@ -150,12 +150,12 @@ class DendriticMLP(EquilibriumNetwork):
     @property
     def masks(self) -> list[Tensor | None]:
         """For each entry of :attr:`trained` its mask of zeros and ones, None for biases."""
-        found: list[Tensor | None] = []
+        every: list[Tensor | None] = []
         for k in range(len(self.basal)):
-            found += [self.get_buffer(f"basal_mask_{k}"), None]
+            every += [self.get_buffer(f"basal_mask_{k}"), None]
             if k < len(self.apical):
-                found.append(self.get_buffer(f"apical_mask_{k}"))
-        return found
+                every.append(self.get_buffer(f"apical_mask_{k}"))
+        return every
 
     @property
     def weights(self) -> list[Tensor]:
@@ -176,22 +176,22 @@ class DendriticMLP(EquilibriumNetwork):
     @property
     def trained(self) -> list[nn.Parameter]:
         """For each layer its basal weight and bias and, of hidden layers, its apical weight."""
-        found = []
+        parameters = []
         for k in range(len(self.basal)):
-            found += [self.basal[k], self.biases[k]]
+            parameters += [self.basal[k], self.biases[k]]
             if k < len(self.apical):
-                found.append(self.apical[k])
-        return found
+                parameters.append(self.apical[k])
+        return parameters
 
     @property
     def layer_of(self) -> list[int]:
         """Basal weights and biases take their own layer's learning rate, apical weights that of the layer above."""
-        found = []
+        numbers = []
         for k in range(len(self.basal)):
-            found += [k, k]
+            numbers += [k, k]
             if k < len(self.apical):
-                found.append(k + 1)
-        return found
+                numbers.append(k + 1)
+        return numbers
 
     def _masked(self) -> list[Tensor]:
         """The entries of :attr:`trained` with their masks on."""

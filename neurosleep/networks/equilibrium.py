@@ -179,10 +179,10 @@ class EquilibriumMLP(EquilibriumNetwork):
     @property
     def activations(self) -> list[Activation]:
         """Of each layer that has a state."""
-        found = [self.activation] * len(self.state_sizes)
+        each = [self.activation] * len(self.state_sizes)
         if self.read_out_kind == "cross-entropy":
-            found[-1] = ACTIVATIONS["identity"]
-        return found
+            each[-1] = ACTIVATIONS["identity"]
+        return each
 
     @property
     def slowest(self) -> float:

@@ -223,8 +223,8 @@ class EquilibriumNetwork(nn.Module, ABC):
             (torch.softmax(self.logits(state), dim=1) - target) * (beta * scale)
             for state, beta in ((plus, betas[1]), (minus, -betas[0]))
         )
-        found = [up.t() @ plus + down.t() @ minus]
-        return found if last.bias is None else [*found, up.sum(0) + down.sum(0)]
+        gradients = [up.t() @ plus + down.t() @ minus]
+        return gradients if last.bias is None else [*gradients, up.sum(0) + down.sum(0)]
 
     def straight_through(self, drive: Drive, before: list[Tensor], after: list[Tensor]) -> Tensor:
         """Return the last state of ``after``, one step on from ``before``, with a gradient where it is clipped too.

@@ -36,12 +36,12 @@ class _Convolution(nn.Module):
 
     def up(self, maps: Tensor) -> tuple[Tensor, Tensor | None]:
         """Pooled convolution, and where the maxima were (None without maximum pooling)."""
-        found = F.conv2d(maps, self.weight, self.bias, padding=self.padding)
+        convolved = F.conv2d(maps, self.weight, self.bias, padding=self.padding)
         if self.window == 1:
-            return found, None
+            return convolved, None
         if self.pooling == "average":
-            return F.avg_pool2d(found, self.window), None
-        pooled, where = F.max_pool2d(found, self.window, return_indices=True)
+            return F.avg_pool2d(convolved, self.window), None
+        pooled, where = F.max_pool2d(convolved, self.window, return_indices=True)
         return pooled, where
 
     def spread(self, maps: Tensor, where: Tensor | None) -> Tensor:
@@ -227,10 +227,10 @@ class EquilibriumConv(EquilibriumNetwork):
     @property
     def activations(self) -> list[Activation]:
         """Of each layer that has a state."""
-        found = [self.activation] * len(self.state_sizes)
+        each = [self.activation] * len(self.state_sizes)
         if self.read_out_kind == "cross-entropy":
-            found[-1] = ACTIVATIONS["identity"]
-        return found
+            each[-1] = ACTIVATIONS["identity"]
+        return each
 
     # --- settling -------------------------------------------------------------------------------------------------
 

@@ -47,10 +47,10 @@ class Pooling:
 
 def each_layer(name: str, given: int | Sequence[int], layers: int, least: int) -> list[int]:
     """One number per convolutional layer."""
-    found = [given] * layers if isinstance(given, int) else list(given)
-    if len(found) != layers or any(n < least for n in found):
+    each = [given] * layers if isinstance(given, int) else list(given)
+    if len(each) != layers or any(n < least for n in each):
         raise SettingsError(
             f"The network's {name} is {given!r}.",
             expected=f"one number of at least {least}, or {layers} of them: one per convolutional layer",
         )
-    return found
+    return each

@@ -50,9 +50,9 @@ def accuracy_matrix(matrix: Sequence[Sequence[float | None]], *, ax: Axes | None
     values = np.full((len(matrix), columns), math.nan)
     for k, row in enumerate(matrix):
         values[k, : len(row)] = [math.nan if value is None else float(value) for value in row]
-    known = values[~np.isnan(values)]
-    if len(known) and not ((known >= 0) & (known <= 1)).all():
-        wrong = known[~((known >= 0) & (known <= 1))][0]
+    defined = values[~np.isnan(values)]
+    if len(defined) and not ((defined >= 0) & (defined <= 1)).all():
+        wrong = defined[~((defined >= 0) & (defined <= 1))][0]
         raise SettingsError(f"The matrix holds the accuracy {wrong:g}.", expected="fractions from 0 to 1")
     ax.set_xlabel("on task")
     ax.set_ylabel("after task")

@@ -135,14 +135,14 @@ def _frames(fig: Figure, parts: Sequence[Axes], count: int) -> list[Image.Image]
     boxes = [ax.get_window_extent() for ax in parts]
     scale, height = _DPI / fig.dpi, len(whole)
     left, right = (round(scale * edge) for edge in (boxes[0].x0, boxes[0].x1))
-    found = []
+    pictures = []
     for k in range(1, count):
         now = round(left + (right - left) * k / count)
         frame = np.concatenate([whole[:, :now], empty[:, now:]], axis=1)
         for box in boxes:
             frame[height - round(scale * box.y1) : height - round(scale * box.y0), now : now + 2] = 40
-        found.append(Image.fromarray(frame))
-    return [*found, Image.fromarray(whole)]
+        pictures.append(Image.fromarray(frame))
+    return [*pictures, Image.fromarray(whole)]
 
 
 _DPI = 90
@@ -201,10 +201,12 @@ def sleep_rows(spikes: Spikes, *, dt: float | None = None, windows: int = 48) ->
 def _draw_rates(ax: Axes, rows: Sequence[Row], names: Sequence[str]) -> None:
     ax.spines[["top", "right"]].set_visible(False)
     for name in distinct(rows, "population"):
-        own = [row for row in rows if text(row, "population") == name]
-        edges = [*numbers(own, "start_s"), numbers(own[-1:], "stop_s")[0]]
+        of_population = [row for row in rows if text(row, "population") == name]
+        edges = [*numbers(of_population, "start_s"), numbers(of_population[-1:], "stop_s")[0]]
         colour = PALETTE[names.index(name) % len(PALETTE)]
-        ax.stairs(numbers(own, "rate_hz"), edges, color=colour, linewidth=1.4, baseline=None, label=plain(name))
+        ax.stairs(
+            numbers(of_population, "rate_hz"), edges, color=colour, linewidth=1.4, baseline=None, label=plain(name)
+        )
     # Room for the names above the lines.
     ax.set_ylim(0, 1.35 * max([*numbers(rows, "rate_hz"), 1e-9]))
     ax.set_ylabel("rate (Hz)")

@@ -64,16 +64,16 @@ def sparseness(data: Data, *, value: str = "sparseness", ax: Axes | None = None)
 def _lines(ax: Axes, rows: Sequence[Row], before: str, after: str, factor: float) -> None:
     layers = distinct(rows, "layer")
     for k, layer in enumerate(layers):
-        own = [row for row in rows if text(row, "layer") == layer]
-        pairs = factor * np.array([numbers(own, before), numbers(own, after)])
+        of_layer = [row for row in rows if text(row, "layer") == layer]
+        pairs = factor * np.array([numbers(of_layer, before), numbers(of_layer, after)])
         at = [k - 0.22, k + 0.22]
         ax.plot(at, pairs, color="#9a9a9a", linewidth=0.9, zorder=2)
         for x, moment, values in zip(at, BEFORE_AFTER, pairs, strict=True):
             colour = BEFORE_AFTER[moment]
             ax.plot([x] * len(values), values, linestyle="none", marker="o", markersize=4, color=colour, zorder=3)
-        known = pairs[:, np.isfinite(pairs).all(axis=0)]
-        if known.size:
-            ax.plot(at, known.mean(axis=1), color="black", linewidth=2.2, marker="o", markersize=5, zorder=4)
+        defined = pairs[:, np.isfinite(pairs).all(axis=0)]
+        if defined.size:
+            ax.plot(at, defined.mean(axis=1), color="black", linewidth=2.2, marker="o", markersize=5, zorder=4)
     _moments(ax, layers)
 
 
@@ -150,13 +150,13 @@ def input_drive(data: Data, *, ax: Axes | None = None) -> Axes:
     layers = distinct(rows, "layer")
     values = [*numbers(rows, "before"), *numbers(rows, "after")]
     for k, layer in enumerate(layers):
-        own = [row for row in rows if text(row, "layer") == layer]
-        for row in own:
+        of_layer = [row for row in rows if text(row, "layer") == layer]
+        for row in of_layer:
             colour, marker, label = _AGES[text(row, "age") == "new"]
             ends = [field(row, "before"), field(row, "after")]
             ax.plot([k - 0.22, k + 0.22], ends, color=colour, marker=marker, markersize=6, linewidth=1.6, label=label)
         gap = 0.05 * (max(values) - min(values))
-        for row, y in zip(own, _apart(numbers(own, "after"), gap), strict=True):
+        for row, y in zip(of_layer, _apart(numbers(of_layer, "after"), gap), strict=True):
             ax.text(k + 0.27, y, text(row, "task"), color=_AGES[text(row, "age") == "new"][0], va="center", fontsize=9)
     _moments(ax, layers)
     zero_line(ax, values)

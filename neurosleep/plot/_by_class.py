@@ -157,13 +157,13 @@ def _markers(data: Data, value: str, sd: str | None, label: str, ax: Axes | None
     layers, classes = distinct(rows, "layer"), distinct(rows, "class")
     ax = axes(ax, max(4.4, 1.6 + 0.5 * len(classes)), 3.2)
     for k, layer in enumerate(layers):
-        own = [row for row in rows if text(row, "layer") == layer]
+        of_layer = [row for row in rows if text(row, "layer") == layer]
         # Side by side, so that no layer hides another.
-        at = np.array([classes.index(text(row, "class")) for row in own]) + 0.18 * (k - (len(layers) - 1) / 2)
+        at = np.array([classes.index(text(row, "class")) for row in of_layer]) + 0.18 * (k - (len(layers) - 1) / 2)
         ax.errorbar(
             at,
-            numbers(own, value),
-            yerr=None if sd is None else np.nan_to_num(numbers(own, sd)),
+            numbers(of_layer, value),
+            yerr=None if sd is None else np.nan_to_num(numbers(of_layer, sd)),
             linestyle="none",
             marker=MARKERS[k % len(MARKERS)],
             markersize=6,

@@ -115,14 +115,14 @@ def chip_cores(rows: Sequence[Row], *, ax: Axes | None = None) -> Axes:
     ax = axes(ax, 4.0, 1.6 + 0.36 * max(len(chips), 2))
     most = 1.0
     for k, chip in enumerate(chips):
-        own = [row for row in rows if str(row["profile"]) == chip]
-        cores = [value for row in own if math.isfinite(value := field(row, "cores"))]
+        of_chip = [row for row in rows if str(row["profile"]) == chip]
+        cores = [value for row in of_chip if math.isfinite(value := field(row, "cores"))]
         if cores:
             most = max(most, *cores)
             ax.barh(k, max(cores), height=0.6, color=task_colours(1)[0], alpha=0.8, zorder=2)
             ax.annotate(f"{max(cores):g}", (max(cores), k), (5, 0), textcoords="offset points", va="center", fontsize=9)
         else:
-            fits = any(row.get("fits") in (True, "True") for row in own)
+            fits = any(row.get("fits") in (True, "True") for row in of_chip)
             text = "cores not known" if fits else "does not fit"
             ax.text(0.02, k, text, transform=ax.get_yaxis_transform(), va="center", color=GREY, fontsize=9)
     if not rows:

@@ -55,13 +55,13 @@ def comparison(summary: Sequence[Row], *, colours: Mapping[str, str] | None = No
     'accuracy, all classes (%)'
     """
     ax = axes(ax, max(4.0, 1.6 + 0.9 * len(summary)), 3.6)
-    known = strategy_colours(str(entry["strategy"]) for entry in summary) | dict(colours or {})
+    palette = strategy_colours(str(entry["strategy"]) for entry in summary) | dict(colours or {})
     names = []
     for k, entry in enumerate(summary):
         mean = 100 * field(entry["accuracy_all"], "mean")
         sd = 100 * field(entry["accuracy_all"], "sd")
         if math.isfinite(mean):
-            colour = known[str(entry["strategy"])]
+            colour = palette[str(entry["strategy"])]
             ax.bar(k, mean, width=0.65, color=colour, alpha=0.8, zorder=2)
             if str(entry["strategy"]) in _BOUNDS and len(summary) > 1:
                 ax.axhline(mean, color=colour, linestyle="--", linewidth=1.1, zorder=1)
@@ -136,12 +136,12 @@ def progress(rows: Sequence[Row], *, colours: Mapping[str, str] | None = None, a
         mean, sd = 100 * field(row, "mean"), 100 * field(row, "sd")
         if math.isfinite(mean):
             lines.setdefault(str(row["strategy"]), []).append((field(row, "after_task"), mean, sd))
-    known = strategy_colours(lines) | dict(colours or {})
+    palette = strategy_colours(lines) | dict(colours or {})
     last = max((task for points in lines.values() for task, _, _ in points), default=1.0)
     for k, (name, points) in enumerate(lines.items()):
         task, middle, deviation = (np.array(values) for values in zip(*sorted(points), strict=True))
         if len(points) == 1 and last > 1:
-            ax.axhline(middle[0], color=known[name], linestyle="--", linewidth=1.4, label=plain(name))
+            ax.axhline(middle[0], color=palette[name], linestyle="--", linewidth=1.4, label=plain(name))
             continue
         spread = np.nan_to_num(deviation)
         ax.errorbar(
@@ -149,7 +149,7 @@ def progress(rows: Sequence[Row], *, colours: Mapping[str, str] | None = None, a
             task + 0.05 * (k - (len(lines) - 1) / 2),
             middle,
             yerr=spread if spread.any() else None,
-            color=known[name],
+            color=palette[name],
             marker=MARKERS[k % len(MARKERS)],
             markersize=5,
             linewidth=1.6,

@@ -76,12 +76,12 @@ def accuracy(rows: Sequence[Row], *, chance: float | None = None, ax: Axes | Non
         say(ax, "no accuracy was measured")
     elif len(tasks) > 1:
         complete = not np.isnan(table).any()
-        known = (~np.isnan(table)).sum(axis=1)
-        mean = np.where(known > 0, np.nansum(table, axis=1) / np.maximum(known, 1), math.nan)
+        measured = (~np.isnan(table)).sum(axis=1)
+        mean = np.where(measured > 0, np.nansum(table, axis=1) / np.maximum(measured, 1), math.nan)
         label = "mean of all tasks" if complete else "mean of tasks measured"
         if len(phases) > 1:
             ax.plot(at, mean, color="black", marker=".", linewidth=2.4, label=label)
-        elif known[0]:
+        elif measured[0]:
             ax.axhline(mean[0], color="black", linestyle="--", linewidth=1.6, label=label)
     for x, (_, sleeping) in enumerate(phases):
         if sleeping:

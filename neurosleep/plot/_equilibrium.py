@@ -39,8 +39,8 @@ def settling(data: Data, *, ax: Axes | None = None) -> Axes:
     ax = axes(ax, 5.6, 3.4)
     layers = distinct(rows, "layer")
     for name, colour in zip(layers, task_colours(len(layers)), strict=True):
-        own = chosen(rows, "layer", name)
-        step, residual = np.array(numbers(own, "step")), np.array(numbers(own, "residual"))
+        of_layer = chosen(rows, "layer", name)
+        step, residual = np.array(numbers(of_layer, "step")), np.array(numbers(of_layer, "residual"))
         # A logarithmic scale has no zero. Layers may take turns, every other step without a change: join what is left.
         moves = residual > 0
         ax.plot(step[moves], residual[moves], color=colour, linewidth=1.4, marker="o", markersize=3, label=plain(name))
@@ -80,10 +80,10 @@ def state_trajectories(data: Data, *, layer: str | None = None, ax: Axes | None 
     rows = read(data)
     ax = axes(ax, 5.6, 3.4)
     name = distinct(rows, "layer")[0] if layer is None else layer
-    own = chosen(rows, "layer", name)
-    units = distinct(own, "unit")
+    of_layer = chosen(rows, "layer", name)
+    units = distinct(of_layer, "unit")
     for unit, colour in zip(units, task_colours(len(units)), strict=True):
-        line = chosen(own, "unit", unit)
+        line = chosen(of_layer, "unit", unit)
         ax.plot(numbers(line, "step"), numbers(line, "state"), color=colour, linewidth=1.2)
     ax.set_title(f"{plain(name)}: {len(units)} units", fontsize="medium")
     ax.set_xlabel("step of the free phase")
@@ -157,9 +157,9 @@ def stability(data: Data, *, value: str = "diverged", ax: Axes | None = None) ->
     ax = axes(ax, 5.6, 3.4)
     kinds = distinct(rows, "kind")
     for k, (kind, colour) in enumerate(zip(kinds, task_colours(len(kinds)), strict=True)):
-        own = chosen(rows, "kind", kind)
-        size, height = numbers(own, "step_size"), 100 * np.array(numbers(own, value))
-        spread = 100 * np.nan_to_num(numbers(own, "sd")) if value == "accuracy" else None
+        of_kind = chosen(rows, "kind", kind)
+        size, height = numbers(of_kind, "step_size"), 100 * np.array(numbers(of_kind, value))
+        spread = 100 * np.nan_to_num(numbers(of_kind, "sd")) if value == "accuracy" else None
         marker = MARKERS[k % len(MARKERS)]
         ax.errorbar(size, height, yerr=spread, color=colour, marker=marker, linewidth=1.6, capsize=3, label=plain(kind))
     if value == "accuracy" and all(np.isnan(numbers(rows, value))):

@@ -62,13 +62,13 @@ def intervals(spikes: Spikes, *, dt: float | None = None, bins: int = 40, ax: Ax
         say(ax, "no neuron fired twice" if any(part.count for part in populations.values()) else "no spike")
         return ax
     for k, name in enumerate(populations):
-        own = [row for row in rows if row["population"] == name]
-        counts = np.array([row["intervals"] for row in own], dtype=float)
+        of_population = [row for row in rows if row["population"] == name]
+        counts = np.array([row["intervals"] for row in of_population], dtype=float)
         colour = PALETTE[k % len(PALETTE)]
-        if not own:
+        if not of_population:
             ax.plot([], [], color=colour, label=plain(f"{name}: no interval"))
             continue
-        edges = [row["low_s"] for row in own] + [own[-1]["high_s"]]
+        edges = [row["low_s"] for row in of_population] + [of_population[-1]["high_s"]]
         share = 100 * counts / counts.sum()
         label = plain(f"{name} ({int(counts.sum()):,})")
         ax.stairs(share, edges, color=colour, linewidth=1.5, label=label)
@@ -103,15 +103,15 @@ def interval_counts(spikes: Spikes, *, dt: float | None = None, bins: int = 40) 
     """
     check_number("The number of bins", bins, above=0)
     populations, dt = of_populations(spikes, dt)
-    found = {name: _steps_between(events) for name, events in populations.items()}
-    longest = max((int(steps.max()) for steps in found.values() if len(steps)), default=0)
+    steps_between = {name: _steps_between(events) for name, events in populations.items()}
+    longest = max((int(steps.max()) for steps in steps_between.values() if len(steps)), default=0)
     if not longest:
         return []
     # Edges between whole steps, so that no bin is empty merely because no number of steps falls into it.
     edges = np.unique(np.round(np.geomspace(1, longest + 1, int(bins) + 1))) - 0.5
     return [
         {"population": name, "low_s": float(low), "high_s": float(high), "intervals": int(count)}
-        for name, steps in found.items()
+        for name, steps in steps_between.items()
         if len(steps)
         for low, high, count in zip(edges[:-1] * dt, edges[1:] * dt, np.histogram(steps, edges)[0], strict=True)
     ]

@@ -144,10 +144,10 @@ def receptive_fields(
     fields = matrix[chosen].reshape(len(chosen), *shape)
     fields = fields.mean(axis=-1) if len(shape) == 3 else fields
     # A few extreme weights would leave the rest white.
-    known = np.abs(fields[np.isfinite(fields)])
-    limit = float(np.quantile(known, 0.995)) if known.size else 0.0
+    sizes = np.abs(fields[np.isfinite(fields)])
+    limit = float(np.quantile(sizes, 0.995)) if sizes.size else 0.0
     _mosaic(ax, fields, [f"unit {unit}" for unit in chosen], "RdBu_r", (-(limit or 1.0), limit or 1.0), "weight")
-    if not known.size:
+    if not sizes.size:
         say(ax, "no weight is finite")
     return ax
 

@@ -113,12 +113,12 @@ def patch_weights(data: Data, *, task: int, moment: str = "after", bins: int = 3
     low, high = float(np.nanmin(both)), float(np.nanmax(both))
     edges = np.linspace(low, high if high > low else low + 1e-3, bins + 1).tolist()
     for kind, colour in _KINDS.items():
-        found = numbers([row for row in rows if text(row, "kind") == kind], moment)
-        own = [weight for weight in found if math.isfinite(weight)]
-        if own:
-            mean = float(np.mean(own))
-            ax.hist(own, edges, histtype="stepfilled", alpha=0.25, color=colour)
-            ax.hist(own, edges, histtype="step", linewidth=1.5, color=colour, label=f"{kind}, mean {mean:+.3f}")
+        weights = numbers([row for row in rows if text(row, "kind") == kind], moment)
+        finite = [weight for weight in weights if math.isfinite(weight)]
+        if finite:
+            mean = float(np.mean(finite))
+            ax.hist(finite, edges, histtype="stepfilled", alpha=0.25, color=colour)
+            ax.hist(finite, edges, histtype="step", linewidth=1.5, color=colour, label=f"{kind}, mean {mean:+.3f}")
     zero_line(ax, [low, high], vertical=True)
     ax.set_title(f"outputs of task {task}, {moment} sleep", fontsize="medium")
     ax.set_xlabel("weight")

@@ -177,10 +177,10 @@ def _paint(
     if tasks is not None and selectivity is not None:
         raise SettingsError("A raster cannot have the colours of tasks and of selectivity.", expected="one of them")
     given = tasks if tasks is not None else selectivity
-    found = {}
+    paints = {}
     for k, (name, events) in enumerate(populations.items()):
         if given is None:
-            found[name] = np.zeros(events.n, dtype=np.int64), [PALETTE[k % len(PALETTE)]]
+            paints[name] = np.zeros(events.n, dtype=np.int64), [PALETTE[k % len(PALETTE)]]
             continue
         values = np.asarray(given.get(name, np.full(events.n, 0.0 if tasks is not None else np.nan)), dtype=float)
         if values.shape != (events.n,):
@@ -188,8 +188,8 @@ def _paint(
             raise SettingsError(
                 f"The {what} of {name!r} have the shape {values.shape}.", expected=f"one for each of {events.n} neurons"
             )
-        found[name] = _task_paint(values, _last_task(tasks)) if tasks is not None else _shades(values)
-    return found
+        paints[name] = _task_paint(values, _last_task(tasks)) if tasks is not None else _shades(values)
+    return paints
 
 
 def _last_task(tasks: Mapping[str, ArrayLike]) -> int:
@@ -203,10 +203,12 @@ def _task_paint(values: np.ndarray, last: int) -> _Paint:
 
 
 def _shades(values: np.ndarray) -> _Paint:
-    known = values[~np.isnan(values)]
-    if ((known < 0) | (known > 1)).any():
+    defined = values[~np.isnan(values)]
+    if ((defined < 0) | (defined > 1)).any():
         raise SettingsError(
-            "A selectivity is not from 0 to 1.", found=f"{known.min():g} to {known.max():g}", expected="0 to 1, or NaN"
+            "A selectivity is not from 0 to 1.",
+            found=f"{defined.min():g} to {defined.max():g}",
+            expected="0 to 1, or NaN",
         )
     scale = matplotlib.colormaps["viridis"]
     # A few shades, each of which is drawn at once.

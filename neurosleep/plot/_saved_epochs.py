@@ -53,8 +53,8 @@ def epochs_saved(data: Data, *, ax: Axes | None = None) -> Axes:
             (without[middle], 100 * accuracy[middle]),
             arrowprops={"arrowstyle": "->", "color": GREY},
         )
-    known = saved[np.isfinite(saved)]
-    told = f"{known.mean():.2g}" if len(known) else "not defined"
+    defined = saved[np.isfinite(saved)]
+    told = f"{defined.mean():.2g}" if len(defined) else "not defined"
     ax.set_title(f"epochs saved, mean over accuracies: {told}", fontsize="medium")
     ax.set_xlabel("epochs per task")
     ax.set_ylabel("accuracy (%)")

@@ -47,13 +47,13 @@ def populations(spikes: Spikes, dt: float | None) -> tuple[dict[str, SpikeEvents
                 hint='record=Record(spikes="all") keeps them',
             )
         return {name: _of_monitor(spikes.monitor(name)) for name in spikes.spikes}, spikes.dt if dt is None else dt
-    found = {"neurons": spikes} if isinstance(spikes, SpikeEvents) else spikes
-    if not isinstance(found, Mapping) or not all(isinstance(events, SpikeEvents) for events in found.values()):
+    by_name = {"neurons": spikes} if isinstance(spikes, SpikeEvents) else spikes
+    if not isinstance(by_name, Mapping) or not all(isinstance(events, SpikeEvents) for events in by_name.values()):
         raise SettingsError(
             f"Spikes of type {type(spikes).__name__} cannot be drawn.",
             expected="a recording, a spike monitor, spike events, or spike events by population",
         )
-    return dict(found), _DT if dt is None else dt
+    return dict(by_name), _DT if dt is None else dt
 
 
 def _of_monitor(monitor: SpikeMonitor) -> SpikeEvents:
@@ -72,21 +72,21 @@ def one_population(spikes: Spikes, dt: float | None) -> tuple[SpikeEvents, float
     SettingsError
         If there are several.
     """
-    found, dt = populations(spikes, dt)
-    if len(found) != 1:
+    by_name, dt = populations(spikes, dt)
+    if len(by_name) != 1:
         raise SettingsError(
-            "The spikes are of several populations." if found else "The spikes are of no population.",
-            found=", ".join(map(str, found)) or None,
+            "The spikes are of several populations." if by_name else "The spikes are of no population.",
+            found=", ".join(map(str, by_name)) or None,
             expected='those of one, such as recording.monitor("input")',
         )
-    return next(iter(found.values())), dt
+    return next(iter(by_name.values())), dt
 
 
 def change_rows(weights: Sequence[Row] | Recording | WeightMonitor) -> list[Row]:
     """Rows ``projection``, ``time_s``, ``change``; of a recording, of all projections whose statistics were kept."""
     if isinstance(weights, Recording):
-        kept = [name for name, samples in weights.weights.items() if samples.synapses is None]
-        return [row for name in kept for row in change_rows(weights.weight_monitor(name))]
+        names = [name for name, samples in weights.weights.items() if samples.synapses is None]
+        return [row for name in names for row in change_rows(weights.weight_monitor(name))]
     if isinstance(weights, WeightMonitor):
         pairs = zip(weights.t.tolist(), weights.change.tolist(), strict=True)
         return [{"projection": weights.projection, "time_s": time, "change": change} for time, change in pairs]

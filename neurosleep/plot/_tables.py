@@ -112,9 +112,9 @@ def distinct(rows: Sequence[Row], column: str) -> list[str]:
 def chosen(data: Data, column: str, value: str | int) -> list[Row]:
     """The rows whose column has the value; refuses a value that none has."""
     rows = read(data)
-    known = distinct(rows, column)
-    if str(value) not in known:
-        raise unknown_name(column, str(value), known)
+    choices = distinct(rows, column)
+    if str(value) not in choices:
+        raise unknown_name(column, str(value), choices)
     return [row for row in rows if text(row, column) == str(value)]
 
 

@@ -43,12 +43,12 @@ def weight_change(rows: Sequence[Row] | Recording | WeightMonitor, *, ax: Axes |
     rows = change_rows(rows)
     ax = axes(ax, 5.6, 3.2)
     for k, name in enumerate(distinct(rows, "projection")):
-        own = [row for row in rows if text(row, "projection") == name]
+        of_projection = [row for row in rows if text(row, "projection") == name]
         ax.plot(
-            numbers(own, "time_s"),
-            numbers(own, "change"),
+            numbers(of_projection, "time_s"),
+            numbers(of_projection, "change"),
             color=PALETTE[k % len(PALETTE)],
-            marker=MARKERS[k % len(MARKERS)] if len(own) <= 30 else "none",
+            marker=MARKERS[k % len(MARKERS)] if len(of_projection) <= 30 else "none",
             markersize=4,
             linewidth=1.5,
             label=plain(name),

@@ -55,8 +55,8 @@ def weight_histogram(data: Data, *, layer: str, part: str = "all", ax: Axes | No
         drawn = [(_PARTS[part].format(m), f"{m} sleep", colour) for m, colour in BEFORE_AFTER.items()]
     largest, reached = 0.0, []
     for quantity, label, colour in drawn:
-        own = [row for row in rows if text(row, "quantity") == quantity]
-        counts, low, high = (np.array(numbers(own, column)) for column in ("count", "low", "high"))
+        of_quantity = [row for row in rows if text(row, "quantity") == quantity]
+        counts, low, high = (np.array(numbers(of_quantity, column)) for column in ("count", "low", "high"))
         if not counts.sum():
             continue
         edges = np.append(low, high[-1])

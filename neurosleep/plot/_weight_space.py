@@ -53,8 +53,8 @@ def weight_trajectory(data: Data, *, components: tuple[int, int] = (1, 2), ax: A
     ax = axes(ax, 5.6, 4.2)
     runs = distinct(rows, "run")
     for number, run in enumerate(runs):
-        own = [row for row in rows if text(row, "run") == run]
-        x, y = numbers(own, f"pc{first}"), numbers(own, f"pc{second}")
+        of_run = [row for row in rows if text(row, "run") == run]
+        x, y = numbers(of_run, f"pc{first}"), numbers(of_run, f"pc{second}")
         colour = PALETTE[number % len(PALETTE)]
         arrow = {"arrowstyle": "->", "color": colour, "linewidth": 1.3, "shrinkA": 4, "shrinkB": 4}
         for start, end in itertools.pairwise(zip(x, y, strict=True)):
@@ -62,7 +62,7 @@ def weight_trajectory(data: Data, *, components: tuple[int, int] = (1, 2), ax: A
         marker = MARKERS[number % len(MARKERS)]
         ax.plot(x, y, linestyle="none", marker=marker, markersize=6, color=colour, label=plain(run))
         if number == 0:
-            _name_moments(ax, [text(row, "moment") for row in own], list(zip(x, y, strict=True)))
+            _name_moments(ax, [text(row, "moment") for row in of_run], list(zip(x, y, strict=True)))
     for k, name in ((first, ax.set_xlabel), (second, ax.set_ylabel)):
         name(f"component {k} ({100 * field(rows[0], f'share{k}'):.0f} % of the variance)")
     ax.margins(0.12)
@@ -106,10 +106,10 @@ def solution_distance(data: Data, *, run: str | None = None, ax: Axes | None = N
     rows = read(data)
     ax = axes(ax, 5.6, 3.6)
     chosen = distinct(rows, "run")[0] if run is None else run
-    own = [row for row in rows if text(row, "run") == chosen]
-    moments = distinct(own, "moment")
-    for number, task in enumerate(distinct(own, "task")):
-        points = [row for row in own if text(row, "task") == task]
+    of_run = [row for row in rows if text(row, "run") == chosen]
+    moments = distinct(of_run, "moment")
+    for number, task in enumerate(distinct(of_run, "task")):
+        points = [row for row in of_run if text(row, "task") == task]
         colour = PALETTE[number % len(PALETTE)]
         marker = MARKERS[number % len(MARKERS)]
         ax.plot(numbers(points, "nearest"), color=colour, marker=marker, label=f"{plain(task)}: nearest solution")

@@ -26,15 +26,15 @@ _LOW, _HIGH = -12.0, 12.0
 def check_rates(rates: Any, layers: int) -> list[float]:
     """One target rate per layer, each a firing probability between 0 and 1."""
     try:
-        found = [] if isinstance(rates, str | bytes) else [float(rate) for rate in rates]
+        targets = [] if isinstance(rates, str | bytes) else [float(rate) for rate in rates]
     except (TypeError, ValueError):
-        found = []
-    if len(found) != layers or not all(0 < rate < 1 for rate in found):
+        targets = []
+    if len(targets) != layers or not all(0 < rate < 1 for rate in targets):
         raise ConversionError(
             f"The target rates {rates!r:.100} cannot be used.",
             expected=f"{layers} numbers between 0 and 1, one per population",
         )
-    return found
+    return targets
 
 
 def thresholds_for_rates(
@@ -98,7 +98,7 @@ def thresholds_for_rates(
     events = drawn(drive, numpy_generator(seed, "calibration"), check_count("steps", steps), network.dt)
     engine = get_engine("event")
     # A population whose turn has not come yet must stay silent, or it would cost time.
-    found = network.with_thresholds({p.name: 1e30 for p in layers})
+    with_threshold = network.with_thresholds({p.name: 1e30 for p in layers})
     order = list(network.order)
     feedback = any(order.index(p.source) > order.index(p.target) for p in network.projections)
     turns = _TURNS if feedback else 1
@@ -116,20 +116,20 @@ def thresholds_for_rates(
             below: int | None = None
             for _ in range(24):
                 middle = (low + high) / 2
-                found = found.with_thresholds({name: float(np.exp(middle))})
-                spikes = fires(found)[name]
+                with_threshold = with_threshold.with_thresholds({name: float(np.exp(middle))})
+                spikes = fires(with_threshold)[name]
                 if spikes / trials > rate:
                     low, above = middle, spikes
                 else:
                     high, below = middle, spikes
             threshold = float(np.exp((low + high) / 2))
-            found = found.with_thresholds({name: threshold})
+            with_threshold = with_threshold.with_thresholds({name: threshold})
             if turn < turns - 1:
                 continue
             asked = rate * trials
             if above is not None and below is not None and _as_asked(above, asked) and _as_asked(below, asked):
                 continue  # and so is what lies between
-            counts = fires(found)
+            counts = fires(with_threshold)
             reached = counts[name]
             silent = above is None and reached == 0
             if not silent and _as_asked(reached, asked):
@@ -138,7 +138,7 @@ def thresholds_for_rates(
             quiet = [f"{p.name} {counts[p.name]}" for p in layers if p.name in below_it and not counts[p.name]]
             near = not silent and asked / 2 <= reached <= 2 * asked
             _say(name, rate, reached, trials, threshold, steps if quiet else None, near, strict)
-    return found
+    return with_threshold
 
 
 def _as_asked(reached: int, asked: float) -> bool:

@@ -59,14 +59,14 @@ def single_image(
     (source,) = network.inputs
     if coding == "constant":
         silence = {source.name: SpikeEvents.empty(source.size, steps)}
-        found = single_train(_driven(network, mean), silence, steps, engine, record, device)
+        recording = single_train(_driven(network, mean), silence, steps, engine, record, device)
         sums = mean[0].double().cpu().numpy() * steps
-        return dataclasses.replace(found, counts={**found.counts, source.name: sums}, coding=coding)
+        return dataclasses.replace(recording, counts={**recording.counts, source.name: sums}, coding=coding)
     drawn = DrawnSpikes(mean, coding, steps, (seed, 0), several=False)
     chunks = ({source.name: _events(part.fired, part.neurons, source.size)} for part in drawn)
-    found = _recorded(network, chunks, engine, record, device)
+    recording = _recorded(network, chunks, engine, record, device)
     say_waiting(drawn.queue.waiting, drawn.queue.sent)
-    return dataclasses.replace(found, coding=coding)
+    return dataclasses.replace(recording, coding=coding)
 
 
 def _events(fired: npt.NDArray[np.generic], neurons: npt.NDArray[np.int64], n: int) -> SpikeEvents:
@@ -114,5 +114,5 @@ def _recorded(
         recorder.run(session, chunk)
     read = [p.name for p in network.layers if p.kind == "li"]
     membranes = session.membranes() if read else {}
-    found = recorder.recording({name: membranes[name].numpy() for name in read})
-    return dataclasses.replace(found, engine=engine.name, last=network.last.name)
+    recording = recorder.recording({name: membranes[name].numpy() for name in read})
+    return dataclasses.replace(recording, engine=engine.name, last=network.last.name)

@@ -178,24 +178,24 @@ class SpikingNetwork:
 
     @cached_property
     def _between(self) -> Mapping[tuple[str, str], list[int]]:
-        found: dict[tuple[str, str], list[int]] = {}
+        numbers: dict[tuple[str, str], list[int]] = {}
         for k, projection in enumerate(self.projections):
-            found.setdefault((projection.source, projection.target), []).append(k)
-        return found
+            numbers.setdefault((projection.source, projection.target), []).append(k)
+        return numbers
 
     @cached_property
     def _incoming(self) -> Mapping[str, list[int]]:
-        found: dict[str, list[int]] = {}
+        numbers: dict[str, list[int]] = {}
         for k, projection in enumerate(self.projections):
-            found.setdefault(projection.target, []).append(k)
-        return found
+            numbers.setdefault(projection.target, []).append(k)
+        return numbers
 
     def population(self, name: str) -> Population:
         """The population with this name."""
-        found = self._by_name.get(name)
-        if found is None:
+        match = self._by_name.get(name)
+        if match is None:
             raise unknown_name("population", str(name), self._by_name)
-        return found
+        return match
 
     def incoming(self, name: str) -> list[int]:
         """Numbers of the projections that end in population ``name``."""

@@ -136,17 +136,17 @@ class EWC(Strategy):
         images, labels = torch.from_numpy(to_float(task.train_images)), torch.from_numpy(task.train_labels)
         network = learner.network
         assert isinstance(network, MLP)  # check_network refuses others
-        found = fisher_diagonal(network, images, labels, kind=self.fisher)
+        importance = fisher_diagonal(network, images, labels, kind=self.fisher)
         weights = [weight.detach() for weight in network.trained]
         if not self._importance:
-            self._importance = found
-            self._anchored = [f * w for f, w in zip(found, weights, strict=True)]
+            self._importance = importance
+            self._anchored = [f * w for f, w in zip(importance, weights, strict=True)]
         elif self.mode == "separate":
-            for k, (f, w) in enumerate(zip(found, weights, strict=True)):
+            for k, (f, w) in enumerate(zip(importance, weights, strict=True)):
                 self._anchored[k] = self._anchored[k] + f * w
                 self._importance[k] = self._importance[k] + f
         else:
-            self._importance = [self.gamma * old + f for old, f in zip(self._importance, found, strict=True)]
+            self._importance = [self.gamma * old + f for old, f in zip(self._importance, importance, strict=True)]
             self._anchored = [f * w for f, w in zip(self._importance, weights, strict=True)]
 
     def state_dict(self) -> dict[str, Tensor]:

@@ -70,9 +70,9 @@ class Rehearsal(Strategy):
         chosen = np.sort(numpy_generator(learner.seed, "rehearsal", learner.task).permutation(stored)[:count])
         parts_x, parts_y, start = [images], [targets], 0
         for task in old:
-            own = chosen[(chosen >= start) & (chosen < start + len(task.pool_labels))] - start
-            parts_x.append(torch.from_numpy(to_float(task.pool_images[own])))
-            parts_y.append(torch.from_numpy(task.pool_labels[own]))
+            of_task = chosen[(chosen >= start) & (chosen < start + len(task.pool_labels))] - start
+            parts_x.append(torch.from_numpy(to_float(task.pool_images[of_task])))
+            parts_y.append(torch.from_numpy(task.pool_labels[of_task]))
             start += len(task.pool_labels)
         return torch.cat(parts_x), torch.cat(parts_y)
 

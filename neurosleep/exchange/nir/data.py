@@ -175,17 +175,17 @@ def from_nir_data(data: Any, dt: float, *, sample: int = 0) -> Recording:
     {'hidden1': array([1, 1, 1])}
     """
     _check_dt(dt)
-    found = {}
+    events = {}
     for name, node in data.nodes.items():
         known = getattr(node, "observables", {})
         spikes = known.get("spikes", next(iter(known.values()), None) if len(known) == 1 else None)
         if spikes is None:
             continue
         if hasattr(spikes, "idx"):
-            found[name] = (spikes.idx, spikes.time, spikes.n_neurons, spikes.t_max)
+            events[name] = (spikes.idx, spikes.time, spikes.n_neurons, spikes.t_max)
         elif spikes.data.dtype == np.bool_:
-            found[name] = _as_events(spikes.data, spikes.dt)
-    return _recording(found, dt, sample)
+            events[name] = _as_events(spikes.data, spikes.dt)
+    return _recording(events, dt, sample)
 
 
 def _as_events(data: NDArray[np.bool_], dt: float) -> tuple[Any, Any, int, float]:
@@ -231,7 +231,7 @@ def read_nir_data(path: str | Path, dt: float, *, sample: int = 0) -> Recording:
     path = Path(path)
     check_regular(path, ExchangeError)
     tree = read_hdf5(path, "nodes")
-    found: dict[str, tuple[Any, Any, int, float]] = {}
+    events: dict[str, tuple[Any, Any, int, float]] = {}
     for name, node in tree.items():
         known = node.get("observables") if isinstance(node, dict) else None
         if not isinstance(known, dict):
@@ -243,17 +243,17 @@ def read_nir_data(path: str | Path, dt: float, *, sample: int = 0) -> Recording:
         where = ("nodes", name, "observables", key)
         if isinstance(entry.get("idx"), np.ndarray) and isinstance(entry.get("time"), np.ndarray):
             numbers = _attributes(path, where, ("n_neurons", "t_max"))
-            found[name] = (entry["idx"], entry["time"], int(numbers["n_neurons"]), numbers["t_max"])
+            events[name] = (entry["idx"], entry["time"], int(numbers["n_neurons"]), numbers["t_max"])
         elif isinstance(entry.get("data"), np.ndarray) and entry["data"].dtype == np.bool_ and entry["data"].ndim == 3:
-            found[name] = _as_events(entry["data"], _attributes(path, where, ("dt",))["dt"])
-    return _recording(found, dt, sample)
+            events[name] = _as_events(entry["data"], _attributes(path, where, ("dt",))["dt"])
+    return _recording(events, dt, sample)
 
 
 def _attributes(path: Path, where: tuple[str, ...], names: tuple[str, ...]) -> dict[str, float]:
     """Numbers among the attributes of a group that :func:`read_hdf5` has seen; text is not touched."""
     import h5py
 
-    found = {}
+    attributes = {}
     try:
         with h5py.File(path, "r") as file:
             group = file
@@ -263,19 +263,19 @@ def _attributes(path: Path, where: tuple[str, ...], names: tuple[str, ...]) -> d
                 attribute = group.attrs.get_id(name)
                 if attribute.dtype.kind not in "iuf" or attribute.shape not in ((), (1,)):
                     raise TypeError("it is no number")
-                found[name] = float(np.asarray(group.attrs[name]).reshape(-1)[0])
+                attributes[name] = float(np.asarray(group.attrs[name]).reshape(-1)[0])
     except (OSError, RuntimeError, KeyError, ValueError, TypeError, OverflowError) as error:
         raise ExchangeError(
             f"{path.name!r} does not say {' and '.join(names)} of {where[1]!r}.",
             found=str(error).splitlines()[0][:200] if str(error) else None,
             expected="numbers among the attributes",
         ) from error
-    for name, value in found.items():
+    for name, value in attributes.items():
         if not math.isfinite(value) or value < 0:
             raise ExchangeError(
                 f"{path.name!r}: {name!r} of {where[1]!r} is {value!r}.", expected="a finite number >= 0"
             )
-    return found
+    return attributes
 
 
 def _check_dt(dt: float) -> None:

@@ -133,8 +133,8 @@ class _Nodes:
         )
 
     def metadata(self, tree: dict[str, Any]) -> dict[str, Any]:
-        found = tree.get("metadata", {})
-        return found if isinstance(found, dict) else {}
+        told = tree.get("metadata", {})
+        return told if isinstance(told, dict) else {}
 
     def node(self, tree: Any, key: str, depth: int) -> Any:
         self.count += 1

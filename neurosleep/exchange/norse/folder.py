@@ -98,18 +98,18 @@ def _arguments(layer: Any) -> Iterator[str]:
 
 def _parameters(place: str, p: Any, tensors: dict[str, Tensor]) -> str:
     """The expression of a cell's parameters: tensors from the file, names of functions, nested parameters."""
-    found = []
+    lines = []
     for key, value in p._asdict().items():
         if key in _SURROGATE:
             continue
         if isinstance(value, Tensor):
             tensors[f"{place}.{key}"] = value
-            found.append(f"{key}=t[{f'{place}.{key}'!r}]")
+            lines.append(f"{key}=t[{f'{place}.{key}'!r}]")
         elif hasattr(value, "_asdict"):
-            found.append(f"{key}={_parameters(f'{place}.{key}', value, tensors)}")
+            lines.append(f"{key}={_parameters(f'{place}.{key}', value, tensors)}")
         else:
-            found.append(f"{key}={value.__name__ if callable(value) else repr(value)}")
-    return f"{type(p).__name__}({', '.join(found)})"
+            lines.append(f"{key}={value.__name__ if callable(value) else repr(value)}")
+    return f"{type(p).__name__}({', '.join(lines)})"
 
 
 def _source(network: SpikingNetwork, lines: list[str]) -> str:

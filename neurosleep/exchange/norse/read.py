@@ -236,10 +236,10 @@ class _Reader:
 
     def _rate(self, where: str, p: Any, key: str, dt: float) -> Any:
         rate = self._spread(where, key, (dt * torch.as_tensor(getattr(p, key))).detach().cpu())
-        found = torch.as_tensor(rate)
-        low = (found <= 0) if key == "tau_mem_inv" else (found < 0)
-        if not torch.isfinite(found).all() or low.any() or (found > 1).any():
-            bad = found.reshape(-1)[~(torch.isfinite(found) & ~low & (found <= 1)).reshape(-1)][0].item()
+        value = torch.as_tensor(rate)
+        low = (value <= 0) if key == "tau_mem_inv" else (value < 0)
+        if not torch.isfinite(value).all() or low.any() or (value > 1).any():
+            bad = value.reshape(-1)[~(torch.isfinite(value) & ~low & (value <= 1)).reshape(-1)][0].item()
             raise ExchangeError(
                 f"{where}: dt * {key} is {bad:g}.",
                 expected=f"{'above' if key == 'tau_mem_inv' else 'at least'} 0 and at most 1",

@@ -118,7 +118,7 @@ class _Writer:
                 expected="one",
             )
         at = network.inputs[0]
-        found: list[tuple[Population, Projection, Projection | None]] = []
+        steps: list[tuple[Population, Projection, Projection | None]] = []
         self.view = at.shape
         while True:
             ahead = [q for q in network.projections if q.source == at.name and q.target != at.name]
@@ -131,7 +131,7 @@ class _Writer:
                 len(ahead) > 1
                 or len(coming) - len(loops) > 1
                 or len(loops) > 1
-                or any(target is p for p, _, _ in found)
+                or any(target is p for p, _, _ in steps)
             ):
                 raise UnsupportedError(
                     f"Norse's SequentialState is a chain, and the network branches or loops around {target.name!r}.",
@@ -139,15 +139,15 @@ class _Writer:
                     expected="one projection from each population to the next, and none back but to itself",
                     hint="ns.save(network, 'model.nir') writes such a network for tools that read graphs",
                 )
-            found.append((target, ahead[0], loops[0] if loops else None))
+            steps.append((target, ahead[0], loops[0] if loops else None))
             at = target
-        missing = [p.name for p in network.layers if p.name not in {p.name for p, _, _ in found}]
-        if missing or not found:
+        missing = [p.name for p in network.layers if p.name not in {p.name for p, _, _ in steps}]
+        if missing or not steps:
             raise UnsupportedError(
                 f"Norse's SequentialState is a chain, and no chain from the input reaches {', '.join(missing)}.",
                 expected="one projection from each population to the next",
             )
-        return found
+        return steps
 
     def _refuse(self, what: str, expected: str, instead: str) -> None:
         """Refuse what Norse does not express, or flag that it is left out."""
@@ -269,8 +269,8 @@ class _Writer:
 
     def _exact(self, value: Any) -> Tensor:
         """A parameter as our engine sees it, in float64: a number, or of the neurons' shape."""
-        found = torch.as_tensor(value, dtype=torch.float64).to(self.dtype).to(torch.float64)
-        return found.reshape(self.view) if found.numel() > 1 else found.reshape(())
+        exact = torch.as_tensor(value, dtype=torch.float64).to(self.dtype).to(torch.float64)
+        return exact.reshape(self.view) if exact.numel() > 1 else exact.reshape(())
 
     def _cast(self, value: Tensor) -> Tensor:
         """For a cell: numbers stay float64, of which torch's arithmetic takes as much as the tensors beside it hold."""

@@ -243,7 +243,7 @@ class _Reader:
     def _node(self, proto: NodeProto) -> None:
         if proto.op_type == "Constant" and proto.domain in _DOMAINS:
             node = Node(proto, [], {"value", "value_float", "value_floats", "value_int", "value_ints"})
-            found: Value = self._constant(node)
+            value: Value = self._constant(node)
         else:
             operator = OPERATORS.get(proto.op_type) if proto.domain in _DOMAINS else None
             if operator is None:
@@ -257,10 +257,10 @@ class _Reader:
             inputs = [self._value(name, proto) for name in proto.input[:MAX_NODES]]
             self.weight_names = [name for name in proto.input if isinstance(self.values.get(name), Tensor)]
             node = Node(proto, inputs, operator.known)
-            found = operator.make(self, node)
+            value = operator.make(self, node)
         if not proto.output:
             raise node.refuse("has no output")
-        self._define(proto.output[0], found, "output")
+        self._define(proto.output[0], value, "output")
 
     def _value(self, name: str, proto: NodeProto) -> Value | None:
         if not name:
@@ -359,8 +359,8 @@ class _Reader:
             raise ExchangeError(
                 f"The output of {self.file!r} is its input as it is.", expected="at least one layer between them"
             )
-        kept = {step.layer: self.layers[step.layer] for step in steps if step.kind == "layer"}
-        types = {tensor.dtype for layer in kept.values() for tensor in layer.state_dict().values()} - {torch.int64}
+        layers = {step.layer: self.layers[step.layer] for step in steps if step.kind == "layer"}
+        types = {tensor.dtype for layer in layers.values() for tensor in layer.state_dict().values()} - {torch.int64}
         if len(types) > 1:
             raise ExchangeError(f"{self.file!r} mixes number types.", found=", ".join(sorted(map(str, types))))
         sources = ["input", *(step.output for step in steps)]
@@ -370,10 +370,10 @@ class _Reader:
         network: nn.Module
         if chain:
             network = nn.Sequential()
-            for name, layer in kept.items():
+            for name, layer in layers.items():
                 network.add_module(name, layer)
         else:
-            network = LayerGraph(kept, steps, result.name)
+            network = LayerGraph(layers, steps, result.name)
         network.input_shape = shape  # type: ignore[assignment] # for a writer, which needs it
         return network.eval()
 
@@ -392,18 +392,18 @@ _HINTS = {
 
 def _plain_constant(node: Node, name: str, attribute: AttributeProto) -> Tensor:
     if name == "value_float":
-        found = torch.tensor(node.number(name, 0.0), dtype=torch.float32)
+        constant = torch.tensor(node.number(name, 0.0), dtype=torch.float32)
     elif name == "value_int":
-        found = torch.tensor(node.integer(name, 0), dtype=torch.int64)
+        constant = torch.tensor(node.integer(name, 0), dtype=torch.int64)
     elif name == "value_ints" and attribute.type == attribute.INTS:
-        found = torch.tensor(list(attribute.ints), dtype=torch.int64)
+        constant = torch.tensor(list(attribute.ints), dtype=torch.int64)
     elif name == "value_floats" and attribute.type == attribute.FLOATS:
-        found = torch.tensor(list(attribute.floats), dtype=torch.float32)
+        constant = torch.tensor(list(attribute.floats), dtype=torch.float32)
     else:
         raise node.refuse(f"has the attribute {name!r} with a wrong type")
-    if found.is_floating_point() and not torch.isfinite(found).all():
+    if constant.is_floating_point() and not torch.isfinite(constant).all():
         raise node.refuse("has NaN or infinite values", expected="finite numbers")
-    return found
+    return constant
 
 
 def _short_number(value: float) -> float:

@@ -44,8 +44,8 @@ def element_name(number: int) -> str:
     """The name of a type by its number in ONNX: ``float32`` for 1."""
     from onnx import TensorProto as Proto
 
-    known: dict[int, str] = {number: label.lower() for label, number in Proto.DataType.items()}
-    name = known.get(number, f"type {number}")
+    names: dict[int, str] = {number: label.lower() for label, number in Proto.DataType.items()}
+    name = names.get(number, f"type {number}")
     return {"float": "float32", "double": "float64"}.get(name, name)
 
 
@@ -112,12 +112,12 @@ def read_tensor(tensor: TensorProto, external: External) -> Tensor:
     """
     name = short(tensor.name)
     if tensor.data_type not in _TYPES:
-        found = element_name(tensor.data_type)
-        hint = "export the network before it was quantised" if "int" in found else None
+        element = element_name(tensor.data_type)
+        hint = "export the network before it was quantised" if "int" in element else None
         raise ExchangeError(
-            f"The tensor {name} has the type {found}.",
+            f"The tensor {name} has the type {element}.",
             expected="float32, float64, int32, int64 or bool",
-            hint="export the network in float32" if "float" in found else hint,
+            hint="export the network in float32" if "float" in element else hint,
         )
     dtype_name, field = _TYPES[tensor.data_type]
     dtype = np.dtype(dtype_name)

@@ -190,8 +190,8 @@ def _max_pool(build: Build, node: Node) -> Activation:
 def _mean_over_space(build: Build, node: Node, x: Activation, keep: bool) -> Activation:
     axes = len(x.shape) - 1
     kind: Any = nn.AdaptiveAvgPool1d if axes == 1 else nn.AdaptiveAvgPool2d
-    found = build.layer(node, kind(1), x, (x.shape[0], *(1,) * axes))
-    return found if keep else build.layer(node, nn.Flatten(), found, (x.shape[0],))
+    mean = build.layer(node, kind(1), x, (x.shape[0], *(1,) * axes))
+    return mean if keep else build.layer(node, nn.Flatten(), mean, (x.shape[0],))
 
 
 def _global_average_pool(build: Build, node: Node) -> Activation:

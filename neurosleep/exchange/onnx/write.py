@@ -231,15 +231,15 @@ class _Writer:
         from onnx import TensorProto, helper
 
         kinds = {torch.float32: TensorProto.FLOAT, torch.float64: TensorProto.DOUBLE, torch.int64: TensorProto.INT64}
-        found = tensor.detach().cpu().contiguous()
-        found = found if found.dtype == torch.int64 and name == "shape" else found.to(self.dtype)
-        if found.is_floating_point() and not torch.isfinite(found).all():
+        stored = tensor.detach().cpu().contiguous()
+        stored = stored if stored.dtype == torch.int64 and name == "shape" else stored.to(self.dtype)
+        if stored.is_floating_point() and not torch.isfinite(stored).all():
             raise ExchangeError(f"The {name} of {layer!r} holds NaN or infinite values.", expected="finite numbers")
         whole = self._unique(layer, f".{name}")
-        array = found.numpy()
+        array = stored.numpy()
         little = array.astype(array.dtype.newbyteorder("<"))
         self.initialisers.append(
-            helper.make_tensor(whole, kinds[found.dtype], list(found.shape), little.tobytes(), raw=True)
+            helper.make_tensor(whole, kinds[stored.dtype], list(stored.shape), little.tobytes(), raw=True)
         )
         return whole
 
@@ -420,8 +420,8 @@ class _Writer:
 
 
 def _tuple(value: Any, axes: int) -> tuple[int, ...]:
-    found = tuple(value) if isinstance(value, Sequence) else (value,)
-    return found * axes if len(found) == 1 else found
+    numbers = tuple(value) if isinstance(value, Sequence) else (value,)
+    return numbers * axes if len(numbers) == 1 else numbers
 
 
 _LAYERS: tuple[tuple[Any, Callable[..., None]], ...] = (

@@ -115,14 +115,14 @@ def _network(wiring: Wiring, dt: float) -> SpikingNetwork:
 
 
 def _dtype(wiring: Wiring) -> torch.dtype:
-    found = {t.weight.dtype for p in wiring.populations for t in p.terms if t.weight is not None}
-    if len(found) > 1 or not found <= {torch.float32, torch.float64}:
+    types = {t.weight.dtype for p in wiring.populations for t in p.terms if t.weight is not None}
+    if len(types) > 1 or not types <= {torch.float32, torch.float64}:
         raise ExchangeError(
             "The layers hold weights of other types, or of more than one.",
-            found=", ".join(sorted(map(str, found))),
+            found=", ".join(sorted(map(str, types))),
             expected="float32 or float64 throughout",
         )
-    return found.pop() if found else torch.float32
+    return types.pop() if types else torch.float32
 
 
 def _names(wiring: Wiring) -> dict[str, str]:
@@ -171,21 +171,21 @@ class _Neuron:
 
     def _spread(self, name: str, value: Any) -> Tensor:
         """A parameter per neuron, of the module's type, as snnTorch's own operations would see it."""
-        found = torch.as_tensor(value).detach()
-        if found.ndim and found.dtype == torch.float64 and self.dtype == torch.float32:
+        values = torch.as_tensor(value).detach()
+        if values.ndim and values.dtype == torch.float64 and self.dtype == torch.float32:
             raise self._refuse(f"has {name!r} in float64 among weights in float32.", "one type throughout")
         try:
-            return found.to(self.dtype).expand(1, *self.shape).reshape(-1)
+            return values.to(self.dtype).expand(1, *self.shape).reshape(-1)
         except RuntimeError as error:
             raise self._refuse(
-                f"has {name!r} of shape {tuple(found.shape)}.", f"one number, or the shape {self.shape}"
+                f"has {name!r} of shape {tuple(values.shape)}.", f"one number, or the shape {self.shape}"
             ) from error
 
     def _finite(self, name: str, value: Any) -> Tensor:
-        found = self._spread(name, value)
-        if not torch.isfinite(found).all():
+        values = self._spread(name, value)
+        if not torch.isfinite(values).all():
             raise self._refuse(f"has a {name!r} that is no finite number.", "finite numbers")
-        return found
+        return values
 
     def population(self, name: str, amount: Tensor | None, factor: float) -> dict[str, Any]:
         """Everything of the population but its bias; ``amount`` is what a line of ``forward`` takes off."""
@@ -244,10 +244,10 @@ class _Neuron:
         layer = self.layer
         if self.kind != "Lapicque":
             return 1.0
-        found = self._finite(
+        resistances = self._finite(
             "R and C", torch.as_tensor(layer.R).double() * (1 / (layer.R * layer.C)).double() * layer.time_step
         )
-        gain = _plain(found)
+        gain = _plain(resistances)
         if not isinstance(gain, float):
             raise self._refuse("has R and C of its own for every neuron.", "one R and one C")
         return gain

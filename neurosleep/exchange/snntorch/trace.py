@@ -162,9 +162,9 @@ def _input_shape(module: nn.Module) -> tuple[int, ...]:
 def _rest(module: nn.Module, count: int, dtype: torch.dtype) -> tuple[Tensor, ...]:
     """Tensors of the shapes of the states; modules that neurosleep wrote say them."""
     rest = getattr(module, "rest", None)
-    found = rest() if callable(rest) else ()
-    if isinstance(found, tuple) and len(found) == count:
-        return found
+    state = rest() if callable(rest) else ()
+    if isinstance(state, tuple) and len(state) == count:
+        return state
     return (torch.zeros(0, dtype=dtype),) * count
 
 
@@ -362,12 +362,12 @@ class _NeuronTracer(Tracer):
 
     def _ago(self, placeholder: fx.Node) -> tuple[str, int]:
         """The population whose value ``placeholder`` is, and how many steps ago."""
-        found, steps = placeholder, 0
-        while found in self._placeholders[1:] and steps <= len(self._placeholders):
-            found, steps = self._back.get(found, placeholder), steps + 1
-            if found is placeholder:
+        origin, steps = placeholder, 0
+        while origin in self._placeholders[1:] and steps <= len(self._placeholders):
+            origin, steps = self._back.get(origin, placeholder), steps + 1
+            if origin is placeholder:
                 break
-        value = self._values.get(found)
+        value = self._values.get(origin)
         if not isinstance(value, Value) or value.population.startswith("@"):
             raise ExchangeError(
                 f"The module takes a second input, {placeholder.name!r}.",

@@ -164,11 +164,11 @@ class _Writer:
 
     def _unique(self, name: str) -> str:
         plain = re.sub(r"[^0-9a-zA-Z]+", "_", name).strip("_")[:40] or "layer"
-        found, number = plain, 2
-        while found in self._taken or keyword.iskeyword(found):
-            found, number = f"{plain}_{number}", number + 1
-        self._taken.add(found)
-        return found
+        unique, number = plain, 2
+        while unique in self._taken or keyword.iskeyword(unique):
+            unique, number = f"{plain}_{number}", number + 1
+        self._taken.add(unique)
+        return unique
 
     def _layer(self, prefix: str, p: Population, code: str) -> str:
         """Make a layer, and give what refers to it."""
@@ -182,12 +182,12 @@ class _Writer:
         zeros = f"torch.zeros({_shape(tensor.shape)})"
         # A bias is learned with the weights; what a reset takes away is a number like the threshold.
         if prefix == "bias":
-            found = self._layer(prefix, p, f"nn.Parameter({zeros})")
+            name = self._layer(prefix, p, f"nn.Parameter({zeros})")
         else:
-            found = f"self.{self._unique(f'{prefix}_{self._ids[p.name]}')}"
-            self.made.append(f'self.register_buffer("{found[5:]}", {zeros})')
-        self.tensors[found[5:]] = tensor
-        return found
+            name = f"self.{self._unique(f'{prefix}_{self._ids[p.name]}')}"
+            self.made.append(f'self.register_buffer("{name[5:]}", {zeros})')
+        self.tensors[name[5:]] = tensor
+        return name
 
     # --- populations ---
 

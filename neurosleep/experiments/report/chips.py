@@ -76,10 +76,10 @@ def chip_tables(runs: Sequence[Run]) -> list[Table]:
         "Cores",
         "Energy of an image (µJ)",
     ]
-    found = chip_rows(metrics)
-    order = {chip: k for k, chip in enumerate(dict.fromkeys(row["profile"] for row in found))}
+    summaries = chip_rows(metrics)
+    order = {chip: k for k, chip in enumerate(dict.fromkeys(row["profile"] for row in summaries))}
     # What was changed in all of them alike is said elsewhere on the page.
-    several = len({variant_parts(row["variant"])[1] for row in found}) > 1
+    several = len({variant_parts(row["variant"])[1] for row in summaries}) > 1
     rows = [
         [
             words(row["profile"] + (", sums split" if row["split"] else "")),
@@ -93,7 +93,7 @@ def chip_tables(runs: Sequence[Run]) -> list[Table]:
             Cell(DASH if row["cores"] is None else plain(row["cores"]), row["cores"], True),
             _energy(row),
         ]
-        for row in sorted(found, key=lambda row: order[row["profile"]])
+        for row in sorted(summaries, key=lambda row: order[row["profile"]])
         if row["fits"]
     ]
     missing = [
@@ -111,11 +111,13 @@ def chip_tables(runs: Sequence[Run]) -> list[Table]:
 def chip_images(runs: Sequence[Run], budget: Budget) -> list[Image]:
     """Accuracy, energy and cores by chip, a picture of each for every experiment."""
     rows = chip_rows(_metrics(runs))
-    found = []
+    images = []
     for experiment in dict.fromkeys(row["experiment"] for row in rows):
-        own = [row for row in rows if row["experiment"] == experiment]
-        usual = [row for row in own if not variant_parts(row["variant"])[0].startswith("small-steps")] or own
-        chips = list(dict.fromkeys(row["profile"] for row in own))
+        of_experiment = [row for row in rows if row["experiment"] == experiment]
+        usual = [
+            row for row in of_experiment if not variant_parts(row["variant"])[0].startswith("small-steps")
+        ] or of_experiment
+        chips = list(dict.fromkeys(row["profile"] for row in of_experiment))
         height = 1.6 + 0.36 * max(len(chips), 2)
         ways = ", ".join(dict.fromkeys(row["slept"] for row in usual))
         drawings: tuple[tuple[Callable[[Rows, Axes], object], float, str], ...] = (
@@ -135,8 +137,8 @@ def chip_images(runs: Sequence[Run], budget: Budget) -> list[Image]:
             alt = f"{told} Chips: {', '.join(chips)}."
             made = image(plot.to_svg_bytes(fig), alt, f"{experiment}: {told}", budget)
             if made is not None:
-                found.append(made)
-    return found
+                images.append(made)
+    return images
 
 
 def _draw_accuracy(rows: Rows, ax: Axes) -> object:
@@ -145,13 +147,13 @@ def _draw_accuracy(rows: Rows, ax: Axes) -> object:
 
 def _draw_energy(rows: Rows, ax: Axes) -> object:
     """A row for each chip that the network fits: the least and the most of all its networks."""
-    found = []
+    bars = []
     for chip in dict.fromkeys(str(row["profile"]) for row in rows if row["fits"]):
-        own = [row for row in rows if row["profile"] == chip]
-        lows = [row["low_j"] for row in own if row["low_j"] is not None]
-        highs = [row["high_j"] for row in own if row["high_j"] is not None]
-        found.append({"label": chip, "low": min(lows, default=None), "high": max(highs, default=None)})
-    return plot.energy(found, label="energy of an image", ax=ax)
+        of_chip = [row for row in rows if row["profile"] == chip]
+        lows = [row["low_j"] for row in of_chip if row["low_j"] is not None]
+        highs = [row["high_j"] for row in of_chip if row["high_j"] is not None]
+        bars.append({"label": chip, "low": min(lows, default=None), "high": max(highs, default=None)})
+    return plot.energy(bars, label="energy of an image", ax=ax)
 
 
 def _draw_cores(rows: Rows, ax: Axes) -> object:

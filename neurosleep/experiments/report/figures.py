@@ -187,13 +187,13 @@ def _accuracy_words(run: Run) -> tuple[str, str]:
 
 def _after_tasks(run: Run) -> list[list[float | None]]:
     """Accuracy on every task after every task, the sleep included where there was one."""
-    found: dict[int, dict[int, float | None]] = {}
+    accuracies: dict[int, dict[int, float | None]] = {}
     for row in sorted(run.accuracy, key=lambda row: str(row["phase"]) == "sleep"):
         value = row["accuracy"]
         known = None if value in (None, "") or math.isnan(float(value)) else float(value)
-        found.setdefault(int(float(row["after_task"])), {})[int(float(row["on_task"]))] = known
-    tasks = max((task for values in found.values() for task in values), default=0)
-    return [[found[after].get(task) for task in range(1, tasks + 1)] for after in sorted(found)]
+        accuracies.setdefault(int(float(row["after_task"])), {})[int(float(row["on_task"]))] = known
+    tasks = max((task for values in accuracies.values() for task in values), default=0)
+    return [[accuracies[after].get(task) for task in range(1, tasks + 1)] for after in sorted(accuracies)]
 
 
 def _draw_matrix(run: Run, fig: Figure) -> None:

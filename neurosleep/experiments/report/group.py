@@ -91,9 +91,9 @@ class Group:
                 ]
             )
         # A column in which nothing stands says nothing.
-        kept = [k for k in range(len(columns)) if k == 0 or any(row[k].text not in ("–", "") for row in rows)]
+        filled = [k for k in range(len(columns)) if k == 0 or any(row[k].text not in ("–", "") for row in rows)]
         caption = "Strategies: mean ± standard deviation over the seeds that ended without diverging"
-        return Table(caption, [columns[k] for k in kept], [[row[k] for k in kept] for row in rows])
+        return Table(caption, [columns[k] for k in filled], [[row[k] for k in filled] for row in rows])
 
     @property
     def results(self) -> Table | None:
@@ -146,8 +146,8 @@ def _split_of(run: Run, runs: Sequence[Run]) -> str:
 
 
 def _total(run: Run) -> object:
-    found = run.metrics.get("seconds")
-    return found.get("total") if isinstance(found, dict) else None
+    seconds = run.metrics.get("seconds")
+    return seconds.get("total") if isinstance(seconds, dict) else None
 
 
 def _reads_old_data(runs: Sequence[Run]) -> str:

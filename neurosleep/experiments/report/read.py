@@ -113,12 +113,12 @@ class Run:
 
 def run_folders(folder: Path) -> list[Path]:
     """The run folders in or below ``folder``: with metrics.json, or, where a run has not ended, with its settings."""
-    found = {path.parent for path in folder.rglob("metrics.json") if path.is_file()}
-    found |= {
+    folders = {path.parent for path in folder.rglob("metrics.json") if path.is_file()}
+    folders |= {
         path.parent for path in folder.rglob("config.toml") if re.fullmatch(r"seed\d+", path.parent.resolve().name)
     }
     # What lies inside a run folder is part of that run.
-    return sorted(path for path in found if not any(parent in found for parent in path.parents))
+    return sorted(path for path in folders if not any(parent in folders for parent in path.parents))
 
 
 def read_run(folder: Path, root: Path) -> Run:
@@ -174,10 +174,10 @@ def read_run(folder: Path, root: Path) -> Run:
 def _where_diverged(metrics: dict[str, Any]) -> str:
     """At which step of a sleep, and in which projection, if it says so."""
     sleep = metrics.get("sleep")
-    found = sleep.get("divergence") if isinstance(sleep, dict) else None
-    if not isinstance(found, dict) or not {"step", "projection"} <= found.keys():
+    divergence = sleep.get("divergence") if isinstance(sleep, dict) else None
+    if not isinstance(divergence, dict) or not {"step", "projection"} <= divergence.keys():
         return ""
-    return f" It left its bounds within {found['step']} steps of a sleep: {found['projection']}."
+    return f" It left its bounds within {divergence['step']} steps of a sleep: {divergence['projection']}."
 
 
 def _json(path: Path, notes: list[str]) -> dict[str, Any]:
@@ -291,12 +291,12 @@ def matrix_of(run: Run, key: str) -> list[list[float | None]]:
 
 def recorded_sleeps(run: Run) -> list[tuple[int, Path]]:
     """After which task, and the file, of every sleep whose spikes were kept, in their order."""
-    found = []
+    sleeps = []
     for path in (run.folder / "spikes").glob("task*.npz"):
         number_of = re.fullmatch(r"task(\d+)", path.stem)
         if number_of:
-            found.append((int(number_of[1]), path))
-    return sorted(found)
+            sleeps.append((int(number_of[1]), path))
+    return sorted(sleeps)
 
 
 def input_weights(run: Run) -> np.ndarray | None:
@@ -341,15 +341,15 @@ def load_spikes(run: Run) -> None:
 def _preferred(run: Run) -> dict[str, np.ndarray]:
     """Which task each neuron answers to, where the run wrote that down and it fits the spikes."""
     rows = _table(run.folder / "analysis" / "preferred_task.csv", run.notes, run.folder)
-    found: dict[str, np.ndarray] = {}
+    preferred: dict[str, np.ndarray] = {}
     for name, events in (run.spikes or {}).items():
-        own = [row for row in rows if row.get("population") == name]
+        of_population = [row for row in rows if row.get("population") == name]
         try:
-            tasks = np.array([int(row["task"]) for row in own])
+            tasks = np.array([int(row["task"]) for row in of_population])
         except (KeyError, TypeError, ValueError):
             tasks = np.zeros(0, dtype=np.int64)
-        if len(own) == events.n and events.n and (tasks >= 0).all() and (tasks <= max(run.tasks, 1)).all():
-            found[name] = tasks
-        elif own:
+        if len(of_population) == events.n and events.n and (tasks >= 0).all() and (tasks <= max(run.tasks, 1)).all():
+            preferred[name] = tasks
+        elif of_population:
             run.notes.append(f"analysis/preferred_task.csv does not fit the {events.n} neurons of {name}.")
-    return found
+    return preferred

@@ -190,12 +190,12 @@ def _changes(report: Report) -> list[Table]:
             continue
         try:
             own = load_settings(group.experiment)[1]
-            found = changes_between(own, run.settings)
+            changed = changes_between(own, run.settings)
         # An experiment of the user's own, or one of another version.
         except (NeurosleepError, KeyError, TypeError, AttributeError):
             continue
         flat = flatten(own.table())
-        rows = [[words(key), words(show(value)), words(show(flat.get(key)))] for key, value in found]
+        rows = [[words(key), words(show(value)), words(show(flat.get(key)))] for key, value in changed]
         size = sum(len(cell.text) + 20 for row in rows for cell in row)
         if rows and report.texts.take(size):
             caption = f"Settings of {group.experiment} that were changed: {group.variant.replace(',', ', ')}"
@@ -231,7 +231,7 @@ def groups(report: Report) -> list[Section]:
     """Strategies compared, and every run."""
     told = {id(group) for group in report.alone} if len(report.alone) <= FEW_GROUPS else set()
     few = len(report.runs) <= 4
-    found = []
+    made = []
     for group in report.groups:
         for run in group.runs:
             run.facts = _facts(run, report.texts) if _told_alone(run, few) else []
@@ -248,8 +248,8 @@ def groups(report: Report) -> list[Section]:
             matrix_of=_matrix,
             facts_of=_facts_table,
         )
-        found.append(Section(group.anchor, group.title, html))
-    return found
+        made.append(Section(group.anchor, group.title, html))
+    return made
 
 
 def _told_alone(run: Run, few: bool) -> bool:
@@ -337,7 +337,7 @@ def settings(report: Report) -> list[Section]:
 
 def environment(report: Report) -> list[Section]:
     """Versions and machines, each once."""
-    found: dict[tuple[tuple[str, str], ...], list[Run]] = {}
+    by_facts: dict[tuple[tuple[str, str], ...], list[Run]] = {}
     for run in report.runs:
         rows: list[tuple[str, str]] = []
         for key, value in run.environment.items():
@@ -346,10 +346,10 @@ def environment(report: Report) -> list[Section]:
             elif key != "command":
                 rows.append((str(key), show(value)))
         if rows:
-            found.setdefault(tuple(rows), []).append(run)
+            by_facts.setdefault(tuple(rows), []).append(run)
     tables = [
         Table(_whose(members, report.runs), ["What", "Value"], [[words(key), words(text)] for key, text in rows])
-        for rows, members in found.items()
+        for rows, members in by_facts.items()
         if report.texts.take(sum(len(key) + len(text) + 60 for key, text in rows))
     ]
     return [Section("environment", "Environment", render("environment", tables=tables))] if tables else []

@@ -88,10 +88,10 @@ def _lines(points: dict[float, list[Run]]) -> dict[str, Rows]:
 
     for value, members in points.items():
         for strategy in dict.fromkeys(run.strategy for run in members):
-            own = [run for run in members if run.strategy == strategy]
-            add("accuracy, all classes", strategy, value, (run.score for run in own))
-            before = [matrix[-1] for run in own if (matrix := matrix_of(run, "accuracy_before_sleep"))]
-            after = [matrix[-1] for run in own if (matrix := matrix_of(run, "accuracy_matrix"))]
+            of_strategy = [run for run in members if run.strategy == strategy]
+            add("accuracy, all classes", strategy, value, (run.score for run in of_strategy))
+            before = [matrix[-1] for run in of_strategy if (matrix := matrix_of(run, "accuracy_before_sleep"))]
+            after = [matrix[-1] for run in of_strategy if (matrix := matrix_of(run, "accuracy_matrix"))]
             if not before or any(len(row) != 2 for row in before + after):
                 continue
             for task in (0, 1):
@@ -109,15 +109,15 @@ def _verdict(label: str, points: dict[float, list[Run]]) -> list[str]:
             if middle is not None:
                 means.setdefault(strategy, {})[value] = middle
     sentences = []
-    for strategy, found in sorted(means.items(), key=lambda item: -(mean(item[1].values()) or 0.0)):
-        low, high = min(found, key=found.__getitem__), max(found, key=found.__getitem__)
+    for strategy, values in sorted(means.items(), key=lambda item: -(mean(item[1].values()) or 0.0)):
+        low, high = min(values, key=values.__getitem__), max(values, key=values.__getitem__)
         text = (
-            f"Over {len(found)} points of {label} ({min(found):g} to {max(found):g}), {strategy} ends between "
-            f"{percent(found[low])} (at {low:g}) and {percent(found[high])} (at {high:g}), "
-            f"in the mean at {percent(mean(found.values()))}"
+            f"Over {len(values)} points of {label} ({min(values):g} to {max(values):g}), {strategy} ends between "
+            f"{percent(values[low])} (at {low:g}) and {percent(values[high])} (at {high:g}), "
+            f"in the mean at {percent(mean(values.values()))}"
         )
         if strategy != "sequential" and "sequential" in means:
-            text += _against([found[v] - means["sequential"][v] for v in found if v in means["sequential"]])
+            text += _against([values[v] - means["sequential"][v] for v in values if v in means["sequential"]])
         sentences.append(text + ".")
     return sentences
 

@@ -131,15 +131,17 @@ def _drawings(name: str, table: Table) -> list[tuple[str, Callable[[Axes], objec
     if name not in ("class_correlation", "task_specific_firing", "weight_histogram", "state_trajectories"):
         return [(name, _drawn(function, table))]
     layers = dict.fromkeys(str(row["layer"]) for row in table.rows())
-    found: list[tuple[str, Callable[[Axes], object]]] = [
+    drawings: list[tuple[str, Callable[[Axes], object]]] = [
         (f"{name}_{layer}", _drawn(function, table, layer=layer)) for layer in layers
     ]
     if name == "class_correlation":
-        found += [(f"{name}_before_{layer}", _drawn(function, table, layer=layer, value="before")) for layer in layers]
-        found += [
+        drawings += [
+            (f"{name}_before_{layer}", _drawn(function, table, layer=layer, value="before")) for layer in layers
+        ]
+        drawings += [
             (f"correlation_change_{layer}", _drawn(plot.correlation_change, table, layer=layer)) for layer in layers
         ]
-    return found
+    return drawings
 
 
 def _drawn(function: Callable[..., Axes], table: Table, **options: str | int) -> Callable[[Axes], object]:

@@ -22,26 +22,26 @@ _COUNTED = ("python", "neurosleep", "torch", "numpy", "numba", "snntorch")
 
 def versions() -> dict[str, str | None]:
     """Version of Python and of each of :data:`PACKAGES`; None where it is not installed."""
-    found: dict[str, str | None] = {"python": platform.python_version()}
+    installed: dict[str, str | None] = {"python": platform.python_version()}
     for package in PACKAGES:
         try:
-            found[package] = importlib.metadata.version(package)
+            installed[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:
-            found[package] = None
-    return found
+            installed[package] = None
+    return installed
 
 
 def fingerprint(tasks: Sequence[Task]) -> str:
     """SHA-256 of everything that training and evaluation see of the data: classes, images and labels of each task."""
-    found = hashlib.sha256()
+    digest = hashlib.sha256()
     for task in tasks:
-        found.update(repr([task.name, *map(int, task.classes), len(task.train_labels)]).encode())
+        digest.update(repr([task.name, *map(int, task.classes), len(task.train_labels)]).encode())
         # The training images are the first of the pool.
         for array in (task.pool_images, task.pool_labels, task.test_images, task.test_labels):
             whole = np.ascontiguousarray(array)
-            found.update(f"{whole.dtype.str}{whole.shape}".encode())
-            found.update(whole.data.cast("B") if whole.size else b"")
-    return found.hexdigest()
+            digest.update(f"{whole.dtype.str}{whole.shape}".encode())
+            digest.update(whole.data.cast("B") if whole.size else b"")
+    return digest.hexdigest()
 
 
 def differences(started: Mapping[str, object], present: Origin) -> list[str]:
@@ -51,11 +51,11 @@ def differences(started: Mapping[str, object], present: Origin) -> list[str]:
     """
     earlier, now = started.get("versions"), present["versions"]
     earlier = earlier if isinstance(earlier, Mapping) else {}
-    found = [
+    sentences = [
         f"{name} was {earlier.get(name)!s:.40} and is {now[name]}"
         for name in _COUNTED
         if earlier.get(name) != now[name]
     ]
     if started.get("data", present["data"]) != present["data"]:
-        found.append("the data are not those that it started with")
-    return found
+        sentences.append("the data are not those that it started with")
+    return sentences

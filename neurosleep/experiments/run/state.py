@@ -56,22 +56,22 @@ def stored_state(
     environment = folder.environment() if (stored or finished) and folder.has("environment.json") else {}
     if finished:
         # It is not gone on with, so that it may be of another version; its numbers are of its own data.
-        found = differences({**environment, "versions": present["versions"]}, present)
-        if found and not request.force:
-            raise _other_origin(folder, found)
+        differing = differences({**environment, "versions": present["versions"]}, present)
+        if differing and not request.force:
+            raise _other_origin(folder, differing)
         return None
     changed: list[str] = []
     if stored is not None:
         folder.check_config(config)
         started = folder.origin
         if not started:
-            found = ["the stored state has no checksum"]
+            differing = ["the stored state has no checksum"]
         else:
-            found = [*differences(started, present), *differences(environment, present)]
-        found = list(dict.fromkeys(found))
-        if found and not request.force:
-            raise _other_origin(folder, found)
-        changed = [*started.get("changed", []), *found]
+            differing = [*differences(started, present), *differences(environment, present)]
+        differing = list(dict.fromkeys(differing))
+        if differing and not request.force:
+            raise _other_origin(folder, differing)
+        changed = [*started.get("changed", []), *differing]
     folder.origin = {**present, "changed": changed}
     return stored
 

@@ -109,18 +109,18 @@ class Space:
 
     def changes(self, values: Mapping[str, Plain]) -> PlainTable:
         """Dotted settings for ``values`` (by parameter name), the fixed ones included."""
-        found = dict(self.fixed)
+        settings = dict(self.fixed)
         for parameter in self.parameters:
             value = parameter.round(values[parameter.name])
             if parameter.entries is None:
-                found[parameter.path] = value
+                settings[parameter.path] = value
             else:
-                given = found.get(parameter.path)
+                given = settings.get(parameter.path)
                 row = list(given) if isinstance(given, list) else _list_at(self.base, parameter.path)
                 for entry in parameter.entries:
                     row[entry] = value
-                found[parameter.path] = row
-        return found
+                settings[parameter.path] = row
+        return settings
 
     def settings(self, values: Mapping[str, Plain]) -> Experiment:
         """Complete settings for ``values``."""
@@ -128,7 +128,7 @@ class Space:
 
     def start(self) -> PlainTable:
         """What the first trial has: the stated start, else the experiment's own value where it lies inside."""
-        found: PlainTable = {}
+        point: PlainTable = {}
         for parameter in self.parameters:
             value = _value_at(self.base, parameter.path)
             if parameter.entries is not None:
@@ -136,8 +136,8 @@ class Space:
             if parameter.start is not None:
                 value = parameter.start
             if value is not None and value in parameter:
-                found[parameter.name] = value
-        return found
+                point[parameter.name] = value
+        return point
 
     def corners(self) -> Iterator[PlainTable]:
         """Few points that hold every extreme value and every choice once: what can be refused is found with them."""
@@ -204,11 +204,11 @@ def _find_table(experiment: str, strategy: str, kind: str) -> Table:
             check_strategies(check)
         parts = [strategy] if strategy in spaces else strategy.split("+")
         if all(part in spaces for part in parts):
-            found: Table = {}
+            table: Table = {}
             for part in (_COMMON, *parts):
                 # Without quotes, TOML makes tables of a dotted key.
-                found |= flatten(spaces.get(part, {}), is_value=lambda entry: not entry or entry.keys() & _ENTRY)
-            return found
+                table |= flatten(spaces.get(part, {}), is_value=lambda entry: not entry or entry.keys() & _ENTRY)
+            return table
     raise SettingsError(
         f"There is no search space for the strategy {strategy!r}.",
         expected=f'a table [tune."{strategy}"] in the experiment file' if "+" in strategy else f"[tune.{strategy}]",
@@ -293,18 +293,18 @@ def _parameters(key: str, entry: Table, settings: Experiment) -> list[Parameter]
         whole=whole and "low" in entry,
         choices=tuple(entry.get("choices", ())),
     )
-    found = [
+    parameters = [
         replace(parameter, name=name, entries=entries, start=start)
         for (name, entries), start in zip(named, each, strict=True)
     ]
-    for parameter in found:
+    for parameter in parameters:
         if parameter.start is not None and parameter.start not in parameter:
             raise SettingsError(
                 f"The search space of {key!r} starts at {parameter.start!r}.", expected="a value inside the space"
             )
         for value in parameter.choices or (parameter.low, parameter.high):
             Space(settings, (parameter,), {}, {}).settings({parameter.name: value})
-    return found
+    return parameters
 
 
 def _targets(key: str, settings: Experiment) -> tuple[str, list[tuple[str, tuple[int, ...]]] | None]:

@@ -54,9 +54,9 @@ def tuned_variant(experiment: str, name: str) -> str:
 def tuned_names(experiment: str, variant: str = "default") -> tuple[str, ...]:
     """The strategies that have tuned settings beside ``experiment``, in this ``variant`` of it."""
     folder, name = _folder(experiment)
-    found = (file.name for file in folder.glob("*.toml")) if folder.is_dir() else ()
+    names = (file.name for file in folder.glob("*.toml")) if folder.is_dir() else ()
     # A strategy has no dot in its name, a variant may have.
-    parts = (file.removesuffix(".toml").rpartition(".") for file in found)
+    parts = (file.removesuffix(".toml").rpartition(".") for file in names)
     own = name if variant == "default" else f"{name}.{variant}"
     return tuple(sorted(strategy for before, _, strategy in parts if before == own))
 
@@ -94,8 +94,8 @@ def load_tuned(experiment: str, strategy: str, variant: str = "default") -> Expe
 def tuned_record(experiment: str, strategy: str, variant: str = "default") -> Table:
     """How the settings for ``strategy`` were found: the table ``tuned`` of their file; raises as :func:`load_tuned`."""
     load_tuned(experiment, strategy, variant)
-    found: Table = read_experiment(str(_file(experiment, strategy, variant)))[1].get("tuned", {})
-    return found
+    record: Table = read_experiment(str(_file(experiment, strategy, variant)))[1].get("tuned", {})
+    return record
 
 
 def with_tuned(request: RunRequest, experiment: str, changes: Sequence[Change]) -> RunRequest:

@@ -50,7 +50,7 @@ def exact_scale(
     halves:
         Whether potentials are multiplied by small fractions: the scale then keeps some factors of 2.
     """
-    found = most.clone()
+    scales = most.clone()
     own = weights.abs().numpy()
     beside = torch.stack([x for x, _ in others], 1).abs().numpy() if others else np.zeros((len(own), 0))
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
@@ -69,14 +69,14 @@ def exact_scale(
         if multiple := int(most_here * unit):
             size = unit / float(fine[row])
             numbers = [(float(x[row]), grid) for x, grid in others]
-            found[row] = _rounder(multiple, size / step, numbers, halves) * step / size
-    return found
+            scales[row] = _rounder(multiple, size / step, numbers, halves) * step / size
+    return scales
 
 
 def _all_whole(x: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
     """In which rows all are integers that float64 holds exactly."""
-    found: npt.NDArray[np.bool_] = ((x == np.round(x)) & (x < 2.0**53)).all(1)
-    return found
+    whole: npt.NDArray[np.bool_] = ((x == np.round(x)) & (x < 2.0**53)).all(1)
+    return whole
 
 
 def _rounder(multiple: int, per_step: float, others: Sequence[tuple[float, int]], halves: bool) -> int:

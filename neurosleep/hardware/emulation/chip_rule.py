@@ -347,7 +347,7 @@ class SynapseRule:
     def _sums(spec: ChipRule, terms: tuple[ChipTerm, ChipTerm], mantissas: npt.NDArray[np.int64]) -> _Array:
         """Mantissas after the products of each trace, before they are rounded: ``[traces, levels]``."""
         up, down = terms
-        found = np.empty((_TRACE_MAX + 1, len(mantissas)))
+        sums = np.empty((_TRACE_MAX + 1, len(mantissas)))
         for x, sign in itertools.product(range(_TRACE_MAX + 1), (-1, 0, 1)):
             # Losses first and the gain last: the accumulator saturates after each, and a frozen weight must come back.
             down_products = [learning_product([1], [_CONSTANT_BITS], -down.mantissa, down.exponent)]
@@ -358,8 +358,8 @@ class SynapseRule:
                 up_products.insert(0, learning_product([x, sign], widths[1], -up.mantissa, up.exponent))
             products = down_products + up_products
             those = np.sign(mantissas) == sign
-            found[x, those] = accumulate(torch.from_numpy(mantissas[those]), products).numpy() / 128
-        return found
+            sums[x, those] = accumulate(torch.from_numpy(mantissas[those]), products).numpy() / 128
+        return sums
 
     @staticmethod
     def _functions(rule: SRCRule, synapses: MappedSynapses, mantissas: npt.NDArray[np.int64]) -> _Array:

@@ -44,7 +44,7 @@ def _rules(network: MappedNetwork, rule: ChipRule) -> list[SynapseRule | None]:
             expected=f"neurosleep.hardware.chip_rule({network.profile!r}, rule)",
         )
     synapses = network.synapses or (None,) * len(network.projections)
-    found: list[SynapseRule | None] = []
+    rules: list[SynapseRule | None] = []
     for k, (q, stands_for) in enumerate(zip(network.projections, synapses, strict=True)):
         changes = q.plastic and isinstance(q, Dense)
         if changes and stands_for is None:
@@ -53,8 +53,8 @@ def _rules(network: MappedNetwork, rule: ChipRule) -> list[SynapseRule | None]:
                 expected="a network that neurosleep.map_to made",
                 hint=f"neurosleep.map_to(network, {network.profile!r})",
             )
-        found.append(rule.on(stands_for, k) if changes and stands_for else None)
-    return found
+        rules.append(rule.on(stands_for, k) if changes and stands_for else None)
+    return rules
 
 
 class _FixedStepper(Stepper):
@@ -241,9 +241,9 @@ class FixedSession(_MappedSession):
                 [rule if isinstance(rule, SynapseRule) else None for rule in self._rules],
                 self._state(),
             )
-        found = self._compiled.run(inputs)
+        spikes = self._compiled.run(inputs)
         self._steps += steps
-        return found
+        return spikes
 
     def _state(self) -> FixedState:
         """Everything that changes, as integers of numpy."""

@@ -56,18 +56,18 @@ def sleep_parts(profile: HardwareProfile) -> list[SleepPart]:
     >>> [part.where for part in sleep_parts(load_profile("odin"))]  # a chip without a rule that could do it
     ['host', 'host', 'host', 'host', 'host']
     """
-    found = [_drive(profile), SleepPart("rates of the inputs, from the mean image", "host", "set before the sleep")]
+    parts = [_drive(profile), SleepPart("rates of the inputs, from the mean image", "host", "set before the sleep")]
     able, how = _rule(profile)
     if able:
-        found.append(SleepPart("neurons: integrate, fire, reset", "chip", _neurons(profile)))
-        found.append(SleepPart("change of weights after a postsynaptic spike", "chip", how))
-        found.append(SleepPart("weight factor", *_factor(profile)))
-        found.append(SleepPart("rounding of changed weights", "chip", _rounding(profile)))
+        parts.append(SleepPart("neurons: integrate, fire, reset", "chip", _neurons(profile)))
+        parts.append(SleepPart("change of weights after a postsynaptic spike", "chip", how))
+        parts.append(SleepPart("weight factor", *_factor(profile)))
+        parts.append(SleepPart("rounding of changed weights", "chip", _rounding(profile)))
     else:
-        found.append(SleepPart("neurons and change of weights", "host", how))
-    found.append(SleepPart("scales of layers and thresholds before the sleep", "host", "largest activities are needed"))
-    found.append(SleepPart("reading the weights back, waking and evaluation", "host", "after the sleep"))
-    return found
+        parts.append(SleepPart("neurons and change of weights", "host", how))
+    parts.append(SleepPart("scales of layers and thresholds before the sleep", "host", "largest activities are needed"))
+    parts.append(SleepPart("reading the weights back, waking and evaluation", "host", "after the sleep"))
+    return parts
 
 
 def _drive(profile: HardwareProfile) -> SleepPart:

@@ -224,7 +224,7 @@ def _samples(counts: Mapping[str, Tensor]) -> int:
 
 def spike_counts(network: SpikingNetwork, recording: Recording, synapses: Sequence[Synapses]) -> dict[str, Tensor]:
     """Spikes of each neuron by population, float64 ``[batch, n]``; a relay sends each spike that it gets."""
-    found: dict[str, Tensor] = {}
+    counts: dict[str, Tensor] = {}
     held = recording.counts
     for p in network.populations:
         if p.name not in held or np.shape(held[p.name])[-1] != p.size:
@@ -239,10 +239,10 @@ def spike_counts(network: SpikingNetwork, recording: Recording, synapses: Sequen
         if p.kind == "input" and recording.coding == "constant":
             # The same value in every step: an event in each, unless it is 0.
             count = (count != 0).to(torch.float64) * recording.steps
-        found[p.name] = count
+        counts[p.name] = count
     for p in network.populations:
-        _pass_on(p.name, found, synapses, ())
-    return found
+        _pass_on(p.name, counts, synapses, ())
+    return counts
 
 
 def _pass_on(name: str, found: dict[str, Tensor], synapses: Sequence[Synapses], path: tuple[str, ...]) -> Tensor:
@@ -278,14 +278,14 @@ def sent_before(events: SpikeEvents, start: int, stop: int, delay: int) -> Spike
 
 def _received(name: str, synapses: list[Synapses], trains: Mapping[str, SpikeEvents], steps: int) -> int:
     """Steps of the neurons of a population in which at least one spike arrived."""
-    incoming, found = [s for s in synapses if s.target.name == name], 0
+    incoming, total = [s for s in synapses if s.target.name == name], 0
     for start in range(0, steps, _CHUNK):
         stop = min(start + _CHUNK, steps)
         arrived = torch.zeros(stop - start, incoming[0].target.size if incoming else 0, dtype=torch.bool)
         for s in incoming:
             arrived |= s.arriving(sent_before(trains[s.source.name], start, stop, s.delay).to_dense()) > 0.5
-        found += int(arrived.sum())
-    return found
+        total += int(arrived.sum())
+    return total
 
 
 def _chances(
@@ -313,28 +313,28 @@ def _chances(
 
 def _reached(network: SpikingNetwork, name: str) -> set[str]:
     """The populations of neurons that spikes go to, straight or through relays."""
-    found: set[str] = set()
+    reached: set[str] = set()
     ahead, seen = [name], {name}
     while ahead:
         here = ahead.pop()
         for target in {q.target for q in network.projections if q.source == here}:
             if network.population(target).kind != "relay":
-                found.add(target)
+                reached.add(target)
             elif target not in seen:
                 seen.add(target)
                 ahead.append(target)
-    return found
+    return reached
 
 
 def _messages(network: SpikingNetwork, counts: Mapping[str, Tensor], cores: Mapping[str, int]) -> Tensor | None:
     """Spikes of neurons times the cores they go to, as if each went to all of a population; None: cores not known."""
-    found = torch.zeros(_samples(counts), dtype=torch.float64)
+    messages = torch.zeros(_samples(counts), dtype=torch.float64)
     for p in (p for p in network.layers if p.kind != "relay"):
         targets = _reached(network, p.name)
         if not targets <= set(cores):
             return None
-        found += counts[p.name].sum(1) * sum(cores[name] for name in targets)
-    return found
+        messages += counts[p.name].sum(1) * sum(cores[name] for name in targets)
+    return messages
 
 
 def _learning(

@@ -127,8 +127,8 @@ class EnergyEstimate:
     @property
     def interval(self) -> tuple[float, float] | None:
         """The least and the most of all conventions that give a number, in joules; None: not estimated."""
-        found = [convention.joules for convention in self.conventions if convention.joules is not None]
-        return (min(found), max(found)) if found else None
+        joules = [convention.joules for convention in self.conventions if convention.joules is not None]
+        return (min(joules), max(joules)) if joules else None
 
     @property
     def reason(self) -> str | None:

@@ -107,13 +107,13 @@ def neurobench_metrics(network: SpikingNetwork, inputs: Tensor) -> dict[str, Any
     try:
         said = model(data)
         sparsity = activation(model, said, (data, None))
-        found = operations(model, said, (data, None))
+        counted = operations(model, said, (data, None))
     finally:
         model.cleanup_hooks()
     return {
         "footprint": int(footprint),
         "connection_sparsity": float(connection),
         "activation_sparsity": float(sparsity),
-        "synaptic_operations": {name: float(value) for name, value in found.items()},
+        "synaptic_operations": {name: float(value) for name, value in counted.items()},
         "version": neurobench.__version__,
     }

@@ -16,34 +16,34 @@ __all__ = ["check_dynamics", "chip_delay"]
 def check_dynamics(network: SpikingNetwork, profile: HardwareProfile) -> list[MappingFinding]:
     """Everything in ``network`` that the chip cannot do, and what of it the profile does not say."""
     kept = {p.name for p in network.layers if p.kind == "relay" and pools_on_chip(network, p.name, profile)}
-    found = [finding for p in network.layers if p.name not in kept for finding in _population(p, profile)]
+    findings = [finding for p in network.layers if p.name not in kept for finding in _population(p, profile)]
     most = profile.delay.max_steps
     for q in network.projections:
         own = network.population(q.source).kind != "input"
         latency = (profile.delay.latency_steps or 0) if own else 0
         if isinstance(most, int) and q.delay - latency > most:
             what = f"the delay from {q.source!r} is too long"
-            found.append(exceeds(q.target, "delay.max_steps", q.delay, most + latency, "structural", what=what))
+            findings.append(exceeds(q.target, "delay.max_steps", q.delay, most + latency, "structural", what=what))
     if profile.capacity.packing.recurrent is False:
         place = {name: k for k, name in enumerate(network.order)}
         for q in network.projections:
             if place[q.source] >= place[q.target]:
                 what = f"feedback from {q.source!r}"
-                found.append(
+                findings.append(
                     exceeds(q.target, "capacity.packing.recurrent", "feedback", "none", "structural", what=what)
                 )
     step = profile.time.step_s
     if step is not None and not profile.time.step_free and step != network.dt:
         text = f"a step is {network.dt:g} s in the network, and taken as {step:g} s on the chip"
-        found.append(MappingFinding("note", "", text))
+        findings.append(MappingFinding("note", "", text))
     unknown = [
         key
         for key in profile.unpublished
         if key.partition(".")[0] in ("threshold", "membrane", "weights", "bias", "decay", "reset", "delay")
     ]
     if unknown and not profile.floating:
-        found.append(MappingFinding("note", "", f"not published, and so not limited: {', '.join(unknown)}"))
-    return found
+        findings.append(MappingFinding("note", "", f"not published, and so not limited: {', '.join(unknown)}"))
+    return findings
 
 
 def chip_delay(network: SpikingNetwork, q: Projection, profile: HardwareProfile) -> tuple[int, list[MappingFinding]]:
@@ -58,24 +58,24 @@ def chip_delay(network: SpikingNetwork, q: Projection, profile: HardwareProfile)
 
 
 def _population(p: Population, profile: HardwareProfile) -> list[MappingFinding]:
-    found: list[MappingFinding] = []
+    findings: list[MappingFinding] = []
 
     def lacks(limit: str, needed: str, available: str, what: str, hint: str | None = None) -> None:
-        found.append(exceeds(p.name, limit, needed, available, "structural", what=what, hint=hint))
+        findings.append(exceeds(p.name, limit, needed, available, "structural", what=what, hint=hint))
 
     exact, real = profile.floating, profile.real_potentials
     if not exact and p.kind == "relay":
         hint = "end the network with neurons or with an integrator (kind 'li'), and let no relay feed itself"
         what = "a relay passes on sums, and has no weights after it into which they could be folded"
         lacks("spike.payload_bits", "graded sums", "spikes", what, hint)
-        return found
+        return findings
     if p.kind in ("lif", "cuba_lif"):
         _reset(p, profile, lacks)
-        _refractory(p, profile, found)
+        _refractory(p, profile, findings)
         if not real and bool((float64(p.threshold) < float64(p.leak)).any()):
             lacks("threshold", "a negative one", ">= 0", "the leak value lies above the threshold")
     if exact:
-        return found
+        return findings
     # Circuits and programs of unpublished widths have synaptic currents; a file of theirs has no register for them.
     if profile.current is None and not real and bool(float64(p.synaptic_decay).any()):
         lacks("current", "a synaptic current", "none", "the neurons have a synaptic current")
@@ -100,13 +100,13 @@ def _population(p: Population, profile: HardwareProfile) -> list[MappingFinding]
         text = (
             "the chip has no neurons without leak: with the longest time constant a positive potential loses 1 a step"
         )
-        found.append(MappingFinding("note", p.name, text))
+        findings.append(MappingFinding("note", p.name, text))
     if profile.membrane.signed is False and p.kind != "relay":
-        found.append(MappingFinding("note", p.name, "potentials do not go below 0 on the chip"))
+        findings.append(MappingFinding("note", p.name, "potentials do not go below 0 on the chip"))
     if profile.bias.supported is False and bool(float64(p.bias).any()):
         hint = "train a network without biases, such as torch.nn.Linear(..., bias=False)"
         lacks("bias.supported", "a bias", "none", "the neurons have a bias", hint)
-    return found
+    return findings
 
 
 def _reset(p: Population, profile: HardwareProfile, lacks: object) -> None:

@@ -38,10 +38,10 @@ def chosen_mismatch(profile: HardwareProfile, sd: float | None) -> tuple[float, 
     if sd is None and published is None:
         text = "no figure of mismatch is published, and none is applied: mismatch_sd sets one"
         return 0.0, [MappingFinding("warning", "", text)]
-    found = float(sd if sd is not None else published or 0.0)
+    chosen = float(sd if sd is not None else published or 0.0)
     origin = "as given" if sd is not None else "the profile's figure"
-    text = f"weights, thresholds and time constants differ by {100 * found:g} percent (standard deviation, {origin})"
-    return found, [MappingFinding("note", "", text)]
+    text = f"weights, thresholds and time constants differ by {100 * chosen:g} percent (standard deviation, {origin})"
+    return chosen, [MappingFinding("note", "", text)]
 
 
 def with_mismatch(network: SpikingNetwork, sd: float, seed: int) -> SpikingNetwork:

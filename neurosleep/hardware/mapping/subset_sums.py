@@ -38,15 +38,15 @@ def _generating(row: Tensor, k: int) -> Tensor | None:
     levels = levels[levels > 0]
     if len(levels) > 1 << k:
         return None
-    found: list[float] = []
+    generators: list[float] = []
     for level in levels.tolist():
-        sums = subset_sums(torch.tensor(found, dtype=torch.float64))
+        sums = subset_sums(torch.tensor(generators, dtype=torch.float64))
         if bool(((sums - level).abs() <= 1e-9 * level).any()):
             continue
-        if len(found) == k:
+        if len(generators) == k:
             return None
-        found.append(level)
-    return torch.tensor([*_lowered(found, levels), *[0.0] * (k - len(found))], dtype=torch.float64)
+        generators.append(level)
+    return torch.tensor([*_lowered(generators, levels), *[0.0] * (k - len(generators))], dtype=torch.float64)
 
 
 def _lowered(values: list[float], levels: Tensor) -> list[float]:
@@ -138,8 +138,8 @@ def fit_subset_sums(rows: Tensor, k: int, seed: int = 0) -> tuple[Tensor, Tensor
     if waiting:
         # Zeros are not fitted: they are no synapses. Rows of their own length are fitted one by one if they are long.
         together = [rows[waiting]] if rows.shape[1] <= _SAMPLE else [rows[i][rows[i] > 0].unsqueeze(0) for i in waiting]
-        found = torch.cat([_fitted(some, k, seed) for some in together])
-        for i, value in zip(waiting, found, strict=True):
+        fitted = torch.cat([_fitted(some, k, seed) for some in together])
+        for i, value in zip(waiting, fitted, strict=True):
             # One choice of values, whichever start found them, for the sums that are in use.
             used = _generating(subset_sums(value)[_nearest(rows[i], value)], k)
             values[i] = value if used is None else used

@@ -78,9 +78,9 @@ class ValueMapping:
         )
         projections = tuple(self._projection(k, scales, currents) for k in range(len(network.projections)))
         mapped = MappedNetwork(populations, projections, network.dt, network.discretisation, profile=profile.id)
-        found = with_mismatch(mapped, self._sd, self._seed)
-        assert isinstance(found, MappedNetwork)
-        return found
+        device = with_mismatch(mapped, self._sd, self._seed)
+        assert isinstance(device, MappedNetwork)
+        return device
 
     def _effective(self, k: int) -> Tensor:
         q = self._network.projections[k]
@@ -97,8 +97,8 @@ class ValueMapping:
                 for bound, w in ((self._high, weights.max()), (self._low, weights.min()))
                 if bound * w > 0
             ]
-        found = min(limits) / self._headroom
-        return found if math.isfinite(found) else 1.0
+        scale = min(limits) / self._headroom
+        return scale if math.isfinite(scale) else 1.0
 
     def _chunks(self, p: Population) -> list[slice]:
         """Neurons that share a core, and so its bias currents."""
@@ -110,14 +110,14 @@ class ValueMapping:
         """Bias currents of each core of a population, ``[cores, bits]``."""
         bits = self._profile.weights.bits or 1
         incoming = [self._effective(k) for k in self._network.incoming(p.name)]
-        found = []
+        currents = []
         for number, rows in enumerate(self._chunks(p)):
             there = [w[rows].abs().reshape(-1) for w in incoming]
             together = torch.cat(there) if there else torch.zeros(0, dtype=torch.float64)
-            found.append(fit_subset_sums(together.unsqueeze(0), bits, self._seed + number)[0][0])
-        values = torch.stack(found)
+            currents.append(fit_subset_sums(together.unsqueeze(0), bits, self._seed + number)[0][0])
+        values = torch.stack(currents)
         shown = ", ".join(f"{value:.3g}" for value in values[0].tolist())
-        text = f"weights are sums of {bits} currents of their core" + (f": {shown}" if len(found) == 1 else "")
+        text = f"weights are sums of {bits} currents of their core" + (f": {shown}" if len(currents) == 1 else "")
         self.findings.append(MappingFinding("note", p.name, text))
         return values
 
@@ -152,8 +152,8 @@ class ValueMapping:
         lost = OnGrid.of(placed, weights, scale, saturated)
         changed = None if self._network.population(q.target).kind == "li" else 0.0
         bits = self._profile.weights.bits
-        found = (lost.saturated, lost.zeroed, lost.error, changed, 0.0)
-        self.rows.append(LayerReport(q.target, q.source, bits, scale, *found))
+        losses = (lost.saturated, lost.zeroed, lost.error, changed, 0.0)
+        self.rows.append(LayerReport(q.target, q.source, bits, scale, *losses))
         delay, notes = chip_delay(self._network, q, self._profile)
         self.findings += notes
         if bits is None or q.scale == 0:  # the network's own weights and scale

@@ -53,24 +53,24 @@ def _geometry(network: SpikingNetwork, q: Projection, profile: HardwareProfile) 
     """What of a projection's shapes is beyond the chip."""
     packing = profile.capacity.packing
     source, target = network.population(q.source).shape, network.population(q.target).shape
-    found = []
+    findings = []
 
     def check(key: str, needed: int, what: str) -> None:
         limit = getattr(packing, key)
         if limit is not None and needed > limit:
-            found.append(exceeds(q.target, f"packing.{key}", needed, limit, "structural", what=what))
+            findings.append(exceeds(q.target, f"packing.{key}", needed, limit, "structural", what=what))
 
     if not isinstance(q, Conv | Dense) or q.kind == "recurrent":
         what = f"a projection of kind {q.kind!r} has no core of its own"
-        found.append(exceeds(q.target, "packing.model", q.kind, "conv, dense", "structural", what=what))
-        return found
+        findings.append(exceeds(q.target, "packing.model", q.kind, "conv, dense", "structural", what=what))
+        return findings
     grid = isinstance(q, Conv) or len(source) == 3
     check("channels_max", source[0] if grid else network.population(q.source).size, "too many channels")
     if isinstance(q, Dense):
         if grid:
             check("input_size_max", max(source[1:]), "the input is too large")
             check("kernel_size_max", max(source[1:]), "the kernel, as large as what it reads, is too large")
-        return found
+        return findings
     check("input_size_max", max(source[1:]), "the input is too large")
     check("output_size_max", max(target[1:]), "the output is too large")
     check("kernel_size_max", max(q.kernel), "the kernel is too large")
@@ -80,8 +80,8 @@ def _geometry(network: SpikingNetwork, q: Projection, profile: HardwareProfile) 
         wrong = [value for value in values if only is not None and value not in only]
         if wrong:
             there = ", ".join(map(str, only or ()))
-            found.append(exceeds(q.target, f"packing.{key}", wrong[0], there, "structural", what=f"no such {key}"))
-    return found
+            findings.append(exceeds(q.target, f"packing.{key}", wrong[0], there, "structural", what=f"no such {key}"))
+    return findings
 
 
 def place_layers(network: SpikingNetwork, profile: HardwareProfile, bits: int) -> Placement:

@@ -86,13 +86,13 @@ class _Population:
 
     def kind(self, key: str) -> str | None:
         """Whether the limit is structural, a budget or a deadline."""
-        found: str | None = getattr(self.profile.capacity.limit_kind, key)
-        return found
+        limit_kind: str | None = getattr(self.profile.capacity.limit_kind, key)
+        return limit_kind
 
 
 def _fan_findings(population: _Population) -> list[MappingFinding]:
     capacity, chip = population.profile.capacity, population.profile.id
-    found = []
+    findings = []
     for key, needed, what in (
         ("fan_in_max", population.fan_in, "fan-in"),
         ("in_axons_per_core_max", population.sums.least_axons, "input axons"),
@@ -105,8 +105,8 @@ def _fan_findings(population: _Population) -> list[MappingFinding]:
             hint = f"split into {-(-needed // limit)} partial-sum neurons for each sign with allow_split=true"
         level: Literal["error", "warning"] = "warning" if kind == "deadline" else "error"
         text = text if hint is None or level == "warning" else f"{text}; {hint}"
-        found.append(MappingFinding(level, population.name, text, key, needed, limit, kind, hint))
-    return found
+        findings.append(MappingFinding(level, population.name, text, key, needed, limit, kind, hint))
+    return findings
 
 
 def place(
@@ -188,7 +188,7 @@ def place(
 
 def _copies(network: SpikingNetwork, populations: list[_Population], per_core: dict[str, int]) -> list[MappingFinding]:
     """Room for each neuron once for every axon that its spikes go to; takes it from ``per_core``."""
-    found = []
+    findings = []
     by_name = {p.name: p for p in populations}
     for p in reversed(populations):
         driven = torch.zeros(p.size, dtype=torch.int64)
@@ -201,13 +201,13 @@ def _copies(network: SpikingNetwork, populations: list[_Population], per_core: d
         limit = p.profile.capacity.neurons_per_core
         if isinstance(limit, int) and copies > limit:
             what = "a neuron has one destination, and is needed once for each"
-            found.append(exceeds(p.name, "fan_out_max", copies, limit, "structural", what=what))
+            findings.append(exceeds(p.name, "fan_out_max", copies, limit, "structural", what=what))
             continue
         if isinstance(limit, int):
             per_core[p.name] = max(1, min(per_core[p.name], limit // copies))
         text = f"a neuron has one destination: each is held up to {copies} times, once for every axon that it drives"
-        found.append(MappingFinding("note", p.name, text))
-    return found
+        findings.append(MappingFinding("note", p.name, text))
+    return findings
 
 
 def _chip_findings(
@@ -221,13 +221,13 @@ def _chip_findings(
         # One core serves all populations together.
         neurons = sum(p.size for p in populations)
         synapses = sum(p.size * p.stored for p in populations)
-        found = []
+        findings = []
         for key, needed in (("neurons_per_core", neurons), ("synapses_per_core", synapses)):
             most = getattr(capacity, key)
             if isinstance(most, int) and needed > most:
                 kind = getattr(capacity.limit_kind, key)
-                found.append(exceeds("", key, needed, most, kind, what="all populations share one core"))
-        return found + _hidden_and_output(profile, populations)
+                findings.append(exceeds("", key, needed, most, kind, what="all populations share one core"))
+        return findings + _hidden_and_output(profile, populations)
     if total <= limit:
         return []
     if capacity.limit_kind.cores_per_chip == "structural":
@@ -238,7 +238,7 @@ def _chip_findings(
 
 def _hidden_and_output(profile: HardwareProfile, populations: list[_Population]) -> list[MappingFinding]:
     """Of a chip that keeps neurons for its output apart: those that send to no others."""
-    found = []
+    findings = []
     packing = profile.capacity.packing
     for key, sending, what in (
         ("hidden_neurons_max", True, "too many hidden neurons"),
@@ -247,5 +247,5 @@ def _hidden_and_output(profile: HardwareProfile, populations: list[_Population])
         limit = getattr(packing, key)
         needed = sum(p.size for p in populations if bool(p.targets) == sending)
         if limit is not None and needed > limit:
-            found.append(exceeds("", f"packing.{key}", needed, limit, "structural", what=what))
-    return found
+            findings.append(exceeds("", f"packing.{key}", needed, limit, "structural", what=what))
+    return findings

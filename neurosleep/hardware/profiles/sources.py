@@ -28,22 +28,22 @@ class Sources:
 
 def read_sources(raw: Any, file: str) -> Sources:
     """Take ``[sources]`` apart: ``[sources.NAME]`` defines one, ``sources.<dotted.key> = "NAME"`` is a figure's own."""
-    found = Sources()
+    sources = Sources()
     if raw is None:
-        return found
+        return sources
     if not isinstance(raw, dict):
-        found.findings.append(_wrong_type(file, "sources", raw, "table"))
-        return found
+        sources.findings.append(_wrong_type(file, "sources", raw, "table"))
+        return sources
     tables = {table.partition(".")[0] for table in TABLES}
     for name, value in raw.items():
         if isinstance(value, str) or (name in tables and isinstance(value, dict)):
             for key, source in _flat(name, value):
-                _add_figure(found, file, key, source)
+                _add_figure(sources, file, key, source)
         elif isinstance(value, dict):
-            _add_source(found, file, name, value)
+            _add_source(sources, file, name, value)
         else:
-            found.findings.append(_wrong_type(file, f"sources.{printable(name)}", value, "table"))
-    return found
+            sources.findings.append(_wrong_type(file, f"sources.{printable(name)}", value, "table"))
+    return sources
 
 
 def text_problem(text: str) -> tuple[str, str, str] | None:

@@ -290,9 +290,9 @@ def _check_arithmetic(checked: _File) -> None:
     offsets = [checked.values.get(f"decay.{name}_offset", 0) for name in ("current", "voltage")]
     low, high = checked.values.get("decay.min", 0), checked.values.get("decay.max", 0)
     if low + min(offsets) < 0 or high + max(offsets) > denominator:
-        found = f"{shown(low + min(offsets))}..{shown(high + max(offsets))}"
-        text = f"registers and offsets make a loss of {found} of {shown(denominator)}"
-        checked.add("HP020", "decay.max", text, found, f"0..{shown(denominator)}")
+        span = f"{shown(low + min(offsets))}..{shown(high + max(offsets))}"
+        text = f"registers and offsets make a loss of {span} of {shown(denominator)}"
+        checked.add("HP020", "decay.max", text, span, f"0..{shown(denominator)}")
     widths = [checked.values[key] for key in ("membrane.bits", "current.bits") if key in checked.values]
     bits = max(widths, default=0) + denominator.bit_length() - 1
     if bits > EXACT_BITS:

@@ -56,10 +56,10 @@ def _without(network: SpikingNetwork, name: str) -> tuple[SpikingNetwork, list[M
         made[id(second)] = []
         for first in incoming:
             source, target = network.population(first.source), network.population(second.target)
-            found, flattened = compose(first, second, source, relay, target)
-            if found is None:
+            composed, flattened = compose(first, second, source, relay, target)
+            if composed is None:
                 return None
-            made[id(second)].append(found)
+            made[id(second)].append(composed)
             if flattened:
                 size = "x".join(map(str, (target.size, source.size)))
                 text = (
@@ -110,11 +110,11 @@ def fold_relays(network: SpikingNetwork, profile: HardwareProfile) -> tuple[Spik
             network = _adopt(network, name)
             findings.append(MappingFinding("note", "", f"the chip itself pools at {name!r}: it sums spikes"))
             continue
-        found = _without(network, name)
-        if found is None:
+        shorter = _without(network, name)
+        if shorter is None:
             text = f"the relay {name!r} would become a matrix of more than {LARGEST} numbers"
             findings.append(MappingFinding("note", "", text))
             continue
-        network, notes = found
+        network, notes = shorter
         findings += notes
     return network, findings

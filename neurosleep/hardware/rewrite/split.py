@@ -119,8 +119,8 @@ def _split(
     populations = []
     for other in network.populations:
         populations += [*made, combined] if other.name == p.name else [other]
-    kept = [q for q in network.projections if q.target != p.name]
-    split = dataclasses.replace(network, populations=tuple(populations), projections=(*kept, *added))
+    others = [q for q in network.projections if q.target != p.name]
+    split = dataclasses.replace(network, populations=tuple(populations), projections=(*others, *added))
     return split, len(made) * p.size, len(blocks)
 
 

@@ -69,15 +69,15 @@ class Session(ABC):
 
         What has not changed since it was last asked with the same bound, and was fine, need not be looked at again.
         """
-        found = []
+        numbers = []
         for number, weight in enumerate(self.weights()):
             if weight.numel() == 0:
                 continue
             # One pass, which passes NaN on.
             low, high = (float(value) for value in torch.aminmax(weight))
             if not (math.isfinite(low) and math.isfinite(high) and max(-low, high) <= bound):
-                found.append(number)
-        return found
+                numbers.append(number)
+        return numbers
 
     @abstractmethod
     def membranes(self) -> dict[str, Tensor]:
@@ -269,11 +269,11 @@ def check_supported(engine: Engine, network: SpikingNetwork, rule: PlasticityRul
 
 def check_inputs(network: SpikingNetwork, inputs: Mapping[str, SpikeEvents]) -> int:
     """The number of steps of ``inputs``, or an error if these are not what the input populations can send."""
-    found = {n: e.n if isinstance(e, SpikeEvents) else type(e).__name__ for n, e in inputs.items()}
+    sizes = {n: e.n if isinstance(e, SpikeEvents) else type(e).__name__ for n, e in inputs.items()}
     expected = {p.name: p.size for p in network.inputs}
-    if found != expected:
+    if sizes != expected:
         raise SettingsError(
-            "The inputs do not fit the network.", found=f"{found!r:.200}", expected=f"inputs {expected} (name: neurons)"
+            "The inputs do not fit the network.", found=f"{sizes!r:.200}", expected=f"inputs {expected} (name: neurons)"
         )
     lengths = {events.steps for events in inputs.values()}
     if len(lengths) != 1:

@@ -67,16 +67,16 @@ def _small(recording: Recorded) -> dict[str, NDArray[Any]]:
 
 def _large(recording: Recorded) -> dict[tuple[str, str], NDArray[Any]]:
     """The arrays that grow with time, by name and what they are."""
-    found: dict[tuple[str, str], NDArray[Any]] = {}
+    arrays: dict[tuple[str, str], NDArray[Any]] = {}
     for name, events in recording.spikes.items():
         first, last = int(events.offsets[0]), int(events.offsets[-1])
-        found[name, "neurons"] = events.indices[first:last]
-        found[name, "offsets"] = events.offsets - first
+        arrays[name, "neurons"] = events.indices[first:last]
+        arrays[name, "offsets"] = events.offsets - first
     for name, state in recording.states.items():
-        found[name, "potentials"], found["states", "steps"] = state.values, state.steps
+        arrays[name, "potentials"], arrays["states", "steps"] = state.values, state.steps
     for name, weight in recording.weights.items():
-        found[name, "weights"], found["weights", "steps"] = weight.values, weight.steps
-    return found
+        arrays[name, "weights"], arrays["weights", "steps"] = weight.values, weight.steps
+    return arrays
 
 
 def check_free(folder: Path) -> None:

@@ -127,8 +127,8 @@ class Recorder:
             return {name: None for name in self._sizes if name in record.spikes}
         chosen: dict[str, NDArray[np.int64] | None] = {}
         for name, neurons in record.spikes.items():
-            found = np.unique(check_neurons(name, neurons, self._size(name), "spikes"))
-            chosen[name] = None if len(found) == self._sizes[name] else found
+            listed = np.unique(check_neurons(name, neurons, self._size(name), "spikes"))
+            chosen[name] = None if len(listed) == self._sizes[name] else listed
         return {name: chosen[name] for name in self._sizes if name in chosen}
 
     def run(self, session: Session, inputs: Mapping[str, SpikeEvents]) -> dict[str, int]:
@@ -138,7 +138,7 @@ class Recorder:
         """
         start = self._steps
         stop = start + next(iter(inputs.values())).steps
-        found = dict.fromkeys(self._sizes, 0)
+        totals = dict.fromkeys(self._sizes, 0)
         if start == 0:
             self._look(session)
         for a, b in itertools.pairwise(self._stops(start, stop)):
@@ -147,10 +147,10 @@ class Recorder:
             self.add(chunk)
             self._look(session)
             for name, events in chunk.items():
-                found[name] += events.count
+                totals[name] += events.count
         if self._folder is not None and perf_counter() > self._noted + _NOTE_EVERY:
             self.recording()
-        return found
+        return totals
 
     def _stops(self, start: int, stop: int) -> list[int]:
         stops = {start, stop}

@@ -123,7 +123,7 @@ class SpikeMonitor:
                 found=f"spikes of {names}" if names else "spike counts only",
                 hint='record=Record(spikes="all") keeps them',
             )
-        found, kept = self._recording.spikes[name], self._recording.kept.get(name)
+        spikes, kept = self._recording.spikes[name], self._recording.kept.get(name)
         if kept is not None:
             missing = np.setdiff1d(self.neurons, kept) if self._asked else np.zeros(0, np.int64)
             if len(missing):
@@ -133,12 +133,12 @@ class SpikeMonitor:
                     hint="Record(spikes={...}) says whose spikes are kept",
                 )
         if not self._asked:
-            return found
+            return spikes
         wanted = np.zeros(self._n, dtype=np.bool_)
         wanted[self.neurons] = True
-        inside = wanted[found.indices]
-        offsets = np.concatenate([[0], np.cumsum(inside)])[found.offsets].astype(np.int64)
-        return SpikeEvents._trusted(self._n, offsets - offsets[0], found.indices[inside][offsets[0] :])
+        inside = wanted[spikes.indices]
+        offsets = np.concatenate([[0], np.cumsum(inside)])[spikes.offsets].astype(np.int64)
+        return SpikeEvents._trusted(self._n, offsets - offsets[0], spikes.indices[inside][offsets[0] :])
 
     @property
     def i(self) -> NDArray[np.int32]:

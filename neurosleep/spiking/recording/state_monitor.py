@@ -101,9 +101,9 @@ class StateMonitor:
                 found=f"potentials of {names}" if names else "no potentials",
                 hint=f'Record(potentials={{"{population}": [0, 1]}}) keeps them',
             )
-        found = recording.states[population]
+        states = recording.states[population]
         self.population, self.dt = population, recording.dt
-        self.steps, self.record, self._values = found.steps, found.neurons, found.values
+        self.steps, self.record, self._values = states.steps, states.neurons, states.values
 
     @property
     def t(self) -> NDArray[np.float64]:

@@ -103,12 +103,12 @@ def read_array(path: Path) -> NDArray[Any]:
         with path.open("rb") as file:
             start = file.read(10)
             length = int.from_bytes(start[8:], "little")
-            found = _HEADER.fullmatch(file.read(length))
+            header = _HEADER.fullmatch(file.read(length))
             size = file.seek(0, 2)
-        if start[:8] != b"\x93NUMPY\x01\x00" or found is None:
+        if start[:8] != b"\x93NUMPY\x01\x00" or header is None:
             raise ValueError("it does not start as such a file")
-        dtype = np.dtype(found["dtype"].decode())
-        shape = tuple(int(number) for number in (found["rows"], found["width"]) if number is not None)
+        dtype = np.dtype(header["dtype"].decode())
+        shape = tuple(int(number) for number in (header["rows"], header["width"]) if number is not None)
         if 10 + length + math.prod(shape) * dtype.itemsize > size:
             raise ValueError(f"it is too short for an array {list(shape)}")
         if 0 in shape:

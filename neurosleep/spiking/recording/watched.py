@@ -147,12 +147,12 @@ def _statistics(weight: Tensor, first: Tensor) -> NDArray[np.float64]:
     now, then = (torch.split(w.reshape(-1), _PART) for w in (weight, first.cpu()))
     n = weight.numel()
     mean = torch.stack([part.double().sum() for part in now]).sum() / n
-    found = []
+    rows = []
     for part, before in zip(now, then, strict=True):
         w = part.double()
         low, high = torch.aminmax(w)
-        found.append(torch.stack([(w - mean).square().sum(), low, high, (w - before).square().sum()]))
-    spread, lows, highs, change = torch.stack(found).T
+        rows.append(torch.stack([(w - mean).square().sum(), low, high, (w - before).square().sum()]))
+    spread, lows, highs, change = torch.stack(rows).T
     sd, rms = ((squares.sum() / n).sqrt() for squares in (spread, change))
     return torch.stack([mean, sd, lows.min(), highs.max(), rms]).numpy()
 

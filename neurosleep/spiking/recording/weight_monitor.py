@@ -71,9 +71,9 @@ class WeightMonitor:
             )
         if projection not in recording.weights:
             raise unknown_name("recorded projection", projection, recording.weights)
-        found = recording.weights[projection]
+        samples = recording.weights[projection]
         self.projection, self.dt = projection, recording.dt
-        self.steps, self._synapses, self._values = found.steps, found.synapses, found.values
+        self.steps, self._synapses, self._values = samples.steps, samples.synapses, samples.values
 
     @property
     def t(self) -> NDArray[np.float64]:

@@ -202,16 +202,16 @@ def listed(fired: Any, neurons: Any, starts: Any) -> Any:
     """Events of input spikes: ``fired`` uint8 ``[steps, entries]``, entries ``starts[g]`` to ``starts[g + 1]`` of g."""
     steps, samples = len(fired), len(starts) - 1
     offsets = np.zeros(samples * steps + 1, dtype=np.int64)
-    found = np.empty(steps * (starts[samples] - starts[0]) + 1, dtype=np.int32)
+    events = np.empty(steps * (starts[samples] - starts[0]) + 1, dtype=np.int32)
     used = 0
     for g in range(samples):
         for t in range(steps):
             # Written in any case and kept if it fired: whether it did cannot be foretold, a branch would be dearer.
             for e in range(starts[g], starts[g + 1]):
-                found[used] = neurons[e]
+                events[used] = neurons[e]
                 used += fired[t, e]
             offsets[g * steps + t + 1] = used
-    return offsets, found[:used]
+    return offsets, events[:used]
 
 
 @compiled(boundscheck=False)
@@ -219,16 +219,16 @@ def repeated(counts: Any, neurons: Any, starts: Any) -> Any:
     """The same of several spikes in a step, uint8 ``[steps, entries]``: a neuron is listed as often as it fires."""
     steps, samples = len(counts), len(starts) - 1
     offsets = np.zeros(samples * steps + 1, dtype=np.int64)
-    found = np.empty(int(counts.sum()), dtype=np.int32)
+    events = np.empty(int(counts.sum()), dtype=np.int32)
     used = 0
     for g in range(samples):
         for t in range(steps):
             for e in range(starts[g], starts[g + 1]):
                 for _ in range(counts[t, e]):
-                    found[used] = neurons[e]
+                    events[used] = neurons[e]
                     used += 1
             offsets[g * steps + t + 1] = used
-    return offsets, found[:used]
+    return offsets, events[:used]
 
 
 @compiled(boundscheck=False)
@@ -251,20 +251,20 @@ def joined(past: Any, old: Any, offsets: Any, neurons: Any, span: Any) -> Any:
     samples, steps, memory = span.samples, span.steps, span.memory
     both = memory + steps
     out = np.zeros(samples * both + 1, dtype=np.int64)
-    found = np.empty(len(old) + len(neurons), dtype=np.int32)
+    events = np.empty(len(old) + len(neurons), dtype=np.int32)
     used = 0
     for g in range(samples):
         for t in range(both):
             if t < memory:
                 for k in range(past[g * memory + t], past[g * memory + t + 1]):
-                    found[used] = old[k]
+                    events[used] = old[k]
                     used += 1
             else:
                 for k in range(offsets[g * steps + t - memory], offsets[g * steps + t - memory + 1]):
-                    found[used] = neurons[k]
+                    events[used] = neurons[k]
                     used += 1
             out[g * both + t + 1] = used
-    return out, found
+    return out, events
 
 
 @compiled(boundscheck=False)
@@ -272,13 +272,13 @@ def latest(offsets: Any, neurons: Any, memory: int, samples: int) -> Any:
     """The last ``memory`` steps of every sample."""
     steps = (len(offsets) - 1) // samples
     out = np.zeros(samples * memory + 1, dtype=np.int64)
-    found = np.empty(len(neurons), dtype=np.int32)
+    events = np.empty(len(neurons), dtype=np.int32)
     used = 0
     for g in range(samples):
         for t in range(memory):
             place = g * steps + steps - memory + t
             for k in range(offsets[place], offsets[place + 1]):
-                found[used] = neurons[k]
+                events[used] = neurons[k]
                 used += 1
             out[g * memory + t + 1] = used
-    return out, found[:used]
+    return out, events[:used]

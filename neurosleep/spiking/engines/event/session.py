@@ -79,11 +79,11 @@ class EventSession(Session):
 
     def weights(self) -> list[Tensor]:
         """The present weights, of projections that have any."""
-        found: dict[int, Tensor] = {}
+        by_projection: dict[int, Tensor] = {}
         for population in self._populations.values():
             for q, number in enumerate(population.numbers):
-                found[number] = population.weight(q)
-        return [found[number] for number in sorted(found)]
+                by_projection[number] = population.weight(q)
+        return [by_projection[number] for number in sorted(by_projection)]
 
     def weights_at(self, number: int, post: npt.NDArray[np.int64], pre: npt.NDArray[np.int64]) -> Tensor:
         """Some of the present weights, of the projection ``number`` of those that have any."""
