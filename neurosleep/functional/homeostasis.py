@@ -34,15 +34,18 @@ from neurosleep._shown import brief
 from neurosleep.errors import SettingsError, unknown_name
 
 __all__ = [
+    "MEAN_BY",
     "TARGETS",
     "DriveMoments",
     "Homeostasis",
     "HomeostaticChange",
+    "MeanBy",
     "Parts",
     "SetPoint",
     "Shift",
     "Target",
     "driven_units",
+    "has_mean",
     "homeostatic_change",
     "homeostatic_rows",
     "layer_set_point",
@@ -51,11 +54,15 @@ __all__ = [
 
 Target = Literal["layer", "set-points"]
 TARGETS: tuple[str, ...] = get_args(Target)
+MeanBy = Literal["bias", "weights"]
+MEAN_BY: tuple[str, ...] = get_args(MeanBy)
 #: What moves the mean of a unit: its bias, its weights along the mean input, or nothing.
 Shift: TypeAlias = Literal["bias", "weights", "none"]
 
 # A drive varies if its spread is more than this share of its size: less is rounding.
 _SILENT = 1e-6
+# The mean input moves the mean of a unit only where its mean square is more than this share of that of the inputs.
+_MEAN_FREE = 1e-6
 # So many draws are summed in their own precision.
 _FEW = 5000
 
@@ -77,6 +84,10 @@ class Homeostasis:
         Names of the layers that change. None: all that can.
     limit:
         Weights of a unit are multiplied by ``1 / limit`` to ``limit`` in one sleep; above 1.
+    mean_by:
+        What moves the mean of a unit that has a bias: the ``"bias"``, or its ``"weights"``, along the mean input, as in
+        a layer without biases; the bias is then scaled as the weights are. Where batch normalisation follows it is the
+        bias of that, and so it is where inputs have no mean to move along.
 
     See Also
     --------
@@ -93,6 +104,7 @@ class Homeostasis:
     damping: float = 1.0
     layers: tuple[str, ...] | None = None
     limit: float = 10.0
+    mean_by: MeanBy = "bias"
     name: ClassVar[str] = "homeostasis"
 
     __repr__ = brief
@@ -100,6 +112,8 @@ class Homeostasis:
     def __post_init__(self) -> None:
         if self.target not in TARGETS:
             raise unknown_name("target of homeostasis", str(self.target), TARGETS)
+        if self.mean_by not in MEAN_BY:
+            raise unknown_name("way to move the mean", str(self.mean_by), MEAN_BY)
         object.__setattr__(self, "damping", check_number("The damping of homeostasis", self.damping, most=1, above=0))
         object.__setattr__(self, "limit", check_number("The limit of homeostasis", self.limit, above=1))
         if self.classes is not None:
@@ -265,6 +279,23 @@ class HomeostaticChange(NamedTuple):
     offset: Tensor
     mean: Tensor
     spread: Tensor
+
+
+def has_mean(power: Tensor, mean_square: Tensor | float, draws: int) -> bool:
+    """Whether inputs have a mean to move drives along: mean square of their mean, and of themselves, over ``draws``.
+
+    Less than ten times what chance makes of inputs without one is none.
+
+    See Also
+    --------
+    homeostatic_change : what moves drives
+
+    Examples
+    --------
+    >>> has_mean(torch.tensor([0.2]), 0.5, draws=2000), has_mean(torch.tensor([0.0005]), 1.0, draws=2000)
+    (True, False)
+    """
+    return bool((power > max(_MEAN_FREE, 10 / draws) * mean_square).all())
 
 
 def driven_units(mean: Tensor, spread: Tensor) -> Tensor:

@@ -57,7 +57,7 @@ class Part:
 
     @property
     def free_bias(self) -> nn.Parameter | None:
-        """What moves the mean of its units, if anything does."""
+        """The bias of its units that changes, if there is one."""
         if self.norm is not None:
             return self.norm[1]
         return self.bias if self.bias is not None and self.bias.requires_grad else None

@@ -14,14 +14,11 @@ import torch
 from torch import Tensor
 
 from neurosleep.errors import UnsupportedError, unknown_name
-from neurosleep.functional import DriveMoments, HomeostaticChange, Parts, Shift, homeostatic_rows
+from neurosleep.functional import DriveMoments, HomeostaticChange, MeanBy, Parts, Shift, has_mean, homeostatic_rows
 from neurosleep.spiking import Conv, Dense, SpikingNetwork
 from neurosleep.spiking.geometry import propagate
 
 __all__ = ["PopulationDrive", "changed_network", "population_drives"]
-
-# The mean input moves the mean of a unit only where it is more than this share of the inputs' mean square.
-_MEAN_FREE = 1e-6
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,7 +54,7 @@ class PopulationDrive:
         return tuple(self.units_sent)
 
     def has_bias(self, network: SpikingNetwork) -> bool:
-        """Whether the units have a bias, which then moves the mean."""
+        """Whether the units have a bias."""
         bias = network.population(self.name).bias
         return isinstance(bias, Tensor) or bias != 0
 
@@ -76,7 +73,7 @@ class PopulationDrive:
                 _mean_patch(projection, values.mean(0, keepdim=True), shape) for values in (sent, sent.square())
             )
         power = patch.double().flatten(1).square().sum(1)
-        return patch if bool((power > _MEAN_FREE * size.double().flatten(1).sum(1)).all()) else None
+        return patch if has_mean(power, size.double().flatten(1).sum(1), len(sent)) else None
 
     def parts(self, network: SpikingNetwork, rates: Mapping[str, Tensor], mean_input: Tensor | None) -> Parts:
         """What makes the drives, one row a frame (and position), from ``rates`` ``[frames, n]`` by source."""
@@ -123,15 +120,15 @@ class PopulationDrive:
         return drives.reshape(len(drives), self.shape[0], -1).movedim(1, -1).reshape(-1, self.shape[0])
 
     def moments(
-        self, network: SpikingNetwork, halves: tuple[Mapping[str, Tensor], Mapping[str, Tensor]]
+        self, network: SpikingNetwork, halves: tuple[Mapping[str, Tensor], Mapping[str, Tensor]], mean_by: MeanBy
     ) -> tuple[DriveMoments, Shift, Tensor | None]:
         """Mean and covariance of what makes the drives, what moves their mean, and along what."""
-        shift: Shift = "bias"
+        shift: Shift = "bias" if self.has_bias(network) else "none"
         mean_input = None
-        if not self.has_bias(network):
+        if shift == "none" or mean_by == "weights":
             rates = {name: (halves[0][name] + halves[1][name]) / 2 for name in self.sources}
             mean_input = self.mean_input(network, rates)
-            shift = "none" if mean_input is None else "weights"
+            shift = shift if mean_input is None else "weights"
         first, second = (self.parts(network, half, mean_input) for half in halves)
         return DriveMoments.of_halves(first, second), shift, mean_input
 
@@ -212,7 +209,8 @@ def changed_network(
     place = [population.name for population in populations].index(drive.name)
     population = populations[place]
     if drive.has_bias(network):
-        factor, offset = (values.to(network.dtype) for values in (here.factor, here.offset / drive.scale))
+        moved = here.offset / drive.scale if mean_input is None else torch.zeros_like(here.offset)
+        factor, offset = (values.to(network.dtype) for values in (here.factor, moved))
         if drive.convolves:
             factor, offset = (v.repeat_interleave(population.size // drive.shape[0]) for v in (factor, offset))
         bias = torch.as_tensor(population.bias, dtype=network.dtype) * factor + offset

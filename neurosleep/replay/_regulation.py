@@ -17,6 +17,7 @@ from neurosleep.functional import (
     HomeostaticChange,
     SetPoint,
     Shift,
+    has_mean,
     homeostatic_rows,
 )
 from neurosleep.replay._drives import CONVOLUTIONS, Drive, Part, Trace, is_step, weight_of
@@ -24,8 +25,6 @@ from neurosleep.replay._regulated import RegulatedLayer, regulated
 
 __all__ = ["apply_change", "run_over"]
 
-# The mean input moves the mean of a unit only where it is more than this share of the inputs' mean square.
-_MEAN_FREE = 1e-6
 _CONVOLUTION_ARGUMENTS = ("input", "weight", "bias", "stride", "padding", "dilation", "groups")
 
 
@@ -63,7 +62,7 @@ def run_over(
         mode.forward(model, blocks[0](), trace.drives, last=True, whole=True)
         return mode.layers
     for drive in trace.drives:
-        if drive.mover.free_bias is None:
+        if not mode.by_bias(drive):
             for block in blocks:
                 mode.forward(model, block(), (drive,), inputs_only=True)
         *first, final = blocks
@@ -110,6 +109,11 @@ class _Regulator(TorchFunctionMode):
                 expected="the same operations for every input",
             )
 
+    def by_bias(self, drive: Drive) -> bool:
+        """Whether a bias moves the mean, whatever the inputs."""
+        part = drive.mover
+        return part.norm is not None or (self._rule.mean_by == "bias" and part.free_bias is not None)
+
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
@@ -136,7 +140,7 @@ class _Regulator(TorchFunctionMode):
         return result
 
     def _see_input(self, drive: Drive, part: Part, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
-        if part is not drive.mover or part.free_bias is not None:
+        if part is not drive.mover or self.by_bias(drive):
             return
         work, layer = self._work[drive], _Layer(part, args, kwargs)
         if self._inputs_only or self._whole:
@@ -149,7 +153,7 @@ class _Regulator(TorchFunctionMode):
         if work.input_sum is not None:
             mean_input = layer.mean_patch(work.input_sum / work.draws)
             power = mean_input.double().flatten(1).square().mean(1)
-            work.mean_input = mean_input if bool((power > _MEAN_FREE * work.mean_square).all()) else None
+            work.mean_input = mean_input if has_mean(power, work.mean_square, work.draws) else None
             work.input_sum = None
         if work.mean_input is not None:
             work.along = layer.response(work.mean_input)
@@ -172,7 +176,9 @@ class _Regulator(TorchFunctionMode):
     def _regulate(self, drive: Drive, work: _Work) -> HomeostaticChange:
         moments = work.moments
         assert moments is not None
-        shift: Shift = "bias" if drive.mover.free_bias is not None else "none" if work.mean_input is None else "weights"
+        shift: Shift = "none" if drive.mover.free_bias is None else "bias"
+        if work.mean_input is not None:
+            shift = "weights"
         layer, change = regulated(
             drive.name,
             moments,
@@ -212,7 +218,7 @@ def _change_drive(result: Tensor, drive: Drive, change: HomeostaticChange, work:
     if rest is not None:
         result.sub_(rest)
     result.mul_(_by_unit(factor, result, channels))
-    if drive.mover.free_bias is None and work.along is not None and work.mean_input is not None:
+    if work.along is not None and work.mean_input is not None:
         share = change.offset / work.mean_input.double().flatten(1).square().sum(1)
         moved = result.movedim(channels, -1)
         moved.addcmul_(work.along.reshape(*moved.shape[:-1], -1), share.to(result.dtype))
@@ -236,7 +242,8 @@ def apply_change(drive: Drive, change: HomeostaticChange, mean_input: Tensor | N
             part.norm[0].mul_(change.factor.to(part.weight.dtype))
         bias = part.free_bias
         if bias is not None:
-            offset = change.offset if part is drive.mover else torch.zeros_like(change.offset)
+            moved = part is drive.mover and mean_input is None
+            offset = change.offset if moved else torch.zeros_like(change.offset)
             bias.copy_(bias * change.factor + offset)
 
 

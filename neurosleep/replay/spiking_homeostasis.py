@@ -98,6 +98,8 @@ class SpikingRegulation(RegulatedLayers):
                 change = HomeostaticChange(layer.factor, layer.offset, layer.mean_after, layer.spread_after)
                 change = HomeostaticChange(*(values.to(parameter.device) for values in change))
                 along = None if layer.mean_input is None else layer.mean_input.to(parameter)
+                # Batch normalisation would undo a change of the weights in the next training: its bias moves the mean.
+                along = None if drive.mover.norm is not None else along
                 apply_change(drive, change, along)
         for one, given in zip(work.modules(), model.modules(), strict=True):
             one.training = given.training
@@ -199,7 +201,7 @@ def regulate_spikes(
         halves = stepper.halves(network, together, start, frames)
         before = network
         for drive in together:
-            moments, shift, mean_input = drive.moments(before, halves)
+            moments, shift, mean_input = drive.moments(before, halves, rule.mean_by)
             layer, change = regulated(
                 drive.name, moments, shift, rule, goals, output=drive.output, mean_input=mean_input
             )

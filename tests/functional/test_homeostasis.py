@@ -129,6 +129,7 @@ def test_units_are_driven_where_their_drive_varies_by_more_than_rounding():
         ({"layers": "fc1"}, SettingsError),
         ({"layers": ()}, SettingsError),
         ({"limit": 1}, SettingsError),
+        ({"mean_by": "threshold"}, UnknownNameError),
     ],
 )
 def test_impossible_options_are_refused(options, error):

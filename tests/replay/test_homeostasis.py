@@ -160,6 +160,26 @@ class Shrunk(nn.Module):
         return x * 0.8
 
 
+def test_weights_move_the_mean_of_units_with_a_bias_if_they_are_to():
+    model, given = dense(True), noise(20)
+    done = regulate(model, given, Homeostasis(mean_by="weights", limit=1e6), draws=DRAWS)
+    assert all(layer.mean_input is not None for layer in done.layers)
+    for layer, k in zip(done.layers, (0, 2, 4), strict=True):
+        assert torch.allclose(done.model[k].bias, model[k].bias * layer.factor.float())
+    measured = drives_of(done.model, {"0", "2", "4"}, given.frames(DRAWS, seed=0))
+    for layer in done.layers:
+        mean, spread = measured[layer.name]
+        assert torch.allclose(mean, torch.tensor(layer.target.mean).double(), atol=1e-4)
+        assert torch.allclose(spread, layer.spread_after, rtol=1e-3)
+    # Where there is no mean to move along, it is the bias.
+    centred = InputNoise(torch.zeros(20), torch.ones(20))
+    layer = regulate(model, centred, Homeostasis(mean_by="weights")).layers[0]
+    assert layer.mean_input is None and not layer.notes
+    assert torch.allclose(layer.mean_after, torch.tensor(layer.target.mean).double(), atol=1e-6)
+    normed, shape, _ = CASES["batch normalisation"]
+    assert regulate(normed(), noise(*shape), Homeostasis(mean_by="weights")).layers[0].mean_input is None
+
+
 @pytest.mark.parametrize("norm", [True, False])
 @pytest.mark.parametrize("projection", [True, False])
 def test_a_residual_sum_is_one_drive(projection, norm):
@@ -354,12 +374,11 @@ def test_what_does_not_vary_stays_and_is_counted():
 
 def test_without_bias_and_with_inputs_of_mean_zero_only_the_spread_is_set():
     model = seeded(nn.Sequential(nn.Linear(20, 9, bias=False), nn.Tanh(), nn.Linear(9, 3)))
-    done = regulate(model, InputNoise(torch.zeros(20), torch.ones(20)), draws=2000)
-    layer = done.layers[0]
-    # The mean of 2000 draws is not zero, but far below their size.
-    if layer.notes:
-        assert "only the spread" in layer.notes[0]
+    layer = regulate(model, InputNoise(torch.zeros(20), torch.ones(20)), draws=2000).layers[0]
+    # The mean of 2000 draws is not zero; what chance makes of it is none to move along.
+    assert "only the spread" in layer.notes[0] and layer.mean_input is None
     assert torch.allclose(layer.spread_after, torch.tensor(layer.target.spread).double(), rtol=0.01)
+    assert not layer.offset.any()
 
 
 def test_standardised_inputs_drive_it_by_mean_and_spread():

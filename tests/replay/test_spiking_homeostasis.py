@@ -99,11 +99,11 @@ def spiking(model, given, factor=2.0):
     return dataclasses.replace(network, populations=tuple(populations), projections=tuple(projections))
 
 
-@pytest.mark.parametrize("case", CASES)
-def test_in_the_limit_it_is_the_rule_in_rates(case):
+@pytest.mark.parametrize(("case", "mean_by"), [*((case, "bias") for case in CASES), ("dense with biases", "weights")])
+def test_in_the_limit_it_is_the_rule_in_rates(case, mean_by):
     make, shape = CASES[case]
     model, given = make(), noise(*shape)
-    rule = Homeostasis(classes=(0, 1, 3), limit=1e6)
+    rule = Homeostasis(classes=(0, 1, 3), limit=1e6, mean_by=mean_by)
     exact = regulate(model, given, rule, draws=FRAMES)
     done = regulate_spikes(spiking(model, given), given, rule, oscillation=LONG)
     assert len(done.layers) == len(exact.layers)
