@@ -307,7 +307,7 @@ def test_every_key_of_sleep_matters_to_consolidate(option: str) -> None:
 
 def test_the_keys_are_those_of_sleep() -> None:
     # Whose images scale the layers: consolidate is given them.
-    assert set(KEYS) == {*ns.Sleep().flat()} - {"scale_data"}
+    assert set(KEYS) == {*ns.Sleep.src2022().flat()} - {"scale_data"}
 
 
 @pytest.mark.parametrize("option", CONSOLIDATE)

@@ -164,7 +164,7 @@ class Rule:
 
     def make(self) -> PlasticityRule:
         """The rule; refuses a missing or unknown parameter."""
-        usual, options = Sleep().rem.rule, dict(self.given)
+        usual, options = Sleep.src2022().rem.rule, dict(self.given)
         parameters: Table = vars(usual) | options if options["name"] == usual.name else options
         return make_rule(**parameters)
 
@@ -200,7 +200,7 @@ class Experiment:
     lwf: LwF = field(default_factory=LwF)
     rehearsal: Rehearsal = field(default_factory=Rehearsal)
     icarl: ICaRL = field(default_factory=ICaRL)
-    sleep: Sleep = field(default_factory=Sleep)
+    sleep: Sleep = field(default_factory=Sleep.src2022)
     hardware: Chips = field(default_factory=Chips)
     rule: Rule = field(default_factory=Rule)
 

@@ -2,20 +2,25 @@
 
 from neurosleep.replay._consolidate import consolidate
 from neurosleep.replay._effect import answers, evenly, outputs, warn_of_biases, warn_of_effect
+from neurosleep.replay._regulated import RegulatedLayer, RegulatedLayers
 from neurosleep.replay._sleep import CHUNK, Limits, Moment, sleep
 from neurosleep.replay._thresholds import thresholds_for_rates
+from neurosleep.replay.consolidation import Consolidation, StageOutcome
 from neurosleep.replay.consolidator import Consolidator
 from neurosleep.replay.guard import Guard, Verdict, gain_score, newest_recall
-from neurosleep.replay.homeostasis import RegulatedLayer, Regulation, regulate
-from neurosleep.replay.options import OWN_NETWORK, RATE, REM, Sleep
+from neurosleep.replay.homeostasis import Regulation, regulate
+from neurosleep.replay.options import OWN_NETWORK, RATE, Sleep
 from neurosleep.replay.result import Divergence, LayerChange, SleepReport, SleepResult
 from neurosleep.replay.spiking_homeostasis import SpikingRegulation, regulate_spikes
+from neurosleep.replay.stages import NREM, REM
 
 __all__ = [
     "CHUNK",
+    "NREM",
     "OWN_NETWORK",
     "RATE",
     "REM",
+    "Consolidation",
     "Consolidator",
     "Divergence",
     "Guard",
@@ -23,11 +28,13 @@ __all__ = [
     "Limits",
     "Moment",
     "RegulatedLayer",
+    "RegulatedLayers",
     "Regulation",
     "Sleep",
     "SleepReport",
     "SleepResult",
     "SpikingRegulation",
+    "StageOutcome",
     "Verdict",
     "answers",
     "consolidate",

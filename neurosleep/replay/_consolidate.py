@@ -2,204 +2,382 @@
 
 from __future__ import annotations
 
-import dataclasses
 import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cache
+from time import perf_counter
+from typing import Any, Literal, TypeAlias
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from neurosleep._checks import as_images, check_unread
-from neurosleep.conversion import LAYER_RECIPES, biased_layers, convert, copied, feedback_of, sleeping_chain
-from neurosleep.errors import DataError, NeurosleepWarning, SettingsError
-from neurosleep.functional import MeanDrive, SRCRule, check_seed
+from neurosleep._checks import as_images, check_count, check_unread
+from neurosleep.conversion import copied
+from neurosleep.errors import ConversionError, DataError, NeurosleepWarning, SettingsError
+from neurosleep.functional import Homeostasis, InputNoise, SetPoint, SRCRule, check_seed
 from neurosleep.networks import EquilibriumNetwork
-from neurosleep.replay._effect import answers, evenly, warn_of_biases, warn_of_effect
-from neurosleep.replay._sleep import CHUNK, Limits, check_rule
-from neurosleep.replay._sleep import sleep as sleep_phase
-from neurosleep.replay._thresholds import check_rates, thresholds_for_rates
-from neurosleep.replay.options import OWN_NETWORK, RATE, Sleep
-from neurosleep.replay.result import LayerChange, SleepReport, SleepResult
-from neurosleep.spiking import Record, SpikingNetwork
+from neurosleep.replay._effect import answers, evenly, warn_of_effect
+from neurosleep.replay._nrem import run_nrem
+from neurosleep.replay._rem import run_rem
+from neurosleep.replay._sleep import check_rule
+from neurosleep.replay.consolidation import Consolidation, StageOutcome
+from neurosleep.replay.guard import Guard, Verdict, newest_recall
+from neurosleep.replay.homeostasis import regulate
+from neurosleep.replay.options import OWN_NETWORK, Sleep
+from neurosleep.replay.result import LayerChange, SleepReport
+from neurosleep.replay.stages import NREM
+from neurosleep.spiking import Record
 
-__all__ = ["consolidate"]
+__all__ = ["Known", "consolidate", "consolidated"]
+
+Status: TypeAlias = Literal["done", "declined", "diverged", "silent"]
+
+# Frames of noise that stand for images where none are given to scale a REM stage by.
+_CALIBRATION = 500
+
+
+@dataclass(frozen=True, eq=False)
+class Known:
+    """What is at hand of the data.
+
+    noise: around the mean of all inputs ever learnt; classes, new_classes: seen so far, and with the newest task (None:
+    not known); images, labels: samples of the newest task; set_points: of the first sleep.
+    """
+
+    noise: InputNoise
+    classes: tuple[int, ...] | None = None
+    new_classes: tuple[int, ...] | None = None
+    images: Tensor | None = None
+    labels: Tensor | None = None
+    set_points: Mapping[str, SetPoint] = field(default_factory=dict)
 
 
 def consolidate(
     model: nn.Module,
+    mean: Any,
+    std: Any = None,
     *,
-    mean: Tensor | NDArray[np.generic],
-    calibration: Tensor | NDArray[np.generic],
+    classes: Sequence[int] | None = None,
+    new_classes: Sequence[int] | None = None,
+    holdout: tuple[Any, Any] | None = None,
+    calibration: Any = None,
     sleep: Sleep | None = None,
-    engine: str = "event",
+    guard: bool | Guard = True,
+    engine: str | None = None,
     record: Record | None = None,
     seed: int = 0,
-) -> SleepResult:
-    """Let a trained classifier sleep: the result holds a copy of ``model`` with the weights after sleep.
+) -> Consolidation:
+    """Let a trained classifier sleep after a task, so that it remembers those before; ``model`` stays as it is.
+
+    All that is kept of old data is the mean of the inputs. Noise around it drives the network, and every unit regulates
+    mean and spread of its drive (:class:`~neurosleep.functional.Homeostasis`): the units of old classes, which the
+    newest task has pushed far below the others, come back. Nothing needs to be searched.
 
     Parameters
     ----------
     model:
-        Chain of ``Linear`` layers with ``ReLU`` between them, as a ``Sequential`` or any module that torch.fx traces
-        (:func:`~neurosleep.conversion.sleeping_chain`), or an equilibrium network; it stays as it is. Biases stay as
-        they are, and drive nothing. Half precision sleeps in single.
-    mean:
-        Mean input over everything ever learnt, ``[n]``, 1 being full intensity: the only thing needed from old tasks.
-        With a window, of the shape of the images, ``[height, width]``.
+        Any module of linear and convolutional layers, with or without biases, batch normalisation and residual sums.
+    mean, std:
+        Mean, and standard deviation where inputs are not within 0..1, of each input over everything ever learnt; of the
+        shape of one input.
+    classes, new_classes:
+        Classes seen so far (None: all outputs), and those of them that came with the newest task.
+    holdout:
+        Samples of the newest task, inputs ``[n, ...]`` and labels ``[n]``, better ones that were not trained on: the
+        guard sees to it that enough of them are still recognised.
     calibration:
-        Images ``[n, inputs]``, or of the shape that the model takes, of the newest task, for the scale of the layers.
+        Inputs ``[n, ...]`` of the newest task by which a REM stage scales the layers. None: those of ``holdout``, or
+        noise.
     sleep:
-        How it sleeps, as after a first task. Where it has neither ``thresholds`` nor ``rates``, thresholds are found at
-        which each layer fires 2e-5 times a unit and step, as hidden layers of the published network do. None: 5000
-        steps at 240 Hz with the published rule, of equilibrium networks, for which none is published, with
-        ``SRCRule(0.01, 0.001)``.
-    engine, record, seed:
-        As in :func:`~neurosleep.replay.sleep`.
-
-    Returns
-    -------
-    SleepResult
-        With ``model``, ``report``, ``recording`` and ``status``. After a divergence ``model`` is as it was.
+        How it sleeps; :class:`Sleep` with its defaults, one NREM stage, if not given.
+    guard:
+        Whether a sleep with an NREM stage is judged before it is kept, and by which :class:`Guard`. A sleep that is
+        declined leaves the model as it is, and the result says why. REM stages alone are not judged.
+    engine, record:
+        Of the spiking stages: what steps them (None: the fastest that can), and what is recorded of REM.
+    seed:
+        Of the noise; the global generators stay as they are.
 
     Raises
     ------
-    ConversionError
-        If the network cannot be converted, or a layer cannot fire at its rate.
     DataError, SettingsError
         If an argument makes no sense, before anything is done.
+    UnsupportedError, ConversionError
+        If nothing of the model can be regulated, or it cannot be converted for a stage that needs it.
 
     Warns
     -----
     NeurosleepWarning
-        If the model has biases; if the sleep diverged; if nothing fired or nothing changed in it; if more than 5 % of
-        the answers to the calibration images changed.
+        If the guard declines; if nothing changed, or the sleep diverged; of REM alone also if the model has biases, or
+        more than 5 % of the answers to the newest samples changed.
 
     See Also
     --------
-    neurosleep.SleepResult : what comes back; its ``apply_to`` gives the weights to the model itself
-    neurosleep.sleep : of a spiking network
+    neurosleep.Consolidator : keeps mean and classes between tasks
+    Consolidation.apply_to : gives the weights to the model itself
 
     Examples
     --------
     >>> import torch
+    >>> from torch import nn
     >>> import neurosleep as ns
-    >>> model = ns.MLP([4, 30, 20], init=0.5, generator=torch.Generator().manual_seed(0))
-    >>> x = torch.rand(20, 4, generator=torch.Generator().manual_seed(1))
-    >>> sleep = ns.Sleep.src2022(steps=100, rates=[0.01, 0.01], rule=ns.SRCRule(1e-6, 1e-7))
-    >>> result = ns.consolidate(model, mean=x.mean(0), calibration=x, sleep=sleep)
-    >>> result.status, type(result.model).__name__
-    ('done', 'MLP')
+    >>> model = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 3))
+    >>> result = ns.consolidate(model, torch.full((4,), 0.5), classes=[0, 1, 2], guard=False)
+    >>> result.status, result.stages[0].regulated
+    ('done', <RegulatedLayers: 11 units in 2 layers (0, 2)>)
 
     References
     ----------
-    Tadros et al. (2022), doi:10.1038/s41467-022-34938-7.
+    Turrigiano (2008), doi:10.1016/j.cell.2008.10.008; of REM stages Tadros et al. (2022),
+    doi:10.1038/s41467-022-34938-7.
     """
+    noise = InputNoise(as_images("mean", mean), None if std is None else as_images("std", std))
+    images, labels = (None, None) if holdout is None else _samples(holdout, noise.shape)
+    if calibration is not None:
+        images = as_images("calibration", calibration)
+        if holdout is not None:
+            raise SettingsError("Both holdout and calibration are given.", expected="holdout, which serves both")
+    known = Known(noise, _classes("classes", classes), _classes("new_classes", new_classes), images, labels)
+    return consolidated(model, known, sleep=sleep, guard=guard, engine=engine, record=record, seed=seed)
+
+
+def consolidated(
+    model: nn.Module,
+    known: Known,
+    *,
+    sleep: Sleep | None = None,
+    guard: bool | Guard = True,
+    engine: str | None = None,
+    record: Record | None = None,
+    seed: int = 0,
+    task: int = 0,
+) -> Consolidation:
+    """The same from what is known of the data."""
+    started = perf_counter()
     check_seed(seed)
-    if sleep is not None:
-        _check_settings(sleep)
-    after_sleep = copied(model)
-    # Half precision sleeps, and is judged, in single.
-    half = any(value.dtype in (torch.float16, torch.bfloat16) for value in after_sleep.parameters())
-    single = copied(after_sleep).float() if half else after_sleep
-    images = as_images("calibration", calibration)
-    images = images.to(next(single.parameters(), images))
-    chain, weights = sleeping_chain(single, images[:2])
-    settles = isinstance(chain, EquilibriumNetwork)
-    s = sleep or Sleep.src2022(**OWN_NETWORK, **({"rule": SRCRule(0.01, 0.001)} if settles else {}))
-    drive = _drive(s, mean, weights[0].shape[1])
-    network = _spiking(chain, len(weights), images, s, drive, seed)
-    if not settles:
-        warn_of_biases(single, weights)
-    limits = Limits(spikes=s.spike_limit)
-    result = sleep_phase(
-        network,
-        drive=drive,
-        rule=s.rem.rule,
-        steps=s.rem.steps_after(0),
-        engine=engine,
-        record=record,
-        seed=seed,
-        limits=limits,
-    )
-    # A chain that stands for itself reads its images flat; a traced model reads them as they came.
-    itself = any(part is chain for part in single.modules())
-    judge, newest = (chain, evenly(images).flatten(1)) if itself else (single, evenly(images))
-    names = [{weight: name for name, weight in single.named_parameters()}[weight] for weight in weights]
-    changed = [after_sleep.get_parameter(name) for name in names]
-    with torch.no_grad():
-        was, before = answers(judge, newest), [weight.clone() for weight in changed]
-        for weight, of_copy, new in zip(weights, changed, result.network.weights, strict=True):
-            if result.status == "done":
-                weight.copy_(new)
-                of_copy.copy_(new)
-    now = answers(judge, newest)
-    if result.divergence is None:
-        warn_of_effect(result.fired, before, changed, was, now)
-    else:
+    sleep = _usual(model) if sleep is None else sleep
+    _check(model, known, sleep, guard)
+    known = _as_read(model, known)
+    verdict, damping = None, 1.0
+    regulates = any(isinstance(stage, NREM) for stage in sleep.stages)
+    if guard is not False and regulates:
+        verdict = _judged(model, known, sleep, Guard() if guard is True else guard, seed, task)
+        damping = verdict.damping
+    if verdict is not None and not verdict.accepted:
+        reason = f"the guard declined: {verdict.reason}"
         warnings.warn(
-            f"The sleep diverged: {result.divergence}, with the rule {s.rem.rule} and {s.rem.steps_after(0)} steps. "
-            f"The model is as it was; expected are weights that are finite and at most {limits.weights:g} in "
-            "size. A smaller inc and dec, fewer steps, lower rates, or a window change less.",
-            NeurosleepWarning,
-            stacklevel=2,
+            f"The network did not sleep, {reason}. guard=False lets it sleep anyway.", NeurosleepWarning, stacklevel=3
         )
-    report = SleepReport(
-        tuple(LayerChange.of(name, a, b) for name, a, b in zip(names, before, changed, strict=True)),
-        spikes=result.fired,
-        images=len(newest),
-        answers_changed=float((was != now).double().mean()),
-        biased=() if settles else tuple(biased_layers(single, weights)),
+        report = _report(model, copied(model), (), known, (), ())
+        return Consolidation(copied(model), "declined", reason, report, (), verdict, perf_counter() - started)
+    slept, outcomes, names, biased = _gone_through(model, known, sleep, damping, engine, record, seed, task)
+    report = _report(model, slept, names, known, outcomes, biased)
+    status, reason = _said(outcomes, verdict, report)
+    if status != "done":
+        warnings.warn(f"The sleep brought nothing, {reason}. The model is as it was.", NeurosleepWarning, stacklevel=3)
+    elif not regulates and known.images is not None:
+        newest = evenly(known.images)
+        before, after = ([one.get_parameter(name) for name in names] for one in (model, slept))
+        warn_of_effect(report.spikes, before, after, answers(model, newest), answers(slept, newest), stacklevel=3)
+    return Consolidation(slept, status, reason, report, outcomes, verdict, perf_counter() - started)
+
+
+def _as_read(model: nn.Module, known: Known) -> Known:
+    """The same with flat inputs, where the model does not take them as they are: it may start with a linear layer."""
+    given = known.noise.frames(2, seed=0) if known.images is None else known.images[:2]
+    if given.ndim == 2:
+        return known
+    try:
+        answers(model, given)
+    except (RuntimeError, ValueError, TypeError, IndexError):
+        mean, spread = known.noise.mean, known.noise.spread
+        flat = InputNoise(mean.flatten(), None if spread is None else spread.flatten())
+        return replace(known, noise=flat, images=None if known.images is None else known.images.flatten(1))
+    return known
+
+
+def _usual(model: nn.Module) -> Sleep:
+    """NREM; equilibrium networks have no such stage yet, and sleep as in REM, with a weaker rule than the published."""
+    if isinstance(model, EquilibriumNetwork):
+        return Sleep.src2022(**OWN_NETWORK, rule=SRCRule(0.01, 0.001))
+    return Sleep()
+
+
+def _judged(model: nn.Module, known: Known, sleep: Sleep, guard: Guard, seed: int, task: int) -> Verdict:
+    """The guard's verdict on the first NREM stage, in rates, which are quick."""
+    stage = next(stage for stage in sleep.stages if isinstance(stage, NREM))
+    rule = _rule(stage, known, 1.0)
+    points = known.set_points if rule.target == "set-points" and known.set_points else None
+
+    @cache
+    def slept(damping: float) -> tuple[StageOutcome, nn.Module]:
+        rates = replace(stage, form="rates")
+        of = _rule(stage, known, damping)
+        return run_nrem(model, known.noise, rates, of, set_points=points, seed=seed, task=task)
+
+    first, _ = slept(1.0)
+    assert first.regulated is not None
+    output = next((layer for layer in first.regulated.layers if layer.output), None)
+    if output is None:
+        return Verdict(False, "the output layer does not change, and by it the guard judges")
+    alone = replace(rule, layers=tuple(output.name.split("+")), target="layer")
+    before = regulate(model, known.noise, alone, draws=stage.draws, seed=seed, task=task).layers[-1]
+    recall = None
+    if known.images is not None and known.labels is not None:
+        images, labels = known.images, known.labels
+        seen = rule.classes or tuple(range(len(before.driven)))
+
+        def recall(after: nn.Module | None) -> float:
+            return newest_recall(model if after is None else after, images, labels, seen)
+
+    verdict, _ = guard.ask(
+        before,
+        slept,
+        classes=rule.classes or range(len(before.driven)),
+        new_classes=known.new_classes,
+        recall=recall,
     )
-    return dataclasses.replace(result, model=after_sleep, report=report)
+    return verdict
 
 
-def _check_settings(sleep: Sleep) -> None:
+def _rule(stage: NREM, known: Known, damping: float) -> Homeostasis:
+    """The rule of a stage, for the classes seen."""
+    rule = stage.rule
+    classes = rule.classes if rule.classes is not None else known.classes
+    return replace(rule, classes=classes, damping=rule.damping * damping)
+
+
+def _gone_through(
+    model: nn.Module,
+    known: Known,
+    sleep: Sleep,
+    damping: float,
+    engine: str | None,
+    record: Record | None,
+    seed: int,
+    task: int,
+) -> tuple[nn.Module, tuple[StageOutcome, ...], tuple[str, ...], tuple[str, ...]]:
+    """The model after all stages, what each did, the parameters that they may change, and whose biases stay."""
+    outcomes: list[StageOutcome] = []
+    slept, touched, biased = copied(model), set[str](), tuple[str, ...]()
+    for cycle in range(sleep.cycles):
+        # Every cycle has noise of its own; the first that of the task, whatever the number of cycles.
+        key = task if cycle == 0 else task + 1_000_000 * cycle
+        for stage in sleep.stages:
+            before = slept
+            if isinstance(stage, NREM):
+                rule = _rule(stage, known, damping)
+                outcome, slept = run_nrem(
+                    slept, known.noise, stage, rule, set_points=known.set_points, engine=engine, seed=seed, task=key
+                )
+                old = dict(before.named_parameters())
+                touched |= {name for name, value in slept.named_parameters() if not torch.equal(value, old[name])}
+            else:
+                images = known.images
+                if images is None:
+                    images = known.noise.frames(_CALIBRATION, seed=seed, task=key)
+                rem = run_rem(
+                    slept, known.noise.mean, images, sleep, stage, engine=engine, record=record, seed=seed, task=key
+                )
+                outcome, slept, biased = rem.outcome, rem.model, rem.biased
+                touched |= set(rem.names)
+            outcomes.append(outcome)
+            if outcome.phase is not None and outcome.phase.status == "diverged":
+                names = tuple(name for name, _ in model.named_parameters() if name in touched)
+                return copied(model), tuple(outcomes), names, biased
+    names = tuple(name for name, _ in model.named_parameters() if name in touched)
+    return slept, tuple(outcomes), names, biased
+
+
+def _report(
+    model: nn.Module,
+    slept: nn.Module,
+    names: tuple[str, ...],
+    known: Known,
+    outcomes: tuple[StageOutcome, ...],
+    biased: tuple[str, ...],
+) -> SleepReport:
+    old, new = dict(model.named_parameters()), dict(slept.named_parameters())
+    images, changed = 0, float("nan")
+    if known.images is not None:
+        newest = evenly(known.images)
+        images = len(newest)
+        changed = float((answers(model, newest) != answers(slept, newest)).double().mean()) if names else 0.0
+    return SleepReport(
+        tuple(LayerChange.of(name, old[name], new[name]) for name in names),
+        spikes=sum(stage.phase.fired for stage in outcomes if stage.phase is not None),
+        images=images,
+        answers_changed=changed,
+        biased=biased,
+    )
+
+
+def _said(outcomes: tuple[StageOutcome, ...], verdict: Verdict | None, report: SleepReport) -> tuple[Status, str]:
+    """The status, and why, in a sentence."""
+    last = outcomes[-1].phase
+    if last is not None and last.divergence is not None:
+        return "diverged", f"the sleep diverged: {last.divergence}"
+    if not any(layer.changed for layer in report.layers):
+        return "silent", f"no weight changed, and {report.spikes} spikes were fired"
+    units = sum(int(one.changed.sum()) for stage in outcomes if stage.regulated for one in stage.regulated.layers)
+    did = f"{units} units regulated their drive" if units else f"{report.spikes} spikes"
+    return "done", did if verdict is None else f"{did}: {verdict.reason}"
+
+
+def _check(model: Any, known: Known, sleep: Any, guard: Any) -> None:
+    """Refuse, before anything is done, what makes no sense."""
+    if not isinstance(model, nn.Module):
+        raise ConversionError(f"The model is a {type(model).__name__}.", expected="a torch module")
     if not isinstance(sleep, Sleep):
         raise SettingsError(
-            f"sleep is {sleep!r:.60}.", expected="a Sleep, such as neurosleep.Sleep.src2022(steps=5000)"
+            f"sleep is {sleep!r:.60}.", expected="a Sleep, such as neurosleep.Sleep(stages=[neurosleep.NREM()])"
         )
-    check_rule(sleep.rem.rule)
-    usual = Sleep()
-    unread = {
-        key: (getattr(part, key), getattr(default, key))
-        for part, default, keys in (
-            (sleep, usual, ("after", "statistics", "profile", "rounding", "headroom", "read_back")),
-            (sleep.rem, usual.rem, ("growth", "lengths")),
-        )
-        for key in keys
-    }
+    if not isinstance(guard, bool | Guard):
+        raise SettingsError(f"guard is {guard!r:.60}.", expected="True, False or a Guard")
+    if known.classes is not None and known.new_classes is not None:
+        unseen = sorted(set(known.new_classes) - set(known.classes))
+        if unseen:
+            raise SettingsError(
+                f"new_classes holds {unseen}, which classes does not.", expected="classes: all seen, the newest too"
+            )
+    if known.labels is not None and known.classes is not None:
+        unseen = sorted(set(known.labels.tolist()) - set(known.classes))
+        if unseen:
+            raise DataError(f"holdout has the labels {unseen}, which were never seen.", expected=f"{known.classes}")
+    unread = {key: (getattr(sleep, key), getattr(Sleep(), key)) for key in _ELSEWHERE}
+    for stage in sleep.stages:
+        if not isinstance(stage, NREM):
+            check_rule(stage.rule)
+            usual = type(stage)()
+            unread |= {key: (getattr(stage, key), getattr(usual, key)) for key in ("growth", "lengths")}
     hint = "neurosleep.continual.SRC and SleepPlugin have it: they sleep after each task, and on chips"
     check_unread("The sleep of consolidate", unread, hint)
 
 
-def _drive(s: Sleep, mean: Tensor | NDArray[np.generic], inputs: int) -> MeanDrive:
-    image = as_images("mean", mean).double().squeeze().cpu().numpy()
-    if image.size != inputs:
-        raise DataError(f"mean has {image.size} values.", expected=f"{inputs}, one for each input of the network")
-    if s.rem.window is not None and image.ndim != 2:
-        raise SettingsError(
-            f"A window of {s.rem.window} pixels needs the shape of the images.",
-            found=f"a mean of shape {list(image.shape)}",
-            expected="mean [height, width]",
+_ELSEWHERE = ("after", "statistics", "profile", "rounding", "headroom", "read_back")
+
+
+def _classes(name: str, values: Sequence[int] | None) -> tuple[int, ...] | None:
+    if values is None:
+        return None
+    if isinstance(values, str | int):
+        raise SettingsError(f"{name} is {values!r:.60}.", expected="class numbers, such as [0, 1]")
+    return tuple(sorted({check_count(f"A class of {name}", int(value), 0) for value in values}))
+
+
+def _samples(holdout: Any, shape: tuple[int, ...]) -> tuple[Tensor, Tensor]:
+    if not isinstance(holdout, tuple | list) or len(holdout) != 2:
+        raise DataError(
+            "holdout cannot be read.", found=type(holdout).__name__, expected="(inputs [n, ...], labels [n])"
         )
-    return s.rem.drive(image.reshape(-1), image.shape)
-
-
-def _spiking(chain: nn.Module, layers: int, images: Tensor, s: Sleep, drive: MeanDrive, seed: int) -> SpikingNetwork:
-    """The spiking network of ``chain``, with thresholds as given or found."""
-    rates = [RATE] * layers if s.rates is None and s.thresholds is None else s.rates
-    targets = None if rates is None else check_rates(rates, layers)
-    network = convert(
-        copied(chain).cpu(),
-        images.flatten(1).cpu(),
-        recipe=LAYER_RECIPES[s.recipe](s.alpha_scale),
-        thresholds=s.thresholds,
-        decay=s.decay,
-        compare=s.compare,
-        feedback=feedback_of(s.feedback, s.gamma, s.symmetric_rule),
-        bias_drive=s.bias_drive,
-    )
-    if targets is None:
-        return network
-    return thresholds_for_rates(network, drive, targets, steps=2 * CHUNK, seed=seed)
+    images = as_images("The inputs of holdout", holdout[0])
+    labels = torch.as_tensor(holdout[1]).detach().cpu()
+    if labels.ndim != 1 or len(labels) != len(images) or labels.is_floating_point():
+        raise DataError(
+            f"The labels of holdout have shape {tuple(labels.shape)} and type {labels.dtype}.",
+            expected=f"{len(images)} class numbers",
+        )
+    if images.shape[1:] != shape:
+        raise DataError(f"holdout has inputs of shape {tuple(images.shape[1:])}.", expected=f"{shape}, as the mean")
+    return images, labels.long()

@@ -48,6 +48,10 @@ class PopulationDrive:
     convolves: bool
     output: bool
 
+    def units(self, network: SpikingNetwork) -> int:
+        """Number of units, or of channels."""
+        return len(_changing(network, self.own[0]).weight)
+
     @property
     def sources(self) -> tuple[str, ...]:
         """The populations whose rates make the drive."""

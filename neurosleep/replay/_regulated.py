@@ -86,7 +86,21 @@ class RegulatedLayer:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class RegulatedLayers:
-    """What every layer did, and tables of it; layers are in the order of execution."""
+    """What every layer did, and tables of it; layers are in the order of execution.
+
+    See Also
+    --------
+    regulate, regulate_spikes : which make it
+
+    Examples
+    --------
+    >>> from torch import nn
+    >>> from neurosleep.functional import InputNoise
+    >>> from neurosleep.replay import RegulatedLayers, regulate
+    >>> done = regulate(nn.Linear(2, 3), InputNoise([0.5, 0.5]), draws=200)
+    >>> isinstance(done, RegulatedLayers), len(done.layers)
+    (True, 1)
+    """
 
     layers: tuple[RegulatedLayer, ...]
 

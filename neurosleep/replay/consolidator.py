@@ -9,12 +9,17 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_bytes
-from torch import Tensor
+from torch import Tensor, nn
 
 from neurosleep._checks import as_images
 from neurosleep._files import write_whole
 from neurosleep.errors import DataError, ExchangeError, SettingsError
 from neurosleep.functional import InputNoise, SetPoint
+from neurosleep.replay._consolidate import Known, consolidated
+from neurosleep.replay.consolidation import Consolidation
+from neurosleep.replay.guard import Guard
+from neurosleep.replay.options import Sleep
+from neurosleep.spiking import Record
 
 __all__ = ["Consolidator"]
 
@@ -48,6 +53,7 @@ class Consolidator:
         self._low, self._high = 0.0, 0.0
         self._old: set[int] = set()
         self._new: set[int] = set()
+        self._tasks = 0
         self.set_points: dict[str, SetPoint] = {}
         self._images: list[Tensor] = []
         self._labels: list[Tensor] = []
@@ -124,10 +130,45 @@ class Consolidator:
         self._new |= set(labels.tolist()) - self._old
         self._hold(images, labels)
 
+    def consolidate(
+        self,
+        model: nn.Module,
+        *,
+        sleep: Sleep | None = None,
+        guard: bool | Guard = True,
+        engine: str | None = None,
+        record: Record | None = None,
+        seed: int = 0,
+    ) -> Consolidation:
+        """One sleep of ``model`` after the newest task, which is closed with it; see :func:`consolidate`.
+
+        ``model`` stays as it is: ``apply_to`` gives it the weights after sleep.
+
+        Raises
+        ------
+        NeurosleepError
+            As :func:`consolidate`; the task is still open then.
+        """
+        newest = self.newest
+        known = Known(
+            self.noise,
+            self.classes,
+            self.new_classes,
+            None if newest is None else newest[0],
+            None if newest is None else newest[1],
+            self.set_points,
+        )
+        result = consolidated(
+            model, known, sleep=sleep, guard=guard, engine=engine, record=record, seed=seed, task=self._tasks
+        )
+        self.close_task(result.set_points)
+        return result
+
     def close_task(self, set_points: dict[str, SetPoint] | None = None) -> None:
         """What was new is old from now on; the newest samples are dropped, the first set points kept."""
         self._old |= self._new
         self._new = set()
+        self._tasks += 1
         self._images, self._labels, self._every, self._offered = [], [], 1, 0
         if set_points:
             self.set_points = {**set_points, **self.set_points}
@@ -163,6 +204,7 @@ class Consolidator:
             "range": [self._low, self._high],
             "old": sorted(self._old),
             "new": sorted(self._new),
+            "tasks": self._tasks,
             "set_points": {name: list(point) for name, point in self.set_points.items()},
         }
         tensors = {"mean": self._mean.contiguous(), "squares": self._squares.contiguous()}
@@ -189,6 +231,7 @@ class Consolidator:
             keeper._mean, keeper._squares = mean.double(), squares.double()
             keeper._low, keeper._high = map(float, header["range"])
             keeper._old, keeper._new = set(map(int, header["old"])), set(map(int, header["new"]))
+            keeper._tasks = int(header["tasks"])
             points = header["set_points"].items()
             keeper.set_points = {str(name): SetPoint(float(m), float(s)) for name, (m, s) in points}
         except (OSError, SafetensorError, ValueError, KeyError, TypeError, AttributeError) as error:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple, TypeAlias, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -22,6 +22,7 @@ from neurosleep.replay._regulated import RegulatedLayer
 
 __all__ = ["Guard", "Verdict", "gain_score", "newest_recall"]
 
+_Recall: TypeAlias = Callable[[nn.Module | None], float]
 #: What a sleep gives, the network after it last.
 Slept = TypeVar("Slept", bound="tuple[object, nn.Module]")
 
@@ -37,6 +38,9 @@ class Guard:
         sleep, in units of the usual spread of an output. Where nothing has been forgotten it is about 0.
     recall:
         Share of the newest task's recall, among all classes seen, that must be left after sleep; 0 to 1.
+    first:
+        Part of the newest samples whose recognition a first sleep may cost. It regains nothing, and is worth having
+        only before what comes: while outputs are left for further classes.
     dampings:
         Dampings of the rule that are tried in turn until enough recall is left; above 0, at most 1.
 
@@ -53,13 +57,15 @@ class Guard:
 
     gain: float = 1.0
     recall: float = 0.5
+    first: float = 0.01
     dampings: tuple[float, ...] = (1.0, 0.9, 0.8, 0.65, 0.5)
 
     __repr__ = brief
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "gain", check_number("The least gain score of a guard", self.gain))
-        object.__setattr__(self, "recall", check_number("The recall of a guard", self.recall, 0, 1))
+        for key in ("recall", "first"):
+            object.__setattr__(self, key, check_number(f"The share {key!r} of a guard", getattr(self, key), 0, 1))
         if isinstance(self.dampings, str) or not len(self.dampings):
             raise SettingsError(f"The dampings of a guard are {self.dampings!r:.60}.", expected="at least one")
         dampings = (check_number("A damping of a guard", damping, most=1, above=0) for damping in self.dampings)
@@ -72,7 +78,7 @@ class Guard:
         *,
         classes: Sequence[int],
         new_classes: Sequence[int] | None,
-        recall: Callable[[nn.Module | None], float] | None,
+        recall: _Recall | None,
     ) -> tuple[Verdict, Slept | None]:
         """Whether to keep a sleep, and which.
 
@@ -91,9 +97,10 @@ class Guard:
             return Verdict(False, "which classes are new is not known: give new_classes, or guard=False"), None
         old = sorted(set(classes) - set(new_classes))
         new = sorted(set(classes) & set(new_classes))
-        if not old or not new:
-            what = "no class was learnt before the newest" if not old else "no class was added since"
-            return Verdict(False, f"{what}: nothing shows that something was forgotten"), None
+        if not new:
+            return Verdict(False, "no class was added since: nothing shows that something was forgotten"), None
+        if not old:
+            return self._first(len(new), int(before.driven.sum()), slept, recall)
         gain = gain_score(before, old, new)
         if not gain > self.gain:
             return Verdict(
@@ -112,6 +119,19 @@ class Guard:
                 return Verdict(True, reason, gain, damping, kept), done
         reason = f"only {kept:.0%} of the newest samples would still be recognised, at a damping of {damping:g}"
         return Verdict(False, reason, gain, damping, kept), None
+
+    def _first(
+        self, classes: int, outputs_driven: int, slept: Callable[[float], Slept], recall: _Recall | None
+    ) -> tuple[Verdict, Slept | None]:
+        if classes < 2 or outputs_driven <= classes or recall is None:
+            what = "one class is no task" if classes < 2 else "no class was learnt before the newest"
+            return Verdict(False, f"{what}: nothing shows that something was forgotten"), None
+        done = slept(1.0)
+        lost = recall(None) - recall(done[-1])
+        if lost > self.first:
+            reason = f"no class was learnt before, and sleep would cost {lost:.1%} of the newest samples"
+            return Verdict(False, reason), None
+        return Verdict(True, f"outputs are left for further classes, and sleep costs {max(lost, 0):.1%}"), done
 
 
 class Verdict(NamedTuple):

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any, Literal, TypeAlias
-
-import numpy as np
-from numpy.typing import NDArray
 
 from neurosleep._checks import check_count, check_number
 from neurosleep._shown import brief
 from neurosleep.conversion import LAYER_RECIPES
 from neurosleep.errors import SettingsError, unknown_name
-from neurosleep.functional import Compare, MeanDrive, PlasticityRule, Process, SRCRule
+from neurosleep.functional import Compare
+from neurosleep.replay.stages import NREM, REM, check_whole
 from neurosleep.spiking import Population
 
-__all__ = ["OWN_NETWORK", "RATE", "REM", "Numbers", "Sleep"]
+__all__ = ["OWN_NETWORK", "RATE", "Numbers", "Sleep"]
 
 #: What a network of one's own sleeps with where nothing else is asked for, by the keys of :meth:`Sleep.src2022`.
 OWN_NETWORK: Mapping[str, float] = {"max_rate": 240.0, "steps": 5000}
@@ -27,79 +25,15 @@ RATE = 2e-5
 Numbers: TypeAlias = tuple[int | float, ...]
 
 
-def _check_whole(key: str, values: tuple[int, ...] | None, least: int | None = None) -> None:
-    for value in values or ():
-        if isinstance(value, bool) or not isinstance(value, int) or value == 0 or value < (least or value):
-            raise SettingsError(f"sleep.{key} holds {value!r}.", expected="integers, tasks counted from 1")
-    if values is not None and not values:
-        raise SettingsError(f"sleep.{key} is empty.", expected="at least one integer")
-
-
-@dataclass(frozen=True)
-class REM:
-    """The stage in which noise around the mean input drives the network, and a rule changes its weights.
-
-    Parameters
-    ----------
-    rule:
-        Plasticity rule; the published one if not given.
-    steps, growth, lengths:
-        Steps of the sleep after task k (from 1): ``steps * (1 + growth * (k - 1))``, or ``lengths[k - 1]`` if given.
-    max_rate, window, process:
-        The drive (:class:`~neurosleep.functional.MeanDrive`).
-
-    See Also
-    --------
-    Sleep : the sleep that it is a stage of
-
-    Examples
-    --------
-    >>> from neurosleep import SRCRule
-    >>> from neurosleep.replay import REM
-    >>> stage = REM(rule=SRCRule(inc=0.01, dec=0.001), steps=6000)
-    >>> [stage.steps_after(task) for task in range(3)]
-    [6000, 8000, 10000]
-    """
-
-    rule: PlasticityRule = field(default_factory=lambda: SRCRule(0.032, 0.0033))
-    steps: int = 15000
-    growth: float = 1 / 3
-    lengths: tuple[int, ...] | None = None
-    max_rate: float = 239.515363
-    window: int | None = None
-    process: Process = "bernoulli"
-
-    __repr__ = brief
-
-    def __post_init__(self) -> None:
-        _check_whole("lengths", self.lengths, least=1)
-        check_count("sleep.steps", self.steps)
-        check_number("sleep.growth", self.growth, 0)
-        check_number("sleep.max_rate, in Hz,", self.max_rate, 0)
-        if self.window is not None:
-            check_count("sleep.window, in pixels,", self.window)
-        MeanDrive(np.zeros(1), self.max_rate, process=self.process)
-
-    def steps_after(self, task: int) -> int:
-        """Steps of the stage after task number ``task`` (from 0)."""
-        if self.lengths is not None:
-            return self.lengths[min(task, len(self.lengths) - 1)]
-        return round(self.steps * (1 + self.growth * task))
-
-    def drive(self, mean: NDArray[np.float64], shape: tuple[int, ...]) -> MeanDrive:
-        """The drive on images of ``shape``, whose mean is ``mean``; refuses a window that does not fit."""
-        image_shape = (int(shape[0]), int(shape[1])) if len(shape) == 2 else None
-        return MeanDrive(mean, self.max_rate, self.window, image_shape, self.process)
-
-
 @dataclass(frozen=True)
 class Sleep:
     """How a network sleeps: its conversion, its stages, and the chip that it sleeps on.
 
     Parameters
     ----------
-    stages:
-        What a sleep consists of; one :class:`REM` so far.
+    stages, cycles:
+        What a sleep consists of, :class:`NREM` and :class:`REM` in any order, and how often all of it is gone through.
+        The settings below are read by REM stages.
     after:
         Numbers, from 1, of the tasks that are followed by sleep; negative ones count from the last. None: each.
     statistics:
@@ -130,7 +64,7 @@ class Sleep:
 
     See Also
     --------
-    REM : its stage
+    NREM, REM : its stages
     neurosleep.continual.SRC : the strategy that takes it
 
     Examples
@@ -140,7 +74,8 @@ class Sleep:
     True
     """
 
-    stages: tuple[REM, ...] = field(default_factory=lambda: (REM(),))
+    stages: tuple[NREM | REM, ...] = (NREM(),)
+    cycles: int = 1
     after: tuple[int, ...] | None = None
     statistics: Literal["seen", "first"] = "seen"
     spike_limit: float | None = None
@@ -163,8 +98,13 @@ class Sleep:
     __repr__ = brief
 
     def __post_init__(self) -> None:
-        if len(self.stages) != 1 or not isinstance(self.stages[0], REM):
-            raise SettingsError(f"sleep.stages is {self.stages!r:.80}.", expected="one REM")
+        stages = tuple(self.stages) if isinstance(self.stages, tuple | list) else ()
+        if not stages or not all(isinstance(stage, NREM | REM) for stage in stages):
+            raise SettingsError(
+                f"sleep.stages is {self.stages!r:.80}.", expected="at least one stage, such as [NREM(), REM()]"
+            )
+        object.__setattr__(self, "stages", stages)
+        check_count("sleep.cycles", self.cycles)
         self._check_choices()
         self._check_chip()
         self._check_numbers()
@@ -199,7 +139,7 @@ class Sleep:
             )
 
     def _check_numbers(self) -> None:
-        _check_whole("after", self.after)
+        check_whole("after", self.after)
         check_number("sleep.gamma", self.gamma, 0, 1)
         if self.gamma != 1 and self.feedback == "none":
             raise SettingsError(
@@ -225,7 +165,7 @@ class Sleep:
     @classmethod
     def src2022(cls, **flat: Any) -> Sleep:
         """The sleep of Sleep Replay Consolidation, from the keys of the stage and of the sleep side by side."""
-        return cls().changed(**flat)
+        return cls(stages=(REM(),)).changed(**flat)
 
     def changed(self, **flat: Any) -> Sleep:
         """The same with other values, by the keys of :meth:`src2022`.
@@ -242,6 +182,8 @@ class Sleep:
         values: dict[str, Any] = {
             key: tuple(value) if isinstance(value, list) else value for key, value in flat.items()
         }
+        if len(self.stages) != 1:
+            raise SettingsError(f"A sleep of {len(self.stages)} stages has no flat settings.", expected="one REM stage")
         stage = replace(self.rem, **{key: value for key, value in values.items() if key in of_stage})
         return replace(self, stages=(stage,), **{key: value for key, value in values.items() if key in of_sleep})
 
@@ -251,8 +193,17 @@ class Sleep:
 
     @property
     def rem(self) -> REM:
-        """The stage that there is."""
-        return self.stages[0]
+        """The first REM stage.
+
+        Raises
+        ------
+        SettingsError
+            If there is none.
+        """
+        for stage in self.stages:
+            if isinstance(stage, REM):
+                return stage
+        raise SettingsError("The sleep has no REM stage.", found=repr(self.stages)[:80], expected="REM() among them")
 
     @property
     def reads_old_data(self) -> bool:

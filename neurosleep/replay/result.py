@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import html
-import warnings
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from math import isnan, nan
 from typing import Any, Literal
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from neurosleep._shown import html_table, short_line, to_frame
-from neurosleep.errors import ConversionError, NeurosleepWarning, UnsupportedError
 from neurosleep.spiking import Recording, SpikingNetwork
 
 __all__ = ["Divergence", "LayerChange", "SleepReport", "SleepResult"]
@@ -147,7 +143,7 @@ class SleepReport:
 
 @dataclass(frozen=True, eq=False)
 class SleepResult:
-    """What came of :func:`~neurosleep.sleep` or :func:`~neurosleep.consolidate`.
+    """What came of :func:`~neurosleep.sleep`.
 
     Attributes
     ----------
@@ -159,13 +155,11 @@ class SleepResult:
         ``"done"`` or ``"diverged"`` (then ``divergence`` says where).
     seconds:
         Time it took.
-    model, report:
-        Of :func:`~neurosleep.consolidate`: a copy of the model with the weights after sleep, and what became of them;
-        None of :func:`~neurosleep.sleep`, where :func:`~neurosleep.wake` makes the model.
 
     See Also
     --------
-    neurosleep.sleep, neurosleep.consolidate : what returns it
+    neurosleep.sleep : which returns it
+    neurosleep.wake : the weights in the model that was converted
 
     Examples
     --------
@@ -173,11 +167,11 @@ class SleepResult:
     >>> import neurosleep as ns
     >>> model = ns.MLP([4, 30, 20], init=0.5, generator=torch.Generator().manual_seed(0))
     >>> x = torch.rand(20, 4, generator=torch.Generator().manual_seed(1))
-    >>> sleep = ns.Sleep.src2022(steps=100, rates=[0.01, 0.01], rule=ns.SRCRule(1e-6, 1e-7))
-    >>> result = ns.consolidate(model, mean=x.mean(0), calibration=x, sleep=sleep)
-    >>> result.status, [layer.name for layer in result.report.layers]
-    ('done', ['layers.0.weight', 'layers.1.weight'])
-    >>> result.apply_to(model)
+    >>> network = ns.convert(model, x)
+    >>> drive = ns.MeanDrive(x.mean(0).double().numpy(), max_rate=200.0)
+    >>> result = ns.sleep(network, drive=drive, rule=ns.SRCRule(0.01, 0.001), steps=100)
+    >>> result.status, result.recording.steps
+    ('done', 100)
     """
 
     network: SpikingNetwork
@@ -185,8 +179,6 @@ class SleepResult:
     status: Literal["done", "diverged"]
     seconds: float
     divergence: Divergence | None = None
-    model: nn.Module | None = None
-    report: SleepReport | None = None
 
     def __repr__(self) -> str:
         end = f" ({self.divergence})" if self.divergence is not None else ""
@@ -194,61 +186,11 @@ class SleepResult:
         return short_line(f"<SleepResult: {self.status}{end}, {steps}, {self.fired} spikes>")
 
     def _repr_html_(self) -> str:
-        """What it was, the table of its report, if it has one, and that of its recording."""
-        report = "" if self.report is None else self.report._repr_html_()
-        return f"<p>{html.escape(repr(self))}</p>{report}{self.recording._repr_html_()}"
+        """What it was, and the table of its recording."""
+        return f"<p>{html.escape(repr(self))}</p>{self.recording._repr_html_()}"
 
     @property
     def fired(self) -> int:
         """Spikes of all populations but the inputs."""
         inputs = {population.name for population in self.network.inputs}
         return sum(int(counts.sum()) for name, counts in self.recording.counts.items() if name not in inputs)
-
-    def apply_to(self, model: nn.Module) -> None:
-        """Give ``model`` the weights after sleep, in place: its parameters stay the tensors that an optimiser knows.
-
-        Parameters
-        ----------
-        model:
-            The one that was given to :func:`~neurosleep.consolidate`, or another with parameters of the same names.
-
-        Raises
-        ------
-        UnsupportedError
-            If this is the result of :func:`~neurosleep.sleep`, which knows no model.
-        ConversionError
-            If ``model`` lacks one of the parameters, before any is changed.
-
-        Warns
-        -----
-        NeurosleepWarning
-            If the sleep diverged, so that there is nothing to apply.
-        """
-        if self.model is None or self.report is None:
-            raise UnsupportedError(
-                "The result of neurosleep.sleep belongs to no model.",
-                expected="the result of neurosleep.consolidate",
-                hint="neurosleep.wake(result.network, model) makes a copy of the model",
-            )
-        if self.status == "diverged":
-            warnings.warn(
-                f"The sleep diverged, and the model stays as it is: {self.divergence}.", NeurosleepWarning, stacklevel=2
-            )
-            return
-        present = dict(model.named_parameters()) if isinstance(model, nn.Module) else {}
-        _check_fit(model, present, self.model, [layer.name for layer in self.report.layers])
-        with torch.no_grad():
-            for layer in self.report.layers:
-                present[layer.name].copy_(self.model.get_parameter(layer.name))
-
-
-def _check_fit(model: object, present: dict[str, nn.Parameter], source: nn.Module, names: Sequence[str]) -> None:
-    for name in names:
-        shape = source.get_parameter(name).shape
-        if name not in present or present[name].shape != shape:
-            given = f"one of shape {list(present[name].shape)}" if name in present else type(model).__name__
-            raise ConversionError(
-                f"The model has no parameter {name!r} of shape {list(shape)}.",
-                found=given,
-                expected="the model that slept, or one that is built like it",
-            )

@@ -82,7 +82,7 @@ class Combination(Strategy):
     --------
     >>> from neurosleep.continual import SRC, Combination, Rehearsal
     >>> from neurosleep.replay import Sleep
-    >>> [part.name for part in Combination([Rehearsal(), SRC(Sleep())]).parts]
+    >>> [part.name for part in Combination([Rehearsal(), SRC(Sleep.src2022())]).parts]
     ['src', 'rehearsal']
     """
 

@@ -131,7 +131,7 @@ class SRC(Strategy):
     --------
     >>> from neurosleep.continual import SRC
     >>> from neurosleep.replay import Sleep
-    >>> SRC(Sleep(), engine="event").sleeps
+    >>> SRC(Sleep.src2022(), engine="event").sleeps
     True
     """
 

@@ -1,0 +1,95 @@
+"""One NREM stage on a model: in spikes where it converts, else in rates."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import torch
+from torch import nn
+
+from neurosleep.conversion import Percentile, convert, copied
+from neurosleep.errors import ConversionError, NeurosleepError, UnsupportedError
+from neurosleep.functional import Homeostasis, InputNoise, SetPoint
+from neurosleep.replay._drives import trace_drives
+from neurosleep.replay._population_drives import population_drives
+from neurosleep.replay._regulated import RegulatedLayers
+from neurosleep.replay.consolidation import StageOutcome
+from neurosleep.replay.homeostasis import regulate
+from neurosleep.replay.spiking_homeostasis import regulate_spikes
+from neurosleep.replay.stages import NREM
+from neurosleep.spiking import SpikingNetwork
+
+__all__ = ["run_nrem"]
+
+# Frames of noise by which a network is scaled.
+_CALIBRATION = 500
+
+
+class _Spiking(NamedTuple):
+    """A network that the model was converted into; by layer of the model, the population that stands for it."""
+
+    network: SpikingNetwork
+    populations: dict[str, str]
+
+
+@torch.no_grad()
+def run_nrem(
+    model: nn.Module,
+    noise: InputNoise,
+    stage: NREM,
+    rule: Homeostasis,
+    *,
+    set_points: Mapping[str, SetPoint] | None = None,
+    engine: str | None = None,
+    seed: int = 0,
+    task: int = 0,
+) -> tuple[StageOutcome, nn.Module]:
+    """What ``stage`` does with ``rule``, and a regulated copy of ``model``."""
+    points = dict(set_points or {}) if rule.target == "set-points" else None
+    spiking, note = None, ""
+    if rule.layers is not None and stage.form == "auto":
+        note = "in rates, since only some layers change"
+    elif stage.form != "rates":
+        try:
+            spiking = _converted(model, noise, seed)
+        except (ConversionError, UnsupportedError) as error:
+            if stage.form == "spikes":
+                raise
+            note = f"in rates, since {_first_sentence(error)}"
+    if spiking is None:
+        done = regulate(model, noise, rule, set_points=points, draws=stage.draws, seed=seed, task=task)
+        return StageOutcome("NREM", "rates", done, note=note), done.model
+    layers = {population: layer for layer, population in spiking.populations.items()}
+    if points is not None:
+        points = {spiking.populations[name]: point for name, point in points.items() if name in spiking.populations}
+    slept = regulate_spikes(
+        spiking.network,
+        noise,
+        rule,
+        oscillation=stage.oscillation,
+        engine=engine,
+        set_points=points,
+        seed=seed,
+        task=task,
+    )
+    named = RegulatedLayers(tuple(dataclasses.replace(one, name=layers[one.name]) for one in slept.layers))
+    return StageOutcome("NREM", "spikes", named), slept.woken(model)
+
+
+def _converted(model: nn.Module, noise: InputNoise, seed: int) -> _Spiking:
+    plain = copied(model).float().cpu().eval()
+    network = convert(plain, noise.frames(_CALIBRATION, seed=seed), recipe=Percentile(99.9))
+    drives = trace_drives(plain, noise.frames(2, seed=seed)).drives
+    populations = population_drives(network, None)
+    units = [drive.units(network) for drive in populations]
+    if [drive.units for drive in drives] != units:
+        raise UnsupportedError("the layers of the spiking network are not those of the model.")
+    pairs = zip(drives, populations, strict=True)
+    return _Spiking(network, {drive.name: population.name for drive, population in pairs})
+
+
+def _first_sentence(error: NeurosleepError) -> str:
+    text = str(error).splitlines()[0].rstrip(".")
+    return text[:1].lower() + text[1:]
