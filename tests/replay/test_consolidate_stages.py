@@ -1,0 +1,328 @@
+"""Consolidation by sleep stages: what regulates, what the guard keeps, and what stays untouched."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+import neurosleep as ns
+from neurosleep.errors import DataError, NeurosleepError, NeurosleepWarning, SettingsError
+from neurosleep.functional import Homeostasis, SlowOscillation, SRCRule
+from neurosleep.replay import NREM, REM, Consolidator, Guard, Sleep, consolidate, newest_recall
+
+RATES = Sleep(stages=[NREM(form="rates", draws=400)])
+SPIKES = Sleep(stages=[NREM(form="spikes", oscillation=SlowOscillation(frames=400))])
+
+
+def data(seed: int, classes: int = 6, inputs: int = 40) -> tuple[Tensor, Tensor]:
+    """Noisy prototypes of each class within 0..1."""
+    prototypes = torch.rand(classes, inputs, generator=torch.Generator().manual_seed(99)).round()
+    generator = torch.Generator().manual_seed(seed)
+    labels = torch.arange(60 * classes) % classes
+    flips = torch.rand(len(labels), inputs, generator=generator) < 0.15
+    return (prototypes[labels] - flips.float()).abs(), labels
+
+
+def chain(bias: bool = True, outputs: int = 6) -> nn.Sequential:
+    torch.manual_seed(3)
+    return nn.Sequential(
+        nn.Linear(40, 64, bias=bias),
+        nn.ReLU(),
+        nn.Linear(64, 64, bias=bias),
+        nn.ReLU(),
+        nn.Linear(64, outputs, bias=bias),
+    )
+
+
+class Net(nn.Module):
+    """As users write them, with what no conversion takes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(3)
+        self.conv, self.norm = nn.Conv1d(1, 8, 5, padding=2), nn.BatchNorm1d(8)
+        self.fc1, self.fc2 = nn.Linear(320, 64), nn.Linear(64, 6)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.gelu(self.norm(self.conv(x[:, None]))).flatten(1)
+        return self.fc2(F.silu(self.fc1(x)))
+
+
+def train(model: nn.Module, x: Tensor, y: Tensor, optimiser: torch.optim.Optimizer, epochs: int = 25) -> None:
+    model.train()
+    for _ in range(epochs):
+        for start in range(0, len(x), 20):
+            optimiser.zero_grad()
+            F.cross_entropy(model(x[start : start + 20]), y[start : start + 20]).backward()
+            optimiser.step()
+
+
+def tasks(x: Tensor, y: Tensor) -> list[tuple[Tensor, Tensor]]:
+    return [(x[y // 2 == k], y[y // 2 == k]) for k in range(3)]
+
+
+@torch.no_grad()
+def accuracy(model: nn.Module, x: Tensor, y: Tensor) -> float:
+    model.eval()
+    return float((model(x).argmax(1) == y).double().mean())
+
+
+def after_three_tasks(model: nn.Module, optimiser: torch.optim.Optimizer, sleep: Sleep) -> tuple[float, list[str]]:
+    keeper, statuses = Consolidator(), []
+    for x, y in tasks(*data(0)):
+        train(model, x, y, optimiser)
+        keeper.observe(x, y)
+        result = keeper.consolidate(model, sleep=sleep)
+        statuses.append(result.status)
+        result.apply_to(model)
+    return accuracy(model, *data(1)), statuses
+
+
+@pytest.mark.parametrize("sleep", [RATES, SPIKES])
+@pytest.mark.parametrize("bias", [True, False])
+def test_an_ordinary_network_remembers_after_sleep(sleep: Sleep, bias: bool) -> None:
+    sequential = chain(bias)
+    optimiser = torch.optim.SGD(sequential.parameters(), 0.1)
+    for x, y in tasks(*data(0)):
+        train(sequential, x, y, optimiser)
+    forgotten = accuracy(sequential, *data(1))
+    model = chain(bias)
+    remembered, statuses = after_three_tasks(model, torch.optim.SGD(model.parameters(), 0.1), sleep)
+    assert forgotten < 0.4
+    assert remembered > forgotten + 0.25
+    assert statuses[1:] == ["done", "done"]
+
+
+@pytest.mark.parametrize("kind", ["momentum", "adam"])
+def test_one_optimiser_goes_on_over_three_tasks(kind: str) -> None:
+    model = Net()
+    tensors = list(model.parameters())
+    options = {
+        "momentum": lambda: torch.optim.SGD(tensors, 0.02, momentum=0.9),
+        "adam": lambda: torch.optim.Adam(tensors),
+    }
+    optimiser = options[kind]()
+    remembered, _ = after_three_tasks(model, optimiser, Sleep())
+    assert all(a is b for a, b in zip(tensors, model.parameters(), strict=True))
+    assert set(optimiser.state) == set(tensors)
+    assert remembered > 0.4
+
+
+def forgetful() -> tuple[nn.Module, Consolidator]:
+    """A network after its second task, and what was kept of both."""
+    model, keeper = chain(), Consolidator()
+    optimiser = torch.optim.SGD(model.parameters(), 0.1)
+    for k, (x, y) in enumerate(tasks(*data(0))[:2]):
+        train(model, x, y, optimiser)
+        keeper.observe(x, y)
+        if k == 0:
+            keeper.close_task()
+    return model, keeper
+
+
+def test_spikes_do_what_rates_do() -> None:
+    model, keeper = forgetful()
+    long = Sleep(stages=[NREM(form="spikes", oscillation=SlowOscillation(frames=2000, up=100))])
+    known = {"mean": keeper.mean, "classes": keeper.classes, "new_classes": keeper.new_classes, "guard": False}
+    x, y = data(1)
+    x, y = x[y < 4], y[y < 4]
+    rates, spikes = (consolidate(model, sleep=sleep, **known).model for sleep in (Sleep([NREM(form="rates")]), long))
+    assert accuracy(model, x, y) < 0.6
+    assert abs(accuracy(rates, x, y) - accuracy(spikes, x, y)) < 0.03
+
+
+def test_what_is_given_stays_as_it_is() -> None:
+    model, keeper = forgetful()
+    model.train()
+    model[0].eval()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    modes = [part.training for part in model.modules()]
+    torch.manual_seed(5)
+    state = torch.get_rng_state()
+    result = keeper.consolidate(model, sleep=SPIKES)
+    assert result.status == "done"
+    assert torch.equal(torch.get_rng_state(), state)
+    assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
+    assert [part.training for part in model.modules()] == modes
+    assert [part.training for part in result.model.modules()] == modes
+
+
+def test_a_seed_determines_a_sleep() -> None:
+    def weights(seed: int) -> Tensor:
+        model, keeper = forgetful()
+        return keeper.consolidate(model, sleep=RATES, seed=seed).model[0].weight
+
+    assert torch.equal(weights(1), weights(1))
+    assert not torch.equal(weights(1), weights(2))
+
+
+def test_the_report_has_numbers() -> None:
+    model, keeper = forgetful()
+    images, labels = keeper.newest or (torch.zeros(0), torch.zeros(0))
+    result = keeper.consolidate(model, sleep=RATES)
+    assert [layer.name for layer in result.report.layers] == [name for name, _ in model.named_parameters()]
+    answers = [part(images).argmax(1) for part in (model.eval(), result.model.eval())]
+    assert result.report.images == len(images)
+    assert result.report.answers_changed == pytest.approx(float((answers[0] != answers[1]).double().mean()))
+    assert result.gain > 3 and result.verdict is not None
+    assert result.verdict.recall == pytest.approx(newest_recall(result.model, images, labels, range(4)), abs=1e-9)
+    regulated = result.stages[0].regulated
+    assert regulated is not None
+    drive = regulated.layers[-1]
+    # Units of old classes were driven below the new ones, and are not now; those never seen stay.
+    assert drive.mean_before[2:4].mean() - drive.mean_before[:2].mean() > 0
+    torch.testing.assert_close(drive.mean_after[:4], torch.full((4,), drive.target.mean).double(), rtol=0, atol=1e-6)
+    assert torch.equal(drive.changed, torch.tensor([True] * 4 + [False] * 2))
+    assert len(repr(result)) < 300 and "gain score" in repr(result)
+    assert "<table" in result._repr_html_()
+
+
+def test_a_second_sleep_is_declined_with_a_warning_and_changes_nothing() -> None:
+    model, keeper = forgetful()
+    keeper.consolidate(model, sleep=RATES).apply_to(model)
+    with pytest.warns(NeurosleepWarning, match="no class was added"):
+        again = keeper.consolidate(model, sleep=RATES)
+    assert again.status == "declined" and again.report.layers == ()
+    assert all(torch.equal(a, b) for a, b in zip(model.parameters(), again.model.parameters(), strict=True))
+    again.apply_to(model)
+
+
+def test_joint_training_is_left_alone() -> None:
+    model, keeper = chain(), Consolidator()
+    x, y = data(0)
+    train(model, x, y, torch.optim.SGD(model.parameters(), 0.1))
+    keeper.observe(x, y)
+    with pytest.warns(NeurosleepWarning, match="no class was learnt before"):
+        assert keeper.consolidate(model).status == "declined"
+
+
+def test_a_first_sleep_is_kept_while_outputs_are_left_and_it_costs_nothing() -> None:
+    model, keeper = chain(), Consolidator()
+    x, y = tasks(*data(0))[0]
+    train(model, x, y, torch.optim.SGD(model.parameters(), 0.1))
+    keeper.observe(x, y)
+    result = keeper.consolidate(model, sleep=RATES, guard=Guard(first=1.0))
+    assert result.status == "done"
+    assert result.set_points.keys() == {"0", "2", "4"}
+    assert keeper.set_points == result.set_points and keeper.new_classes == ()
+
+
+def test_damping_is_what_the_guard_says() -> None:
+    model, keeper = forgetful()
+    result = keeper.consolidate(model, sleep=RATES, guard=Guard(dampings=(0.25,), recall=0))
+    drive = result.stages[0].regulated.layers[-1]
+    left = (drive.mean_after - drive.target.mean)[:4] / (drive.mean_before - drive.target.mean)[:4]
+    torch.testing.assert_close(left, torch.full((4,), 0.75).double(), rtol=1e-3, atol=1e-3)
+
+
+def test_stages_follow_one_another_in_cycles() -> None:
+    _, keeper = forgetful()
+    rem = REM(rule=SRCRule(1e-4, 1e-5), steps=50, max_rate=100.0)
+    sleep = Sleep(stages=[NREM(form="rates", draws=200), rem], cycles=2, rates=(0.01,) * 3)
+    result = keeper.consolidate(chain(bias=False), sleep=sleep, guard=False)
+    assert [stage.stage for stage in result.stages] == ["NREM", "REM", "NREM", "REM"]
+    assert result.recording is not None and result.recording.steps == 50
+    assert result.fired == sum(stage.phase.fired for stage in result.stages if stage.phase)
+
+
+def test_outputs_may_grow() -> None:
+    keeper, x, y = Consolidator(), *data(0)
+    small = chain(outputs=2)
+    train(small, x[y < 2], y[y < 2], torch.optim.SGD(small.parameters(), 0.1))
+    keeper.observe(x[y < 2], y[y < 2])
+    with pytest.warns(NeurosleepWarning, match="no class was learnt before"):
+        keeper.consolidate(small)
+    grown = chain(outputs=4)
+    with torch.no_grad():
+        for old, new in zip(small.parameters(), grown.parameters(), strict=True):
+            new[: len(old)].copy_(old)
+    new = (y >= 2) & (y < 4)
+    train(grown, x[new], y[new], torch.optim.SGD(grown.parameters(), 0.1))
+    keeper.observe(x[new], y[new])
+    result = keeper.consolidate(grown, sleep=RATES)
+    assert result.status == "done"
+    seen = data(1)[1] < 4
+    x, y = data(1)[0][seen], data(1)[1][seen]
+    assert accuracy(result.model, x, y) > accuracy(grown, x, y) + 0.1
+
+
+def test_standardised_inputs_sleep_under_normal_noise() -> None:
+    torch.manual_seed(0)
+    x, y = data(0)
+    x = (x - x.mean(0)) / x.std(0)
+    model, keeper = chain(), Consolidator()
+    optimiser = torch.optim.SGD(model.parameters(), 0.05)
+    for images, labels in tasks(x, y):
+        train(model, images, labels, optimiser)
+        keeper.observe(images, labels)
+        before = accuracy(model, x, y)
+        result = keeper.consolidate(model)
+        result.apply_to(model)
+    assert keeper.noise.spread is not None
+    assert accuracy(model, x, y) > before + 0.2
+
+
+def test_images_are_read_flat_where_a_network_starts_with_a_linear_layer() -> None:
+    model, keeper = forgetful()
+    flat = consolidate(model, keeper.mean, classes=range(4), guard=False, sleep=RATES).model
+    images = consolidate(model, keeper.mean.reshape(5, 8), classes=range(4), guard=False, sleep=RATES).model
+    assert all(torch.equal(a, b) for a, b in zip(flat.parameters(), images.parameters(), strict=True))
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"mean": torch.rand(39)}, "39"),
+        ({"mean": 255 * torch.rand(40)}, "divide"),
+        ({"mean": torch.zeros(40)}, "varies"),
+        ({"mean": torch.full((40,), math.nan)}, "NaN"),
+        ({"std": -torch.ones(40)}, "standard deviation"),
+        ({"classes": [0, 1, 6]}, "6"),
+        ({"classes": []}, "at least one class"),
+        ({"classes": "01"}, "class numbers"),
+        ({"classes": [0, 1], "new_classes": [2]}, "[2]"),
+        ({"classes": [0, 1], "holdout": (torch.rand(3, 40), [0, 1, 3])}, "[3]"),
+        ({"holdout": (torch.rand(3, 40), [0, 1])}, "3 class numbers"),
+        ({"holdout": (torch.rand(3, 20), [0, 1, 1])}, "(40,)"),
+        ({"holdout": torch.rand(3, 40)}, "holdout"),
+        ({"sleep": "deep"}, "Sleep"),
+        ({"guard": "yes"}, "guard"),
+        ({"seed": -1}, "seed"),
+        ({"sleep": Sleep([NREM(rule=Homeostasis(layers=("fc9",)))])}, "fc9"),
+    ],
+)
+def test_what_makes_no_sense_is_refused_and_nothing_changes(given: dict, words: str) -> None:
+    model = chain()
+    before = [value.clone() for value in model.parameters()]
+    with pytest.raises(NeurosleepError) as caught:
+        consolidate(model, **{"mean": torch.full((40,), 0.5), "guard": False, **given})
+    assert words in str(caught.value)
+    assert all(torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True))
+
+
+def test_half_precision_stays_half() -> None:
+    model, keeper = forgetful()
+    half = model.to(torch.bfloat16)
+    result = consolidate(half, keeper.mean, classes=range(4), guard=False, sleep=RATES)
+    assert {value.dtype for value in result.model.parameters()} == {torch.bfloat16}
+    assert not torch.equal(result.model[0].weight, half[0].weight)
+
+
+def test_without_data_nothing_sleeps() -> None:
+    with pytest.raises(DataError, match="observe"):
+        Consolidator().consolidate(chain())
+
+
+def test_a_stage_of_no_length_is_refused() -> None:
+    for made in (
+        lambda: NREM(draws=1),
+        lambda: Sleep([]),
+        lambda: Sleep([NREM()], cycles=0),
+        lambda: NREM(form="deep"),
+    ):
+        with pytest.raises((SettingsError, ns.UnknownNameError)):
+            made()
