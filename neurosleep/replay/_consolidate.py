@@ -158,7 +158,7 @@ def consolidated(
     check_seed(seed)
     sleep = _usual(model) if sleep is None else sleep
     _check(model, known, sleep, guard)
-    known = _as_read(model, known)
+    given, known = known, _as_read(model, known)
     verdict, damping = None, 1.0
     regulates = any(isinstance(stage, NREM) for stage in sleep.stages)
     if guard is not False and regulates:
@@ -171,7 +171,9 @@ def consolidated(
         )
         report = _report(model, copied(model), (), known, (), ())
         return Consolidation(copied(model), "declined", reason, report, (), verdict, perf_counter() - started)
-    slept, outcomes, names, biased = _gone_through(model, known, sleep, damping, engine, record, seed, task)
+    slept, outcomes, names, biased = _gone_through(
+        model, known, given.noise.mean, sleep, damping, engine, record, seed, task
+    )
     report = _report(model, slept, names, known, outcomes, biased)
     status, reason = _said(outcomes, verdict, report)
     if status != "done":
@@ -185,11 +187,11 @@ def consolidated(
 
 def _as_read(model: nn.Module, known: Known) -> Known:
     """The same with flat inputs, where the model does not take them as they are: it may start with a linear layer."""
-    given = known.noise.frames(2, seed=0) if known.images is None else known.images[:2]
-    if given.ndim == 2:
+    frames = known.noise.frames(2, seed=0)
+    if frames.ndim == 2 and (known.images is None or known.images.ndim == 2):
         return known
     try:
-        answers(model, given)
+        answers(model, frames)
     except (RuntimeError, ValueError, TypeError, IndexError):
         mean, spread = known.noise.mean, known.noise.spread
         flat = InputNoise(mean.flatten(), None if spread is None else spread.flatten())
@@ -251,6 +253,7 @@ def _rule(stage: NREM, known: Known, damping: float) -> Homeostasis:
 def _gone_through(
     model: nn.Module,
     known: Known,
+    image: Tensor,
     sleep: Sleep,
     damping: float,
     engine: str | None,
@@ -258,7 +261,10 @@ def _gone_through(
     seed: int,
     task: int,
 ) -> tuple[nn.Module, tuple[StageOutcome, ...], tuple[str, ...], tuple[str, ...]]:
-    """The model after all stages, what each did, the parameters that they may change, and whose biases stay."""
+    """The model after all stages, what each did, the parameters that they may change, and whose biases stay.
+
+    ``image`` is the mean in the shape in which it was given: a window of REM lies in it.
+    """
     outcomes: list[StageOutcome] = []
     slept, touched, biased = copied(model), set[str](), tuple[str, ...]()
     for cycle in range(sleep.cycles):
@@ -277,9 +283,7 @@ def _gone_through(
                 images = known.images
                 if images is None:
                     images = known.noise.frames(_CALIBRATION, seed=seed, task=key)
-                rem = run_rem(
-                    slept, known.noise.mean, images, sleep, stage, engine=engine, record=record, seed=seed, task=key
-                )
+                rem = run_rem(slept, image, images, sleep, stage, engine=engine, record=record, seed=seed, task=key)
                 outcome, slept, biased = rem.outcome, rem.model, rem.biased
                 touched |= set(rem.names)
             outcomes.append(outcome)

@@ -8,10 +8,10 @@ import torch
 from torch import nn
 
 from neurosleep.conversion import Feedback, convert
-from neurosleep.errors import ConversionError, NeurosleepError, NeurosleepWarning, SettingsError, UnsupportedError
+from neurosleep.errors import ConversionError, NeurosleepError, NeurosleepWarning, SettingsError
 from neurosleep.functional import MeanDrive, SRCRule, numpy_generator
 from neurosleep.networks import MLP, DendriticMLP, EquilibriumMLP
-from neurosleep.replay import Sleep, consolidate, sleep, thresholds_for_rates
+from neurosleep.replay import OWN_NETWORK, Sleep, consolidate, sleep, thresholds_for_rates
 from neurosleep.spiking import Dense, Population, Record, SpikingNetwork, get_engine
 
 # The sleep phases here are short and rough: what they say of it is tested by itself.
@@ -273,7 +273,7 @@ def test_a_divergence_is_told_with_step_projection_and_size():
     assert result.status == "diverged" and result.divergence.step == result.recording.steps == 1000
     assert all(torch.equal(a, b) for a, b in zip(result.model.parameters(), before, strict=True))
     assert [layer.changed for layer in result.report.layers] == [0.0] * 3 and result.report.answers_changed == 0
-    with pytest.warns(NeurosleepWarning, match="the model stays as it is: by step 1000"):
+    with pytest.warns(NeurosleepWarning, match="the sleep diverged: by step 1000"):
         result.apply_to(model)
     assert all(torch.equal(a, b) for a, b in zip(model.parameters(), before, strict=True))
     assert re.search(
@@ -321,14 +321,16 @@ def test_inputs_that_are_not_scaled_are_told_with_numbers(factor, text):
 
 
 def test_it_is_the_sleep_of_its_parts():
-    """With the defaults, to the bit."""
+    """With the settings for a network of one's own, to the bit."""
     model = MLP([40, 400, 400, 100], init=0.3, generator=torch.Generator().manual_seed(0))
     drive = MeanDrive(X.double().mean(0).numpy(), 240.0)
     network = convert(copy.deepcopy(model), X, recipe="recursive")
     asleep = thresholds_for_rates(network, drive, [2e-5] * 3, steps=2000, seed=4)
     expected = sleep(asleep, drive=drive, rule=SRCRule(0.032, 0.0033), steps=5000, seed=4)
-    found = consolidate(model, mean=X.double().mean(0), calibration=X, seed=4)
-    assert all(torch.equal(a, b) for a, b in zip(found.network.weights, expected.network.weights, strict=True))
+    settings = Sleep.src2022(**OWN_NETWORK)
+    found = consolidate(model, mean=X.double().mean(0), calibration=X, sleep=settings, seed=4)
+    phase = found.stages[0].phase
+    assert all(torch.equal(a, b) for a, b in zip(phase.network.weights, expected.network.weights, strict=True))
     assert found.fired == expected.fired > 0
     for parameter, weight in zip(found.model.parameters(), expected.network.weights, strict=True):
         assert torch.equal(parameter, weight)
@@ -385,10 +387,6 @@ def test_apply_to_refuses_other_models_before_it_changes_them():
     for wrong in (Written(own()), None):
         with pytest.raises(ConversionError, match=r"no parameter '0\.weight'"):
             result.apply_to(wrong)
-    drive = MeanDrive(np.full(40, 0.5), 100.0)
-    plain = sleep(convert(own(), X, recipe="recursive"), drive=drive, rule=SRCRule(0.01, 0.001), steps=100)
-    with pytest.raises(UnsupportedError, match="belongs to no model"):
-        plain.apply_to(own())
 
 
 def test_a_window_lies_in_the_image_that_the_mean_is():
