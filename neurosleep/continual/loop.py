@@ -15,6 +15,7 @@ from neurosleep.continual.strategies import Learner, Strategy, trained
 from neurosleep.data import Task, to_float
 from neurosleep.functional import torch_generator
 from neurosleep.learning import Batch, accuracy
+from neurosleep.replay import Consolidation
 
 __all__ = ["Learning", "Progress", "learn_tasks"]
 
@@ -96,6 +97,21 @@ def _evaluate(
     return accuracies
 
 
+def _regulated(learner: Learner, consolidation: Consolidation) -> dict[str, Any]:
+    """The record of a sleep that is one NREM stage: what it did is in the stage's units, and no spike is kept."""
+    return {
+        "task": learner.task,
+        "steps": sum(stage.steps for stage in consolidation.stages),
+        "spikes_per_step": {},
+        "divergence": None,
+        "notes": [*learner.notes],
+        "window": 1,
+        "windows": {},
+        "sizes": {},
+        "weights": {},
+    }
+
+
 def learn_tasks(
     learner: Learner,
     strategy: Strategy,
@@ -162,10 +178,10 @@ def learn_tasks(
             progress.phase = "sleep"
         else:
             start = perf_counter()
-            learner.sleep_result, learner.notes = None, []
+            learner.sleep_result, learner.consolidation, learner.notes = None, None, []
             strategy.after_training_exp(learner)
             progress.seconds["sleep"] += perf_counter() - start
-            if learner.sleep_result is not None:
+            if learner.sleep_result is not None or learner.consolidation is not None:
                 progress.after.append(_evaluate(learner, strategy, held, progress))
             else:
                 progress.after.append(progress.before_sleep[-1])
@@ -188,6 +204,8 @@ def learn_tasks(
                 )
                 if result.status == "diverged":
                     progress.status = "diverged"
+            elif learner.consolidation is not None:
+                progress.sleeps.append(_regulated(learner, learner.consolidation))
             progress.phase, progress.task = "wake", progress.task + 1
         done: Phase = "wake" if progress.phase == "sleep" else "sleep"
         after_phase(done, learner.task)

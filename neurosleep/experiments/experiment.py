@@ -11,15 +11,17 @@ from dataclasses import dataclass, field, fields, replace
 from inspect import signature
 from typing import Any, Literal, TypeAlias
 
-from neurosleep.continual import STRATEGIES, AwakeNetwork, Learning
+from neurosleep.continual import STRATEGIES, AwakeNetwork, HomeostaticSleep, Learning
 from neurosleep.data import Noise
 from neurosleep.errors import SettingsError
 from neurosleep.experiments.later import later, later_defaults
 from neurosleep.experiments.networks import Convolutional, FeedForward, FeedForwardConv, Network
 from neurosleep.experiments.wakes import LEARNS_BY, WAKE_ORDER, BackpropWake, Wake, Whole
 from neurosleep.functional import PlasticityRule, make_rule
+from neurosleep.functional.homeostasis import Target
 from neurosleep.replay import Sleep
 from neurosleep.replay.options import Numbers
+from neurosleep.replay.stages import Form
 
 __all__ = ["BOTH_WAYS", "PLAIN", "Chips", "Experiment", "Rule", "Table"]
 
@@ -90,6 +92,10 @@ class Data:
 
 # Options of strategies, whose defaults stand where the strategies are made, and nowhere else.
 _OPTIONS = {name: signature(STRATEGIES[name]).parameters for name in ("ewc", "si", "owm", "lwf", "rehearsal", "icarl")}
+_FORM, _DRAWS, _TARGET, _DAMPING, _LIMIT, _FRAMES, _UP, _DOWN, _GUARD = (
+    signature(HomeostaticSleep).parameters[key].default
+    for key in ("form", "draws", "target", "damping", "limit", "frames", "up", "down", "guard")
+)
 
 
 @dataclass(frozen=True)
@@ -154,6 +160,22 @@ class ICaRL:
 
 
 @dataclass(frozen=True)
+class NREM:
+    """Options of the strategy ``sleep`` (:class:`~neurosleep.continual.HomeostaticSleep`)."""
+
+    form: Form = later(_FORM)
+    draws: int = later(_DRAWS)
+    target: Target = later(_TARGET)
+    damping: float = later(_DAMPING)
+    limit: float = later(_LIMIT)
+    frames: int = later(_FRAMES)
+    up: int = later(_UP)
+    down: int = later(_DOWN)
+    after: Whole | None = None
+    guard: bool = later(_GUARD)
+
+
+@dataclass(frozen=True)
 class Rule:
     """A plasticity rule as a file gives it, and is written back: its name and parameters, without others' defaults.
 
@@ -201,6 +223,7 @@ class Experiment:
     rehearsal: Rehearsal = field(default_factory=Rehearsal)
     icarl: ICaRL = field(default_factory=ICaRL)
     sleep: Sleep = field(default_factory=Sleep.src2022)
+    nrem: NREM = field(default_factory=NREM)
     hardware: Chips = field(default_factory=Chips)
     rule: Rule = field(default_factory=Rule)
 
@@ -234,6 +257,8 @@ class Experiment:
 
     def options(self, strategy: str) -> Table:
         """What a strategy is made with."""
+        if strategy == HomeostaticSleep.name:
+            return dict(vars(self.nrem))
         return dict(vars(getattr(self, strategy))) if strategy in _OPTIONS else {}
 
     def trainings(self, strategy: str, tasks: int = 1) -> list[Learning]:
@@ -267,7 +292,7 @@ class Experiment:
                 tables[name] = {key: _listed(getattr(value, key)) for key in WAKE_ORDER if hasattr(value, key)}
             elif name != "rule":
                 tables[name] = _listed(vars(value)) if hasattr(value, "__dataclass_fields__") else value
-        for name in ("data", "network", "wake"):
+        for name in ("data", "network", "wake", "nrem"):
             for key, default in later_defaults(type(getattr(self, name))).items():
                 tables[name][key] = None if getattr(getattr(self, name), key) == default else tables[name][key]
         for table, plain in zip(("network", "wake"), PLAIN, strict=True):

@@ -58,7 +58,7 @@ class Published:
 
 
 def _sleep_fields() -> list[Field[Any]]:
-    return [entry for part in (REM, Sleep) for entry in fields(part) if entry.name not in ("rule", "stages")]
+    return [entry for part in (REM, Sleep) for entry in fields(part) if entry.name not in ("rule", "stages", "cycles")]
 
 
 @cache
@@ -268,7 +268,7 @@ def _experiment(table: Table) -> Experiment:
         elif name in kinds:
             kind = network if name == "network" else learning
             parts[name] = as_typed(name, kinds[name], _without_later(values, kinds[name]) | {"kind": kind})
-        elif name == "data":
+        elif name in ("data", "nrem"):
             parts[name] = as_typed(name, hints[name], _without_later(values, hints[name]))
         else:
             parts[name] = as_typed(name, hints[name], values)

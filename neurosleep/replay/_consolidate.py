@@ -20,7 +20,7 @@ from neurosleep.networks import EquilibriumNetwork
 from neurosleep.replay._effect import answers, evenly, warn_of_effect
 from neurosleep.replay._nrem import run_nrem
 from neurosleep.replay._rem import run_rem
-from neurosleep.replay._sleep import check_rule
+from neurosleep.replay._sleep import Limits, check_rule
 from neurosleep.replay.consolidation import Consolidation, StageOutcome
 from neurosleep.replay.guard import Guard, Verdict, newest_recall
 from neurosleep.replay.homeostasis import regulate
@@ -132,7 +132,7 @@ def consolidate(
     Turrigiano (2008), doi:10.1016/j.cell.2008.10.008; of REM stages Tadros et al. (2022),
     doi:10.1038/s41467-022-34938-7.
     """
-    noise = InputNoise(as_images("mean", mean), None if std is None else as_images("std", std))
+    noise = _noise(as_images("mean", mean), None if std is None else as_images("std", std), sleep)
     images, labels = (None, None) if holdout is None else _samples(holdout, noise.shape)
     if calibration is not None:
         images = as_images("calibration", calibration)
@@ -176,13 +176,27 @@ def consolidated(
     )
     report = _report(model, slept, names, known, outcomes, biased)
     status, reason = _said(outcomes, verdict, report)
-    if status != "done":
-        warnings.warn(f"The sleep brought nothing, {reason}. The model is as it was.", NeurosleepWarning, stacklevel=3)
+    if status == "diverged":
+        warnings.warn(
+            f"The model is as it was: {reason}. Expected are finite weights of at most {Limits().weights:g} in size. A "
+            "smaller inc and dec, fewer steps, lower rates, or a window change less.",
+            NeurosleepWarning,
+            stacklevel=3,
+        )
+    elif regulates and status == "silent":
+        warnings.warn(f"The sleep did nothing: {reason}.", NeurosleepWarning, stacklevel=3)
     elif not regulates and known.images is not None:
         newest = evenly(known.images)
         before, after = ([one.get_parameter(name) for name in names] for one in (model, slept))
         warn_of_effect(report.spikes, before, after, answers(model, newest), answers(slept, newest), stacklevel=3)
     return Consolidation(slept, status, reason, report, outcomes, verdict, perf_counter() - started)
+
+
+def _noise(mean: Tensor, std: Tensor | None, sleep: Sleep | None) -> InputNoise:
+    """What drives a sleep. The drive of REM, which warns of it, also takes means above 1, and no spread."""
+    regulates = not isinstance(sleep, Sleep) or any(isinstance(stage, NREM) for stage in sleep.stages)
+    outside = bool(torch.isfinite(mean).all()) and (float(mean.min()) < 0 or float(mean.max()) > 1)
+    return InputNoise(mean, mean.abs() if std is None and outside and not regulates else std)
 
 
 def _as_read(model: nn.Module, known: Known) -> Known:

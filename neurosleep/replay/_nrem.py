@@ -75,7 +75,8 @@ def run_nrem(
         task=task,
     )
     named = RegulatedLayers(tuple(dataclasses.replace(one, name=layers[one.name]) for one in slept.layers))
-    return StageOutcome("NREM", "spikes", named), slept.woken(model)
+    steps = stage.oscillation.steps * len(named.layers)
+    return StageOutcome("NREM", "spikes", named, steps=steps), slept.woken(model)
 
 
 def _converted(model: nn.Module, noise: InputNoise, seed: int) -> _Spiking:

@@ -76,7 +76,9 @@ def run_rem(
         with torch.no_grad():
             for name, new in zip(names, phase.network.weights, strict=True):
                 slept.get_parameter(name).copy_(new)
-    return REMOutcome(StageOutcome("REM", "spikes", phase=phase), phase, slept, names, biased)
+    return REMOutcome(
+        StageOutcome("REM", "spikes", phase=phase, steps=phase.recording.steps), phase, slept, names, biased
+    )
 
 
 def _drive(stage: REM, mean: Tensor, inputs: int) -> MeanDrive:

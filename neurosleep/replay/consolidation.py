@@ -39,6 +39,8 @@ class StageOutcome:
         Of REM: what :func:`~neurosleep.sleep` gave.
     note:
         Why NREM took the form that it did, where it was to choose; else empty.
+    steps:
+        Of the form ``"spikes"``: steps of the spiking network, up and down states of all passes.
 
     See Also
     --------
@@ -60,6 +62,7 @@ class StageOutcome:
     regulated: RegulatedLayers | None = None
     phase: SleepResult | None = None
     note: str = ""
+    steps: int = 0
 
     def __repr__(self) -> str:
         did = ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -198,7 +199,20 @@ class Consolidator:
         A mean of few samples looks like them: what such a file reveals is the average input of everything observed,
         and its spread.
         """
-        header = {
+        header = {"neurosleep": json.dumps(self._header())}
+        return write_whole(path, to_bytes(self._tensors(), header), error=ExchangeError)
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """The same as tensors; the newest samples are left out here too."""
+        header = torch.tensor(list(json.dumps(self._header()).encode()), dtype=torch.uint8)
+        return {"header": header, **self._tensors()}
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Take back what :meth:`state_dict` gave."""
+        self._take(json.loads(bytes(state["header"].tolist())), state["mean"], state["squares"])
+
+    def _header(self) -> dict[str, Any]:
+        return {
             "format": _FORMAT,
             "count": self.count,
             "range": [self._low, self._high],
@@ -207,8 +221,17 @@ class Consolidator:
             "tasks": self._tasks,
             "set_points": {name: list(point) for name, point in self.set_points.items()},
         }
-        tensors = {"mean": self._mean.contiguous(), "squares": self._squares.contiguous()}
-        return write_whole(path, to_bytes(tensors, {"neurosleep": json.dumps(header)}), error=ExchangeError)
+
+    def _tensors(self) -> dict[str, Tensor]:
+        return {"mean": self._mean.contiguous(), "squares": self._squares.contiguous()}
+
+    def _take(self, header: Mapping[str, Any], mean: Tensor, squares: Tensor) -> None:
+        self.count, self._tasks = int(header["count"]), int(header["tasks"])
+        self._mean, self._squares = mean.double(), squares.double()
+        self._low, self._high = map(float, header["range"])
+        self._old, self._new = set(map(int, header["old"])), set(map(int, header["new"]))
+        points = header["set_points"].items()
+        self.set_points = {str(name): SetPoint(float(m), float(s)) for name, (m, s) in points}
 
     @classmethod
     def open(cls, path: str | Path) -> Consolidator:
@@ -227,13 +250,7 @@ class Consolidator:
                     raise ExchangeError(f"{str(path)!r} holds no keeper.", expected=expected)
                 mean, squares = file.get_tensor("mean"), file.get_tensor("squares")
             keeper = cls()
-            keeper.count = int(header["count"])
-            keeper._mean, keeper._squares = mean.double(), squares.double()
-            keeper._low, keeper._high = map(float, header["range"])
-            keeper._old, keeper._new = set(map(int, header["old"])), set(map(int, header["new"]))
-            keeper._tasks = int(header["tasks"])
-            points = header["set_points"].items()
-            keeper.set_points = {str(name): SetPoint(float(m), float(s)) for name, (m, s) in points}
+            keeper._take(header, mean, squares)
         except (OSError, SafetensorError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise ExchangeError(f"{str(path)!r} cannot be read.", found=str(error)[:200], expected=expected) from error
         sound = keeper.count >= 0 and mean.shape == squares.shape and bool(torch.isfinite(mean).all())

@@ -3,6 +3,7 @@
 from neurosleep.continual.strategies.base import AwakeNetwork, Learner, Strategy, trained
 from neurosleep.continual.strategies.combination import Combination, check_combination
 from neurosleep.continual.strategies.ewc import EWC, fisher_diagonal
+from neurosleep.continual.strategies.homeostatic import HomeostaticSleep
 from neurosleep.continual.strategies.icarl import ICaRL, herding
 from neurosleep.continual.strategies.joint import Joint, JointMatched
 from neurosleep.continual.strategies.lwf import LwF
@@ -19,6 +20,7 @@ __all__ = [
     "STRATEGIES",
     "AwakeNetwork",
     "Combination",
+    "HomeostaticSleep",
     "ICaRL",
     "Joint",
     "JointMatched",
@@ -34,5 +36,6 @@ __all__ = [
 
 #: Every strategy by name; names joined by ``+`` are combined.
 STRATEGIES: dict[str, type[Strategy]] = {
-    strategy.name: strategy for strategy in (Strategy, Joint, JointMatched, EWC, SI, OWM, LwF, Rehearsal, ICaRL, SRC)
+    strategy.name: strategy
+    for strategy in (Strategy, Joint, JointMatched, EWC, SI, OWM, LwF, Rehearsal, ICaRL, HomeostaticSleep, SRC)
 }

@@ -12,7 +12,7 @@ from neurosleep._shown import brief
 from neurosleep.data import RunningMean, Task
 from neurosleep.learning import Batch
 from neurosleep.networks import EquilibriumNetwork, FeedForwardNetwork
-from neurosleep.replay import SleepResult
+from neurosleep.replay import Consolidation, SleepResult
 
 __all__ = ["AwakeNetwork", "Learner", "Strategy", "trained"]
 
@@ -51,8 +51,8 @@ class Learner:
         Running mean of the inputs, the only thing kept from past data.
     seed:
         Seed of the run.
-    sleep_result:
-        The last sleep, if any.
+    sleep_result, consolidation:
+        The last sleep under a plasticity rule and the last homeostatic one, if any.
     notes:
         What the reader should know of it, such as that nothing fired.
 
@@ -81,6 +81,7 @@ class Learner:
     task: int = 0
     mean: RunningMean = field(default_factory=RunningMean)
     sleep_result: SleepResult | None = None
+    consolidation: Consolidation | None = None
     notes: list[str] = field(default_factory=list)
 
     __repr__ = brief

@@ -1,0 +1,104 @@
+"""Homeostatic sleep: after each task the network sleeps, and every unit regulates mean and spread of its drive."""
+
+from __future__ import annotations
+
+import warnings
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from neurosleep.continual.strategies.base import Learner, Strategy
+from neurosleep.data import to_float
+from neurosleep.errors import NeurosleepWarning
+from neurosleep.functional import Homeostasis, SlowOscillation
+from neurosleep.functional.homeostasis import Target
+from neurosleep.replay import NREM, Consolidator, Sleep
+from neurosleep.replay.stages import Form, check_whole
+
+__all__ = ["HomeostaticSleep"]
+
+
+class HomeostaticSleep(Strategy):
+    """One NREM stage after each task; nothing is kept but the mean of the inputs, their spread, and the classes seen.
+
+    With SRC beside it (``sleep+src``) a REM stage under the rule of SRC follows.
+
+    Parameters
+    ----------
+    form, draws:
+        As of :class:`~neurosleep.replay.NREM`.
+    target, damping, limit:
+        As of :class:`~neurosleep.functional.Homeostasis`.
+    frames, up, down:
+        As of :class:`~neurosleep.functional.SlowOscillation`.
+    after:
+        Numbers, from 1, of the tasks that are followed by sleep; negative ones count from the last. None: each.
+    guard:
+        Whether each sleep is judged before it is kept (:class:`~neurosleep.replay.Guard`).
+    engine:
+        What steps the form ``"spikes"``; None: the fastest that can.
+
+    See Also
+    --------
+    neurosleep.Consolidator : the same for a network of one's own
+    SRC : sleep under a plasticity rule
+
+    Examples
+    --------
+    >>> from neurosleep.continual import HomeostaticSleep
+    >>> HomeostaticSleep(form="rates").settings
+    Sleep(stages=(NREM(form='rates'),))
+    """
+
+    name: ClassVar[str] = "sleep"
+    sleeps = True
+    works_with = ("backprop",)
+
+    def __init__(
+        self,
+        form: Form = "auto",
+        draws: int = 2000,
+        target: Target = "layer",
+        damping: float = 1.0,
+        limit: float = 10.0,
+        frames: int = 500,
+        up: int = 50,
+        down: int = 50,
+        after: tuple[int, ...] | None = None,
+        guard: bool = False,
+        engine: str | None = None,
+    ) -> None:
+        check_whole("after", after)
+        rule = Homeostasis(target=target, damping=damping, limit=limit)
+        oscillation = SlowOscillation(frames, up, down, settle=min(10, up - 2))
+        self.settings = Sleep(stages=(NREM(rule, form, oscillation, draws),))
+        self.after, self.guard, self.engine = after, guard, engine
+        self.keeper = Consolidator()
+
+    def after_training_exp(self, learner: Learner) -> None:
+        """Observe the task, sleep, and give the network its weights."""
+        task = learner.tasks[learner.task]
+        self.keeper.observe(torch.from_numpy(to_float(task.train_images)), torch.from_numpy(task.train_labels))
+        number = learner.task + 1
+        if self.after is not None and number not in self.after and learner.task - len(learner.tasks) not in self.after:
+            self.keeper.close_task()
+            return
+        # What a single sleep would warn of belongs into the record of the run.
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", NeurosleepWarning)
+            result = self.keeper.consolidate(
+                learner.network, sleep=self.settings, guard=self.guard, engine=self.engine, seed=learner.seed
+            )
+        result.apply_to(learner.network)
+        learner.consolidation = result
+        if result.status != "done":
+            learner.notes.append(result.reason)
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """What was observed."""
+        return self.keeper.state_dict()
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        """Take it back."""
+        self.keeper.load_state_dict(state)
