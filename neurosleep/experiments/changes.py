@@ -30,7 +30,7 @@ Change: TypeAlias = tuple[str, object]
 # In bytes, of the name of a variant that is made of changes.
 _LONGEST_VARIANT = 150
 # Tables that are not written down where nothing in them is set, so that resolved files stay what they were before them.
-_LATER = ("hardware",)
+_LATER = ("nrem", "hardware")
 # Short for a setting that is often given on the command line.
 _ALIASES = {"epochs": "wake.epochs"}
 
