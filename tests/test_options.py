@@ -317,8 +317,34 @@ def test_consolidate(option: str) -> None:
     assert_matters(ns.consolidate, given | sleep, option, CONSOLIDATE[option])
 
 
+LABELS = torch.arange(len(IMAGES)) % 3
+# Options of a homeostatic sleep; calibration scales REM, and is given to every other sleep here.
+REGULATE: dict[str, Any] = {
+    "std": torch.full((6,), 0.1),
+    "classes": [0, 2],
+    "new_classes": [0, 1],
+    "holdout": (IMAGES, LABELS),
+    "guard": False,
+    "seed": 3,
+    "engine": "abacus",
+}
+
+
+@pytest.mark.parametrize("option", REGULATE)
+def test_consolidate_by_homeostasis(option: str) -> None:
+    accepts = ns.Guard(gain=-1e9, recall=0)
+    given = {"model": chain(), "mean": IMAGES.mean(0), "classes": [0, 1, 2], "new_classes": [2], "guard": accepts}
+    assert_matters(ns.consolidate, given, option, REGULATE[option])
+
+
+def test_calibration_scales_rem() -> None:
+    sleep = ns.Sleep.src2022(thresholds=[0.1, 0.1], steps=500)
+    given = {"model": chain(), "mean": IMAGES.mean(0), "sleep": sleep}
+    assert_matters(ns.consolidate, given, "calibration", 0.1 * IMAGES)
+
+
 def test_every_option_of_consolidate_is_looked_at() -> None:
-    assert options_of(ns.consolidate) == set(CONSOLIDATE)
+    assert options_of(ns.consolidate) == set(CONSOLIDATE) | set(REGULATE) | {"calibration"}
 
 
 @pytest.mark.parametrize(("option", "value"), [("steps", 300), ("seed", 3), ("strict", False)])

@@ -76,6 +76,11 @@ def energy() -> Any:
 
 
 @functools.cache
+def regulated() -> ns.Consolidation:
+    model = nn.Sequential(nn.Linear(4, 6), nn.ReLU(), nn.Linear(6, 3))
+    return ns.consolidate(model, torch.full((4,), 0.5), guard=False)
+
+
 def consolidated() -> Any:
     sleep = ns.Sleep.src2022(steps=50, thresholds=[1.0], rule=ns.SRCRule(1e-9, 1e-9))
     return ns.consolidate(
@@ -169,6 +174,9 @@ VALUES: dict[str, Callable[[], Any]] = {
     "Batch": lambda: ns.learning.Batch(IMAGES, IMAGES, [IMAGES] * 9, 0.5),
     "REM": lambda: ns.replay.REM(),
     "Sleep": lambda: ns.replay.Sleep(),
+    "NREM": lambda: ns.replay.NREM(form="rates"),
+    "StageOutcome": lambda: regulated().stages[0],
+    "Consolidation": lambda: regulated(),
 }
 # Kinds of things that a library is, and not values that it gives.
 NO_VALUES = {

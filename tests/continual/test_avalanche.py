@@ -30,7 +30,7 @@ from neurosleep.errors import (
 from neurosleep.functional import SRCRule
 from neurosleep.learning import accuracy, task_loss
 from neurosleep.networks import MLP, EquilibriumMLP
-from neurosleep.replay import Sleep, consolidate
+from neurosleep.replay import OWN_NETWORK, Sleep, consolidate
 
 needs_avalanche = pytest.mark.skipif(
     importlib.util.find_spec("avalanche") is None, reason="the extra 'avalanche' is not installed"
@@ -234,7 +234,8 @@ def test_without_settings_it_is_consolidate(avl: SimpleNamespace, tasks: list[Ta
     for parameter, value in zip(awake.parameters(), before.found[0], strict=True):
         parameter.data.copy_(value)
     images = torch.from_numpy(tasks[0].train_images)
-    slept = consolidate(awake, mean=images.double().mean(0), calibration=images, seed=5).model
+    sleep = Sleep.src2022(**OWN_NETWORK)
+    slept = consolidate(awake, mean=images.double().mean(0), calibration=images, sleep=sleep, seed=5).model
     assert same(copies(model), copies(slept)) and not same(copies(model), before.found[0])
 
 
