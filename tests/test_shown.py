@@ -177,6 +177,7 @@ VALUES: dict[str, Callable[[], Any]] = {
     "NREM": lambda: ns.replay.NREM(form="rates"),
     "StageOutcome": lambda: regulated().stages[0],
     "Consolidation": lambda: regulated(),
+    "RegulatedLayers": lambda: regulated().stages[0].regulated,
 }
 # Kinds of things that a library is, and not values that it gives.
 NO_VALUES = {

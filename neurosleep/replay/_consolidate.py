@@ -114,8 +114,8 @@ def consolidate(
 
     See Also
     --------
-    neurosleep.Consolidator : keeps mean and classes between tasks
-    Consolidation.apply_to : gives the weights to the model itself
+    Consolidator : keeps mean and classes between tasks
+    Consolidation : what comes back; its ``apply_to`` gives the weights to the model itself
 
     Examples
     --------

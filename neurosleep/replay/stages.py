@@ -20,7 +20,7 @@ FORMS: tuple[str, ...] = get_args(Form)
 
 
 def check_whole(key: str, values: tuple[int, ...] | None, least: int | None = None) -> None:
-    """Refuse what is no list of whole numbers that count tasks from 1, or from the last by negative ones."""
+    """Refuse what is no list of integers that count tasks from 1, or from the last by negative ones."""
     for value in values or ():
         if isinstance(value, bool) or not isinstance(value, int) or value == 0 or value < (least or value):
             raise SettingsError(f"sleep.{key} holds {value!r}.", expected="integers, tasks counted from 1")

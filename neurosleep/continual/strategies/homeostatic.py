@@ -47,8 +47,8 @@ class HomeostaticSleep(Strategy):
     Examples
     --------
     >>> from neurosleep.continual import HomeostaticSleep
-    >>> HomeostaticSleep(form="rates").settings
-    Sleep(stages=(NREM(form='rates'),))
+    >>> HomeostaticSleep(form="rates").settings.stages[0].form
+    'rates'
     """
 
     name: ClassVar[str] = "sleep"
