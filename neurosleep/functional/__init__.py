@@ -3,6 +3,7 @@
 from neurosleep.functional.activations import ACTIVATIONS, Activation, get_activation
 from neurosleep.functional.cuba_lif import CubaLIFState, cuba_lif_step
 from neurosleep.functional.dendritic import DendriticLayer, dendritic_phi, dendritic_settle, dendritic_step
+from neurosleep.functional.drive_moments import DriveMoments, Parts
 from neurosleep.functional.drives import PROCESSES, MeanDrive, Process
 from neurosleep.functional.equilibrium import (
     DYNAMICS,
@@ -21,11 +22,9 @@ from neurosleep.functional.heterogeneous_steps import DISTRIBUTIONS, Distributio
 from neurosleep.functional.homeostasis import (
     MEAN_BY,
     TARGETS,
-    DriveMoments,
     Homeostasis,
     HomeostaticChange,
     MeanBy,
-    Parts,
     SetPoint,
     Shift,
     Target,
