@@ -37,7 +37,7 @@ class SlowOscillation:
 
     References
     ----------
-    Steriade, Nunez & Amzica (1993), doi:10.1523/JNEUROSCI.13-08-03252.1993.
+    Neske (2016), doi:10.3389/fncir.2015.00088, a review.
     """
 
     frames: int = 500
