@@ -18,7 +18,7 @@ from neurosleep.experiments.later import later, later_defaults
 from neurosleep.experiments.networks import Convolutional, FeedForward, FeedForwardConv, Network
 from neurosleep.experiments.wakes import LEARNS_BY, WAKE_ORDER, BackpropWake, Wake, Whole
 from neurosleep.functional import PlasticityRule, make_rule
-from neurosleep.functional.homeostasis import Target
+from neurosleep.functional.homeostasis import MeanBy, Target
 from neurosleep.replay import Sleep
 from neurosleep.replay.options import Numbers
 from neurosleep.replay.stages import Form
@@ -92,9 +92,9 @@ class Data:
 
 # Options of strategies, whose defaults stand where the strategies are made, and nowhere else.
 _OPTIONS = {name: signature(STRATEGIES[name]).parameters for name in ("ewc", "si", "owm", "lwf", "rehearsal", "icarl")}
-_FORM, _DRAWS, _TARGET, _DAMPING, _LIMIT, _FRAMES, _UP, _DOWN, _GUARD = (
+_FORM, _DRAWS, _TARGET, _DAMPING, _LIMIT, _MEAN_BY, _FRAMES, _UP, _DOWN, _GUARD = (
     signature(HomeostaticSleep).parameters[key].default
-    for key in ("form", "draws", "target", "damping", "limit", "frames", "up", "down", "guard")
+    for key in ("form", "draws", "target", "damping", "limit", "mean_by", "frames", "up", "down", "guard")
 )
 
 
@@ -168,6 +168,7 @@ class NREM:
     target: Target = later(_TARGET)
     damping: float = later(_DAMPING)
     limit: float = later(_LIMIT)
+    mean_by: MeanBy = later(_MEAN_BY)
     frames: int = later(_FRAMES)
     up: int = later(_UP)
     down: int = later(_DOWN)

@@ -12,7 +12,7 @@ from neurosleep.continual.strategies.base import Learner, Strategy
 from neurosleep.data import to_float
 from neurosleep.errors import NeurosleepWarning
 from neurosleep.functional import Homeostasis, SlowOscillation
-from neurosleep.functional.homeostasis import Target
+from neurosleep.functional.homeostasis import MeanBy, Target
 from neurosleep.replay import NREM, Consolidator, Sleep
 from neurosleep.replay.stages import Form, check_whole
 
@@ -28,7 +28,7 @@ class HomeostaticSleep(Strategy):
     ----------
     form, draws:
         As of :class:`~neurosleep.replay.NREM`.
-    target, damping, limit:
+    target, damping, limit, mean_by:
         As of :class:`~neurosleep.functional.Homeostasis`.
     frames, up, down:
         As of :class:`~neurosleep.functional.SlowOscillation`.
@@ -62,6 +62,7 @@ class HomeostaticSleep(Strategy):
         target: Target = "layer",
         damping: float = 1.0,
         limit: float = 10.0,
+        mean_by: MeanBy = "bias",
         frames: int = 500,
         up: int = 50,
         down: int = 50,
@@ -70,7 +71,7 @@ class HomeostaticSleep(Strategy):
         engine: str | None = None,
     ) -> None:
         check_whole("after", after)
-        rule = Homeostasis(target=target, damping=damping, limit=limit)
+        rule = Homeostasis(target=target, damping=damping, limit=limit, mean_by=mean_by)
         oscillation = SlowOscillation(frames, up, down, settle=min(10, up - 2))
         self.settings = Sleep(stages=(NREM(rule, form, oscillation, draws),))
         self.after, self.guard, self.engine = after, guard, engine
