@@ -11,11 +11,11 @@ import torch
 
 from neurosleep._checks import check_count, check_device, check_number, check_unread
 from neurosleep._shown import brief
-from neurosleep.errors import NeurosleepWarning, SettingsError
+from neurosleep.errors import NeurosleepWarning, SettingsError, UnsupportedError
 from neurosleep.functional import EngineRule, MeanDrive, PlasticityRule, numpy_generator
 from neurosleep.replay._drawing import check_drive, drawn
 from neurosleep.replay.result import Divergence, SleepResult
-from neurosleep.spiking import Record, Recorder, SpikingNetwork, get_engine
+from neurosleep.spiking import Conv, Record, Recorder, SpikingNetwork, get_engine
 
 __all__ = ["CHUNK", "Limits", "Moment", "check_rule", "sleep"]
 
@@ -126,7 +126,7 @@ def sleep(
     Parameters
     ----------
     network:
-        With exactly one input population, as large as the drive.
+        With exactly one input population, as large as the drive. Convolutions stay as they are.
     drive, rule, steps:
         Noise, plasticity rule, and number of steps (at least 1). A network that ``map_to`` made takes a rule of its
         chip (:func:`~neurosleep.hardware.chip_rule`) and the engine ``fixed``.
@@ -143,10 +143,15 @@ def sleep(
     watch:
         Called after each piece of the sleep with what it is like; it changes nothing.
 
+    Raises
+    ------
+    UnsupportedError
+        If the network has convolutions and no other weight that the rule could change.
+
     Warns
     -----
     NeurosleepWarning
-        If not one neuron fires in the whole sleep.
+        If not one neuron fires in the whole sleep, or the weights of convolutions stay while others change.
 
     See Also
     --------
@@ -176,6 +181,7 @@ def sleep(
         unread = {"limits.weights": (limits.weights, Limits.weights)}
         check_unread("A rule of a chip", unread, "the chip's grid bounds weights")
     device = str(check_device(device))
+    _check_convolutions(network, rule)
     started = perf_counter()
     session = get_engine(engine).start(network, rule, device=device)
     recorder = Recorder(record or Record(), {p.name: p.size for p in network.populations}, network.dt, network)
@@ -213,6 +219,27 @@ def sleep(
     if not total:
         _warn_of_silence(network, driven, steps)
     return SleepResult(slept, recorder.recording(), "done", perf_counter() - started)
+
+
+def _check_convolutions(network: SpikingNetwork, rule: PlasticityRule | EngineRule) -> None:
+    """Say which convolutions stay as they are; refuse a network in which nothing else could change."""
+    names = [f"{q.source} -> {q.target}" for q in network.projections if isinstance(q, Conv)]
+    if not names:
+        return
+    listed = ", ".join(names)
+    if not any(q.plastic for q in network.projections):
+        raise UnsupportedError(
+            f"Under the rule {rule.name!r} no weight of this network would change.",
+            found=f"convolutions ({listed}), whose weights many synapses share, and no plastic projection",
+            expected="a network with at least one plastic Dense projection",
+            hint="homeostatic sleep changes convolutions too: regulate_spikes, or consolidate with an NREM stage",
+        )
+    warnings.warn(
+        f"The convolutions {listed} stay as they are: a weight that many synapses share is changed by no plasticity "
+        "rule; homeostatic sleep (regulate_spikes, NREM stages of consolidate) changes them too.",
+        NeurosleepWarning,
+        stacklevel=3,
+    )
 
 
 def _warn_of_silence(network: SpikingNetwork, inputs: int, steps: int) -> None:

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import torch
 
-from neurosleep.errors import NeurosleepError, SettingsError, UnknownNameError
+from neurosleep.errors import NeurosleepError, NeurosleepWarning, SettingsError, UnknownNameError, UnsupportedError
 from neurosleep.functional import MeanDrive, SpikeEvents, SRCRule
 from neurosleep.replay import Limits, SleepResult, sleep, thresholds_for_rates
-from neurosleep.spiking import Dense, Population, Record, SpikingNetwork, Transposed
+from neurosleep.spiking import Conv, Dense, Population, Record, SpikingNetwork, Transposed
 
 RULE = SRCRule(inc=0.01, dec=0.001, factor="constant")
 
@@ -142,6 +142,33 @@ def test_weights_beyond_the_bound_from_the_start_are_found(engine: str) -> None:
     found = sleep(given, drive=drive(), rule=RULE, steps=10, engine=engine)
     assert found.divergence is not None
     assert (found.divergence.step, found.divergence.projection) == (10, "hidden1 -> output")
+
+
+def with_convolution(*, plastic: bool) -> SpikingNetwork:
+    populations = (
+        Population("input", "input", (1, 3, 4)),
+        Population("conv", "lif", (2, 2, 3), threshold=0.5, decay=0.999),
+        Population("output", "lif", (4,), threshold=0.5, decay=0.999),
+    )
+    generator = torch.Generator().manual_seed(0)
+    kernel, weight = torch.rand(2, 1, 2, 2, generator=generator), torch.rand(4, 12, generator=generator)
+    return SpikingNetwork(
+        populations, (Conv("input", "conv", kernel), Dense("conv", "output", weight, plastic=plastic))
+    )
+
+
+def test_convolutions_stay_in_sleep_and_a_warning_names_them() -> None:
+    given = with_convolution(plastic=True)
+    with pytest.warns(NeurosleepWarning, match="convolutions input -> conv stay as they are"):
+        slept = sleep(given, drive=drive(), rule=RULE, steps=500, engine="reference")
+    assert slept.recording.counts["conv"].sum() > 0
+    assert torch.equal(slept.network.weights[0], given.weights[0])
+    assert not torch.equal(slept.network.weights[1], given.weights[1])
+
+
+def test_a_network_in_which_only_a_convolution_could_change_is_refused() -> None:
+    with pytest.raises(UnsupportedError, match=r"no weight of this network(.|\n)*input -> conv"):
+        sleep(with_convolution(plastic=False), drive=drive(), rule=RULE, steps=500, engine="reference")
 
 
 class OwnDrive:
