@@ -47,10 +47,16 @@ def consolidated(mean: Any, calibration: Any) -> Any:
     sleep = ns.Sleep.src2022(steps=50, thresholds=[0.1, 0.1], rule=ns.SRCRule(1e-6, 1e-7))
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "The sleep changed")
-        return [
-            weight.tolist()
-            for weight in ns.consolidate(chain(), mean=mean, calibration=calibration, sleep=sleep).network.weights
-        ]
+        slept = ns.consolidate(chain(), mean=mean, calibration=calibration, sleep=sleep).model
+    return [weight.tolist() for weight in slept.parameters()]
+
+
+def regulated(std: Any = None, x: Any = None) -> Any:
+    """With a spread of the inputs, or with the newest samples, of which the guard asks how many are recognised."""
+    holdout = None if x is None else (x, LABELS)
+    guard = ns.Guard(gain=-100.0, recall=0.0)
+    result = ns.consolidate(chain(), plain_mean(), std, new_classes=[2], holdout=holdout, guard=guard)
+    return [result.report.answers_changed, result.verdict.gain, result.verdict.recall]
 
 
 def plain_mean() -> Any:
@@ -71,6 +77,8 @@ DOORS: dict[str, tuple[Callable[[Any], Any], str]] = {
     "compare": (lambda x: [layer.error for layer in compare(chain(), converted(), x).layers], "images"),
     "consolidate": (lambda x: consolidated(plain_mean(), x), "calibration"),
     "the mean of consolidate": (lambda x: consolidated(x[0], torch.from_numpy(BYTES / 255).float()), "mean"),
+    "the spread of consolidate": (lambda x: regulated(std=x[0]), "std"),
+    "the holdout of consolidate": (lambda x: regulated(x=x), "holdout"),
     "a drive": (lambda x: ns.MeanDrive(x[0], 100.0).probability(0.001).tolist(), "mean"),
     "observe": (observed, "x"),
     "predict": (lambda x: predict(chain(), x).tolist(), "images"),
@@ -137,11 +145,23 @@ def test_convert_says_it_in_its_report() -> None:
     assert any("bytes were scaled" in note for note in network.report.notes)
 
 
-@pytest.mark.parametrize("wrong", ["images", None, np.array(["a", "b"]), torch.rand(12, 6, dtype=torch.complex64)])
-@pytest.mark.parametrize("door", [name for name in [*DOORS, "convert"] if name not in ("simulate one", "a drive")])
+WRONG = ["images", None, np.array(["a", "b"]), torch.rand(12, 6, dtype=torch.complex64)]
+#: Doors that do without, where nothing is given.
+OPTIONAL = ("consolidate", "the spread of consolidate", "the holdout of consolidate")
+
+
+@pytest.mark.parametrize(
+    ("door", "wrong"),
+    [
+        (door, wrong)
+        for door in [*DOORS, "convert"]
+        for wrong in WRONG
+        if door not in ("simulate one", "a drive") and not (door in OPTIONAL and wrong is None)
+    ],
+)
 def test_what_is_no_image_is_refused_by_the_name_of_the_argument(door: str, wrong: Any) -> None:
     made, name = DOORS.get(door, CONVERT)
-    given = [wrong] if door == "the mean of consolidate" else wrong
+    given = [wrong] if door in ("the mean of consolidate", "the spread of consolidate") else wrong
     with pytest.raises(NeurosleepError, match=name):
         made(given)
 
