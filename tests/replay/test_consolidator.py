@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from neurosleep.errors import DataError, ExchangeError, NeurosleepError
+from neurosleep.errors import DataError, ExchangeError, NeurosleepError, NeurosleepWarning
 from neurosleep.functional import SetPoint
 from neurosleep.replay import Consolidator
 
@@ -55,7 +55,8 @@ def test_inputs_within_0_and_1_are_drawn_as_spikes_others_as_normal_numbers() ->
 def test_whole_bytes_are_images_of_0_to_1() -> None:
     bytes_, floats = Consolidator(), Consolidator()
     images = np.random.default_rng(0).integers(0, 256, (30, 5), dtype=np.uint8)
-    bytes_.observe(images, [0] * 30)
+    with pytest.warns(NeurosleepWarning, match="divided by 255"):
+        bytes_.observe(images, [0] * 30)
     floats.observe(images / 255.0, [0] * 30)
     torch.testing.assert_close(bytes_.mean, floats.mean, rtol=1e-6, atol=0)
 
