@@ -1,6 +1,7 @@
 """Pure step maths: LIF units, plasticity rules and their specifications, drives, random streams, spike events."""
 
 from neurosleep.functional.activations import ACTIVATIONS, Activation, get_activation
+from neurosleep.functional.bcm import BCM, bcm_step
 from neurosleep.functional.cuba_lif import CubaLIFState, cuba_lif_step
 from neurosleep.functional.dendritic import DendriticLayer, dendritic_phi, dendritic_settle, dendritic_step
 from neurosleep.functional.drive_moments import DriveMoments, Parts
@@ -47,14 +48,19 @@ from neurosleep.functional.lif import (
     lif_step,
     reset_spiked,
 )
+from neurosleep.functional.multiplicative_stdp import MultiplicativeSTDP
+from neurosleep.functional.oja import Oja, oja_step
 from neurosleep.functional.pair_stdp import PairSTDP, pair_stdp_step
-from neurosleep.functional.plasticity import RULES, EngineRule, PlasticityRule, make_rule
+from neurosleep.functional.plasticity import RULES, EngineRule, PlasticityRule, make_rule, plasticity_step
 from neurosleep.functional.random import check_seed, numpy_generator, torch_generator
+from neurosleep.functional.sign_stdp import SignSTDP
 from neurosleep.functional.slow_oscillation import SlowOscillation
 from neurosleep.functional.src_rule import SRCRule, src_rows, src_step
+from neurosleep.functional.triplet_stdp import TripletSTDP
 
 __all__ = [
     "ACTIVATIONS",
+    "BCM",
     "DISTRIBUTIONS",
     "DYNAMICS",
     "FACTORS",
@@ -80,6 +86,8 @@ __all__ = [
     "LIFState",
     "MeanBy",
     "MeanDrive",
+    "MultiplicativeSTDP",
+    "Oja",
     "PairSTDP",
     "Parts",
     "PlasticityRule",
@@ -91,9 +99,12 @@ __all__ = [
     "SRCRule",
     "SetPoint",
     "Shift",
+    "SignSTDP",
     "SlowOscillation",
     "SpikeEvents",
     "Target",
+    "TripletSTDP",
+    "bcm_step",
     "check_seed",
     "cuba_li_step",
     "cuba_lif_step",
@@ -113,8 +124,10 @@ __all__ = [
     "lif_step",
     "make_rule",
     "numpy_generator",
+    "oja_step",
     "output_force",
     "pair_stdp_step",
+    "plasticity_step",
     "reset_spiked",
     "soft_targets",
     "spread_factor",

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from neurosleep.errors import SettingsError
+from neurosleep.functional.rule_checks import TAU_20, check_amplitudes, check_bounds, check_decays
 
 __all__ = ["PairSTDP", "pair_stdp_step"]
 
@@ -35,9 +35,9 @@ class PairSTDP:
 
     See Also
     --------
-    SRCRule : the rule of Sleep Replay Consolidation
+    MultiplicativeSTDP, TripletSTDP : with steps that depend on the weight, and of triplets of spikes
     pair_stdp_step : one step as a pure function
-    neurosleep.sleep : which takes either rule
+    neurosleep.sleep : which takes any rule
 
     References
     ----------
@@ -53,21 +53,16 @@ class PairSTDP:
 
     a_plus: float
     a_minus: float
-    decay_plus: float = math.exp(-1 / 20)
-    decay_minus: float = math.exp(-1 / 20)
+    decay_plus: float = TAU_20
+    decay_minus: float = TAU_20
     w_min: float = -math.inf
     w_max: float = math.inf
     name: ClassVar[str] = "stdp"
 
     def __post_init__(self) -> None:
-        for key in ("a_plus", "a_minus"):
-            if not 0 <= getattr(self, key) < math.inf:
-                raise SettingsError(f"The rule's {key} is {getattr(self, key)!r}.", expected="a number >= 0")
-        for key in ("decay_plus", "decay_minus"):
-            if not 0 <= getattr(self, key) < 1:
-                raise SettingsError(f"The rule's {key} is {getattr(self, key)!r}.", expected="from 0 to below 1")
-        if not self.w_min < self.w_max:
-            raise SettingsError(f"The rule's bounds are {self.w_min!r} to {self.w_max!r}.", expected="w_min < w_max")
+        check_amplitudes(self, "a_plus", "a_minus")
+        check_decays(self, "decay_plus", "decay_minus")
+        check_bounds(self)
 
     def initial_traces(self, weight: Tensor) -> tuple[Tensor, ...]:
         """Presynaptic ``[pre]`` and postsynaptic ``[post]`` trace, zero."""

@@ -1,17 +1,22 @@
-"""What every plasticity rule offers; one file per rule (:mod:`src_rule`, :mod:`pair_stdp`)."""
+"""What every plasticity rule offers, and the rules by name; one file per rule (such as :mod:`src_rule`)."""
 
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, ClassVar, Protocol, runtime_checkable
+from typing import Any, ClassVar, Protocol, cast, runtime_checkable
 
 from torch import Tensor
 
 from neurosleep.errors import SettingsError, unknown_name
+from neurosleep.functional.bcm import BCM
+from neurosleep.functional.multiplicative_stdp import MultiplicativeSTDP
+from neurosleep.functional.oja import Oja
 from neurosleep.functional.pair_stdp import PairSTDP
+from neurosleep.functional.sign_stdp import SignSTDP
 from neurosleep.functional.src_rule import SRCRule
+from neurosleep.functional.triplet_stdp import TripletSTDP
 
-__all__ = ["RULES", "EngineRule", "PlasticityRule", "make_rule"]
+__all__ = ["RULES", "EngineRule", "PlasticityRule", "make_rule", "plasticity_step"]
 
 
 @runtime_checkable
@@ -20,7 +25,7 @@ class PlasticityRule(Protocol):
 
     See Also
     --------
-    SRCRule, PairSTDP : the rules of the package
+    SRCRule, PairSTDP, MultiplicativeSTDP, TripletSTDP, SignSTDP, Oja, BCM : the rules of the package
     make_rule : a rule from its name and settings
 
     Examples
@@ -62,7 +67,8 @@ class EngineRule(Protocol):
     engine: ClassVar[str]
 
 
-RULES: dict[str, type[SRCRule] | type[PairSTDP]] = {SRCRule.name: SRCRule, PairSTDP.name: PairSTDP}
+_CLASSES = (SRCRule, PairSTDP, MultiplicativeSTDP, TripletSTDP, SignSTDP, Oja, BCM)
+RULES: dict[str, type[PlasticityRule]] = {rule.name: rule for rule in _CLASSES}
 
 
 def make_rule(name: str, **parameters: Any) -> PlasticityRule:
@@ -77,7 +83,7 @@ def make_rule(name: str, **parameters: Any) -> PlasticityRule:
 
     See Also
     --------
-    SRCRule, PairSTDP : the rules themselves
+    SRCRule, PairSTDP, MultiplicativeSTDP, TripletSTDP, SignSTDP, Oja, BCM : the rules themselves
 
     Examples
     --------
@@ -90,7 +96,31 @@ def make_rule(name: str, **parameters: Any) -> PlasticityRule:
     try:
         return RULES[name](**parameters)
     except TypeError as error:
-        fields = ", ".join(field.name for field in dataclasses.fields(RULES[name]))
+        fields = ", ".join(field.name for field in dataclasses.fields(cast(Any, RULES[name])))
         raise SettingsError(
             f"The rule {name!r} cannot be made from {parameters!r}.", found=str(error), expected=f"parameters: {fields}"
         ) from error
+
+
+def plasticity_step(
+    weight: Tensor, pre: Tensor, post: Tensor, traces: tuple[Tensor, ...], rule: PlasticityRule
+) -> tuple[Tensor, tuple[Tensor, ...]]:
+    """Any rule as a pure function, for one step: new weight ``[post, pre]`` and new traces.
+
+    ``pre`` ``[pre]`` and ``post`` ``[post]`` are boolean; the first traces are ``rule.initial_traces(weight)``.
+
+    See Also
+    --------
+    PlasticityRule : what a rule is
+    src_step, pair_stdp_step : the same for one rule each
+
+    Examples
+    --------
+    >>> import torch
+    >>> from neurosleep.functional import Oja, plasticity_step
+    >>> rule, weight, fired = Oja(rate=0.5, decay=0.0), torch.zeros(1, 1), torch.tensor([True])
+    >>> plasticity_step(weight, fired, fired, rule.initial_traces(weight), rule)[0]
+    tensor([[0.5000]])
+    """
+    updated = weight.clone()
+    return updated, rule.step_(updated, pre, post, traces)

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from neurosleep.errors import SettingsError, unknown_name
 from neurosleep.functional.factors import FACTORS, Factor, weight_factor
+from neurosleep.functional.rule_checks import check_amplitudes
 
 __all__ = ["SRCRule", "src_rows", "src_step"]
 
@@ -34,7 +35,7 @@ class SRCRule:
     See Also
     --------
     PairSTDP : a rule of spike timing
-    neurosleep.sleep : which takes either
+    neurosleep.sleep : which takes any rule
 
     Examples
     --------
@@ -49,9 +50,7 @@ class SRCRule:
     name: ClassVar[str] = "src"
 
     def __post_init__(self) -> None:
-        for key in ("inc", "dec"):
-            if not 0 <= getattr(self, key) < float("inf"):
-                raise SettingsError(f"The rule's {key} is {getattr(self, key)!r}.", expected="a number >= 0")
+        check_amplitudes(self, "inc", "dec")
         if not 0 < self.width < float("inf"):
             raise SettingsError(f"The rule's width is {self.width!r}.", expected="a number > 0")
         if self.factor not in FACTORS:

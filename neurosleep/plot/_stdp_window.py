@@ -22,13 +22,13 @@ def stdp_window(
 ) -> Axes:
     """Change of one weight by one spike on either side, against the time from the input's spike to the unit's, in ms.
 
-    A dotted line shows the change by a spike of the unit alone. It is found by running the rule, so that any can be
-    drawn.
+    A dotted line shows the change by a spike of the unit alone. It is found by running the rule up to the second spike,
+    so that any can be drawn.
 
     Parameters
     ----------
     rule:
-        Such as :class:`~neurosleep.functional.SRCRule` or :class:`~neurosleep.functional.PairSTDP`.
+        Any rule, such as those of ``neurosleep.functional.RULES``, or one of your own.
     weight:
         The weight before the pair, on which the change may depend.
     steps, dt:

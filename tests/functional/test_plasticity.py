@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
+import torch
 
 from neurosleep.errors import SettingsError, UnknownNameError
-from neurosleep.functional import RULES, PairSTDP, PlasticityRule, SRCRule, make_rule
+from neurosleep.functional import RULES, PairSTDP, PlasticityRule, SRCRule, make_rule, plasticity_step
 
 
 def test_rules_are_made_by_name():
@@ -12,9 +15,30 @@ def test_rules_are_made_by_name():
 
 
 def test_every_rule_keeps_to_the_protocol():
-    assert set(RULES) == {"src", "stdp"}
-    assert isinstance(SRCRule(0.1, 0.1), PlasticityRule)
-    assert isinstance(PairSTDP(0.1, 0.1), PlasticityRule)
+    assert set(RULES) == {"src", "stdp", "stdp-multiplicative", "stdp-triplet", "stdp-sign", "oja", "bcm"}
+    for kind in RULES.values():
+        required = [f.name for f in dataclasses.fields(kind) if f.default is dataclasses.MISSING]
+        rule = make_rule(kind.name, **dict.fromkeys(required, 0.125))
+        assert type(rule) is kind and isinstance(rule, PlasticityRule) and hash(rule) == hash(make_rule(**shown(rule)))
+
+
+def shown(rule):
+    """The rule as a settings file gives it."""
+    return {"name": rule.name, **dataclasses.asdict(rule)}
+
+
+@pytest.mark.parametrize("name", sorted(RULES))
+def test_a_step_as_a_pure_function_leaves_what_it_was_given_alone(name):
+    required = [f.name for f in dataclasses.fields(RULES[name]) if f.default is dataclasses.MISSING]
+    rule = make_rule(name, **dict.fromkeys(required, 0.125))
+    weight, fired = torch.zeros(2, 3), torch.tensor([True, False, True])
+    traces = rule.initial_traces(weight)
+    before = [trace.clone() for trace in traces]
+    changed, after = plasticity_step(weight, fired, fired[:2], traces, rule)
+    assert not weight.any() and all(map(torch.equal, before, traces))
+    changed, _ = plasticity_step(changed, fired, fired[:2], after, rule)
+    # The row of a unit that never fired stays.
+    assert (changed[0] != weight[0]).any() and changed[1].equal(weight[1])
 
 
 def test_unknown_rules_are_refused():

@@ -19,7 +19,15 @@ from typer.testing import CliRunner
 import neurosleep as ns
 from neurosleep.cli.app import app
 from neurosleep.errors import SettingsError, UnknownNameError, UnsupportedError
-from neurosleep.functional import PairSTDP, SpikeEvents, SRCRule
+from neurosleep.functional import (
+    MultiplicativeSTDP,
+    PairSTDP,
+    PlasticityRule,
+    SignSTDP,
+    SpikeEvents,
+    SRCRule,
+    TripletSTDP,
+)
 from neurosleep.hardware import (
     Activity,
     HardwareProfile,
@@ -316,16 +324,26 @@ def test_cores_are_those_of_a_mapping_to_the_same_profile() -> None:
     assert not by_hand.report.fits and "not known" in str(by_hand.report.findings[0])
 
 
+# Of rules of spike timing: what a spike of the unit changes by, and what one of the input does.
+AMPLITUDES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "stdp": (("a_plus",), ("a_minus",)),
+    "stdp-multiplicative": (("a_plus",), ("a_minus",)),
+    "stdp-triplet": (("a2_plus", "a3_plus"), ("a2_minus", "a3_minus")),
+    "stdp-sign": (("a",), ()),
+}
+
+
 class _Counting:
     """A rule that changes nothing and counts what the wrapped one would change."""
 
-    def __init__(self, rule: SRCRule | PairSTDP) -> None:
+    def __init__(self, rule: PlasticityRule) -> None:
         self.rule, self.name, self.changed = rule, rule.name, 0
 
     def step(self, pre: np.ndarray[Any, Any], post: np.ndarray[Any, Any]) -> None:
-        if isinstance(self.rule, PairSTDP):
-            self.changed += len(pre) * int(post.sum()) * (self.rule.a_plus > 0)
-            self.changed += len(post) * int(pre.sum()) * (self.rule.a_minus > 0)
+        if not isinstance(self.rule, SRCRule):
+            by_post, by_pre = AMPLITUDES[self.rule.name]
+            self.changed += len(pre) * int(post.sum()) * any(getattr(self.rule, name) > 0 for name in by_post)
+            self.changed += len(post) * int(pre.sum()) * any(getattr(self.rule, name) > 0 for name in by_pre)
         else:
             for _ in np.nonzero(post)[0]:
                 self.changed += int(pre.sum()) * (self.rule.inc > 0) + int((~pre).sum()) * (self.rule.dec > 0)
@@ -333,9 +351,13 @@ class _Counting:
 
 @pytest.mark.parametrize(
     "rule",
-    [SRCRule(0.1, 0.01), SRCRule(0.1, 0.0), SRCRule(0.0, 0.1), SRCRule(0.0, 0.0), PairSTDP(0.1, 0.1), PairSTDP(0.1, 0)],
+    [
+        *(SRCRule(0.1, 0.01), SRCRule(0.1, 0.0), SRCRule(0.0, 0.1), SRCRule(0.0, 0.0)),
+        *(PairSTDP(0.1, 0.1), PairSTDP(0.1, 0), MultiplicativeSTDP(0.1, 0.1), MultiplicativeSTDP(0.0, 0.1)),
+        *(TripletSTDP(0.0, 0.1, 0.1, 0.0), TripletSTDP(0.1, 0.0, 0.0, 0.0), SignSTDP(0.1)),
+    ],
 )
-def test_changes_of_synapses_in_a_sleep(rule: SRCRule | PairSTDP) -> None:
+def test_changes_of_synapses_in_a_sleep(rule: PlasticityRule) -> None:
     network = feedforward()
     drive = ns.MeanDrive(np.full(12, 0.5), 400.0)
     record = Record(spikes="all")

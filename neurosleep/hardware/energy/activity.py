@@ -14,7 +14,15 @@ from torch import Tensor
 
 from neurosleep._shown import brief
 from neurosleep.errors import SettingsError, UnsupportedError
-from neurosleep.functional import PairSTDP, PlasticityRule, SpikeEvents, SRCRule
+from neurosleep.functional import (
+    MultiplicativeSTDP,
+    PairSTDP,
+    PlasticityRule,
+    SignSTDP,
+    SpikeEvents,
+    SRCRule,
+    TripletSTDP,
+)
 from neurosleep.hardware.energy.synapses import Synapses, Zeros
 from neurosleep.spiking import Recording, SpikingNetwork
 
@@ -350,11 +358,17 @@ def _learning(
         where = f"Projection {q.source!r} -> {q.target!r}"
         pre, post = counts[q.source].sum(1), counts[q.target].sum(1)
         n_pre, n_post = counts[q.source].shape[1], counts[q.target].shape[1]
-        if isinstance(rule, PairSTDP):
+        if isinstance(rule, PairSTDP | MultiplicativeSTDP):
             changed += (rule.a_plus > 0) * post * n_pre + (rule.a_minus > 0) * pre * n_post
+        elif isinstance(rule, TripletSTDP):
+            changed += (rule.a2_plus + rule.a3_plus > 0) * post * n_pre
+            changed += (rule.a2_minus + rule.a3_minus > 0) * pre * n_post
+        elif isinstance(rule, SignSTDP):
+            changed += (rule.a > 0) * post * n_pre
         elif not isinstance(rule, SRCRule):
             raise UnsupportedError(
-                f"Changes by the rule {rule.name!r} are not counted.", expected="the rules 'src' and 'stdp'"
+                f"Changes by the rule {rule.name!r} are not counted.",
+                expected="the rule 'src', or one of those of spike timing (stdp...)",
             )
         elif rule.inc > 0 and rule.dec > 0:
             changed += post * n_pre

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from neurosleep.errors import UnsupportedError
-from neurosleep.functional import PairSTDP, PlasticityRule, SRCRule
+from neurosleep.functional import MultiplicativeSTDP, PairSTDP, PlasticityRule, SignSTDP, SRCRule, TripletSTDP
 from neurosleep.spiking.engines.base import Engine, Session, register_engine
 from neurosleep.spiking.engines.batch import BatchSession
 from neurosleep.spiking.engines.event.batch import EventBatchSession
@@ -26,7 +26,9 @@ class EventEngine(Engine):
     name: ClassVar[str] = "event"
     population_kinds: ClassVar[frozenset[str]] = frozenset({"input", "lif", "li"})
     projection_types: ClassVar[frozenset[type[Projection]]] = frozenset({Dense, Transposed})
-    rules: ClassVar[frozenset[str]] = frozenset({SRCRule.name, PairSTDP.name})
+    rules: ClassVar[frozenset[str]] = frozenset(
+        rule.name for rule in (SRCRule, PairSTDP, MultiplicativeSTDP, TripletSTDP, SignSTDP)
+    )
     symmetric_rules: ClassVar[frozenset[str]] = frozenset({SRCRule.name})
     batches: ClassVar[bool] = True
     spike_counts: ClassVar[bool] = True

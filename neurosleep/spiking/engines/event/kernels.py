@@ -13,14 +13,23 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from neurosleep._compiled import compiled
+from neurosleep.spiking.engines.event.rule_kernels import (
+    MULTIPLICATIVE,
+    SIGN,
+    SRC,
+    STDP,
+    TRIPLET,
+    age,
+    depress,
+    end_step,
+    learn_sign,
+    note_times,
+    potentiate,
+)
 
 __all__ = [
-    "NONE",
-    "SRC",
-    "STDP",
     "Arriving",
     "Neurons",
-    "Rule",
     "Units",
     "factors",
     "gather",
@@ -28,8 +37,6 @@ __all__ = [
     "outside",
     "run_population",
 ]
-
-NONE, SRC, STDP = 0, 1, 2
 
 
 class Neurons(NamedTuple):
@@ -54,17 +61,9 @@ class Units(NamedTuple):
     plastic: Any  # bool [projections]
     v: Any  # [blocks * width]
     wait: Any  # int64 [blocks * width]
-    trace_pre: Any  # [rows]: presynaptic traces at the chunk's start
-    trace_post: Any  # [projections, blocks * width]
+    trace_pre: Any  # [2, rows]: presynaptic traces at the chunk's start; of rules of the sign, times of last spikes
+    trace_post: Any  # [2, projections, blocks * width]
     bits: Any  # room for factors: int32 or int64 [rows], as wide as the weights
-
-
-class Rule(NamedTuple):
-    """A rule of plasticity: which, its parameters, and the number of its weight factor."""
-
-    kind: int
-    numbers: Any
-    factor: int
 
 
 class Arriving(NamedTuple):
@@ -100,7 +99,7 @@ class _Room(NamedTuple):
     total: Any  # [width]: what arrives; of units that can be refractory then whether they fired, as a mark
     fired: Any  # int64 [width]
     change: Any  # [rows]: inc where the source fired in this step, -dec elsewhere
-    x: Any  # [rows]: presynaptic traces
+    x: Any  # [2, rows]: presynaptic traces
     column: Any  # [rows]
     g: Any  # [rows]
 
@@ -218,7 +217,7 @@ def _room(weights: Any, rule: Any) -> Any:
         np.empty(width, dtype=weights.dtype),
         np.empty(width, dtype=np.int64),
         change,
-        np.empty(rows, dtype=weights.dtype),
+        np.empty((2, rows), dtype=weights.dtype),
         np.empty(rows, dtype=weights.dtype),
         np.empty(rows, dtype=weights.dtype),
     )
@@ -346,45 +345,6 @@ def _learn_src(w: Any, units: Any, rule: Any, arriving: Any, t: int, fired: Any,
     _mark(change, arriving, t, -rule.numbers[1])
 
 
-@compiled(boundscheck=False)
-def _depress_stdp(block: Any, units: Any, numbers: Any, arriving: Any, t: int, x: Any) -> None:
-    """Traces decay and take up this step's inputs before weights change; the own spikes come last."""
-    w, low, rows, plastic, trace_post = block.w, block.low, arriving.rows, units.plastic, units.trace_post
-    for r in range(len(x)):
-        x[r] *= numbers[2]
-    for q in range(len(plastic)):
-        for j in range(w.shape[1]):
-            trace_post[q, low + j] *= numbers[3]
-        for k in range(arriving.pointers[q, t], arriving.pointers[q, t + 1]):
-            x[rows[k]] += 1
-            if plastic[q]:
-                for j in range(w.shape[1]):
-                    w[rows[k], j] -= numbers[1] * trace_post[q, low + j]
-
-
-@compiled(boundscheck=False)
-def _potentiate_stdp(w: Any, units: Any, numbers: Any, fired: Any, x: Any) -> None:
-    for j in fired:
-        for q in range(len(units.plastic)):
-            if units.plastic[q]:
-                for r in range(units.first_row[q], units.first_row[q + 1]):
-                    w[r, j] = min(max(w[r, j] + numbers[0] * x[r], numbers[4]), numbers[5])
-
-
-@compiled(boundscheck=False)
-def _end_stdp(block: Any, units: Any, numbers: Any, arriving: Any, t: int, fired: Any) -> None:
-    w, rows, plastic = block.w, arriving.rows, units.plastic
-    for q in range(len(plastic)):
-        if plastic[q]:
-            for k in range(arriving.pointers[q, t], arriving.pointers[q, t + 1]):
-                for j in range(w.shape[1]):
-                    value = w[rows[k], j]
-                    w[rows[k], j] = min(max(value, numbers[4]), numbers[5])
-    for j in fired:
-        for q in range(len(plastic)):
-            units.trace_post[q, block.low + j] += 1
-
-
 @compiled(boundscheck=False, forceinline=True)
 def _is_silent(pointers: Any, t: int) -> bool:
     silent = True
@@ -413,15 +373,16 @@ def run_population(units: Any, rule: Any, arriving: Any, steps: int) -> Any:
     times, spiking = np.empty(1024, dtype=np.int64), np.empty(1024, dtype=np.int64)
     found = 0
     room = _room(units.weights, rule)
+    traced = rule.kind == STDP or rule.kind == MULTIPLICATIVE or rule.kind == TRIPLET
     # Arrays that every step reads are taken out of their tuples once: each time costs a count of references.
     pointers, rows, acc, total, scale = arriving.pointers, arriving.rows, room.acc, room.total, units.scale
     for b in range(len(units.weights)):
         block = _block(units, arriving.extra, b)
         w, v, decay, threshold, leak, bias = block.w, block.v, block.decay, block.threshold, block.leak, block.bias
-        if rule.kind == STDP:
+        if traced or rule.kind == SIGN:
             room.x[:] = units.trace_pre
         for t in range(steps):
-            if may_rest and rule.kind != STDP and _is_silent(pointers, t):
+            if may_rest and not traced and _is_silent(pointers, t):
                 for j in range(width):
                     v[j] *= decay[j]
                 continue
@@ -440,8 +401,10 @@ def run_population(units: Any, rule: Any, arriving: Any, steps: int) -> Any:
                     any_spike = _step(v, decay, leak, threshold, neurons.strict, total)
                 else:
                     any_spike = _step_refractory(block, neurons, total)
-            if rule.kind == STDP:
-                _depress_stdp(block, units, rule.numbers, arriving, t, room.x)
+            if traced:
+                depress(block, units, rule, arriving, t, room.x)
+            elif rule.kind == SIGN:
+                note_times(arriving, t, room.x)
             count = 0
             if any_spike:
                 count = _spikes(block, neurons, total, room.fired)
@@ -453,13 +416,17 @@ def run_population(units: Any, rule: Any, arriving: Any, steps: int) -> Any:
                     found += 1
                 if rule.kind == SRC:
                     _learn_src(block.w, units, rule, arriving, t, fired, room)
-                elif rule.kind == STDP:
-                    _potentiate_stdp(block.w, units, rule.numbers, fired, room.x)
+                elif traced:
+                    potentiate(block, units, rule, fired, room.x)
+                elif rule.kind == SIGN:
+                    learn_sign(block, units, rule, t, fired, room.x)
                 _reset(block, neurons.subtract, fired)
-            if rule.kind == STDP:
-                _end_stdp(block, units, rule.numbers, arriving, t, room.fired[:count])
-    if rule.kind == STDP:
+            if traced:
+                end_step(block, units, rule, arriving, t, room.fired[:count], room.x)
+    if traced or rule.kind == SIGN:
         units.trace_pre[:] = room.x
+    if rule.kind == SIGN:
+        age(units.trace_pre, steps)
     return times[:found], spiking[:found]
 
 

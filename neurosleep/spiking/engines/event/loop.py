@@ -15,8 +15,9 @@ import torch
 
 from neurosleep._compiled import compiled
 from neurosleep.functional import SpikeEvents
-from neurosleep.spiking.engines.event.kernels import SRC, Arriving, Neurons, Units, factors, longer, run_population
+from neurosleep.spiking.engines.event.kernels import Arriving, Neurons, Units, factors, longer, run_population
 from neurosleep.spiking.engines.event.population import Population, rule_numbers
+from neurosleep.spiking.engines.event.rule_kernels import SRC
 from neurosleep.spiking.network import SpikingNetwork
 from neurosleep.spiking.projections import Transposed
 
@@ -39,10 +40,10 @@ class _Layout(NamedTuple):
     is_input: Any
     first_weight: Any
     first_unit: Any
-    first_input: Any  # a row of weights
+    first_input: Any  # of rows of weights, twice as many as there are: each has two traces
     first_projection: Any
     first_pointer: Any  # in first_row
-    first_trace: Any  # of units, for each projection
+    first_trace: Any  # of units, for each projection, twice as many as there are
 
 
 class _Arrays(NamedTuple):
@@ -214,9 +215,9 @@ def _units(layout: Any, arrays: Any, p: int) -> Any:
         arrays.plastic[q0 : q0 + projections],
         arrays.v[u0 : u0 + n],
         arrays.wait[u0 : u0 + n],
-        arrays.trace_pre[r0 : r0 + rows],
-        arrays.trace_post[t0 : t0 + projections * n].reshape(projections, n),
-        arrays.bits[r0 : r0 + rows],
+        arrays.trace_pre[r0 : r0 + 2 * rows].reshape(2, rows),
+        arrays.trace_post[t0 : t0 + 2 * projections * n].reshape(2, projections, n),
+        arrays.bits[r0 // 2 : r0 // 2 + rows],
     )
 
 
@@ -239,7 +240,7 @@ def _arriving(layout: Any, arrays: Any, p: int, log: Any, start: Any, end: Any, 
 
 @compiled(boundscheck=False)
 def _room(layout: Any, arrays: Any) -> Any:
-    dtype, units, inputs = arrays.weights.dtype, len(arrays.v), len(arrays.trace_pre)
+    dtype, units, inputs = arrays.weights.dtype, len(arrays.v), len(arrays.bits)
     longest = max(units, inputs) + 1
     return _Room(
         np.zeros(units, dtype=dtype),

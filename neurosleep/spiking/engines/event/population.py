@@ -7,8 +7,18 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from neurosleep.functional import FACTORS, PairSTDP, PlasticityRule, SpikeEvents, SRCRule
-from neurosleep.spiking.engines.event.kernels import NONE, SRC, STDP, Arriving, Neurons, Rule, Units, run_population
+from neurosleep.functional import (
+    FACTORS,
+    MultiplicativeSTDP,
+    PairSTDP,
+    PlasticityRule,
+    SignSTDP,
+    SpikeEvents,
+    SRCRule,
+    TripletSTDP,
+)
+from neurosleep.spiking.engines.event.kernels import Arriving, Neurons, Units, run_population
+from neurosleep.spiking.engines.event.rule_kernels import MULTIPLICATIVE, NONE, SIGN, SRC, STDP, TRIPLET, Rule
 from neurosleep.spiking.network import SpikingNetwork
 from neurosleep.spiking.projections import Dense
 
@@ -23,9 +33,17 @@ def rule_numbers(rule: PlasticityRule | None, dtype: npt.DTypeLike) -> Rule:
     """The rule as compiled code reads it."""
     if isinstance(rule, SRCRule):
         return Rule(SRC, np.array((rule.inc, rule.dec, rule.width), dtype=dtype), FACTORS.index(rule.factor))
-    if isinstance(rule, PairSTDP):
-        parameters = (rule.a_plus, rule.a_minus, rule.decay_plus, rule.decay_minus, rule.w_min, rule.w_max)
-        return Rule(STDP, np.array(parameters, dtype=dtype), 0)
+    if isinstance(rule, SignSTDP):
+        return Rule(SIGN, np.array((rule.a, rule.window, rule.w_min, rule.w_max), dtype=dtype), 0)
+    if isinstance(rule, TripletSTDP):
+        r = rule
+        pairs = (r.a2_plus, r.a2_minus, r.decay_plus, r.decay_minus, r.w_min, r.w_max)
+        return Rule(TRIPLET, np.array((*pairs, r.a3_plus, r.a3_minus, r.decay_x, r.decay_y), dtype=dtype), 0)
+    if isinstance(rule, PairSTDP | MultiplicativeSTDP):
+        pairs = (rule.a_plus, rule.a_minus, rule.decay_plus, rule.decay_minus, rule.w_min, rule.w_max)
+        if isinstance(rule, PairSTDP):
+            return Rule(STDP, np.array(pairs, dtype=dtype), 0)
+        return Rule(MULTIPLICATIVE, np.array((*pairs, rule.mu_plus, rule.mu_minus), dtype=dtype), 0)
     return Rule(NONE, np.zeros(1, dtype=dtype), 0)
 
 
@@ -73,8 +91,10 @@ class Population:
             and not real[5].any()
             and not (self.v >= self.params[0]).any()
         )
-        self.trace_pre = np.zeros(int(self.first_row[-1]), dtype=dtype)
-        self.trace_post = np.zeros((len(incoming), width), dtype=dtype)
+        # No input has fired so far: traces are 0, and times of last spikes before every other.
+        start = -np.inf if isinstance(rule, SignSTDP) else 0
+        self.trace_pre = np.full((2, int(self.first_row[-1])), start, dtype=dtype)
+        self.trace_post = np.zeros((2, len(incoming), width), dtype=dtype)
         self.bits = np.zeros(int(self.first_row[-1]), dtype=np.int32 if dtype.itemsize == 4 else np.int64)
         self.rule = rule_numbers(rule, dtype)
         strict, subtract, hold = p.compare == ">", p.reset == "subtract", p.while_refractory == "hold"

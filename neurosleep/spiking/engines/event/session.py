@@ -10,7 +10,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from neurosleep.functional import PlasticityRule, SpikeEvents, SRCRule
+from neurosleep.functional import PlasticityRule, SignSTDP, SpikeEvents, SRCRule
 from neurosleep.spiking.engines.base import Session, check_inputs
 from neurosleep.spiking.engines.event.kernels import outside
 from neurosleep.spiking.engines.event.loop import Loop
@@ -35,8 +35,8 @@ class EventSession(Session):
         self._weighted = [k for k, q in enumerate(network.projections) if isinstance(q, Dense)]
         # Which weights may have changed since they were last looked at, and the bound that they were held against.
         self._unseen, self._bound = set(self._weighted), math.nan
-        # With traces a unit's weights change after its spike too; the rule of sleep changes those of units that fire.
-        self._gated = rule is None or isinstance(rule, SRCRule)
+        # With traces a unit's weights change after its spike too; others change those of units that fire.
+        self._gated = rule is None or isinstance(rule, SRCRule | SignSTDP)
 
     def run(self, inputs: Mapping[str, SpikeEvents]) -> dict[str, SpikeEvents]:
         """Advance by the steps of ``inputs``; the spikes of every population."""
