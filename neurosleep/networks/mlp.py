@@ -81,5 +81,7 @@ class MLP(FeedForwardNetwork):
     def _sums(self, layer: int, x: Tensor) -> Tensor:
         linear = self.layers[layer]
         assert isinstance(linear, nn.Linear)
-        sums = x @ linear.weight.T
-        return sums if linear.bias is None else sums + linear.bias
+        # One operation with its bias, so that what traces it knows them for one layer; without, the product of old.
+        if linear.bias is None:
+            return x @ linear.weight.T
+        return nn.functional.linear(x, linear.weight, linear.bias)

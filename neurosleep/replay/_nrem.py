@@ -87,6 +87,10 @@ def _converted(model: nn.Module, noise: InputNoise, seed: int) -> _Spiking:
     units = [drive.units(network) for drive in populations]
     if [drive.units for drive in drives] != units:
         raise UnsupportedError("the layers of the spiking network are not those of the model.")
+    for drive, population in zip(drives, populations, strict=True):
+        stays = any(part.bias is not None and part.free_bias is None for part in drive.parts)
+        if population.has_bias(network) and (stays or drive.mover.free_bias is None):
+            raise UnsupportedError(f"the bias of layer {drive.name!r} stays, which the spiking network cannot tell.")
     pairs = zip(drives, populations, strict=True)
     return _Spiking(network, {drive.name: population.name for drive, population in pairs})
 

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 import neurosleep as ns
 from neurosleep.errors import DataError, NeurosleepError, NeurosleepWarning, SettingsError
-from neurosleep.functional import Homeostasis, SlowOscillation, SRCRule
-from neurosleep.replay import NREM, REM, Consolidator, Guard, Sleep, consolidate, newest_recall
+from neurosleep.functional import Homeostasis, InputNoise, SlowOscillation, SRCRule
+from neurosleep.replay import NREM, REM, Consolidator, Guard, Sleep, consolidate, newest_recall, regulate
 
 RATES = Sleep(stages=[NREM(form="rates", draws=400)])
 SPIKES = Sleep(stages=[NREM(form="spikes", oscillation=SlowOscillation(frames=400))])
@@ -326,3 +326,17 @@ def test_a_stage_of_no_length_is_refused() -> None:
     ):
         with pytest.raises((SettingsError, ns.UnknownNameError)):
             made()
+
+
+def test_biases_of_an_mlp_sleep_with_its_weights_and_biases_that_stay_sleep_in_rates() -> None:
+    torch.manual_seed(3)
+    mlp = ns.MLP([40, 64, 6], bias=True, init="torch")
+    frozen = chain()
+    frozen[0].bias.requires_grad_(False)
+    noise = InputNoise(torch.full((40,), 0.5))
+    for model, form in ((mlp, "spikes"), (frozen, "rates")):
+        result = consolidate(model, noise.mean, guard=False)
+        assert result.stages[0].form == form
+        # Measured anew, units drive alike: the model that came back is the one that the report is of.
+        for layer, was in zip(regulate(result.model, noise).layers, regulate(model, noise).layers, strict=True):
+            assert float(layer.mean_before.std()) < 0.1 * float(was.mean_before.std())
