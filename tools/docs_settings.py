@@ -19,9 +19,10 @@ from neurosleep.continual import STRATEGIES
 from neurosleep.experiments.files import experiment_names
 from neurosleep.experiments.reading import all_settings, kinds_with, load_published, variant_names
 from neurosleep.experiments.run.deployment import Deployment
+from neurosleep.functional import Homeostasis, SlowOscillation
 from neurosleep.learning import BPTT, Backprop, ContrastiveHebbian, EquilibriumPropagation, PhasedLearning
 from neurosleep.networks import MLP, ConvNet, DendriticMLP, EquilibriumConv, EquilibriumMLP
-from neurosleep.replay import REM, Sleep
+from neurosleep.replay import NREM, REM, Sleep
 
 ROOT = Path(__file__).parents[1]
 
@@ -30,6 +31,7 @@ TAKERS: dict[str, tuple[type, ...]] = {
     "network": (MLP, EquilibriumMLP, ConvNet, EquilibriumConv, DendriticMLP),
     "wake": (Backprop, PhasedLearning, EquilibriumPropagation, BPTT, ContrastiveHebbian),
     "sleep": (Sleep, REM),
+    "nrem": (NREM, Homeostasis, SlowOscillation, STRATEGIES["sleep"]),
     "hardware": (Deployment,),
     **{name: (STRATEGIES[name],) for name in ("ewc", "si", "owm", "lwf", "rehearsal", "icarl")},
 }

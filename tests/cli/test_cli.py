@@ -73,7 +73,7 @@ def test_list_says_what_there_is() -> None:
         "cifar10-icarl",
     )
     assert {f"src2022/{name}" for name in published + swept} <= set(found["experiments"])
-    parts = {"sequential", "joint", "joint-matched", "ewc", "si", "owm", "lwf", "rehearsal", "icarl", "src"}
+    parts = {"sequential", "joint", "joint-matched", "ewc", "si", "owm", "lwf", "rehearsal", "icarl", "src", "sleep"}
     assert set(found["strategies"]) == parts
     assert {"event", "reference"} <= set(found["engines"])
     assert "src" in found["rules"]
