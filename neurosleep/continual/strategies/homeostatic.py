@@ -93,8 +93,8 @@ class HomeostaticSleep(Strategy):
             )
         result.apply_to(learner.network)
         learner.consolidation = result
-        if result.status != "done":
-            learner.notes.append(result.reason)
+        if self.guard or result.status != "done":
+            learner.notes.append(f"{result.status}: {result.reason}")
 
     def state_dict(self) -> dict[str, Tensor]:
         """What was observed."""
