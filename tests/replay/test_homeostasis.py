@@ -17,6 +17,11 @@ from neurosleep.replay import _drives, homeostasis, regulate
 DRAWS = 2000
 
 
+def by_bias(target="layer", **options):
+    """The rule by which biases move means: it reaches its targets in networks of any size."""
+    return Homeostasis(target, **{"mean_by": "bias", **options})
+
+
 def seeded(model, scale=1.0, seed=0):
     """Units of very different means and spreads, as after a task."""
     generator = torch_generator(seed, "weights")
@@ -139,7 +144,7 @@ def test_every_driven_unit_has_the_mean_and_the_spread_of_its_layer(case, blocks
     if blocks > 1:
         largest = _drives.trace_drives(copied(model).eval(), given.frames(2, seed=0)).largest
         monkeypatch.setattr(homeostasis, "_LARGEST", largest * DRAWS // blocks)
-    done = regulate(model, given, Homeostasis(limit=1e6), draws=DRAWS)
+    done = regulate(model, given, by_bias(limit=1e6), draws=DRAWS)
     names = [name for name, layer in model.named_modules() if isinstance(layer, nn.Linear | nn.Conv2d)]
     assert [layer.name for layer in done.layers] == names
     assert [layer.output for layer in done.layers] == [False] * (len(names) - 1) + [True]
@@ -184,7 +189,7 @@ def test_weights_move_the_mean_of_units_with_a_bias_if_they_are_to():
 @pytest.mark.parametrize("projection", [True, False])
 def test_a_residual_sum_is_one_drive(projection, norm):
     model, given = seeded(Residual(projection, norm)), noise(2, 7)
-    done = regulate(model, given, draws=DRAWS)
+    done = regulate(model, given, by_bias(), draws=DRAWS)
     total = "second+shortcut" if projection else "second"
     assert [layer.name for layer in done.layers] == ["first", total, "head"]
     frames = given.frames(DRAWS, seed=0)
@@ -201,7 +206,7 @@ def test_a_residual_sum_is_one_drive(projection, norm):
 
 def test_batch_normalisation_changes_in_its_weight_and_bias_and_keeps_that_in_training():
     model, given = CASES["batch normalisation"][0](), noise(20)
-    done = regulate(model, given)
+    done = regulate(model, given, by_bias())
     assert torch.equal(done.model[0].weight, model[0].weight)
     assert torch.equal(done.model[1].running_mean, model[1].running_mean)
     assert torch.equal(done.model[1].running_var, model[1].running_var)
@@ -220,7 +225,7 @@ def test_batch_normalisation_without_weight_and_bias_is_refused():
 
 def test_in_the_output_layer_only_classes_seen_change():
     model, given = dense(False), noise(20)
-    done = regulate(model, given, Homeostasis(classes=(4, 1, 4)), draws=DRAWS)
+    done = regulate(model, given, by_bias(classes=(4, 1, 4)), draws=DRAWS)
     output = done.layers[-1]
     assert output.changed.tolist() == [False, True, False, False, True, False]
     others = [0, 2, 3, 5]
@@ -229,22 +234,32 @@ def test_in_the_output_layer_only_classes_seen_change():
     assert output.target.mean == pytest.approx(float(output.mean_before[[1, 4]].mean()))
     assert all(layer.changed.all() for layer in done.layers[:-1])
     assert_regulated(done, given)
-    one = regulate(model, given, Homeostasis(classes=(2,)), draws=DRAWS).layers[-1]
+    one = regulate(model, given, by_bias(classes=(2,)), draws=DRAWS).layers[-1]
     assert float(one.factor[2]) == pytest.approx(1) and float(one.offset[2]) == pytest.approx(0, abs=1e-6)
     with pytest.raises(SettingsError, match="class 6 was seen"):
-        regulate(model, given, Homeostasis(classes=(0, 6)))
+        regulate(model, given, by_bias(classes=(0, 6)))
 
 
 @pytest.mark.parametrize("bias", [True, False])
 def test_a_second_sleep_changes_nothing(bias):
-    first = regulate(dense(bias), noise(20), draws=DRAWS)
-    second = regulate(first.model, noise(20), draws=DRAWS)
+    first = regulate(dense(bias), noise(20), by_bias(), draws=DRAWS)
+    second = regulate(first.model, noise(20), by_bias(), draws=DRAWS)
     for layer in second.layers:
         assert torch.allclose(layer.factor, torch.ones(1).double(), atol=0.012)
         assert (layer.offset.abs() < 0.02 * layer.target.spread).all()
     assert [layer.target.mean for layer in second.layers] == pytest.approx(
         [layer.target.mean for layer in first.layers], abs=1e-3
     )
+
+
+def test_a_second_sleep_changes_nothing_where_weights_reach_every_target():
+    torch.manual_seed(0)
+    wide = nn.Sequential(nn.Linear(200, 300), nn.ReLU(), nn.Linear(300, 300), nn.ReLU(), nn.Linear(300, 10))
+    first = regulate(wide, noise(200), draws=DRAWS)
+    assert all(layer.notes == () for layer in first.layers)
+    for layer in regulate(first.model, noise(200), draws=DRAWS).layers:
+        assert torch.allclose(layer.factor, torch.ones(1).double(), atol=0.012)
+        assert (layer.offset.abs() < 0.02 * layer.target.spread).all()
 
 
 @given(st.permutations(range(15)), st.booleans())
@@ -265,9 +280,9 @@ def test_the_order_of_units_does_not_matter(order, bias):
 
 def test_set_points_of_the_first_sleep_are_kept():
     given = noise(20)
-    first = regulate(dense(True), given, Homeostasis("set-points"))
+    first = regulate(dense(True), given, by_bias("set-points"))
     later = seeded(dense(True), scale=3.0, seed=5)
-    kept = regulate(later, given, Homeostasis("set-points"), set_points=first.set_points)
+    kept = regulate(later, given, by_bias("set-points"), set_points=first.set_points)
     assert kept.set_points == first.set_points
     assert kept.set_points != regulate(later, given).set_points
     for layer in kept.layers:
@@ -312,17 +327,17 @@ def test_apply_to_changes_the_same_tensors_and_an_optimiser_goes_on():
 def test_frozen_and_unnamed_layers_stay():
     model, given = dense(True), noise(20)
     model[0].requires_grad_(False)
-    done = regulate(model, given, draws=200)
+    done = regulate(model, given, by_bias(), draws=200)
     assert [layer.name for layer in done.layers] == ["2", "4"]
     assert done.notes == ("0 stays as it is: it is frozen (requires_grad=False)",)
     assert torch.equal(done.model[0].weight, model[0].weight) and torch.equal(done.model[0].bias, model[0].bias)
-    only = regulate(model, given, Homeostasis(layers=("4",)), draws=200)
+    only = regulate(model, given, by_bias(layers=("4",)), draws=200)
     assert [layer.name for layer in only.layers] == ["4"]
     assert torch.equal(only.model[2].weight, model[2].weight)
     with pytest.raises(UnknownNameError, match="no layer named 'fc'"):
-        regulate(model, given, Homeostasis(layers=("fc",)))
+        regulate(model, given, by_bias(layers=("fc",)))
     with pytest.raises(UnsupportedError, match="0 stays as it is: it is frozen"):
-        regulate(model, given, Homeostasis(layers=("0", "2")))
+        regulate(model, given, by_bias(layers=("0", "2")))
     with pytest.raises(UnsupportedError, match="Nothing of the model"):
         regulate(model.requires_grad_(False), given)
 
@@ -331,7 +346,7 @@ def test_a_frozen_bias_stays_and_the_weights_move_the_mean():
     model, given = dense(True), noise(20)
     for layer in (model[0], model[2], model[4]):
         layer.bias.requires_grad_(False)
-    done = regulate(model, given, Homeostasis(limit=1e6), draws=DRAWS)
+    done = regulate(model, given, by_bias(limit=1e6), draws=DRAWS)
     assert all(torch.equal(done.model[k].bias, model[k].bias) for k in (0, 2, 4))
     measured = drives_of(done.model, {"0", "2", "4"}, given.frames(DRAWS, seed=0))
     for layer in done.layers:
@@ -361,12 +376,12 @@ def test_what_does_not_vary_stays_and_is_counted():
     with torch.no_grad():
         model[0].weight[:3] = 0
         model[2].weight[:] = -1
-    done = regulate(model, given, draws=500)
+    done = regulate(model, given, by_bias(), draws=500)
     assert torch.equal(done.model[0].weight[:3], model[0].weight[:3])
     assert "3 of 15 units" in done.layers[0].notes[0] and done.layers[0].driven.sum() == 12
     with torch.no_grad():
         model[0].weight[:] = -1
-    done = regulate(model, given, draws=500)
+    done = regulate(model, given, by_bias(), draws=500)
     assert done.layers[1].target is None and "nothing drives it" in done.layers[1].notes[0]
     assert torch.equal(done.model[2].weight, model[2].weight)
     assert "1" not in done.set_points
@@ -383,7 +398,7 @@ def test_without_bias_and_with_inputs_of_mean_zero_only_the_spread_is_set():
 
 def test_standardised_inputs_drive_it_by_mean_and_spread():
     given = InputNoise(torch.linspace(-2, 2, 20), torch.linspace(0.5, 1.5, 20))
-    assert_regulated(regulate(dense(True), given, draws=DRAWS), given)
+    assert_regulated(regulate(dense(True), given, by_bias(), draws=DRAWS), given)
 
 
 class Several(nn.Module):
@@ -410,7 +425,7 @@ def test_several_heads_and_what_stays_is_said():
         assert text in notes
     assert torch.equal(done.model.twice.weight, model.twice.weight)
     with pytest.raises(UnsupportedError, match="classes belong to one"):
-        regulate(model, noise(5), Homeostasis(classes=(0,)))
+        regulate(model, noise(5), by_bias(classes=(0,)))
 
 
 def test_a_transformer_layer_goes_through():

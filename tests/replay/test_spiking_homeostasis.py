@@ -18,6 +18,11 @@ FRAMES = 200
 LONG = SlowOscillation(frames=FRAMES, up=550, settle=50)
 
 
+def by_bias(target="layer", **options):
+    """The rule by which biases move means: it reaches its targets in networks of any size."""
+    return Homeostasis(target, **{"mean_by": "bias", **options})
+
+
 def seeded(model):
     """Units of very different means and spreads, as after a task."""
     generator = torch_generator(0, "weights")
@@ -103,7 +108,7 @@ def spiking(model, given, factor=2.0):
 def test_in_the_limit_it_is_the_rule_in_rates(case, mean_by):
     make, shape = CASES[case]
     model, given = make(), noise(*shape)
-    rule = Homeostasis(classes=(0, 1, 3), limit=1e6, mean_by=mean_by)
+    rule = by_bias(classes=(0, 1, 3), limit=1e6, mean_by=mean_by)
     exact = regulate(model, given, rule, draws=FRAMES)
     done = regulate_spikes(spiking(model, given), given, rule, oscillation=LONG)
     assert len(done.layers) == len(exact.layers)
@@ -123,7 +128,7 @@ def test_in_the_limit_it_is_the_rule_in_rates(case, mean_by):
 def test_every_unit_of_the_network_has_the_mean_and_the_spread_of_its_layer(bias):
     given, short = noise(20), SlowOscillation(frames=FRAMES, up=50)
     network = convert(dense(bias), given.frames(FRAMES, seed=0), recipe=Percentile(99.9))
-    first = regulate_spikes(network, given, Homeostasis(limit=1e6), oscillation=short)
+    first = regulate_spikes(network, given, by_bias(limit=1e6), oscillation=short)
     second = regulate_spikes(first.network, given, oscillation=short)
     for layer, before in zip(second.layers, first.layers, strict=True):
         target = before.target
@@ -158,7 +163,7 @@ def test_engines_are_equal(case, engine):
 def test_all_layers_at_once_end_at_the_same_point():
     given = noise(20)
     network = spiking(dense(True), given)
-    rule = Homeostasis(damping=0.3, limit=1e6)
+    rule = by_bias(damping=0.3, limit=1e6)
     options = {"every": 100, "oscillation": SlowOscillation(frames=6000, up=60)}
     done = regulate_spikes(network, given, rule, **options)
     last = regulate_spikes(done.network, given, oscillation=SlowOscillation(frames=500))
@@ -172,12 +177,12 @@ def test_all_layers_at_once_end_at_the_same_point():
 def test_set_points_are_those_of_the_rule_in_rates():
     given = noise(20)
     network = convert(dense(True), given.frames(FRAMES, seed=0))
-    first = regulate_spikes(network, given, Homeostasis("set-points"), oscillation=SlowOscillation(frames=FRAMES))
+    first = regulate_spikes(network, given, by_bias("set-points"), oscillation=SlowOscillation(frames=FRAMES))
     other = spiking(dense(True), given)
     kept = regulate_spikes(
         other,
         given,
-        Homeostasis("set-points"),
+        by_bias("set-points"),
         set_points=first.set_points,
         oscillation=SlowOscillation(frames=FRAMES),
     )
@@ -190,12 +195,12 @@ def test_layers_are_chosen_by_the_names_of_populations():
     given = noise(20)
     network = convert(dense(True), given.frames(FRAMES, seed=0))
     done = regulate_spikes(
-        network, given, Homeostasis(layers=("output",)), oscillation=SlowOscillation(frames=50), engine="reference"
+        network, given, by_bias(layers=("output",)), oscillation=SlowOscillation(frames=50), engine="reference"
     )
     assert [layer.name for layer in done.layers] == ["output"]
     assert torch.equal(done.network.weights[0], network.weights[0])
     with pytest.raises(UnknownNameError, match="hidden3"):
-        regulate_spikes(network, given, Homeostasis(layers=("hidden3",)))
+        regulate_spikes(network, given, by_bias(layers=("hidden3",)))
     with pytest.raises(UnsupportedError, match="not those of the regulated network"):
         done.woken(dense(True))
 

@@ -62,7 +62,7 @@ class HomeostaticSleep(Strategy):
         target: Target = "layer",
         damping: float = 1.0,
         limit: float = 10.0,
-        mean_by: MeanBy = "bias",
+        mean_by: MeanBy = "weights",
         frames: int = 500,
         up: int = 50,
         down: int = 50,
