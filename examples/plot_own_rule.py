@@ -1,9 +1,9 @@
 """A plasticity rule of your own.
 
 A rule is any object with a name, initial traces, and a step that changes the weights in place; nothing has to
-be registered. This one is Oja's: what fires together grows, and each unit's weights forget in proportion to
-themselves, so that they stay bounded. The engine `reference` runs any rule; the compiled one knows those of the
-package.
+be registered. This one is Grossberg's instar: when a unit fires, its weights move towards the inputs that fired
+with it, and forget in proportion to themselves, so that they stay bounded. The engine `reference` runs any rule; the
+compiled one knows some of those of the package.
 """
 
 from dataclasses import dataclass
@@ -21,12 +21,12 @@ from neurosleep.learning import Backprop
 
 
 @dataclass(frozen=True)
-class Oja:
+class Instar:
     """When unit j fires: w += rate * (spike of the input - decay * w)."""
 
     rate: float
     decay: float = 0.5
-    name: ClassVar[str] = "oja"
+    name: ClassVar[str] = "instar"
 
     def initial_traces(self, weight: Tensor) -> tuple[Tensor, ...]:
         return ()
@@ -45,7 +45,7 @@ for _ in Backprop(epochs=1).fit(model, x, labels, zeros, lambda name, epoch: tor
     pass
 drive = ns.MeanDrive(x.mean(0).double().numpy(), max_rate=60.0)  # Hz
 network = ns.thresholds_for_rates(ns.convert(model, x[:1000], recipe="recursive"), drive, [0.02, 0.02])
-result = ns.sleep(network, drive=drive, rule=Oja(rate=0.01), steps=1000, engine="reference")
+result = ns.sleep(network, drive=drive, rule=Instar(rate=0.01), steps=1000, engine="reference")
 
 # %% The weights into the hidden layer, before and after.
 fig = plot.figure(6.5, 3.4)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import math
 from typing import Any
@@ -13,7 +14,18 @@ from matplotlib.image import imread
 
 from neurosleep import plot
 from neurosleep.errors import SettingsError
-from neurosleep.functional import PairSTDP, SRCRule
+from neurosleep.functional import (
+    BCM,
+    RULES,
+    MultiplicativeSTDP,
+    Oja,
+    PairSTDP,
+    PlasticityRule,
+    SignSTDP,
+    SRCRule,
+    TripletSTDP,
+    make_rule,
+)
 
 Rows = list[dict[str, Any]]
 
@@ -47,6 +59,32 @@ def test_the_window_of_sleep_replay_is_a_single_peak() -> None:
     # With the factor of the released code a positive weight stays as it is.
     steep = SRCRule(inc=0.03, dec=0.002)
     assert all(abs(row["change"]) < 1e-12 for row in plot.stdp_window_rows(steep, weight=0.5, steps=5))
+
+
+def test_windows_of_the_other_rules() -> None:
+    def window(rule: PlasticityRule, weight: float = 0.0) -> dict[int | None, float]:
+        rows = plot.stdp_window_rows(rule, weight=weight, steps=4)
+        return {None if row["lag_s"] is None else round(row["lag_s"] / 0.001): row["change"] for row in rows}
+
+    # Near the upper bound a weight grows little and falls much, by the same exponentials.
+    soft = window(MultiplicativeSTDP(0.25, 0.25, decay_plus=0.5, decay_minus=0.5), 0.75)
+    assert [soft[lag] for lag in (-2, -1, 0, 1, 2, None)] == [-3 / 64, -3 / 32, 1 / 16, 1 / 32, 1 / 64, 0.0]
+    # A pair is no triplet: the window is that of pairs.
+    triplet = window(TripletSTDP(0.25, 0.5, 0.125, 0.125, *[0.5] * 4))
+    assert [triplet[lag] for lag in (-2, -1, 0, 1, 2, None)] == [-1 / 8, -1 / 4, 1 / 4, 1 / 8, 1 / 16, 0.0]
+    assert [window(SignSTDP(0.5, window=2))[lag] for lag in (-1, 0, 1, 2, None)] == [-0.5, 0.5, 0.5, -0.5, -0.5]
+    oja, bcm = window(Oja(0.5, decay=0.5)), window(BCM(0.5, 0.5, 0.5, 0.5))
+    assert [oja[lag] for lag in (-2, -1, 0, 1, 2, None)] == [1 / 8, 1 / 4, 1 / 2, 1 / 4, 1 / 8, 0.0]
+    # The threshold, 1/2, falls to 1/4 in a step without a spike of the unit, and rises to 5/4 in one with it.
+    assert [bcm[lag] for lag in (-1, 0, 1, None)] == [-3 / 16, 1 / 4, 3 / 16, 0.0]
+
+
+@pytest.mark.parametrize("name", sorted(RULES))
+def test_every_rule_can_be_drawn(name: str) -> None:
+    kind: Any = RULES[name]
+    required = [field.name for field in dataclasses.fields(kind) if field.default is dataclasses.MISSING]
+    ax = plot.stdp_window(make_rule(name, **dict.fromkeys(required, 0.1)), weight=0.25, steps=5)
+    assert ax.get_title() == f"rule {name}" and comes_out(ax)
 
 
 def test_the_window_is_drawn_with_units_and_signs_told_apart() -> None:
