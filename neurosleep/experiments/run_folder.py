@@ -240,7 +240,7 @@ class RunFolder:
         write_whole(self.path / "accuracy.csv", "\n".join(rows) + "\n")
 
     def write_firing(self, progress: Progress) -> None:
-        """firing.csv: spikes of each population in windows of the sleeps."""
+        """firing.csv: spikes of each population in windows of the sleeps, if any were counted."""
         rows = ["after_task,population,neurons,start_step,steps,spikes"]
         for phase in progress.sleeps:
             for name, counts in phase["windows"].items():
@@ -248,7 +248,8 @@ class RunFolder:
                     start = w * phase["window"]
                     length = min(phase["window"], phase["steps"] - start)
                     rows.append(f"{phase['task'] + 1},{name},{phase['sizes'][name]},{start},{length},{spikes}")
-        write_whole(self.path / "firing.csv", "\n".join(rows) + "\n")
+        if len(rows) > 1 or any(phase["windows"] for phase in progress.sleeps):
+            write_whole(self.path / "firing.csv", "\n".join(rows) + "\n")
 
     def write_weights(self, progress: Progress, dt: float) -> None:
         """weights.csv: statistics of the weights of each projection through the sleeps, if they were recorded."""

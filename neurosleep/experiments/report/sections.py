@@ -149,7 +149,10 @@ def asked(report: Report) -> list[Section]:
         run = next((run for run in group.runs if run.settings), group.runs[0])
         network = run.settings.get("network", {})
         sizes = network.get("sizes") if isinstance(network, dict) else None
-        steps = run.settings.get("sleep", {}).get("steps") if isinstance(run.settings.get("sleep"), dict) else None
+        sleep = run.settings.get("sleep")
+        # The settings of sleep are those of SRC; others make none of these steps.
+        replays = any("src" in name.split("+") for name in group.by_strategy)
+        steps = sleep.get("steps") if isinstance(sleep, dict) and replays else None
         rows.append(
             [
                 words(group.experiment),
