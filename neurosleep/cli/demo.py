@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -11,7 +11,17 @@ from neurosleep.cli.errors import interruptible, user_errors
 from neurosleep.cli.options import Json, Out, RunOptions, Seed, as_percent, emit, print_table
 from neurosleep.cli.requests import make_requests, seed_range, show_progress
 
+if TYPE_CHECKING:
+    from neurosleep.experiments.metrics import Metrics
+
 __all__ = ["demo"]
+
+# An ordinary network without sleep and with; and the published recipe on the network that it was made for.
+_PARTS = {"demo/classifier": "sequential,sleep", "demo/mnist-mini": "src"}
+_TITLES = {
+    "sleep": "Ordinary network, homeostatic sleep",
+    "src": "Published recipe, SRC",
+}
 
 
 def demo(
@@ -25,32 +35,43 @@ def demo(
     with interruptible(as_json, "start it anew, with another --out"), user_errors(as_json):
         from neurosleep.experiments import run_experiment, summarise, write_report
 
-        requests = make_requests("demo/mnist-mini", "sequential,src", seed_range(seed, seeds), RunOptions(), out)
+        requests = [
+            request
+            for experiment, strategies in _PARTS.items()
+            for request in make_requests(experiment, strategies, seed_range(seed, seeds), RunOptions(), out)
+        ]
         with show_progress([f"{r.strategy}, seed {r.seed}" for r in requests]) as progress:
             runs = run_experiment(requests, jobs=jobs, report=progress)
         page = write_report(out)
-        summary = summarise(runs)
         result = {
             "out": str(out),
-            "strategies": {row["strategy"]: {"accuracy_all": row["accuracy_all"]} for row in summary},
+            "strategies": {row["strategy"]: {"accuracy_all": row["accuracy_all"]} for row in summarise(runs)},
             "report": str(page),
         }
 
         def show(result: dict[str, Any]) -> None:
-            first = next(run for run in runs if run["strategy"] == "src")
-            before_and_after = zip(first["accuracy_before_sleep"] or (), first["accuracy_matrix"], strict=True)
-            rows = [
-                (f"task {k + 1}", *(f"{100 * b:.0f} > {100 * a:.0f}" for b, a in zip(before, after, strict=True)))
-                for k, (before, after) in enumerate(before_and_after)
-            ]
-            header = ("after", "0, 1", "2, 3", "4, 5", "6, 7", "8, 9")
-            print_table(f"Percent right on each pair of digits, before > after the sleep (seed {seed})", header, rows)
+            for strategy, title in _TITLES.items():
+                _print_run(f"{title}, seed {seed}: % right before → after", _run_of(runs, strategy))
             table = [
                 (name, as_percent(entry["accuracy_all"]), str(entry["accuracy_all"]["n"]))
                 for name, entry in result["strategies"].items()
             ]
-            print_table("Accuracy on all ten digits after the last task", ("strategy", "accuracy", "seeds"), table)
-            raster = requests[-1].folder.path / "figures" / "raster.png"
+            print_table("All ten digits after the last task", ("strategy", "accuracy", "seeds"), table)
+            raster = requests[-seeds].folder.path / "figures" / "raster.png"
             print(f"Report: {result['report']}\nRaster: {raster}")
 
         emit(result, as_json, show)
+
+
+def _run_of(runs: list[Metrics], strategy: str) -> Metrics:
+    """The first run of a strategy."""
+    return next(run for run in runs if run["strategy"] == strategy)
+
+
+def _print_run(title: str, run: Metrics) -> None:
+    before_and_after = zip(run["accuracy_before_sleep"] or (), run["accuracy_matrix"], strict=True)
+    rows = [
+        (f"task {k + 1}", *(f"{100 * b:.0f} → {100 * a:.0f}" for b, a in zip(before, after, strict=True)))
+        for k, (before, after) in enumerate(before_and_after)
+    ]
+    print_table(title, ("after", "0, 1", "2, 3", "4, 5", "6, 7", "8, 9"), rows)

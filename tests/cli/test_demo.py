@@ -18,13 +18,13 @@ def test_the_demo_gains_at_least_15_points_in_the_mean_of_its_seeds(tmp_path: Pa
     found = json.loads(result.stdout)
     accuracy = {name: entry["accuracy_all"] for name, entry in found["strategies"].items()}
     print(accuracy)
-    assert accuracy["src"]["n"] == accuracy["sequential"]["n"] == 3
+    assert list(accuracy) == ["sequential", "sleep", "src"]
+    assert accuracy["sleep"]["n"] == accuracy["src"]["n"] == accuracy["sequential"]["n"] == 3
+    assert accuracy["sleep"]["mean"] - accuracy["sequential"]["mean"] >= 0.4
     assert accuracy["src"]["mean"] - accuracy["sequential"]["mean"] >= 0.15
     # What it prints is what it measured.
     for name in accuracy:
-        runs = [
-            json.loads(path.read_text()) for path in tmp_path.glob(f"demo/mnist-mini/default/{name}/*/metrics.json")
-        ]
+        runs = [json.loads(path.read_text()) for path in tmp_path.glob(f"demo/*/default/{name}/*/metrics.json")]
         assert accuracy[name]["mean"] == pytest.approx(sum(run["accuracy_all"] for run in runs) / 3)
     assert Path(found["report"]).is_file()
     assert len(list(tmp_path.rglob("raster.png"))) == 3
