@@ -7,6 +7,7 @@ from neurosleep.continual.metrics import (
     forgetting_max_minus_last,
     matrix_metrics,
 )
+from neurosleep.continual.naps import Naps
 from neurosleep.continual.strategies import (
     EWC,
     OWM,
@@ -42,6 +43,7 @@ __all__ = [
     "Learner",
     "Learning",
     "LwF",
+    "Naps",
     "Progress",
     "Rehearsal",
     "Strategy",

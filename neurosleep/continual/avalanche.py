@@ -1,29 +1,22 @@
-"""Sleep in Avalanche: a plugin that puts SRC into any of its strategies (extra ``avalanche``)."""
+"""Sleep in Avalanche: a plugin for any of its strategies (extra ``avalanche``)."""
 
 from __future__ import annotations
 
-import copy
 import warnings
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from neurosleep.continual.strategies.src import one_sleep, rule_of
-from neurosleep.conversion import sleeping_chain
+from neurosleep._checks import check_unread
+from neurosleep.continual._sleeping import Homeostatic, Published
+from neurosleep.continual.naps import Napping, Naps
 from neurosleep.data import RunningMean
-from neurosleep.errors import (
-    ConversionError,
-    DataError,
-    NeurosleepWarning,
-    SettingsError,
-    UnsupportedError,
-    missing_extra,
-)
-from neurosleep.networks import EquilibriumMLP
-from neurosleep.replay import OWN_NETWORK, RATE, Sleep, SleepResult, answers, evenly, warn_of_biases, warn_of_effect
+from neurosleep.errors import ConversionError, NeurosleepWarning, SettingsError, UnsupportedError, missing_extra
+from neurosleep.replay import OWN_NETWORK, REM, Consolidation, Consolidator, Guard, Sleep, SleepResult
 from neurosleep.spiking import Record, get_engine
 
 try:
@@ -37,40 +30,45 @@ except ModuleNotFoundError as error:
 
 __all__ = ["SleepPlugin"]
 
-# What `consolidate` does if nothing else is asked for; no old image is at hand here, so that scales are of the newest.
+# What a sleep of SRC has if nothing else is asked for; no old image is at hand here: scales are of the newest.
 _DEFAULTS: dict[str, Any] = {**OWN_NETWORK, "scale_data": "current"}
 
 
 class SleepPlugin(SupervisedPlugin):
     """After each training experience the network of the strategy sleeps.
 
-    Nothing is kept of past experiences but the running mean of their inputs. The weights after sleep are written into
-    the parameters of ``strategy.model`` themselves: optimisers and other plugins keep what they refer to, momentum too.
-    A sleep phase that diverges leaves the awake weights, with a warning.
-
-    The published network has no biases. Where a model has some, they neither drive the sleep nor change in it, with a
-    warning: the classes learnt last are favoured by their biases still, and sleep may then cost more than it brings.
+    As :func:`neurosleep.consolidate`: one NREM stage, of any model that it takes. Nothing is kept of past experiences
+    but mean and spread of their inputs, the classes seen, and the set points of the first sleep. The weights after
+    sleep are written into the parameters of ``strategy.model`` themselves: optimisers and other plugins keep what they
+    refer to, momentum too. A sleep that is declined or diverges leaves the model as it is, with a warning.
 
     Parameters
     ----------
     settings:
-        As of the strategy ``src``. None: those of :func:`~neurosleep.replay.consolidate`; each sleep is longer than
-        the one before by a third of the first. Without thresholds and rates, thresholds are found for 2e-5 spikes per
-        unit and step, which is little for small layers: rates are the first setting to search. Old images cannot be
-        read: ``scale_data`` is ``"current"`` and ``statistics`` is ``"seen"``.
+        How it sleeps; None: ``Sleep()``, or, with ``changes``, ``Sleep.src2022(...)`` of 5,000 steps at up to 240 Hz.
+        A sleep of one REM stage is that of the strategy ``src``: of chains of ``Linear`` and ``ReLU``, biases left as
+        they are; each sleep is longer than the one before by a third of the first. Old images cannot be read:
+        ``scale_data`` is ``"current"`` and ``statistics`` is ``"seen"``.
+    guard:
+        Whether a sleep with an NREM stage is judged before it is kept, and by which :class:`~neurosleep.Guard`.
+    every:
+        Also a nap after every so many batches of an experience (:class:`~neurosleep.continual.Naps`); None: no naps.
+    nap_damping:
+        Share of the way to the target that a nap goes; above 0, at most 1.
     seed:
         Of the noise; sleep after experience k of this plugin has the stream (seed, k).
     engine, record:
-        As in :func:`~neurosleep.replay.sleep`.
+        As in :func:`~neurosleep.consolidate`.
     image_shape:
-        Height and width of the inputs, for a ``window``; None: that of the inputs, axes of one entry left out.
+        Of a REM stage alone: height and width of the inputs, for a ``window``; None: that of the inputs, axes of one
+        entry left out.
     **changes:
-        Any of the settings by its name, in place of that in ``settings``.
+        Any of the keys of :meth:`Sleep.src2022`, in place of that in ``settings``; ``after`` of any sleep.
 
     Attributes
     ----------
-    mean:
-        Running mean of the inputs of all experiences.
+    keeper:
+        What is kept of all experiences, with ``mean`` and ``count`` of the inputs.
     experiences:
         How many were learnt.
     result:
@@ -78,120 +76,97 @@ class SleepPlugin(SupervisedPlugin):
 
     Raises
     ------
-    ConversionError
-        Before an experience is learnt, by the name of the layer: if the model is no chain of ``Linear`` layers with
-        ``ReLU`` between them (:func:`~neurosleep.conversion.sleeping_chain`), or one of them is frozen.
-    DataError, SettingsError, UnsupportedError
-        Before an experience is learnt: if its inputs are negative in the mean, the settings do not fit the network, or
-        the strategy is joint training.
+    ConversionError, UnsupportedError
+        Before an experience is learnt: if nothing of the model can be regulated, it cannot be run, or the strategy is
+        joint training. Of REM also, by the name of the layer: if the model is no chain of ``Linear`` layers with
+        ``ReLU`` between them (:func:`~neurosleep.conversion.sleeping_chain`), grows, or a layer is frozen.
+    DataError, SettingsError
+        Before an experience is learnt: if its data cannot be read, or the settings do not fit the network; of one REM
+        stage also if inputs are negative in the mean.
 
     Warns
     -----
     NeurosleepWarning
-        If the model has biases, a sleep phase diverges, does nothing, or changes more than 5 % of the answers to the
-        newest experience; if ``after`` names experiences that do not come; if a rate cannot be reached, or the inputs
-        are above 1 in the mean.
+        If a sleep is declined, diverges or does nothing; if ``after`` names experiences that do not come. Of one REM
+        stage also if the model has biases, more than 5 % of the answers to the newest experience change, a rate cannot
+        be reached, or inputs are above 1 in the mean.
 
     Notes
     -----
     Plugins act in the order in which a strategy has them, and the strategy's own come last: EWC, for instance, then
     anchors the weights after sleep. Evaluations within the last epoch come before sleep, ``strategy.eval`` after it.
-    "Experience" is what the strategy trains on at once: a part of one, in an online stream.
+    "Experience" is what the strategy trains on at once: a part of one, in an online stream. Labels are the second entry
+    of a batch. Avalanche's checkpoints hold the plugin with all that it keeps.
+
+    See Also
+    --------
+    neurosleep.Consolidator : the same in a loop of one's own
 
     References
     ----------
-    Tadros et al. (2022), doi:10.1038/s41467-022-34938-7. Avalanche: Lomonaco et al. (2021), arXiv:2104.00405.
+    Of REM: Tadros et al. (2022), doi:10.1038/s41467-022-34938-7. Avalanche: Lomonaco et al. (2021), arXiv:2104.00405.
     """
 
     def __init__(
         self,
         settings: Sleep | None = None,
         *,
+        guard: bool | Guard = True,
+        every: int | None = None,
+        nap_damping: float = 1.0,
         seed: int = 0,
-        engine: str = "event",
+        engine: str | None = None,
         record: Record | None = None,
         image_shape: tuple[int, int] | None = None,
         **changes: Any,
     ) -> None:
         super().__init__()
         self.settings = _settings(settings, changes)
-        get_engine(engine)
-        self.seed, self.engine, self.record, self.image_shape = seed, engine, record, image_shape
-        self.mean = RunningMean()
+        get_engine("event" if engine is None else engine)
+        if every is None:
+            check_unread("Without naps a plugin", {"nap_damping": (nap_damping, 1.0)}, "every=40 gives naps")
+        napping = None if every is None else Napping(self.settings, Naps(every, nap_damping), guard, seed)
         self.experiences = 0
-        self.result: SleepResult | None = None
-        self._next_mean = self.mean
+        self.result: Consolidation | SleepResult | None = None
+        stages = self.settings.stages
+        self._sleeper: Homeostatic | Published
+        if len(stages) == 1 and isinstance(stages[0], REM) and self.settings.cycles == 1:
+            check_unread("A sleep of one REM stage", {"guard": (guard, True)}, "an NREM stage is what it judges")
+            self._sleeper = Published(self.settings, seed, engine, record, image_shape)
+        else:
+            unread = {"image_shape": (image_shape, None)}
+            check_unread("A sleep with an NREM stage", unread, "inputs [n, height, width] have their shape")
+            usual = settings is None and not changes
+            self._sleeper = Homeostatic(None if usual else self.settings, guard, napping, seed, engine, record)
+
+    @property
+    def keeper(self) -> Consolidator | RunningMean:
+        """What is kept of all experiences."""
+        return self._sleeper.keeper
 
     def before_training_exp(self, strategy: Any, *, num_workers: int = 0, **_: Any) -> None:
-        """Take the mean of the new inputs, and refuse now what could not sleep later."""
+        """Take in the new inputs, and refuse now what could not sleep later."""
         if isinstance(strategy, JointTraining):
             raise UnsupportedError(
                 "JointTraining shows a plugin the first of its experiences only, so that the mean input is not known.",
                 expected="a strategy that learns one experience after another, such as Naive or Cumulative",
             )
-        # The mean counts once the experience has been learnt: training that was broken off may be tried again.
-        self._next_mean = RunningMean.from_state(self.mean.state_dict())
-        example = torch.empty(0)
-        for example in _inputs(strategy, num_workers):
-            self._next_mean.update(example.numpy())
-        _refuse_dynamic(strategy.model)
-        chain, weights = sleeping_chain(strategy.model, example.to(strategy.device))
-        _refuse_frozen(strategy.model, weights)
-        if self.experiences == 0 and not isinstance(chain, EquilibriumMLP):
-            warn_of_biases(strategy.model, weights)
-        mean = self._next_mean.mean
-        if (mean < 0).any():
-            raise DataError(
-                "The inputs are negative in the mean, and sleep's input neurons fire at rates as large as that mean.",
-                found=f"{float(mean.min()):.3g}",
-                expected="inputs whose mean is 0 or more everywhere, such as intensities from 0 to 1",
-                hint="leave Normalize out of the transformations of the benchmark",
-            )
-        self._resolved(len(weights)).rem.drive(mean, self._shape(example))
+        if isinstance(self._sleeper, Published):
+            _refuse_dynamic(strategy.model)
+        self._sleeper.prepare(strategy.model, _batches(strategy, num_workers), first=self.experiences == 0)
         self._warn_of_no_sleep(strategy)
 
+    def after_training_iteration(self, strategy: Any, **_: Any) -> None:
+        """Take a nap if it is time."""
+        self._sleeper.after_batch(strategy.model, strategy.mb_x, strategy.mb_y)
+
     def after_training_exp(self, strategy: Any, *, num_workers: int = 0, **_: Any) -> None:
-        """Convert, sleep, wake."""
-        self.mean, task = self._next_mean, self.experiences
+        """Sleep, in place."""
+        task = self.experiences
         self.experiences += 1
-        if not self.settings.sleeps_after(task, self._stream_length(strategy)):
-            return
-        images = torch.cat([*_inputs(strategy, num_workers)])
-        chain, weights = sleeping_chain(strategy.model, images[:2].to(strategy.device))
-        self.result = one_sleep(
-            self._resolved(len(weights)),
-            copy.deepcopy(chain).cpu(),
-            images.flatten(1),
-            self.mean.mean,
-            self._shape(images),
-            task=task,
-            seed=self.seed,
-            engine=self.engine,
-            record=self.record,
-        )
-        if self.result.divergence is not None:
-            where = self.result.divergence
-            warnings.warn(
-                f"The sleep after experience {task + 1} diverged: {where}; the awake weights stay.",
-                NeurosleepWarning,
-                stacklevel=1,
-            )
-            return
-        newest = evenly(images)
-        was, before = answers(strategy.model, newest), [weight.detach().clone() for weight in weights]
-        with torch.no_grad():
-            for weight, new in zip(weights, self.result.network.weights, strict=True):
-                weight.copy_(new)
-        warn_of_effect(self.result.fired, before, weights, was, answers(strategy.model, newest), stacklevel=1)
-
-    def _resolved(self, layers: int) -> Sleep:
-        """The settings with one threshold, and one rate if rates are aimed at, per layer."""
-        s = self.settings
-        aimed = s if s.thresholds or s.rates else s.changed(rates=[RATE] * layers)
-        return (aimed if s.thresholds else aimed.changed(thresholds=None)).for_layers(layers)
-
-    def _shape(self, images: Tensor) -> tuple[int, ...]:
-        return self.image_shape or tuple(side for side in images.shape[1:] if side != 1)
+        sleeps = self.settings.sleeps_after(task, self._stream_length(strategy))
+        result = self._sleeper.sleep(strategy.model, _batches(strategy, num_workers), task, sleeps)
+        self.result = self.result if result is None else result
 
     def _warn_of_no_sleep(self, strategy: Any) -> None:
         """Say before the first experience where none of those that sleep is to follow will come."""
@@ -226,20 +201,15 @@ class SleepPlugin(SupervisedPlugin):
 
 
 def _settings(settings: Sleep | None, changes: dict[str, Any]) -> Sleep:
-    changed = (Sleep.src2022(**_DEFAULTS) if settings is None else settings).changed(**changes)
-    rule_of(changed)  # refuses what the chip cannot do
-    if changed.scale_data != "current" or changed.statistics != "seen":
-        raise UnsupportedError(
-            "In Avalanche no images of past experiences are at hand.",
-            found=f"scale_data={changed.scale_data!r}, statistics={changed.statistics!r}",
-            expected="scale_data='current', statistics='seen'",
-            hint="SleepPlugin(settings, scale_data='current', statistics='seen')",
-        )
-    return changed
+    if settings is None:
+        settings = Sleep.src2022(**_DEFAULTS) if set(changes) - {"after"} else Sleep()
+    after = changes.get("after", settings.after)
+    others = {key: value for key, value in changes.items() if key != "after"}
+    return replace(settings.changed(**others) if others else settings, after=None if after is None else tuple(after))
 
 
-def _inputs(strategy: Any, workers: int) -> Iterator[Tensor]:
-    """The inputs of the experience as they are trained on, in file order and in parts, on the CPU.
+def _batches(strategy: Any, workers: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """Inputs and labels of the experience as they are trained on, in file order and in parts, on the CPU.
 
     Training must not notice: random numbers that transformations or the loader draw are given back.
     """
@@ -248,7 +218,7 @@ def _inputs(strategy: Any, workers: int) -> Iterator[Tensor]:
     try:
         loader = DataLoader(data, batch_size=1000, num_workers=workers, collate_fn=getattr(data, "collate_fn", None))
         for batch in loader:
-            yield batch[0].detach().cpu()
+            yield batch[0].detach().cpu(), batch[1].detach().cpu()
     finally:
         torch.set_rng_state(state)
 
@@ -260,13 +230,4 @@ def _refuse_dynamic(model: nn.Module) -> None:
             raise ConversionError(
                 f"{place} ({type(layer).__name__}) grows with the classes or takes task labels, and does not sleep.",
                 expected="a chain of Linear layers, the last with one unit for each class of all experiences",
-            )
-
-
-def _refuse_frozen(model: nn.Module, weights: list[nn.Parameter]) -> None:
-    for name, parameter in model.named_parameters():
-        if any(parameter is weight for weight in weights) and not parameter.requires_grad:
-            raise ConversionError(
-                f"The parameter {name!r} is frozen, and sleep changes the weights of all layers.",
-                expected="requires_grad=True",
             )

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, fields, replace
 from inspect import signature
 from typing import Any, Literal, TypeAlias
 
-from neurosleep.continual import STRATEGIES, AwakeNetwork, HomeostaticSleep, Learning
+from neurosleep.continual import STRATEGIES, AwakeNetwork, HomeostaticSleep, Learning, Naps
 from neurosleep.data import Noise
 from neurosleep.errors import SettingsError
 from neurosleep.experiments.later import later, later_defaults
@@ -174,6 +174,17 @@ class NREM:
     down: int = later(_DOWN)
     after: Whole | None = None
     guard: bool = later(_GUARD)
+    every_batches: int | None = None
+    nap_damping: float = later(1.0)
+
+    @property
+    def options(self) -> Table:
+        """What the strategy is made with."""
+        options = dict(vars(self))
+        every, damping = options.pop("every_batches"), options.pop("nap_damping")
+        if every is None and damping != 1:
+            raise SettingsError("nrem.nap_damping is given, and there are no naps.", expected="nrem.every_batches too")
+        return options if every is None else options | {"naps": Naps(every, damping)}
 
 
 @dataclass(frozen=True)
@@ -259,7 +270,7 @@ class Experiment:
     def options(self, strategy: str) -> Table:
         """What a strategy is made with."""
         if strategy == HomeostaticSleep.name:
-            return dict(vars(self.nrem))
+            return self.nrem.options
         return dict(vars(getattr(self, strategy))) if strategy in _OPTIONS else {}
 
     def trainings(self, strategy: str, tasks: int = 1) -> list[Learning]:

@@ -13,28 +13,30 @@ import torch
 from torch import Tensor, nn
 
 from neurosleep._checks import as_images, check_count, check_unread
-from neurosleep.conversion import copied
+from neurosleep.conversion import copied, sleeping_chain
 from neurosleep.errors import ConversionError, DataError, NeurosleepWarning, SettingsError
 from neurosleep.functional import Homeostasis, InputNoise, SetPoint, SRCRule, check_seed
 from neurosleep.networks import EquilibriumNetwork
 from neurosleep.replay._effect import answers, evenly, warn_of_effect
-from neurosleep.replay._nrem import run_nrem
+from neurosleep.replay._nrem import converted, run_nrem
 from neurosleep.replay._rem import run_rem
 from neurosleep.replay._sleep import Limits, check_rule
 from neurosleep.replay.consolidation import Consolidation, StageOutcome
-from neurosleep.replay.guard import Guard, Verdict, newest_recall
+from neurosleep.replay.guard import Guard, Verdict, check_guard, newest_recall
 from neurosleep.replay.homeostasis import regulate
 from neurosleep.replay.options import OWN_NETWORK, Sleep
 from neurosleep.replay.result import LayerChange, SleepReport
 from neurosleep.replay.stages import NREM
 from neurosleep.spiking import Record
 
-__all__ = ["Known", "consolidate", "consolidated"]
+__all__ = ["Known", "check_consolidates", "consolidate", "consolidated"]
 
 Status: TypeAlias = Literal["done", "declined", "diverged", "silent"]
 
 # Frames of noise that stand for images where none are given to scale a REM stage by.
 _CALIBRATION = 500
+# Frames by which it is found out whether a model can sleep.
+_FEWEST = 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -190,6 +192,22 @@ def consolidated(
         before, after = ([one.get_parameter(name) for name in names] for one in (model, slept))
         warn_of_effect(report.spikes, before, after, answers(model, newest), answers(slept, newest), stacklevel=3)
     return Consolidation(slept, status, reason, report, outcomes, verdict, perf_counter() - started)
+
+
+def check_consolidates(model: nn.Module, known: Known, sleep: Sleep | None, guard: bool | Guard) -> None:
+    """Refuse now what :func:`consolidated` would refuse later; nothing changes, nor do the global generators."""
+    sleep = _usual(model) if sleep is None else sleep
+    _check(model, known, sleep, guard)
+    read = _as_read(model, known)
+    for stage in sleep.stages:
+        if isinstance(stage, NREM):
+            run_nrem(model, read.noise, replace(stage, form="rates", draws=_FEWEST), _rule(stage, known, 1.0))
+            if stage.form == "spikes":
+                converted(model, read.noise, seed=0)
+        else:
+            frames = read.noise.frames(_FEWEST, seed=0).to(next(model.parameters(), torch.zeros(0)))
+            _, weights = sleeping_chain(model, frames)
+            sleep.for_layers(len(weights))
 
 
 def _noise(mean: Tensor, std: Tensor | None, sleep: Sleep | None) -> InputNoise:
@@ -351,8 +369,7 @@ def _check(model: Any, known: Known, sleep: Any, guard: Any) -> None:
         raise SettingsError(
             f"sleep is {sleep!r:.60}.", expected="a Sleep, such as neurosleep.Sleep(stages=[neurosleep.NREM()])"
         )
-    if not isinstance(guard, bool | Guard):
-        raise SettingsError(f"guard is {guard!r:.60}.", expected="True, False or a Guard")
+    check_guard(guard)
     if known.classes is not None and known.new_classes is not None:
         unseen = sorted(set(known.new_classes) - set(known.classes))
         if unseen:

@@ -21,7 +21,7 @@ from neurosleep.replay.spiking_homeostasis import regulate_spikes
 from neurosleep.replay.stages import NREM
 from neurosleep.spiking import SpikingNetwork
 
-__all__ = ["run_nrem"]
+__all__ = ["converted", "run_nrem"]
 
 # Frames of noise by which a network is scaled.
 _CALIBRATION = 500
@@ -53,7 +53,7 @@ def run_nrem(
         note = "in rates, since only some layers change"
     elif stage.form != "rates":
         try:
-            spiking = _converted(model, noise, seed)
+            spiking = converted(model, noise, seed)
         except (ConversionError, UnsupportedError) as error:
             if stage.form == "spikes":
                 raise
@@ -79,7 +79,8 @@ def run_nrem(
     return StageOutcome("NREM", "spikes", named, steps=steps), slept.woken(model)
 
 
-def _converted(model: nn.Module, noise: InputNoise, seed: int) -> _Spiking:
+def converted(model: nn.Module, noise: InputNoise, seed: int) -> _Spiking:
+    """The spiking network that regulates in the place of ``model``; refuses a model that has none."""
     plain = copied(model).float().cpu().eval()
     network = convert(plain, noise.frames(_CALIBRATION, seed=seed), recipe=Percentile(99.9))
     drives = trace_drives(plain, noise.frames(2, seed=seed)).drives

@@ -12,11 +12,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_bytes
 from torch import Tensor, nn
 
-from neurosleep._checks import as_images
+from neurosleep._checks import as_images, check_count
 from neurosleep._files import write_whole
 from neurosleep.errors import DataError, ExchangeError, SettingsError
 from neurosleep.functional import InputNoise, SetPoint
-from neurosleep.replay._consolidate import Known, consolidated
+from neurosleep.replay._consolidate import Known, check_consolidates, consolidated
 from neurosleep.replay.consolidation import Consolidation
 from neurosleep.replay.guard import Guard
 from neurosleep.replay.options import Sleep
@@ -26,6 +26,8 @@ __all__ = ["Consolidator"]
 
 # Samples of the newest task that are held to judge a sleep by, at most twice as many for a moment.
 _NEWEST = 500
+# The noise of a nap is that of a task so much later.
+_NAP = 1_000_000_000
 _FORMAT = "neurosleep consolidator 1"
 
 
@@ -150,20 +152,47 @@ class Consolidator:
         NeurosleepError
             As :func:`consolidate`; the task is still open then.
         """
-        newest = self.newest
-        known = Known(
-            self.noise,
-            self.classes,
-            self.new_classes,
-            None if newest is None else newest[0],
-            None if newest is None else newest[1],
-            self.set_points,
-        )
         result = consolidated(
-            model, known, sleep=sleep, guard=guard, engine=engine, record=record, seed=seed, task=self._tasks
+            model, self._known(), sleep=sleep, guard=guard, engine=engine, record=record, seed=seed, task=self._tasks
         )
         self.close_task(result.set_points)
         return result
+
+    def nap(
+        self,
+        model: nn.Module,
+        number: int = 0,
+        *,
+        sleep: Sleep | None = None,
+        guard: bool | Guard = True,
+        engine: str | None = None,
+        seed: int = 0,
+    ) -> Consolidation:
+        """A sleep of ``model`` in the middle of a task, which stays open; ``number`` counts those of the task, from 0.
+
+        The new classes are those observed of the task so far, and stay new; set points are not taken from it.
+
+        Raises
+        ------
+        NeurosleepError
+            As :func:`consolidate`.
+        """
+        task = self._tasks + _NAP * (1 + check_count("The number of a nap", number, 0))
+        return consolidated(model, self._known(), sleep=sleep, guard=guard, engine=engine, seed=seed, task=task)
+
+    def check(self, model: nn.Module, *, sleep: Sleep | None = None, guard: bool | Guard = True) -> None:
+        """Refuse now what could not sleep later, by what was observed so far; nothing changes.
+
+        Raises
+        ------
+        NeurosleepError
+            As :func:`consolidate`.
+        """
+        check_consolidates(model, self._known(), sleep, guard)
+
+    def _known(self) -> Known:
+        images, labels = self.newest or (None, None)
+        return Known(self.noise, self.classes, self.new_classes, images, labels, self.set_points)
 
     def close_task(self, set_points: dict[str, SetPoint] | None = None) -> None:
         """What was new is old from now on; the newest samples are dropped, the first set points kept."""
@@ -206,6 +235,12 @@ class Consolidator:
         """The same as tensors; the newest samples are left out here too."""
         header = torch.tensor(list(json.dumps(self._header()).encode()), dtype=torch.uint8)
         return {"header": header, **self._tensors()}
+
+    def copy(self) -> Consolidator:
+        """Another that knows the same, without the newest samples."""
+        other = type(self)()
+        other.load_state_dict(self.state_dict())
+        return other
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         """Take back what :meth:`state_dict` gave."""

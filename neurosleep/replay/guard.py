@@ -20,7 +20,7 @@ from neurosleep.errors import SettingsError
 from neurosleep.replay._effect import outputs
 from neurosleep.replay._regulated import RegulatedLayer
 
-__all__ = ["Guard", "Verdict", "gain_score", "newest_recall"]
+__all__ = ["Guard", "Verdict", "check_guard", "gain_score", "newest_recall"]
 
 _Recall: TypeAlias = Callable[[nn.Module | None], float]
 #: What a sleep gives, the network after it last.
@@ -132,6 +132,12 @@ class Guard:
             reason = f"no class was learnt before, and sleep would cost {lost:.1%} of the newest samples"
             return Verdict(False, reason), None
         return Verdict(True, f"outputs are left for further classes, and sleep costs {max(lost, 0):.1%}"), done
+
+
+def check_guard(guard: object) -> None:
+    """Refuse what is neither a guard nor says whether there is one."""
+    if not isinstance(guard, bool | Guard):
+        raise SettingsError(f"guard is {guard!r:.60}.", expected="True, False or a Guard")
 
 
 class Verdict(NamedTuple):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -10,10 +11,11 @@ import pytest
 import torch
 
 from neurosleep.continual import Learner, Progress, Strategy, learn_tasks
-from neurosleep.data import Task
+from neurosleep.data import Task, class_incremental, load_dataset, to_float
 from neurosleep.functional import torch_generator
 from neurosleep.learning import Backprop
 from neurosleep.networks import MLP
+from tests.continual.avalanche_tools import copies
 
 THREE = ((0, 1), (2, 3), (4, 5))
 
@@ -98,3 +100,62 @@ def added_gradient() -> Callable[..., list[torch.Tensor]]:
         return [weight.grad.double() for weight in learner.network.weights if weight.grad is not None]
 
     return added
+
+
+@pytest.fixture(scope="module")
+def avl() -> SimpleNamespace:
+    """What is used of Avalanche, whose import takes long, and the plugin."""
+    from avalanche import benchmarks, models
+    from avalanche.benchmarks.utils import TaskAwareSupervisedClassificationDataset
+    from avalanche.benchmarks.utils.data_attribute import DataAttribute
+    from avalanche.core import SupervisedPlugin
+    from avalanche.evaluation.metrics import accuracy_metrics
+    from avalanche.training import plugins, supervised
+
+    from neurosleep.continual.avalanche import SleepPlugin
+
+    return SimpleNamespace(
+        benchmarks=benchmarks,
+        models=models,
+        Dataset=TaskAwareSupervisedClassificationDataset,
+        DataAttribute=DataAttribute,
+        SupervisedPlugin=SupervisedPlugin,
+        accuracy_metrics=accuracy_metrics,
+        plugins=plugins,
+        supervised=supervised,
+        SleepPlugin=SleepPlugin,
+    )
+
+
+@pytest.fixture(scope="module")
+def tasks() -> list[Task]:
+    """Three tasks of two digits of the embedded MNIST, in floating point, 40 training images each."""
+    found = class_incremental(load_dataset("mnist-mini"), [(0, 1), (2, 3), (4, 5)], images_per_task=40)
+    return [
+        Task(
+            t.name,
+            t.classes,
+            *(part for k in (40, 40) for part in (to_float(t.train_images[:k]), t.train_labels[:k])),
+            to_float(t.test_images),
+            t.test_labels,
+        )
+        for t in found
+    ]
+
+
+@pytest.fixture
+def watcher(avl: SimpleNamespace) -> Callable[[], Any]:
+    """A plugin that keeps the weights after each experience, as they are at its place among the plugins."""
+
+    class Watcher(avl.SupervisedPlugin):  # type: ignore[misc, name-defined]
+        def __init__(self) -> None:
+            super().__init__()
+            self.found: list[list[torch.Tensor]] = []
+            self.velocity: list[list[torch.Tensor]] = []
+
+        def after_training_exp(self, strategy: Any, **_: Any) -> None:
+            self.found.append(copies(strategy.model))
+            state = strategy.optimizer.state
+            self.velocity.append([state[p]["momentum_buffer"].clone() for p in strategy.model.parameters()])
+
+    return Watcher

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.util
 import io
 import subprocess
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
@@ -17,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from neurosleep.continual import SRC, Learner, Progress, learn_tasks
-from neurosleep.data import Task, class_incremental, load_dataset, to_float
+from neurosleep.data import Task, class_incremental, load_dataset
 from neurosleep.errors import (
     ConversionError,
     DataError,
@@ -31,132 +30,22 @@ from neurosleep.functional import SRCRule
 from neurosleep.learning import accuracy, task_loss
 from neurosleep.networks import MLP, EquilibriumMLP
 from neurosleep.replay import OWN_NETWORK, Sleep, consolidate
-
-needs_avalanche = pytest.mark.skipif(
-    importlib.util.find_spec("avalanche") is None, reason="the extra 'avalanche' is not installed"
+from tests.continual.avalanche_tools import (
+    QUICK,
+    attributed,
+    benchmark,
+    copies,
+    incremental,
+    mlp,
+    needs_avalanche,
+    plain,
+    said,
+    same,
+    strategy,
 )
+
 # Some of the sleep phases here are short and rough: what they say of it is tested by itself.
 pytestmark = pytest.mark.filterwarnings("ignore:The sleep changed", "ignore:Population '")
-QUICK: dict[str, Any] = {"rule": SRCRule(0.05, 0.01), "steps": 200, "rates": [0.02] * 3, "growth": 0.5}
-
-
-@pytest.fixture(scope="module")
-def avl() -> SimpleNamespace:
-    """What is used of Avalanche, whose import takes long, and the plugin."""
-    from avalanche import benchmarks, models
-    from avalanche.benchmarks.utils import TaskAwareSupervisedClassificationDataset
-    from avalanche.benchmarks.utils.data_attribute import DataAttribute
-    from avalanche.core import SupervisedPlugin
-    from avalanche.evaluation.metrics import accuracy_metrics
-    from avalanche.training import plugins, supervised
-
-    from neurosleep.continual.avalanche import SleepPlugin
-
-    return SimpleNamespace(
-        benchmarks=benchmarks,
-        models=models,
-        Dataset=TaskAwareSupervisedClassificationDataset,
-        DataAttribute=DataAttribute,
-        SupervisedPlugin=SupervisedPlugin,
-        accuracy_metrics=accuracy_metrics,
-        plugins=plugins,
-        supervised=supervised,
-        SleepPlugin=SleepPlugin,
-    )
-
-
-@pytest.fixture(scope="module")
-def tasks() -> list[Task]:
-    """Three tasks of two digits of the embedded MNIST, in floating point, 40 training images each."""
-    found = class_incremental(load_dataset("mnist-mini"), [(0, 1), (2, 3), (4, 5)], images_per_task=40)
-    return [
-        Task(
-            t.name,
-            t.classes,
-            *(part for k in (40, 40) for part in (to_float(t.train_images[:k]), t.train_labels[:k])),
-            to_float(t.test_images),
-            t.test_labels,
-        )
-        for t in found
-    ]
-
-
-def benchmark(avl: SimpleNamespace, tasks: list[Task], shape: tuple[int, ...] = (784,)) -> Any:
-    """The same tasks as an Avalanche benchmark of images of ``shape``."""
-
-    return incremental(
-        avl,
-        train=[labelled(avl, t.train_images.reshape(-1, *shape), t.train_labels) for t in tasks],
-        test=[labelled(avl, t.test_images.reshape(-1, *shape), t.test_labels) for t in tasks],
-    )
-
-
-def labelled(avl: SimpleNamespace, images: np.ndarray, labels: np.ndarray) -> Any:
-    shape = images.shape[1:]
-    inputs = torch.from_numpy(to_float(images)).reshape(-1, *shape)
-    return attributed(avl, torch.utils.data.TensorDataset(inputs, torch.from_numpy(labels)), labels)
-
-
-def attributed(avl: SimpleNamespace, data: Any, labels: np.ndarray) -> Any:
-    """A data set with the attributes that Avalanche's strategies ask for."""
-    attributes = [
-        avl.DataAttribute(labels.tolist(), "targets"),
-        avl.DataAttribute([0] * len(labels), "targets_task_labels", use_in_getitem=True),
-    ]
-    return avl.Dataset([data], data_attributes=attributes)
-
-
-def incremental(avl: SimpleNamespace, **streams: Any) -> Any:
-    bench = avl.benchmarks.benchmark_from_datasets(**streams)
-    return avl.benchmarks.with_classes_timeline(avl.benchmarks.with_task_labels(bench))
-
-
-def mlp(seed: int = 0, sizes: tuple[int, ...] = (784, 30, 20, 10), **more: Any) -> MLP:
-    return MLP(sizes, init=0.1, generator=torch.Generator().manual_seed(seed), **more)
-
-
-def plain(seed: int = 0) -> nn.Sequential:
-    torch.manual_seed(seed)
-    layers = [nn.Linear(a, b, bias=False) for a, b in ((784, 30), (30, 20), (20, 10))]
-    return nn.Sequential(nn.Flatten(), layers[0], nn.ReLU(), nn.Dropout(0.25), layers[1], nn.ReLU(), layers[2])
-
-
-def strategy(avl: SimpleNamespace, model: nn.Module, plugins: list[Any], kind: str = "Naive", **more: Any) -> Any:
-    given: dict[str, Any] = {
-        "optimizer": torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.5),
-        "criterion": nn.CrossEntropyLoss(),
-        "train_mb_size": 10,
-        "train_epochs": 1,
-        "eval_mb_size": 500,
-        "evaluator": avl.plugins.EvaluationPlugin(avl.accuracy_metrics(stream=True, experience=True), loggers=[]),
-    }
-    return getattr(avl.supervised, kind)(model=model, plugins=plugins, **(given | more))
-
-
-def copies(model: nn.Module) -> list[Tensor]:
-    return [parameter.detach().clone() for parameter in model.parameters()]
-
-
-def same(a: list[Tensor], b: list[Tensor]) -> bool:
-    return all(torch.equal(x, y) for x, y in zip(a, b, strict=True))
-
-
-@pytest.fixture
-def watcher(avl: SimpleNamespace) -> Callable[[], Any]:
-    """A plugin that keeps the weights after each experience, as they are at its place among the plugins."""
-
-    class Watcher(avl.SupervisedPlugin):  # type: ignore[misc, name-defined]
-        def __init__(self) -> None:
-            super().__init__()
-            self.found: list[list[Tensor]] = []
-            self.velocity: list[list[Tensor]] = []
-
-        def after_training_exp(self, strategy: Any, **_: Any) -> None:
-            self.found.append(copies(strategy.model))
-            state = strategy.optimizer.state
-            self.velocity.append([state[p]["momentum_buffer"].clone() for p in strategy.model.parameters()])
-
-    return Watcher
 
 
 # --- the same as our own loop -----------------------------------------------------------------------------------------
@@ -220,15 +109,16 @@ def test_it_ends_with_the_weights_and_accuracies_of_our_own_loop(
         ]
         assert metrics["Top1_Acc_Stream/eval_phase/test_stream/Task000"] == pytest.approx(accuracy(model, *every))
     assert same(copies(model), copies(learner.network))
-    assert np.array_equal(plugin.mean.mean, learner.mean.mean)
+    assert np.array_equal(plugin.keeper.mean, learner.mean.mean)
     assert plugin.experiences == 3
     assert progress.before_sleep != progress.after
 
 
 @needs_avalanche
-def test_without_settings_it_is_consolidate(avl: SimpleNamespace, tasks: list[Task], watcher: Any) -> None:
+def test_one_rem_stage_is_that_of_consolidate(avl: SimpleNamespace, tasks: list[Task], watcher: Any) -> None:
     before, model = watcher(), mlp(sizes=(784, 200, 200, 10))
-    learning = strategy(avl, model, [before, avl.SleepPlugin(seed=5)])
+    published = Sleep.src2022(**OWN_NETWORK, scale_data="current")
+    learning = strategy(avl, model, [before, avl.SleepPlugin(published, seed=5)])
     learning.train(benchmark(avl, tasks).train_stream[0])
     awake = mlp(sizes=(784, 200, 200, 10))
     for parameter, value in zip(awake.parameters(), before.found[0], strict=True):
@@ -285,7 +175,7 @@ def test_any_strategy_sleeps_after_each_experience(
     bench = benchmark(avl, tasks)
     for number, experience in enumerate(bench.train_stream, start=1):
         learning.train(experience)
-        assert plugin.experiences == number and plugin.mean.count == 40 * number
+        assert plugin.experiences == number and plugin.keeper.count == 40 * number
         assert plugin.result.recording.steps == [200, 300, 400][number - 1]
         metrics = learning.eval(bench.test_stream)
         assert 0 <= metrics["Top1_Acc_Stream/eval_phase/test_stream/Task000"] <= 1
@@ -383,7 +273,7 @@ def test_the_inputs_are_those_of_training_and_their_random_numbers_are_given_bac
         strategy(avl, model, plugins).train(bench.train_stream[0])
         found.append(copies(model))
     assert same(*found)
-    mean = plugins[0].mean.mean - tasks[0].train_images.astype(np.float64).mean(0)
+    mean = plugins[0].keeper.mean - tasks[0].train_images.astype(np.float64).mean(0)
     assert mean.mean() == pytest.approx(0.5, abs=0.02)
 
 
@@ -414,10 +304,10 @@ def test_training_broken_off_counts_once(avl: SimpleNamespace, tasks: list[Task]
     stream = benchmark(avl, tasks).train_stream
     with pytest.raises(KeyboardInterrupt):
         learning.train(stream[0])
-    assert (plugin.experiences, plugin.mean.count) == (0, 0)
+    assert (plugin.experiences, plugin.keeper.count) == (0, 0)
     stop.stops = False
     learning.train(stream[0])
-    assert (plugin.experiences, plugin.mean.count) == (1, 40)
+    assert (plugin.experiences, plugin.keeper.count) == (1, 40)
 
 
 @needs_avalanche
@@ -439,14 +329,6 @@ def test_the_strategy_can_be_stored_with_it(avl: SimpleNamespace, tasks: list[Ta
 
 
 # --- what it says -----------------------------------------------------------------------------------------------------
-
-
-def said(learning: Any, experience: Any) -> list[str]:
-    """What the package, and it alone, warns of while an experience is learnt."""
-    with warnings.catch_warnings(record=True) as found:
-        warnings.simplefilter("always")
-        learning.train(experience)
-    return [str(one.message) for one in found if issubclass(one.category, NeurosleepWarning)]
 
 
 @needs_avalanche

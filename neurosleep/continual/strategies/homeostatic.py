@@ -8,11 +8,13 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from neurosleep.continual.naps import Napping, Naps
 from neurosleep.continual.strategies.base import Learner, Strategy
 from neurosleep.data import to_float
 from neurosleep.errors import NeurosleepWarning
 from neurosleep.functional import Homeostasis, SlowOscillation
 from neurosleep.functional.homeostasis import MeanBy, Target
+from neurosleep.learning import Batch
 from neurosleep.replay import NREM, Consolidator, Sleep
 from neurosleep.replay.stages import Form, check_whole
 
@@ -36,8 +38,8 @@ class HomeostaticSleep(Strategy):
         Numbers, from 1, of the tasks that are followed by sleep; negative ones count from the last. None: each.
     guard:
         Whether each sleep is judged before it is kept (:class:`~neurosleep.replay.Guard`).
-    engine:
-        What steps the form ``"spikes"``; None: the fastest that can.
+    naps:
+        Short sleeps in the middle of a task; None: none.
 
     See Also
     --------
@@ -68,14 +70,26 @@ class HomeostaticSleep(Strategy):
         down: int = 50,
         after: tuple[int, ...] | None = None,
         guard: bool = False,
-        engine: str | None = None,
+        naps: Naps | None = None,
     ) -> None:
         check_whole("after", after)
         rule = Homeostasis(target=target, damping=damping, limit=limit, mean_by=mean_by)
         oscillation = SlowOscillation(frames, up, down, settle=min(10, up - 2))
         self.settings = Sleep(stages=(NREM(rule, form, oscillation, draws),))
-        self.after, self.guard, self.engine = after, guard, engine
+        self.after, self.guard = after, guard
         self.keeper = Consolidator()
+        self.napping = None if naps is None else Napping(self.settings, naps, guard)
+
+    def before_training_exp(self, learner: Learner) -> None:
+        """The naps of the task start from what is known of those before."""
+        if self.napping is not None:
+            self.napping.seed = learner.seed
+            self.napping.start(self.keeper, len(learner.tasks[learner.task].train_labels))
+
+    def after_step(self, learner: Learner, batch: Batch) -> None:
+        """Take a nap if it is time."""
+        if self.napping is not None:
+            self.napping.after_batch(learner.network, batch.images, batch.targets)
 
     def after_training_exp(self, learner: Learner) -> None:
         """Observe the task, sleep, and give the network its weights."""
@@ -88,9 +102,7 @@ class HomeostaticSleep(Strategy):
         # What a single sleep would warn of belongs into the record of the run.
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", NeurosleepWarning)
-            result = self.keeper.consolidate(
-                learner.network, sleep=self.settings, guard=self.guard, engine=self.engine, seed=learner.seed
-            )
+            result = self.keeper.consolidate(learner.network, sleep=self.settings, guard=self.guard, seed=learner.seed)
         result.apply_to(learner.network)
         learner.consolidation = result
         if self.guard or result.status != "done":
