@@ -77,7 +77,7 @@ class Napping:
         self._batches, self._inputs = 0, 0
 
     def start(self, keeper: Consolidator, inputs: int) -> None:
-        """A task of so many ``inputs`` begins; ``keeper``, which stays as it is, knows what came before it."""
+        """Before a task of so many ``inputs``; ``keeper``, which stays as it is, knows what came before it."""
         self._keeper = keeper.copy()
         self._batches, self._inputs, self.taken, self.declined = 0, inputs, 0, 0
 
