@@ -1,10 +1,8 @@
-"""Your own classifier, in one call.
+"""Your own classifier: what sleep does to its units.
 
-`consolidate` takes a trained PyTorch classifier (linear layers without biases, ReLU between them) and returns a
-copy after a sleep phase. Here one has learnt the digits 0 to 4, then 5 to 9, and has forgotten the first five.
-
-It learns with the squared error of a rectified output, as in the published experiments: after cross-entropy the
-same sleep brings nothing back.
+A plain PyTorch classifier (biases, torch's own initial weights, cross-entropy, SGD) learns the digits 0 to 4, then
+5 to 9, and forgets the first five. Under noise the old outputs are driven far below the new ones; in sleep every unit
+regulates mean and spread of its drive, and the old digits are back, of which nothing was kept but the mean image.
 """
 
 import torch
@@ -15,22 +13,16 @@ from neurosleep import plot
 from neurosleep.data import class_incremental, to_float
 
 tasks = class_incremental(ns.load_dataset("mnist-mini"), [range(5), range(5, 10)])
-x1, x2 = (torch.from_numpy(to_float(task.train_images)) for task in tasks)
 torch.manual_seed(0)
-linear = [nn.Linear(n, m, bias=False) for n, m in ((784, 400), (400, 400), (400, 10))]
-for layer in linear:
-    nn.init.uniform_(layer.weight, -0.02, 0.02)
-model = nn.Sequential(linear[0], nn.ReLU(), linear[1], nn.ReLU(), linear[2])
+model = nn.Sequential(nn.Linear(784, 400), nn.ReLU(), nn.Linear(400, 10))
+optimiser = torch.optim.SGD(model.parameters(), lr=0.1)
 
 
 # %% An ordinary training loop, which knows nothing of sleep.
-def train(images: torch.Tensor, labels: torch.Tensor, epochs: int) -> None:
-    optimiser = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.5)
-    for batch in (b for _ in range(epochs) for b in torch.randperm(len(images)).split(100)):
-        output, target = model(images[batch]), nn.functional.one_hot(labels[batch], 10)
+def train(images: torch.Tensor, labels: torch.Tensor) -> None:
+    for batch in torch.randperm(len(images)).split(20):
         optimiser.zero_grad()
-        # The gradient is relu(output) - target also where the output is negative.
-        ((output.relu() - target).detach() * output).sum().div(len(batch)).backward()
+        nn.functional.cross_entropy(model(images[batch]), labels[batch]).backward()
         optimiser.step()
 
 
@@ -39,21 +31,29 @@ def right(network: nn.Module) -> list[float]:
     return [float((network(x).argmax(1) == labels).double().mean()) for x, labels in tests]
 
 
-train(x1, torch.from_numpy(tasks[0].train_labels), epochs=3)
-stages = {"learnt 0-4": right(model)}
-train(x2, torch.from_numpy(tasks[1].train_labels), epochs=1)
-stages["learnt 5-9"] = right(model)
+consolidator = ns.Consolidator()
+for task in tasks:
+    consolidator.close_task()  # what was new is old now; the first task has no sleep of its own
+    x, labels = torch.from_numpy(to_float(task.train_images)), torch.from_numpy(task.train_labels)
+    train(x, labels)
+    consolidator.observe(x, labels)
 
-# %% The one call. All that it needs of the old task is its share in the mean image.
-rule = ns.SRCRule(inc=0.01, dec=0.001)
-sleep = ns.Sleep.src2022(steps=5000, max_rate=240.0, window=11, rule=rule, rates=[1e-3, 1e-3, 1e-3])
-mean = torch.cat([x1, x2]).mean(0).reshape(28, 28)
-stages["after sleep"] = right(ns.consolidate(model, mean=mean, calibration=x2, sleep=sleep).model)
+# %% One sleep, and what every unit did in it: each circle is a unit, open before sleep and full after it.
+result = consolidator.consolidate(model)
+units = result.stages[0].regulated
+fig = plot.figure(11.5, 3.9)
+left, middle, ax = fig.subplots(1, 3)
+plot.unit_drives(units, layer="0", ax=left).set_title("hidden units")
+plot.unit_drives(units, layer="2", classes=range(10), new_classes=range(5, 10), ax=middle).set_title("outputs")
 
-fig = plot.figure(7.5, 3.4)
-for k, (digits, ax) in enumerate(zip(("0 to 4", "5 to 9"), fig.subplots(1, 2), strict=True)):
-    rows = [{"strategy": s, "accuracy_all": {"mean": a[k], "sd": None}} for s, a in stages.items()]
-    plot.comparison(rows, ax=ax).set(title=f"digits {digits}", ylabel="accuracy (%)")
+# %% The old digits are recognised again.
+for k, (age, shift) in enumerate((("old digits, 0 to 4", -0.2), ("new digits, 5 to 9", 0.2))):
+    heights = [100 * right(network)[k] for network in (model, result.model)]
+    bars = ax.bar([shift, 1 + shift], heights, width=0.36, color=plot.PALETTE[k], label=age)
+    ax.bar_label(bars, fmt="%.0f", padding=2)
+ax.set(xticks=[0, 1], xticklabels=["before sleep", "after sleep"], ylabel="accuracy (%)")
+ax.spines[["top", "right"]].set_visible(False)
+ax.legend(loc="lower left", bbox_to_anchor=(0, 1.05), frameon=False, fontsize=9)
 
 if __name__ == "__main__":
     plot.save(fig, "plot_consolidate.png")

@@ -31,6 +31,7 @@ from neurosleep.plot._style import (
     to_svg_bytes,
 )
 from neurosleep.plot._sweep import sweep
+from neurosleep.plot._unit_drives import unit_drives
 from neurosleep.plot._weight_change import weight_change
 from neurosleep.plot._weight_counts import weight_histogram
 from neurosleep.plot._weight_space import solution_distance, weight_trajectory
@@ -80,6 +81,7 @@ __all__ = [
     "task_specific_firing",
     "to_png_bytes",
     "to_svg_bytes",
+    "unit_drives",
     "weight_change",
     "weight_histogram",
     "weight_trajectory",

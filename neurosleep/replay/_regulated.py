@@ -133,26 +133,28 @@ class RegulatedLayers:
         """One row per layer: the standard deviation of its units' means before and after is what sleep takes away."""
         return html_table(self._rows(), repr(self))
 
+    def rows(self) -> list[dict[str, Any]]:
+        """One row per unit: its mean and spread before and after, its factor and offset, and whether it changed."""
+        return [
+            {
+                "layer": layer.name,
+                "unit": unit,
+                "mean_before": float(layer.mean_before[unit]),
+                "spread_before": float(layer.spread_before[unit]),
+                "mean_after": float(layer.mean_after[unit]),
+                "spread_after": float(layer.spread_after[unit]),
+                "factor": float(layer.factor[unit]),
+                "offset": float(layer.offset[unit]),
+                "driven": bool(layer.driven[unit]),
+                "changed": bool(layer.changed[unit]),
+            }
+            for layer in self.layers
+            for unit in range(len(layer.changed))
+        ]
+
     def to_pandas(self) -> Any:
-        """One row per unit, as a ``pandas.DataFrame``."""
-        return to_frame(
-            [
-                {
-                    "layer": layer.name,
-                    "unit": unit,
-                    "mean_before": float(layer.mean_before[unit]),
-                    "spread_before": float(layer.spread_before[unit]),
-                    "mean_after": float(layer.mean_after[unit]),
-                    "spread_after": float(layer.spread_after[unit]),
-                    "factor": float(layer.factor[unit]),
-                    "offset": float(layer.offset[unit]),
-                    "driven": bool(layer.driven[unit]),
-                    "changed": bool(layer.changed[unit]),
-                }
-                for layer in self.layers
-                for unit in range(len(layer.changed))
-            ]
-        )
+        """:meth:`rows` as a ``pandas.DataFrame``."""
+        return to_frame(self.rows())
 
 
 def _deviation(means: Tensor, layer: RegulatedLayer) -> float:
