@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from dataclasses import replace
+from dataclasses import MISSING, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from neurosleep.experiments.changes import change_text, changes_between, dump_to
 from neurosleep.experiments.experiment import Experiment
 from neurosleep.experiments.reading import Published, load_published
 from neurosleep.experiments.strategy_names import check_strategies
-from neurosleep.functional import SRCRule
+from neurosleep.functional import RULES, SRCRule
 
 
 @pytest.fixture
@@ -112,6 +112,20 @@ def test_changes_on_the_command_line_are_toml_or_bare_words(text: str, parsed: t
 def test_a_change_without_key_or_value_is_refused(text: str) -> None:
     with pytest.raises(SettingsError, match="--set"):
         parse_change(text)
+
+
+@pytest.mark.parametrize("name", sorted(RULES))
+def test_a_file_may_ask_for_any_rule(name: str, tmp_path: Path) -> None:
+    kind: Any = RULES[name]
+    required = [field.name for field in fields(kind) if field.default is MISSING]
+    lines = "".join(f"{key} = 0.125\n" for key in required)
+    path = tmp_path / "mine.toml"
+    path.write_text(f'engine = "reference"\n[sleep.rule]\nname = "{name}"\n{lines}')
+    rule: Any = load_settings(str(path))[1].sleep.rem.rule
+    assert type(rule) is kind and all(getattr(rule, key) == 0.125 for key in required)
+    path.write_text(f'[sleep.rule]\nname = "{name}"\n{lines}nothing = 1\n')
+    with pytest.raises(SettingsError, match=f"rule '{name}' cannot be made"):
+        load_settings(str(path))
 
 
 def test_a_file_of_ones_own_is_filled_up_with_the_defaults(tmp_path: Path) -> None:

@@ -10,7 +10,15 @@ import pytest
 import torch
 
 from neurosleep.errors import SettingsError, UnknownNameError, UnsupportedError
-from neurosleep.functional import PairSTDP, PlasticityRule, SpikeEvents, SRCRule
+from neurosleep.functional import (
+    MultiplicativeSTDP,
+    PairSTDP,
+    PlasticityRule,
+    SignSTDP,
+    SpikeEvents,
+    SRCRule,
+    TripletSTDP,
+)
 from neurosleep.spiking import (
     Dense,
     Engine,
@@ -253,9 +261,18 @@ def test_feedback_sees_the_weight_as_the_step_before_left_it(engine: str) -> Non
     assert left == [0.0, 1.5, 3.5]
 
 
+@pytest.mark.parametrize(
+    "rule",
+    [
+        PairSTDP(1 / 32, 1 / 32, 0.5, 0.5, w_min=-1.0, w_max=1.0),
+        MultiplicativeSTDP(1 / 32, 1 / 32, 0.0, 1.0, 0.5, 0.5, w_min=-1.0, w_max=1.0),
+        TripletSTDP(1 / 32, 1 / 32, 1 / 64, 1 / 64, 0.5, 0.5, 0.5, 0.5, w_min=-1.0, w_max=1.0),
+        SignSTDP(1 / 32, window=3, w_min=-1.0, w_max=1.0),
+    ],
+    ids=lambda rule: str(rule.name),
+)
 @pytest.mark.parametrize("engine", ENGINES)
-def test_stdp_changes_a_weight_that_is_also_used_transposed(engine: str) -> None:
-    rule = PairSTDP(1 / 32, 1 / 32, 0.5, 0.5, w_min=-1.0, w_max=1.0)
+def test_spike_timing_changes_a_weight_that_is_also_used_transposed(engine: str, rule: PlasticityRule) -> None:
     inputs = rasters(6, 16)
     expected = run("reference", network(6), rule, inputs)
     assert not np.array_equal(expected[1][1], network(6).weights[1].numpy())

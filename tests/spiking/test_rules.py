@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from neurosleep.errors import UnsupportedError
 from neurosleep.functional import (
@@ -24,7 +26,7 @@ from neurosleep.functional import (
 )
 from neurosleep.spiking import get_engine
 from neurosleep.spiking.engines.event import kernels, population, rule_kernels
-from tests.spiking.test_engines import FEEDBACK, RECURRENT, assert_same, chain, rasters, run
+from tests.spiking.test_engines import FEEDBACK, RECURRENT, assert_same, chain, rasters, run, small_networks
 from tests.uncompiled import uncompile
 
 BOUNDS: dict[str, float] = {"w_min": -2.0, "w_max": 2.0}
@@ -87,8 +89,8 @@ def test_every_rule_is_looked_at():
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("name", RULED)
 def test_engines_apply_each_rule_alike(name, way):
-    net, rule, given = chain(False, **WAYS[way]), RULED[name], inputs(60)
-    expected = run("reference", net, rule, given)
+    net, rule, spikes = chain(False, **WAYS[way]), RULED[name], inputs(60)
+    expected = run("reference", net, rule, spikes)
     assert expected[0]["hidden"].any() and expected[0]["out"].any()
     for q, before, after, own in zip(
         net.projections, net.weights, expected[1], stepped(net, rule, expected[0]), strict=True
@@ -96,38 +98,65 @@ def test_engines_apply_each_rule_alike(name, way):
         np.testing.assert_array_equal(after, own)
         assert (before.numpy() != after).any() == q.plastic
     for engine in offered(rule)[1:]:
-        assert_same(run(engine, net, rule, given), expected)
+        assert_same(run(engine, net, rule, spikes), expected)
         # In chunks, some of them shorter than what the rule remembers: bit for bit the same.
-        assert_same(run(engine, net, rule, given, 7), run(engine, net, rule, given), exact=True)
+        assert_same(run(engine, net, rule, spikes, 7), run(engine, net, rule, spikes), exact=True)
 
 
 @pytest.mark.parametrize("way", ["plain", "loops"])
 @pytest.mark.parametrize("name", DYADIC)
 def test_dyadic_values_agree_bit_for_bit(name, way):
     # As many steps as products of weights and traces fit into 53 bits.
-    net, rule, given = (
+    net, rule, spikes = (
         chain(True, **WAYS[way]),
         DYADIC[name],
         inputs(32 if name in ("stdp-sign", "stdp-triplet") else 12),
     )
-    expected = run("reference", net, rule, given)
+    expected = run("reference", net, rule, spikes)
     assert any((a.numpy() != b).any() for a, b in zip(net.weights, expected[1], strict=True))
     for engine in offered(rule)[1:]:
-        assert_same(run(engine, net, rule, given), expected, exact=True)
+        assert_same(run(engine, net, rule, spikes), expected, exact=True)
 
 
 @pytest.mark.parametrize("name", ["stdp-multiplicative", "Guetig", "stdp-triplet", "stdp-sign"])
 def test_the_compiled_engine_applies_each_rule_in_float32(name):
-    net, rule, given = chain(False, dtype=torch.float32), RULED[name], inputs(30)
-    assert_same(run("event", net, rule, given), run("reference", net, rule, given), rtol=2e-4)
+    net, rule, spikes = chain(False, dtype=torch.float32), RULED[name], inputs(30)
+    assert_same(run("event", net, rule, spikes), run("reference", net, rule, spikes), rtol=2e-4)
 
 
 @pytest.mark.parametrize("name", ["stdp", "Guetig", "van Rossum", "stdp-triplet", "stdp-sign"])
 def test_the_compiled_rules_do_the_same_uncompiled(name, monkeypatch):
-    net, rule, given = chain(False, hidden={"refractory": 1}), RULED[name], inputs(10)
-    compiled = run("event", net, rule, given)
+    net, rule, spikes = chain(False, hidden={"refractory": 1}), RULED[name], inputs(10)
+    compiled = run("event", net, rule, spikes)
     uncompile(monkeypatch, rule_kernels, kernels, population)
-    assert_same(run("event", net, rule, given), compiled, rtol=1e-12)
+    assert_same(run("event", net, rule, spikes), compiled, rtol=1e-12)
+
+
+FRACTIONS = st.sampled_from([0.0, 1 / 8, 1 / 4])
+HALVES = st.sampled_from([0.0, 1 / 2])
+BOUND = st.sampled_from([1 / 4, 1.0])
+
+
+def bounded(kind, *fields):
+    """Rules of a kind with these fields and bounds."""
+    return st.builds(lambda bound, *values: kind(*values, w_min=-bound, w_max=bound), BOUND, *fields)
+
+
+@settings(max_examples=100, deadline=None, derandomize=True)
+@given(
+    small_networks(),
+    st.integers(1, 5),
+    st.one_of(
+        bounded(MultiplicativeSTDP, *[FRACTIONS] * 2, *[st.sampled_from([0.0, 0.5, 1.0, 2.0])] * 2, *[HALVES] * 2),
+        bounded(TripletSTDP, *[FRACTIONS] * 4, *[HALVES] * 4),
+        bounded(SignSTDP, FRACTIONS, st.integers(1, 4)),
+    ),
+)
+def test_the_compiled_rules_agree_on_any_small_network(drawn, chunk, rule):
+    net, _, spikes = drawn
+    expected = run("reference", net, rule, spikes)
+    exact = not isinstance(rule, MultiplicativeSTDP) or {rule.mu_plus, rule.mu_minus} <= {0.0, 1.0}
+    assert_same(run("event", net, rule, spikes, chunk), expected, exact=exact)
 
 
 @pytest.mark.parametrize("name", ["oja", "bcm"])
