@@ -42,21 +42,12 @@ class Rule(NamedTuple):
     factor: int
 
 
-@compiled(boundscheck=False, forceinline=True)
-def _power(base: Any, exponent: Any) -> Any:
-    """``base ** exponent`` of a base above 0, or 0 below: without a call where it is the base itself, or 1."""
-    if exponent == 0:
-        return base * 0 + 1
-    room = max(base, base * 0)
-    return room if exponent == 1 else room**exponent
-
-
 @compiled(boundscheck=False)
 def depress(block: Any, units: Any, rule: Any, arriving: Any, t: int, x: Any) -> None:
     """Traces decay and take up this step's inputs before weights change; the own spikes come last."""
     kind, numbers = rule.kind, rule.numbers
     w, low, rows, plastic, y = block.w, block.low, arriving.rows, units.plastic, units.trace_post
-    width, span = w.shape[1], numbers[_HIGH] - numbers[_LOW]
+    width, lowest, span, zero = w.shape[1], numbers[_LOW], numbers[_HIGH] - numbers[_LOW], w.dtype.type(0)
     for r in range(x.shape[1]):
         x[0, r] *= numbers[_DECAY_PLUS]
     if kind == TRIPLET:
@@ -73,12 +64,17 @@ def depress(block: Any, units: Any, rule: Any, arriving: Any, t: int, x: Any) ->
             x[0, row] += 1
             if not plastic[q]:
                 continue
-            if kind == MULTIPLICATIVE:
-                for j in range(width):
-                    room = _power((w[row, j] - numbers[_LOW]) / span, numbers[_MU_MINUS])
-                    w[row, j] -= numbers[_A_MINUS] * y[0, q, low + j] * room
-                continue
             amount = numbers[_A_MINUS]
+            if kind == MULTIPLICATIVE and numbers[_MU_MINUS] == 1:
+                # By far the most frequent exponents are 0 and 1; only other ones cost a call for each weight.
+                for j in range(width):
+                    w[row, j] -= amount * y[0, q, low + j] * max((w[row, j] - lowest) / span, zero)
+                continue
+            if kind == MULTIPLICATIVE and numbers[_MU_MINUS] != 0:
+                for j in range(width):
+                    room = max((w[row, j] - lowest) / span, zero) ** numbers[_MU_MINUS]
+                    w[row, j] -= amount * y[0, q, low + j] * room
+                continue
             if kind == TRIPLET:
                 amount += numbers[_A3_MINUS] * x[1, row]
             for j in range(width):
@@ -89,17 +85,19 @@ def depress(block: Any, units: Any, rule: Any, arriving: Any, t: int, x: Any) ->
 def potentiate(block: Any, units: Any, rule: Any, fired: Any, x: Any) -> None:
     """The weights of units that fired grow with their inputs' traces, up to their bounds."""
     kind, numbers, w, first_row = rule.kind, rule.numbers, block.w, units.first_row
-    lowest, highest = numbers[_LOW], numbers[_HIGH]
+    lowest, highest, zero = numbers[_LOW], numbers[_HIGH], w.dtype.type(0)
     for j in fired:
         for q in range(len(units.plastic)):
             if not units.plastic[q]:
                 continue
-            if kind == MULTIPLICATIVE:
-                for r in range(first_row[q], first_row[q + 1]):
-                    room = _power((highest - w[r, j]) / (highest - lowest), numbers[_MU_PLUS])
-                    w[r, j] = min(max(w[r, j] + numbers[_A_PLUS] * x[0, r] * room, lowest), highest)
-                continue
             gain = numbers[_A_PLUS]
+            if kind == MULTIPLICATIVE and numbers[_MU_PLUS] != 0:
+                for r in range(first_row[q], first_row[q + 1]):
+                    room = max((highest - w[r, j]) / (highest - lowest), zero)
+                    if numbers[_MU_PLUS] != 1:
+                        room = room ** numbers[_MU_PLUS]
+                    w[r, j] = min(max(w[r, j] + gain * x[0, r] * room, lowest), highest)
+                continue
             if kind == TRIPLET:
                 gain += numbers[_A3_PLUS] * units.trace_post[1, q, block.low + j]
             for r in range(first_row[q], first_row[q + 1]):
