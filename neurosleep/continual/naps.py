@@ -30,6 +30,13 @@ class Naps:
     damping:
         Share of the way to the target that a nap goes, times that of the stage's rule; above 0, at most 1.
 
+    Notes
+    -----
+    On class-incremental MNIST (784-400-400-10, one rate, batches of 100, one epoch, one seed on the test images) sleep
+    after tasks alone ended at 71.8 %, with a nap every 60, 40 and 20 batches at 77.9, 79.8 and 76.2, at half damping
+    every 40 at 77.1. More often is not better: every 10 batches the network ended at chance, as did, nearly, one that
+    learnt 300 batches of 20 images a task with seven naps. Two or three naps a task are a good start.
+
     Raises
     ------
     SettingsError

@@ -19,10 +19,11 @@ from neurosleep._checks import check_count, check_unread
 from neurosleep.conversion import copied
 from neurosleep.errors import DataError, NeurosleepError, SettingsError, UnsupportedError
 from neurosleep.functional import Homeostasis, InputNoise, SetPoint, check_seed
-from neurosleep.networks import EquilibriumNetwork
+from neurosleep.networks import EquilibriumMLP, EquilibriumNetwork
 from neurosleep.replay._drives import Trace, trace_drives
 from neurosleep.replay._regulated import RegulatedLayer, RegulatedLayers
 from neurosleep.replay._regulation import run_over
+from neurosleep.replay._settled import regulate_settled, regulated_names
 
 __all__ = ["RegulatedLayer", "Regulation", "regulate"]
 
@@ -91,8 +92,9 @@ def regulate(
     ----------
     model:
         Any module whose linear and convolutional layers run once in a forward pass, one input to the next in the same
-        order. Frozen layers (``requires_grad=False``) stay as they are, as does all that is neither; the notes name
-        it. Layers with batch normalisation behind them change in its weight and bias.
+        order, or an :class:`~neurosleep.networks.EquilibriumMLP`, whose drives are those at its fixed point. Frozen
+        layers (``requires_grad=False``) stay as they are, as does all that is neither; the notes name it. Layers with
+        batch normalisation behind them change in its weight and bias.
     noise:
         What drives it, of the shape of one input.
     rule:
@@ -147,6 +149,13 @@ def regulate(
         drawn = noise.frames(count, seed=seed, task=task, start=start)
         return drawn.to(device=parameter.device, dtype=parameter.dtype)
 
+    if isinstance(work, EquilibriumMLP):
+        numbers = regulated_names(work, rule)
+        _check_settled(work, noise, rule, numbers)
+        settled = regulate_settled(work, frames(draws, 0), rule, set_points or {})
+        parameters = {id(p) for number in numbers for p in work.layers[number].parameters() if p.requires_grad}
+        own = tuple(name for name, p in work.named_parameters() if id(p) in parameters)
+        return _finished(model, Regulation(tuple(settled), work, (), own))
     devices = [parameter.device] if parameter.is_cuda else []
     with torch.random.fork_rng(devices=devices):
         torch.manual_seed(seed)
@@ -164,10 +173,26 @@ def _check_kinds(model: Any, noise: Any, rule: Any) -> None:
     for name, value, kind in (("model", model, nn.Module), ("noise", noise, InputNoise), ("rule", rule, Homeostasis)):
         if not isinstance(value, kind):
             raise SettingsError(f"The {name} is {value!r:.60}.", expected=f"an object of {kind.__name__}")
-    if isinstance(model, EquilibriumNetwork):
+    if isinstance(model, EquilibriumNetwork) and not isinstance(model, EquilibriumMLP):
         raise UnsupportedError(
             f"The drives of an {type(model).__name__} are those at its fixed point, and are not regulated here.",
-            expected="a network whose layers run once in a forward pass",
+            expected="an EquilibriumMLP, or a network whose layers run once in a forward pass",
+        )
+
+
+def _check_settled(model: EquilibriumMLP, noise: InputNoise, rule: Homeostasis, names: Mapping[int, str]) -> None:
+    if noise.shape != (model.sizes[0],):
+        raise DataError(
+            f"The model cannot be run on noise of shape {noise.shape}.",
+            expected=f"a mean of shape ({model.sizes[0]},), without a batch dimension",
+        )
+    missed = sorted(set(rule.layers or ()) - set(names.values()))
+    if missed or not names:
+        raise UnsupportedError(
+            f"The layers {', '.join(missed)} cannot be regulated."
+            if missed
+            else "Nothing of the model can be regulated.",
+            expected=f"layers.0 to layers.{len(model.layers) - 1}, not frozen",
         )
 
 

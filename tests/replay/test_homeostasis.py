@@ -11,7 +11,7 @@ from torch import nn
 from neurosleep.conversion import copied
 from neurosleep.errors import DataError, NeurosleepError, SettingsError, UnknownNameError, UnsupportedError
 from neurosleep.functional import Homeostasis, InputNoise, torch_generator
-from neurosleep.networks import MLP, EquilibriumMLP
+from neurosleep.networks import MLP, DendriticMLP
 from neurosleep.replay import _drives, homeostasis, regulate
 
 DRAWS = 2000
@@ -460,7 +460,7 @@ def weight_normed():
         (nn.ReLU, noise(4), UnsupportedError, "no linear or convolutional layer"),
         (weight_normed, noise(4), UnsupportedError, "computed from others"),
         (lambda: nn.Linear(4, 3, device="meta"), noise(4), UnsupportedError, "meta"),
-        (lambda: EquilibriumMLP([4, 3, 2]), noise(4), UnsupportedError, "fixed point"),
+        (lambda: DendriticMLP([4, 3, 2]), noise(4), UnsupportedError, "fixed point"),
         (Fickle, noise(4), UnsupportedError, "another way"),
     ],
 )
