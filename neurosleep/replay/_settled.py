@@ -1,7 +1,8 @@
 """The homeostatic rule in equilibrium networks: a unit's drive is what arrives from below and above at the fixed point.
 
 The weights between two layers serve both directions, so that a row scaled for the unit above is a column scaled for
-what it sends back. Layers change bottom up, the fixed point found anew after each, and then once more. A bias, where
+what it sends back. Layers change bottom up, the fixed point found anew after each, again and again and half the way
+each time: all the way, what they do to each other grows in networks that feed back strongly. A bias, where
 there is one, moves the mean: moved by weights, it would also change what the layer below is sent.
 """
 
@@ -20,8 +21,8 @@ from neurosleep.replay._regulated import RegulatedLayer, regulated
 
 __all__ = ["regulate_settled", "regulated_names"]
 
-# Times that all layers change: the second mends what layers did to those below them.
-_SWEEPS = 2
+# Times that all layers change, each half the way to the target: 1/64 of it is left.
+_SWEEPS = 6
 
 
 def regulated_names(model: EquilibriumMLP, rule: Homeostasis) -> dict[int, str]:
@@ -41,6 +42,8 @@ def regulate_settled(
     """Change ``model`` in place by ``frames`` of noise ``[draws, inputs]``."""
     layers: dict[int, RegulatedLayer] = {}
     points = dict(set_points)
+    # So much each time is the damping of the rule over all times.
+    rule = replace(rule, damping=1 - (1 - rule.damping * (1 - 0.5**_SWEEPS)) ** (1 / _SWEEPS))
     for _ in range(_SWEEPS):
         for number, name in regulated_names(model, rule).items():
             found = _regulate(model, number, name, frames, rule, points)
@@ -97,7 +100,7 @@ def _around(model: EquilibriumMLP, number: int, frames: Tensor) -> tuple[Tensor,
 
 
 def _joined(first: RegulatedLayer, second: RegulatedLayer) -> RegulatedLayer:
-    """What a layer did in both sweeps."""
+    """What a layer did in two sweeps."""
     return replace(
         second,
         mean_before=first.mean_before,

@@ -50,9 +50,10 @@ def test_a_single_layer_is_a_linear_one(bias: bool) -> None:
     plain.load_state_dict(model.layers[0].state_dict())
     rule = Homeostasis(mean_by="bias", classes=(0, 2, 4))
     settled, rates = regulate(model, NOISE, rule, draws=500), regulate(plain, NOISE, rule, draws=500)
-    assert torch.allclose(settled.model.layers[0].weight, rates.model.weight, rtol=1e-5, atol=1e-7)
-    if bias:
-        assert torch.allclose(settled.model.layers[0].bias, rates.model.bias, rtol=1e-4, atol=1e-6)
+    # It goes all the way but for 1/64 of it.
+    for new, wanted, old in zip(settled.model.parameters(), rates.model.parameters(), plain.parameters(), strict=True):
+        left = 0.03 * (wanted - old).abs() + 1e-3 * (wanted - old).abs().max() + 1e-6
+        assert bool(((new - wanted).abs() <= left).all())
     assert settled.layers[0].changed.tolist() == [True, False, True, False, True]
     assert settled.layers[0].target.spread == pytest.approx(rates.layers[0].target.spread, rel=1e-4)
 
@@ -68,15 +69,19 @@ def test_units_come_to_the_mean_and_spread_of_their_layer(fields: dict[str, Any]
     after = drives(done.model)
     for layer, old, new in zip(done.layers, before, after, strict=True):
         assert layer.target is not None and layer.output == (layer.name == "layers.2")
-        # The spread is approached: what a layer sends down changes the drive of the one below once more.
-        most = 0.25 if fields.get("bias", True) else 0.6
-        assert float(new.mean(0).std()) < most * float(old.mean(0).std()), layer.name
-        assert float(new.std(0).std()) < 0.6 * float(old.std(0).std()), layer.name
+        assert float(new.mean(0).std()) < 0.1 * float(old.mean(0).std()), layer.name
+        assert float(new.std(0).std()) < 0.2 * float(old.std(0).std()), layer.name
     first = done.layers[0]
     assert torch.allclose(first.mean_before, before[0].mean(0).double(), atol=1e-5)
-    # What is read out and sends nothing back is exact.
-    if fields.get("read_out") == "softmax-read-out":
-        assert torch.allclose(after[2].mean(0), torch.full((5,), done.layers[2].target.mean), atol=1e-4)
+
+
+def test_damping_goes_part_of_the_way() -> None:
+    model = network()
+    before = drives(model)
+    part, whole = (drives(regulate(model, NOISE, Homeostasis(damping=d), draws=500).model) for d in (0.5, 1.0))
+    for old, half, full in zip(before, part, whole, strict=True):
+        old_apart, half_apart, full_apart = (float(drive.mean(0).std()) for drive in (old, half, full))
+        assert 2 * full_apart < half_apart < 0.75 * old_apart
 
 
 def test_the_given_network_stays_and_the_change_is_applied_in_place() -> None:
