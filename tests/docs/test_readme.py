@@ -13,7 +13,7 @@ import pytest
 import torch
 
 import neurosleep as ns
-from neurosleep.data import load_dataset, to_float
+from neurosleep.data import class_incremental, load_dataset, to_float
 
 README = Path(__file__).parents[2] / "README.md"
 
@@ -34,6 +34,13 @@ def run_with_avalanche(block: str, model: torch.nn.Module, x: torch.Tensor, labe
     exec(compile(block, str(README), "exec"), names)
     plugin = names["learning"].plugins[0]
     assert plugin.result.status == "done" and plugin.mean.count == len(x)
+
+
+def right(model: torch.nn.Module, digits: range) -> float:
+    """Share of the test images of these digits that are recognised."""
+    (task,) = class_incremental(load_dataset("mnist-mini"), [digits])
+    answers = model(torch.from_numpy(to_float(task.test_images))).argmax(1)
+    return float((answers == torch.from_numpy(task.test_labels)).double().mean())
 
 
 @pytest.mark.slow
@@ -60,8 +67,16 @@ def test_the_python_blocks_run_in_order(tmp_path: Path, monkeypatch: pytest.Monk
     found = blocks()
     assert len(found) == 6
     with_avalanche = next(block for block in found if "SleepPlugin" in block)
+    plain = next(block for block in found if "Consolidator" in block)
+    torch.manual_seed(0)
+    alone: dict[str, Any] = {}  # it makes data and a model of its own
+    exec(compile(plain, str(README), "exec"), alone)
+    assert alone["slept"].status == "done"
+    assert right(alone["model"], range(2)) > 0.8 and right(alone["model"], range(2, 4)) > 0.7
     before = [parameter.detach().clone() for parameter in model.parameters()]
     for block in found:
+        if block is plain:
+            continue
         if block is with_avalanche:
             if importlib.util.find_spec("avalanche") is not None:
                 run_with_avalanche(block, copy.deepcopy(model), x, labels)
