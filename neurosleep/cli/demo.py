@@ -19,8 +19,8 @@ __all__ = ["demo"]
 # An ordinary network without sleep and with; and the published recipe on the network that it was made for.
 _PARTS = {"demo/classifier": "sequential,sleep", "demo/mnist-mini": "src"}
 _TITLES = {
-    "sleep": "Ordinary network, homeostatic sleep",
-    "src": "Published recipe, SRC",
+    "sleep": "Ordinary network, sleep",
+    "src": "Published recipe, src",
 }
 
 
@@ -56,7 +56,7 @@ def demo(
                 (name, as_percent(entry["accuracy_all"]), str(entry["accuracy_all"]["n"]))
                 for name, entry in result["strategies"].items()
             ]
-            print_table("All ten digits after the last task", ("strategy", "accuracy", "seeds"), table)
+            print_table("All ten digits, after task 5", ("strategy", "accuracy", "seeds"), table)
             raster = requests[-seeds].folder.path / "figures" / "raster.png"
             print(f"Report: {result['report']}\nRaster: {raster}")
 
