@@ -131,6 +131,7 @@ VALUES: dict[str, Callable[[], Any]] = {
     "Regulation": regulation,
     "RegulatedLayer": lambda: regulation().layers[0],
     "SpikingRegulation": spiking_regulation,
+    "Naps": lambda: ns.continual.Naps(every=40, damping=0.5),
     "Guard": lambda: ns.replay.Guard(dampings=tuple((900 - k) / 900 for k in range(900))),
     "ReadOptions": lambda: ns.exchange.ReadOptions(NAME, recipe=NAME, external_data=NAME),
     "Maximum": lambda: ns.Maximum(),

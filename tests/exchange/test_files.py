@@ -17,7 +17,7 @@ from safetensors.torch import save as to_bytes
 from torch import Tensor, nn
 
 import neurosleep as ns
-from neurosleep.errors import DataError, ExchangeError
+from neurosleep.errors import DataError, ExchangeError, NeurosleepWarning
 from neurosleep.exchange import read_calibration, read_nir, read_nir_data
 from neurosleep.functional.activations import Activation
 from neurosleep.networks import DendriticMLP, EquilibriumMLP
@@ -316,4 +316,6 @@ def test_calibration_images_are_finite(tmp_path: Path) -> None:
         with pytest.raises(DataError, match=r"(?s)'x\.npy' cannot be read.*(NaN or infinite|finite)"):
             read_calibration(path)
     np.savez(tmp_path / "x.npz", np.arange(6, dtype=np.uint8).reshape(2, 3))
-    assert read_calibration(tmp_path / "x.npz").tolist() == [[0, 1, 2], [3, 4, 5]]
+    with pytest.warns(NeurosleepWarning, match="divided by 255"):
+        found = read_calibration(tmp_path / "x.npz")
+    assert torch.equal(found, torch.arange(6.0).reshape(2, 3) / 255)
