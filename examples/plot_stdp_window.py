@@ -30,7 +30,7 @@ rules = {
 fig = plot.figure(13.0, 6.4)
 for ax, (title, (rule, weight)) in zip(fig.subplots(2, 4).flat, rules.items(), strict=False):
     plot.stdp_window(rule, weight=weight, ax=ax).set_title(title, fontsize="medium")
-fig.axes[-1].set_axis_off()
+fig.axes[-1].remove()
 
 if __name__ == "__main__":
     plot.save(fig, "plot_stdp_window.png")
