@@ -29,6 +29,7 @@ from neurosleep.replay import (
     warn_of_biases,
     warn_of_effect,
 )
+from neurosleep.replay._consolidate import check_spiking
 from neurosleep.replay.guard import check_guard
 from neurosleep.spiking import Record
 
@@ -54,6 +55,8 @@ class Homeostatic:
         record: Record | None,
     ) -> None:
         check_guard(guard)
+        # Before anything is learnt, not after the first experience.
+        check_spiking(Sleep() if settings is None else settings, engine, record)
         # When there is a sleep is for the plugin to say.
         self.settings = None if settings is None else replace(settings, after=None)
         self.guard, self.napping, self.seed, self.engine, self.record = guard, napping, seed, engine, record

@@ -27,9 +27,9 @@ from neurosleep.replay.homeostasis import regulate
 from neurosleep.replay.options import OWN_NETWORK, Sleep
 from neurosleep.replay.result import LayerChange, SleepReport
 from neurosleep.replay.stages import NREM
-from neurosleep.spiking import Record
+from neurosleep.spiking import Record, get_engine
 
-__all__ = ["Known", "check_consolidates", "consolidate", "consolidated"]
+__all__ = ["Known", "check_consolidates", "check_spiking", "consolidate", "consolidated"]
 
 Status: TypeAlias = Literal["done", "declined", "diverged", "silent"]
 
@@ -160,6 +160,7 @@ def consolidated(
     check_seed(seed)
     sleep = _usual(model) if sleep is None else sleep
     _check(model, known, sleep, guard)
+    check_spiking(sleep, engine, record)
     given, known = known, _as_read(model, known)
     verdict, damping = None, 1.0
     regulates = any(isinstance(stage, NREM) for stage in sleep.stages)
@@ -388,6 +389,16 @@ def _check(model: Any, known: Known, sleep: Any, guard: Any) -> None:
             unread |= {key: (getattr(stage, key), getattr(usual, key)) for key in ("growth", "lengths")}
     hint = "neurosleep.continual.SRC and SleepPlugin have it: they sleep after each task, and on chips"
     check_unread("The sleep of consolidate", unread, hint)
+
+
+def check_spiking(sleep: Sleep, engine: str | None, record: Record | None) -> None:
+    """Refuse an engine that there is not, and options that no stage reads."""
+    if engine is not None:
+        get_engine(engine)
+    if all(isinstance(stage, NREM) for stage in sleep.stages):
+        check_unread("A sleep without REM", {"record": (record, None)}, "a REM stage has it")
+    if all(isinstance(stage, NREM) and stage.form == "rates" for stage in sleep.stages):
+        check_unread("A sleep in rates", {"engine": (engine, None)}, "NREM(form='spikes') has it")
 
 
 _ELSEWHERE = ("after", "statistics", "profile", "rounding", "headroom", "read_back")

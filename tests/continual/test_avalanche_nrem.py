@@ -18,6 +18,7 @@ from neurosleep.data import Task, class_incremental, load_dataset
 from neurosleep.errors import DataError, NeurosleepError, NeurosleepWarning, SettingsError
 from neurosleep.functional import Homeostasis
 from neurosleep.replay import NREM, REM, Consolidation, Consolidator, Guard, Sleep
+from neurosleep.spiking import Record
 from tests.continual.avalanche_tools import benchmark, copies, mlp, needs_avalanche, plain, said, same, strategy
 
 pytestmark = [needs_avalanche, pytest.mark.filterwarnings("ignore:The network did not sleep")]
@@ -343,6 +344,7 @@ def test_with_it_an_ordinary_network_remembers(avl: SimpleNamespace) -> None:
         ({"guard": False, "steps": 200}, "A sleep of one REM stage has no guard"),
         ({"image_shape": (28, 28)}, "A sleep with an NREM stage has no image_shape"),
         ({"guard": "yes"}, "guard is 'yes'"),
+        ({"record": Record()}, "has no record"),
     ],
 )
 def test_wrong_settings_are_refused_at_once(avl: SimpleNamespace, wrong: dict[str, Any], text: str) -> None:

@@ -292,6 +292,9 @@ def test_images_are_read_flat_where_a_network_starts_with_a_linear_layer() -> No
         ({"sleep": "deep"}, "Sleep"),
         ({"guard": "yes"}, "guard"),
         ({"seed": -1}, "seed"),
+        ({"engine": "abacus"}, "abacus"),
+        ({"engine": "event", "sleep": RATES}, "engine"),
+        ({"record": ns.Record()}, "record"),
         ({"sleep": Sleep([NREM(rule=Homeostasis(layers=("fc9",)))])}, "fc9"),
     ],
 )
