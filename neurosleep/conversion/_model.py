@@ -60,7 +60,7 @@ def unwrapped(model: nn.Module) -> tuple[nn.Module, str]:
     while True:
         if isinstance(model, nn.DataParallel | nn.parallel.DistributedDataParallel):
             name = "module"
-        elif isinstance(getattr(model, "_modules", {}).get("_orig_mod"), nn.Module):
+        elif isinstance(getattr(model, "_orig_mod", None), nn.Module):
             name = "_orig_mod"
         else:
             return model, prefix

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
@@ -96,6 +97,12 @@ class DriveMoments:
         (mean, one), (mean_again, other) = _deviations(first), _deviations(second)
         products = _products(one, other, mean)
         return cls(len(first[0]), (mean + mean_again) / 2, (products + products.transpose(0, 1)) / 2)
+
+    @classmethod
+    def joined(cls, several: Sequence[DriveMoments]) -> DriveMoments:
+        """Of units side by side, over the same draws."""
+        means, products = [one.mean for one in several], [one.products for one in several]
+        return cls(several[0].count, torch.cat(means, 1), torch.cat(products, 2))
 
     def merged(self, other: DriveMoments) -> DriveMoments:
         """Of these draws and those of ``other`` together (Chan, Golub & LeVeque 1979)."""

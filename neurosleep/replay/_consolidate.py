@@ -258,6 +258,8 @@ def _judged(model: nn.Module, known: Known, sleep: Sleep, guard: Guard, seed: in
         return Verdict(False, "the output layer does not change, and by it the guard judges")
     alone = replace(rule, layers=tuple(output.name.split("+")), target="layer")
     before = regulate(model, known.noise, alone, draws=stage.draws, seed=seed, task=task).layers[-1]
+    if len(before.driven) == 1:
+        return Verdict(False, "one output tells two classes apart, and not which of them was forgotten")
     recall = None
     if known.images is not None and known.labels is not None:
         images, labels = known.images, known.labels

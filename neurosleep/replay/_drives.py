@@ -7,7 +7,7 @@ it takes the same way for every input.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -17,14 +17,18 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from neurosleep.errors import UnsupportedError, unknown_name
+from neurosleep.replay._scores import scores_among, tensors
 
-__all__ = ["CONVOLUTIONS", "Drive", "Part", "Trace", "is_step", "trace_drives", "weight_of"]
+__all__ = ["CONVOLUTIONS", "Drive", "Part", "Trace", "input_of", "is_step", "trace_drives", "weight_of"]
 
 CONVOLUTIONS = frozenset({F.conv1d, F.conv2d, F.conv3d})
 _PRODUCTS = frozenset({torch.matmul, Tensor.matmul, Tensor.__matmul__})
-_LAYERS = CONVOLUTIONS | {F.linear} | _PRODUCTS
+_SUMS_OF_PRODUCTS = frozenset({torch.addmm, Tensor.addmm})
+_TURNING = _PRODUCTS | _SUMS_OF_PRODUCTS
+_LAYERS = CONVOLUTIONS | {F.linear} | _TURNING
 _ADD = frozenset({torch.add, Tensor.add, Tensor.add_})
 _STEPS = _LAYERS | _ADD | {F.batch_norm}
+_JOINS = frozenset({torch.cat, torch.concat, torch.concatenate})
 # Views of a weight through which x @ weight.T uses it.
 _TURNED = frozenset({torch.t, Tensor.t, torch.transpose, Tensor.transpose})
 _TURNED |= {vars(torch._C.TensorBase)[key].__get__ for key in ("T", "mT")}
@@ -39,7 +43,8 @@ Value: TypeAlias = int
 class Part:
     """One layer that drives units, with the batch normalisation behind it if there is one.
 
-    step: which operation of a forward pass it is; end: which one makes what it sends to the sum of the drive.
+    step: which operation of a forward pass it is; end: which one makes what it sends to the sum of the drive; turned:
+    whether the units are the columns of the weight, as in ``x @ weight``.
     """
 
     name: str
@@ -49,6 +54,12 @@ class Part:
     weight: nn.Parameter
     bias: nn.Parameter | None
     norm: tuple[nn.Parameter, nn.Parameter] | None = None
+    turned: bool = False
+
+    @property
+    def rows(self) -> Tensor:
+        """The weights of each unit, ``[units, ...]``, of the parameter itself."""
+        return self.weight.T if self.turned else self.weight
 
     @property
     def channels(self) -> int:
@@ -90,7 +101,7 @@ class Drive:
     @property
     def units(self) -> int:
         """Number of units, or of channels."""
-        return len(self.parts[0].weight)
+        return len(self.parts[0].rows)
 
     @property
     def mover(self) -> Part:
@@ -100,11 +111,26 @@ class Drive:
 
 @dataclass(frozen=True)
 class Trace:
-    """What one forward pass did: its drives in the order of execution, what stays as it is, and its largest tensor."""
+    """What one forward pass did: its drives in the order of execution, what stays as it is, and its largest tensor.
+
+    scores: which of the tensors that it returned holds the scores of the classes, None if that is not plain; heads:
+    the drives that they are put together from, side by side, in the order of their columns; whole: whether no
+    other column is among them.
+    """
 
     drives: tuple[Drive, ...]
     notes: tuple[str, ...]
     largest: int
+    scores: int | None
+    heads: tuple[Drive, ...]
+    whole: bool
+
+    @property
+    def groups(self) -> list[tuple[Drive, ...]]:
+        """Drives that change together, in the order in which they can: every one on its own, but for the heads."""
+        last = max(self.heads, key=lambda drive: drive.step, default=None)
+        alone = [drive for drive in self.drives if drive is last or drive not in self.heads]
+        return [self.heads if drive is last else (drive,) for drive in alone]
 
 
 def is_step(function: Any) -> bool:
@@ -117,21 +143,18 @@ def argument(args: tuple[Any, ...], kwargs: Mapping[str, Any], position: int, na
     return args[position] if len(args) > position else kwargs.get(name)
 
 
+def input_of(function: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+    """What an operation that may be a layer multiplies with its weight."""
+    if function in _SUMS_OF_PRODUCTS:
+        return argument(args, kwargs, 1, "mat1")
+    return argument(args, kwargs, 0, "input")
+
+
 def weight_of(function: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
     """What an operation that may be a layer multiplies its input with."""
+    if function in _SUMS_OF_PRODUCTS:
+        return argument(args, kwargs, 2, "mat2")
     return argument(args, kwargs, 1, "other" if function in _PRODUCTS else "weight")
-
-
-def tensors(value: Any) -> Iterator[Tensor]:
-    """All tensors in nested lists, tuples and mappings."""
-    if isinstance(value, Tensor):
-        yield value
-    elif isinstance(value, Mapping):
-        for one in value.values():
-            yield from tensors(one)
-    elif isinstance(value, list | tuple):
-        for one in value:
-            yield from tensors(one)
 
 
 @dataclass(eq=False)
@@ -154,6 +177,8 @@ class _Observer(TorchFunctionMode):
     steps: list[_Step] = field(default_factory=list)
     uses: Counter[Value] = field(default_factory=Counter)
     parameter_uses: Counter[int] = field(default_factory=Counter)
+    users: dict[int, str] = field(default_factory=dict)
+    joins: dict[Value, tuple[Value, ...]] = field(default_factory=dict)
     largest: int = 1
 
     def __post_init__(self) -> None:
@@ -196,8 +221,12 @@ class _Observer(TorchFunctionMode):
             self._values[id(made[0])] = inputs[0]
             return result
         self.uses.update(inputs)
-        self.parameter_uses.update(id(p) for p in map(self.weight, given) if p is not None)
+        parameters = [id(p) for p in map(self.weight, given) if p is not None]
+        self.parameter_uses.update(parameters)
+        self.users.update(dict.fromkeys(parameters, getattr(func, "__name__", "unknown")))
         numbers = [self._renew(tensor) for tensor in made]
+        if func in _JOINS and made[0].ndim == 2 and argument(args, kwargs, 1, "dim") in (1, -1):
+            self.joins[numbers[0]] = inputs
         self.largest = max([self.largest, *(tensor.numel() // max(len(tensor), 1) for tensor in made if tensor.ndim)])
         if func in _STEPS:
             self.steps.append(_Step(func, args, kwargs, inputs, numbers[0], made[0].shape))
@@ -217,7 +246,8 @@ def trace_drives(model: nn.Module, frames: Tensor, layers: tuple[str, ...] | Non
     """
     _check_weights(model)
     with _Observer() as seen:
-        returned = list(tensors(model(frames)))
+        said = model(frames)
+    returned = list(tensors(said))
     seen.uses.update(seen.value(tensor) for tensor in returned)
     finder = _Finder(seen, {id(p): name for name, p in model.named_parameters()}, layers)
     for index, step in enumerate(seen.steps):
@@ -226,17 +256,20 @@ def trace_drives(model: nn.Module, frames: Tensor, layers: tuple[str, ...] | Non
         for name in layers:
             if name not in finder.names:
                 raise unknown_name("layer", name, finder.names)
-    values = {seen.value(tensor) for tensor in returned}
     drives = sorted(set(finder.drives.values()), key=lambda drive: drive.step)
-    for value, drive in finder.drives.items():
-        drive.output = drive.output or value in values
-    if drives and not any(drive.output for drive in drives):
-        drives[-1].output = True
+    scores = None
+    if drives:
+        scores = scores_among(said, lambda tensor: seen.value(tensor) in finder.drives, drives[-1].units)
+    finder.mark_outputs([seen.value(tensor) for tensor in (returned if scores is None else [returned[scores]])])
     changed = {id(parameter) for drive in drives for part in drive.parts for parameter in (part.weight, part.bias)}
     for name, parameter in model.named_parameters():
         if parameter.ndim > 1 and id(parameter) not in changed and name.removesuffix(".weight") not in finder.names:
-            finder.notes.append(f"{name} stays as it is: it is no weight of a linear or convolutional layer")
-    return Trace(tuple(drives), tuple(finder.notes), seen.largest)
+            user = seen.users.get(id(parameter))
+            used = "nothing uses it" if user is None else f"the operation {user!r} uses it"
+            finder.notes.append(
+                f"{name} stays as it is: {used}, and it is no weight of a linear or convolutional layer"
+            )
+    return Trace(tuple(drives), tuple(finder.notes), seen.largest, scores, finder.heads, finder.whole)
 
 
 def _check_weights(model: nn.Module) -> None:
@@ -256,6 +289,8 @@ class _Finder:
         self.drives: dict[Value, Drive] = {}
         self.names: list[str] = []
         self.notes: list[str] = []
+        self.heads: tuple[Drive, ...] = ()
+        self.whole = True
 
     def look_at(self, index: int, step: _Step) -> None:
         """Take operation number ``index`` into account."""
@@ -272,12 +307,20 @@ class _Finder:
 
     def _layer(self, index: int, step: _Step) -> None:
         given = weight_of(step.function, step.args, step.kwargs)
-        # x @ weight.T is a layer of that weight, x @ weight of its transpose: only rows of weights are units here.
-        weight = self._seen.turned.get(id(given)) if step.function in _PRODUCTS else given
-        if not isinstance(weight, nn.Parameter) or id(weight) not in self._parameters or weight.ndim < 2:
+        weight = self._seen.weight(given)
+        if weight is None or id(weight) not in self._parameters or weight.ndim < 2:
             return
-        name = self._parameters[id(weight)].removesuffix(".weight")
+        # Units of x @ weight.T are the rows of the weight, as those of F.linear; those of x @ weight its columns.
+        turned = step.function in _TURNING and weight is given
+        if turned and weight.ndim != 2:
+            return
         bias = None if step.function in _PRODUCTS else argument(step.args, step.kwargs, 2, "bias")
+        if step.function in _SUMS_OF_PRODUCTS:
+            bias = argument(step.args, step.kwargs, 0, "input")
+            plain = all(step.kwargs.get(key, 1) == 1 for key in ("alpha", "beta"))
+            if not (plain and isinstance(bias, nn.Parameter) and bias.shape == step.shape[-1:]):
+                return
+        name = self._parameters[id(weight)].removesuffix(".weight")
         if name in self.names:
             return
         self.names.append(name)
@@ -289,7 +332,7 @@ class _Finder:
         elif uses[id(weight)] > 1 or (bias is not None and uses[id(bias)] > 1):
             why = "its parameters are used more than once in a forward pass"
         else:
-            part = Part(name, index, index, step.function, weight, bias)
+            part = Part(name, index, index, step.function, weight, bias, turned=turned)
             self.drives[step.result] = Drive([part], index)
             return
         if why:
@@ -319,7 +362,9 @@ class _Finder:
     def _sum(self, index: int, step: _Step) -> None:
         scaled = argument(step.args, step.kwargs, 2, "alpha") not in (None, 1)
         shapes = {tensor.shape for tensor in tensors(step.args)}
-        if scaled or len(step.inputs) != 2 or shapes != {step.shape} or step.inputs[0] == step.inputs[1]:
+        if scaled or len(step.inputs) != 2 or step.inputs[0] == step.inputs[1] or self._biased(index, step):
+            return
+        if shapes != {step.shape}:
             return
         ends = [drive for value in step.inputs if (drive := self._alone(value)) is not None]
         if not ends or len({drive.parts[0].channels for drive in ends}) > 1:
@@ -328,3 +373,50 @@ class _Finder:
             self.drives.pop(value, None) if self._alone(value) is not None else None
         rest = len(ends) < 2 or any(drive.rest for drive in ends)
         self.drives[step.result] = Drive([part for drive in ends for part in drive.parts], index, rest)
+
+    def _biased(self, index: int, step: _Step) -> bool:
+        """Whether a parameter is added that is the bias of the units of a layer without one; it is from now on."""
+        biases = [(one, k) for k, one in enumerate(tensors(step.args)) if isinstance(one, nn.Parameter)]
+        if len(biases) != 1:
+            return False
+        ((bias, place),) = biases
+        value = step.inputs[1 - place]
+        drive = self._alone(value)
+        if drive is None or drive.rest or len(drive.parts) > 1:
+            return False
+        (part,) = drive.parts
+        if part.bias is not None or part.norm is not None:
+            return False
+        shape = [1] * len(step.shape)
+        shape[part.channels] = drive.units
+        while len(shape) > bias.ndim and shape[0] == 1:
+            shape.pop(0)
+        if list(bias.shape) != shape or self._seen.parameter_uses[id(bias)] > 1:
+            return False
+        part.bias, part.end, drive.step = bias, index, index
+        self.drives[step.result] = self.drives.pop(value)
+        return True
+
+    def mark_outputs(self, returned: Sequence[Value]) -> None:
+        """Say of the drives which the network returns; ``returned`` are the scores of the classes, if they are known.
+
+        Heads whose drives are put side by side are one output, of all their columns.
+        """
+        drives = sorted(set(self.drives.values()), key=lambda drive: drive.step)
+        joined = [values for join, values in self._seen.joins.items() if join in returned]
+        for value in returned:
+            if value in self.drives:
+                self.drives[value].output = True
+        if not joined and drives and not any(drive.output for drive in drives):
+            # What is returned is made of the scores, by softmax for instance.
+            last = drives[-1]
+            joined = [values for values in self._seen.joins.values() if last in map(self._alone, values)]
+            last.output = True
+        for values in joined:
+            heads = [drive for drive in map(self._alone, values) if drive is not None]
+            for drive in heads:
+                drive.output = True
+            if len(heads) == len(values):
+                self.heads = tuple(heads)
+            elif heads:
+                self.whole = False

@@ -13,7 +13,9 @@ from torch import Tensor, nn
 
 from neurosleep._checks import as_images
 from neurosleep.conversion import biased_layers
-from neurosleep.errors import NeurosleepWarning
+from neurosleep.errors import NeurosleepWarning, UnsupportedError
+from neurosleep.replay._drives import trace_drives
+from neurosleep.replay._scores import named_scores, tensors
 
 Images = TypeVar("Images", Tensor, NDArray[Any])
 
@@ -65,7 +67,13 @@ def answers(model: nn.Module, images: Tensor) -> Tensor:
 def outputs(model: nn.Module, images: Tensor) -> Tensor:
     """The outputs ``[n, classes]`` of ``model``, on the CPU, to ``images`` ``[n, ...]``.
 
-    The model evaluates, and is in the mode it was in afterwards.
+    The model evaluates, and is in the mode it was in afterwards. Of a model that returns several tensors they are the
+    one named ``logits``, or the one that its last layer makes.
+
+    Raises
+    ------
+    UnsupportedError
+        If which of several tensors holds them is not plain.
 
     See Also
     --------
@@ -81,8 +89,24 @@ def outputs(model: nn.Module, images: Tensor) -> Tensor:
     x = as_images("images", images)
     weight = next(model.parameters(), x)
     with _evaluating(model):
-        parts = [model(part.to(weight)).flatten(1).cpu() for part in torch.split(x, 1000)]
+        parts = [_scores(model, part.to(weight)).cpu() for part in torch.split(x, 1000)]
     return torch.cat(parts)
+
+
+def _scores(model: nn.Module, images: Tensor) -> Tensor:
+    returned = model(images)
+    scores = named_scores(returned)
+    if scores is None:
+        place, every = trace_drives(model, images[:2]).scores, list(tensors(returned))
+        if place is None:
+            raise UnsupportedError(
+                f"The model returns {len(every)} tensors, and which are the scores of the classes is not plain.",
+                found=", ".join(str(tuple(one.shape)) for one in every),
+                expected="one tensor [n, classes], or a mapping with 'logits'",
+                hint="wrap the model in a module that returns the scores alone, and let that sleep",
+            )
+        scores = every[place]
+    return scores.flatten(1) if scores.ndim > 1 else scores[:, None]
 
 
 @contextmanager

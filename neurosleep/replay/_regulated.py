@@ -209,12 +209,14 @@ def regulated(
 
 def _seen(name: str, rule: Homeostasis, driven: Tensor) -> Tensor:
     """Which units of the output layer are those of classes seen."""
-    if rule.classes is None:
+    # A single output tells two classes apart, and belongs to both.
+    if rule.classes is None or (len(driven) == 1 and rule.classes[-1] <= 1):
         return torch.ones_like(driven)
     if rule.classes[-1] >= len(driven):
         raise SettingsError(
             f"The class {rule.classes[-1]} was seen, and the output layer {name!r} has {len(driven)} units.",
-            expected=f"classes from 0 to {len(driven) - 1}",
+            expected=f"classes from 0 to {len(driven) - 1}, the columns of what the model returns",
+            hint="labels that start elsewhere are to be mapped to columns; an output layer that grows, grows first",
         )
     seen = torch.zeros_like(driven)
     seen[list(rule.classes)] = True

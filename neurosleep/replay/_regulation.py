@@ -20,7 +20,7 @@ from neurosleep.functional import (
     has_mean,
     homeostatic_rows,
 )
-from neurosleep.replay._drives import CONVOLUTIONS, Drive, Part, Trace, is_step, weight_of
+from neurosleep.replay._drives import CONVOLUTIONS, Drive, Part, Trace, input_of, is_step, weight_of
 from neurosleep.replay._regulated import RegulatedLayer, regulated
 
 __all__ = ["apply_change", "run_over"]
@@ -57,32 +57,37 @@ def run_over(
 
     A single block goes through the network once, several once or twice a layer.
     """
-    mode = _Regulator(trace.drives, rule, set_points)
+    mode = _Regulator(trace.groups, rule, set_points)
     if len(blocks) == 1:
         mode.forward(model, blocks[0](), trace.drives, last=True, whole=True)
         return mode.layers
-    for drive in trace.drives:
-        if not mode.by_bias(drive):
+    for group in trace.groups:
+        by_weights = tuple(drive for drive in group if not mode.by_bias(drive))
+        if by_weights:
             for block in blocks:
-                mode.forward(model, block(), (drive,), inputs_only=True)
+                mode.forward(model, block(), by_weights, inputs_only=True)
         *first, final = blocks
         for block in first:
-            mode.forward(model, block(), (drive,))
-        mode.forward(model, final(), (drive,), last=True)
+            mode.forward(model, block(), group)
+        mode.forward(model, final(), group, last=True)
     return mode.layers
 
 
 class _Regulator(TorchFunctionMode):
     """Sees every counted operation of a forward pass, measures the drives among them and changes what makes them."""
 
-    def __init__(self, drives: Iterable[Drive], rule: Homeostasis, set_points: Mapping[str, SetPoint]) -> None:
+    def __init__(
+        self, groups: Iterable[tuple[Drive, ...]], rule: Homeostasis, set_points: Mapping[str, SetPoint]
+    ) -> None:
         super().__init__()
         self._rule, self._set_points = rule, set_points
-        self._work = {drive: _Work() for drive in drives}
+        self._groups = {drive: group for group in groups for drive in group}
+        self._work = {drive: _Work() for drive in self._groups}
         self.layers: list[RegulatedLayer] = []
         self._present: tuple[Drive, ...] = ()
         self._inputs_only = self._last = self._whole = False
         self._step = 0
+        self._unseen: set[Drive] = set()
 
     def forward(
         self,
@@ -95,6 +100,7 @@ class _Regulator(TorchFunctionMode):
         whole: bool = False,
     ) -> None:
         """One block of frames: ``last`` for these drives, which change then; a ``whole`` pass sees all drives."""
+        self._unseen = set(drives)
         self._present, self._inputs_only, self._last, self._whole = drives, inputs_only, last, whole
         self._step, left = 0, {part.step for drive in drives for part in drive.parts}
         self._left = left
@@ -118,7 +124,7 @@ class _Regulator(TorchFunctionMode):
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
         kwargs = kwargs or {}
-        if not is_step(func) or not isinstance(args[0] if args else None, Tensor):
+        if not is_step(func):
             return func(*args, **kwargs)
         step, self._step = self._step, self._step + 1
         started = [(drive, part) for drive in self._present for part in drive.parts if part.step == step]
@@ -135,7 +141,7 @@ class _Regulator(TorchFunctionMode):
                 if part.end == step:
                     # What follows may write into it.
                     self._work[drive].sent[part.step] = result.clone() if drive.step != step else result
-            if drive.step == step:
+            if drive.step == step and not self._inputs_only:
                 self._see_drive(drive, result)
         return result
 
@@ -149,7 +155,8 @@ class _Regulator(TorchFunctionMode):
             work.input_sum = total if work.input_sum is None else work.input_sum + total
             work.mean_square += (square - work.mean_square) * draws / work.draws
         if self._inputs_only:
-            raise _Stop
+            self._stop_after(drive)
+            return
         if work.input_sum is not None:
             mean_input = layer.mean_patch(work.input_sum / work.draws)
             power = mean_input.double().flatten(1).square().mean(1)
@@ -166,32 +173,52 @@ class _Regulator(TorchFunctionMode):
         moments = DriveMoments.of(_rows(own, channels), work.along, None if rest is None else _rows(rest, channels))
         work.moments = moments if work.moments is None else work.moments.merged(moments)
         if self._last:
-            change = self._regulate(drive, work)
-            if self._whole:
-                _change_drive(result, drive, change, work, rest)
+            group = self._groups[drive]
+            if not self._unseen.intersection(group) - {drive}:
+                changes = self._regulate(group)
+                # Heads are the output, and nothing follows them.
+                if self._whole and len(group) == 1:
+                    _change_drive(result, drive, changes[0], work, rest)
         work.sent, work.along = {}, None
-        if not self._whole:
+        self._stop_after(drive)
+
+    def _stop_after(self, drive: Drive) -> None:
+        """Go on only where something of this pass has not been seen yet."""
+        self._unseen.discard(drive)
+        if not (self._whole or self._unseen):
             raise _Stop
 
-    def _regulate(self, drive: Drive, work: _Work) -> HomeostaticChange:
-        moments = work.moments
-        assert moments is not None
-        shift: Shift = "none" if drive.mover.free_bias is None else "bias"
-        if work.mean_input is not None:
-            shift = "weights"
+    def _regulate(self, group: tuple[Drive, ...]) -> list[HomeostaticChange]:
+        """Change these drives, each by its own parameters, towards what is usual among all of them."""
+        works = [self._work[drive] for drive in group]
+        shifts = {_shift(drive, work) for drive, work in zip(group, works, strict=True)}
+        name = "+".join(drive.name for drive in group)
+        if len(shifts) > 1:
+            raise UnsupportedError(f"The heads {name} move their means in different ways.", expected="biases in all")
+        (shift,) = shifts
         layer, change = regulated(
-            drive.name,
-            moments,
+            name,
+            DriveMoments.joined([work.moments for work in works if work.moments is not None]),
             shift,
             self._rule,
             self._set_points,
-            output=drive.output,
-            fixed=_fixed_biases(drive),
-            mean_input=work.mean_input,
+            output=group[0].output,
+            fixed=_fixed_together(group),
+            mean_input=works[0].mean_input if len(group) == 1 else None,
         )
-        apply_change(drive, change, work.mean_input if shift == "weights" else None)
+        changes, first = [], 0
+        for drive, work in zip(group, works, strict=True):
+            changes.append(HomeostaticChange(*(values[first : first + drive.units] for values in change)))
+            first += drive.units
+            apply_change(drive, changes[-1], work.mean_input if shift == "weights" else None)
         self.layers.append(layer)
-        return change
+        return changes
+
+
+def _shift(drive: Drive, work: _Work) -> Shift:
+    if work.mean_input is not None:
+        return "weights"
+    return "none" if drive.mover.free_bias is None else "bias"
 
 
 def _rows(values: Tensor, channels: int) -> Tensor:
@@ -208,7 +235,16 @@ def _by_unit(values: Tensor, like: Tensor, channels: int) -> Tensor:
 
 
 def _fixed_biases(drive: Drive) -> list[Tensor]:
-    return [p.bias for p in drive.parts if p.norm is None and p.bias is not None and p.free_bias is None]
+    """Those that are added to the drive and stay, ``[n]`` each."""
+    return [p.bias.flatten() for p in drive.parts if p.norm is None and p.bias is not None and p.free_bias is None]
+
+
+def _fixed_together(group: tuple[Drive, ...]) -> list[Tensor]:
+    """The same of drives side by side."""
+    if len(group) == 1:
+        return _fixed_biases(group[0])
+    none = [drive.parts[0].rows.new_zeros(drive.units) for drive in group]
+    return [torch.cat([sum(_fixed_biases(drive), zero) for drive, zero in zip(group, none, strict=True)])]
 
 
 def _change_drive(result: Tensor, drive: Drive, change: HomeostaticChange, work: _Work, rest: Tensor | None) -> None:
@@ -237,21 +273,21 @@ def apply_change(drive: Drive, change: HomeostaticChange, mean_input: Tensor | N
     for part in drive.parts:
         if part.norm is None:
             along = mean_input if part is drive.mover else None
-            part.weight.copy_(homeostatic_rows(part.weight, change, along))
+            part.rows.copy_(homeostatic_rows(part.rows, change, along))
         else:
             part.norm[0].mul_(change.factor.to(part.weight.dtype))
         bias = part.free_bias
         if bias is not None:
             moved = part is drive.mover and mean_input is None
             offset = change.offset if moved else torch.zeros_like(change.offset)
-            bias.copy_(bias * change.factor + offset)
+            bias.copy_((bias.flatten() * change.factor + offset).view_as(bias))
 
 
 class _Layer:
     """One call of a linear or convolutional layer, and what may be computed from its inputs."""
 
     def __init__(self, part: Part, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
-        self._part, self._input = part, args[0]
+        self._part, self._input = part, input_of(part.function, args, kwargs)
         given = dict(zip(_CONVOLUTION_ARGUMENTS, args, strict=False)) | dict(kwargs)
         self._options = {key: given[key] for key in _CONVOLUTION_ARGUMENTS[3:] if key in given}
         self._groups = int(given.get("groups", 1))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -157,7 +158,7 @@ def regulate(
         own = tuple(name for name, p in work.named_parameters() if id(p) in parameters)
         return _finished(model, Regulation(tuple(settled), work, (), own))
     devices = [parameter.device] if parameter.is_cuda else []
-    with torch.random.fork_rng(devices=devices):
+    with torch.random.fork_rng(devices=devices), _uncompiled(work):
         torch.manual_seed(seed)
         trace = _traced(work, frames(2, 0), rule)
         block = max(1, min(draws, _LARGEST // trace.largest))
@@ -169,10 +170,23 @@ def regulate(
     return _finished(model, Regulation(tuple(layers), work, trace.notes, names))
 
 
+def _uncompiled(model: nn.Module) -> AbstractContextManager[Any]:
+    """What ``torch.compile`` made runs as Python in it: there every operation can be seen."""
+    compiled = any("_orig_mod" in layer._modules for layer in model.modules())
+    stance: AbstractContextManager[Any] = torch.compiler.set_stance("force_eager") if compiled else nullcontext()
+    return stance
+
+
 def _check_kinds(model: Any, noise: Any, rule: Any) -> None:
     for name, value, kind in (("model", model, nn.Module), ("noise", noise, InputNoise), ("rule", rule, Homeostasis)):
         if not isinstance(value, kind):
             raise SettingsError(f"The {name} is {value!r:.60}.", expected=f"an object of {kind.__name__}")
+    if isinstance(model, torch.jit.ScriptModule):
+        raise UnsupportedError(
+            "The model was compiled by torch.jit, and what it computes on the way cannot be seen.",
+            expected="a module of Python",
+            hint="let the module sleep that it was scripted or traced from: both share their weights",
+        )
     if isinstance(model, EquilibriumNetwork) and not isinstance(model, EquilibriumMLP):
         raise UnsupportedError(
             f"The drives of an {type(model).__name__} are those at its fixed point, and are not regulated here.",
@@ -218,10 +232,19 @@ def _traced(model: nn.Module, frames: Tensor, rule: Homeostasis) -> Trace:
             found="; ".join(trace.notes) or "no linear or convolutional layer ran",
             expected="linear or convolutional layers that run once in a forward pass and are not frozen",
         )
-    if rule.classes is not None and sum(drive.output for drive in trace.drives) > 1:
+    if rule.classes is not None and not trace.whole:
+        raise UnsupportedError(
+            "The scores of the classes are put together from several layers, and some of them cannot change.",
+            found="; ".join(trace.notes),
+            expected="heads that are linear layers, used once and not frozen (requires_grad=True)",
+        )
+    outputs = [drive for drive in trace.drives if drive.output]
+    if rule.classes is not None and len(outputs) > 1 and not trace.heads:
         raise UnsupportedError(
             "The model returns the drives of several layers, and classes belong to one.",
-            hint="classes=None, or a model with one head",
+            found=", ".join(drive.name for drive in outputs),
+            expected="one tensor of scores, a column for each class: torch.cat(heads, 1), or a mapping with 'logits'",
+            hint="classes=None regulates each of them among its own units",
         )
     return trace
 
