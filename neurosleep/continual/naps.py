@@ -97,13 +97,17 @@ class Napping:
         if self._inputs > 0:
             self._keeper.observe(inputs.detach(), labels if labels.ndim == 1 else labels.argmax(1))
             self._inputs -= len(inputs)
+        return self.count(model, self._keeper)
+
+    def count(self, model: nn.Module, keeper: Consolidator) -> Consolidation | None:
+        """The same where ``keeper`` has observed the task so far."""
         self._batches += 1
         if self._batches % self.naps.every:
             return None
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", NeurosleepWarning)
             number = self._batches // self.naps.every - 1
-            result = self._keeper.nap(model, number, sleep=self.sleep, guard=self.guard, seed=self.seed)
+            result = keeper.nap(model, number, sleep=self.sleep, guard=self.guard, seed=self.seed)
         if result.status == "done":
             result.apply_to(model)
             self.taken += 1

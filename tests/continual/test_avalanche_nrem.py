@@ -366,7 +366,7 @@ class TwoHeads(nn.Module):
     [
         (lambda: nn.Linear(783, 10), RATES, "cannot be run on noise"),
         (lambda: nn.Sequential(nn.Linear(784, 5), nn.ReLU(), nn.Linear(5, 10)).requires_grad_(False), RATES, "Nothing"),
-        (lambda: nn.Linear(784, 1), RATES, "classes"),
+        (lambda: nn.Linear(784, 2), RATES, "classes"),
         (TwoHeads, RATES, "several layers"),
         (
             lambda: nn.Sequential(nn.Linear(784, 5), nn.Tanh(), nn.Linear(5, 10)),
@@ -390,7 +390,7 @@ def test_what_could_not_sleep_is_refused_before_any_training(
     plugin = avl.SleepPlugin(settings)
     learning = strategy(avl, model, [plugin], optimizer=torch.optim.SGD(model.parameters(), lr=0.1))
     with pytest.raises(NeurosleepError, match=text):
-        learning.train(benchmark(avl, tasks).train_stream[0])
+        learning.train(benchmark(avl, tasks).train_stream[1])  # classes 2 and 3
     assert same(before, copies(model)) and plugin.experiences == 0
 
 

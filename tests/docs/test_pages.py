@@ -32,7 +32,12 @@ BLOCK = re.compile(
     r"^```(?:\{(?P<classes>[^}]*)\}|(?P<kind>[\w.]*))(?: .*)?\n(?P<text>.*?)^```$", re.DOTALL | re.MULTILINE
 )
 # What readers of a page need beside the package, and pages that take more than some seconds.
-NEEDS = {"exchange.md": ("nir", "onnx"), "convert.md": ("onnx",), "tune.md": ("optuna",)}
+NEEDS = {
+    "exchange.md": ("nir", "onnx"),
+    "convert.md": ("onnx",),
+    "lightning.md": ("lightning",),
+    "tune.md": ("optuna",),
+}
 LONG = {"cluster.md", "index.md", "tune.md", "experiment.md"}
 
 
