@@ -18,7 +18,7 @@ which is r = S / sigma where q is zero. Without a bias the mean is moved by the 
 which changes the spread a little. Setting both in turn, again and again, ends where the mean is T and the spread S;
 that point is computed at once, with u - g <u> / |h|^2 in the place of u, where g is what arrives along h.
 
-References: Turrigiano (2008), doi:10.1016/j.cell.2008.10.008; Cannon & Miller (2016), doi:10.1152/jn.00253.2016.
+References: Turrigiano (2008), doi:10.1016/j.cell.2008.10.008; Cannon & Miller (2017), doi:10.1186/s13408-017-0043-7.
 """
 
 from __future__ import annotations

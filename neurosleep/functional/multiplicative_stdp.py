@@ -51,7 +51,7 @@ class MultiplicativeSTDP:
     ----------
     van Rossum, Bi, Turrigiano (2000), Journal of Neuroscience 20:8812, doi:10.1523/JNEUROSCI.20-23-08812.2000.
     Gütig, Aharonov, Rotter, Sompolinsky (2003), Journal of Neuroscience 23:3697,
-    doi:10.1523/JNEUROSCI.23-09-03697.2003, equations 2 and 3.
+    doi:10.1523/JNEUROSCI.23-09-03697.2003.
 
     Examples
     --------

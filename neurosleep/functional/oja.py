@@ -38,7 +38,7 @@ class Oja:
 
     References
     ----------
-    Oja (1982), Journal of Mathematical Biology 15:267, doi:10.1007/BF00275687, equation 3.
+    Oja (1982), Journal of Mathematical Biology 15:267, doi:10.1007/BF00275687.
 
     Examples
     --------

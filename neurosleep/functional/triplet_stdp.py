@@ -43,7 +43,7 @@ class TripletSTDP:
 
     References
     ----------
-    Pfister, Gerstner (2006), Journal of Neuroscience 26:9673, doi:10.1523/JNEUROSCI.1425-06.2006, equations 2 to 4.
+    Pfister, Gerstner (2006), Journal of Neuroscience 26:9673, doi:10.1523/JNEUROSCI.1425-06.2006.
 
     Examples
     --------

@@ -130,7 +130,7 @@ def regulate(
 
     References
     ----------
-    Turrigiano (2008), doi:10.1016/j.cell.2008.10.008; Cannon & Miller (2016), doi:10.1152/jn.00253.2016.
+    Turrigiano (2008), doi:10.1016/j.cell.2008.10.008; Cannon & Miller (2017), doi:10.1186/s13408-017-0043-7.
     """
     rule = Homeostasis() if rule is None else rule
     _check_kinds(model, noise, rule)
