@@ -87,6 +87,10 @@ class Homeostasis:
         bias of that, and so it is where inputs have no mean to move along, and in equilibrium networks.
         Weights bring more back in most networks; biases reach every target, also in layers of few inputs, and suit
         networks trained with Adam at a slow rate.
+    floor:
+        Least mean of a hidden layer, in spreads below 0. Where units are driven below 0 on average, as those of
+        standardised inputs may be after a task, the usual mean would silence the whole layer, and what it is to tell
+        the next. At least 0; a large number is none.
 
     See Also
     --------
@@ -104,6 +108,7 @@ class Homeostasis:
     layers: tuple[str, ...] | None = None
     limit: float = 10.0
     mean_by: MeanBy = "weights"
+    floor: float = 1.0
     name: ClassVar[str] = "homeostasis"
 
     __repr__ = brief
@@ -115,6 +120,7 @@ class Homeostasis:
             raise unknown_name("way to move the mean", str(self.mean_by), MEAN_BY)
         object.__setattr__(self, "damping", check_number("The damping of homeostasis", self.damping, most=1, above=0))
         object.__setattr__(self, "limit", check_number("The limit of homeostasis", self.limit, above=1))
+        object.__setattr__(self, "floor", check_number("The floor of homeostasis", self.floor, 0))
         if self.classes is not None:
             if isinstance(self.classes, str | int) or not len(self.classes):
                 raise SettingsError(

@@ -188,11 +188,25 @@ def consolidated(
         )
     elif regulates and status == "silent":
         warnings.warn(f"The sleep did nothing: {reason}.", NeurosleepWarning, stacklevel=3)
+    elif regulates and status == "done":
+        _warn_of_silent(outcomes)
     elif not regulates and known.images is not None:
         newest = evenly(known.images)
         before, after = ([one.get_parameter(name) for name in names] for one in (model, slept))
         warn_of_effect(report.spikes, before, after, answers(model, newest), answers(slept, newest), stacklevel=3)
     return Consolidation(slept, status, reason, report, outcomes, verdict, perf_counter() - started)
+
+
+def _warn_of_silent(outcomes: tuple[StageOutcome, ...]) -> None:
+    layers = [layer for stage in outcomes if stage.regulated is not None for layer in stage.regulated.layers]
+    silent = [repr(layer.name) for layer in layers if layer.target is None]
+    if silent:
+        warnings.warn(
+            f"Nothing drives the layers {', '.join(dict.fromkeys(silent))} under noise, and they stay as they are: "
+            "what is below them is silent, or their classes were never seen.",
+            NeurosleepWarning,
+            stacklevel=4,
+        )
 
 
 def check_consolidates(model: nn.Module, known: Known, sleep: Sleep | None, guard: bool | Guard) -> None:
@@ -258,6 +272,8 @@ def _judged(model: nn.Module, known: Known, sleep: Sleep, guard: Guard, seed: in
         return Verdict(False, "the output layer does not change, and by it the guard judges")
     alone = replace(rule, layers=tuple(output.name.split("+")), target="layer")
     before = regulate(model, known.noise, alone, draws=stage.draws, seed=seed, task=task).layers[-1]
+    if before.target is None:
+        return Verdict(False, "nothing drives the outputs under noise: a layer below them is silent")
     if len(before.driven) == 1:
         return Verdict(False, "one output tells two classes apart, and not which of them was forgotten")
     recall = None

@@ -25,7 +25,7 @@ from neurosleep.functional import (
 
 __all__ = ["RegulatedLayer", "RegulatedLayers", "regulated"]
 
-# A spread that is further from its target than this share of it is missed.
+# A spread further from its target than this share of it is missed; so is a mean, by this share of the spread.
 _MISSED = 0.01
 
 
@@ -185,7 +185,9 @@ def regulated(
         moments = moments.fixed(bias)
     driven = driven_units(mean, spread)
     units = driven & (_seen(name, rule, driven) if output else torch.ones_like(driven))
-    target = (set_points.get(name) or layer_set_point(mean, spread, units)) if bool(units.any()) else None
+    target, raised = set_points.get(name) if bool(units.any()) else None, list[str]()
+    if target is None and bool(units.any()):
+        target, raised = _usual(layer_set_point(mean, spread, units), math.inf if output else rule.floor)
     goal = target or SetPoint(0.0, 0.0)
     change = homeostatic_change(moments, goal, units, shift=shift, damping=rule.damping, limit=rule.limit)
     wanted = spread + rule.damping * (goal.spread - spread)
@@ -202,9 +204,18 @@ def regulated(
         units.cpu(),
         output,
         mean_input.cpu() if mean_input is not None and shift == "weights" else None,
-        _notes(driven, units, change, wanted, shift, rule.limit),
+        (*raised, *_notes(driven, units, change, wanted, shift, rule.limit)),
     )
     return layer, change
+
+
+def _usual(usual: SetPoint, floor: float) -> tuple[SetPoint, list[str]]:
+    """The target that the averages of a layer give, and a note if they would silence it."""
+    if usual.mean >= -(floor + _MISSED) * usual.spread:
+        return usual, []
+    low = -usual.mean / usual.spread
+    raised = f"its units' usual mean, {low:.1f} spreads below 0, would silence it; {floor:g} below 0 is the target"
+    return SetPoint(-floor * usual.spread, usual.spread), [raised]
 
 
 def _seen(name: str, rule: Homeostasis, driven: Tensor) -> Tensor:

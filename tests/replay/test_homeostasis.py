@@ -381,10 +381,34 @@ def test_what_does_not_vary_stays_and_is_counted():
     assert "3 of 15 units" in done.layers[0].notes[0] and done.layers[0].driven.sum() == 12
     with torch.no_grad():
         model[0].weight[:] = -1
-    done = regulate(model, given, by_bias(), draws=500)
+    done = regulate(model, given, by_bias(floor=1e9), draws=500)
     assert done.layers[1].target is None and "nothing drives it" in done.layers[1].notes[0]
     assert torch.equal(done.model[2].weight, model[2].weight)
     assert "1" not in done.set_points
+
+
+def test_no_layer_is_silenced_by_what_is_usual_in_it():
+    """Units of standardised inputs, most of them far below 0: the usual mean lies so many spreads below 0."""
+    model, given = dense(True), InputNoise(torch.zeros(20), torch.ones(20))
+    apart = 0.2 + torch.rand(15, generator=torch_generator(3, "biases"))
+    with torch.no_grad():
+        model[0].bias.copy_(-8 * apart * model[0].weight.norm(dim=1).mean())
+    free = regulate(model, given, by_bias(floor=1e9), draws=DRAWS)
+    usual = free.layers[0].target
+    assert usual.mean < -3 * usual.spread and free.layers[1].target is None  # a layer above it has nothing to regulate
+    for floor in (1.0, 0.0, 2.5):
+        done = regulate(model, given, by_bias(floor=floor), draws=DRAWS)
+        target = done.layers[0].target
+        assert target.spread == usual.spread and target.mean == pytest.approx(-floor * usual.spread)
+        assert "would silence it" in done.layers[0].notes[0] and done.layers[1].target is not None
+        assert torch.allclose(done.layers[0].mean_after, torch.tensor(target.mean).double(), atol=1e-3)
+        again = regulate(done.model, given, by_bias(floor=floor), draws=DRAWS)
+        assert again.layers[0].notes == () and torch.allclose(
+            again.layers[0].factor, torch.ones(15).double(), atol=1e-3
+        )
+    output = nn.Linear(20, 4)
+    nn.init.constant_(output.bias, -50.0)
+    assert regulate(output, given, by_bias(), draws=DRAWS).layers[0].target.mean < -40  # where less is not silence
 
 
 def test_without_bias_and_with_inputs_of_mean_zero_only_the_spread_is_set():
