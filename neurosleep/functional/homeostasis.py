@@ -83,7 +83,7 @@ class Homeostasis:
         Weights of a unit are multiplied by ``1 / limit`` to ``limit`` in one sleep; above 1.
     mean_by:
         What moves the mean of a unit that has a bias: the ``"bias"``, or its ``"weights"``, along the mean input, as in
-        a layer without biases; the bias is then scaled as the weights are. Where batch normalisation follows it is the
+        a layer without biases; the bias is then scaled as the weights are. Where a normalisation follows it is the
         bias of that, and so it is where inputs have no mean to move along, and in equilibrium networks.
         Weights bring more back in most networks; biases reach every target, also in layers of few inputs, and suit
         networks trained with Adam at a slow rate.

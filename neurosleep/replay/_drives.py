@@ -27,7 +27,9 @@ _SUMS_OF_PRODUCTS = frozenset({torch.addmm, Tensor.addmm})
 _TURNING = _PRODUCTS | _SUMS_OF_PRODUCTS
 _LAYERS = CONVOLUTIONS | {F.linear} | _TURNING
 _ADD = frozenset({torch.add, Tensor.add, Tensor.add_})
-_STEPS = _LAYERS | _ADD | {F.batch_norm}
+# Normalisations, and where their weight and bias stand among the arguments.
+_NORMS = {F.batch_norm: (3, 4), F.layer_norm: (2, 3)}
+_STEPS = _LAYERS | _ADD | _NORMS.keys()
 _JOINS = frozenset({torch.cat, torch.concat, torch.concatenate})
 # Views of a weight through which x @ weight.T uses it.
 _TURNED = frozenset({torch.t, Tensor.t, torch.transpose, Tensor.transpose})
@@ -41,7 +43,7 @@ Value: TypeAlias = int
 
 @dataclass(eq=False)
 class Part:
-    """One layer that drives units, with the batch normalisation behind it if there is one.
+    """One layer that drives units, with the batch or layer normalisation behind it if there is one.
 
     step: which operation of a forward pass it is; end: which one makes what it sends to the sum of the drive; turned:
     whether the units are the columns of the weight, as in ``x @ weight``.
@@ -296,7 +298,7 @@ class _Finder:
         """Take operation number ``index`` into account."""
         if step.function in _ADD:
             self._sum(index, step)
-        elif step.function is F.batch_norm:
+        elif step.function in _NORMS:
             self._normalised(index, step)
         else:
             self._layer(index, step)
@@ -340,13 +342,19 @@ class _Finder:
 
     def _normalised(self, index: int, step: _Step) -> None:
         drive = self._alone(step.inputs[0])
-        gamma, beta = (argument(step.args, step.kwargs, place, key) for place, key in ((3, "weight"), (4, "bias")))
+        places = zip(_NORMS[step.function], ("weight", "bias"), strict=True)
+        gamma, beta = (argument(step.args, step.kwargs, place, key) for place, key in places)
         if drive is None or len(drive.parts) > 1 or drive.parts[0].norm is not None:
             return
         (part,) = drive.parts
-        if part.channels == -1 and len(step.shape) != 2:
+        if part.channels == -1 and len(step.shape) != 2 and step.function is not F.layer_norm:
             return
-        if gamma is None or beta is None:
+        if step.function is F.layer_norm:
+            # It undoes only what is common to all units, so that weights may also change before it.
+            free = [one is not None and one.requires_grad and one.shape == (drive.units,) for one in (gamma, beta)]
+            if not all(free) or part.channels != -1:
+                return
+        elif gamma is None or beta is None:
             raise UnsupportedError(
                 f"The batch normalisation behind layer {part.name!r} has no weight and bias, and undoes every change "
                 "of that layer.",
@@ -356,7 +364,7 @@ class _Finder:
         if not (gamma.requires_grad and beta.requires_grad):
             self.notes.append(f"{part.name} stays as it is: the batch normalisation behind it is frozen")
             return
-        part.norm, part.end, drive.step = (gamma, beta), index, index
+        part.norm, part.end, drive.step, drive.rest = (gamma, beta), index, index, False
         self.drives[step.result] = drive
 
     def _sum(self, index: int, step: _Step) -> None:

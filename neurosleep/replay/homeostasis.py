@@ -95,7 +95,7 @@ def regulate(
         Any module whose linear and convolutional layers run once in a forward pass, one input to the next in the same
         order, or an :class:`~neurosleep.networks.EquilibriumMLP`, whose drives are those at its fixed point. Frozen
         layers (``requires_grad=False``) stay as they are, as does all that is neither; the notes name it. Layers with
-        batch normalisation behind them change in its weight and bias.
+        batch or layer normalisation behind them change in its weight and bias.
     noise:
         What drives it, of the shape of one input.
     rule:

@@ -217,6 +217,40 @@ def test_batch_normalisation_changes_in_its_weight_and_bias_and_keeps_that_in_tr
     assert torch.allclose(normalised[1].std(0), normalised[0].std(0) * factor, rtol=1e-4)
 
 
+class PostNorm(nn.Module):
+    """Layer normalisation behind a layer, and behind the sum of one and what it started from."""
+
+    def __init__(self, **norm):
+        super().__init__()
+        self.first, self.second, self.head = nn.Linear(8, 10), nn.Linear(10, 10), nn.Linear(10, 4)
+        self.norms = nn.ModuleList(nn.LayerNorm(10, **norm) for _ in range(2))
+
+    def forward(self, x):
+        h = torch.relu(self.norms[0](self.first(x)))
+        return self.head(torch.relu(self.norms[1](self.second(h) + h)))
+
+
+def test_layer_normalisation_changes_in_its_weight_and_bias():
+    model, given = seeded(PostNorm()), noise(8)
+    done = regulate(model, given, by_bias(), draws=DRAWS)
+    assert [layer.name for layer in done.layers] == ["first", "second", "head"]
+    tokens = regulate(model, noise(3, 8), by_bias(), draws=200)
+    assert all(layer.mean_after.std() < 1e-3 * layer.mean_before.std() for layer in tokens.layers)
+    assert_regulated(done, given, {"first": "norms.0", "second": "norms.1", "head": "head"})
+    for name in ("first", "second"):
+        for key, value in done.model.get_submodule(name).named_parameters():
+            assert torch.equal(value, model.get_submodule(name).get_parameter(key))
+    # Without a weight and bias to change, or where they are frozen, the layer before it changes.
+    for fixed in (PostNorm(elementwise_affine=False), PostNorm()):
+        fixed = seeded(fixed)
+        fixed.norms.requires_grad_(False)
+        done = regulate(fixed, given, by_bias(), draws=200)
+        assert not torch.equal(done.model.first.weight, fixed.first.weight) and len(done.layers) == 3
+        assert all(
+            torch.equal(a, b) for a, b in zip(done.model.norms.parameters(), fixed.norms.parameters(), strict=True)
+        )
+
+
 def test_batch_normalisation_without_weight_and_bias_is_refused():
     model = nn.Sequential(nn.Linear(4, 3), nn.BatchNorm1d(3, affine=False))
     with pytest.raises(UnsupportedError, match="behind layer '0'"):
