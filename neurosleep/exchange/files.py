@@ -161,6 +161,7 @@ def load(
     *,
     input_shape: tuple[int, ...] | None = ...,
     external_data: str | Path | None = ...,
+    output_name: str | None = ...,
     dt: float | None = ...,
 ) -> SpikingNetwork | nn.Module: ...
 
@@ -175,6 +176,7 @@ def load(
     *,
     input_shape: tuple[int, ...] | None = None,
     external_data: str | Path | None = None,
+    output_name: str | None = None,
     dt: float | None = None,
 ) -> SpikingNetwork | nn.Module | Module:
     """Read what :func:`save` wrote, an ONNX file, or weights into ``module``.
@@ -182,7 +184,8 @@ def load(
     The content decides, not the ending. A ``.pt`` file of weights (``torch.save(model.state_dict(), path)``) needs the
     ``module`` they belong to, which is filled in place and returned; nothing in it is executed. An ONNX file becomes a
     module of ordinary torch layers; ``input_shape`` and ``external_data`` are for files that leave the shape of an
-    image open, or keep their weights in a second file (``model.onnx.data``), which is opened only if it is given here.
+    image open, or keep their weights in a second file (``model.onnx.data``), which is opened only if it is given here;
+    ``output_name`` chooses one of several outputs.
     A NIR file of another tool needs ``dt``, the length of a step in seconds; more is chosen with
     :func:`~neurosleep.exchange.read_nir`.
 
@@ -209,7 +212,12 @@ def load(
     """
     path = Path(path)
     check_regular(path, ExchangeError, expected="a .safetensors, .onnx or .nir file, or .pt with module=")
-    given = {"input_shape": (input_shape, None), "external_data": (external_data, None), "dt": (dt, None)}
+    given = {
+        "input_shape": (input_shape, None),
+        "external_data": (external_data, None),
+        "output_name": (output_name, None),
+        "dt": (dt, None),
+    }
     if module is not None:
         check_unread(f"The file {path.name!r}, of weights,", given, "files of networks have them", ExchangeError)
         return _fill(module, _state(path), path)
@@ -224,7 +232,7 @@ def load(
         from neurosleep.exchange.onnx.read import read_onnx
 
         check_unread(f"The ONNX file {path.name!r}", {"dt": (dt, None)}, "a NIR file has it", ExchangeError)
-        return read_onnx(path, input_shape=input_shape, external_data=external_data)
+        return read_onnx(path, input_shape=input_shape, external_data=external_data, output_name=output_name)
     check_unread(f"The file {path.name!r}", given, "ONNX files have them, and NIR files dt", ExchangeError)
     try:
         with safe_open(path, framework="pt") as file:  # type: ignore[no-untyped-call, unused-ignore]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence, Set
+from collections.abc import Callable, Container, Sequence, Set
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from neurosleep.errors import ExchangeError
+from neurosleep.exchange.layer_graph import Kind
 from neurosleep.exchange.onnx.tensors import short, type_name
 
 if TYPE_CHECKING:
@@ -29,10 +30,28 @@ _FLOAT, _INT, _STRING, _TENSOR, _FLOATS, _INTS = 1, 2, 3, 4, 6, 7
 
 @dataclass(frozen=True)
 class Activation:
-    """A value that depends on the network's input: its name, and its shape without the batch."""
+    """A value that depends on the network's input.
+
+    Transposes are not computed where what follows can do without them: such a value is what the layer ``name`` makes,
+    of the shape ``stored``, with its axes in the order ``order`` and reshaped to ``shape``.
+
+    Parameters
+    ----------
+    name, shape:
+        The name of the step that makes it, and its shape without the batch.
+    stored, order:
+        Of a value that is not computed yet: the shape of what is, and its axes in the value's order; else None.
+    """
 
     name: str
     shape: tuple[int, ...]
+    stored: tuple[int, ...] | None = None
+    order: tuple[int, ...] = ()
+
+    @property
+    def turned(self) -> tuple[int, ...]:
+        """The shape before it is reshaped."""
+        return self.shape if self.stored is None else tuple(self.stored[axis] for axis in self.order)
 
 
 @dataclass(frozen=True)
@@ -57,16 +76,34 @@ class Build(Protocol):
         """Put a layer behind ``x``."""
         ...
 
-    def add(self, node: Node, a: Activation, b: Activation) -> Activation:
-        """Add two values."""
+    def join(
+        self, node: Node, kind: Kind, values: Sequence[Activation], shape: tuple[int, ...], axis: int = 1
+    ) -> Activation:
+        """Put a step of several inputs behind ``values``."""
         ...
 
     def scale(self, node: Node, x: Activation, factor: float) -> Activation:
         """Multiply a value by a number."""
         ...
 
-    def give_bias(self, node: Node, x: Activation, constant: Tensor) -> Activation:
-        """Give a constant as bias to the layer that made ``x``."""
+    def give_bias(self, node: Node, x: Activation, constant: Tensor) -> Activation | None:
+        """Give a constant as bias to the layer that made ``x``; None where no bias belongs there."""
+        ...
+
+    def maker(self, x: Activation) -> nn.Module | None:
+        """The layer that made ``x``; None for the input and for sums."""
+        ...
+
+    def before(self, x: Activation) -> Activation:
+        """What the layer that made ``x`` reads, which has the same shape."""
+        ...
+
+    def settled(self, node: Node, x: Activation) -> Activation:
+        """``x`` with its axes as they should be."""
+        ...
+
+    def note(self, text: str) -> None:
+        """Remember what the reader of the file should know."""
         ...
 
     def own(self, tensor: Tensor) -> Tensor:
@@ -80,11 +117,11 @@ MAX_DIMS = 8
 class Node:
     """A node of the graph: its inputs as values, its attributes with their types checked."""
 
-    def __init__(self, proto: NodeProto, inputs: list[Value | None], known: Set[str]) -> None:
+    def __init__(self, proto: NodeProto, inputs: list[Value | None], known: Set[str], used: Container[str]) -> None:
         self.op, self.inputs, self.known = proto.op_type, inputs, known
         self.name = proto.name or (proto.output[0] if proto.output else "")
         self.where = f"The node {short(self.name)} ({self.op})"
-        self.used_outputs = [name for name in proto.output if name]
+        self.used_outputs = [name for name in proto.output if name in used]
         self.attributes: dict[str, AttributeProto] = {}
         for attribute in proto.attribute:
             if attribute.ref_attr_name:
@@ -128,6 +165,14 @@ class Node:
         """A text attribute."""
         attribute = self._attribute(name, _STRING)
         return default if attribute is None else attribute.s.decode("ascii", "replace")
+
+    def number_list(self, name: str) -> tuple[float, ...] | None:
+        """A list of finite numbers, or None if it is not there."""
+        attribute = self._attribute(name, _FLOATS)
+        values = None if attribute is None else tuple(attribute.floats)
+        if values is not None and not all(map(math.isfinite, values)):
+            raise self.refuse(f"has NaN or infinite values in {name}", expected="finite numbers")
+        return values
 
     def integer_list(self, name: str) -> tuple[int, ...] | None:
         """A list of integers, or None if it is not there."""
@@ -220,10 +265,22 @@ def checked_shape(node: Node, shape: tuple[int, ...]) -> tuple[int, ...]:
 
 @dataclass(frozen=True)
 class Operator:
-    """What is made of an operator, and the attributes that it may have, with blanks between."""
+    """What is made of an operator, and how.
 
-    make: Callable[[Build, Node], Value]
+    Parameters
+    ----------
+    make, attributes:
+        The function, and the attributes that the operator may have, with blanks between.
+    turned:
+        Whether it takes values that are not computed yet (see :class:`Activation`).
+    output:
+        Which of the operator's outputs is made.
+    """
+
+    make: Callable[[Build, Node], Value | None]
     attributes: str = ""
+    turned: bool = False
+    output: int = 0
 
     @property
     def known(self) -> frozenset[str]:

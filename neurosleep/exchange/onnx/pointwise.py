@@ -3,20 +3,104 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import nn
 
+from neurosleep.exchange.layer_graph import Affine
+from neurosleep.exchange.onnx.dense import bias_vector
 from neurosleep.exchange.onnx.node import Activation, Build, Node, Operator, listed
 
-__all__ = ["POINTWISE"]
+__all__ = ["POINTWISE", "pointwise"]
 
 
-def _relu(build: Build, node: Node) -> Activation:
+def pointwise(build: Build, node: Node, layer: nn.Module, x: Activation) -> Activation:
+    """A layer that treats every value alike, so that it may come before a Transpose as well as after."""
+    if x.stored is None:
+        return build.layer(node, layer, x, x.shape)
+    return replace(x, name=build.layer(node, layer, Activation(x.name, x.stored), x.stored).name)
+
+
+def _alike(make: Callable[[Node], nn.Module]) -> Callable[[Build, Node], Activation]:
+    """Such an operator of one input."""
+
+    def operator(build: Build, node: Node) -> Activation:
+        node.count(1, 1)
+        return pointwise(build, node, make(node), node.activation(0))
+
+    return operator
+
+
+def _hard_sigmoid(build: Build, node: Node) -> Activation:
     node.count(1, 1)
     x = node.activation(0)
-    return build.layer(node, nn.ReLU(), x, x.shape)
+    slope, middle = _plain(node.number("alpha", 0.2)), _plain(node.number("beta", 0.5))
+    line = Affine(torch.tensor(slope, dtype=build.dtype), torch.tensor(middle, dtype=build.dtype))
+    return pointwise(build, node, nn.Hardtanh(0.0, 1.0), pointwise(build, node, line, x))
+
+
+def _prelu(build: Build, node: Node) -> Activation:
+    node.count(2, 2)
+    x, slope = node.activation(0), node.weight(1)
+    channels = x.shape[0] if x.shape else 0
+    values = bias_vector(slope, channels, len(x.shape) - 1)
+    if values is None:
+        raise node.refuse(
+            f"has slopes of shape {tuple(slope.shape)}", expected=f"one, or one for each of {channels} channels"
+        )
+    layer = nn.PReLU(1 if slope.numel() == 1 else channels, device="meta")
+    layer.weight = nn.Parameter(build.own(slope.reshape(1) if slope.numel() == 1 else values))
+    return build.layer(node, layer, x, x.shape)
+
+
+def _softmax(build: Build, node: Node) -> Activation:
+    node.count(1, 1)
+    x = node.activation(0)
+    rank = len(x.shape) + 1
+    axis = node.integer("axis", 1 if build.opset < 13 else -1)
+    axis += rank if axis < 0 else 0
+    # Up to operator set 12 all axes from this one on were one.
+    if not 1 <= axis < rank or (build.opset < 13 and math.prod(x.shape[axis:]) != 1):
+        raise node.refuse(
+            f"has axis = {node.integer('axis', 1)} for a value of shape [batch, {listed(x.shape)}]",
+            expected="a single axis behind the batch",
+        )
+    kind = nn.Softmax if node.op == "Softmax" else nn.LogSoftmax
+    return build.layer(node, kind(axis), x, x.shape)
+
+
+def _log(build: Build, node: Node) -> Activation:
+    node.count(1, 1)
+    x = node.activation(0)
+    before = build.maker(x)
+    if not isinstance(before, nn.Softmax):
+        raise node.refuse("takes the logarithm of values", expected="a logarithm of a soft-max only")
+    return build.layer(node, nn.LogSoftmax(before.dim), build.before(x), x.shape)
+
+
+def _bound(build: Build, node: Node) -> Activation:
+    """The larger (Max) or smaller (Min) of a value and a number."""
+    node.count(2, 2)
+    number = 0 if isinstance(node.inputs[0], Activation) else 1
+    x, limit = node.activation(number), node.weight(1 - number)
+    if limit.numel() != 1:
+        raise node.refuse(f"compares with a constant of shape {tuple(limit.shape)}", expected="a single number")
+    bounds = (float(limit), math.inf) if node.op == "Max" else (-math.inf, float(limit))
+    return pointwise(build, node, nn.ReLU() if bounds[0] == 0 else nn.Hardtanh(*bounds), x)
+
+
+def _local_norm(build: Build, node: Node) -> Activation:
+    node.count(1, 1)
+    x, size = node.activation(0), node.integer("size", 0)
+    if not 1 <= size <= 2**16 or len(x.shape) < 2:
+        raise node.refuse(f"has size = {size}", expected="a size of at least 1, and axes behind the channels")
+    if size % 2 == 0:
+        raise node.refuse(f"has size = {size}", expected="an odd size, which lies alike on both sides")
+    numbers = [_plain(node.number(name, default)) for name, default in (("alpha", 1e-4), ("beta", 0.75), ("bias", 1.0))]
+    return build.layer(node, nn.LocalResponseNorm(size, numbers[0], numbers[1], numbers[2]), x, x.shape)
 
 
 def _clip(build: Build, node: Node) -> Activation:
@@ -46,7 +130,7 @@ def _clip(build: Build, node: Node) -> Activation:
         layer = nn.ReLU6()
     else:
         layer = nn.Hardtanh(low, high)
-    return build.layer(node, layer, x, x.shape)
+    return pointwise(build, node, layer, x)
 
 
 def _batch_norm(build: Build, node: Node) -> Activation:
@@ -96,12 +180,27 @@ def _dropout(build: Build, node: Node) -> Activation:
     if not 0 <= ratio < 1:
         raise node.refuse(f"has the ratio {ratio!r}", expected="0 to below 1")
     x = node.activation(0)
-    return build.layer(node, nn.Dropout(_plain(ratio)), x, x.shape)
+    return pointwise(build, node, nn.Dropout(_plain(ratio)), x)
 
 
 POINTWISE = {
     "BatchNormalization": Operator(_batch_norm, "epsilon momentum spatial training_mode"),
-    "Clip": Operator(_clip, "max min"),
-    "Dropout": Operator(_dropout, "ratio seed"),
-    "Relu": Operator(_relu),
+    "Clip": Operator(_clip, "max min", turned=True),
+    "Dropout": Operator(_dropout, "ratio seed", turned=True),
+    "Elu": Operator(_alike(lambda node: nn.ELU(_plain(node.number("alpha", 1.0)))), "alpha", turned=True),
+    "HardSigmoid": Operator(_hard_sigmoid, "alpha beta", turned=True),
+    "HardSwish": Operator(_alike(lambda node: nn.Hardswish()), turned=True),
+    "LRN": Operator(_local_norm, "alpha beta bias size"),
+    "LeakyRelu": Operator(_alike(lambda node: nn.LeakyReLU(_plain(node.number("alpha", 0.01)))), "alpha", turned=True),
+    "Log": Operator(_log),
+    "LogSoftmax": Operator(_softmax, "axis"),
+    "Max": Operator(_bound, turned=True),
+    "Min": Operator(_bound, turned=True),
+    "PRelu": Operator(_prelu),
+    "Relu": Operator(_alike(lambda node: nn.ReLU()), turned=True),
+    "Sigmoid": Operator(_alike(lambda node: nn.Sigmoid()), turned=True),
+    "Softmax": Operator(_softmax, "axis"),
+    "Softplus": Operator(_alike(lambda node: nn.Softplus()), turned=True),
+    "Softsign": Operator(_alike(lambda node: nn.Softsign()), turned=True),
+    "Tanh": Operator(_alike(lambda node: nn.Tanh()), turned=True),
 }

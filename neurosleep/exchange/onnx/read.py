@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
+import warnings
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -15,36 +16,47 @@ from torch import Tensor, nn
 from neurosleep._guards.files import check_regular
 from neurosleep._guards.protobuf import check_message
 from neurosleep.errors import ExchangeError, missing_extra
-from neurosleep.exchange.layer_graph import LayerGraph, Step
+from neurosleep.exchange.inexact import ExchangeWarning
+from neurosleep.exchange.layer_graph import Kind, LayerGraph, Permute, Step
 from neurosleep.exchange.naming import naming
+from neurosleep.exchange.onnx.constants import CONSTANT_ATTRIBUTES, constant, folded
 from neurosleep.exchange.onnx.dense import bias_vector
+from neurosleep.exchange.onnx.graph import Part, operator_name, part_of
+from neurosleep.exchange.onnx.mlp import as_mlp
 from neurosleep.exchange.onnx.node import Activation, Node, Value
 from neurosleep.exchange.onnx.operators import OPERATORS
+from neurosleep.exchange.onnx.shapes import reshaped
 from neurosleep.exchange.onnx.tensors import External, element_name, read_tensor, short
-from neurosleep.networks import MLP
-from neurosleep.networks.feed_forward import Output
 
 if TYPE_CHECKING:
-    from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, ValueInfoProto
+    from onnx import NodeProto, ValueInfoProto
 
-__all__ = ["OLDEST_OPSET", "read_onnx"]
+__all__ = ["read_onnx"]
 
-OLDEST_OPSET = 7
-MAX_NODES = 20_000
 # Protobuf's own limit for a message.
 MAX_BYTES = 2**31 - 1
-_DOMAINS = ("", "ai.onnx")
+# What an image's values may be stored as, by ONNX's number of the type.
+_NUMBERS = {1, 2, 3, 4, 5, 6, 7, 10, 11, 12, 13, 16}
+_WHOLE = {2, 3, 4, 5, 6, 7, 12, 13}
+_HALF = {10, 16}
 
 
 def read_onnx(
-    path: str | Path, *, input_shape: tuple[int, ...] | None = None, external_data: str | Path | None = None
+    path: str | Path,
+    *,
+    input_shape: tuple[int, ...] | None = None,
+    external_data: str | Path | None = None,
+    output_name: str | None = None,
 ) -> nn.Module:
     """The network in an ONNX file as a module of ordinary torch layers, in evaluation mode, which torch.fx can trace.
 
-    A chain of layers becomes a :class:`torch.nn.Sequential`, anything else a small module that adds branches up; what
+    A chain of layers becomes a :class:`torch.nn.Sequential`, anything else a small module that joins branches; what
     :func:`~neurosleep.save` wrote of an :class:`~neurosleep.networks.MLP` becomes one again. The weights are those of
-    the file bit for bit. What is wrong with a file is found before it costs memory; no other file is opened than the
-    two given, and nothing in them is executed.
+    the file bit for bit; behind a Transpose (channels last, as Keras has it) the columns of a Linear's weight are in
+    the order of channels first. What only picks from the scores (ArgMax, ZipMap) is left out, and what is quantised
+    (QuantizeLinear, DequantizeLinear, QLinearConv) or of 16 bits is read as the floats it stands for; a warning says
+    so. What is wrong with a file is found before it costs memory; no other file is opened than the two given, and
+    nothing in them is executed.
 
     Parameters
     ----------
@@ -55,6 +67,14 @@ def read_onnx(
     external_data:
         File beside it that holds its weights, as ``torch.onnx.export`` writes it by default; the ``.onnx`` file must
         name it, without a folder.
+    output_name:
+        Which value is read, where the file has several outputs; any value that a node makes may be named. Of outputs
+        that tell classes and one that holds scores, the scores are read.
+
+    Warns
+    -----
+    ExchangeWarning
+        If something was left out or read as something else.
 
     Raises
     ------
@@ -86,72 +106,21 @@ def read_onnx(
         raise ExchangeError(
             f"{path.name!r} is no ONNX file, or a damaged one.", found=str(error)[:200], hint="write or copy it again"
         ) from error
-    opset = _opset(model, path.name, defs.onnx_opset_version())
     room = 4 * (len(content) + external.size) + 2**26
     with naming(path.name):
-        network = _Reader(model.graph, path.name, opset, external, room).network(input_shape)
+        part = part_of(model, path.name, defs.onnx_opset_version(), output_name)
+        network = _Reader(part, path.name, external, room).network(input_shape)
+    if part.notes:
+        warnings.warn(f"{path.name!r}: {'; '.join(dict.fromkeys(part.notes))}.", ExchangeWarning, stacklevel=3)
     note = next((entry.value for entry in model.metadata_props if entry.key == "neurosleep"), None)
-    return network if note is None else _as_mlp(network, note)
-
-
-def _as_mlp(network: nn.Module, note: str) -> nn.Module:
-    """Our own MLP, where the file says that it is one and its layers agree; else the network as it is."""
-    try:
-        header = json.loads(note)
-        sizes, dropout, output = list(header["sizes"]), float(header["dropout"]), header["output"]
-    except (ValueError, TypeError, KeyError, RecursionError):
-        return network
-    if isinstance(network, LayerGraph):
-        kinds = [
-            step.kind if step.kind != "layer" else type(network.get_submodule(step.layer)) for step in network.steps
-        ]
-        factors = [step.factor for step in network.steps if step.kind == "scale"]
-        chain = all(
-            step.inputs == (before,)
-            for step, before in zip(network.steps, ["input", *(s.output for s in network.steps)], strict=False)
-        )
-    else:
-        kinds, factors, chain = [type(layer) for layer in network.children()], [], True
-    layers = [layer for layer in network.children() if isinstance(layer, nn.Linear)]
-    block: list[object] = [nn.Linear, nn.ReLU, "scale"] if factors else [nn.Linear, nn.ReLU]
-    agrees = (
-        chain
-        and [*kinds] == [*(block * (len(layers) - 1)), nn.Linear]
-        and sizes == [layers[0].in_features, *(layer.out_features for layer in layers)]
-        and len({layer.bias is None for layer in layers}) == 1
-        and all(abs(factor - (1 - dropout)) < 1e-6 for factor in factors or [1.0])
-        and 0 <= dropout < 1
-        and output in get_args(Output)
-    )
-    if not agrees:
-        return network
-    with torch.device("meta"):
-        model = MLP(sizes, dropout=dropout, output=output, bias=layers[0].bias is not None)
-    for ours, theirs in zip(model.layers, layers, strict=True):
-        ours.weight, ours.bias = theirs.weight, theirs.bias
-    return model.eval()
-
-
-def _opset(model: ModelProto, name: str, newest: int) -> int:
-    if not model.HasField("graph") or not model.graph.node:
-        raise ExchangeError(f"{name!r} is no ONNX file, or holds no network.", expected="a graph with nodes")
-    versions = {entry.version for entry in model.opset_import if entry.domain in _DOMAINS}
-    if len(versions) != 1 or not OLDEST_OPSET <= min(versions) <= newest:
-        raise ExchangeError(
-            f"{name!r} uses the operator set {sorted(versions)[:4]}.",
-            expected=f"one of {OLDEST_OPSET} to {newest}",
-            hint="export it again with a version among these, or update the package onnx",
-        )
-    if any(function.domain in _DOMAINS for function in model.functions):
-        raise ExchangeError(f"{name!r} defines standard operators anew.", expected="ONNX's own operators")
-    return int(min(versions))
+    return network if note is None else as_mlp(network, note)
 
 
 class _Reader:
     """Builds the network node by node; the protocol ``Build`` says what operators ask of it."""
 
-    def __init__(self, graph: GraphProto, file: str, opset: int, external: External, room: int) -> None:
-        self.graph, self.file, self.opset, self.external, self.room = graph, file, opset, external, room
+    def __init__(self, part: Part, file: str, external: External, room: int) -> None:
+        self.part, self.file, self.opset, self.external, self.room = part, file, part.opset, external, room
         self.batch: int | None = None
         self.dtype = torch.float32
         self.values: dict[str, Value] = {}
@@ -159,48 +128,50 @@ class _Reader:
         self.steps: list[Step] = []
         self.makers: dict[str, Step] = {}
         self.names: dict[str, list[str]] = {}
+        self.computed: dict[Activation, Activation] = {}
         self.name_counts: Counter[str] = Counter()
         self.uses: Counter[str] = Counter()
         self.weight_names: list[str] = []
 
     def network(self, input_shape: tuple[int, ...] | None) -> nn.Module:
-        graph = self.graph
-        if len(graph.node) > MAX_NODES:
-            raise ExchangeError(f"{self.file!r} has {len(graph.node)} nodes.", expected=f"up to {MAX_NODES}")
-        if graph.sparse_initializer:
-            raise ExchangeError(f"{self.file!r} has sparse weights.", expected="dense ones")
-        for tensor in graph.initializer:
+        part = self.part
+        for tensor in part.tensors:
             self._define(tensor.name, read_tensor(tensor, self.external), "initialiser")
-        inputs = [entry for entry in graph.input if entry.name not in self.values]
-        if len(inputs) != 1 or len(graph.output) != 1:
-            raise ExchangeError(
-                f"{self.file!r} has {len(inputs)} inputs and {len(graph.output)} outputs.",
-                found=", ".join(short(entry.name) for entry in [*inputs, *graph.output][:6]),
-                expected="one input and one output",
-            )
-        shape = self._input_shape(inputs[0], input_shape)
-        self._define(inputs[0].name, Activation("input", shape), "input")
-        self.uses.update(name for node in graph.node for name in node.input if name)
-        self.uses[graph.output[0].name] += 1
-        for proto in graph.node:
-            self._node(proto)
-        result = self.values.get(graph.output[0].name)
+            if tensor.data_type in _HALF:
+                self.note(f"numbers of {element_name(tensor.data_type)} are read as float32")
+        shape = self._input_shape(part.source, input_shape)
+        self._define(part.source.name, Activation("input", shape), "input")
+        self.uses.update(name for node in part.nodes for name in node.input if name)
+        self.uses[part.output] += 1
+        for proto in part.nodes:
+            node = self._node(proto)
+        result = self.values.get(part.output)
         if not isinstance(result, Activation):
             raise ExchangeError(
-                f"The output {short(graph.output[0].name)} of {self.file!r} "
-                + ("is made by no node." if result is None else "does not depend on its input."),
+                f"The output {short(part.output)} of {self.file!r} does not depend on its input.",
                 expected="a value computed from the input",
             )
-        return self._module(result, shape)
+        return self._module(self.settled(node, result), shape)
+
+    def _number_type(self, entry: ValueInfoProto) -> torch.dtype:
+        """The type that the network computes in: that of its input, or what its input is cast to."""
+        number = entry.type.tensor_type.elem_type
+        casts = {a.i for node in self.part.nodes if node.op_type == "Cast" for a in node.attribute if a.name == "to"}
+        quantised = any(node.op_type in ("DequantizeLinear", "QLinearConv") for node in self.part.nodes)
+        whole = number in _WHOLE and bool(casts & {1, 10, 11} or quantised)
+        if not whole and number not in _NUMBERS - _WHOLE:
+            raise ExchangeError(
+                f"The input {short(entry.name)} of {self.file!r} is of type {element_name(number)}.",
+                expected="floats, or integers that a Cast makes floats of",
+            )
+        if whole:
+            self.note(f"the input is of type {element_name(number)}: give the same numbers as floats")
+        doubles = 11 in casts if whole else number == 11
+        return torch.float64 if doubles and 1 not in casts else torch.float32
 
     def _input_shape(self, entry: ValueInfoProto, given: tuple[int, ...] | None) -> tuple[int, ...]:
         kind = entry.type.tensor_type
-        if kind.elem_type not in (1, 11):
-            raise ExchangeError(
-                f"The input {short(entry.name)} of {self.file!r} is of type {element_name(kind.elem_type)}.",
-                expected="float32 or float64",
-            )
-        self.dtype = torch.float32 if kind.elem_type == 1 else torch.float64
+        self.dtype = self._number_type(entry)
         dims = [dim.dim_value if dim.HasField("dim_value") else None for dim in kind.shape.dim[:9]]
         if dims and dims[0] is not None:
             self.batch = dims[0]
@@ -240,49 +211,37 @@ class _Reader:
         if isinstance(value, Activation):
             self.names.setdefault(value.name, []).append(name)
 
-    def _node(self, proto: NodeProto) -> None:
-        if proto.op_type == "Constant" and proto.domain in _DOMAINS:
-            node = Node(proto, [], {"value", "value_float", "value_floats", "value_int", "value_ints"})
-            value: Value = self._constant(node)
-        else:
-            operator = OPERATORS.get(proto.op_type) if proto.domain in _DOMAINS else None
-            if operator is None:
-                name = proto.name or (proto.output[0] if proto.output else "")
-                domain = f"{proto.domain}." if proto.domain not in _DOMAINS else ""
-                raise ExchangeError(
-                    f"The operator {short(domain + proto.op_type)} of node {short(name)} is not supported.",
-                    expected="one of: " + ", ".join(sorted([*OPERATORS, "Constant"])),
-                    hint=_HINTS.get(proto.op_type),
-                )
-            inputs = [self._value(name, proto) for name in proto.input[:MAX_NODES]]
-            self.weight_names = [name for name in proto.input if isinstance(self.values.get(name), Tensor)]
-            node = Node(proto, inputs, operator.known)
-            value = operator.make(self, node)
-        if not proto.output:
-            raise node.refuse("has no output")
-        self._define(proto.output[0], value, "output")
-
-    def _value(self, name: str, proto: NodeProto) -> Value | None:
-        if not name:
-            return None
-        if name not in self.values:
-            later = any(name in node.output for node in self.graph.node)
+    def _node(self, proto: NodeProto) -> Node:
+        name = operator_name(proto)
+        if name == "Constant":
+            node = Node(proto, [], CONSTANT_ATTRIBUTES, self.uses)
+            self._define(proto.output[0] if proto.output else "", constant(node, self.external), "output")
+            return node
+        operator = OPERATORS.get(name)
+        if operator is None:
+            where = proto.name or (proto.output[0] if proto.output else "")
             raise ExchangeError(
-                f"The node {short(proto.name or proto.op_type)} reads {short(name)}, which "
-                + ("a node behind it makes: the graph is cyclic or out of order." if later else "nothing makes."),
-                expected="every value made before it is read",
+                f"The operator {short(name)} of node {short(where)} is not supported.",
+                expected="one of: " + ", ".join(sorted([*OPERATORS, "Constant"])),
+                hint=_HINTS.get(proto.op_type),
             )
-        return self.values[name]
-
-    def _constant(self, node: Node) -> Tensor:
-        if len(node.attributes) != 1:
-            raise node.refuse("has no value, or several", expected="one of value, value_float(s), value_int(s)")
-        name, attribute = next(iter(node.attributes.items()))
-        if name == "value":
-            if attribute.type != attribute.TENSOR:
-                raise node.refuse("has a value that is no tensor")
-            return read_tensor(attribute.t, self.external)
-        return _plain_constant(node, name, attribute)
+        inputs = [None if not name else self.values.get(name) for name in proto.input]
+        self.weight_names = [name for name in proto.input if isinstance(self.values.get(name), Tensor)]
+        node = Node(proto, inputs, operator.known, self.uses)
+        missing = next((k for k, name in enumerate(proto.input) if name and name not in self.values), None)
+        if missing is not None:
+            raise node.refuse(
+                f"reads {short(proto.input[missing])}, another output of its node than the one that is read"
+            )
+        if not operator.turned:
+            node.inputs = [self.settled(node, x) if isinstance(x, Activation) else x for x in inputs]
+        if len(proto.output) <= operator.output:
+            raise node.refuse("has no output")
+        value: Value | None = folded(self, node)
+        value = operator.make(self, node) if value is None else value
+        assert value is not None
+        self._define(proto.output[operator.output], value, "output")
+        return node
 
     # What operators ask for (the protocol Build).
 
@@ -301,29 +260,47 @@ class _Reader:
         self.layers[name] = layer
         return self._step(node, Step(name, (x.name,), "layer", name), shape)
 
-    def add(self, node: Node, a: Activation, b: Activation) -> Activation:
-        return self._step(node, Step(self._free(node.name, "add"), (a.name, b.name), "add"), a.shape)
+    def join(
+        self, node: Node, kind: Kind, values: Sequence[Activation], shape: tuple[int, ...], axis: int = 1
+    ) -> Activation:
+        names = tuple(value.name for value in values)
+        return self._step(node, Step(self._free(node.name, kind), names, kind, axis=axis), shape)
+
+    def maker(self, x: Activation) -> nn.Module | None:
+        step = self.makers.get(x.name)
+        return None if step is None or step.kind != "layer" else self.layers[step.layer]
+
+    def before(self, x: Activation) -> Activation:
+        return Activation(self.makers[x.name].inputs[0], x.shape)
+
+    def settled(self, node: Node, x: Activation) -> Activation:
+        if x.stored is None:
+            return x
+        if x not in self.computed:
+            turned = self.layer(node, Permute([axis + 1 for axis in x.order]), Activation(x.name, x.stored), x.turned)
+            self.computed[x] = reshaped(self, node, turned, x.shape)
+        return self.computed[x]
+
+    def note(self, text: str) -> None:
+        self.part.notes.append(text)
 
     def scale(self, node: Node, x: Activation, factor: float) -> Activation:
         step = Step(self._free(node.name, "scale"), (x.name,), "scale", factor=_short_number(factor))
         return self._step(node, step, x.shape)
 
-    def give_bias(self, node: Node, x: Activation, constant: Tensor) -> Activation:
-        step = self.makers.get(x.name)
-        layer = None if step is None or step.kind != "layer" else self.layers[step.layer]
+    def give_bias(self, node: Node, x: Activation, constant: Tensor) -> Activation | None:
+        layer = self.maker(x)
         # The layer's sum without bias must be read by nobody else; an Identity that renames it is no reader.
         names = self.names[x.name]
         alone = sum(self.uses[name] for name in names) == len(names)
         if not isinstance(layer, nn.Linear | nn.Conv1d | nn.Conv2d) or layer.bias is not None or not alone:
-            raise node.refuse(
-                "adds a constant where no bias belongs",
-                found=f"behind {'the input' if step is None else short(step.output)}",
-                expected="a constant right after a MatMul, Gemm or Conv that has no bias and no other reader",
-            )
+            return None
         units = layer.out_features if isinstance(layer, nn.Linear) else layer.out_channels
         after = 0 if isinstance(layer, nn.Linear) else len(x.shape) - 1
-        bias = self.own(bias_vector(node, constant, units, after))
-        layer.bias = nn.Parameter(bias)
+        values = bias_vector(constant, units, after)
+        if values is None:
+            return None
+        layer.bias = nn.Parameter(self.own(values))
         return x
 
     def _step(self, node: Node, step: Step, shape: tuple[int, ...]) -> Activation:
@@ -381,29 +358,13 @@ class _Reader:
 _EMPTY_CHAIN, _EMPTY_GRAPH = nn.Sequential(), LayerGraph({}, (), "input")
 _EMPTY_CHAIN.input_shape = ()  # type: ignore[assignment]
 _HINTS = {
-    "Softmax": "export the network up to the values before the soft-max",
-    "LogSoftmax": "export the network up to the values before the soft-max",
     "If": "export the network in evaluation mode, without branches that depend on its input",
     "Loop": "export the network without loops that depend on its input",
-    "QLinearConv": "export the network before it was quantised",
-    "QuantizeLinear": "export the network before it was quantised",
+    "ConvInteger": "export the network before it was quantised",
+    "MatMulInteger": "export the network before it was quantised",
+    "TreeEnsembleClassifier": "trees are no network of neurons",
+    "TreeEnsembleRegressor": "trees are no network of neurons",
 }
-
-
-def _plain_constant(node: Node, name: str, attribute: AttributeProto) -> Tensor:
-    if name == "value_float":
-        constant = torch.tensor(node.number(name, 0.0), dtype=torch.float32)
-    elif name == "value_int":
-        constant = torch.tensor(node.integer(name, 0), dtype=torch.int64)
-    elif name == "value_ints" and attribute.type == attribute.INTS:
-        constant = torch.tensor(list(attribute.ints), dtype=torch.int64)
-    elif name == "value_floats" and attribute.type == attribute.FLOATS:
-        constant = torch.tensor(list(attribute.floats), dtype=torch.float32)
-    else:
-        raise node.refuse(f"has the attribute {name!r} with a wrong type")
-    if constant.is_floating_point() and not torch.isfinite(constant).all():
-        raise node.refuse("has NaN or infinite values", expected="finite numbers")
-    return constant
 
 
 def _short_number(value: float) -> float:

@@ -3,17 +3,31 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
 
-from neurosleep.exchange.onnx.node import MAX_DIMS, Activation, Build, Node, Operator, Sizes, Value, listed
+from neurosleep.exchange.onnx.node import (
+    MAX_DIMS,
+    Activation,
+    Build,
+    Node,
+    Operator,
+    Sizes,
+    Value,
+    checked_shape,
+    listed,
+)
 from neurosleep.exchange.onnx.tensors import element_name, type_name
 
-__all__ = ["SHAPES"]
+__all__ = ["SHAPES", "reshaped", "turned"]
 
 
-def _reshaped(build: Build, node: Node, x: Activation, shape: tuple[int, ...]) -> Activation:
+def reshaped(build: Build, node: Node, x: Activation, shape: tuple[int, ...]) -> Activation:
+    """``x`` in another shape; one that is not computed yet stays so."""
+    if x.stored is not None:
+        return replace(x, shape=shape)
     if shape == x.shape:
         return x
     if not shape:
@@ -25,13 +39,25 @@ def _reshaped(build: Build, node: Node, x: Activation, shape: tuple[int, ...]) -
     return x
 
 
+def turned(build: Build, node: Node, x: Activation, order: tuple[int, ...]) -> Activation:
+    """``x`` with its axes (without the batch) in another order: not computed, but remembered."""
+    if x.stored is not None and x.shape != x.turned:
+        x = build.settled(node, x)
+    shape = tuple(x.shape[axis] for axis in order)
+    stored, whole = x.stored or x.shape, tuple(x.order[axis] for axis in order) if x.stored else order
+    # Axes of length 1 may change places freely.
+    if sorted(long := [axis for axis in whole if stored[axis] != 1]) == long:
+        return reshaped(build, node, Activation(x.name, stored), shape)
+    return Activation(x.name, shape, stored, whole)
+
+
 def _flatten(build: Build, node: Node) -> Activation:
     node.count(1, 1)
     x = node.activation(0)
     axis = node.integer("axis", 1)
     if axis not in (1, -len(x.shape)):
         raise node.refuse(f"has axis = {axis}", expected="axis = 1, which keeps the batch apart")
-    return _reshaped(build, node, x, (math.prod(x.shape),))
+    return reshaped(build, node, x, (math.prod(x.shape),))
 
 
 def _reshape(build: Build, node: Node) -> Activation:
@@ -61,7 +87,7 @@ def _reshape(build: Build, node: Node) -> Activation:
         raise wrong
     if math.prod(rest) != total:
         raise wrong
-    return _reshaped(build, node, x, tuple(rest))
+    return reshaped(build, node, x, tuple(rest))
 
 
 def _axes(node: Node, rank: int) -> list[int] | None:
@@ -84,7 +110,7 @@ def _squeeze(build: Build, node: Node) -> Value:
                 f"takes {which} off a value of shape [batch, {listed(value.shape)}]",
                 expected="axes that are named, of length 1 and not that of the batch",
             )
-        return _reshaped(build, node, value, tuple(n for k, n in enumerate(value.shape, start=1) if k not in axes))
+        return reshaped(build, node, value, tuple(n for k, n in enumerate(value.shape, start=1) if k not in axes))
     sizes = node.integers(0)
     if len(sizes.values) != 1:
         raise node.refuse("takes an axis off a list of sizes", expected="a list of one")
@@ -105,7 +131,7 @@ def _unsqueeze(build: Build, node: Node) -> Value:
             )
         left = list(value.shape)
         shape = tuple(1 if k in axes else left.pop(0) for k in range(1, len(value.shape) + 1 + count))
-        return _reshaped(build, node, value, shape)
+        return reshaped(build, node, value, shape)
     sizes = node.integers(0)
     if not sizes.scalar or _axes(node, 1) != [0]:
         raise node.refuse("puts an axis into a list of sizes", expected="a single size")
@@ -132,20 +158,41 @@ def _gather(build: Build, node: Node) -> Sizes:
 
 
 def _concat(build: Build, node: Node) -> Value:
-    if len(node.inputs) == 1 and isinstance(node.inputs[0], Activation):
-        return node.inputs[0]
-    if any(isinstance(value, Activation) for value in node.inputs):
+    parts = [value for value in node.inputs if isinstance(value, Activation)]
+    if not parts:
+        node.count(1, MAX_DIMS)
+        node.exactly("axis", 0)
+        joined = tuple(size for number in range(len(node.inputs)) for size in node.integers(number).values)
+        if len(joined) > 4 * MAX_DIMS:
+            raise node.refuse(f"joins {len(joined)} sizes", expected=f"up to {4 * MAX_DIMS}")
+        return Sizes(joined)
+    if len(parts) != len(node.inputs):
+        raise node.refuse("joins values of the network and constants", expected="values of the network only")
+    if len(parts) == 1:
+        return parts[0]
+    first = parts[0]
+    if first.stored is None or first.shape != first.turned or any(p.order != first.order for p in parts):
+        parts = [build.settled(node, part) for part in parts]
+        first = parts[0]
+    rank = len(first.shape) + 1
+    axis = node.integer("axis", 1)
+    axis += rank if axis < 0 else 0
+    others = {(*part.shape[: axis - 1], *part.shape[axis:]) for part in parts}
+    if not 1 <= axis < rank or len(others) != 1 or any(len(part.shape) != rank - 1 for part in parts):
         raise node.refuse(
-            "joins values of the network",
-            expected="sums of branches (Add); only lists of sizes are joined",
-            hint="a layer after it can be split: W [a, b] = W1 a + W2 b",
+            f"joins values along axis {axis}",
+            found=", ".join(f"[batch, {listed(part.shape)}]" for part in parts[:4]),
+            expected="an axis behind the batch, and equal sizes along the others",
         )
-    node.count(1, MAX_DIMS)
-    node.exactly("axis", 0)
-    joined = tuple(size for number in range(len(node.inputs)) for size in node.integers(number).values)
-    if len(joined) > 4 * MAX_DIMS:
-        raise node.refuse(f"joins {len(joined)} sizes", expected=f"up to {4 * MAX_DIMS}")
-    return Sizes(joined)
+    whole = sum(part.shape[axis - 1] for part in parts)
+    shape = checked_shape(node, (*first.shape[: axis - 1], whole, *first.shape[axis:]))
+    if first.stored is None:
+        return build.join(node, "cat", parts, shape, axis)
+    at = first.order[axis - 1]
+    stored = (*first.stored[:at], whole, *first.stored[at + 1 :])
+    inner = [Activation(part.name, part.stored or ()) for part in parts]
+    made = build.join(node, "cat", inner, stored, at + 1)
+    return Activation(made.name, shape, stored, first.order)
 
 
 def _slice(build: Build, node: Node) -> Value:
@@ -179,6 +226,7 @@ def _slice(build: Build, node: Node) -> Value:
     return Sizes(sizes.values[starts[0] : ends[0]])
 
 
+_HALF = (10, 16)
 # What a Cast may turn a constant into, by ONNX's number of the type.
 _CAST_TYPES = {1: torch.float32, 11: torch.float64, 6: torch.int32, 7: torch.int64}
 
@@ -196,7 +244,8 @@ def _cast(build: Build, node: Node) -> Value:
     target = _CAST_TYPES.get(number)
     value = node.inputs[0]
     if isinstance(value, Activation):
-        if target == build.dtype:
+        # A half of 16 bits is read as the type that the network computes in.
+        if target == build.dtype or number in _HALF:
             return value
         raise node.refuse(
             f"turns {type_name(build.dtype)} values into {element_name(number)}",
@@ -207,6 +256,8 @@ def _cast(build: Build, node: Node) -> Value:
             return value
         raise node.refuse(f"turns sizes of a shape into {element_name(number)}", expected="int32 or int64")
     assert value is not None
+    if number in _HALF and value.is_floating_point():
+        return build.own(value).to(torch.float16 if number == 10 else torch.bfloat16).to(build.dtype)
     if target is None:
         raise node.refuse(
             f"turns a constant into {element_name(number)}",
@@ -229,25 +280,23 @@ def _transpose(build: Build, node: Node) -> Value:
         return value.permute(perm)
     if perm == tuple(range(rank)):
         return value
-    # Axes of length 1 may change places freely.
-    sizes: tuple[int | None, ...] = (None, *value.shape)
-    if perm[0] == 0 and [k for k in perm if sizes[k] != 1] == [k for k in range(rank) if sizes[k] != 1]:
-        return _reshaped(build, node, value, tuple(value.shape[k - 1] for k in perm[1:]))
-    raise node.refuse(
-        "turns the axes of values", found=f"perm = {list(perm)}", expected="channels first all through the network"
-    )
+    if perm[0] != 0:
+        raise node.refuse(
+            "moves the axis of the batch", found=f"perm = {list(perm)}", expected="the batch as first axis"
+        )
+    return turned(build, node, value, tuple(axis - 1 for axis in perm[1:]))
 
 
 SHAPES = {
-    "Cast": Operator(_cast, "saturate to"),
-    "Concat": Operator(_concat, "axis"),
-    "Flatten": Operator(_flatten, "axis"),
+    "Cast": Operator(_cast, "saturate to", turned=True),
+    "Concat": Operator(_concat, "axis", turned=True),
+    "Flatten": Operator(_flatten, "axis", turned=True),
     "Gather": Operator(_gather, "axis"),
-    "Identity": Operator(_identity),
-    "Reshape": Operator(_reshape, "allowzero"),
-    "Shape": Operator(_shape, "end start"),
+    "Identity": Operator(_identity, turned=True),
+    "Reshape": Operator(_reshape, "allowzero", turned=True),
+    "Shape": Operator(_shape, "end start", turned=True),
     "Slice": Operator(_slice, "axes ends starts"),
-    "Squeeze": Operator(_squeeze, "axes"),
-    "Transpose": Operator(_transpose, "perm"),
-    "Unsqueeze": Operator(_unsqueeze, "axes"),
+    "Squeeze": Operator(_squeeze, "axes", turned=True),
+    "Transpose": Operator(_transpose, "perm", turned=True),
+    "Unsqueeze": Operator(_unsqueeze, "axes", turned=True),
 }

@@ -26,7 +26,12 @@ _TYPES = {
     7: ("<i8", "int64_data"),
     6: ("<i4", "int32_data"),
     9: ("|u1", "int32_data"),  # a truth value: 0 or not
+    2: ("|u1", "int32_data"),
+    3: ("|i1", "int32_data"),
+    10: ("<u2", "int32_data"),  # the bits of a float of 16
+    16: ("<u2", "int32_data"),
 }
+_HALVES = {10: torch.float16, 16: torch.bfloat16}
 MAX_RANK = 8
 
 
@@ -102,13 +107,13 @@ class External:
 
 
 def read_tensor(tensor: TensorProto, external: External) -> Tensor:
-    """The tensor, with the values of the file bit for bit.
+    """The tensor, with the values of the file bit for bit; floats of 16 bits as float32.
 
     Raises
     ------
     ExchangeError
-        If its type is none of float32, float64, int32, int64 and bool, its sizes do not fit its data, it has NaN or
-        infinite values, or lies in a file that was not given.
+        If its type is none of float16 to float64, bfloat16, int8, uint8, int32, int64 and bool, its sizes do not fit
+        its data, it has NaN or infinite values, or lies in a file that was not given.
     """
     name = short(tensor.name)
     if tensor.data_type not in _TYPES:
@@ -116,7 +121,7 @@ def read_tensor(tensor: TensorProto, external: External) -> Tensor:
         hint = "export the network before it was quantised" if "int" in element else None
         raise ExchangeError(
             f"The tensor {name} has the type {element}.",
-            expected="float32, float64, int32, int64 or bool",
+            expected="float16 to float64, bfloat16, int8, uint8, int32, int64 or bool",
             hint="export the network in float32" if "float" in element else hint,
         )
     dtype_name, field = _TYPES[tensor.data_type]
@@ -140,6 +145,8 @@ def read_tensor(tensor: TensorProto, external: External) -> Tensor:
             raise _sizes(name, dims, len(values))
         array = np.asarray(values).astype(dtype)
     made = torch.from_numpy(array.reshape(dims).astype(dtype.newbyteorder("="), copy=True))
+    if tensor.data_type in _HALVES:
+        made = made.view(_HALVES[tensor.data_type]).float()
     if made.is_floating_point() and not torch.isfinite(made).all():
         raise ExchangeError(f"The tensor {name} holds NaN or infinite values.", expected="finite numbers")
     return made

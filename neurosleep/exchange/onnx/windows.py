@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from neurosleep.exchange.onnx.node import Activation, Build, Node, Operator, checked_shape, listed
+from neurosleep.exchange.onnx.shapes import reshaped, turned
 from neurosleep.exchange.onnx.tensors import short
 
-__all__ = ["WINDOWS"]
+__all__ = ["WINDOWS", "convolved"]
 
 MAX_PADDING = 2**16
 
@@ -60,10 +63,22 @@ def _padded(
 
 
 def _zeros(build: Build, node: Node, x: Activation, before: tuple[int, ...], after: tuple[int, ...]) -> Activation:
-    """A layer that puts zeros around the axes behind the channels."""
+    return _padding_layer(build, node, x, before, after, 0.0)
+
+
+def _padding_layer(
+    build: Build, node: Node, x: Activation, before: tuple[int, ...], after: tuple[int, ...], filling: float
+) -> Activation:
+    """A layer that puts ``filling`` around the axes behind the channels."""
     shape = (x.shape[0], *(size + b + a for size, b, a in zip(x.shape[1:], before, after, strict=True)))
-    sides = [n for pair in zip(reversed(before), reversed(after), strict=True) for n in pair]
-    layer: nn.Module = nn.ConstantPad1d((sides[0], sides[1]), 0.0) if len(before) == 1 else nn.ZeroPad2d(tuple(sides))  # type: ignore[arg-type]
+    sides = tuple(n for pair in zip(reversed(before), reversed(after), strict=True) for n in pair)
+    layer: nn.Module
+    if len(before) == 1:
+        layer = nn.ConstantPad1d((sides[0], sides[1]), filling)
+    elif filling == 0:
+        layer = nn.ZeroPad2d(sides)  # type: ignore[arg-type]
+    else:
+        layer = nn.ConstantPad2d(sides, filling)  # type: ignore[arg-type]
     return build.layer(node, layer, x, checked_shape(node, shape))
 
 
@@ -98,8 +113,15 @@ def _spatial(node: Node) -> tuple[Activation, int]:
 
 def _conv(build: Build, node: Node) -> Activation:
     node.count(2, 3)
+    bias = None if node.optional(2) is None else build.own(node.weight(2, 1))
+    return convolved(build, node, build.own(node.weight(1)), bias)
+
+
+def convolved(build: Build, node: Node, weight: Tensor, bias: Tensor | None) -> Activation:
+    """A convolution behind the node's first input."""
     x, axes = _spatial(node)
-    weight = build.own(node.weight(1, axes + 2))
+    if weight.ndim != axes + 2:
+        raise node.refuse(f"has a weight of shape {tuple(weight.shape)}", expected=f"{axes + 2} axes")
     kernel, groups = tuple(weight.shape[2:]), node.integer("group", 1)
     if node.integer_list("kernel_shape") not in (None, kernel):
         raise node.refuse(
@@ -114,11 +136,8 @@ def _conv(build: Build, node: Node) -> Activation:
     stride, dilation = _per_axis(node, "strides", axes, 1), _per_axis(node, "dilations", axes, 1)
     x, padding = _padded(build, node, x, *_padding(node, x.shape[1:], kernel, stride, dilation))
     sizes = _windows(node, x, padding, kernel, stride, dilation)
-    bias = None
-    if node.optional(2) is not None:
-        bias = build.own(node.weight(2, 1))
-        if len(bias) != len(weight):
-            raise node.refuse(f"has a bias of {len(bias)} values", expected=f"{len(weight)}, one per channel")
+    if bias is not None and len(bias) != len(weight):
+        raise node.refuse(f"has a bias of {len(bias)} values", expected=f"{len(weight)}, one per channel")
     kind: Any = nn.Conv1d if axes == 1 else nn.Conv2d
     layer = kind(
         x.shape[0],
@@ -138,41 +157,54 @@ def _conv(build: Build, node: Node) -> Activation:
 
 
 def _pool_geometry(
-    build: Build, node: Node, x: Activation, axes: int, counts_zeros: bool
-) -> tuple[Activation, tuple[int, ...], tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
-    """The input (padded where a layer of its own must), kernel, stride, padding and the sizes that come out."""
+    build: Build, node: Node, x: Activation, axes: int, filling: float | None
+) -> tuple[Activation, dict[str, Any], tuple[int, ...]]:
+    """The input (padded with ``filling`` where a layer of its own must), the layer's options, and the sizes made."""
     if node.integer_list("kernel_shape") is None:
         raise node.refuse("has no kernel_shape")
     kernel, stride = _per_axis(node, "kernel_shape", axes, 1), _per_axis(node, "strides", axes, 1)
-    ones = (1,) * axes
-    if _per_axis(node, "dilations", axes, 1) != ones:
-        raise node.refuse(f"has dilations = {node.integer_list('dilations')}", expected="dilations of 1")
-    before, after = _padding(node, x.shape[1:], kernel, stride, ones)
+    dilation = _per_axis(node, "dilations", axes, 1)
+    before, after = _padding(node, x.shape[1:], kernel, stride, dilation)
     wide = any(2 * p > k for p, k in zip(before, kernel, strict=True))
-    if before != after and not counts_zeros:
+    if before != after and filling is None:
         raise node.refuse(f"has pads = {[*before, *after]}", expected="as much padding before as behind, on each axis")
-    if wide and not counts_zeros:
+    if wide and filling != 0.0:
         raise node.refuse(
             f"has pads = {[*before, *after]} for windows of {list(kernel)}", expected="at most half of a window"
         )
-    if before != after or wide:
-        x, before = _zeros(build, node, x, before, after), (0,) * axes
-    sizes = _windows(node, x, before, kernel, stride, ones)
-    if node.integer("ceil_mode", 0):
-        spare = [(size + 2 * p - k) % s for size, p, k, s in zip(x.shape[1:], before, kernel, stride, strict=True)]
-        if any(spare):
-            raise node.refuse("has ceil_mode = 1 where windows do not come out even", expected="ceil_mode = 0")
-    return x, kernel, stride, before, sizes
+    ceil = bool(node.integer("ceil_mode", 0))
+    if (before != after or wide) and filling is not None:
+        x, before = _padding_layer(build, node, x, before, after, filling), (0,) * axes
+    sizes = _windows(node, x, before, kernel, stride, dilation)
+    options: dict[str, Any] = {"kernel_size": kernel, "stride": stride, "padding": before}
+    spare = [
+        (size + 2 * p - d * (k - 1) - 1) % s
+        for size, p, k, s, d in zip(x.shape[1:], before, kernel, stride, dilation, strict=True)
+    ]
+    if ceil and any(spare):
+        # A last window that would lie in the padding alone is left out, in torch as in onnxruntime.
+        options["ceil_mode"] = True
+        sizes = tuple(
+            made + (1 if rest and made * s < size + p else 0)
+            for made, rest, s, size, p in zip(sizes, spare, stride, x.shape[1:], before, strict=True)
+        )
+    if dilation != (1,) * axes:
+        options["dilation"] = dilation
+    return x, options, sizes
 
 
 def _average_pool(build: Build, node: Node) -> Activation:
     node.count(1, 1)
     x, axes = _spatial(node)
     include = bool(node.integer("count_include_pad", 0))
-    x, kernel, stride, padding, sizes = _pool_geometry(build, node, x, axes, include)
+    x, options, sizes = _pool_geometry(build, node, x, axes, 0.0 if include else None)
+    if "dilation" in options:
+        raise node.refuse(f"has dilations = {list(options['dilation'])}", expected="dilations of 1")
+    if "ceil_mode" in options and (include or any(options["padding"])):
+        raise node.refuse("has ceil_mode = 1 where padded windows do not come out even", expected="ceil_mode = 0")
     kind: Any = nn.AvgPool1d if axes == 1 else nn.AvgPool2d
     # Without padding the two ways to count are one; torch's default is then the plainer network.
-    layer = kind(kernel, stride=stride, padding=padding, count_include_pad=include or not any(padding))
+    layer = kind(**options, count_include_pad=include or not any(options["padding"]))
     return build.layer(node, layer, x, checked_shape(node, (x.shape[0], *sizes)))
 
 
@@ -182,34 +214,54 @@ def _max_pool(build: Build, node: Node) -> Activation:
         raise node.refuse("gives the places of the maxima too", expected="one output")
     node.exactly("storage_order", 0)
     x, axes = _spatial(node)
-    x, kernel, stride, padding, sizes = _pool_geometry(build, node, x, axes, False)
+    # What is not below 0 has the same maxima with zeros around it as with nothing.
+    filling = 0.0 if isinstance(build.maker(x), nn.ReLU | nn.ReLU6) else -math.inf
+    x, options, sizes = _pool_geometry(build, node, x, axes, filling)
     kind: Any = nn.MaxPool1d if axes == 1 else nn.MaxPool2d
-    return build.layer(node, kind(kernel, stride=stride, padding=padding), x, checked_shape(node, (x.shape[0], *sizes)))
+    return build.layer(node, kind(**options), x, checked_shape(node, (x.shape[0], *sizes)))
 
 
-def _mean_over_space(build: Build, node: Node, x: Activation, keep: bool) -> Activation:
+def _over_space(build: Build, node: Node, kinds: Sequence[Any], x: Activation, keep: bool) -> Activation:
     axes = len(x.shape) - 1
-    kind: Any = nn.AdaptiveAvgPool1d if axes == 1 else nn.AdaptiveAvgPool2d
-    mean = build.layer(node, kind(1), x, (x.shape[0], *(1,) * axes))
-    return mean if keep else build.layer(node, nn.Flatten(), mean, (x.shape[0],))
+    one = build.layer(node, kinds[axes - 1](1), x, (x.shape[0], *(1,) * axes))
+    return one if keep else build.layer(node, nn.Flatten(), one, (x.shape[0],))
+
+
+_MEANS, _MAXIMA = (nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d), (nn.AdaptiveMaxPool1d, nn.AdaptiveMaxPool2d)
 
 
 def _global_average_pool(build: Build, node: Node) -> Activation:
     node.count(1, 1)
-    return _mean_over_space(build, node, _spatial(node)[0], True)
+    return _over_space(build, node, _MEANS, _spatial(node)[0], True)
+
+
+def _global_max_pool(build: Build, node: Node) -> Activation:
+    node.count(1, 1)
+    return _over_space(build, node, _MAXIMA, _spatial(node)[0], True)
 
 
 def _reduce_mean(build: Build, node: Node) -> Activation:
     node.count(1, 2)
     x, axes = _spatial(node)
+    if x.shape != x.turned:
+        x = build.settled(node, x)
     given = node.integer_list("axes") if node.optional(1) is None else node.fixed(1)
     rank = axes + 2
     if not given and node.integer("noop_with_empty_axes", 0):
         return x
-    if not given or sorted(axis % rank for axis in given if -rank <= axis < rank) != list(range(2, rank)):
-        over = f"the axes {list(given[:8])}" if given else "all axes, that of the batch too"
-        raise node.refuse(f"takes the mean over {over}", expected="over all axes after the channels")
-    return _mean_over_space(build, node, x, bool(node.integer("keepdims", 1)))
+    order = x.order or tuple(range(rank - 1))
+    over = [] if given is None else sorted(axis % rank for axis in given if -rank <= axis < rank)
+    if not given or 0 in over or sorted(order[axis - 1] for axis in over) != list(range(1, rank - 1)):
+        named = f"the axes {list(given[:8])}" if given else "all axes, that of the batch too"
+        raise node.refuse(f"takes the mean over {named}", expected="over all axes but the batch and the channels")
+    keep = bool(node.integer("keepdims", 1))
+    inner = x if x.stored is None else Activation(x.name, x.stored)
+    mean = _over_space(build, node, _MEANS, inner, keep and x.stored is None)
+    if keep and x.stored is not None:
+        return reshaped(
+            build, node, mean, tuple(size if axis == 0 else 1 for size, axis in zip(x.shape, x.order, strict=True))
+        )
+    return mean
 
 
 def _pad(build: Build, node: Node) -> Activation:
@@ -240,18 +292,32 @@ def _pad(build: Build, node: Node) -> Activation:
         raise node.refuse(
             f"pads in mode {short(mode)}" if mode != "constant" else f"pads with {filling:g}", expected="zeros"
         )
+    if x.stored is not None and x.shape != x.turned:
+        x = build.settled(node, x)
+    if x.stored is not None:  # the same of what is computed
+        places = [0, *(1 + x.order.index(axis) for axis in range(rank - 1))]
+        before, after = [before[k] for k in places], [after[k] for k in places]
+    if rank > 2 and x.stored is None and (before[1] or after[1]) and not before[-1] and not after[-1]:
+        # Channels last: turned first, so that a Transpose behind it has nothing left to do.
+        first = build.settled(node, turned(build, node, x, (rank - 2, *range(rank - 2))))
+        x = Activation(first.name, x.shape, first.shape, (*range(1, rank - 1), 0))
+        before, after = [0, 0, *before[1:-1]], [0, 0, *after[1:-1]]
     if any(before[:2]) or any(after[:2]) or rank not in (3, 4):
         raise node.refuse(f"has pads = {list(given[:16])}", expected="padding of the axes behind the channels only")
     if any(not 0 <= side <= MAX_PADDING for side in given):
         raise node.refuse(f"has pads = {list(given[:16])}", expected=f"integers from 0 to {MAX_PADDING}")
-    return _zeros(build, node, x, tuple(before[2:]), tuple(after[2:]))
+    if x.stored is None:
+        return _zeros(build, node, x, tuple(before[2:]), tuple(after[2:]))
+    made = _zeros(build, node, Activation(x.name, x.stored), tuple(before[2:]), tuple(after[2:]))
+    return Activation(made.name, tuple(made.shape[axis] for axis in x.order), made.shape, x.order)
 
 
 WINDOWS = {
     "AveragePool": Operator(_average_pool, "auto_pad ceil_mode count_include_pad dilations kernel_shape pads strides"),
     "Conv": Operator(_conv, "auto_pad dilations group kernel_shape pads strides"),
     "GlobalAveragePool": Operator(_global_average_pool),
+    "GlobalMaxPool": Operator(_global_max_pool),
     "MaxPool": Operator(_max_pool, "auto_pad ceil_mode dilations kernel_shape pads storage_order strides"),
-    "Pad": Operator(_pad, "mode pads value"),
-    "ReduceMean": Operator(_reduce_mean, "axes keepdims noop_with_empty_axes"),
+    "Pad": Operator(_pad, "mode pads value", turned=True),
+    "ReduceMean": Operator(_reduce_mean, "axes keepdims noop_with_empty_axes", turned=True),
 }
