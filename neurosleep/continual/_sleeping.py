@@ -67,7 +67,7 @@ class Homeostatic:
         self._next = self.keeper.copy()
         for inputs, labels in batches:
             self._next.observe(inputs, labels)
-        self._next.check(model, sleep=self.settings, guard=self.guard)
+        self._next.check(model, sleep=self.settings, guard=self.guard, engine=self.engine)
         if self.napping is not None:
             self.napping.start(self.keeper, self._next.count - self.keeper.count)
 

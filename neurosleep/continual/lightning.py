@@ -148,7 +148,8 @@ class SleepCallback(_Callback):
         inputs, labels = self._read(batch)
         self._next.observe(inputs, labels)
         if batch_idx == 0:
-            self._next.check(self._sleeper(pl_module), sleep=self.settings, guard=self.guard)
+            network = self._sleeper(pl_module)
+            self._next.check(network, sleep=self.settings, guard=self.guard, engine=self.engine)
 
     def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         """Take a nap if it is time."""

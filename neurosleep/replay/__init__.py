@@ -7,7 +7,7 @@ from neurosleep.replay._sleep import CHUNK, Limits, Moment, sleep
 from neurosleep.replay._thresholds import thresholds_for_rates
 from neurosleep.replay.consolidation import Consolidation, StageOutcome
 from neurosleep.replay.consolidator import Consolidator
-from neurosleep.replay.guard import Guard, Verdict, gain_score, newest_recall
+from neurosleep.replay.guard import Guard, OutputDrive, Verdict, gain_score, newest_recall
 from neurosleep.replay.homeostasis import Regulation, regulate
 from neurosleep.replay.options import OWN_NETWORK, RATE, Sleep
 from neurosleep.replay.result import Divergence, LayerChange, SleepReport, SleepResult
@@ -27,6 +27,7 @@ __all__ = [
     "LayerChange",
     "Limits",
     "Moment",
+    "OutputDrive",
     "RegulatedLayer",
     "RegulatedLayers",
     "Regulation",

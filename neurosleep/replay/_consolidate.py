@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from functools import cache
+from collections.abc import Sequence
+from dataclasses import replace
 from time import perf_counter
 from typing import Any, Literal, TypeAlias
 
@@ -15,21 +14,21 @@ from torch import Tensor, nn
 from neurosleep._checks import as_images, check_count, check_unread
 from neurosleep.conversion import copied, sleeping_chain
 from neurosleep.errors import ConversionError, DataError, NeurosleepWarning, SettingsError
-from neurosleep.functional import Homeostasis, InputNoise, SetPoint, SRCRule, check_seed
+from neurosleep.functional import InputNoise, SRCRule, check_seed
 from neurosleep.networks import EquilibriumNetwork
 from neurosleep.replay._effect import answers, evenly, warn_of_effect
-from neurosleep.replay._nrem import converted, run_nrem
+from neurosleep.replay._judging import Judged, Known, judge, output_under_noise, rule_of
+from neurosleep.replay._nrem import converted, run_nrem, spiking_form
 from neurosleep.replay._rem import run_rem
 from neurosleep.replay._sleep import Limits, check_rule
 from neurosleep.replay.consolidation import Consolidation, StageOutcome
-from neurosleep.replay.guard import Guard, Verdict, check_guard, newest_recall
-from neurosleep.replay.homeostasis import regulate
+from neurosleep.replay.guard import Guard, OutputDrive, Verdict, check_guard
 from neurosleep.replay.options import OWN_NETWORK, Sleep
 from neurosleep.replay.result import LayerChange, SleepReport
 from neurosleep.replay.stages import NREM
 from neurosleep.spiking import Record, get_engine
 
-__all__ = ["Known", "check_consolidates", "check_spiking", "consolidate", "consolidated"]
+__all__ = ["check_consolidates", "check_spiking", "consolidate", "consolidated"]
 
 Status: TypeAlias = Literal["done", "declined", "diverged", "silent"]
 
@@ -37,22 +36,6 @@ Status: TypeAlias = Literal["done", "declined", "diverged", "silent"]
 _CALIBRATION = 500
 # Frames by which it is found out whether a model can sleep.
 _FEWEST = 2
-
-
-@dataclass(frozen=True, eq=False)
-class Known:
-    """What is at hand of the data.
-
-    noise: around the mean of all inputs ever learnt; classes, new_classes: seen so far, and with the newest task (None:
-    not known); images, labels: samples of the newest task; set_points: of the first sleep.
-    """
-
-    noise: InputNoise
-    classes: tuple[int, ...] | None = None
-    new_classes: tuple[int, ...] | None = None
-    images: Tensor | None = None
-    labels: Tensor | None = None
-    set_points: Mapping[str, SetPoint] = field(default_factory=dict)
 
 
 def consolidate(
@@ -162,11 +145,11 @@ def consolidated(
     _check(model, known, sleep, guard)
     check_spiking(sleep, engine, record)
     given, known = known, _as_read(model, known)
-    verdict, damping = None, 1.0
+    _check_engine(model, known, sleep, engine)
+    verdict, judged = None, None
     regulates = any(isinstance(stage, NREM) for stage in sleep.stages)
     if guard is not False and regulates:
-        verdict = _judged(model, known, sleep, Guard() if guard is True else guard, seed, task)
-        damping = verdict.damping
+        verdict, judged = judge(model, known, sleep, Guard() if guard is True else guard, seed, task)
     if verdict is not None and not verdict.accepted:
         reason = f"the guard declined: {verdict.reason}"
         warnings.warn(
@@ -175,7 +158,7 @@ def consolidated(
         report = _report(model, copied(model), (), known, (), ())
         return Consolidation(copied(model), "declined", reason, report, (), verdict, perf_counter() - started)
     slept, outcomes, names, biased = _gone_through(
-        model, known, given.noise.mean, sleep, damping, engine, record, seed, task
+        model, known, given.noise.mean, sleep, verdict, judged, engine, record, seed, task
     )
     report = _report(model, slept, names, known, outcomes, biased)
     status, reason = _said(outcomes, verdict, report)
@@ -194,7 +177,22 @@ def consolidated(
         newest = evenly(known.images)
         before, after = ([one.get_parameter(name) for name in names] for one in (model, slept))
         warn_of_effect(report.spikes, before, after, answers(model, newest), answers(slept, newest), stacklevel=3)
-    return Consolidation(slept, status, reason, report, outcomes, verdict, perf_counter() - started)
+    left = _left(slept, known, sleep, outcomes, seed, task) if status == "done" else None
+    return Consolidation(slept, status, reason, report, outcomes, verdict, perf_counter() - started, left)
+
+
+def _left(
+    model: nn.Module, known: Known, sleep: Sleep, outcomes: tuple[StageOutcome, ...], seed: int, task: int
+) -> OutputDrive | None:
+    """Where the outputs are driven after sleep: as the last stage says, or measured anew behind one of REM."""
+    last = sleep.stages[-1]
+    if isinstance(last, NREM):
+        regulated = outcomes[-1].regulated
+        output = next((one for one in regulated.layers if one.output), None) if regulated is not None else None
+        return None if output is None else OutputDrive.of(output, output.mean_after)
+    stage = next((stage for stage in sleep.stages if isinstance(stage, NREM)), None)
+    output = None if stage is None else output_under_noise(model, known, stage, seed, task)
+    return None if output is None else OutputDrive.of(output, output.mean_before)
 
 
 def _warn_of_silent(outcomes: tuple[StageOutcome, ...]) -> None:
@@ -209,14 +207,17 @@ def _warn_of_silent(outcomes: tuple[StageOutcome, ...]) -> None:
         )
 
 
-def check_consolidates(model: nn.Module, known: Known, sleep: Sleep | None, guard: bool | Guard) -> None:
+def check_consolidates(
+    model: nn.Module, known: Known, sleep: Sleep | None, guard: bool | Guard, engine: str | None
+) -> None:
     """Refuse now what :func:`consolidated` would refuse later; nothing changes, nor do the global generators."""
     sleep = _usual(model) if sleep is None else sleep
     _check(model, known, sleep, guard)
     read = _as_read(model, known)
+    _check_engine(model, read, sleep, engine)
     for stage in sleep.stages:
         if isinstance(stage, NREM):
-            run_nrem(model, read.noise, replace(stage, form="rates", draws=_FEWEST), _rule(stage, known, 1.0))
+            run_nrem(model, read.noise, replace(stage, form="rates", draws=_FEWEST), rule_of(stage, known, 1.0))
             if stage.form == "spikes":
                 converted(model, read.noise, seed=0)
         else:
@@ -253,60 +254,13 @@ def _usual(model: nn.Module) -> Sleep:
     return Sleep()
 
 
-def _judged(model: nn.Module, known: Known, sleep: Sleep, guard: Guard, seed: int, task: int) -> Verdict:
-    """The guard's verdict on the first NREM stage, in rates, which are quick."""
-    stage = next(stage for stage in sleep.stages if isinstance(stage, NREM))
-    rule = _rule(stage, known, 1.0)
-    points = known.set_points if rule.target == "set-points" and known.set_points else None
-
-    @cache
-    def slept(damping: float) -> tuple[StageOutcome, nn.Module]:
-        rates = replace(stage, form="rates")
-        of = _rule(stage, known, damping)
-        return run_nrem(model, known.noise, rates, of, set_points=points, seed=seed, task=task)
-
-    first, _ = slept(1.0)
-    assert first.regulated is not None
-    output = next((layer for layer in first.regulated.layers if layer.output), None)
-    if output is None:
-        return Verdict(False, "the output layer does not change, and by it the guard judges")
-    alone = replace(rule, layers=tuple(output.name.split("+")), target="layer")
-    before = regulate(model, known.noise, alone, draws=stage.draws, seed=seed, task=task).layers[-1]
-    if before.target is None:
-        return Verdict(False, "nothing drives the outputs under noise: a layer below them is silent")
-    if len(before.driven) == 1:
-        return Verdict(False, "one output tells two classes apart, and not which of them was forgotten")
-    recall = None
-    if known.images is not None and known.labels is not None:
-        images, labels = known.images, known.labels
-        seen = rule.classes or tuple(range(len(before.driven)))
-
-        def recall(after: nn.Module | None) -> float:
-            return newest_recall(model if after is None else after, images, labels, seen)
-
-    verdict, _ = guard.ask(
-        before,
-        slept,
-        classes=rule.classes or range(len(before.driven)),
-        new_classes=known.new_classes,
-        recall=recall,
-    )
-    return verdict
-
-
-def _rule(stage: NREM, known: Known, damping: float) -> Homeostasis:
-    """The rule of a stage, for the classes seen."""
-    rule = stage.rule
-    classes = rule.classes if rule.classes is not None else known.classes
-    return replace(rule, classes=classes, damping=rule.damping * damping)
-
-
 def _gone_through(
     model: nn.Module,
     known: Known,
     image: Tensor,
     sleep: Sleep,
-    damping: float,
+    verdict: Verdict | None,
+    judged: Judged | None,
     engine: str | None,
     record: Record | None,
     seed: int,
@@ -314,8 +268,10 @@ def _gone_through(
 ) -> tuple[nn.Module, tuple[StageOutcome, ...], tuple[str, ...], tuple[str, ...]]:
     """The model after all stages, what each did, the parameters that they may change, and whose biases stay.
 
-    ``image`` is the mean in the shape in which it was given: a window of REM lies in it.
+    ``image`` is the mean in the shape in which it was given: a window of REM lies in it. ``judged`` is the first stage
+    as the guard has tried it, in rates.
     """
+    damping = 1.0 if verdict is None else verdict.damping
     outcomes: list[StageOutcome] = []
     slept, touched, biased = copied(model), set[str](), tuple[str, ...]()
     for cycle in range(sleep.cycles):
@@ -324,9 +280,17 @@ def _gone_through(
         for stage in sleep.stages:
             before = slept
             if isinstance(stage, NREM):
-                rule = _rule(stage, known, damping)
+                rule = rule_of(stage, known, damping)
                 outcome, slept = run_nrem(
-                    slept, known.noise, stage, rule, set_points=known.set_points, engine=engine, seed=seed, task=key
+                    slept,
+                    known.noise,
+                    stage,
+                    rule,
+                    set_points=known.set_points,
+                    in_rates=None if outcomes else judged,
+                    engine=engine,
+                    seed=seed,
+                    task=key,
                 )
                 old = dict(before.named_parameters())
                 touched |= {name for name, value in slept.named_parameters() if not torch.equal(value, old[name])}
@@ -417,6 +381,21 @@ def check_spiking(sleep: Sleep, engine: str | None, record: Record | None) -> No
         check_unread("A sleep without REM", {"record": (record, None)}, "a REM stage has it")
     if all(isinstance(stage, NREM) and stage.form == "rates" for stage in sleep.stages):
         check_unread("A sleep in rates", {"engine": (engine, None)}, "NREM(form='spikes') has it")
+
+
+def _check_engine(model: nn.Module, known: Known, sleep: Sleep, engine: str | None) -> None:
+    """Refuse an engine where every stage would take the form of rates."""
+    if engine is None:
+        return
+    notes = []
+    for stage in sleep.stages:
+        if not isinstance(stage, NREM):
+            return
+        network, note = spiking_form(model, known.noise, stage, rule_of(stage, known, 1.0), seed=0)
+        if network is not None:
+            return
+        notes.append(note or "in rates")
+    check_unread(f"A sleep {notes[0]},", {"engine": (engine, None)}, "engine=None; only stages in spikes read it")
 
 
 _ELSEWHERE = ("after", "statistics", "profile", "rounding", "headroom", "read_back")

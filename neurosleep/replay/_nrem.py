@@ -21,7 +21,7 @@ from neurosleep.replay.spiking_homeostasis import regulate_spikes
 from neurosleep.replay.stages import NREM
 from neurosleep.spiking import SpikingNetwork
 
-__all__ = ["converted", "run_nrem"]
+__all__ = ["converted", "run_nrem", "spiking_form"]
 
 # Frames of noise by which a network is scaled.
 _CALIBRATION = 500
@@ -42,23 +42,20 @@ def run_nrem(
     rule: Homeostasis,
     *,
     set_points: Mapping[str, SetPoint] | None = None,
+    in_rates: tuple[StageOutcome, nn.Module] | None = None,
     engine: str | None = None,
     seed: int = 0,
     task: int = 0,
 ) -> tuple[StageOutcome, nn.Module]:
-    """What ``stage`` does with ``rule``, and a regulated copy of ``model``."""
+    """What ``stage`` does with ``rule``, and a regulated copy of ``model``.
+
+    ``in_rates`` is the same in rates, where it is known already.
+    """
     points = dict(set_points or {}) if rule.target == "set-points" else None
-    spiking, note = None, ""
-    if rule.layers is not None and stage.form == "auto":
-        note = "in rates, since only some layers change"
-    elif stage.form != "rates":
-        try:
-            spiking = converted(model, noise, seed)
-        except (ConversionError, UnsupportedError) as error:
-            if stage.form == "spikes":
-                raise
-            note = f"in rates, since {_first_sentence(error)}"
+    spiking, note = spiking_form(model, noise, stage, rule, seed=seed)
     if spiking is None:
+        if in_rates is not None:
+            return dataclasses.replace(in_rates[0], note=note), in_rates[1]
         done = regulate(model, noise, rule, set_points=points, draws=stage.draws, seed=seed, task=task)
         return StageOutcome("NREM", "rates", done, note=note), done.model
     layers = {population: layer for layer, population in spiking.populations.items()}
@@ -77,6 +74,22 @@ def run_nrem(
     named = RegulatedLayers(tuple(dataclasses.replace(one, name=layers[one.name]) for one in slept.layers))
     steps = stage.oscillation.steps * len(named.layers)
     return StageOutcome("NREM", "spikes", named, steps=steps), slept.woken(model)
+
+
+def spiking_form(
+    model: nn.Module, noise: InputNoise, stage: NREM, rule: Homeostasis, *, seed: int
+) -> tuple[_Spiking | None, str]:
+    """The spiking network that sleeps in the place of ``model``; None for the form of rates, and why, if it may be."""
+    if stage.form == "rates":
+        return None, ""
+    if rule.layers is not None and stage.form == "auto":
+        return None, "in rates, since only some layers change"
+    try:
+        return converted(model, noise, seed), ""
+    except (ConversionError, UnsupportedError) as error:
+        if stage.form == "spikes":
+            raise
+        return None, f"in rates, since {_first_sentence(error)}"
 
 
 def converted(model: nn.Module, noise: InputNoise, seed: int) -> _Spiking:

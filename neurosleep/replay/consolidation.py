@@ -16,7 +16,7 @@ from neurosleep._shown import short_line
 from neurosleep.errors import ConversionError, NeurosleepWarning
 from neurosleep.functional import SetPoint
 from neurosleep.replay._regulated import RegulatedLayers
-from neurosleep.replay.guard import Verdict
+from neurosleep.replay.guard import OutputDrive, Verdict
 from neurosleep.replay.result import Divergence, SleepReport, SleepResult
 from neurosleep.spiking import Recording
 
@@ -95,6 +95,8 @@ class Consolidation:
         The guard's, if it was asked.
     seconds:
         Time it took.
+    left:
+        How it left the outputs driven, if it was done.
 
     See Also
     --------
@@ -119,6 +121,7 @@ class Consolidation:
     stages: tuple[StageOutcome, ...]
     verdict: Verdict | None
     seconds: float
+    left: OutputDrive | None = None
 
     def __repr__(self) -> str:
         return short_line(f"<Consolidation: {self.status}, {self.reason}; {self.seconds:.2g} s>")

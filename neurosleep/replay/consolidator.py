@@ -16,9 +16,10 @@ from neurosleep._checks import as_images, check_count
 from neurosleep._files import write_whole
 from neurosleep.errors import DataError, ExchangeError, SettingsError
 from neurosleep.functional import InputNoise, SetPoint
-from neurosleep.replay._consolidate import Known, check_consolidates, consolidated
+from neurosleep.replay._consolidate import check_consolidates, consolidated
+from neurosleep.replay._judging import Known
 from neurosleep.replay.consolidation import Consolidation
-from neurosleep.replay.guard import Guard
+from neurosleep.replay.guard import Guard, OutputDrive
 from neurosleep.replay.options import Sleep
 from neurosleep.spiking import Record
 
@@ -32,7 +33,7 @@ _FORMAT = "neurosleep consolidator 1"
 
 
 class Consolidator:
-    """Running mean and spread of all inputs, the classes seen, and the set points of the first sleep.
+    """Running mean and spread of all inputs, the classes seen, and what sleeps left: set points, drives of the outputs.
 
     No sample is kept, but for up to 1,000 of the newest task, by which its sleep is judged: :meth:`close_task` drops
     them, and they are in no file. Memory does not grow with samples or tasks.
@@ -58,6 +59,7 @@ class Consolidator:
         self._new: set[int] = set()
         self._tasks = 0
         self.set_points: dict[str, SetPoint] = {}
+        self._left: OutputDrive | None = None
         self._images: list[Tensor] = []
         self._labels: list[Tensor] = []
         self._every, self._offered = 1, 0
@@ -155,7 +157,7 @@ class Consolidator:
         result = consolidated(
             model, self._known(), sleep=sleep, guard=guard, engine=engine, record=record, seed=seed, task=self._tasks
         )
-        self.close_task(result.set_points)
+        self.close_task(result.set_points, result.left)
         return result
 
     def nap(
@@ -180,7 +182,14 @@ class Consolidator:
         task = self._tasks + _NAP * (1 + check_count("The number of a nap", number, 0))
         return consolidated(model, self._known(), sleep=sleep, guard=guard, engine=engine, seed=seed, task=task)
 
-    def check(self, model: nn.Module, *, sleep: Sleep | None = None, guard: bool | Guard = True) -> None:
+    def check(
+        self,
+        model: nn.Module,
+        *,
+        sleep: Sleep | None = None,
+        guard: bool | Guard = True,
+        engine: str | None = None,
+    ) -> None:
         """Refuse now what could not sleep later, by what was observed so far; nothing changes.
 
         Raises
@@ -188,20 +197,24 @@ class Consolidator:
         NeurosleepError
             As :func:`consolidate`.
         """
-        check_consolidates(model, self._known(), sleep, guard)
+        check_consolidates(model, self._known(), sleep, guard, engine)
 
     def _known(self) -> Known:
         images, labels = self.newest or (None, None)
-        return Known(self.noise, self.classes, self.new_classes, images, labels, self.set_points)
+        return Known(self.noise, self.classes, self.new_classes, images, labels, self.set_points, self._left)
 
-    def close_task(self, set_points: dict[str, SetPoint] | None = None) -> None:
-        """What was new is old from now on; the newest samples are dropped, the first set points kept."""
+    def close_task(self, set_points: dict[str, SetPoint] | None = None, left: OutputDrive | None = None) -> None:
+        """What was new is old from now on; the newest samples are dropped.
+
+        Kept are the first set points, and where the last sleep ``left`` the outputs.
+        """
         self._old |= self._new
         self._new = set()
         self._tasks += 1
         self._images, self._labels, self._every, self._offered = [], [], 1, 0
         if set_points:
             self.set_points = {**set_points, **self.set_points}
+        self._left = self._left if left is None else left
 
     def _hold(self, images: Tensor, labels: Tensor) -> None:
         """Every k-th sample offered, k doubled whenever too many are held."""
@@ -255,6 +268,7 @@ class Consolidator:
             "new": sorted(self._new),
             "tasks": self._tasks,
             "set_points": {name: list(point) for name, point in self.set_points.items()},
+            "left": self._left,
         }
 
     def _tensors(self) -> dict[str, Tensor]:
@@ -267,6 +281,8 @@ class Consolidator:
         self._old, self._new = set(map(int, header["old"])), set(map(int, header["new"]))
         points = header["set_points"].items()
         self.set_points = {str(name): SetPoint(float(m), float(s)) for name, (m, s) in points}
+        left = header.get("left")
+        self._left = None if left is None else OutputDrive(tuple(map(float, left[0])), float(left[1]))
 
     @classmethod
     def open(cls, path: str | Path) -> Consolidator:

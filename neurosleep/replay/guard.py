@@ -1,7 +1,8 @@
 """Whether a homeostatic sleep may be kept, judged before it is, from what is at hand without old data.
 
 Accuracy on the newest task falls where sleep works, so that it cannot be the judge alone. What tells forgetting is the
-noise itself: outputs of the newest classes are driven far above those of the old ones.
+noise itself: outputs of the newest classes are driven far above those of the old ones, and where no class was added,
+outputs are driven otherwise than the last sleep left them.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from neurosleep.errors import SettingsError
 from neurosleep.replay._effect import outputs
 from neurosleep.replay._regulated import RegulatedLayer
 
-__all__ = ["Guard", "Verdict", "check_guard", "gain_score", "newest_recall"]
+__all__ = ["Guard", "OutputDrive", "Verdict", "check_guard", "gain_score", "newest_recall"]
 
 _Recall: TypeAlias = Callable[[nn.Module | None], float]
 #: What a sleep gives, the network after it last.
@@ -31,18 +32,26 @@ Slept = TypeVar("Slept", bound="tuple[object, nn.Module]")
 class Guard:
     """When a sleep is accepted, and how strong it may be.
 
+    With classes that came with the newest task, where these are driven above the older ones; without, where training
+    has moved the outputs apart since the last sleep; before any sleep of that kind there is nothing to compare with,
+    and it is declined. Then enough of the newest samples, if some are at hand, must still be recognised after it.
+
     Parameters
     ----------
     gain:
         Least gain score: mean drive of the newest classes' outputs less that of the older ones', under noise and before
         sleep, in units of the usual spread of an output. Where nothing has been forgotten it is about 0.
+    moved:
+        Least movement, where no class was added: how far outputs have moved apart since the last sleep, in the same
+        units (:meth:`OutputDrive.moved`). Right after a sleep it is about 0.03.
     recall:
         Share of the newest task's recall, among all classes seen, that must be left after sleep; 0 to 1.
     first:
         Part of the newest samples whose recognition a first sleep may cost. It regains nothing, and is worth having
         only before what comes: while outputs are left for further classes.
     dampings:
-        Dampings of the rule that are tried in turn until enough recall is left; above 0, at most 1.
+        Dampings of the rule that are tried in turn until enough recall is left: the first if no sample is at hand;
+        above 0, at most 1. By default it is lowered to a half before a sleep is declined.
 
     See Also
     --------
@@ -56,6 +65,7 @@ class Guard:
     """
 
     gain: float = 1.0
+    moved: float = 1.0
     recall: float = 0.5
     first: float = 0.01
     dampings: tuple[float, ...] = (1.0, 0.9, 0.8, 0.65, 0.5)
@@ -64,6 +74,7 @@ class Guard:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "gain", check_number("The least gain score of a guard", self.gain))
+        object.__setattr__(self, "moved", check_number("The least movement of a guard", self.moved, 0))
         for key in ("recall", "first"):
             object.__setattr__(self, key, check_number(f"The share {key!r} of a guard", getattr(self, key), 0, 1))
         if isinstance(self.dampings, str) or not len(self.dampings):
@@ -79,6 +90,7 @@ class Guard:
         classes: Sequence[int],
         new_classes: Sequence[int] | None,
         recall: _Recall | None,
+        left: OutputDrive | None = None,
     ) -> tuple[Verdict, Slept | None]:
         """Whether to keep a sleep, and which.
 
@@ -92,33 +104,45 @@ class Guard:
             Classes seen so far, and which of them came with the newest task; None: not known.
         recall:
             Of the newest task, by a network or (None) by the one before sleep; None where no sample is at hand.
+        left:
+            Where the last sleep left the outputs; None: there was none.
         """
         if new_classes is None:
             return Verdict(False, "which classes are new is not known: give new_classes, or guard=False"), None
         old = sorted(set(classes) - set(new_classes))
         new = sorted(set(classes) & set(new_classes))
         if not new:
-            return Verdict(False, "no class was added since: nothing shows that something was forgotten"), None
-        if not old:
+            verdict = self._moved(before, left)
+        elif not old:
             return self._first(len(new), int(before.driven.sum()), slept, recall)
-        gain = gain_score(before, old, new)
-        if not gain > self.gain:
-            return Verdict(
-                False, f"the newest classes are driven no higher than the older ones (gain score {gain:.2f})", gain
-            ), None
+        else:
+            gain = gain_score(before, old, new)
+            above = "above" if gain > self.gain else "no higher than"
+            reason = f"the newest classes are driven {above} the older ones (gain score {gain:.2f})"
+            verdict = Verdict(gain > self.gain, reason, gain)
+        if not verdict.accepted:
+            return verdict, None
         if recall is None:
-            damping = self.dampings[0]
-            reason = f"the newest classes are driven above the older ones (gain score {gain:.2f})"
-            return Verdict(True, reason, gain, damping), slept(damping)
+            return verdict._replace(damping=self.dampings[0]), slept(self.dampings[0])
         least, kept = self.recall * recall(None), math.nan
         for damping in self.dampings:
             done = slept(damping)
             kept = recall(done[-1])
+            verdict = verdict._replace(damping=damping, recall=kept)
             if kept >= least:
-                reason = f"gain score {gain:.2f}, and {kept:.0%} of the newest samples are still recognised"
-                return Verdict(True, reason, gain, damping, kept), done
-        reason = f"only {kept:.0%} of the newest samples would still be recognised, at a damping of {damping:g}"
-        return Verdict(False, reason, gain, damping, kept), None
+                score = f"gain score {verdict.gain:.2f}" if new else verdict.reason
+                reason = f"{score}, and {kept:.0%} of the newest samples are still recognised"
+                return verdict._replace(reason=reason), done
+        lost = f"only {kept:.0%} of the newest samples would still be recognised, at a damping of {damping:g}"
+        return verdict._replace(accepted=False, reason=lost), None
+
+    def _moved(self, before: RegulatedLayer, left: OutputDrive | None) -> Verdict:
+        if left is None:
+            return Verdict(False, "no class was added, nor was there a sleep before: nothing shows what was forgotten")
+        moved = left.moved(before)
+        hardly = "" if moved > self.moved else "hardly "
+        reason = f"no class was added, and outputs have {hardly}moved apart since the last sleep ({moved:.2f} spreads)"
+        return Verdict(moved > self.moved, reason, moved=moved)
 
     def _first(
         self, classes: int, outputs_driven: int, slept: Callable[[float], Slept], recall: _Recall | None
@@ -144,7 +168,8 @@ class Verdict(NamedTuple):
     """What a guard answered.
 
     accepted: whether sleep may be kept; reason: why, in one sentence; gain: the gain score (NaN where there is none);
-    damping: of the rule; recall: share of the newest samples recognised after sleep (NaN where none were at hand).
+    damping: of the rule; recall: share of the newest samples recognised after sleep (NaN where none were at hand);
+    moved: how far outputs have moved since the last sleep, where no class was added.
 
     See Also
     --------
@@ -152,7 +177,7 @@ class Verdict(NamedTuple):
 
     Examples
     --------
-    >>> Verdict(False, "no class was added since: nothing shows that something was forgotten").damping
+    >>> Verdict(False, "no class was learnt before the newest").damping
     1.0
     """
 
@@ -161,6 +186,43 @@ class Verdict(NamedTuple):
     gain: float = math.nan
     damping: float = 1.0
     recall: float = math.nan
+    moved: float = math.nan
+
+
+class OutputDrive(NamedTuple):
+    """How outputs are driven under noise.
+
+    means: of each output, NaN for those that sleep does not change; spread: the usual one.
+
+    See Also
+    --------
+    Guard : which asks how far they have moved since
+
+    Examples
+    --------
+    >>> OutputDrive(means=(0.5, 0.5), spread=2.0).spread
+    2.0
+    """
+
+    means: tuple[float, ...]
+    spread: float
+
+    @classmethod
+    def of(cls, layer: RegulatedLayer, means: Tensor) -> OutputDrive | None:
+        """Of the output layer and its ``means`` ``[n]``, before or after sleep; None if nothing drives it."""
+        if layer.target is None:
+            return None
+        return cls(tuple(torch.where(layer.changed, means, math.nan).tolist()), layer.target.spread)
+
+    def moved(self, now: RegulatedLayer) -> float:
+        """How far the means have moved apart: the deviation of their movements, in units of the spread.
+
+        Outputs that came later are left out, and what all have moved alike: no answer depends on it.
+        """
+        seen = min(len(self.means), len(now.driven))
+        movements = now.mean_before[:seen] - torch.tensor(self.means[:seen], dtype=torch.float64)
+        movements = movements[now.driven[:seen] & ~movements.isnan()]
+        return float(movements.std(correction=0)) / self.spread if len(movements) else math.nan
 
 
 def gain_score(layer: RegulatedLayer, old: Sequence[int], new: Sequence[int]) -> float:

@@ -181,14 +181,82 @@ def test_the_report_has_numbers() -> None:
     assert "<table" in result._repr_html_()
 
 
-def test_a_second_sleep_is_declined_with_a_warning_and_changes_nothing() -> None:
+@pytest.mark.parametrize("dampings", [(1.0,), (0.5,)])
+@pytest.mark.parametrize("sleep", [RATES, SPIKES])
+def test_a_second_sleep_is_declined_with_a_warning_and_changes_nothing(sleep: Sleep, dampings: tuple) -> None:
     model, keeper = forgetful()
-    keeper.consolidate(model, sleep=RATES).apply_to(model)
-    with pytest.warns(NeurosleepWarning, match="no class was added"):
-        again = keeper.consolidate(model, sleep=RATES)
+    guard = Guard(dampings=dampings)
+    keeper.consolidate(model, sleep=sleep, guard=guard).apply_to(model)
+    with pytest.warns(NeurosleepWarning, match=r"hardly moved apart since the last sleep \(0.\d\d spreads\)"):
+        again = keeper.consolidate(model, sleep=sleep, guard=guard)
     assert again.status == "declined" and again.report.layers == ()
+    # What a sleep of half the damping left is no movement since.
+    assert again.verdict is not None and again.verdict.moved < 0.2
     assert all(torch.equal(a, b) for a, b in zip(model.parameters(), again.model.parameters(), strict=True))
     again.apply_to(model)
+
+
+def test_a_second_sleep_that_no_guard_judges_changes_nothing_that_matters() -> None:
+    model, keeper = forgetful()
+    keeper.consolidate(model, sleep=RATES).apply_to(model)
+    again = keeper.consolidate(model, sleep=RATES, guard=False)
+    x, y = data(1)
+    x, y = x[y < 4], y[y < 4]
+    assert again.status == "done"
+    assert abs(accuracy(again.model, x, y) - accuracy(model, x, y)) < 0.02
+
+
+def test_an_old_task_learnt_again_makes_a_sleep_of_its_own() -> None:
+    """No class was added then, and the outputs of the others have fallen behind since the last sleep."""
+    model, keeper = forgetful()
+    keeper.consolidate(model, sleep=RATES).apply_to(model)
+    keeper = keeper.copy()
+    x, y = tasks(*data(0))[0]
+    train(model, x, y, torch.optim.SGD(model.parameters(), 0.1))
+    keeper.observe(x, y)
+    assert keeper.new_classes == ()
+    result = keeper.consolidate(model, sleep=RATES)
+    assert result.status == "done" and result.verdict is not None
+    assert result.verdict.moved > 1 and "no class was added" in result.reason
+    x, y = data(1)
+    x, y = x[y < 4], y[y < 4]
+    assert accuracy(result.model, x, y) > accuracy(model, x, y) + 0.1
+
+
+def test_what_rem_moves_after_nrem_is_no_movement_since_the_sleep() -> None:
+    model, keeper = chain(bias=False), forgetful()[1]
+    train(model, *data(0), torch.optim.SGD(model.parameters(), 0.1), epochs=2)
+    rem = REM(rule=SRCRule(0.03, 0.003), steps=200, max_rate=100.0)
+    sleep = Sleep(stages=[NREM(form="rates", draws=400), rem], rates=(0.02,) * 3)
+    result = keeper.consolidate(model, sleep=sleep, guard=False)
+    result.apply_to(model)
+    regulated = result.stages[0].regulated
+    assert regulated is not None and result.left is not None
+    assert abs(result.left.means[0] - float(regulated.layers[-1].mean_after[0])) > 1e-3
+    with pytest.warns(NeurosleepWarning, match="hardly moved"):
+        assert keeper.consolidate(model, sleep=sleep).status == "declined"
+
+
+def test_a_guarded_sleep_in_rates_is_done_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the guard tried is the sleep itself, and the same as one without a guard."""
+    from neurosleep.replay import _judging, _nrem
+
+    model, keeper = forgetful()
+    draws: list[int] = []
+    original = regulate
+
+    def counted(*arguments: object, **options: object) -> object:
+        draws.append(options["draws"])
+        return original(*arguments, **options)
+
+    for module in (_judging, _nrem):
+        monkeypatch.setattr(module, "regulate", counted)
+    free = keeper.copy().consolidate(model, sleep=RATES, guard=False)
+    assert draws == [400]
+    # Twice: before sleep, of the output layer alone, and the sleep. Two frames say which layer is the output.
+    judged = keeper.consolidate(model, sleep=RATES)
+    assert draws[1:] == [2, 400, 400]
+    assert all(torch.equal(a, b) for a, b in zip(free.model.parameters(), judged.model.parameters(), strict=True))
 
 
 def test_joint_training_is_left_alone() -> None:
@@ -305,6 +373,20 @@ def test_what_makes_no_sense_is_refused_and_nothing_changes(given: dict, words: 
         consolidate(model, **{"mean": torch.full((40,), 0.5), "guard": False, **given})
     assert words in str(caught.value)
     assert all(torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True))
+
+
+@pytest.mark.parametrize("guard", [True, False])
+def test_an_engine_that_no_stage_would_read_is_refused(guard: bool) -> None:
+    """Of the form ``auto`` too, where the network has no spiking counterpart."""
+    x, y = data(0)
+    keeper = Consolidator()
+    keeper.observe(x, y)
+    for call in (keeper.consolidate, keeper.check):
+        with pytest.raises(SettingsError, match=r"in rates, since .* has no engine"):
+            call(Net(), engine="event", guard=guard)
+    assert keeper.new_classes == tuple(range(6))
+    result = keeper.copy().consolidate(chain(), sleep=Sleep([NREM()]), engine="reference", guard=False)
+    assert result.stages[0].form == "spikes"
 
 
 def test_half_precision_stays_half() -> None:

@@ -12,7 +12,7 @@ import torch
 
 from neurosleep.errors import DataError, ExchangeError, NeurosleepError, NeurosleepWarning
 from neurosleep.functional import SetPoint
-from neurosleep.replay import Consolidator
+from neurosleep.replay import Consolidator, OutputDrive
 
 
 def observed(sizes: list[int], seed: int = 0) -> tuple[Consolidator, torch.Tensor]:
@@ -129,6 +129,27 @@ def test_what_cannot_be_observed_is_refused_and_changes_nothing(x: object, y: ob
 def test_without_data_there_is_nothing_to_draw() -> None:
     with pytest.raises(DataError, match="No data has been observed"):
         _ = Consolidator().noise
+
+
+def test_where_the_last_sleep_left_the_outputs_is_kept(tmp_path: Path) -> None:
+    keeper, _ = observed([4])
+    keeper.close_task(None, OutputDrive((0.5, float("nan")), 2.0))
+    # A sleep that is declined leaves nothing of its own.
+    keeper.close_task()
+    for again in (keeper.copy(), Consolidator.open(keeper.save(tmp_path / "keeper"))):
+        left = again._known().left
+        assert left is not None and left.spread == 2.0
+        assert left.means[0] == 0.5 and left.means[1] != left.means[1]
+
+
+def test_files_without_it_are_read(tmp_path: Path) -> None:
+    keeper, _ = observed([4])
+    state = keeper.state_dict()
+    header = json.loads(bytes(state["header"].tolist()))
+    del header["left"]
+    again = Consolidator()
+    again.load_state_dict({**state, "header": torch.tensor(list(json.dumps(header).encode()), dtype=torch.uint8)})
+    assert again._known().left is None and again.count == 4
 
 
 def test_files_of_others_are_refused(tmp_path: Path) -> None:

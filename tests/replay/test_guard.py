@@ -10,7 +10,7 @@ from torch import nn
 
 from neurosleep.errors import SettingsError
 from neurosleep.functional import Homeostasis, InputNoise
-from neurosleep.replay import Guard, Regulation, gain_score, newest_recall, regulate
+from neurosleep.replay import Guard, OutputDrive, Regulation, gain_score, newest_recall, regulate
 
 NOISE = InputNoise(torch.full((20,), 0.5))
 
@@ -27,15 +27,22 @@ def network(offsets: list[float]) -> nn.Sequential:
     return model
 
 
-def ask(guard: Guard, model: nn.Module, classes: list[int], new: list[int] | None, recalls: list[float] | None = None):
+def ask(
+    guard: Guard,
+    model: nn.Module,
+    classes: list[int],
+    new: list[int] | None,
+    recalls: list[float] | None = None,
+    left: OutputDrive | None = None,
+):
     def slept(damping: float) -> tuple[Regulation, nn.Module]:
         done = regulate(model, NOISE, Homeostasis(classes=tuple(classes), damping=damping), draws=300)
         return done, done.model
 
     before = regulate(model, NOISE, Homeostasis(classes=tuple(classes), layers=("2",)), draws=300).layers[0]
-    left = iter(recalls or [])
-    recall = None if recalls is None else lambda _: next(left)
-    return guard.ask(before, slept, classes=classes, new_classes=new, recall=recall)
+    numbers = iter(recalls or [])
+    recall = None if recalls is None else lambda _: next(numbers)
+    return guard.ask(before, slept, classes=classes, new_classes=new, recall=recall, left=left)
 
 
 def test_forgetting_is_accepted() -> None:
@@ -61,6 +68,28 @@ def test_what_shows_no_forgetting_is_declined(
     verdict, done = ask(Guard(), network(offsets), classes, new)
     assert not verdict.accepted and done is None
     assert words in verdict.reason
+
+
+def test_without_a_new_class_outputs_that_moved_apart_are_accepted() -> None:
+    classes, even = [0, 1, 2, 3], network([0, 0, 0, 0])
+    layer = regulate(even, NOISE, Homeostasis(layers=("2",)), draws=300).layers[0]
+    left = OutputDrive.of(layer, layer.mean_after)
+    assert left is not None and left.spread == layer.target.spread
+    # What all moved alike is no movement, nor is that of an output that sleep did not change.
+    for offsets, new in (([5, 5, 5, 5], []), ([0, 0, 0, 0], [])):
+        verdict, done = ask(Guard(), network(offsets), classes, new, left=left)
+        assert not verdict.accepted and done is None
+        assert verdict.moved < 0.1 and "hardly moved apart" in verdict.reason
+    unchanged = OutputDrive((*left.means[:3], math.nan), left.spread)
+    verdict, _ = ask(Guard(), network([0, 0, 0, 5]), classes, [], left=unchanged)
+    assert not verdict.accepted and verdict.moved < 0.1
+    verdict, done = ask(Guard(dampings=(0.7, 0.5)), network([-5, -5, 5, 5]), classes, [], [0.9, 0.8], left)
+    assert verdict.accepted and done is not None
+    assert verdict.moved == pytest.approx(5 / left.spread, rel=0.05)
+    assert (verdict.damping, verdict.recall) == (0.7, 0.8) and math.isnan(verdict.gain)
+    assert "have moved apart" in verdict.reason and "80% of the newest" in verdict.reason
+    # Outputs that came since are left out.
+    assert OutputDrive(left.means[:2], left.spread).moved(layer) < 0.1
 
 
 def test_damping_falls_until_enough_of_the_newest_is_recognised() -> None:
@@ -95,7 +124,15 @@ def test_recall_is_among_the_classes_seen() -> None:
 
 
 @pytest.mark.parametrize(
-    "options", [{"recall": 1.5}, {"recall": "much"}, {"gain": math.nan}, {"dampings": ()}, {"dampings": (1.0, 0.0)}]
+    "options",
+    [
+        {"moved": -1},
+        {"recall": 1.5},
+        {"recall": "much"},
+        {"gain": math.nan},
+        {"dampings": ()},
+        {"dampings": (1.0, 0.0)},
+    ],
 )
 def test_impossible_guards_are_refused(options: dict) -> None:
     with pytest.raises(SettingsError):
