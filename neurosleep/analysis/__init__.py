@@ -2,6 +2,7 @@
 
 from neurosleep.analysis._avalanches import avalanches
 from neurosleep.analysis._bursts import bursts, up_states
+from neurosleep.analysis._confusion_change import confusion_change
 from neurosleep.analysis._correlation import class_correlation, correlation_summary
 from neurosleep.analysis._drive import input_drive
 from neurosleep.analysis._equilibrium import activation_spread, settling, stability, state_trajectories
@@ -38,6 +39,7 @@ __all__ = [
     "chi_synchrony",
     "class_correlation",
     "class_patterns",
+    "confusion_change",
     "correlation_summary",
     "cv",
     "cv2",

@@ -10,6 +10,7 @@ from neurosleep.plot._before_after import input_drive, sparseness, stable_rank
 from neurosleep.plot._by_class import representation_change, sleep_wake_similarity, task_specific_firing
 from neurosleep.plot._chips import chip_accuracy, chip_cores
 from neurosleep.plot._comparison import comparison, progress
+from neurosleep.plot._confusion_change import confusion_change
 from neurosleep.plot._conversion import conversion
 from neurosleep.plot._correlations import class_correlation, correlation_change
 from neurosleep.plot._curves import accuracy, rates
@@ -47,6 +48,7 @@ __all__ = [
     "chosen_units",
     "class_correlation",
     "comparison",
+    "confusion_change",
     "conversion",
     "correlation_change",
     "energy",

@@ -52,12 +52,32 @@ def task_colours(n: int) -> list[str]:
     return [to_hex(scale(0.9 * k / (n - 1))) for k in range(n)]
 
 
-# Bounds stand back behind what is compared with them; sleep has the same colour in every report.
-_STRATEGIES = {"sequential": "#8a8a8a", "joint": "#3c3c3c", "src": PALETTE[0]}
+# Fixed, so that a strategy looks the same in every report. Bounds stand back behind what is compared with them, in
+# greys; with sleep beside it a strategy is darker, with SRC lighter.
+_STRATEGIES = {
+    "sequential": "#8a8a8a",
+    "joint": "#3c3c3c",
+    "joint-matched": "#b4b4b4",
+    "src": PALETTE[0],
+    "sleep": PALETTE[1],
+    "sleep+src": "#8c2d04",
+    "rehearsal": PALETTE[2],
+    "rehearsal+sleep": "#00563f",
+    "rehearsal+src": "#66c5a8",
+    "ewc": "#7e57c2",
+    "ewc+sleep": "#45277f",
+    "ewc+src": "#b39ddb",
+    "icarl": PALETTE[5],
+    "icarl+sleep": "#8a5f00",
+    "icarl+src": "#d9b65c",
+    "owm": PALETTE[3],
+    "si": PALETTE[4],
+    "lwf": "#a6761d",
+}
 
 
 def strategy_colours(names: Iterable[str]) -> dict[str, str]:
-    """A colour for each strategy by its name: grey for the bounds, blue for ``src``, the others by the alphabet.
+    """A colour for each strategy by its name: a fixed one for those that ship, the others by the alphabet.
 
     Give the names of all strategies that a page or paper shows, so that each has one colour in all its figures.
 
@@ -73,8 +93,10 @@ def strategy_colours(names: Iterable[str]) -> dict[str, str]:
     """
     wanted = sorted(set(names))
     others = [name for name in wanted if name not in _STRATEGIES]
-    free = task_colours(len(others) + 1)[1:] if len(others) < len(PALETTE) else task_colours(len(others))
-    return {name: colour for name, colour in (*_STRATEGIES.items(), *zip(others, free, strict=True)) if name in wanted}
+    taken = {_STRATEGIES[name].upper() for name in wanted if name in _STRATEGIES}
+    free = [colour for colour in PALETTE if colour not in taken]
+    scale = free[: len(others)] if len(others) <= len(free) else task_colours(len(others) + len(PALETTE))[: len(others)]
+    return {name: _STRATEGIES[name] for name in _STRATEGIES if name in wanted} | dict(zip(others, scale, strict=True))
 
 
 def figure(width: float = 6.4, height: float = 3.6, *, title: str = "") -> Figure:

@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.image import imread
 
 from neurosleep import plot
+from neurosleep.continual import STRATEGIES
 from neurosleep.errors import RunFolderError, SettingsError
 from neurosleep.functional import SpikeEvents
 
@@ -329,6 +330,13 @@ def test_a_strategy_has_one_colour_wherever_it_is_drawn() -> None:
     assert set(colours) == set(names) and len(set(colours.values())) == len(names)
     assert plot.strategy_colours(["src"])["src"] == colours["src"] == plot.PALETTE[0]
     assert len(set(plot.strategy_colours(f"s{k}" for k in range(30)).values())) == 30
+    # Whatever else is on the page; and what ships has no colour twice, also beside strategies of a user's own.
+    assert plot.strategy_colours(["sleep", "mine", "a", "zz"])["sleep"] == plot.strategy_colours(["sleep"])["sleep"]
+    shipped = [*STRATEGIES, "sleep+src"]
+    shipped += [f"{one}+{sleep}" for one in ("rehearsal", "ewc", "icarl") for sleep in ("sleep", "src")]
+    assert len(set(plot.strategy_colours([*shipped, "mine"]).values())) == len(shipped) + 1
+    alone = {name: colour for one in shipped for name, colour in plot.strategy_colours([one]).items()}
+    assert alone == plot.strategy_colours(shipped)
     summary: Rows = [{"strategy": name, "accuracy_all": {"mean": 0.5, "sd": 0.1, "n": 2}} for name in ("owm", "src")]
     drawn = [to_rgb(patch.get_facecolor()) for patch in plot.comparison(summary, colours=colours).patches]
     assert drawn == [to_rgb(colours["owm"]), to_rgb(colours["src"])]
