@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from neurosleep.errors import unknown_name
 from neurosleep.plot._style import Row, axes, field
-from neurosleep.plot._tables import Data, needs
+from neurosleep.plot._tables import Data, needs, read
 
 __all__ = ["confusion_change"]
 
@@ -66,8 +66,7 @@ def confusion_change(data: Data, *, value: Shown = "change", ax: Axes | None = N
     """
     if value not in _SHOWN:
         raise unknown_name("value", str(value), _SHOWN)
-    rows = list(data) if not hasattr(data, "rows") else data.rows()
-    counts = _counts(rows, value)
+    counts = _counts(read(data), value)
     ax = axes(ax, 4.6, 3.9)
     largest = max(1.0, float(np.abs(counts).max()))
     signed = value == "change"
