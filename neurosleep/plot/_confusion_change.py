@@ -38,7 +38,7 @@ def confusion_change(data: Data, *, value: Shown = "change", ax: Axes | None = N
     data:
         The table of :func:`neurosleep.analysis.confusion_change`, or the rows of its file.
     value:
-        ``before``, ``after``: images of each class (rows) by answer (columns); ``change``: after less before, blue
+        ``before``, ``after``: images of each class (rows) by answer (columns); ``change``: after less before, purple
         where answers were gained and orange where they were lost; ``moved``: images whose answer changed, by the answer
         before (rows) and after (columns), whatever their class.
     ax:

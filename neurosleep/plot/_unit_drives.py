@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import Any
 
@@ -11,6 +12,9 @@ from neurosleep.plot._style import GREY, PALETTE, Row, axes, field
 from neurosleep.plot._tables import BEFORE_AFTER, Data, chosen, legend_above, needs, numbers
 
 __all__ = ["unit_drives"]
+
+# Units of one colour that can be told apart.
+_FEW = 20
 
 
 @needs("mean_before", "spread_before", "mean_after", "spread_after")
@@ -31,8 +35,8 @@ def unit_drives(
     layer:
         Which layer, by its name in the model.
     classes:
-        Of the output layer: the classes seen. Units of old classes are blue then, those of new ones red, and those of
-        classes not seen grey. None: before sleep orange, after it blue.
+        Of the output layer: the classes seen. Units of old classes are blue then, those of new ones orange, and those
+        of classes not seen grey; each is numbered where it was before. None: before sleep yellow, after it blue.
     new_classes:
         Which of them came with the newest task.
     ax:
@@ -71,6 +75,7 @@ def unit_drives(
         for label, colour, units in ages:
             if units:
                 _points(ax, units, colour, colour, label)
+                _number(ax, units, colour)
     ax.set_xlabel("mean drive under noise")
     ax.set_ylabel("spread of the drive")
     ax.margins(0.08)
@@ -79,11 +84,22 @@ def unit_drives(
     return ax
 
 
+def _number(ax: Axes, rows: list[Row], colour: str) -> None:
+    """The class of each unit beside its place before sleep, as long as they can be told apart."""
+    if len(rows) > _FEW:
+        return
+    for row in rows:
+        mean, spread, unit = (field(row, key) for key in ("mean_before", "spread_before", "unit"))
+        if math.isfinite(mean) and math.isfinite(spread):
+            place = {"xytext": (5, 3), "textcoords": "offset points", "fontsize": 8, "color": colour}
+            ax.annotate(f"{unit:.0f}", (mean, spread), **place)
+
+
 def _points(ax: Axes, rows: list[Row], before: str, after: str, label: str) -> None:
     means, spreads = ([numbers(rows, f"{value}_{moment}") for moment in BEFORE_AFTER] for value in ("mean", "spread"))
-    size = 6 if len(rows) <= 20 else 3
+    size = 6 if len(rows) <= _FEW else 3
     # The way of each unit, as long as single ways can be told apart.
-    if len(rows) <= 20:
+    if len(rows) <= _FEW:
         ax.plot(means, spreads, color="#c8c8c8", linewidth=0.8, zorder=1)
     style: dict[str, Any] = {"linestyle": "none", "marker": "o", "markersize": size}
     ax.plot(means[0], spreads[0], **style, markerfacecolor="none", color=before, label=f"{label}, before")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 from pathlib import Path
 
 import pytest
@@ -81,3 +82,45 @@ def test_analyses_of_networks_that_settle(tmp_path: Path, strategy: str) -> None
     assert page.exit_code == 0, page.output
     (report,) = tmp_path.rglob("report.html")
     assert report.read_text(encoding="utf-8").count("the free phase") >= 2
+
+
+@pytest.mark.parametrize("strategy", ["sleep", "sleep+src"])
+def test_homeostatic_sleep_leaves_units_and_answers_also_without_being_asked(tmp_path: Path, strategy: str) -> None:
+    sets = [
+        "wake.epochs=1",
+        "data.images_per_task=200",
+        "network.sizes=[784,40,10]",
+        "nrem.frames=20",
+        "nrem.draws=200",
+    ]
+    sets += ["sleep.steps=100", "network.bias=false"] if "src" in strategy else []
+    settings = [x for s in sets for x in ("--set", s)]
+    out = tmp_path / "out"
+    result = CliRunner().invoke(app, ["run", "demo/classifier", "--strategy", strategy, *settings, "--out", str(out)])
+    assert result.exit_code == 0, result.output
+    (folder,) = (path.parent for path in out.rglob("metrics.json"))
+    units = _rows(folder / "analysis" / "unit_drives.csv")
+    assert [row["layer"] for row in units] == ["hidden1"] * 40 + ["output"] * 10
+    means = [[float(row[key]) for row in units if row["layer"] == "output"] for key in ("mean_before", "mean_after")]
+    assert max(means[0]) - min(means[0]) > 10 * (max(means[1]) - min(means[1]))
+    answers = _rows(folder / "analysis" / "confusion_change.csv")
+    metrics = json.loads((folder / "metrics.json").read_text())
+    images = sum(int(row["images"]) for row in answers)
+    for moment, accuracy in (("before", "accuracy_before_sleep"), ("after", "accuracy_all")):
+        right = sum(int(row["images"]) for row in answers if row["class"] == row[f"answer_{moment}"])
+        assert right / images == pytest.approx(_last(metrics[accuracy]), abs=1e-9)
+    figures = {path.stem for path in (folder / "figures").glob("*.png")}
+    assert {"unit_drives_hidden1", "unit_drives_output", "confusion_change", "confusion_change_moved"} <= figures
+    result = CliRunner().invoke(app, ["report", str(out)])
+    assert result.exit_code == 0, result.output
+    page = (out / "report.html").read_text()
+    assert "Answers that the last sleep changed" in page and "drive under noise, before and after" in page
+
+
+def _last(value: object) -> float:
+    """Of a number itself, of a list of lists the mean of the last row."""
+    if isinstance(value, list):
+        row = value[-1] if isinstance(value[-1], list) else value
+        return sum(row) / len(row)
+    assert isinstance(value, float)
+    return value

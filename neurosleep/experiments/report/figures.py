@@ -31,6 +31,8 @@ _Table = tuple[Sequence[str], Rows]
 
 # The figures that a run's analyses left beside their tables, in the order in which they are shown.
 ANALYSES = {
+    "unit_drives": "Mean and spread of each unit's drive under noise, before and after the last sleep",
+    "confusion_change": "Answers that the last sleep changed",
     "class_correlation_before": "Correlation of the activities that two classes cause, before the last sleep",
     "class_correlation": "Correlation of the activities that two classes cause, after the last sleep",
     "correlation_change": "What the last sleep changed in the correlations within and between classes",

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from neurosleep import plot
 from neurosleep.analysis import (
     Table,
     activation_spread,
     analyse_sleep,
+    confusion_change,
     patch_drive,
     patch_weights,
     preferred_class,
@@ -23,14 +27,17 @@ from neurosleep.data import Task, to_float
 from neurosleep.experiments.run_folder import write_whole
 from neurosleep.networks import MLP, EquilibriumNetwork
 from neurosleep.plot._style import Axes
+from neurosleep.replay import RegulatedLayers
 from neurosleep.spiking import Recording
 
-__all__ = ["write_analysis", "write_preferred_task", "write_settling"]
+__all__ = ["write_analysis", "write_homeostasis", "write_preferred_task", "write_settling"]
 
 # Test images that settle for the tables of an equilibrium network.
 _SETTLING_IMAGES = 500
 # Test images of each task that say which neurons it excites.
 _PREFERENCE_IMAGES = 200
+# Tables with a figure for each layer.
+_BY_LAYER = ("class_correlation", "task_specific_firing", "unit_drives", "weight_histogram", "state_trajectories")
 
 
 def write_analysis(
@@ -49,6 +56,29 @@ def write_analysis(
         tables["patch_drive"] = patch_drive(before, after, x, y, classes)
         tables["patch_weights"] = patch_weights(before, after, x, y, classes)
     return _write(folder, tables)
+
+
+def write_homeostasis(
+    folder: Path, before: nn.Module, after: nn.Module, regulated: RegulatedLayers | None, tests: Sequence[Task]
+) -> list[Path]:
+    """Write the drive of every unit and the answers before and after a sleep, in the files of :func:`write_analysis`.
+
+    ``before`` and ``after`` are the awake networks around the sleep, ``regulated`` what its last NREM stage did, and
+    ``tests`` the tasks learnt so far, of which the last is new.
+    """
+    images = np.concatenate([task.test_images for task in tests])
+    labels = torch.from_numpy(np.concatenate([task.test_labels for task in tests]))
+    tables = {"confusion_change": confusion_change(before, after, torch.from_numpy(to_float(images)), labels)}
+    if regulated is not None:
+        hidden = [layer.name for layer in regulated.layers if not layer.output]
+        names = {name: f"hidden{k}" for k, name in enumerate(hidden, start=1)}
+        rows = [row | {"layer": names.get(row["layer"], "output")} for row in regulated.rows()]
+        tables["unit_drives"] = Table.from_rows(rows)
+    classes = sorted({int(one) for task in tests for one in task.classes})
+    new = sorted({int(one) for one in tests[-1].classes} - {int(one) for task in tests[:-1] for one in task.classes})
+    # Where no class is new, as of permuted images, old and new outputs are the same.
+    ages = {"classes": classes, "new_classes": new} if new else {}
+    return _write(folder, tables, {"unit_drives_output": ages})
 
 
 def write_settling(
@@ -96,13 +126,16 @@ def write_preferred_task(folder: Path, network: MLP, tasks: Sequence[Task]) -> P
     return path
 
 
-def _write(folder: Path, tables: dict[str, Table]) -> list[Path]:
+def _write(
+    folder: Path, tables: Mapping[str, Table], options: Mapping[str, Mapping[str, Any]] = MappingProxyType({})
+) -> list[Path]:
+    """Tables and their figures; ``options`` by name of the figure are those of the function that draws it."""
     written = []
     for name, table in tables.items():
         path = folder / "analysis" / f"{name}.csv"
         table.to_csv(path)
         written.append(path)
-        for label, draw in _drawings(name, table):
+        for label, draw in _drawings(name, table, options):
             figure = plot.figure(5.6, 3.6)
             draw(figure.subplots())
             path = folder / "figures" / f"{label}.png"
@@ -121,18 +154,27 @@ def _rows_of(label: str, name: str, table: Table) -> Table:
     return Table.from_rows(own or rows)
 
 
-def _drawings(name: str, table: Table) -> list[tuple[str, Callable[[Axes], object]]]:
+def _drawings(
+    name: str, table: Table, options: Mapping[str, Mapping[str, Any]]
+) -> list[tuple[str, Callable[[Axes], object]]]:
     """Name of each figure of a table, and the function that draws it."""
     if name == "patch_weights":
         return [(f"{name}_task{t}", _drawn(plot.patch_weights, table, task=t)) for t in (1, 2)]
+    if name == "confusion_change":
+        return [
+            (name, _drawn(plot.confusion_change, table)),
+            (f"{name}_moved", _drawn(plot.confusion_change, table, value="moved")),
+        ]
     function = getattr(plot, name.removesuffix("_before"), None)
     if function is None:
         return []
-    if name not in ("class_correlation", "task_specific_firing", "weight_histogram", "state_trajectories"):
+    if name not in _BY_LAYER:
         return [(name, _drawn(function, table))]
     layers = dict.fromkeys(str(row["layer"]) for row in table.rows())
     drawings: list[tuple[str, Callable[[Axes], object]]] = [
-        (f"{name}_{layer}", _drawn(function, table, layer=layer)) for layer in layers
+        (label, _drawn(function, table, layer=layer, **options.get(label, {})))
+        for layer in layers
+        for label in [f"{name}_{layer}"]
     ]
     if name == "class_correlation":
         drawings += [
@@ -144,5 +186,5 @@ def _drawings(name: str, table: Table) -> list[tuple[str, Callable[[Axes], objec
     return drawings
 
 
-def _drawn(function: Callable[..., Axes], table: Table, **options: str | int) -> Callable[[Axes], object]:
+def _drawn(function: Callable[..., Axes], table: Table, **options: Any) -> Callable[[Axes], object]:
     return lambda ax: function(table, ax=ax, **options)

@@ -13,7 +13,12 @@ from torch import Tensor
 from neurosleep.continual import AwakeNetwork, Learner, Learning, Progress, trained
 from neurosleep.data import RunningMean, Task
 from neurosleep.experiments.changes import dump_toml
-from neurosleep.experiments.run.analysis import write_analysis, write_preferred_task, write_settling
+from neurosleep.experiments.run.analysis import (
+    write_analysis,
+    write_homeostasis,
+    write_preferred_task,
+    write_settling,
+)
 from neurosleep.experiments.run.check import Plan
 from neurosleep.experiments.run.events import Listener
 from neurosleep.experiments.run.live import Watcher
@@ -75,7 +80,7 @@ class Phases:
             write_whole(folder.path / "config.toml", self.config)
         if stored is None or folder.origin["changed"]:
             folder.write_json("environment.json", environment_of(self.request, folder.origin))
-        if self.request.settings.analyse:
+        if self.request.settings.analyse or self.strategy.sleeps:
             self.awake = copy.deepcopy(learner.network)
 
     def after_epoch(self, task: int, epoch: int) -> None:
@@ -87,7 +92,7 @@ class Phases:
     def after_phase(self, phase: str, task: int) -> None:
         """Analyse, record, store and tell of a phase, ``wake`` or ``sleep``."""
         learner, progress = self.learner, self.progress
-        if self.request.settings.analyse:
+        if self.request.settings.analyse or self.strategy.sleeps:
             self._analyse(phase, task)
         if learner.sleep_result is not None and phase == "sleep":
             self._record(learner.sleep_result.recording, task)
@@ -105,6 +110,11 @@ class Phases:
         if phase == "wake":
             self.awake.load_state_dict(network.state_dict())
         if task + 1 != len(learner.tasks) or self.progress.status != "done":
+            return
+        if phase == "sleep" and learner.consolidation is not None:
+            stages = [stage.regulated for stage in learner.consolidation.stages if stage.regulated is not None]
+            write_homeostasis(self.folder.path, self.awake, network, stages[-1] if stages else None, self.tests)
+        if not self.request.settings.analyse:
             return
         if isinstance(self.awake, EquilibriumNetwork) and isinstance(network, EquilibriumNetwork):
             self.report("analysing the free phase")
