@@ -91,8 +91,9 @@ def _number(ax: Axes, rows: list[Row], colour: str) -> None:
     for row in rows:
         mean, spread, unit = (field(row, key) for key in ("mean_before", "spread_before", "unit"))
         if math.isfinite(mean) and math.isfinite(spread):
-            place = {"xytext": (5, 3), "textcoords": "offset points", "fontsize": 8, "color": colour}
-            ax.annotate(f"{unit:.0f}", (mean, spread), **place)
+            ax.annotate(
+                f"{unit:.0f}", (mean, spread), xytext=(5, 3), textcoords="offset points", fontsize=8, color=colour
+            )
 
 
 def _points(ax: Axes, rows: list[Row], before: str, after: str, label: str) -> None:
