@@ -72,7 +72,7 @@ class Homeostasis:
     ----------
     target:
         ``"layer"``: mean and spread that units of a layer have on average now. ``"set-points"``: those of the first
-        sleep, kept from then on.
+        sleep, kept from then on; of equilibrium networks, whose outputs are clipped, those of the hidden layers.
     classes:
         The classes seen so far, of the output layer: only their units are averaged and changed. None: all.
     damping:
@@ -84,7 +84,7 @@ class Homeostasis:
     mean_by:
         What moves the mean of a unit that has a bias: the ``"bias"``, or its ``"weights"``, along the mean input, as in
         a layer without biases; the bias is then scaled as the weights are. Where a normalisation follows it is the
-        bias of that, and so it is where inputs have no mean to move along, and in equilibrium networks.
+        bias of that, and so it is where inputs have no mean to move along.
         Weights bring more back in most networks; biases reach every target, also in layers of few inputs, and suit
         networks trained with Adam at a slow rate.
     floor:

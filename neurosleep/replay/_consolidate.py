@@ -14,8 +14,7 @@ from torch import Tensor, nn
 from neurosleep._checks import as_images, check_count, check_unread
 from neurosleep.conversion import copied, sleeping_chain
 from neurosleep.errors import ConversionError, DataError, NeurosleepWarning, SettingsError
-from neurosleep.functional import InputNoise, SRCRule, check_seed
-from neurosleep.networks import EquilibriumNetwork
+from neurosleep.functional import InputNoise, check_seed
 from neurosleep.replay._effect import answers, evenly, warn_of_effect
 from neurosleep.replay._judging import Judged, Known, judge, output_under_noise, rule_of
 from neurosleep.replay._nrem import converted, run_nrem, spiking_form
@@ -23,7 +22,7 @@ from neurosleep.replay._rem import run_rem
 from neurosleep.replay._sleep import Limits, check_rule
 from neurosleep.replay.consolidation import Consolidation, StageOutcome
 from neurosleep.replay.guard import Guard, OutputDrive, Verdict, check_guard
-from neurosleep.replay.options import OWN_NETWORK, Sleep
+from neurosleep.replay.options import Sleep
 from neurosleep.replay.result import LayerChange, SleepReport
 from neurosleep.replay.stages import NREM
 from neurosleep.spiking import Record, get_engine
@@ -141,7 +140,7 @@ def consolidated(
     """The same from what is known of the data."""
     started = perf_counter()
     check_seed(seed)
-    sleep = _usual(model) if sleep is None else sleep
+    sleep = Sleep() if sleep is None else sleep
     _check(model, known, sleep, guard)
     check_spiking(sleep, engine, record)
     given, known = known, _as_read(model, known)
@@ -211,7 +210,7 @@ def check_consolidates(
     model: nn.Module, known: Known, sleep: Sleep | None, guard: bool | Guard, engine: str | None
 ) -> None:
     """Refuse now what :func:`consolidated` would refuse later; nothing changes, nor do the global generators."""
-    sleep = _usual(model) if sleep is None else sleep
+    sleep = Sleep() if sleep is None else sleep
     _check(model, known, sleep, guard)
     read = _as_read(model, known)
     _check_engine(model, read, sleep, engine)
@@ -245,13 +244,6 @@ def _as_read(model: nn.Module, known: Known) -> Known:
         flat = InputNoise(mean.flatten(), None if spread is None else spread.flatten())
         return replace(known, noise=flat, images=None if known.images is None else known.images.flatten(1))
     return known
-
-
-def _usual(model: nn.Module) -> Sleep:
-    """NREM; equilibrium networks have no such stage yet, and sleep as in REM, with a weaker rule than the published."""
-    if isinstance(model, EquilibriumNetwork):
-        return Sleep.src2022(**OWN_NETWORK, rule=SRCRule(0.01, 0.001))
-    return Sleep()
 
 
 def _gone_through(

@@ -12,6 +12,7 @@ from torch import nn
 from neurosleep.conversion import Percentile, convert, copied
 from neurosleep.errors import ConversionError, NeurosleepError, UnsupportedError
 from neurosleep.functional import Homeostasis, InputNoise, SetPoint
+from neurosleep.networks import EquilibriumNetwork
 from neurosleep.replay._drives import trace_drives
 from neurosleep.replay._population_drives import population_drives
 from neurosleep.replay._regulated import RegulatedLayers
@@ -94,6 +95,8 @@ def spiking_form(
 
 def converted(model: nn.Module, noise: InputNoise, seed: int) -> _Spiking:
     """The spiking network that regulates in the place of ``model``; refuses a model that has none."""
+    if isinstance(model, EquilibriumNetwork):
+        raise UnsupportedError("the drives of an equilibrium network are those at its fixed point.")
     plain = copied(model).float().cpu().eval()
     network = convert(plain, noise.frames(_CALIBRATION, seed=seed), recipe=Percentile(99.9))
     drives = trace_drives(plain, noise.frames(2, seed=seed)).drives

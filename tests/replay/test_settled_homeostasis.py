@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from neurosleep.errors import DataError, UnsupportedError
 from neurosleep.functional import Homeostasis, InputNoise
 from neurosleep.networks import EquilibriumMLP
-from neurosleep.replay import NREM, Sleep, consolidate, regulate
+from neurosleep.replay import NREM, RegulatedLayer, Sleep, consolidate, regulate
 
 NOISE = InputNoise(torch.linspace(0.1, 0.9, 12))
 
@@ -64,7 +64,7 @@ def test_a_single_layer_is_a_linear_one(bias: bool) -> None:
 def test_units_come_to_the_mean_and_spread_of_their_layer(fields: dict[str, Any]) -> None:
     model = network(**fields)
     before = drives(model)
-    done = regulate(model, NOISE, draws=500)
+    done = regulate(model, NOISE, Homeostasis(mean_by="bias"), draws=500)
     assert [layer.name for layer in done.layers] == ["layers.0", "layers.1", "layers.2"]
     after = drives(done.model)
     for layer, old, new in zip(done.layers, before, after, strict=True):
@@ -73,6 +73,40 @@ def test_units_come_to_the_mean_and_spread_of_their_layer(fields: dict[str, Any]
         assert float(new.std(0).std()) < 0.2 * float(old.std(0).std()), layer.name
     first = done.layers[0]
     assert torch.allclose(first.mean_before, before[0].mean(0).double(), atol=1e-5)
+
+
+@pytest.mark.parametrize("fields", [{}, {"read_out": "cross-entropy"}, {"dt": 0.5}])
+def test_where_weights_move_the_means_of_units_with_biases_what_grows_is_undone(fields: dict[str, Any]) -> None:
+    model = network(**fields)
+    before = drives(model)
+    done = regulate(model, NOISE, draws=500)
+    after = drives(done.model)
+    for layer, old, new in zip(done.layers, before, after, strict=True):
+        assert float(new.mean(0).std()) < 0.2 * float(old.mean(0).std()), layer.name
+        # What is said of it is what it is, and the bias goes with the weights.
+        assert torch.allclose(layer.mean_after, new.mean(0).double(), atol=1e-4)
+        assert layer.mean_input is not None and "were undone" in layer.notes[-1]
+    for layer, old, new in zip(done.layers, model.biases, done.model.biases, strict=True):
+        assert old is not None and new is not None
+        assert torch.allclose(new, old * layer.factor.float(), atol=1e-5)
+
+
+def away(model: EquilibriumMLP, layers: tuple[RegulatedLayer, ...]) -> float:
+    """How far all drives are from the targets of ``layers``."""
+    total = 0.0
+    for layer, drive in zip(layers, drives(model), strict=True):
+        assert layer.target is not None
+        means, spreads = drive.mean(0) - layer.target.mean, drive.std(0) - layer.target.spread
+        total += float((means.square() + spreads.square()).mean()) / layer.target.spread**2
+    return total
+
+
+@pytest.mark.parametrize("mean_by", ["bias", "weights"])
+@pytest.mark.parametrize("scale", [1.0, 2.0, 4.0])
+def test_no_drive_of_a_network_that_feeds_back_strongly_runs_away(mean_by: Any, scale: float) -> None:
+    model = network(read_out="cross-entropy", init=scale)
+    done = regulate(model, NOISE, Homeostasis(mean_by=mean_by), draws=500)
+    assert away(done.model, done.layers) <= away(model, done.layers)
 
 
 def test_damping_goes_part_of_the_way() -> None:

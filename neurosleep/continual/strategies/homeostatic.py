@@ -9,12 +9,13 @@ import torch
 from torch import Tensor
 
 from neurosleep.continual.naps import Napping, Naps
-from neurosleep.continual.strategies.base import Learner, Strategy
+from neurosleep.continual.strategies.base import AwakeNetwork, Learner, Strategy
 from neurosleep.data import to_float
-from neurosleep.errors import NeurosleepWarning
+from neurosleep.errors import NeurosleepWarning, UnsupportedError
 from neurosleep.functional import Homeostasis, SlowOscillation
 from neurosleep.functional.homeostasis import MeanBy, Target
 from neurosleep.learning import Batch
+from neurosleep.networks import EquilibriumMLP, EquilibriumNetwork
 from neurosleep.replay import NREM, Consolidator, Sleep
 from neurosleep.replay.stages import Form, check_whole
 
@@ -55,7 +56,6 @@ class HomeostaticSleep(Strategy):
 
     name: ClassVar[str] = "sleep"
     sleeps = True
-    works_with = ("backprop",)
 
     def __init__(
         self,
@@ -79,6 +79,21 @@ class HomeostaticSleep(Strategy):
         self.after, self.guard = after, guard
         self.keeper = Consolidator()
         self.napping = None if naps is None else Napping(self.settings, naps, guard)
+
+    def check_network(self, network: AwakeNetwork) -> None:
+        """Of the equilibrium networks those of fully connected layers can sleep, in rates."""
+        if not isinstance(network, EquilibriumNetwork):
+            return
+        if not isinstance(network, EquilibriumMLP):
+            raise UnsupportedError(
+                f"The strategy 'sleep' cannot regulate a {type(network).__name__}.",
+                expected="an EquilibriumMLP (network.kind equilibrium), or a feed-forward network",
+            )
+        if any(isinstance(stage, NREM) and stage.form == "spikes" for stage in self.settings.stages):
+            raise UnsupportedError(
+                "nrem.form is 'spikes', and the drives of an equilibrium network are those at its fixed point.",
+                expected="nrem.form 'rates' or 'auto'",
+            )
 
     def before_training_exp(self, learner: Learner) -> None:
         """The naps of the task start from what is known of those before."""
