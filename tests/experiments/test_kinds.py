@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from neurosleep.cli.app import app
 from neurosleep.continual import SI, Learner
-from neurosleep.errors import SettingsError, UnknownNameError
+from neurosleep.errors import SettingsError, UnknownNameError, UnsupportedError
 from neurosleep.experiments import (
     RunFolder,
     RunRequest,
@@ -315,6 +315,8 @@ def test_every_kind_runs_and_resumes_after_every_phase_as_if_unbroken(
         ("sequential", [("network.kind", "dendritic"), ("network.branch_sparsity", 0.0)], "sparsity"),
         ("sequential", [("network.kind", "equilibrium-conv")], r"network\.image"),
         ("src", [("network.kind", "dendritic")], "cannot sleep"),
+        ("sleep", [("network.kind", "dendritic")], "cannot regulate a DendriticMLP"),
+        ("sleep", [("nrem.form", "spikes")], r"nrem\.form is 'spikes'"),
         ("src", [("sleep.thresholds", None), ("sleep.feedback", "instant")], r"sleep\.feedback"),
         ("src", [("sleep.thresholds", None), ("sleep.gamma", 1.5)], r"sleep\.gamma"),
         ("src", [("sleep.thresholds", None), ("sleep.symmetric_rule", True)], r"sleep\.symmetric_rule"),
@@ -336,7 +338,7 @@ def test_bad_values_are_refused_before_any_training(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, strategy: str, changes: list[Change], said: str
 ) -> None:
     monkeypatch.setattr(PhasedLearning, "fit", lambda *arguments, **more: pytest.fail("training started"))
-    with pytest.raises(SettingsError, match=said):
+    with pytest.raises((SettingsError, UnsupportedError), match=said):
         run_experiment([request(tmp_path / "out", strategy, *changes)])
     assert not (tmp_path / "out").exists()
 
@@ -353,6 +355,9 @@ def test_bad_values_are_refused_before_any_training(
         ("bptt", "lwf"),
         ("bptt", "icarl+src"),
         ("chl", "si"),
+        ("ep", "rehearsal+sleep"),
+        ("bptt", "sleep"),
+        ("chl", "sleep"),
     ],
 )
 def test_the_other_strategies_work_where_they_are_not_refused(
@@ -364,7 +369,7 @@ def test_the_other_strategies_work_where_they_are_not_refused(
     own += [("wake.clamped_steps", 15), ("wake.delay", 3)] if kind == "chl" else []
     metrics = run_one(request(tmp_path, strategy, *own))
     assert metrics["status"] == "done"
-    assert metrics["reads_old_data"] is (strategy[:2] in ("jo", "ic"))
+    assert metrics["reads_old_data"] is (strategy[:2] in ("jo", "ic", "re"))
     assert ("accuracy_all_nearest_mean" in metrics["results"]) is ("icarl" in strategy)
 
 

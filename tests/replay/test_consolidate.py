@@ -8,10 +8,10 @@ import torch
 from torch import nn
 
 from neurosleep.conversion import Feedback, convert
-from neurosleep.errors import ConversionError, NeurosleepError, NeurosleepWarning, SettingsError
+from neurosleep.errors import ConversionError, NeurosleepError, NeurosleepWarning, SettingsError, UnsupportedError
 from neurosleep.functional import MeanDrive, SRCRule, numpy_generator
 from neurosleep.networks import MLP, DendriticMLP, EquilibriumMLP
-from neurosleep.replay import OWN_NETWORK, Sleep, consolidate, sleep, thresholds_for_rates
+from neurosleep.replay import NREM, OWN_NETWORK, Sleep, consolidate, sleep, thresholds_for_rates
 from neurosleep.spiking import Dense, Population, Record, SpikingNetwork, get_engine
 
 # The sleep phases here are short and rough: what they say of it is tested by itself.
@@ -83,10 +83,21 @@ def test_consolidate_takes_an_equilibrium_network(options):
     assert torch.isfinite(slept(images)).all()
 
 
+def test_by_default_an_equilibrium_network_regulates_its_drives_at_the_fixed_point():
+    model, images = settled(), torch.rand(50, 40, generator=torch.Generator().manual_seed(1))
+    result = consolidate(model, mean=images.mean(0), guard=False)
+    (stage,) = result.stages
+    assert (result.status, stage.stage, stage.form) == ("done", "NREM", "rates") and "fixed point" in stage.note
+    with pytest.raises(UnsupportedError, match="fixed point"):
+        consolidate(model, mean=images.mean(0), guard=False, sleep=Sleep(stages=(NREM(form="spikes"),)))
+
+
 def test_what_consolidate_cannot_take_is_refused_by_name():
     images = torch.rand(5, 40)
-    with pytest.raises(ConversionError, match="DendriticMLP"):
+    with pytest.raises(UnsupportedError, match="DendriticMLP"):
         consolidate(DendriticMLP((40, 5)), mean=images.mean(0), calibration=images)
+    with pytest.raises(ConversionError, match="DendriticMLP"):
+        consolidate(DendriticMLP((40, 5)), mean=images.mean(0), calibration=images, sleep=brief_sleep())
 
 
 def test_wrong_rates_are_refused():

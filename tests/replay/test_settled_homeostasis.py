@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from neurosleep.errors import DataError, UnsupportedError
-from neurosleep.functional import Homeostasis, InputNoise
+from neurosleep.functional import Homeostasis, InputNoise, SetPoint
 from neurosleep.networks import EquilibriumMLP
 from neurosleep.replay import NREM, RegulatedLayer, Sleep, consolidate, regulate
 
@@ -107,6 +107,14 @@ def test_no_drive_of_a_network_that_feeds_back_strongly_runs_away(mean_by: Any, 
     model = network(read_out="cross-entropy", init=scale)
     done = regulate(model, NOISE, Homeostasis(mean_by=mean_by), draws=500)
     assert away(done.model, done.layers) <= away(model, done.layers)
+
+
+def test_set_points_hold_the_hidden_layers_and_outputs_take_what_is_usual_now() -> None:
+    model, points = network(bias=False), {f"layers.{k}": SetPoint(0.3, 0.1) for k in range(3)}
+    rule = Homeostasis(target="set-points")
+    layers = regulate(model, NOISE, rule, set_points=points, draws=500).layers
+    assert [layer.target == SetPoint(0.3, 0.1) for layer in layers] == [True, True, False]
+    assert layers[2].target == regulate(model, NOISE, rule, draws=500).layers[2].target
 
 
 def test_damping_goes_part_of_the_way() -> None:
