@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-__all__ = ["as_images", "as_reals", "check_count", "check_device", "check_number", "check_unread"]
+__all__ = ["as_images", "as_labels", "as_reals", "check_count", "check_device", "check_number", "check_unread"]
 
 
 def check_count(
@@ -156,6 +156,30 @@ def as_images(name: str, images: Any, error: type[NeurosleepError] = DataError, 
     if values.dtype in (torch.float32, torch.float64):
         return values
     return values.float()
+
+
+def as_labels(name: str, labels: Any, count: int, error: type[NeurosleepError] = DataError) -> Tensor:
+    """Class numbers, one for each of ``count`` samples, as int64 ``[count]`` on the CPU.
+
+    >>> as_labels("y", [0, 2, 1], 3)
+    tensor([0, 2, 1])
+    """
+    import torch
+
+    expected, hint = f"{count} class numbers from 0, one a sample", None
+    try:
+        values = torch.as_tensor(labels).detach().cpu()
+    except (TypeError, ValueError, RuntimeError) as problem:
+        found = type(labels).__name__
+        raise error(f"{name} cannot be read as labels: {found}.", expected=expected) from problem
+    if values.ndim != 1 or len(values) != count or values.is_floating_point() or values.is_complex():
+        if values.ndim == 2 and len(values) == count:
+            hint = f"{name}.argmax(1) of scores, one a class" if values.shape[1] > 1 else f"{name}[:, 0]"
+        shape = f"shape {tuple(values.shape)} and type {values.dtype}"
+        raise error(f"{name} has {shape}.", expected=expected, hint=hint)
+    if count and int(values.min()) < 0:
+        raise error(f"{name} holds the label {int(values.min())}.", expected=expected)
+    return values.long()
 
 
 def as_reals(name: str, value: Any, error: type[NeurosleepError] = SettingsError) -> Tensor:

@@ -11,11 +11,12 @@ from typing import Any, Literal, TypeAlias
 import torch
 from torch import Tensor, nn
 
-from neurosleep._checks import as_images, check_count, check_unread
+from neurosleep._checks import as_images, as_labels, check_count, check_unread
 from neurosleep.conversion import copied, sleeping_chain
-from neurosleep.errors import ConversionError, DataError, NeurosleepWarning, SettingsError
+from neurosleep.conversion._model import check_model
+from neurosleep.errors import DataError, NeurosleepWarning, SettingsError, UnsupportedError
 from neurosleep.functional import InputNoise, check_seed
-from neurosleep.replay._effect import answers, evenly, warn_of_effect
+from neurosleep.replay._effect import answers, evenly, outputs, warn_of_effect
 from neurosleep.replay._judging import Judged, Known, judge, output_under_noise, rule_of
 from neurosleep.replay._nrem import converted, run_nrem, spiking_form
 from neurosleep.replay._rem import run_rem
@@ -118,6 +119,13 @@ def consolidate(
     """
     noise = _noise(as_images("mean", mean), None if std is None else as_images("std", std), sleep)
     images, labels = (None, None) if holdout is None else _samples(holdout, noise.shape)
+    if images is not None and noise.spread is None and _regulates(sleep) and not 0 <= images.min() <= images.max() <= 1:
+        raise DataError(
+            f"The inputs of holdout reach from {float(images.min()):.4g} to {float(images.max()):.4g}, and a mean "
+            "without a spread is one of inputs within 0..1.",
+            expected="inputs as those that the model was trained on, and that the mean is of",
+            hint="divide images by 255, or give the standard deviation beside the mean",
+        )
     if calibration is not None:
         images = as_images("calibration", calibration)
         if holdout is not None:
@@ -144,9 +152,10 @@ def consolidated(
     _check(model, known, sleep, guard)
     check_spiking(sleep, engine, record)
     given, known = known, _as_read(model, known)
+    _check_outputs(model, known)
     _check_engine(model, known, sleep, engine)
     verdict, judged = None, None
-    regulates = any(isinstance(stage, NREM) for stage in sleep.stages)
+    regulates = _regulates(sleep)
     if guard is not False and regulates:
         verdict, judged = judge(model, known, sleep, Guard() if guard is True else guard, seed, task)
     if verdict is not None and not verdict.accepted:
@@ -194,12 +203,17 @@ def _left(
     return None if output is None else OutputDrive.of(output, output.mean_before)
 
 
-def _warn_of_silent(outcomes: tuple[StageOutcome, ...]) -> None:
+def _silent(outcomes: tuple[StageOutcome, ...]) -> list[str]:
+    """The layers that nothing drives under noise."""
     layers = [layer for stage in outcomes if stage.regulated is not None for layer in stage.regulated.layers]
-    silent = [repr(layer.name) for layer in layers if layer.target is None]
+    return list(dict.fromkeys(layer.name for layer in layers if layer.target is None))
+
+
+def _warn_of_silent(outcomes: tuple[StageOutcome, ...]) -> None:
+    silent = _silent(outcomes)
     if silent:
         warnings.warn(
-            f"Nothing drives the layers {', '.join(dict.fromkeys(silent))} under noise, and they stay as they are: "
+            f"Nothing drives the layers {', '.join(map(repr, silent))} under noise, and they stay as they are: "
             "what is below them is silent, or their classes were never seen.",
             NeurosleepWarning,
             stacklevel=4,
@@ -213,6 +227,7 @@ def check_consolidates(
     sleep = Sleep() if sleep is None else sleep
     _check(model, known, sleep, guard)
     read = _as_read(model, known)
+    _check_outputs(model, read)
     _check_engine(model, read, sleep, engine)
     for stage in sleep.stages:
         if isinstance(stage, NREM):
@@ -227,9 +242,13 @@ def check_consolidates(
 
 def _noise(mean: Tensor, std: Tensor | None, sleep: Sleep | None) -> InputNoise:
     """What drives a sleep. The drive of REM, which warns of it, also takes means above 1, and no spread."""
-    regulates = not isinstance(sleep, Sleep) or any(isinstance(stage, NREM) for stage in sleep.stages)
     outside = bool(torch.isfinite(mean).all()) and (float(mean.min()) < 0 or float(mean.max()) > 1)
-    return InputNoise(mean, mean.abs() if std is None and outside and not regulates else std)
+    return InputNoise(mean, mean.abs() if std is None and outside and not _regulates(sleep) else std)
+
+
+def _regulates(sleep: Any) -> bool:
+    """Whether a stage is one of NREM; what is no sleep is refused later."""
+    return not isinstance(sleep, Sleep) or any(isinstance(stage, NREM) for stage in sleep.stages)
 
 
 def _as_read(model: nn.Module, known: Known) -> Known:
@@ -330,7 +349,9 @@ def _said(outcomes: tuple[StageOutcome, ...], verdict: Verdict | None, report: S
     if last is not None and last.divergence is not None:
         return "diverged", f"the sleep diverged: {last.divergence}"
     if not any(layer.changed for layer in report.layers):
-        return "silent", f"no weight changed, and {report.spikes} spikes were fired"
+        silent = _silent(outcomes)
+        what = f"nothing drives the layers {', '.join(silent)}" if silent else f"{report.spikes} spikes were fired"
+        return "silent", f"no weight changed, and {what}"
     units = sum(int(one.changed.sum()) for stage in outcomes if stage.regulated for one in stage.regulated.layers)
     did = f"{units} units regulated their drive" if units else f"{report.spikes} spikes"
     return "done", did if verdict is None else f"{did}: {verdict.reason}"
@@ -338,13 +359,29 @@ def _said(outcomes: tuple[StageOutcome, ...], verdict: Verdict | None, report: S
 
 def _check(model: Any, known: Known, sleep: Any, guard: Any) -> None:
     """Refuse, before anything is done, what makes no sense."""
-    if not isinstance(model, nn.Module):
-        raise ConversionError(f"The model is a {type(model).__name__}.", expected="a torch module")
+    check_model(model)
     if not isinstance(sleep, Sleep):
         raise SettingsError(
             f"sleep is {sleep!r:.60}.", expected="a Sleep, such as neurosleep.Sleep(stages=[neurosleep.NREM()])"
         )
     check_guard(guard)
+    if any(parameter.is_meta for parameter in model.parameters()):
+        raise UnsupportedError(
+            "The model is on the device 'meta': it has no weights.", hint="model.to_empty, then load"
+        )
+    _check_labels(known)
+    unread = {key: (getattr(sleep, key), getattr(Sleep(), key)) for key in _ELSEWHERE}
+    for stage in sleep.stages:
+        if not isinstance(stage, NREM):
+            check_rule(stage.rule)
+            usual = type(stage)()
+            unread |= {key: (getattr(stage, key), getattr(usual, key)) for key in ("growth", "lengths")}
+    hint = "neurosleep.continual.SRC and SleepPlugin have it: they sleep after each task, and on chips"
+    check_unread("The sleep of consolidate", unread, hint)
+
+
+def _check_labels(known: Known) -> None:
+    """Refuse classes and labels that contradict each other."""
     if known.classes is not None and known.new_classes is not None:
         unseen = sorted(set(known.new_classes) - set(known.classes))
         if unseen:
@@ -355,14 +392,23 @@ def _check(model: Any, known: Known, sleep: Any, guard: Any) -> None:
         unseen = sorted(set(known.labels.tolist()) - set(known.classes))
         if unseen:
             raise DataError(f"holdout has the labels {unseen}, which were never seen.", expected=f"{known.classes}")
-    unread = {key: (getattr(sleep, key), getattr(Sleep(), key)) for key in _ELSEWHERE}
-    for stage in sleep.stages:
-        if not isinstance(stage, NREM):
-            check_rule(stage.rule)
-            usual = type(stage)()
-            unread |= {key: (getattr(stage, key), getattr(usual, key)) for key in ("growth", "lengths")}
-    hint = "neurosleep.continual.SRC and SleepPlugin have it: they sleep after each task, and on chips"
-    check_unread("The sleep of consolidate", unread, hint)
+
+
+def _check_outputs(model: nn.Module, known: Known) -> None:
+    """Refuse classes for which the model has no output."""
+    named = {"new_classes": known.new_classes, "holdout": None if known.labels is None else known.labels.tolist()}
+    frames = known.noise.frames(_FEWEST, seed=0) if known.images is None else known.images[:_FEWEST]
+    try:
+        count = outputs(model, frames).shape[1]
+    except (RuntimeError, ValueError, TypeError, IndexError):  # said with the reason by what runs it next
+        return
+    for name, values in named.items():
+        if values and count > 1 and max(values) >= count:
+            raise SettingsError(
+                f"{name} holds the class {max(values)}, and the model has {count} outputs.",
+                expected=f"classes from 0 to {count - 1}",
+                hint="labels that start elsewhere are to be mapped to outputs",
+            )
 
 
 def check_spiking(sleep: Sleep, engine: str | None, record: Record | None) -> None:
@@ -398,7 +444,7 @@ def _classes(name: str, values: Sequence[int] | None) -> tuple[int, ...] | None:
         return None
     if isinstance(values, str | int):
         raise SettingsError(f"{name} is {values!r:.60}.", expected="class numbers, such as [0, 1]")
-    return tuple(sorted({check_count(f"A class of {name}", int(value), 0) for value in values}))
+    return tuple(sorted({check_count(f"A class of {name}", value, 0) for value in values}))
 
 
 def _samples(holdout: Any, shape: tuple[int, ...]) -> tuple[Tensor, Tensor]:
@@ -407,12 +453,9 @@ def _samples(holdout: Any, shape: tuple[int, ...]) -> tuple[Tensor, Tensor]:
             "holdout cannot be read.", found=type(holdout).__name__, expected="(inputs [n, ...], labels [n])"
         )
     images = as_images("The inputs of holdout", holdout[0])
-    labels = torch.as_tensor(holdout[1]).detach().cpu()
-    if labels.ndim != 1 or len(labels) != len(images) or labels.is_floating_point():
-        raise DataError(
-            f"The labels of holdout have shape {tuple(labels.shape)} and type {labels.dtype}.",
-            expected=f"{len(images)} class numbers",
-        )
+    labels = as_labels("labels of holdout", holdout[1], len(images))
     if images.shape[1:] != shape:
         raise DataError(f"holdout has inputs of shape {tuple(images.shape[1:])}.", expected=f"{shape}, as the mean")
-    return images, labels.long()
+    if not torch.isfinite(images).all():
+        raise DataError("holdout holds NaN or infinite values.", expected="finite numbers")
+    return images, labels

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from functools import cache
+from functools import cache, partial
 from typing import TypeAlias
 
 from torch import Tensor, nn
@@ -83,14 +83,32 @@ def judge(
         rates = replace(stage, form="rates")
         return run_nrem(model, known.noise, rates, rule, set_points=known.set_points, seed=seed, task=task)
 
-    recall = None
+    recall = even_recall = None
+    learnt: set[int] = set()
     if known.images is not None and known.labels is not None:
-        images, labels = known.images, known.labels
-
-        def recall(after: nn.Module | None) -> float:
-            return newest_recall(model if after is None else after, images, labels, seen)
-
+        learnt = set(known.labels.tolist())
+        recall = partial(_recall, model, known.images, known.labels, seen)
+        even_recall = partial(recall, even=True) if learnt >= set(seen) else None
     verdict, done = guard.ask(
-        before, slept, classes=seen, new_classes=known.new_classes, recall=recall, left=known.left
+        before,
+        slept,
+        classes=seen,
+        new_classes=known.new_classes,
+        recall=recall,
+        even_recall=even_recall,
+        learnt=learnt,
+        left=known.left,
     )
     return verdict, done if stage is sleep.stages[0] else None
+
+
+def _recall(
+    model: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    classes: tuple[int, ...],
+    after: nn.Module | None,
+    *,
+    even: bool = False,
+) -> float:
+    return newest_recall(model if after is None else after, images, labels, classes, even=even)

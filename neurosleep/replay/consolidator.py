@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_bytes
 from torch import Tensor, nn
 
-from neurosleep._checks import as_images, check_count
+from neurosleep._checks import as_images, as_labels, check_count
 from neurosleep._files import write_whole
-from neurosleep.errors import DataError, ExchangeError, SettingsError
+from neurosleep.errors import DataError, ExchangeError, NeurosleepWarning
 from neurosleep.functional import InputNoise, SetPoint
 from neurosleep.replay._consolidate import check_consolidates, consolidated
 from neurosleep.replay._judging import Known
@@ -83,6 +84,11 @@ class Consolidator:
     @property
     def noise(self) -> InputNoise:
         """What drives a sleep: inputs within 0..1 are drawn as 0 or 1 with their mean, others as normal numbers."""
+        if not self.std.any():
+            raise DataError(
+                f"Not one of {self.mean.numel()} inputs differs among the {self.count} samples observed.",
+                expected="inputs that differ from one sample to the next",
+            )
         within = self._low >= 0 and self._high <= 1
         return InputNoise(self.mean) if within else InputNoise(self.mean, self.std)
 
@@ -108,9 +114,14 @@ class Consolidator:
         ------
         DataError
             If they cannot be read, or the inputs are of another shape than before; nothing is taken in then.
+
+        Warns
+        -----
+        NeurosleepWarning
+            Once, if the inputs are whole numbers beyond 1, as bytes that were not divided by 255.
         """
         images = as_images("x", x).cpu()
-        labels = _labels(y, len(images))
+        labels = as_labels("y", y, len(images))
         if images.ndim < 2:
             raise DataError(f"x has shape {tuple(images.shape)}.", expected="samples [n, ...]")
         if not torch.isfinite(images).all():
@@ -124,6 +135,14 @@ class Consolidator:
         n, mean = len(values), values.mean(0)
         squares = (values - mean).square().sum(0)
         low, high = float(values.min()), float(values.max())
+        if low >= 0 and high > 1 and self._high <= 1 and bool((values == values.round()).all()):
+            warnings.warn(
+                f"x holds whole numbers from {low:g} to {high:g}. Not within 0..1, they are taken for features of any "
+                "scale, and noise of their mean and spread drives sleep. Images are to be divided by the largest "
+                "value possible, 255 of bytes, and the network trained on that.",
+                NeurosleepWarning,
+                stacklevel=2,
+            )
         if self.count:
             apart, count = mean - self._mean, self.count + n
             self._mean = self._mean + apart * (n / count)
@@ -308,20 +327,3 @@ class Consolidator:
         if not (sound and bool((squares >= 0).all()) and (keeper.count > 0) == (mean.numel() > 0)):
             raise ExchangeError(f"{str(path)!r} holds impossible statistics.", expected=expected)
         return keeper
-
-
-def _labels(y: Any, count: int) -> Tensor:
-    try:
-        labels = torch.as_tensor(y).detach().cpu()
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise DataError(f"y cannot be read as labels: {type(y).__name__}.", expected="class numbers [n]") from error
-    if labels.ndim != 1 or len(labels) != count or labels.is_floating_point() or labels.is_complex():
-        raise DataError(
-            f"y has shape {tuple(labels.shape)} and type {labels.dtype}.",
-            expected=f"{count} class numbers, one a sample",
-        )
-    if labels.dtype == torch.bool:
-        labels = labels.long()
-    if len(labels) and int(labels.min()) < 0:
-        raise SettingsError(f"y holds the label {int(labels.min())}.", expected="class numbers from 0")
-    return labels.long()

@@ -8,7 +8,7 @@ outputs are driven otherwise than the last sleep left them.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, TypeAlias, TypeVar
 
@@ -32,9 +32,10 @@ Slept = TypeVar("Slept", bound="tuple[object, nn.Module]")
 class Guard:
     """When a sleep is accepted, and how strong it may be.
 
-    With classes that came with the newest task, where these are driven above the older ones; without, where training
-    has moved the outputs apart since the last sleep; before any sleep of that kind there is nothing to compare with,
-    and it is declined. Then enough of the newest samples, if some are at hand, must still be recognised after it.
+    Where classes were added: if they are driven above the older ones. Where none was: if outputs have moved apart since
+    the last sleep, and those of classes that the newest task had are driven above the others; before any sleep there is
+    nothing to compare with. Then enough of the newest samples, where some are at hand, must still be recognised.
+    Samples of all classes, as after training on all together, tell themselves what a sleep is worth.
 
     Parameters
     ----------
@@ -44,6 +45,8 @@ class Guard:
     moved:
         Least movement, where no class was added: how far outputs have moved apart since the last sleep, in the same
         units (:meth:`OutputDrive.moved`). Right after a sleep it is about 0.03.
+    rise:
+        Least rise of the recall, the mean of that of each class, where the newest samples are of all classes.
     recall:
         Share of the newest task's recall, among all classes seen, that must be left after sleep; 0 to 1.
     first:
@@ -66,6 +69,7 @@ class Guard:
 
     gain: float = 1.0
     moved: float = 1.0
+    rise: float = 0.02
     recall: float = 0.5
     first: float = 0.01
     dampings: tuple[float, ...] = (1.0, 0.9, 0.8, 0.65, 0.5)
@@ -75,7 +79,7 @@ class Guard:
     def __post_init__(self) -> None:
         object.__setattr__(self, "gain", check_number("The least gain score of a guard", self.gain))
         object.__setattr__(self, "moved", check_number("The least movement of a guard", self.moved, 0))
-        for key in ("recall", "first"):
+        for key in ("rise", "recall", "first"):
             object.__setattr__(self, key, check_number(f"The share {key!r} of a guard", getattr(self, key), 0, 1))
         if isinstance(self.dampings, str) or not len(self.dampings):
             raise SettingsError(f"The dampings of a guard are {self.dampings!r:.60}.", expected="at least one")
@@ -90,6 +94,8 @@ class Guard:
         classes: Sequence[int],
         new_classes: Sequence[int] | None,
         recall: _Recall | None,
+        even_recall: _Recall | None = None,
+        learnt: Collection[int] = (),
         left: OutputDrive | None = None,
     ) -> tuple[Verdict, Slept | None]:
         """Whether to keep a sleep, and which.
@@ -104,6 +110,10 @@ class Guard:
             Classes seen so far, and which of them came with the newest task; None: not known.
         recall:
             Of the newest task, by a network or (None) by the one before sleep; None where no sample is at hand.
+        even_recall:
+            The same, the mean of that of each class, where the samples are of all ``classes``; else None.
+        learnt:
+            Classes of the newest samples, new or not.
         left:
             Where the last sleep left the outputs; None: there was none.
         """
@@ -111,15 +121,14 @@ class Guard:
             return Verdict(False, "which classes are new is not known: give new_classes, or guard=False"), None
         old = sorted(set(classes) - set(new_classes))
         new = sorted(set(classes) & set(new_classes))
-        if not new:
-            verdict = self._moved(before, left)
-        elif not old:
+        if not old and (len(new) < 2 or even_recall is None or int(before.driven.sum()) > len(new)):
             return self._first(len(new), int(before.driven.sum()), slept, recall)
-        else:
-            gain = gain_score(before, old, new)
-            above = "above" if gain > self.gain else "no higher than"
-            reason = f"the newest classes are driven {above} the older ones (gain score {gain:.2f})"
-            verdict = Verdict(gain > self.gain, reason, gain)
+        verdict = Verdict(True, "") if new else self._moved(before, left)
+        if even_recall is not None and (verdict.accepted or left is None):
+            return self._of_all(slept, even_recall)
+        others = sorted(set(classes) - set(learnt)) if not new else old
+        if verdict.accepted and (new or learnt):
+            verdict = self._driven(before, others, new or sorted(learnt), verdict)
         if not verdict.accepted:
             return verdict, None
         if recall is None:
@@ -136,6 +145,17 @@ class Guard:
         lost = f"only {kept:.0%} of the newest samples would still be recognised, at a damping of {damping:g}"
         return verdict._replace(accepted=False, reason=lost), None
 
+    def _driven(
+        self, before: RegulatedLayer, others: Sequence[int], newest: Sequence[int], verdict: Verdict
+    ) -> Verdict:
+        """Whether outputs of the ``newest`` classes are driven above the ``others``."""
+        gain = gain_score(before, others, newest)
+        above = "above" if gain > self.gain else "no higher than"
+        reason = f"the newest classes are driven {above} the older ones (gain score {gain:.2f})"
+        if verdict.reason:
+            reason = f"{verdict.reason}, and those of its classes are driven {above} the others (gain score {gain:.2f})"
+        return verdict._replace(accepted=gain > self.gain, reason=reason, gain=gain)
+
     def _moved(self, before: RegulatedLayer, left: OutputDrive | None) -> Verdict:
         if left is None:
             return Verdict(False, "no class was added, nor was there a sleep before: nothing shows what was forgotten")
@@ -143,6 +163,18 @@ class Guard:
         hardly = "" if moved > self.moved else "hardly "
         reason = f"no class was added, and outputs have {hardly}moved apart since the last sleep ({moved:.2f} spreads)"
         return Verdict(moved > self.moved, reason, moved=moved)
+
+    def _of_all(self, slept: Callable[[float], Slept], even_recall: _Recall) -> tuple[Verdict, Slept | None]:
+        """Of samples of all classes: whether their recall rises."""
+        was, kept, damping = even_recall(None), math.nan, math.nan
+        for damping in self.dampings:
+            done = slept(damping)
+            kept = even_recall(done[-1])
+            if kept >= was + self.rise:
+                reason = f"the newest samples are of all classes, and their recall rises from {was:.1%} to {kept:.1%}"
+                return Verdict(True, reason, damping=damping, recall=kept), done
+        reason = f"the newest samples are of all classes, and their recall would go from {was:.1%} to {kept:.1%}"
+        return Verdict(False, reason, damping=damping, recall=kept), None
 
     def _first(
         self, classes: int, outputs_driven: int, slept: Callable[[float], Slept], recall: _Recall | None
@@ -168,7 +200,8 @@ class Verdict(NamedTuple):
     """What a guard answered.
 
     accepted: whether sleep may be kept; reason: why, in one sentence; gain: the gain score (NaN where there is none);
-    damping: of the rule; recall: share of the newest samples recognised after sleep (NaN where none were at hand);
+    damping: of the rule; recall: share of the newest samples recognised after sleep, where they are of all classes the
+    mean over classes (NaN where none were at hand);
     moved: how far outputs have moved since the last sleep, where no class was added.
 
     See Also
@@ -255,8 +288,12 @@ def gain_score(layer: RegulatedLayer, old: Sequence[int], new: Sequence[int]) ->
 
 
 @torch.no_grad()
-def newest_recall(model: nn.Module, images: Tensor, labels: Tensor, classes: Sequence[int]) -> float:
+def newest_recall(
+    model: nn.Module, images: Tensor, labels: Tensor, classes: Sequence[int], *, even: bool = False
+) -> float:
     """Share of ``images`` ``[n, ...]`` whose largest output among ``classes`` is that of their label ``[n]``.
+
+    ``even``: the mean of that of each class, however many samples it has.
 
     See Also
     --------
@@ -272,4 +309,7 @@ def newest_recall(model: nn.Module, images: Tensor, labels: Tensor, classes: Seq
     """
     seen = torch.tensor(sorted(classes))
     chosen = seen[outputs(model, images)[:, seen].argmax(1)]
-    return float((chosen == labels.cpu()).double().mean())
+    right, labels = (chosen == labels.cpu()).double(), labels.cpu()
+    if even:
+        return float(torch.stack([right[labels == label].mean() for label in sorted(set(labels.tolist()))]).mean())
+    return float(right.mean())

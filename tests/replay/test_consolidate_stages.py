@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import random
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -264,7 +266,7 @@ def test_joint_training_is_left_alone() -> None:
     x, y = data(0)
     train(model, x, y, torch.optim.SGD(model.parameters(), 0.1))
     keeper.observe(x, y)
-    with pytest.warns(NeurosleepWarning, match="no class was learnt before"):
+    with pytest.warns(NeurosleepWarning, match="of all classes, and their recall would go"):
         assert keeper.consolidate(model).status == "declined"
 
 
@@ -302,7 +304,7 @@ def test_outputs_may_grow() -> None:
     small = chain(outputs=2)
     train(small, x[y < 2], y[y < 2], torch.optim.SGD(small.parameters(), 0.1))
     keeper.observe(x[y < 2], y[y < 2])
-    with pytest.warns(NeurosleepWarning, match="no class was learnt before"):
+    with pytest.warns(NeurosleepWarning, match="of all classes, and their recall would go"):
         keeper.consolidate(small)
     grown = chain(outputs=4)
     with torch.no_grad():
@@ -354,6 +356,15 @@ def test_images_are_read_flat_where_a_network_starts_with_a_linear_layer() -> No
         ({"classes": "01"}, "class numbers"),
         ({"classes": [0, 1], "new_classes": [2]}, "[2]"),
         ({"classes": [0, 1], "holdout": (torch.rand(3, 40), [0, 1, 3])}, "[3]"),
+        ({"classes": [0.5, 1]}, "0.5"),
+        ({"classes": ["a"]}, "'a'"),
+        ({"new_classes": [9], "guard": True}, "9"),
+        ({"holdout": (torch.rand(3, 40), ["a", "b", "c"])}, "class numbers"),
+        ({"holdout": (torch.rand(3, 40), torch.eye(6)[:3])}, "argmax"),
+        ({"holdout": (torch.rand(3, 40), [0, 1, -1])}, "-1"),
+        ({"holdout": (torch.rand(3, 40), [0, 1, 9])}, "6 outputs"),
+        ({"holdout": (torch.full((3, 40), math.nan), [0, 1, 2])}, "NaN"),
+        ({"holdout": (255 * torch.rand(3, 40), [0, 1, 2])}, "divide"),
         ({"holdout": (torch.rand(3, 40), [0, 1])}, "3 class numbers"),
         ({"holdout": (torch.rand(3, 20), [0, 1, 1])}, "(40,)"),
         ({"holdout": torch.rand(3, 40)}, "holdout"),
@@ -387,6 +398,71 @@ def test_an_engine_that_no_stage_would_read_is_refused(guard: bool) -> None:
     assert keeper.new_classes == tuple(range(6))
     result = keeper.copy().consolidate(chain(), sleep=Sleep([NREM()]), engine="reference", guard=False)
     assert result.stages[0].form == "spikes"
+
+
+@pytest.mark.parametrize("guard", [True, False])
+@pytest.mark.parametrize("sleep", [None, RATES, SPIKES])
+def test_a_model_without_weights_is_refused(sleep: Sleep | None, guard: bool) -> None:
+    given = {"classes": range(6), "new_classes": [4, 5], "guard": guard, "sleep": sleep}
+    lazy = nn.Sequential(nn.LazyLinear(6))
+    for model, words in ((chain().to("meta"), "'meta'"), (lazy, "no values yet")):
+        with pytest.raises(NeurosleepError, match=words):
+            consolidate(model, torch.full((40,), 0.5), **given)
+
+
+@pytest.mark.parametrize("place", [0, 2])
+@pytest.mark.parametrize("sleep", [None, RATES, SPIKES])
+def test_weights_that_are_not_finite_are_refused(place: int, sleep: Sleep | None) -> None:
+    for value in (math.nan, math.inf):
+        model = chain()
+        with torch.no_grad():
+            model[place].weight[0, 0] = value
+        for guard in (True, False):
+            given = {"classes": range(6), "new_classes": [4, 5], "guard": guard, "sleep": sleep}
+            with pytest.raises(SettingsError, match="NaN or infinite"):
+                consolidate(model, torch.full((40,), 0.5), **given)
+
+
+@pytest.mark.parametrize("sleep", [RATES, SPIKES])
+def test_what_nothing_drives_is_said_by_name(sleep: Sleep) -> None:
+    model, mean = chain(), torch.full((40,), 0.5)
+    with torch.no_grad():
+        model[0].weight.zero_()
+    with pytest.warns(NeurosleepWarning, match="nothing drives the layers 0, 2, 4"):
+        result = consolidate(model, mean, guard=False, sleep=sleep)
+    assert result.status == "silent" and not result.report.layers
+    model = chain()
+    with torch.no_grad():
+        model[2].weight[7].zero_()
+    result = consolidate(model, mean, guard=False, sleep=sleep)
+    regulated = result.stages[0].regulated
+    assert regulated is not None and not regulated.layers[1].driven[7]
+    assert "1 of 64 units does not vary" in regulated.layers[1].notes[0]
+    assert torch.equal(result.model[2].weight[7], model[2].weight[7])
+
+
+def test_hooks_modes_threads_and_generators_stay() -> None:
+    model, keeper = forgetful()
+    calls: list[int] = []
+    model[2].register_forward_hook(lambda *_: calls.append(1))
+    model.eval()
+    model[1].train()
+    modes, threads = [part.training for part in model.modules()], torch.get_num_threads()
+    torch.manual_seed(3)
+    np.random.seed(3)
+    random.seed(3)
+    states = torch.get_rng_state(), np.random.get_state()[1].copy(), random.getstate()
+    for sleep in (RATES, SPIKES):
+        result = keeper.copy().consolidate(model, sleep=sleep, guard=False)
+        assert len(result.model[2]._forward_hooks) == len(model[2]._forward_hooks) == 1
+        result.apply_to(model)
+        assert [part.training for part in model.modules()] == modes
+    assert torch.equal(torch.get_rng_state(), states[0]) and random.getstate() == states[2]
+    assert (np.random.get_state()[1] == states[1]).all()
+    assert torch.get_num_threads() == threads
+    before = len(calls)
+    model(torch.rand(2, 40))
+    assert len(calls) == before + 1
 
 
 def test_half_precision_stays_half() -> None:

@@ -65,7 +65,7 @@ def test_a_bounded_number_of_the_newest_samples_is_held_and_dropped_with_their_t
     keeper = Consolidator()
     for start in range(0, 20000, 300):
         numbers = torch.arange(start, start + 300)
-        keeper.observe(numbers[:, None].float(), numbers % 10)
+        keeper.observe(numbers[:, None] + 0.5, numbers % 10)
     images, labels = keeper.newest or (torch.zeros(0), torch.zeros(0))
     assert 250 < len(images) <= 1000
     assert torch.equal(images[:, 0].long() % 10, labels)
@@ -109,6 +109,8 @@ def test_the_first_set_points_stay() -> None:
         (torch.rand(4, 3), [0, 1, -2, 1], "-2"),
         (torch.rand(4, 3), [[0, 1, 2, 1]], "shape (1, 4)"),
         (torch.rand(4, 3), "labels", "cannot be read"),
+        (torch.rand(4, 3), ["a", "b", "c", "d"], "class numbers"),
+        (torch.rand(4, 3), torch.eye(4), "argmax"),
         (torch.rand(4), [0, 1, 2, 1], "samples [n, ...]"),
         (torch.full((4, 3), float("nan")), [0, 1, 2, 1], "NaN"),
         (torch.rand(4, 2), [0, 1, 2, 1], "(3,)"),
@@ -150,6 +152,27 @@ def test_files_without_it_are_read(tmp_path: Path) -> None:
     again = Consolidator()
     again.load_state_dict({**state, "header": torch.tensor(list(json.dumps(header).encode()), dtype=torch.uint8)})
     assert again._known().left is None and again.count == 4
+
+
+def test_inputs_that_never_differ_drive_nothing() -> None:
+    """Though their mean is within 0..1."""
+    keeper = Consolidator()
+    keeper.observe(torch.full((20, 3), 0.3), torch.arange(20) % 2)
+    with pytest.raises(DataError, match="Not one of 3 inputs differs among the 20 samples"):
+        keeper.consolidate(torch.nn.Linear(3, 2))
+    keeper.observe(torch.rand(20, 3), torch.arange(20) % 2)
+    assert keeper.noise.spread is None
+
+
+def test_whole_numbers_above_1_are_said_to_be_of_the_wrong_scale_once() -> None:
+    keeper = Consolidator()
+    pixels = torch.randint(0, 256, (20, 3)).float()
+    with pytest.warns(NeurosleepWarning, match="divide"):
+        keeper.observe(pixels, [0] * 20)
+    keeper.observe(pixels, [0] * 20)
+    # Features and standardised data are no images.
+    for x in (4 * torch.rand(20, 3), torch.randn(20, 3), torch.randint(0, 2, (20, 3)).float()):
+        Consolidator().observe(x, [0] * 20)
 
 
 def test_files_of_others_are_refused(tmp_path: Path) -> None:

@@ -34,6 +34,8 @@ def ask(
     new: list[int] | None,
     recalls: list[float] | None = None,
     left: OutputDrive | None = None,
+    even: list[float] | None = None,
+    learnt: tuple[int, ...] = (),
 ):
     def slept(damping: float) -> tuple[Regulation, nn.Module]:
         done = regulate(model, NOISE, Homeostasis(classes=tuple(classes), damping=damping), draws=300)
@@ -42,7 +44,18 @@ def ask(
     before = regulate(model, NOISE, Homeostasis(classes=tuple(classes), layers=("2",)), draws=300).layers[0]
     numbers = iter(recalls or [])
     recall = None if recalls is None else lambda _: next(numbers)
-    return guard.ask(before, slept, classes=classes, new_classes=new, recall=recall, left=left)
+    numbers_even = iter(even or [])
+    even_recall = None if even is None else lambda _: next(numbers_even)
+    return guard.ask(
+        before,
+        slept,
+        classes=classes,
+        new_classes=new,
+        recall=recall,
+        even_recall=even_recall,
+        learnt=learnt,
+        left=left,
+    )
 
 
 def test_forgetting_is_accepted() -> None:
@@ -90,6 +103,46 @@ def test_without_a_new_class_outputs_that_moved_apart_are_accepted() -> None:
     assert "have moved apart" in verdict.reason and "80% of the newest" in verdict.reason
     # Outputs that came since are left out.
     assert OutputDrive(left.means[:2], left.spread).moved(layer) < 0.1
+
+
+def test_classes_learnt_again_are_compared_with_the_others() -> None:
+    classes, model = [0, 1, 2, 3], network([-5, -5, 5, 5])
+    left = OutputDrive((0.0,) * 4, 1.0)
+    verdict, done = ask(Guard(), model, classes, [], left=left, learnt=(2, 3))
+    assert verdict.accepted and done is not None and verdict.gain > 5 and verdict.moved > 1
+    verdict, done = ask(Guard(), model, classes, [], left=left, learnt=(0, 1))
+    assert not verdict.accepted and done is None
+    assert "no higher than the others" in verdict.reason and verdict.gain < -5
+
+
+def test_samples_of_all_classes_tell_themselves() -> None:
+    classes, model = [0, 1, 2, 3], network([-5, -5, 5, 5])
+    left = OutputDrive((0.0,) * 4, 1.0)
+    # Before sleep, and by each damping: the first that brings enough is taken.
+    for new, before in (([], left), ([], None), ([2, 3], None), (classes, None)):
+        verdict, done = ask(Guard(rise=0.1), model, classes, new, [], before, [0.5, 0.55, 0.7], (0, 1, 2, 3))
+        assert verdict.accepted and done is not None
+        assert (verdict.damping, verdict.recall) == (0.9, 0.7)
+        assert "rises from 50.0% to 70.0%" in verdict.reason
+        guard = Guard(rise=0.1, dampings=(1.0, 0.5))
+        verdict, done = ask(guard, model, classes, new, [], before, [0.5, 0.55, 0.59], (0, 1, 2, 3))
+        assert not verdict.accepted and done is None
+        assert "would go from 50.0% to 59.0%" in verdict.reason
+    # Right after a sleep they are not asked, nor is a first task while outputs are left for others.
+    left = ask(Guard(), model, classes, [], left=left, learnt=())[1][0].layers[-1]
+    assert left.target is not None
+    still = OutputDrive(tuple(left.mean_before.tolist()), left.target.spread)
+    verdict, _ = ask(Guard(), model, classes, [], [], still, [], (0, 1, 2, 3))
+    assert not verdict.accepted and verdict.moved == pytest.approx(0, abs=1e-6)
+    verdict, _ = ask(Guard(), model, [0, 1], [0, 1], [0.9, 0.9], None, [], (0, 1))
+    assert verdict.accepted and "outputs are left" in verdict.reason
+
+
+def test_even_recall_is_a_mean_over_classes() -> None:
+    labels = torch.tensor([0, 0, 0, 1])
+    outputs = torch.eye(3)[[0, 0, 1, 2]]
+    assert newest_recall(nn.Identity(), outputs, labels, [0, 1]) == 0.5
+    assert newest_recall(nn.Identity(), outputs, labels, [0, 1], even=True) == pytest.approx(1 / 3)
 
 
 def test_damping_falls_until_enough_of_the_newest_is_recognised() -> None:
