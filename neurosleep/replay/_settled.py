@@ -76,28 +76,30 @@ def regulate_settled(
     # So much each time is the damping of the rule over all times.
     step = replace(rule, damping=1 - (1 - rule.damping * (1 - 0.5**_SWEEPS)) ** (1 / _SWEEPS))
 
-    def plan(number: int) -> _Plan:
-        return _planned(model, number, names[number], _around(model, number, frames), step, points)
+    def planned(sent: list[Tensor], *numbers: int) -> dict[int, _Plan]:
+        return {k: _planned(model, k, names[k], _around(model, k, frames, sent), step, points) for k in numbers}
 
-    plans = {number: plan(number) for number in names}
+    sent = _settled(model, frames)
+    plans = planned(sent, *names)
     points |= {one.layer.name: one.layer.target for one in plans.values() if one.layer.target is not None}
     layers = {number: _untouched(one.layer) for number, one in plans.items()}
     for _ in range(_SWEEPS):
         before, done = [parameter.clone() for parameter in model.parameters()], dict(layers)
         for number in names:
             # The first layer's plan is of the fixed point as it still is.
-            present = plans[number] if number == min(names) else plan(number)
-            _change(model, number, present)
-            done[number] = _joined(layers[number], present.layer)
-        later = {number: plan(number) for number in names} if _finite(model, frames) else {}
+            present = plans if number == min(names) else planned(_settled(model, frames), number)
+            _change(model, number, present[number])
+            done[number] = _joined(layers[number], present[number].layer)
+        settled = _settled(model, frames)
+        later = planned(settled, *names) if all(bool(torch.isfinite(one).all()) for one in settled) else {}
         if later and sum(one.away for one in later.values()) < sum(one.away for one in plans.values()):
-            plans, layers = later, done
+            sent, plans, layers = settled, later, done
             continue
         undone += 1
         step = replace(step, damping=step.damping / 2)
         for parameter, value in zip(model.parameters(), before, strict=True):
             parameter.copy_(value)
-        plans = {number: plan(number) for number in names}
+        plans = planned(sent, *names)
     return [_ended(layers[number], plans[number].layer, undone) for number in sorted(names)]
 
 
@@ -151,13 +153,8 @@ def _settled(model: EquilibriumMLP, frames: Tensor) -> list[Tensor]:
     return settled
 
 
-def _finite(model: EquilibriumMLP, frames: Tensor) -> bool:
-    return all(bool(torch.isfinite(state).all()) for state in _settled(model, frames))
-
-
-def _around(model: EquilibriumMLP, number: int, frames: Tensor) -> tuple[Tensor, Tensor | None]:
-    """At the fixed point, what the layer receives from below, and what its units are sent from above, if anything."""
-    sent = _settled(model, frames)
+def _around(model: EquilibriumMLP, number: int, frames: Tensor, sent: list[Tensor]) -> tuple[Tensor, Tensor | None]:
+    """What the layer receives from below, and what its units are sent from above, if anything."""
     below = frames if number == 0 else sent[number - 1]
     return below, sent[number + 1] @ model.weights[number + 1] if number + 1 < len(sent) else None
 
