@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import Annotated, Any
 
 import typer
 
 from neurosleep.cli.errors import user_errors
-from neurosleep.cli.options import FileOptions, Json, emit, print_table
-
-if TYPE_CHECKING:
-    from neurosleep.functional import Reset
+from neurosleep.cli.options import FileOptions, Json, emit, print_table, read_options
 
 __all__ = ["convert"]
 
@@ -23,7 +20,10 @@ def convert(
     to: Annotated[str, typer.Option(help="What to make of it: snn, nir, onnx, snntorch, norse.")],
     out: Annotated[Path, typer.Option(help="File to write; for snntorch and norse a folder.")],
     file: FileOptions,
-    reset: Annotated[str | None, typer.Option(help="Reset: to_value (hard) or subtract (soft, the default).")] = None,
+    reset: Annotated[
+        str | None,
+        typer.Option(help="Reset: to_value (hard; NIR's) or subtract (soft; else), of NIR also subtract-next."),
+    ] = None,
     inexact: Annotated[
         bool, typer.Option("--inexact", help="Approximate what snnTorch or Norse cannot express.")
     ] = False,
@@ -31,9 +31,9 @@ def convert(
 ) -> None:
     """Turn a network's file into another format, and an awake network into a spiking one."""
     with user_errors(as_json):
-        from neurosleep.exchange import ReadOptions, convert_file
+        from neurosleep.exchange import convert_file
 
-        read = ReadOptions(**vars(file), reset=cast("Reset | None", reset))
+        read = read_options(file, reset=reset)
         outcome = convert_file(model, to=to, out=out, read=read, inexact=inexact)
 
         def show(result: dict[str, Any]) -> None:

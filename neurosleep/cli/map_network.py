@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from neurosleep.cli.errors import user_errors
-from neurosleep.cli.options import FileOptions, Json, Seed, emit, print_table
+from neurosleep.cli.options import FileOptions, Json, Seed, emit, print_table, read_options
 
 __all__ = ["map_network"]
 
@@ -36,13 +36,12 @@ def map_network(
 ) -> None:
     """Say what a network becomes on a chip: cores, limits, errors of quantisation, and energy, given images."""
     with user_errors(as_json):
-        from neurosleep.exchange import ReadOptions
         from neurosleep.hardware import energy_text, map_file
 
         mapped = map_file(
             model,
             profile,
-            read=ReadOptions(**vars(file)),
+            read=read_options(file),
             rounding=rounding,
             seed=seed,
             steps=steps,

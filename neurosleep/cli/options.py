@@ -8,9 +8,12 @@ from dataclasses import dataclass, fields, is_dataclass
 from functools import wraps
 from inspect import Parameter, Signature, signature
 from pathlib import Path
-from typing import Annotated, Any, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
+
+if TYPE_CHECKING:
+    from neurosleep.exchange import ReadOptions
 
 __all__ = [
     "Data",
@@ -23,6 +26,7 @@ __all__ = [
     "emit",
     "or_dash",
     "print_table",
+    "read_options",
     "with_groups",
 ]
 
@@ -60,6 +64,26 @@ class FileOptions:
     recipe: Annotated[str | None, typer.Option(help="How an awake network is scaled; else percentile.")] = None
     approximate: Annotated[bool, typer.Option("--approximate", help="Average in place of max-pooling.")] = False
     external_data: Annotated[Path | None, typer.Option(help="Second file that holds an ONNX file's weights.")] = None
+    output_name: Annotated[str | None, typer.Option(help="Which of an ONNX file's outputs is read.")] = None
+    input_shape: Annotated[
+        str | None, typer.Option(help="Shape of an image, where an ONNX file leaves it open: 3,32,32.")
+    ] = None
+    dt: Annotated[float | None, typer.Option(help="Step of a NIR file of another tool, in seconds: 0.001.")] = None
+    writer: Annotated[
+        str | None, typer.Option(help="Tool that wrote a NIR file: nir (by the letter), snntorch, norse.")
+    ] = None
+
+
+def read_options(file: FileOptions, **more: Any) -> ReadOptions:
+    """The same for :func:`neurosleep.exchange.convert_file`."""
+    from neurosleep.errors import SettingsError
+    from neurosleep.exchange import ReadOptions
+
+    shape = file.input_shape
+    if shape is not None and not all(size.strip().isdigit() for size in shape.split(",")):
+        raise SettingsError(f"--input-shape is {shape!r}.", expected="sizes with commas between, such as 3,32,32")
+    sizes = None if shape is None else tuple(int(size) for size in shape.split(","))
+    return ReadOptions(**vars(file) | {"input_shape": sizes} | more)
 
 
 def with_groups(command: Callable[..., None]) -> Callable[..., None]:

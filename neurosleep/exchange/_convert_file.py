@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 import zipfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -21,9 +21,11 @@ from neurosleep.conversion import Recipe, RecipeName, convert
 from neurosleep.errors import DataError, ExchangeError, SettingsError, unknown_name
 from neurosleep.exchange.files import load, save
 from neurosleep.exchange.inexact import ExchangeWarning
+from neurosleep.exchange.nir.build import NIRReset, NIRWriter
+from neurosleep.exchange.nir.files import read_nir
 from neurosleep.exchange.norse.folder import write_norse
+from neurosleep.exchange.other_kinds import is_hdf5, refuse_other_kinds
 from neurosleep.exchange.snntorch.write import Inexact, write_snntorch
-from neurosleep.functional import Reset
 from neurosleep.networks import EquilibriumNetwork
 from neurosleep.spiking import SpikingNetwork
 from neurosleep.spiking.projections import Weighted
@@ -45,10 +47,15 @@ class ReadOptions:
         :func:`~neurosleep.convert` (``percentile`` where not given; equilibrium networks ``recursive``).
     approximate:
         Whether average pooling may take the place of max-pooling, which is refused otherwise.
-    external_data:
-        Second file that holds the weights of an ONNX file.
+    external_data, output_name, input_shape:
+        For an ONNX file: the second file that holds its weights, which of several outputs is read, and the shape of an
+        image where the file leaves it open.
+    dt, writer:
+        For a NIR file of another tool: the length of a step in seconds, and the tool (``nir``, ``snntorch``,
+        ``norse``), as for :func:`~neurosleep.exchange.from_nir`.
     reset:
-        That of the neurons of an awake network that becomes a spiking one (None: the recipe's).
+        That of the neurons of an awake network that becomes a spiking one (None: the recipe's), or of a NIR file
+        (None: that of NIR).
 
     See Also
     --------
@@ -64,7 +71,11 @@ class ReadOptions:
     recipe: Recipe | str | None = None
     approximate: bool = False
     external_data: str | Path | None = None
-    reset: Reset | None = None
+    output_name: str | None = None
+    input_shape: tuple[int, ...] | None = None
+    dt: float | None = None
+    writer: NIRWriter | None = None
+    reset: NIRReset | None = None
 
     __repr__ = brief
 
@@ -124,7 +135,7 @@ def convert_file(
     _check_ending(out, to)
     if inexact and TARGETS[to]:
         raise SettingsError(f"--inexact has no place here: a file of format {to!r} holds all.", expected="no --inexact")
-    found = load(model, external_data=read.external_data)
+    found = _read(model, read)
     if to == "onnx":
         if isinstance(found, SpikingNetwork):
             raise ExchangeError(
@@ -168,15 +179,42 @@ def read_spiking(model: str | Path, read: ReadOptions = _PLAIN) -> SpikingNetwor
     >>> [population.size for population in network.populations]
     [4, 3, 2]
     """
-    return _spiking(load(model, external_data=read.external_data), model, read)[0]
+    return _spiking(_read(model, read), model, read)[0]
+
+
+def _read(model: str | Path, read: ReadOptions) -> SpikingNetwork | nn.Module:
+    """The network in a file; options that a file of its kind does not have are refused."""
+    check_regular(Path(model), ExchangeError, expected="a .safetensors, .onnx or .nir file")
+    refuse_other_kinds(Path(model))
+    if is_hdf5(Path(model)):
+        for name in ("external_data", "output_name", "input_shape"):
+            if getattr(read, name) is not None:
+                raise SettingsError(
+                    f"--{name.replace('_', '-')} has no place here: {Path(model).name!r} is a NIR file.",
+                    expected="an ONNX file",
+                )
+        return read_nir(model, dt=read.dt, writer=read.writer or "nir", reset=read.reset)
+    for name in ("dt", "writer"):
+        if getattr(read, name) is not None:
+            raise SettingsError(
+                f"--{name} has no place here: {Path(model).name!r} is no NIR file.", expected="a NIR file"
+            )
+    return load(model, external_data=read.external_data, output_name=read.output_name, input_shape=read.input_shape)
 
 
 def _spiking(
     found: SpikingNetwork | nn.Module, model: str | Path, read: ReadOptions
 ) -> tuple[SpikingNetwork, dict[str, Any]]:
     if isinstance(found, SpikingNetwork):
-        _unused(read, f"{Path(model).name!r} holds a spiking network already")
+        # The reset of a NIR file has been seen to.
+        given = replace(read, reset=None) if is_hdf5(Path(model)) else read
+        _unused(given, f"{Path(model).name!r} holds a spiking network already")
         return found, {}
+    if read.reset == "subtract-next":
+        raise SettingsError(
+            f"--reset subtract-next has no place here: {Path(model).name!r} holds an awake network.",
+            expected="to_value or subtract",
+        )
     if read.calibration is None:
         raise SettingsError(
             f"{Path(model).name!r} holds an awake network, whose layers are scaled by its activities.",

@@ -23,6 +23,7 @@ from neurosleep.exchange.digest import DIGEST as _DIGEST
 from neurosleep.exchange.digest import UNSET as _UNSET
 from neurosleep.exchange.digest import check_digest, signed
 from neurosleep.exchange.network_format import network_of, network_parts
+from neurosleep.exchange.other_kinds import is_hdf5, refuse_other_kinds
 from neurosleep.functional.activations import ACTIVATIONS
 from neurosleep.networks import MLP, EquilibriumMLP, EquilibriumNetwork
 from neurosleep.spiking import SpikingNetwork
@@ -36,7 +37,6 @@ Module = TypeVar("Module", bound=nn.Module)
 # written as format 1, which an older neurosleep reads.
 FORMAT = 5
 # What every HDF5 file starts with (NIR files are such).
-_HDF5 = b"\x89HDF\r\n\x1a\n"
 
 
 def save(obj: SpikingNetwork | nn.Module, path: str | Path, *, input_shape: Sequence[int] | None = None) -> Path:
@@ -221,13 +221,13 @@ def load(
     if module is not None:
         check_unread(f"The file {path.name!r}, of weights,", given, "files of networks have them", ExchangeError)
         return _fill(module, _state(path), path)
-    with path.open("rb") as start:
-        if start.read(8) == _HDF5:
-            from neurosleep.exchange.nir.files import read_nir
+    refuse_other_kinds(path)
+    if is_hdf5(path):
+        from neurosleep.exchange.nir.files import read_nir
 
-            del given["dt"]
-            check_unread(f"The NIR file {path.name!r}", given, "an ONNX file has them", ExchangeError)
-            return read_nir(path, dt=dt)
+        del given["dt"]
+        check_unread(f"The NIR file {path.name!r}", given, "an ONNX file has them", ExchangeError)
+        return read_nir(path, dt=dt)
     if _is_onnx(path):
         from neurosleep.exchange.onnx.read import read_onnx
 

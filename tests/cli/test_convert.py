@@ -173,3 +173,52 @@ def test_the_reset_of_the_neurons_made(files: Path) -> None:
     assert code == 2 and "to_value" in json.dumps(found)
     code, found = call(out, "--to", "nir", "--reset", "to_value", "--out", files / "x.nir")
     assert code == 2 and "--reset has no place here" in found["error"]["message"]
+
+
+def test_a_nir_file_of_another_tool(tmp_path: Path) -> None:
+    """What the error asks for can be said, and changes the network; what no NIR file has cannot."""
+    nir = pytest.importorskip("nir")
+    one, path = np.ones(2), tmp_path / "foreign.nir"
+    lif = nir.LIF(tau=one * 0.01, r=one * 10, v_leak=one * 0, v_threshold=one, v_reset=one * 0)
+    nir.write(path, nir.NIRGraph.from_list(nir.Linear(np.ones((2, 3))), lif))
+    out = tmp_path / "out.safetensors"
+    arguments = (path, "--to", "snn", "--out", out)
+    code, found = call(*arguments)
+    said = " ".join(map(str, found["error"].values()))
+    assert code == 2 and "--dt 0.001" in said and "--writer snntorch" in said and "--reset subtract" in said
+    decays = {}
+    for dt in ("0.001", "0.002"):
+        code, found = call(*arguments, "--dt", dt, "--reset", "subtract")
+        network = ns.load(out)
+        assert code == 0 and isinstance(network, ns.SpikingNetwork) and network.dt == float(dt)
+        assert {population.reset for population in network.layers} == {"subtract"}
+        decays[dt] = float(torch.as_tensor(network.last.decay).reshape(-1)[0])
+    assert decays["0.001"] == pytest.approx(0.9) and decays["0.002"] == pytest.approx(0.8)
+    code, _ = call(*arguments, "--writer", "snntorch")
+    assert code == 0 and ns.load(out).dt == pytest.approx(1e-4)
+    for wrong in (("--writer", "sintorch"), ("--dt", "-1"), ("--dt", "1", "--output-name", "y"), ("--reset", "hard")):
+        assert call(*arguments, *wrong)[0] == 2
+    np.save(tmp_path / "x.npy", np.zeros((3, 4), np.float32))
+    assert call(path, "--to", "snn", "--out", out, "--dt", "0.001", "--calibration", tmp_path / "x.npy")[0] == 2
+
+
+def test_dt_is_for_nir_and_an_output_for_onnx(files: Path) -> None:
+    arguments = (
+        files / "model.onnx",
+        "--to",
+        "snn",
+        "--out",
+        files / "o.safetensors",
+        "--calibration",
+        files / "x.npy",
+    )
+    for wrong, said in (
+        (("--dt", "0.001"), "--dt has no place"),
+        (("--writer", "norse"), "--writer has no place"),
+        (("--output-name", "nothing"), "nothing"),
+        (("--input-shape", "3;4"), "--input-shape"),
+        (("--reset", "subtract-next"), "--reset subtract-next has no place"),
+    ):
+        code, found = call(*arguments, *wrong)
+        assert code == 2 and said in found["error"]["message"], found
+    assert call(*arguments, "--input-shape", "6", "--recipe", "max")[0] == 0

@@ -319,3 +319,24 @@ def test_calibration_images_are_finite(tmp_path: Path) -> None:
     with pytest.warns(NeurosleepWarning, match="divided by 255"):
         found = read_calibration(tmp_path / "x.npz")
     assert torch.equal(found, torch.arange(6.0).reshape(2, 3) / 255)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("model.h5", b"\x89HDF\r\n\x1a\n" + bytes(40) + b"keras_version", r"is a model of Keras(?s:.*)model\.export"),
+        ("model.keras", b"PK\x03\x04" + bytes(40), "is a model of Keras"),
+        ("model.tflite", bytes(4) + b"TFL3" + bytes(40), "is a TensorFlow Lite model(?s:.*)--tflite"),
+        ("renamed.onnx", bytes(4) + b"TFL3" + bytes(40), "is a TensorFlow Lite model"),
+        ("saved_model.pb", b"\x08\x01\x12" + bytes(40), "is a graph of TensorFlow"),
+        ("data.csv", b"1,2,3\n", "is a table of text(?s:.*)calibration"),
+        ("data.npy", b"\x93NUMPY" + bytes(40), "is a file of arrays"),
+        ("model.joblib", b"\x80\x04" + bytes(40), "is a pickle(?s:.*)skl2onnx"),
+    ],
+)
+def test_files_of_other_kinds_are_named(name: str, content: bytes, said: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(ExchangeError, match=said):
+        ns.load(tmp_path / name)
+    with pytest.raises(ExchangeError, match=said):
+        ns.exchange.read_spiking(tmp_path / name)

@@ -234,7 +234,7 @@ def test_inputs_that_are_cast(kind: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("qoperator", [False, True])
 def test_a_quantised_network_is_read_as_its_floats(qoperator: bool, tmp_path: Path) -> None:
-    """Where a ReLU was left out since the integers begin at 0, there is one; weights are those of the integers."""
+    """Where a ReLU was left out since no integer stands for less than 0, there is one; the integers give weights."""
     form = Form(["n", 1, 8, 8])
     k = RNG.integers(-127, 128, (2, 1, 3, 3)).astype(np.int8)
     form.store(

@@ -47,8 +47,9 @@ class Builder:
         if self.given_dt is None and timed:
             raise SettingsError(
                 f"The graph has no time step, and the node {timed[0]!r} needs one.",
-                expected="dt in seconds",
-                hint="snnTorch writes for dt=1e-4, Norse usually for dt=1e-3",
+                expected="dt in seconds: dt=0.001, on the command line --dt 0.001",
+                hint="snnTorch writes for dt=1e-4, Norse usually for dt=1e-3; writer= (--writer snntorch, norse) puts "
+                "right what they write otherwise, and reset= (--reset subtract) tells the reset, which NIR does not",
             )
         self.dt = 0.001 if self.given_dt is None else self.given_dt
         self.graph.find_shapes()

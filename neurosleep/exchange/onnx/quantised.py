@@ -12,7 +12,7 @@ from neurosleep.exchange.onnx.windows import convolved
 
 __all__ = ["QUANTISED"]
 
-_NOTE = "the quantised network is read as its floats: activities are not rounded, nor cut off above"
+_NOTE = "the quantised network is read as its floats: activities are neither rounded nor limited"
 
 
 def _floats(node: Node, build: Build, at: int, axis: int) -> Tensor:
@@ -34,12 +34,12 @@ def _floats(node: Node, build: Build, at: int, axis: int) -> Tensor:
     return ((stored.double() - offset) * scale.double().reshape(shape)).to(build.dtype)
 
 
-def _cut(build: Build, node: Node, x: Activation, zero: Value | None) -> Activation:
+def _rectified(build: Build, node: Node, x: Activation, zero: Value | None) -> Activation:
     """``x`` without what is below 0, where the integers stand for no such numbers.
 
-    Tools leave a ReLU out where the integers cut off as it does. Of the network's input they tell the range.
+    Tools leave a ReLU out where the integers saturate as it does. Of the network's input they tell the range.
     """
-    # Without a zero point the integers are of type uint8, which begins at 0.
+    # Without a zero point the integers are of type uint8, whose least value is 0.
     lowest = zero is None or (isinstance(zero, Tensor) and bool((zero == torch.iinfo(zero.dtype).min).all()))
     made = x.name == "input" or isinstance(build.maker(x), nn.ReLU | nn.ReLU6 | nn.Flatten | nn.MaxPool2d)
     return pointwise(build, node, nn.ReLU(), x) if lowest and not made else x
@@ -50,7 +50,7 @@ def _quantize(build: Build, node: Node) -> Value:
     build.note(_NOTE)
     value = node.inputs[0]
     if isinstance(value, Activation):
-        return _cut(build, node, value, node.optional(2))
+        return _rectified(build, node, value, node.optional(2))
     return node.weight(0)
 
 
@@ -67,7 +67,7 @@ def _conv(build: Build, node: Node) -> Activation:
     node.count(8, 9)
     build.note(_NOTE)
     weight = _floats(node, build, 3, 0)
-    return _cut(build, node, convolved(build, node, weight, _bias(build, node, 8)), node.optional(7))
+    return _rectified(build, node, convolved(build, node, weight, _bias(build, node, 8)), node.optional(7))
 
 
 def _bias(build: Build, node: Node, at: int) -> Tensor | None:
@@ -82,7 +82,7 @@ def _matmul(build: Build, node: Node) -> Activation:
     node.count(8, 8)
     build.note(_NOTE)
     made = linear(build, node, node.activation(0), _floats(node, build, 3, 1).T.contiguous(), None)
-    return _cut(build, node, made, node.optional(7))
+    return _rectified(build, node, made, node.optional(7))
 
 
 QUANTISED: dict[str, Operator] = {
