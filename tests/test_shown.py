@@ -107,6 +107,7 @@ VALUES: dict[str, Callable[[], Any]] = {
     "RateMonitor": lambda: recording().rate_monitor("big"),
     "StateMonitor": lambda: recording().state_monitor("big"),
     "NeuronState": lambda: recording().state_monitor("big")[3],
+    "SleepSpan": lambda: ns.spiking.SleepSpan("NREM", "up", 0, 50),
     "States": lambda: recording().states["big"],
     "WeightMonitor": lambda: recording().weight_monitor("input -> big"),
     "WeightSamples": lambda: recording().weights["input -> big"],

@@ -80,7 +80,8 @@ def consolidate(
         Whether a sleep with an NREM stage is judged before it is kept, and by which :class:`Guard`. A sleep that is
         declined leaves the model as it is, and the result says why. REM stages alone are not judged.
     engine, record:
-        Of the spiking stages: what steps them (None: the fastest that can), and what is recorded of REM.
+        Of the spiking stages: what steps them (None: the fastest that can), and what is recorded; of NREM spikes
+        and rates, one step at a time, which is slower.
     seed:
         Of the noise; the global generators stay as they are.
 
@@ -300,6 +301,7 @@ def _gone_through(
                     set_points=known.set_points,
                     in_rates=None if outcomes else judged,
                     engine=engine,
+                    record=None if record is None else replace(record, potentials={}, weights="none", folder=None),
                     seed=seed,
                     task=key,
                 )
@@ -312,12 +314,22 @@ def _gone_through(
                 rem = run_rem(slept, image, images, sleep, stage, engine=engine, record=record, seed=seed, task=key)
                 outcome, slept, biased = rem.outcome, rem.model, rem.biased
                 touched |= set(rem.names)
-            outcomes.append(outcome)
+            outcomes.append(_in_cycle(outcome, cycle + 1))
             if outcome.phase is not None and outcome.phase.status == "diverged":
                 names = tuple(name for name, _ in model.named_parameters() if name in touched)
                 return copied(model), tuple(outcomes), names, biased
     names = tuple(name for name, _ in model.named_parameters() if name in touched)
     return slept, tuple(outcomes), names, biased
+
+
+def _in_cycle(outcome: StageOutcome, cycle: int) -> StageOutcome:
+    """The outcome, whose recording knows the number of its cycle."""
+    if outcome.recording is None or cycle == 1:
+        return outcome
+    spans = tuple(replace(span, cycle=cycle) for span in outcome.recording.hypnogram)
+    recording = replace(outcome.recording, hypnogram=spans)
+    phase = None if outcome.phase is None else replace(outcome.phase, recording=recording)
+    return replace(outcome, recording=recording, phase=phase)
 
 
 def _report(
@@ -415,10 +427,14 @@ def check_spiking(sleep: Sleep, engine: str | None, record: Record | None) -> No
     """Refuse an engine that there is not, and options that no stage reads."""
     if engine is not None:
         get_engine(engine)
-    if all(isinstance(stage, NREM) for stage in sleep.stages):
-        check_unread("A sleep without REM", {"record": (record, None)}, "a REM stage has it")
+    if record is not None and all(isinstance(stage, NREM) for stage in sleep.stages):
+        read = replace(record, potentials={}, weights="none", folder=None)
+        keys = ("potentials", "weights", "folder")
+        unread = {f"record.{key}": (getattr(record, key), getattr(read, key)) for key in keys}
+        check_unread("A sleep without REM", unread, "NREM records spikes and rates; a REM stage has it")
     if all(isinstance(stage, NREM) and stage.form == "rates" for stage in sleep.stages):
-        check_unread("A sleep in rates", {"engine": (engine, None)}, "NREM(form='spikes') has it")
+        unread = {"engine": (engine, None), "record": (record, None)}
+        check_unread("A sleep in rates", unread, "NREM(form='spikes') has it")
 
 
 def _check_engine(model: nn.Module, known: Known, sleep: Sleep, engine: str | None) -> None:

@@ -20,7 +20,7 @@ from neurosleep.replay.consolidation import StageOutcome
 from neurosleep.replay.homeostasis import regulate
 from neurosleep.replay.spiking_homeostasis import regulate_spikes
 from neurosleep.replay.stages import NREM
-from neurosleep.spiking import SpikingNetwork
+from neurosleep.spiking import Record, SpikingNetwork
 
 __all__ = ["converted", "run_nrem", "spiking_form"]
 
@@ -45,6 +45,7 @@ def run_nrem(
     set_points: Mapping[str, SetPoint] | None = None,
     in_rates: tuple[StageOutcome, nn.Module] | None = None,
     engine: str | None = None,
+    record: Record | None = None,
     seed: int = 0,
     task: int = 0,
 ) -> tuple[StageOutcome, nn.Module]:
@@ -68,13 +69,14 @@ def run_nrem(
         rule,
         oscillation=stage.oscillation,
         engine=engine,
+        record=record,
         set_points=points,
         seed=seed,
         task=task,
     )
     named = RegulatedLayers(tuple(dataclasses.replace(one, name=layers[one.name]) for one in slept.layers))
     steps = stage.oscillation.steps * len(named.layers)
-    return StageOutcome("NREM", "spikes", named, steps=steps), slept.woken(model)
+    return StageOutcome("NREM", "spikes", named, steps=steps, recording=slept.recording), slept.woken(model)
 
 
 def spiking_form(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import NamedTuple
 
 import torch
@@ -19,7 +20,7 @@ from neurosleep.replay.consolidation import StageOutcome
 from neurosleep.replay.options import RATE, Sleep
 from neurosleep.replay.result import SleepResult
 from neurosleep.replay.stages import REM
-from neurosleep.spiking import Record, SpikingNetwork
+from neurosleep.spiking import Record, SleepSpan, SpikingNetwork
 
 __all__ = ["REMOutcome", "run_rem"]
 
@@ -76,9 +77,11 @@ def run_rem(
         with torch.no_grad():
             for name, new in zip(names, phase.network.weights, strict=True):
                 slept.get_parameter(name).copy_(new)
-    return REMOutcome(
-        StageOutcome("REM", "spikes", phase=phase, steps=phase.recording.steps), phase, slept, names, biased
-    )
+    steps = phase.recording.steps
+    spans = (SleepSpan("REM", "tonic", 0, steps),) if steps else ()
+    recording = replace(phase.recording, hypnogram=spans)
+    outcome = StageOutcome("REM", "spikes", phase=replace(phase, recording=recording), steps=steps, recording=recording)
+    return REMOutcome(outcome, phase, slept, names, biased)
 
 
 def _drive(stage: REM, mean: Tensor, inputs: int) -> MeanDrive:

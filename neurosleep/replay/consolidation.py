@@ -6,7 +6,7 @@ import html
 import math
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -18,7 +18,7 @@ from neurosleep.functional import SetPoint
 from neurosleep.replay._regulated import RegulatedLayers
 from neurosleep.replay.guard import OutputDrive, Verdict
 from neurosleep.replay.result import Divergence, SleepReport, SleepResult
-from neurosleep.spiking import Recording
+from neurosleep.spiking import Recording, SleepSpan
 
 __all__ = ["Consolidation", "StageOutcome"]
 
@@ -41,6 +41,8 @@ class StageOutcome:
         Why NREM took the form that it did, where it was to choose; else empty.
     steps:
         Of the form ``"spikes"``: steps of the spiking network, up and down states of all passes.
+    recording:
+        Of the form ``"spikes"``: what was recorded of it, if that was asked for.
 
     See Also
     --------
@@ -63,6 +65,7 @@ class StageOutcome:
     phase: SleepResult | None = None
     note: str = ""
     steps: int = 0
+    recording: Recording | None = None
 
     def __repr__(self) -> str:
         did = ""
@@ -144,9 +147,19 @@ class Consolidation:
 
     @property
     def recording(self) -> Recording | None:
-        """What the last REM stage recorded, if there was one."""
-        phases = [stage.phase for stage in self.stages if stage.phase is not None]
-        return phases[-1].recording if phases else None
+        """What the last stage recorded, if one did: REM stages do, NREM in spikes where ``record`` is given."""
+        recordings = [stage.recording for stage in self.stages if stage.recording is not None]
+        return recordings[-1] if recordings else None
+
+    @property
+    def hypnogram(self) -> tuple[SleepSpan, ...]:
+        """Stages and states of the whole sleep, as far as they were recorded, one stage after another."""
+        start, spans = 0, list[SleepSpan]()
+        for stage in self.stages:
+            if stage.recording is not None:
+                spans += [replace(span, start=start + span.start) for span in stage.recording.hypnogram]
+                start += stage.recording.steps
+        return tuple(spans)
 
     @property
     def divergence(self) -> Divergence | None:

@@ -22,7 +22,8 @@ from neurosleep.replay._drives import trace_drives
 from neurosleep.replay._population_drives import PopulationDrive, changed_network, population_drives
 from neurosleep.replay._regulated import RegulatedLayer, RegulatedLayers, regulated
 from neurosleep.replay._regulation import apply_change
-from neurosleep.spiking import Engine, SpikingNetwork, get_engine
+from neurosleep.replay._up_states import UpStates
+from neurosleep.spiking import Engine, Record, Recording, SpikingNetwork, get_engine
 from neurosleep.spiking.engines.batch import ConstantInput
 
 __all__ = ["SpikingRegulation", "regulate_spikes"]
@@ -50,6 +51,8 @@ class SpikingRegulation(RegulatedLayers):
         populations that no layer above listens to there is none.
     engine:
         The engine that stepped it.
+    recording:
+        What was recorded, with its hypnogram, if that was asked for.
 
     See Also
     --------
@@ -70,6 +73,7 @@ class SpikingRegulation(RegulatedLayers):
     network: SpikingNetwork
     rates: Mapping[str, Tensor]
     engine: str
+    recording: Recording | None = None
 
     def woken(self, model: nn.Module) -> nn.Module:
         """A copy of ``model``, from which the network was converted, with the same change of every unit.
@@ -115,6 +119,7 @@ def regulate_spikes(
     oscillation: SlowOscillation | None = None,
     every: int | None = None,
     engine: str | None = None,
+    record: Record | None = None,
     set_points: Mapping[str, SetPoint] | None = None,
     seed: int = 0,
     task: int = 0,
@@ -144,6 +149,9 @@ def regulate_spikes(
     engine:
         An engine that steps batches; all give the same. None: ``event`` where it can step the network, else
         ``reference``.
+    record:
+        Which spikes and rates to record, of the whole network in every pass, in steps of their own beside the others,
+        which takes longer; the numbers stay the same, to the bit. None: nothing.
     set_points, seed, task:
         As of :func:`regulate`; layers are populations here.
     device:
@@ -187,7 +195,8 @@ def regulate_spikes(
     if not drives:
         raise UnsupportedError("No population of the network has weights that may change.", expected="plastic=True")
     chosen = _chosen(engine, network, str(check_device(device)))
-    stepper = _Stepper(noise, oscillation, chosen, str(device), seed, task)
+    watched = None if record is None else UpStates(record, network, oscillation, binary=noise.spread is None)
+    stepper = _Stepper(noise, oscillation, chosen, str(device), seed, task, watched)
     goals = dict(set_points or {})
     groups: list[tuple[tuple[PopulationDrive, ...], int, int]]
     if every is None:
@@ -210,7 +219,8 @@ def regulate_spikes(
             if layer.target is not None and rule.target == "set-points":
                 goals.setdefault(drive.name, layer.target)
     rates = {name: rate / network.dt for name, rate in stepper.rates.items()}
-    return SpikingRegulation(tuple(layers.values()), network, rates, chosen.name)
+    recording = None if watched is None else watched.recording(chosen.name)
+    return SpikingRegulation(tuple(layers.values()), network, rates, chosen.name, recording)
 
 
 def _since(first: RegulatedLayer | None, last: RegulatedLayer) -> RegulatedLayer:
@@ -262,10 +272,17 @@ class _Stepper:
     """Steps networks through up states and counts the spikes of the two halves of their counted steps."""
 
     def __init__(
-        self, noise: InputNoise, oscillation: SlowOscillation, engine: Engine, device: str, seed: int, task: int
+        self,
+        noise: InputNoise,
+        oscillation: SlowOscillation,
+        engine: Engine,
+        device: str,
+        seed: int,
+        task: int,
+        watched: UpStates | None = None,
     ) -> None:
         self._noise, self._oscillation, self._device = noise, oscillation, device
-        self._engine, self._key = engine, (seed, task)
+        self._engine, self._key, self._watched = engine, (seed, task), watched
         self.rates: dict[str, Tensor] = {}
 
     def halves(self, network: SpikingNetwork, drives: tuple[PopulationDrive, ...], start: int, frames: int) -> _Halves:
@@ -275,7 +292,11 @@ class _Stepper:
         blocks = []
         for low in range(start, start + frames, _BLOCK):
             sent = self._noise.frames(min(_BLOCK, start + frames - low), seed=seed, task=task, start=low)
-            blocks.append(self._block(below, wanted, sent.flatten(1).to(device=self._device, dtype=network.dtype)))
+            held = sent.flatten(1).to(device=self._device, dtype=network.dtype)
+            blocks.append(self._block(below, wanted, held))
+            if self._watched is not None:
+                # In a session of its own: sums of graded inputs would be rounded otherwise if taken step by step.
+                self._watched.watch(self._engine.start_batch(network, len(held), device=self._device), held)
         first, second = ({name: torch.cat([block[k][name] for block in blocks]) for name in wanted} for k in (0, 1))
         h1, h2 = self._oscillation.halves
         for name in wanted:

@@ -11,6 +11,7 @@ from neurosleep.spiking.recording.record import Record
 from neurosleep.spiking.recording.recorder import Recorder
 from neurosleep.spiking.recording.recording import Recording
 from neurosleep.spiking.recording.samples import States, WeightSamples
+from neurosleep.spiking.recording.sleep_span import SleepSpan
 from neurosleep.spiking.recording.spike_monitor import SpikeMonitor
 from neurosleep.spiking.recording.state_monitor import NeuronState, StateMonitor
 from neurosleep.spiking.recording.weight_monitor import WeightMonitor
@@ -33,6 +34,7 @@ __all__ = [
     "Recording",
     "Reshape",
     "Session",
+    "SleepSpan",
     "SpikeMonitor",
     "SpikingNetwork",
     "StateMonitor",

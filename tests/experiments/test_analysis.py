@@ -10,6 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from neurosleep.cli.app import app
+from neurosleep.spiking import Recording
 
 
 def _rows(path: Path) -> list[dict[str, str]]:
@@ -115,6 +116,24 @@ def test_homeostatic_sleep_leaves_units_and_answers_also_without_being_asked(tmp
     assert result.exit_code == 0, result.output
     page = (out / "report.html").read_text()
     assert "Answers that the last sleep changed" in page and "drive under noise, before and after" in page
+
+
+def test_a_recorded_homeostatic_sleep_has_its_hypnogram_in_the_report(tmp_path: Path) -> None:
+    sets = ["wake.epochs=1", "data.images_per_task=100", "network.sizes=[784,20,10]", "nrem.frames=6", "record=all"]
+    settings = [x for s in sets for x in ("--set", s)]
+    arguments = ["run", "demo/classifier", "--strategy", "sleep", *settings, "--out", str(tmp_path)]
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 0, result.output
+    (folder,) = (path.parent for path in tmp_path.rglob("metrics.json"))
+    recording = max((folder / "spikes").glob("task*.npz"))
+    spans = Recording.open(recording).hypnogram
+    rows = _rows(folder / "figures" / "hypnogram.csv")
+    assert len(rows) == len(spans) == 2 * 2 * 6
+    assert {row["state"] for row in rows} == {"up", "down"} and (folder / "figures" / "hypnogram.png").is_file()
+    assert _rows(folder / "firing.csv")
+    result = CliRunner().invoke(app, ["report", str(tmp_path)])
+    assert result.exit_code == 0, result.output
+    assert "Stages and states of the sleep" in (tmp_path / "report.html").read_text()
 
 
 def _last(value: object) -> float:

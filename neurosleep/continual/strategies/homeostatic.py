@@ -18,6 +18,7 @@ from neurosleep.learning import Batch
 from neurosleep.networks import EquilibriumMLP, EquilibriumNetwork
 from neurosleep.replay import NREM, Consolidator, Sleep
 from neurosleep.replay.stages import Form, check_whole
+from neurosleep.spiking import Record
 
 __all__ = ["HomeostaticSleep"]
 
@@ -78,6 +79,8 @@ class HomeostaticSleep(Strategy):
         self.settings = Sleep(stages=(NREM(rule, form, oscillation, draws),))
         self.after, self.guard = after, guard
         self.keeper = Consolidator()
+        #: What is recorded of each sleep, in its spiking form.
+        self.record: Record | None = None
         self.napping = None if naps is None else Napping(self.settings, naps, guard)
 
     def check_network(self, network: AwakeNetwork) -> None:
@@ -117,7 +120,9 @@ class HomeostaticSleep(Strategy):
         # What a single sleep would warn of belongs into the record of the run.
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", NeurosleepWarning)
-            result = self.keeper.consolidate(learner.network, sleep=self.settings, guard=self.guard, seed=learner.seed)
+            result = self.keeper.consolidate(
+                learner.network, sleep=self.settings, guard=self.guard, record=self.record, seed=learner.seed
+            )
         result.apply_to(learner.network)
         learner.consolidation = result
         if self.guard or result.status != "done":

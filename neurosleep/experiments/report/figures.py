@@ -19,6 +19,7 @@ from neurosleep.experiments.report.zoom import zoom_data
 from neurosleep.experiments.run_folder import write_whole
 from neurosleep.functional import SpikeEvents
 from neurosleep.plot._style import Figure
+from neurosleep.spiking import Recording
 
 __all__ = ["ANALYSES", "FIGURES", "RunFigure", "analyses_of", "animation_of", "as_csv", "run_image", "write_animation"]
 
@@ -259,6 +260,38 @@ def _raster_table(run: Run) -> _Table:
     ]
 
 
+def _draw_hypnogram(run: Run, fig: Figure) -> None:
+    spikes = run.spikes or {}
+    steps = max(events.steps for events in spikes.values())
+    counts = {name: events.counts() for name, events in spikes.items()}
+    recording = Recording(steps, run.dt, dict(counts), spikes=spikes, hypnogram=run.hypnogram)
+    plot.sleep_overview(recording, steps=min(steps, RASTER_STEPS), fig=fig)
+
+
+def _hypnogram_words(run: Run) -> tuple[str, str]:
+    spans = run.hypnogram
+    names = ", ".join(f"{state} in {stage}" for stage, state in dict.fromkeys((s.stage, s.state) for s in spans))
+    shown = counted(min(spans[-1].stop, RASTER_STEPS), "step")
+    return (
+        f"Hypnogram of a sleep of {run.name} ({names}) over spikes and firing rates, in {shown}.",
+        f"Stages and states of the sleep after task {run.spikes_after}, with its spikes and rates: the first {shown} "
+        f"of {counted(spans[-1].stop, 'step')}.",
+    )
+
+
+def _hypnogram_table(run: Run) -> _Table:
+    return ("stage", "state", "cycle", "start_s", "seconds"), [
+        {
+            "stage": span.stage,
+            "state": span.state,
+            "cycle": span.cycle,
+            "start_s": round(span.start * run.dt, 9),
+            "seconds": round(span.length * run.dt, 9),
+        }
+        for span in run.hypnogram
+    ]
+
+
 def _draw_rates(run: Run, fig: Figure) -> None:
     plot.rates(run.firing, dt=run.dt, ax=fig.add_subplot())
 
@@ -414,6 +447,16 @@ FIGURES: tuple[RunFigure, ...] = (
         _draw_raster,
         _raster_words,
         _raster_table,
+        dots=True,
+    ),
+    RunFigure(
+        "hypnogram",
+        5.6,
+        lambda run: f"stages, spikes and rates in the sleep after task {run.spikes_after}",
+        lambda run: _has_spikes(run) and bool(run.hypnogram) and bool(run.spikes),
+        _draw_hypnogram,
+        _hypnogram_words,
+        _hypnogram_table,
         dots=True,
     ),
     RunFigure(

@@ -25,7 +25,7 @@ from neurosleep.experiments.report.images import Image
 from neurosleep.experiments.sums import check_sum
 from neurosleep.functional import SpikeEvents
 from neurosleep.plot import image_shape
-from neurosleep.spiking import Recording
+from neurosleep.spiking import Recording, SleepSpan
 
 __all__ = ["Rows", "Run", "input_weights", "load_spikes", "matrix_of", "read_run", "recorded_sleeps", "run_folders"]
 
@@ -59,6 +59,7 @@ class Run:
     # What the last sleep that was recorded holds, once load_spikes has read it.
     spikes: dict[str, SpikeEvents] | None = None
     spikes_after: int = 0
+    hypnogram: tuple[SleepSpan, ...] = ()
     # The task (from 1) whose images excite each neuron most, 0 for none, by population.
     preferred: dict[str, np.ndarray] = field(default_factory=dict)
     images: list[Image] = field(default_factory=list)
@@ -324,13 +325,14 @@ def load_spikes(run: Run) -> None:
     run.spikes_after, path = sleeps[-1]
     try:
         _bytes(path, run.folder)
-        events = Recording.open(path).spikes
+        recording = Recording.open(path)
     except RunFolderError as error:
         run.notes.append(_said(f"spikes/{path.name}", error))
         return
     except DataError as error:
         run.notes.append(f"spikes/{path.name} cannot be read ({error.found}).")
         return
+    events, run.hypnogram = recording.spikes, recording.hypnogram
     sleep = run.metrics.get("sleep")
     populations = sleep.get("populations") if isinstance(sleep, dict) else None
     order = [name for name in populations if name in events] if isinstance(populations, list) else []

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from neurosleep._files import check_folder
-from neurosleep.continual import SRC, STRATEGIES, Combination, Learning, Strategy
+from neurosleep.continual import SRC, STRATEGIES, Combination, HomeostaticSleep, Learning, Strategy
 from neurosleep.data import RunningMean, Task
 from neurosleep.errors import RunFolderError, SettingsError, unknown_name
 from neurosleep.experiments.changes import dump_toml
@@ -110,7 +110,10 @@ def _part(request: RunRequest, name: str) -> Strategy:
         return SRC(experiment.sleep.for_layers(experiment.layers), engine=experiment.engine, record=_record(request))
     if name == "sequential" and experiment.data.control == "last":
         return LastTaskOnly()
-    return STRATEGIES[name](**experiment.options(name))
+    strategy = STRATEGIES[name](**experiment.options(name))
+    if isinstance(strategy, HomeostaticSleep) and experiment.record == "all" and experiment.nrem.form != "rates":
+        strategy.record = Record(spikes="all")
+    return strategy
 
 
 def _record(request: RunRequest) -> Record:

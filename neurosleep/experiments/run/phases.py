@@ -96,6 +96,8 @@ class Phases:
             self._analyse(phase, task)
         if learner.sleep_result is not None and phase == "sleep":
             self._record(learner.sleep_result.recording, task)
+        elif phase == "sleep" and learner.consolidation is not None and learner.consolidation.recording is not None:
+            self._record(learner.consolidation.recording, task)
         mean = {f"mean.{key}": torch.from_numpy(np.array(value)) for key, value in learner.mean.state_dict().items()}
         state = {f"strategy.{key}": value for key, value in self.strategy.state_dict().items()}
         tensors = tensors_of(trained(learner.network), learner.velocity) | mean | state

@@ -6,6 +6,7 @@ import io
 import json
 import os
 from collections.abc import Callable, Mapping
+from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote
@@ -20,6 +21,7 @@ from neurosleep.errors import DataError, RunFolderError, SettingsError
 from neurosleep.functional import SpikeEvents
 from neurosleep.spiking.recording.recorded import Recorded
 from neurosleep.spiking.recording.samples import States, WeightSamples
+from neurosleep.spiking.recording.sleep_span import SleepSpan
 from neurosleep.spiking.recording.store import read_array
 from neurosleep.spiking.recording.table_files import checked_name, write_arrays
 
@@ -38,7 +40,9 @@ def array_file(folder: Path | None, name: str, what: str) -> Path | None:
 def _small(recording: Recorded) -> dict[str, NDArray[Any]]:
     """Everything but the large arrays, under names of the form ``what:population:group``."""
     r = recording
-    origin = {key: value for key in _ORIGIN if (value := getattr(r, key)) is not None}
+    origin: dict[str, Any] = {key: value for key in _ORIGIN if (value := getattr(r, key)) is not None}
+    if r.hypnogram:
+        origin["hypnogram"] = [list(astuple(span)) for span in r.hypnogram]
     found: dict[str, NDArray[Any]] = {
         "about": np.array(json.dumps({"format": 1, "steps": r.steps, "dt": r.dt, "window": r.window} | origin)),
     }
@@ -175,6 +179,7 @@ def _recording(small: Mapping[str, NDArray[Any]], get: Callable[[str, str], NDAr
         states=states,
         weights=weights,
         outputs=small.get("outputs"),
+        hypnogram=tuple(SleepSpan(*span) for span in about.get("hypnogram", ())),
         **{key: about.get(key) for key in _ORIGIN},
     )
 

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from neurosleep.errors import unknown_name
 from neurosleep.functional import SpikeEvents
 from neurosleep.spiking.recording.samples import States, WeightSamples
+from neurosleep.spiking.recording.sleep_span import SleepSpan, check_spans
 
 __all__ = ["Counts", "Recorded"]
 
@@ -38,6 +39,10 @@ class Recorded:
     coding: str | None = None
     last: str | None = None
     outputs: npt.NDArray[np.floating] | None = None
+    hypnogram: tuple[SleepSpan, ...] = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "hypnogram", check_spans(self.hypnogram, self.steps))
 
     def spikes_per_step(self, population: str) -> float:
         """Mean number of spikes of the whole population in a step."""

@@ -52,6 +52,8 @@ class Recording(Recorded):
         What stepped it, and how images were shown; None where it is not known, or there were none.
     last, outputs:
         The population that :attr:`read_out` is of, and the read-out where it was kept.
+    hypnogram:
+        Of a sleep: its stages and their states, one :class:`SleepSpan` after another.
 
     See Also
     --------
