@@ -13,10 +13,10 @@ from markupsafe import Markup
 
 from neurosleep import plot
 from neurosleep.errors import RunFolderError
+from neurosleep.experiments.report.analyses import analyses_of
 from neurosleep.experiments.report.figures import (
     FIGURES,
     RunFigure,
-    analyses_of,
     animation_of,
     as_csv,
     run_image,

@@ -1,0 +1,54 @@
+"""The figures that a run's analyses left in its folder."""
+
+from __future__ import annotations
+
+import re
+
+from neurosleep.experiments.report.images import Budget, Image, image
+from neurosleep.experiments.report.read import Run
+
+__all__ = ["ANALYSES", "analyses_of"]
+
+# The figures that a run's analyses left beside their tables, in the order in which they are shown.
+ANALYSES = {
+    "unit_drives": "Mean and spread of each unit's drive under noise, before and after the last sleep",
+    "confusion_change": "Answers that the last sleep changed",
+    "class_correlation_before": "Correlation of the activities that two classes cause, before the last sleep",
+    "class_correlation": "Correlation of the activities that two classes cause, after the last sleep",
+    "correlation_change": "What the last sleep changed in the correlations within and between classes",
+    "sparseness": "Sparseness of the activities before and after the last sleep",
+    "representation_change": "How far the last sleep moved the activities of each class",
+    "task_specific_firing": "Firing in sleep of class-selective neurons, against random ones",
+    "sleep_wake_similarity": "Similarity of the firing in sleep to the awake activity of each class",
+    "input_drive": "Input to the neurons of old and new tasks before and after the last sleep",
+    "weight_histogram": "Weights before and after the last sleep",
+    "stable_rank": "Stable rank of the weights before and after the last sleep",
+    "patch_drive": "Input from each image to the outputs of its own and of the other task",
+    "patch_weights": "Weights from the pixels of one image, of several and of none",
+    "settling": "How far the states still move in each step of the free phase",
+    "state_trajectories": "States of single units through the free phase of one image",
+    "activation_spread": "How active the units are after the free phase",
+}
+
+
+def analyses_of(run: Run, budget: Budget) -> tuple[list[Image], int]:
+    """The figures that the run's analyses left, as far as there is room, and the number of those left out."""
+    found = [
+        (path, name)
+        for name in ANALYSES
+        for path in sorted((run.folder / "figures").glob(f"{name}*.png"))
+        if re.fullmatch(rf"{name}(_[a-z]+\d*)?", path.stem)
+    ]
+    images = []
+    for path, name in found:
+        part = path.stem.removeprefix(name).strip("_")
+        who = run.name + (f", {part}" if part else "")
+        try:
+            png = path.read_bytes()
+        except OSError as error:
+            run.notes.append(f"{path.name} cannot be read: {error.strerror}.")
+            continue
+        made = image(png, f"{ANALYSES[name]}: {who}.", f"{ANALYSES[name]} ({part or 'all layers'}).", budget)
+        if made is not None:
+            images.append(made)
+    return images, len(found) - len(images)
