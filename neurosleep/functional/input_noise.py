@@ -2,17 +2,23 @@ r"""Noise around the mean input, which is all that a homeostatic sleep keeps of 
 
 Inputs within 0..1: each is 1 with a probability of its mean. Others (standardised data, features of another network):
 normal, with the mean and the spread of each.
+
+Inputs that are images may be drawn in blobs: a field of normal numbers is smoothed, scaled back to a spread of 1, and
+each input is 1 where the field is low enough for its mean (or the mean plus the spread times the field). Each input by
+itself is as before; neighbours go together, as those of pictures do.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
-from neurosleep._checks import as_reals, check_count
+from neurosleep._checks import as_reals, check_count, check_number
 from neurosleep._shown import brief
 from neurosleep.errors import DataError
 from neurosleep.functional.random import torch_generator
@@ -25,7 +31,7 @@ _CHUNK = 100
 
 @dataclass(frozen=True, eq=False)
 class InputNoise:
-    """Independent random inputs around a mean input.
+    """Random inputs around a mean input, independent or in blobs.
 
     Parameters
     ----------
@@ -34,12 +40,15 @@ class InputNoise:
     spread:
         Standard deviation of each input, of the same shape. None: the inputs are within 0..1, and each is 1 with the
         probability ``mean``, else 0.
+    blobs:
+        Size of the blobs, the standard deviation in inputs (pixels) of the Gaussian that smooths; the last two axes
+        of ``mean`` are height and width, and others, such as colours, are independent. 0: all inputs are.
 
     Raises
     ------
     DataError
         If ``mean`` is empty or not finite, lies outside 0..1 while no spread is given, if ``spread`` has another shape
-        or a negative value, or if no input varies.
+        or a negative value, or if no input varies; if ``blobs`` is negative, or inputs have no height and width.
 
     See Also
     --------
@@ -55,6 +64,7 @@ class InputNoise:
 
     mean: Tensor
     spread: Tensor | None = None
+    blobs: float = 0.0
 
     __repr__ = brief
 
@@ -79,6 +89,12 @@ class InputNoise:
                     expected="a standard deviation >= 0 for every input",
                 )
             varies = spread > 0
+        object.__setattr__(self, "blobs", check_number("The size of the blobs of noise", self.blobs, 0))
+        if self.blobs and mean.ndim < 2:
+            raise DataError(
+                f"Noise in blobs needs inputs with height and width, and the mean has shape {tuple(mean.shape)}.",
+                expected="blobs=0, or a mean of shape [..., height, width]",
+            )
         if not varies.any():
             raise DataError(
                 f"Not one of {mean.numel()} inputs varies: noise around this mean is always the same.",
@@ -97,15 +113,30 @@ class InputNoise:
         drawn = torch.empty((last + 1 - first) * _CHUNK, *self.shape)
         for chunk, part in enumerate(torch.split(drawn, _CHUNK), first):
             generator = torch_generator(seed, "input noise", task, chunk)
-            if self.spread is None:
+            if self.blobs:
+                part.copy_(self._field(len(part), generator))
+            elif self.spread is None:
                 part.uniform_(generator=generator)
             else:
                 part.normal_(generator=generator)
         if self.spread is None:
-            torch.lt(drawn, self.mean.float(), out=drawn)
+            limit = torch.special.ndtri(self.mean) if self.blobs else self.mean
+            torch.lt(drawn, limit.float(), out=drawn)
         else:
             drawn.mul_(self.spread.float()).add_(self.mean.float())
         return drawn[start - first * _CHUNK :][:frames]
+
+    def _field(self, frames: int, generator: torch.Generator) -> Tensor:
+        """Smooth fields of normal numbers, mean 0 and spread 1, ``[frames, *shape]``; borders are like the middle."""
+        reach = math.ceil(4 * self.blobs)
+        kernel = torch.exp(-(torch.arange(-reach, reach + 1) ** 2) / (2 * self.blobs**2))
+        kernel = kernel / kernel.norm()
+        height, width = self.shape[-2:]
+        white = torch.randn(
+            frames * math.prod(self.shape[:-2]), 1, height + 2 * reach, width + 2 * reach, generator=generator
+        )
+        smooth = F.conv2d(F.conv2d(white, kernel.view(1, 1, -1, 1)), kernel.view(1, 1, 1, -1))
+        return smooth.view(frames, *self.shape)
 
 
 def _finite(name: str, value: Any) -> Tensor:

@@ -46,6 +46,15 @@ class NREM:
         Of the form ``"spikes"``: number of up states, their length and that of the down states.
     draws:
         Of the form ``"rates"``: number of frames of noise.
+    blobs:
+        Size in pixels of the blobs that noise comes in (:class:`~neurosleep.functional.InputNoise`), for networks that
+        take images ``[..., height, width]``; 0: independent inputs.
+
+    Notes
+    -----
+    Convolutions see edges everywhere in independent pixels. Blobs of 2 pixels brought more back in small convolutional
+    networks and in MNIST's (71.0 to 76.6 %, one seed on the validation split), and less in Fashion-MNIST's (55.9 to
+    49.4 %).
 
     See Also
     --------
@@ -63,6 +72,7 @@ class NREM:
     form: Form = "auto"
     oscillation: SlowOscillation = field(default_factory=SlowOscillation)
     draws: int = 2000
+    blobs: float = 0.0
 
     __repr__ = brief
 
@@ -73,6 +83,7 @@ class NREM:
             if not isinstance(getattr(self, key), kind):
                 raise SettingsError(f"NREM.{key} is {getattr(self, key)!r:.60}.", expected=f"a {kind.__name__}")
         check_count("NREM.draws", self.draws, 2)
+        object.__setattr__(self, "blobs", check_number("NREM.blobs", self.blobs, 0))
 
 
 @dataclass(frozen=True)

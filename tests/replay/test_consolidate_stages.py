@@ -501,3 +501,24 @@ def test_biases_of_an_mlp_sleep_with_its_weights_and_biases_that_stay_sleep_in_r
         # Measured anew, units drive alike: the model that came back is the one that the report is of.
         for layer, was in zip(regulate(result.model, noise).layers, regulate(model, noise).layers, strict=True):
             assert float(layer.mean_before.std()) < 0.1 * float(was.mean_before.std())
+
+
+def test_blobs_are_drawn_for_images_and_refused_for_flat_inputs() -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(144, 3))
+    mean, guard = torch.full((1, 8, 8), 0.4), ns.Guard(gain=-100.0, recall=0.0)
+    results = [
+        ns.consolidate(
+            model, mean, new_classes=[2], guard=guard, sleep=ns.Sleep(stages=(ns.NREM(form="rates", blobs=size),))
+        )
+        for size in (0.0, 2.0)
+    ]
+    assert [result.status for result in results] == ["done", "done"]
+    alone = regulate(model, InputNoise(mean, blobs=2.0), Homeostasis())
+    for value, expected, independent in zip(
+        results[1].model.parameters(), alone.model.parameters(), results[0].model.parameters(), strict=True
+    ):
+        assert torch.equal(value, expected) and not torch.equal(value, independent)
+    flat = nn.Sequential(nn.Linear(8, 4), nn.ReLU(), nn.Linear(4, 3))
+    with pytest.raises(DataError, match="height and width"):
+        ns.consolidate(flat, torch.full((8,), 0.4), sleep=ns.Sleep(stages=(ns.NREM(blobs=2.0),)), guard=False)
