@@ -11,6 +11,7 @@ from neurosleep.errors import RunFolderError, SettingsError
 from neurosleep.experiments.changes import Change, change_text, changes_between, parse_change, variant_name
 from neurosleep.experiments.chip_lines import chip_lines
 from neurosleep.experiments.files import experiment_names
+from neurosleep.experiments.guard_lines import guard_lines
 from neurosleep.experiments.markdown import plain_text, shown, table_row
 from neurosleep.experiments.metrics import Metrics
 from neurosleep.experiments.metrics_file import read_metrics
@@ -351,5 +352,6 @@ def results_page(folder: Path) -> tuple[str, int]:
                         name = f"{variant}, {strategy}" if several else strategy
                         notes += ["", f"*{plain_text(name)}*: {said[strategy]}"]
             lines += ["", *(f"    {shown(command)}" for command in _together(commands)), *notes]
+        lines += guard_lines(run for run in of_experiment.values() if run["seed"] in REPORTED)
         lines += chip_lines(experiment, (run for run in of_experiment.values() if run["seed"] in REPORTED))
     return "\n".join(lines) + "\n", rows
