@@ -12,9 +12,10 @@ from neurosleep.exchange.files import FORMAT
 from neurosleep.exchange.layer_chain import LAYERS
 from neurosleep.exchange.norse.read import NORSE_READ
 from neurosleep.exchange.norse.write import NORSE_WRITTEN
+from neurosleep.exchange.onnx.functions import written_functions
 from neurosleep.exchange.onnx.graph import OLDEST_OPSET
 from neurosleep.exchange.onnx.operators import OPERATORS
-from neurosleep.exchange.onnx.write import IR, OPSET, written_functions, written_layers
+from neurosleep.exchange.onnx.write import IR, OPSET, written_layers
 from neurosleep.exchange.snntorch.neuron import WRITTEN
 from neurosleep.exchange.snntorch.trace import CALLS
 from neurosleep.exchange.snntorch.trace import LAYERS as SNNTORCH_LAYERS

@@ -60,7 +60,7 @@ class Form:
         return path
 
 
-def _judged(path: Path, x: Any, **options: Any) -> nn.Module:
+def _judged(path: Path, x: Any, writes: bool = True, **options: Any) -> nn.Module:
     """The network of a file, once it has given onnxruntime's numbers for ``x``."""
     read = ns.load(path, **options)
     assert isinstance(read, nn.Module)
@@ -69,6 +69,9 @@ def _judged(path: Path, x: Any, **options: Any) -> nn.Module:
     found = read(torch.from_numpy(x.astype(np.float32))).detach().numpy()
     same = [w for w in wanted if isinstance(w, np.ndarray) and w.shape == found.shape]
     np.testing.assert_allclose(found, same[0], rtol=1e-4, atol=1e-5)
+    if writes:  # opened in onnxruntime by the fixture of all tests here, and compared
+        again = ns.load(ns.save(read, path.with_name("again.onnx")))
+        assert torch.allclose(again(torch.from_numpy(x.astype(np.float32))), torch.from_numpy(found), atol=1e-5)
     return read
 
 
@@ -360,3 +363,14 @@ def test_channels_that_are_shuffled(tmp_path: Path) -> None:
 def test_the_batch_stays_first(tmp_path: Path) -> None:
     with pytest.raises(ExchangeError, match="moves the axis of the batch"):
         ns.load(Form(["n", 4, 5]).put("Transpose", "x", "y", perm=[1, 0, 2]).file(tmp_path))
+
+
+@pytest.mark.parametrize("op", ["Pad", "ReduceMean"])
+def test_an_image_that_is_turned_first(op: str, tmp_path: Path) -> None:
+    form = Form(["n", 6, 7, 2]).store(pads=np.array([0, 0, 1, 0, 0, 0, 2, 1]), k=_values(3, 2, 2, 2), w=_values(2, 3))
+    form.put("Transpose", "x", "t", perm=[0, 3, 1, 2])
+    if op == "Pad":
+        form.put("Pad", "t pads", "p").put("Conv", "p k", "y")
+    else:
+        form.put("ReduceMean", "t", "m", axes=[2, 3], keepdims=0).put("MatMul", "m w", "y")
+    _judged(form.file(tmp_path), _values(3, 6, 7, 2))

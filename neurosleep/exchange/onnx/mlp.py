@@ -8,11 +8,11 @@ from typing import get_args
 import torch
 from torch import nn
 
-from neurosleep.exchange.layer_graph import LayerGraph
+from neurosleep.exchange.layer_graph import LayerGraph, Step
 from neurosleep.networks import MLP
 from neurosleep.networks.feed_forward import Output
 
-__all__ = ["as_mlp"]
+__all__ = ["as_mlp", "mlp_graph"]
 
 
 def as_mlp(network: nn.Module, note: str) -> nn.Module:
@@ -51,3 +51,19 @@ def as_mlp(network: nn.Module, note: str) -> nn.Module:
     for ours, theirs in zip(model.layers, layers, strict=True):
         ours.weight, ours.bias = theirs.weight, theirs.bias
     return model.eval()
+
+
+def mlp_graph(model: MLP) -> LayerGraph:
+    """The same network in layers; its dropout scales hidden activities in evaluation mode."""
+    layers: dict[str, nn.Module] = {}
+    steps: list[Step] = []
+    before, last = "input", len(model.layers) - 1
+    for k, layer in enumerate(model.layers):
+        for name, part in ((f"layers_{k}", layer), (f"relu_{k}", nn.ReLU()))[: 1 if k == last else 2]:
+            layers[name] = part
+            steps.append(Step(name, (before,), "layer", name))
+            before = name
+        if k < last and model.dropout:
+            steps.append(Step(f"scale_{k}", (before,), "scale", factor=1 - model.dropout))
+            before = f"scale_{k}"
+    return LayerGraph(layers, steps, before)

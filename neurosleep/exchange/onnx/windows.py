@@ -243,7 +243,7 @@ def _global_max_pool(build: Build, node: Node) -> Activation:
 def _reduce_mean(build: Build, node: Node) -> Activation:
     node.count(1, 2)
     x, axes = _spatial(node)
-    if x.shape != x.turned:
+    if x.shape != x.turned or (x.order and x.order[-1] != 0):  # channels last only
         x = build.settled(node, x)
     given = node.integer_list("axes") if node.optional(1) is None else node.fixed(1)
     rank = axes + 2
@@ -292,7 +292,7 @@ def _pad(build: Build, node: Node) -> Activation:
         raise node.refuse(
             f"pads in mode {short(mode)}" if mode != "constant" else f"pads with {filling:g}", expected="zeros"
         )
-    if x.stored is not None and x.shape != x.turned:
+    if x.stored is not None and (x.shape != x.turned or before[1 + x.order.index(0)] or after[1 + x.order.index(0)]):
         x = build.settled(node, x)
     if x.stored is not None:  # the same of what is computed
         places = [0, *(1 + x.order.index(axis) for axis in range(rank - 1))]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import operator
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -13,13 +12,16 @@ from torch import Tensor, fx, nn
 
 from neurosleep.conversion._memory import InPlaceTracer, Shapes
 from neurosleep.errors import ExchangeError, missing_extra
-from neurosleep.exchange.layer_graph import LayerGraph, Step
+from neurosleep.exchange.onnx.functions import ARITHMETIC, FUNCTIONS
+from neurosleep.exchange.onnx.image_shape import image_shape
+from neurosleep.exchange.onnx.mlp import mlp_graph
+from neurosleep.exchange.onnx.pointwise_layers import POINTWISE_LAYERS
 from neurosleep.networks import MLP
 
 if TYPE_CHECKING:
     from onnx import NodeProto, TensorProto
 
-__all__ = ["IR", "OPSET", "onnx_bytes", "written_functions", "written_layers"]
+__all__ = ["IR", "OPSET", "onnx_bytes", "written_layers"]
 
 # Old enough for tools of 2022, new enough for every operator used here.
 OPSET = 17
@@ -51,8 +53,8 @@ def onnx_bytes(model: nn.Module, input_shape: Sequence[int] | None = None) -> by
         from onnx import TensorProto, checker, helper
     except ImportError as error:
         raise missing_extra("onnx", "onnx", "Writing an ONNX file") from error
-    shape = _shape(model, input_shape)
-    plain = _mlp_graph(model) if isinstance(model, MLP) else model
+    shape = image_shape(model, input_shape)
+    plain = mlp_graph(model) if isinstance(model, MLP) else model
     types = {t.dtype for t in plain.state_dict().values() if t.is_floating_point()} or {torch.get_default_dtype()}
     if len(types) != 1 or not types <= {torch.float32, torch.float64}:
         raise ExchangeError(
@@ -80,37 +82,6 @@ def onnx_bytes(model: nn.Module, input_shape: Sequence[int] | None = None) -> by
     return bytes(proto.SerializeToString())
 
 
-def _shape(model: nn.Module, given: Sequence[int] | None) -> tuple[int, ...]:
-    known = given if given is not None else getattr(model, "input_shape", None)
-    if known is None:
-        first = next((layer for layer in model.modules() if isinstance(layer, nn.Linear | nn.Conv1d | nn.Conv2d)), None)
-        if isinstance(first, nn.Linear):
-            known = (first.in_features,)
-    if known is None or not known or any(not isinstance(size, int) or size < 1 for size in known):
-        raise ExchangeError(
-            "The shape of the network's input is not known." if known is None else f"The input_shape is {known!r}.",
-            expected="input_shape: sizes of at least 1 without the batch",
-            hint="save(model, path, input_shape=(1, 28, 28)), for images of one channel and 28 x 28 pixels",
-        )
-    return tuple(known)
-
-
-def _mlp_graph(model: MLP) -> LayerGraph:
-    """The same network in layers; its dropout scales hidden activities in evaluation mode."""
-    layers: dict[str, nn.Module] = {}
-    steps: list[Step] = []
-    before, last = "input", len(model.layers) - 1
-    for k, layer in enumerate(model.layers):
-        for name, part in ((f"layers_{k}", layer), (f"relu_{k}", nn.ReLU()))[: 1 if k == last else 2]:
-            layers[name] = part
-            steps.append(Step(name, (before,), "layer", name))
-            before = name
-        if k < last and model.dropout:
-            steps.append(Step(f"scale_{k}", (before,), "scale", factor=1 - model.dropout))
-            before = f"scale_{k}"
-    return LayerGraph(layers, steps, before)
-
-
 class _Writer:
     """Goes over the traced network and collects ONNX nodes and tensors."""
 
@@ -120,6 +91,7 @@ class _Writer:
         self.dtype = dtype
         self.names: dict[fx.Node, str] = {}
         self.padding: dict[fx.Node, tuple[tuple[int, ...], tuple[int, ...]]] = {}
+        self.edges: dict[fx.Node, tuple[tuple[int, ...], tuple[int, ...]]] = {}  # the same of -inf
         self.taken: set[str] = set()
         training = {module: module.training for module in model.modules()}
         try:
@@ -141,7 +113,7 @@ class _Writer:
         finally:
             for module, mode in training.items():
                 module.training = mode
-        modules = dict(traced.named_modules())
+        modules, self.root = dict(traced.named_modules()), traced
         for node in traced.graph.nodes:
             self._node(node, modules)
             self._rename(node)
@@ -176,30 +148,64 @@ class _Writer:
             make(self, node, layer, self._source(node))
         elif node.op in ("call_function", "call_method"):
             self._call(node)
+        elif node.op == "get_attr":
+            tensor = _attribute(self.root, str(node.target))
+            if not isinstance(tensor, Tensor) or not tensor.is_floating_point():
+                raise self._refuse(node, "something other than a tensor of floats")
+            self.names[node] = self._store(str(node.target), tensor, "value")
         else:
             raise self._refuse(node, str(node.target))
 
     def _call(self, node: fx.Node) -> None:
-        target = node.target if isinstance(node.target, str) else _FUNCTIONS.get(node.target, "")
+        target = node.target if isinstance(node.target, str) else FUNCTIONS.get(node.target, "")
         kind = {"__add__": "add", "view": "reshape"}.get(str(target), str(target))
         tensors = [value for value in node.args if isinstance(value, fx.Node)]
         if kind == "relu" and tensors:
             self._put(node, "Relu", [self._name(tensors[0])])
-        elif kind == "add" and len(node.args) == 2 and len(tensors) == 2 and not node.kwargs.get("alpha"):
-            if self._shape(tensors[0]) != self._shape(tensors[1]):
-                raise self._refuse(node, "a sum of values of different shapes")
-            self._put(node, "Add", [self._name(value) for value in tensors])
-        elif kind == "mul" and len(tensors) == 1 and len(node.args) == 2:
-            factor = next(value for value in node.args if not isinstance(value, fx.Node))
-            if not isinstance(factor, int | float):
-                raise self._refuse(node, "a product with a tensor")
-            self._put(node, "Mul", [self._name(tensors[0]), self._store(node.name, torch.tensor(factor), "factor")])
+        elif kind in ARITHMETIC and len(node.args) == 2 and not node.kwargs:
+            self._arithmetic(node, ARITHMETIC[kind])
+        elif kind in ("softmax", "log_softmax", "sigmoid", "tanh") and tensors:
+            self._activity(node, kind, tensors[0])
+        elif kind == "cat" and isinstance(node.args[0], list | tuple):
+            axis = node.args[1] if len(node.args) > 1 else node.kwargs.get("dim", 0)
+            parts = [value for value in node.args[0] if isinstance(value, fx.Node)]
+            if len(parts) != len(node.args[0]) or not isinstance(axis, int) or axis % (1 + len(self._shape(node))) == 0:
+                raise self._refuse(node, "a joint along the axis of the batch")
+            self._put(node, "Concat", [self._name(value) for value in parts], axis=axis)
+        elif kind == "permute" and tensors:
+            order = node.args[1:] if isinstance(node.args[1], int) else node.args[1]
+            if not isinstance(order, list | tuple) or order[0] != 0:
+                raise self._refuse(node, "axes turned with that of the batch")
+            axes = [axis % len(order) for axis in order if isinstance(axis, int)]
+            self._put(node, "Transpose", [self._name(tensors[0])], perm=axes)
         elif kind in ("flatten", "reshape") and tensors:
             self.reshape(node, tensors[0])
         elif kind == "dropout" and tensors:
             self._put(node, "Identity", [self._name(tensors[0])])
         else:
             raise self._refuse(node, getattr(node.target, "__name__", str(node.target)))
+
+    def _arithmetic(self, node: fx.Node, op: str) -> None:
+        """A sum, difference, product or quotient of two values, or of one and a number or stored tensor."""
+        names = []
+        for value in node.args:
+            if isinstance(value, fx.Node):
+                names.append(self._name(value))
+            elif isinstance(value, int | float) and not isinstance(value, bool):
+                names.append(self._store(node.name, torch.tensor(value), "factor" if op == "Mul" else "number"))
+            else:
+                raise self._refuse(node, f"{type(value).__name__} in a {op}")
+        self._put(node, op, names)
+
+    def _activity(self, node: fx.Node, kind: str, x: fx.Node) -> None:
+        op = {"softmax": "Softmax", "log_softmax": "LogSoftmax", "sigmoid": "Sigmoid", "tanh": "Tanh"}[kind]
+        axis = node.args[1] if len(node.args) > 1 else node.kwargs.get("dim")
+        if "softmax" not in kind:
+            self._put(node, op, [self._name(x)])
+        elif isinstance(axis, int) and axis % (1 + len(self._shape(x))):
+            self._put(node, op, [self._name(x)], axis=axis)
+        else:
+            raise self._refuse(node, "a soft-max over the batch")
 
     def _refuse(self, node: fx.Node, what: str) -> ExchangeError:
         where = str(node.target if node.op == "call_module" else node.name)
@@ -221,8 +227,10 @@ class _Writer:
         return shape[1:]
 
     def _name(self, node: fx.Node) -> str:
-        if node in self.padding:
-            raise self._refuse(node, "zero padding that no convolution or average pooling follows")
+        if node in self.edges:
+            raise self._refuse(node, "padding with -inf that no maximum pooling follows")
+        if node in self.padding and node not in self.names:
+            self._pad_by_itself(node)
         if node not in self.names:
             raise self._refuse(node, "a value that is not computed from the input")
         return self.names[node]
@@ -316,9 +324,18 @@ class _Writer:
     def pad(self, node: fx.Node, layer: nn.ZeroPad2d | nn.ConstantPad1d, x: fx.Node) -> None:
         """Remembered for the convolution or average pooling that comes next."""
         sides = tuple(layer.padding)
-        if getattr(layer, "value", 0) != 0 or any(side < 0 for side in sides) or x in self.padding:
+        filling = getattr(layer, "value", 0)
+        if filling not in (0, -math.inf) or any(side < 0 for side in sides):
             raise self._refuse(node, "padding with other values than zeros")
-        self.padding[node] = (tuple(reversed(sides[::2])), tuple(reversed(sides[1::2])))
+        sizes = (tuple(reversed(sides[::2])), tuple(reversed(sides[1::2])))
+        (self.edges if filling else self.padding)[node] = sizes
+
+    def _pad_by_itself(self, node: fx.Node) -> None:
+        before, after = self.padding[node]
+        source = node.args[0]
+        assert isinstance(source, fx.Node)
+        pads = self._store(str(node.target), torch.tensor([0, 0, *before, 0, 0, *after]), "shape")
+        self._put(node, "Pad", [self._name(source), pads])
 
     def average_pool(self, node: fx.Node, layer: nn.AvgPool1d | nn.AvgPool2d, x: fx.Node) -> None:
         """AveragePool; zeros of a padding layer before it count."""
@@ -342,16 +359,24 @@ class _Writer:
     def max_pool(self, node: fx.Node, layer: nn.MaxPool1d | nn.MaxPool2d, x: fx.Node) -> None:
         """MaxPool."""
         axes = len(self._shape(x)) - 1
-        if layer.ceil_mode or layer.return_indices or _tuple(layer.dilation, axes) != (1,) * axes:
-            raise self._refuse(node, "maximum pooling with ceil_mode, dilation or return_indices")
-        padding = _tuple(layer.padding, axes)
+        if layer.return_indices:
+            raise self._refuse(node, "maximum pooling with return_indices")
+        options: dict[str, Any] = {"ceil_mode": 1} if layer.ceil_mode else {}
+        if _tuple(layer.dilation, axes) != (1,) * axes:
+            options["dilations"] = _tuple(layer.dilation, axes)
+        before = after = _tuple(layer.padding, axes)
+        if x in self.edges and not any(before):
+            before, after = self.edges[x]
+            x = x.all_input_nodes[0]
+        names = [self._name(x)]
         self._put(
             node,
             "MaxPool",
-            [self._name(x)],
+            names,
             kernel_shape=_tuple(layer.kernel_size, axes),
             strides=_tuple(layer.stride, axes),
-            pads=[*padding, *padding],
+            pads=[*before, *after],
+            **options,
         )
 
     def adaptive_pool(self, node: fx.Node, layer: nn.AdaptiveAvgPool1d | nn.AdaptiveAvgPool2d, x: fx.Node) -> None:
@@ -379,6 +404,25 @@ class _Writer:
         names = [self._store(str(node.target), tensor, name) for name, tensor in parts.items()]
         momentum = 0.1 if layer.momentum is None else layer.momentum
         self._put(node, "BatchNormalization", [self._name(x), *names], epsilon=float(layer.eps), momentum=1 - momentum)
+
+    def pointwise(self, node: fx.Node, layer: nn.Module, x: fx.Node) -> None:
+        """One node, whose attributes are those of the layer."""
+        op, attributes_of = next(made for kind, made in POINTWISE_LAYERS.items() if isinstance(layer, kind))
+        attributes = attributes_of(layer)
+        if attributes is None:
+            raise self._refuse(node, f"{layer} with these options")
+        self._put(node, op, [self._name(x)], **attributes)
+
+    def slopes(self, node: fx.Node, layer: nn.PReLU, x: fx.Node) -> None:
+        """PRelu, with a slope for each channel."""
+        weight = layer.weight.reshape(-1, *[1] * (len(self._shape(x)) - 1))
+        self._put(node, "PRelu", [self._name(x), self._store(str(node.target), weight, "weight")])
+
+    def largest(self, node: fx.Node, layer: nn.AdaptiveMaxPool2d, x: fx.Node) -> None:
+        """GlobalMaxPool."""
+        if set(self._shape(node)[1:]) != {1}:
+            raise self._refuse(node, "adaptive maximum pooling to more than one value")
+        self._put(node, "GlobalMaxPool", [self._name(x)])
 
     def relu(self, node: fx.Node, layer: nn.ReLU, x: fx.Node) -> None:
         """Relu."""
@@ -419,6 +463,11 @@ class _Writer:
         self._put(node, "Identity", [self._name(x)])
 
 
+def _attribute(module: nn.Module, path: str) -> object:
+    place, _, name = path.rpartition(".")
+    return getattr(module.get_submodule(place), name)
+
+
 def _tuple(value: Any, axes: int) -> tuple[int, ...]:
     numbers = tuple(value) if isinstance(value, Sequence) else (value,)
     return numbers * axes if len(numbers) == 1 else numbers
@@ -435,30 +484,15 @@ _LAYERS: tuple[tuple[Any, Callable[..., None]], ...] = (
     ((nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d), _Writer.adaptive_pool),
     ((nn.Flatten, nn.Unflatten), _Writer.flatten),
     ((nn.Dropout, nn.Dropout1d, nn.Dropout2d), _Writer.dropout),
-    ((nn.ZeroPad2d, nn.ConstantPad1d), _Writer.pad),
+    ((nn.ZeroPad2d, nn.ConstantPad1d, nn.ConstantPad2d), _Writer.pad),
     (nn.Identity, _Writer.identity),
+    (tuple(POINTWISE_LAYERS), _Writer.pointwise),
+    (nn.PReLU, _Writer.slopes),
+    ((nn.AdaptiveMaxPool1d, nn.AdaptiveMaxPool2d), _Writer.largest),
 )
-_FUNCTIONS: dict[Any, str] = {
-    operator.add: "add",
-    operator.iadd: "add",
-    operator.mul: "mul",
-    operator.imul: "mul",
-    torch.add: "add",
-    torch.mul: "mul",
-    torch.relu: "relu",
-    nn.functional.relu: "relu",
-    torch.flatten: "flatten",
-    torch.reshape: "reshape",
-    nn.functional.dropout: "dropout",
-}
 
 
 def written_layers() -> list[str]:
     """Names of the torch layers that can be written."""
     kinds = [kind for entry, _ in _LAYERS for kind in (entry if isinstance(entry, tuple) else (entry,))]
     return sorted(kind.__name__ for kind in [*kinds, nn.ReLU6])
-
-
-def written_functions() -> list[str]:
-    """Names of the functions and methods that a module's ``forward`` may call beside its layers."""
-    return sorted({*_FUNCTIONS.values(), "view"})
