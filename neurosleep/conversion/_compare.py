@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from neurosleep._checks import as_images
 from neurosleep._shown import html_table, named, short_line, to_frame
 from neurosleep.conversion._model import check_model, evaluation_copy, number_type
-from neurosleep.conversion._trace import trace
+from neurosleep.conversion._trace import matching
 from neurosleep.conversion.converted import ConvertedNetwork
 from neurosleep.conversion.plan import activations
 from neurosleep.conversion.recipes import ActivityRecipe
@@ -157,7 +157,7 @@ def compare(
     ----------
     model, network:
         What was converted, and what :func:`~neurosleep.convert` made of it with the recipe ``Percentile``, ``Maximum``
-        or ``Balance``. Max-pools are compared as the averages that they became.
+        or ``Balance``. Max-pools are compared as what they became.
     images, labels:
         All are shown at once: a few hundred are enough. With ``labels`` ``[n]`` accuracies are compared too.
     steps, coding, seed:
@@ -199,7 +199,7 @@ def compare(
         )
     model = check_model(model)
     images = as_images("images", images, SettingsError).to(number_type(model))
-    plan = trace(model, images, "approximate", check=False)
+    plan = matching(model, images, [tuple(weight.shape) for weight in network.weights])
     present = {p.name for p in network.populations}
     missing = [name for name in (*report.populations, plan.output) if name not in present]
     if missing:

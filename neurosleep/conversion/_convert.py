@@ -37,7 +37,7 @@ def convert(
     dt: float = 0.001,
     feedback: Feedback | None = None,
     bias_drive: bool = False,
-    maxpool: MaxPool = "refuse",
+    maxpool: MaxPool = "exact",
     read_out: ReadOut = "membrane",
 ) -> ConvertedNetwork:
     r"""Turn a network into LIF populations with the same weights, one unit for each of its own; ``model`` stays as is.
@@ -74,8 +74,9 @@ def convert(
         Of equilibrium networks: whether layers feed back (None: not), and whether :math:`\alpha_l b_l` is added to a
         layer's input in every step.
     maxpool:
-        ``refuse``, or ``approximate``: average pooling takes the place of max-pooling, and the report says so. With
-        ``Percentile``, ``Maximum`` and ``Balance``, as is ``read_out``.
+        ``exact``: populations of differences make the maximum, :math:`\max(a, b) = b + \mathrm{relu}(a - b)`, each a
+        step later; or ``approximate``: average pooling takes its place, with fewer neurons, and the report says so.
+        With ``Percentile``, ``Maximum`` and ``Balance``, as is ``read_out``.
     read_out:
         Of a last layer without ReLU: ``membrane`` makes it sum its input without firing (kind ``li``, decay 1: its
         potential over the steps is the model's output), ``spikes`` makes it fire, which leaves out negative outputs.
@@ -119,7 +120,7 @@ def convert(
     images = as_images("calibration", calibration, say_scaled=False)
     unread: dict[str, tuple[Any, Any]]
     if isinstance(scaling, LayerRecipe):
-        unread = {"maxpool": (maxpool, "refuse"), "read_out": (read_out, "membrane")}
+        unread = {"maxpool": (maxpool, "exact"), "read_out": (read_out, "membrane")}
         check_unread(f"The recipe {scaling!r}", unread, "the recipes Percentile, Maximum and Balance")
         if reset not in (None, "to_value"):
             raise SettingsError(

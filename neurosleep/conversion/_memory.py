@@ -66,6 +66,8 @@ class Shapes(fx.Interpreter):
         By the name of the node.
     writes:
         By the name of the node, the memories that it writes into.
+    values:
+        What holds no tensor, such as sizes, by the name of the node.
     fixed:
         Memories of the module's own parameters and buffers.
     """
@@ -75,6 +77,7 @@ class Shapes(fx.Interpreter):
         self.shapes: dict[str, tuple[int, ...]] = {}
         self.places: dict[str, Place] = {}
         self.writes: dict[str, set[int]] = {}
+        self.values: dict[str, Any] = {}
         # A memory that is given back may be used again, and would then be taken for the first.
         self._held: dict[int, Any] = {}
         self._number: dict[fx.Node, int] = {}
@@ -113,7 +116,7 @@ class Shapes(fx.Interpreter):
         whole: list[fx.Node] = []
         part: list[fx.Node] = []
         if self.writes.get(n.name):
-            if not self._number:
+            if n not in self._number:  # of another copy of the graph
                 self._number = {node: k for k, node in enumerate(n.graph.nodes)}
             place, own = self.places[n.name], self._number[n]
             for other in self._number:
@@ -127,6 +130,8 @@ class Shapes(fx.Interpreter):
 
     def note(self, n: fx.Node, found: Any) -> None:
         """Keep where ``found``, the result of ``n``, lies."""
+        if not any(True for _ in _tensors(found)):
+            self.values[n.name] = found
         if isinstance(found, Tensor):
             self.shapes[n.name] = tuple(found.shape)
             self.places[n.name] = Place(

@@ -13,6 +13,7 @@ __all__ = [
     "ADAPTIVE",
     "ADD",
     "AVERAGE",
+    "AVERAGE_OPTIONS",
     "DIVIDE",
     "DROPOUT",
     "DROPOUT_MODULES",
@@ -39,6 +40,7 @@ RELU = (F.relu, F.relu_, torch.relu, torch.relu_, "relu", "relu_")
 DROPOUT = (F.dropout, F.dropout1d, F.dropout2d, F.dropout3d)
 AVERAGE: tuple[Any, ...] = (F.avg_pool1d, F.avg_pool2d)
 ADAPTIVE: tuple[Any, ...] = (F.adaptive_avg_pool1d, F.adaptive_avg_pool2d)
+AVERAGE_OPTIONS = ("kernel_size", "stride", "padding", "ceil_mode", "count_include_pad", "divisor_override")
 MAX_OPTIONS = ("kernel_size", "stride", "padding", "dilation", "ceil_mode")
 DROPOUT_MODULES = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.Identity)
 MAX_MODULES = (nn.MaxPool1d, nn.MaxPool2d)
@@ -46,10 +48,10 @@ MAX_MODULES = (nn.MaxPool1d, nn.MaxPool2d)
 HINTS: tuple[tuple[tuple[type[nn.Module], ...], str], ...] = (
     ((nn.Softmax, nn.LogSoftmax, nn.Softmax2d), "convert the model without it: the largest output stays the largest"),
     (
-        (nn.Sigmoid, nn.Tanh, nn.GELU, nn.SiLU, nn.ELU, nn.LeakyReLU, nn.PReLU, nn.ReLU6, nn.Hardtanh),
+        (nn.Sigmoid, nn.Tanh, nn.GELU, nn.SiLU, nn.ELU),
         "spike rates stand for activities of 0 and above without a bound: train it with ReLU in its place",
     ),
-    ((nn.ZeroPad1d, nn.ZeroPad2d, nn.ConstantPad1d, nn.ConstantPad2d), "zeros may be padded by the Conv layer itself"),
+    ((nn.ConstantPad1d, nn.ConstantPad2d), "zeros can be padded, with value=0"),
     (
         (nn.LayerNorm, nn.GroupNorm, nn.InstanceNorm1d, nn.InstanceNorm2d),
         "BatchNorm can be folded into the layer before",
@@ -58,8 +60,9 @@ HINTS: tuple[tuple[tuple[type[nn.Module], ...], str], ...] = (
 
 
 EXPECTED = (
-    "Linear, Conv1d, Conv2d, ReLU, AvgPool, AdaptiveAvgPool, BatchNorm after Linear or Conv, Flatten, reshape, view, "
-    "Dropout, Identity, sums of two branches, products with a number"
+    "Linear, Conv1d, Conv2d, ReLU, LeakyReLU, PReLU, ReLU6, Hardtanh, Hardsigmoid, average and max-pooling, BatchNorm, "
+    "what moves, cuts, joins or pads values, means and sums over an axis, maximum and minimum, abs, clamp, Dropout, "
+    "sums of branches, and products and sums with what no input changes"
 )
 
 

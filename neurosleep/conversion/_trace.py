@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,11 +15,12 @@ from neurosleep.conversion._model import check_model, evaluation_copy, number_ty
 from neurosleep.conversion._operations import MAX_OPTIONS, is_maximum
 from neurosleep.conversion._tracer import Tracer
 from neurosleep.conversion._verify import check_plan, check_trace
+from neurosleep.conversion.lowering import Lowering, without_soft_max
 from neurosleep.conversion.plan import MAXPOOLS, MaxPool, Plan, PlannedPopulation
 from neurosleep.errors import ConversionError, NeurosleepError, unknown_name
 from neurosleep.networks import MLP
 
-__all__ = ["trace"]
+__all__ = ["matching", "trace"]
 
 
 # So many operations of a model are taken; more are no network that somebody trained.
@@ -56,7 +58,7 @@ def _average_in_place(module: fx.GraphModule) -> None:
     module.recompile()
 
 
-def trace(model: nn.Module, example: Tensor, maxpool: MaxPool = "refuse", *, check: bool = True) -> Plan:
+def trace(model: nn.Module, example: Tensor, maxpool: MaxPool = "exact", *, check: bool = True) -> Plan:
     """The plan of ``model``, which stays as it is; ``example`` is a batch of its inputs ``[n, ...]``.
 
     The plan computes in float32 or float64, whatever the model does. With ``check`` it is computed on a few images
@@ -73,6 +75,14 @@ def trace(model: nn.Module, example: Tensor, maxpool: MaxPool = "refuse", *, che
     # Tensors of inference mode do not tell what writes into them; to leave it turns gradients on.
     with torch.inference_mode(False), torch.no_grad():
         return _trace(model, example, maxpool, check)
+
+
+def matching(model: nn.Module, example: Tensor, shapes: Sequence[tuple[int, ...]]) -> Plan:
+    """The plan of ``model`` whose weights have ``shapes``: its max-pools may have become averages, or not."""
+    plan = trace(model, example, check=False)
+    if [tuple(term.weight.shape) for term in plan.weighted() if term.weight is not None] != list(shapes):
+        return trace(model, example, "approximate", check=False)
+    return plan
 
 
 def _trace(model: nn.Module, example: Tensor, maxpool: MaxPool, check: bool) -> Plan:
@@ -103,25 +113,32 @@ def _trace(model: nn.Module, example: Tensor, maxpool: MaxPool, check: bool) -> 
             f"The model does not accept calibration images of shape {given}: {said}",
             expected="images [n, ...] of the shape that the model takes",
         ) from error
-    tracer = Tracer(module, runner, maxpool, prefix, single, isinstance(own, MLP))
+    traced = fx.GraphModule(module, copy.deepcopy(module.graph))
+    dropped, notes = without_soft_max(module, runner.shapes)
+    lowering = Lowering(module, runner, maxpool == "approximate")
+    lowered, constants = module, {node.name: value for node, value in lowering.constants.items()}
+    if lowering.run():
+        lowered, runner = lowering.module, Shapes(lowering.module)
+        runner.run(example.clone())
+    tracer = Tracer(lowered, runner, maxpool, prefix, single, isinstance(own, MLP), constants)
     tracer.run()
     populations = _reaching(tracer.populations, tracer.output)
     if not any(term.weight is not None for p in populations for term in p.terms):
         raise ConversionError("The network has no layer with weights.", expected="at least one Linear or Conv layer")
     if check:
-        check_trace(root, module, example)
+        check_trace(root, traced, example)
     if maxpool == "approximate":
-        _average_in_place(module)
+        _average_in_place(lowered)
     plan = Plan(
-        module,
+        lowered,
         tuple(example.shape[1:]),
         populations,
         tracer.output,
-        tuple(tracer.became),
-        tuple(tracer.notes),
+        (*tracer.became, *((name, "nothing: the largest output stays the largest") for name in dropped)),
+        (*tracer.notes, *notes),
     )
     if check:
-        check_plan(plan, example)
+        check_plan(plan, module, example)
     return plan
 
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Literal
 
+import torch
+import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
 from neurosleep.conversion._memory import Shapes
@@ -14,6 +17,7 @@ from neurosleep.conversion._operations import (
     ADAPTIVE,
     ADD,
     AVERAGE,
+    AVERAGE_OPTIONS,
     DIVIDE,
     DROPOUT,
     DROPOUT_MODULES,
@@ -28,7 +32,9 @@ from neurosleep.conversion._operations import (
     SUBTRACT,
     is_maximum,
 )
-from neurosleep.conversion.plan import MaxPool, PlannedPopulation, Sum, Term, Value, batch_norm, folded
+from neurosleep.conversion._windows import is_number, padding_of, pair
+from neurosleep.conversion.lowering.fixed import FIXED, diagonal
+from neurosleep.conversion.plan import MaxPool, PlannedPopulation, Sum, Term, Value, batch_norm, folded, renamed
 from neurosleep.errors import ConversionError, NeurosleepError
 from neurosleep.spiking import Conv, Dense, Identity, Pool, Projection, Reshape
 from neurosleep.spiking.geometry import output_shape
@@ -37,25 +43,6 @@ __all__ = ["Tracer"]
 
 # So many different terms of one sum are taken; more are no network that somebody trained.
 _MAX_TERMS = 4096
-
-
-def _is_number(path: str) -> bool:
-    """Whether a place in a model says nothing but numbers, as in a Sequential."""
-    return path.replace(".", "").isdigit()
-
-
-def _pair(value: Any, axes: int) -> tuple[int, ...]:
-    return tuple(int(v) for v in value) if isinstance(value, tuple | list) else (int(value),) * axes
-
-
-def _padding(layer: nn.Conv1d | nn.Conv2d) -> tuple[int, ...] | None:
-    """Zeros on either side of each axis; None where the two sides differ."""
-    if not isinstance(layer.padding, str):
-        return tuple(layer.padding)
-    if layer.padding == "valid":
-        return (0,) * len(layer.kernel_size)
-    both = [d * (k - 1) for d, k in zip(layer.dilation, layer.kernel_size, strict=True)]
-    return None if any(n % 2 for n in both) else tuple(n // 2 for n in both)
 
 
 class Tracer:
@@ -69,6 +56,7 @@ class Tracer:
         prefix: str = "",
         single: bool = False,
         chain: bool = False,
+        constants: Mapping[str, Tensor] | None = None,
     ) -> None:
         self._module, self._memory, self._shapes, self._maxpool = module, memory, memory.shapes, maxpool
         # Of names in the model; whether that is a single layer, or one of our chains.
@@ -82,6 +70,8 @@ class Tracer:
         self.became: list[tuple[str, str]] = []
         self.notes: list[str] = []
         self._shape_of: dict[str, tuple[int, ...]] = {}
+        self._constants = constants or {}
+        self._dtype = next((p.dtype for p in module.parameters()), torch.float32)
         self.output = ""
 
     def _place(self, node: fx.Node) -> str:
@@ -96,13 +86,14 @@ class Tracer:
     def _label(self, node: fx.Node) -> str:
         """The place in the model of what ``node`` calls, or its own name if that is a function."""
         # Those of our chains are in the results of published experiments, and key the devices of analogue chips.
-        return str(node.target) if node.op == "call_module" and not self._chain else node.name
+        own = str(node.target) if node.op == "call_module" and not self._chain else node.name
+        return str(node.meta.get("label", own))
 
     def _name(self, kind: Literal["lif", "relay", "output"], total: Sum) -> str:
         """That of the layer; layers that have a number only are counted, as the recipes of sleep do."""
         if kind == "output":
             return "output"
-        if not _is_number(total.name):
+        if not is_number(total.name):
             return self._unique(total.name)
         pools = any(term.kind is Pool for term in total.terms)
         stem = "hidden" if kind == "lif" else "pool" if pools else "relay"
@@ -116,9 +107,10 @@ class Tracer:
         self._names.add(found)
         return found
 
-    def _add(self, kind: Literal["lif", "relay", "output"], total: Sum, node: fx.Node) -> Value:
+    def _add(self, kind: Literal["lif", "relay", "output"], total: Sum, node: fx.Node, most: float = math.inf) -> Value:
         name = self._name(kind, total)
-        self.populations.append(PlannedPopulation(name, kind, total.shape, tuple(total.terms), total.bias, node.name))
+        planned = PlannedPopulation(name, kind, total.shape, tuple(total.terms), total.bias, node.name, most)
+        self.populations.append(planned)
         self._shape_of[name] = total.shape
         return Value(name)
 
@@ -140,7 +132,7 @@ class Tracer:
         if self._shape_of[found.population] == shape:
             return found
         label = self._label(user)
-        name = label if _is_number(label) else f"{label}_grid"
+        name = label if is_number(label) else f"{label}_grid"
         total = Sum(shape, name, [Term(found.population, Reshape, found.factor)])
         return self._add("relay", total, node)
 
@@ -170,6 +162,8 @@ class Tracer:
                 for other in others:
                     self._values[other], self._written[other] = found, node
                 self._values[node] = found
+                if "became" in node.meta:
+                    self.became.append(node.meta["became"])
 
     def _overwritten(self, node: fx.Node) -> list[fx.Node]:
         """What is read after ``node`` though it shares the memory that ``node`` writes into: it holds the same then."""
@@ -189,7 +183,7 @@ class Tracer:
 
     def _no_tensor(self, node: fx.Node) -> bool:
         """Whether ``node`` is a size or a constant."""
-        return node.op == "get_attr" or node.name not in self._shapes
+        return node.op == "get_attr" or node.name not in self._shapes or node.name in self._constants
 
     def _input(self, node: fx.Node) -> None:
         if self._values:
@@ -213,14 +207,7 @@ class Tracer:
         """The last population, which fires; one that was counted is named as what it is."""
         if name != f"hidden{self._numbered['hidden']}":
             return name
-        self.populations = [
-            replace(
-                p,
-                name="output" if p.name == name else p.name,
-                terms=tuple(replace(term, source="output") if term.source == name else term for term in p.terms),
-            )
-            for p in self.populations
-        ]
+        self.populations = renamed(self.populations, name, "output")
         told = f"spiking population {name!r}"
         self.became = [(layer, "spiking population 'output'" if what == told else what) for layer, what in self.became]
         return "output"
@@ -231,6 +218,8 @@ class Tracer:
         target, x = node.target, node.args[0] if node.args else node.kwargs.get("input")
         if target in RELU:
             return self._relu(node, x)
+        if target is F.hardtanh and node.args[1:2] == (0.0,):
+            return self._relu(node, x, float(node.args[2]))  # type: ignore[arg-type]
         if target in ADD or target in SUBTRACT:
             return self._sum(node)
         if target in MULTIPLY or target in DIVIDE:
@@ -244,18 +233,10 @@ class Tracer:
             return self._get(x, node)
         if target in FLATTEN:
             return self._reshape(node, x)
-        if target == "contiguous":
+        if target in ("contiguous", "clone", "detach", torch.clone):
             return self._get(x, node)
-        names: tuple[str, ...] = (
-            "kernel_size",
-            "stride",
-            "padding",
-            "ceil_mode",
-            "count_include_pad",
-            "divisor_override",
-        )
         if target in AVERAGE:
-            return self._average(node, x, dict(zip(names, node.args[1:], strict=False)) | dict(node.kwargs))
+            return self._average(node, x, dict(zip(AVERAGE_OPTIONS, node.args[1:], strict=False)) | dict(node.kwargs))
         if target in ADAPTIVE:
             return self._adaptive(node, x)
         if is_maximum(target):
@@ -264,20 +245,22 @@ class Tracer:
 
     def _layer(self, node: fx.Node, layer: nn.Module) -> Value | Sum:
         x = node.args[0]
-        if isinstance(layer, nn.Linear | nn.Conv1d | nn.Conv2d) and type(layer).__module__.startswith("torch.nn"):
+        known = isinstance(layer, FIXED) or type(layer).__module__.startswith("torch.nn")
+        if isinstance(layer, nn.Linear | nn.Conv1d | nn.Conv2d) and known:
             return self._weighted(node, x, layer)
         if isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d):
             return self._batch_norm(node, x, layer)
         if type(layer) is nn.ReLU:
             return self._relu(node, x)
+        if type(layer) in (nn.ReLU6, nn.Hardtanh) and layer.min_val == 0:
+            return self._relu(node, x, float(layer.max_val))  # type: ignore[arg-type]
         if isinstance(layer, DROPOUT_MODULES):
             self.became.append((str(node.target), "nothing: while a network is evaluated, it has no effect"))
             return self._get(x, node)
         if isinstance(layer, nn.Flatten | nn.Unflatten):
             return self._reshape(node, x)
         if isinstance(layer, nn.AvgPool1d | nn.AvgPool2d):
-            keys = ("kernel_size", "stride", "padding", "ceil_mode", "count_include_pad", "divisor_override")
-            return self._average(node, x, {key: getattr(layer, key) for key in keys if hasattr(layer, key)})
+            return self._average(node, x, {key: getattr(layer, key) for key in AVERAGE_OPTIONS if hasattr(layer, key)})
         if isinstance(layer, nn.AdaptiveAvgPool1d | nn.AdaptiveAvgPool2d):
             return self._adaptive(node, x)
         if isinstance(layer, MAX_MODULES):
@@ -294,7 +277,7 @@ class Tracer:
                 raise self._refuse(node, f"makes tensors of shape [batch, {', '.join(map(str, shape))}].", "[batch, n]")
             source = self._value(x, node)
         else:
-            padding = _padding(layer)
+            padding = padding_of(layer)
             if layer.padding_mode != "zeros" or padding is None:
                 raise self._refuse(
                     node,
@@ -303,9 +286,12 @@ class Tracer:
                 )
             source, kind = self._grid(x, node), Conv
             options = {"stride": layer.stride, "padding": padding, "dilation": layer.dilation, "groups": layer.groups}
-        name = self._prefix.rstrip(".") if self._single else self._prefix + str(node.target)
+        name: str | None = self._prefix.rstrip(".") if self._single else self._prefix + str(node.target)
+        if isinstance(layer, FIXED):
+            name, options = None, options or {"plastic": False}
+        else:
+            self.became.append((str(node.target), f"projection of kind {kind.word}"))
         term = Term(source.population, kind, source.factor, weight, options, name)
-        self.became.append((str(node.target), f"projection of kind {kind.word}"))
         bias = None if layer.bias is None else self._spread(layer.bias.detach(), shape)
         return Sum(shape, self._label(node), [term], bias)
 
@@ -317,16 +303,23 @@ class Tracer:
     def _batch_norm(self, node: fx.Node, x: Any, layer: nn.BatchNorm1d | nn.BatchNorm2d) -> Sum:
         found = self._get(x, node)
         weight = found.terms[0].weight if isinstance(found, Sum) and len(found.terms) == 1 else None
-        if not isinstance(found, Sum) or weight is None:
-            raise self._refuse(
-                node, "does not follow a Linear or Conv layer directly.", "BatchNorm after a layer that it folds into"
-            )
         if layer.running_mean is None or layer.running_var is None:
             raise self._refuse(node, "keeps no running statistics.", "track_running_stats=True")
-        (term,) = found.terms
-        if term.fold is not None:
-            raise self._refuse(node, "follows another BatchNorm.", "one BatchNorm after a layer")
         fold, shift = batch_norm(layer)
+        if (
+            not isinstance(found, Sum)
+            or weight is None
+            or found.terms[0].module is None
+            or found.terms[0].fold is not None
+        ):
+            source, shape = self._grid(x, node), self._shapes[node.name][1:]
+            scales, options = diagonal(fold, len(shape) - 1)
+            kind: type[Projection] = Conv if options else Dense
+            extra = {**options, "stride": 1, "padding": 0, "dilation": 1} if options else {"plastic": False}
+            self.became.append((str(node.target), f"projection of kind {kind.word}, a number per channel, and a bias"))
+            scaled = Term(source.population, kind, source.factor, scales, extra)
+            return Sum(shape, self._label(node), [scaled], self._spread(shift, shape))
+        (term,) = found.terms
         spread = self._spread(fold, found.shape)
         bias = self._spread(shift, found.shape)
         if found.bias is not None:
@@ -334,19 +327,23 @@ class Tracer:
         self.became.append((str(node.target), f"folded into {term.module}"))
         return Sum(found.shape, found.name, [replace(term, weight=folded(weight, fold), fold=fold)], bias)
 
-    def _relu(self, node: fx.Node, x: Any) -> Value:
+    def _relu(self, node: fx.Node, x: Any, most: float = math.inf) -> Value:
         found = self._get(x, node)
-        spiking = {p.name for p in self.populations if p.kind == "lif"}
-        if isinstance(found, Value) and found.population in spiking and found.factor >= 0:
+        spiking = {p.name: p.most for p in self.populations if p.kind == "lif"}
+        largest = found.factor * spiking.get(found.population, math.inf) if isinstance(found, Value) else 0.0
+        if isinstance(found, Value) and found.population in spiking and found.factor >= 0 and largest <= most:
             return found
-        value = self._add("lif", self._as_sum(x, node), node)
-        what = str(node.target) if node.op == "call_module" else node.name
+        value = self._add("lif", self._as_sum(x, node), node, most)
+        what = str(node.target) if node.op == "call_module" else self._label(node)
         self.became.append((what, f"spiking population {value.population!r}"))
         return value
 
     def _sum(self, node: fx.Node) -> Sum:
         arguments = [*node.args, *(node.kwargs[key] for key in ("input", "other") if key in node.kwargs)]
         alpha = node.kwargs.get("alpha", 1)
+        shifts = len(arguments) == 2 and any(self._fixed_value(a) is not None for a in arguments)
+        if shifts and isinstance(alpha, int | float):
+            return self._shifted(node, arguments, -alpha if node.target in SUBTRACT else alpha)
         if len(arguments) != 2 or isinstance(alpha, bool) or not isinstance(alpha, int | float):
             raise self._refuse(node, "is not the sum of two tensors.")
         first, second = (self._as_sum(a, node) for a in arguments)
@@ -358,6 +355,28 @@ class Tracer:
         biases = [p.bias for p in (first, second) if p.bias is not None]
         bias = None if not biases else sum(biases[1:], biases[0])
         return Sum(first.shape, node.name, self._merged([*first.terms, *second.terms], node), bias)
+
+    def _fixed_value(self, argument: Any) -> Tensor | None:
+        """A number or a tensor that no input changes."""
+        if isinstance(argument, int | float) and not isinstance(argument, bool):
+            return torch.tensor(float(argument), dtype=torch.float64)
+        return self._constants.get(argument.name) if isinstance(argument, fx.Node) else None
+
+    def _shifted(self, node: fx.Node, arguments: list[Any], alpha: float) -> Sum:
+        """A tensor and what is added to every one of its values, or from which it is taken away."""
+        place = next((k for k, a in enumerate(arguments) if self._fixed_value(a) is None), None)
+        if place is None:
+            raise self._refuse(node, "is not the sum of two tensors.")
+        found, shape = self._as_sum(arguments[place], node), self._shapes[node.name][1:]
+        shift = self._fixed_value(arguments[1 - place])
+        assert shift is not None
+        if found.shape != shape or shift.ndim > len(shape) + 1 or (shift.ndim == len(shape) + 1 and len(shift) != 1):
+            raise self._refuse(node, f"adds tensors of shapes {found.shape} and {tuple(shift.shape)}.", "equal shapes")
+        sign = (1.0, float(alpha))
+        if sign[place] != 1:
+            found = self._scaled_sum(found, sign[place], node)
+        bias = sign[1 - place] * shift.expand(1, *shape).flatten().to(self._dtype)
+        return Sum(shape, found.name, found.terms, bias if found.bias is None else found.bias + bias)
 
     def _merged(self, terms: list[Term], node: fx.Node) -> list[Term]:
         """Equal terms as one, with the sum of their factors: what is added to itself n times has not 2^n terms."""
@@ -424,9 +443,9 @@ class Tracer:
         axes = len(shape) - 1
         options: dict[str, Any] = {
             "mode": mode,
-            "kernel": _pair(kernel, axes),
-            "stride": _pair(kernel if stride is None or stride == [] else stride, axes),
-            "padding": _pair(padding, axes),
+            "kernel": pair(kernel, axes),
+            "stride": pair(kernel if stride is None or stride == [] else stride, axes),
+            "padding": pair(padding, axes),
         }
         term = Term(source.population, Pool, source.factor * factor, options=options)
         try:
@@ -440,7 +459,7 @@ class Tracer:
 
     def _average(self, node: fx.Node, x: Any, given: dict[str, Any]) -> Sum:
         axes = len(self._shapes[node.name]) - 2
-        kernel, padding = _pair(given["kernel_size"], axes), _pair(given.get("padding", 0), axes)
+        kernel, padding = pair(given["kernel_size"], axes), pair(given.get("padding", 0), axes)
         if any(padding) and not given.get("count_include_pad", True):
             raise self._refuse(node, "does not count the zeros it pads.", "count_include_pad=True, or no padding")
         divisor = given.get("divisor_override")
@@ -460,15 +479,15 @@ class Tracer:
         return self._pool(node, x, kernel, kernel, 0)
 
     def _maximum(self, node: fx.Node, x: Any, given: dict[str, Any]) -> Sum:
-        if self._maxpool == "refuse":
+        if self._maxpool == "exact":
             raise self._refuse(
                 node,
-                "takes a maximum, which spikes of one step do not tell.",
-                "average pooling",
-                "train with AvgPool, or convert(..., maxpool='approximate') averages in its place",
+                "takes a maximum that is not made of differences here.",
+                "MaxPool1d, MaxPool2d without indices, or an adaptive one whose sizes divide those before",
+                "convert(..., maxpool='approximate') averages in its place",
             )
         axes = len(self._shapes[node.name]) - 2
-        if any(d != 1 for d in _pair(given.get("dilation", 1), axes)):
+        if any(d != 1 for d in pair(given.get("dilation", 1), axes)):
             raise self._refuse(node, "has a dilation.", "dilation=1")
         found = self._pool(node, x, given["kernel_size"], given.get("stride"), given.get("padding", 0))
         what = str(node.target) if node.op == "call_module" else node.name

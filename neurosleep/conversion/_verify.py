@@ -38,7 +38,7 @@ def check_trace(model: nn.Module, module: fx.GraphModule, images: Tensor) -> Non
     )
 
 
-def check_plan(plan: Plan, images: Tensor) -> None:
+def check_plan(plan: Plan, module: fx.GraphModule, images: Tensor) -> None:
     """Refuse to convert where the populations and their terms come to other numbers than the traced model.
 
     Raises
@@ -47,7 +47,7 @@ def check_plan(plan: Plan, images: Tensor) -> None:
         If they do.
     """
     _compare(
-        plan.module,
+        module,
         lambda x: computed(plan, x),
         images,
         "The spiking network would compute other numbers than the model.",
@@ -65,7 +65,7 @@ def computed(plan: Plan, images: Tensor) -> Tensor:
             total += term.factor * arriving
         if planned.bias is not None:
             total += planned.bias.to(images.dtype)
-        sent[planned.name], shapes[planned.name] = total.relu() if planned.kind == "lif" else total, planned.shape
+        sent[planned.name], shapes[planned.name] = planned.value(total), planned.shape
     return sent[plan.output]
 
 

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from neurosleep.conversion._copied import copied
 from neurosleep.conversion._layers import chain_layers, is_chain, own_weight
 from neurosleep.conversion._model import check_model
-from neurosleep.conversion._trace import trace
-from neurosleep.conversion.plan import folded
+from neurosleep.conversion._trace import matching
+from neurosleep.conversion.plan import Term, folded
 from neurosleep.errors import ConversionError
 from neurosleep.networks import EquilibriumNetwork
 from neurosleep.spiking import SpikingNetwork
@@ -51,22 +51,31 @@ def wake(network: SpikingNetwork, model: Module) -> Module:
     """
     check_model(model)
     woken = copied(model)
-    if isinstance(model, EquilibriumNetwork) or is_chain(model):
-        layers: list[tuple[nn.Module, Tensor | None]] = [(layer, None) for layer in chain_layers(woken)]
-    else:
-        # As a max-pool has no weight, it does not matter here what it becomes.
-        example = torch.zeros(2, *network.inputs[0].shape, dtype=next(woken.parameters()).dtype)
-        plan = trace(woken, example, "approximate", check=False)
-        layers = [(woken.get_submodule(str(term.module)), term.fold) for term in plan.weighted()]
     shapes = [tuple(weight.shape) for weight in network.weights]
-    expected = [tuple(cast(Tensor, layer.weight).shape) for layer, _ in layers]
+    if isinstance(model, EquilibriumNetwork) or is_chain(model):
+        layers: list[_Layer] = [(layer, None, layer.weight.detach()) for layer in chain_layers(woken)]
+    else:
+        example = torch.zeros(2, *network.inputs[0].shape, dtype=next(woken.parameters()).dtype)
+        layers = [_layer(term, woken) for term in matching(woken, example, shapes).weighted()]
+    expected = [tuple(weight.shape) for _, _, weight in layers]
     if shapes != expected:
         raise ConversionError(
             "The spiking network has other layers than the model.", found=f"{shapes}", expected=f"{expected}"
         )
     given: dict[Tensor, Tensor] = {}
-    originals = {layer: cast(Tensor, layer.weight).detach().clone() for layer, fold in layers if fold is not None}
-    for (layer, fold), weight in zip(layers, network.weights, strict=True):
+    originals = {
+        layer: cast(Tensor, layer.weight).detach().clone()
+        for layer, fold, _ in layers
+        if fold is not None and layer is not None
+    }
+    for (layer, fold, planned), weight in zip(layers, network.weights, strict=True):
+        if layer is None:
+            if not torch.equal(weight, planned):
+                raise ConversionError(
+                    "A weight that is no part of the model has changed: one that pools, moves or scales values.",
+                    expected="changes of the weights of its layers only",
+                )
+            continue
         own = own_weight(woken, layer)
         new = weight
         if fold is not None:
@@ -82,3 +91,12 @@ def wake(network: SpikingNetwork, model: Module) -> Module:
         given[own] = new
         own.copy_(new)
     return woken
+
+
+# A layer of the model (None: a fixed one), what BatchNorm multiplies its channels by, and its weight in the plan.
+_Layer = tuple[nn.Module | None, Tensor | None, Tensor]
+
+
+def _layer(term: Term, model: nn.Module) -> _Layer:
+    assert term.weight is not None
+    return None if term.module is None else model.get_submodule(term.module), term.fold, term.weight

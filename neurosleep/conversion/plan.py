@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, get_args
 
 import torch
@@ -22,9 +23,10 @@ __all__ = [
     "activations",
     "batch_norm",
     "folded",
+    "renamed",
 ]
 
-MaxPool = Literal["refuse", "approximate"]
+MaxPool = Literal["exact", "approximate"]
 
 
 MAXPOOLS: tuple[str, ...] = get_args(MaxPool)
@@ -55,7 +57,10 @@ class Term:
 
 @dataclass(frozen=True, eq=False)
 class PlannedPopulation:
-    """A population to be: ``lif`` where the model rectifies, ``relay`` or ``output`` elsewhere (place: ``node``)."""
+    """A population to be: ``lif`` where the model rectifies, ``relay`` or ``output`` elsewhere (place: ``node``).
+
+    ``most`` is the largest value that the model lets it have.
+    """
 
     name: str
     kind: Literal["lif", "relay", "output"]
@@ -63,6 +68,11 @@ class PlannedPopulation:
     terms: tuple[Term, ...]
     bias: Tensor | None
     node: str
+    most: float = math.inf
+
+    def value(self, total: Tensor) -> Tensor:
+        """What the population sends in the model, of its summed input."""
+        return total.clamp(0, self.most) if self.kind == "lif" else total
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,3 +148,12 @@ def batch_norm(layer: nn.Module) -> tuple[Tensor, Tensor]:
 def folded(weight: Tensor, fold: Tensor) -> Tensor:
     """``weight`` with its output channels multiplied by ``fold``."""
     return weight * fold.reshape(-1, *(1,) * (weight.ndim - 1))
+
+
+def renamed(populations: Iterable[PlannedPopulation], name: str, new: str) -> list[PlannedPopulation]:
+    """``populations`` with ``new`` in the place of ``name``."""
+
+    def terms(population: PlannedPopulation) -> tuple[Term, ...]:
+        return tuple(replace(term, source=new) if term.source == name else term for term in population.terms)
+
+    return [replace(p, name=new if p.name == name else p.name, terms=terms(p)) for p in populations]

@@ -46,7 +46,7 @@ class ReadOptions:
         For an awake network that becomes a spiking one: its images (``.npy`` or ``.npz``), and how it is scaled, as for
         :func:`~neurosleep.convert` (``percentile`` where not given; equilibrium networks ``recursive``).
     approximate:
-        Whether average pooling may take the place of max-pooling, which is refused otherwise.
+        Whether average pooling takes the place of max-pooling, which differences of neurons make exactly otherwise.
     external_data, output_name, input_shape:
         For an ONNX file: the second file that holds its weights, which of several outputs is read, and the shape of an
         image where the file leaves it open.
@@ -227,7 +227,7 @@ def _spiking(
         found,
         images,
         recipe=cast("Recipe | RecipeName", usual if read.recipe is None else read.recipe),
-        maxpool="approximate" if read.approximate else "refuse",
+        maxpool="approximate" if read.approximate else "exact",
         reset=read.reset,
     )
     return network, network.report.to_json()

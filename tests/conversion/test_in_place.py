@@ -176,13 +176,19 @@ def _random(m: Any, x: Tensor) -> Tensor:
     return m.out(torch.relu(m.a(x)) * (1.0 if torch.rand(()) < 0.5 else 2.0) + F.dropout(m.b(x)))
 
 
-REFUSED = [_half, _chunk, _transposed, _assigned, _filled, _clamped, _beside, _random]
+REFUSED = [_half, _chunk, _transposed, _assigned, _filled, _random]
 
 
 @pytest.mark.parametrize("do", REFUSED, ids=[do.__name__ for do in REFUSED])
 def test_what_cannot_be_followed_is_refused(do: Callable[[Any, Tensor], Tensor]) -> None:
     with pytest.raises(ConversionError):
         convert(Net(do), torch.rand(5, 8), recipe="max")
+
+
+@pytest.mark.parametrize("do", [_clamped, _beside], ids=["clamped", "beside"])
+def test_what_is_read_under_another_name_after_it_was_written_holds_that(do: Callable[[Any, Tensor], Tensor]) -> None:
+    torch.manual_seed(0)
+    assert agree(Net(do), torch.rand(20, 8) - 0.5) < 1e-5
 
 
 class Counting(nn.Module):

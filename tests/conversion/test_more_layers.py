@@ -93,8 +93,7 @@ def test_rates_come_near_the_model_and_waking_restores_it(name: str, recipe: ns.
     ("layer", "hint"),
     [
         (nn.Softmax(1), "largest output stays"),
-        (nn.LeakyReLU(), "ReLU in its place"),
-        (nn.ZeroPad2d(1), "padded by the Conv layer"),
+        (nn.ELU(), "ReLU in its place"),
         (nn.GroupNorm(2, 4), "BatchNorm can be folded"),
     ],
 )
@@ -108,12 +107,6 @@ def test_a_refused_layer_says_what_to_do(layer: nn.Module, hint: str) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:Using padding='same'")
-def test_padding_that_differs_between_the_sides_is_refused() -> None:
-    model = nn.Sequential(nn.Conv2d(3, 4, 2, padding="same"), nn.ReLU(), nn.Flatten(), nn.Linear(256, 3))
-    with pytest.raises(ConversionError, match="as much before as after"):
-        ns.convert(model, torch.rand(5, *GRID), recipe="max")
-
-
 def test_a_model_that_does_not_take_the_images_says_so_shortly() -> None:
     with pytest.raises(ConversionError, match=r"shape \(5, 3, 8, 8\)") as refused:
         ns.convert(nn.Sequential(nn.Linear(3, 2)), torch.rand(5, *GRID), recipe="max")

@@ -65,5 +65,5 @@ class Balance(ActivityRecipe):
             scaled = {name: value or 1.0 for name, value in largest.items()}  # what is silent needs no scale
             session = ReferenceEngine().start_batch(build(plan, scaled, neurons, dt, until=planned.name), len(images))
             inputs = (session.step({"input": images.flatten(1)})[planned.name] for _ in range(self.steps))
-            largest[planned.name] = max(0.0, *(float(currents.max()) for currents in inputs))
+            largest[planned.name] = min(planned.most, max(0.0, *(float(currents.max()) for currents in inputs)))
         return largest

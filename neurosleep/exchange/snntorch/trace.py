@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 import operator
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -170,7 +171,7 @@ def _rest(module: nn.Module, count: int, dtype: torch.dtype) -> tuple[Tensor, ..
 
 class _NeuronTracer(Tracer):
     def __init__(self, module: fx.GraphModule, memory: Shapes) -> None:
-        super().__init__(module, memory, "refuse")
+        super().__init__(module, memory, "exact")
         self._neuron: dict[str, fx.Node] = {}
         self._fires: dict[fx.Node, str] = {}
         self._factors: dict[str, float] = {}
@@ -323,7 +324,16 @@ class _NeuronTracer(Tracer):
             raise self._refuse(node, f"adds a constant that does not fit {part.shape}.", str(part.shape)) from error
         return Sum(part.shape, node.name, part.terms, bias if part.bias is None else bias + part.bias)
 
-    def _relu(self, node: fx.Node, x: Any) -> Value:
+    def _batch_norm(self, node: fx.Node, x: Any, layer: nn.BatchNorm1d | nn.BatchNorm2d) -> Sum:
+        found = self._get(x, node)
+        first = found.terms[0] if isinstance(found, Sum) and len(found.terms) == 1 else None
+        if first is None or first.weight is None or first.fold is not None:
+            raise self._refuse(
+                node, "does not follow a Linear or Conv layer directly.", "BatchNorm after a layer that it folds into"
+            )
+        return super()._batch_norm(node, x, layer)
+
+    def _relu(self, node: fx.Node, x: Any, most: float = math.inf) -> Value:
         raise self._refuse(node, "rectifies, which a network of neurons does not.")
 
     def _maximum(self, node: fx.Node, x: Any, given: dict[str, Any]) -> Sum:

@@ -1,0 +1,124 @@
+"""What a node of a traced module does, by one name and its arguments, called as a layer, a function or a method."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import fx, nn
+
+from neurosleep.conversion._operations import (
+    ADAPTIVE,
+    ADD,
+    AVERAGE,
+    AVERAGE_OPTIONS,
+    DIVIDE,
+    DROPOUT,
+    DROPOUT_MODULES,
+    FLATTEN,
+    MAX_OPTIONS,
+    MULTIPLY,
+    RELU,
+    is_maximum,
+)
+from neurosleep.conversion.lowering.moves import is_move
+
+__all__ = ["Call", "as_call"]
+
+# Layers by class: the name of what they do, and the attributes that say how.
+_LAYERS: tuple[tuple[Any, str, tuple[str, ...]], ...] = (
+    (nn.ReLU6, "relu6", ("min_val", "max_val")),
+    (nn.Hardtanh, "hardtanh", ("min_val", "max_val")),
+    (nn.Hardsigmoid, "hardsigmoid", ()),
+    (nn.LeakyReLU, "leaky", ("negative_slope",)),
+    (nn.PReLU, "leaky", ("weight",)),
+    (nn.ReLU, "relu", ()),
+    ((nn.MaxPool1d, nn.MaxPool2d), "maximum", (*MAX_OPTIONS, "return_indices")),
+    ((nn.AdaptiveMaxPool1d, nn.AdaptiveMaxPool2d), "maximum", ("output_size", "return_indices")),
+    ((nn.AvgPool1d, nn.AvgPool2d), "average", AVERAGE_OPTIONS),
+    ((nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d), "adaptive", ("output_size",)),
+    ((nn.Flatten, nn.Unflatten), "flatten", ()),
+    (DROPOUT_MODULES, "dropout", ()),
+    ((nn.Conv1d, nn.Conv2d), "convolution", ()),
+    ((nn.Upsample, nn.UpsamplingBilinear2d, nn.UpsamplingNearest2d), "resize", ()),
+    ((nn.ReflectionPad1d, nn.ReflectionPad2d, nn.ReplicationPad1d, nn.ReplicationPad2d), "resize", ()),
+    ((nn.CircularPad1d, nn.CircularPad2d), "resize", ()),
+)
+# Functions and methods: the name of what they do, and those of their arguments after the first.
+_FUNCTIONS: tuple[tuple[tuple[Any, ...], str, tuple[str, ...]], ...] = (
+    (RELU, "relu", ()),
+    ((F.relu6,), "clamp", ()),
+    ((F.hardtanh, F.hardtanh_), "hardtanh", ("min_val", "max_val")),
+    ((torch.clamp, torch.clip, torch.clamp_, "clamp", "clamp_", "clip", "clip_"), "clamp", ("min", "max")),
+    ((torch.clamp_min, "clamp_min", "clamp_min_"), "clamp", ("min",)),
+    ((torch.clamp_max, "clamp_max", "clamp_max_"), "clamp", ("max",)),
+    ((F.hardsigmoid,), "hardsigmoid", ()),
+    ((F.leaky_relu, F.leaky_relu_), "leaky", ("negative_slope",)),
+    ((torch.abs, "abs", "abs_", abs), "absolute", ()),
+    ((torch.maximum, "maximum", torch.minimum, "minimum"), "larger", ("other",)),
+    (AVERAGE, "average", AVERAGE_OPTIONS),
+    (ADAPTIVE, "adaptive", ("output_size",)),
+    ((F.interpolate,), "resize", ()),
+    ((torch.mean, "mean"), "mean", ("dim", "keepdim")),
+    ((torch.sum, "sum"), "sum", ("dim", "keepdim")),
+    ((torch.amax, "amax"), "amax", ("dim", "keepdim")),
+    (FLATTEN, "flatten", ()),
+    (DROPOUT, "dropout", ()),
+    (("contiguous", "clone", torch.clone, "detach"), "identity", ()),
+    (ADD, "add", ("other",)),
+    (MULTIPLY, "multiply", ("other",)),
+)
+
+
+@dataclass(frozen=True)
+class Call:
+    """``name`` is what is done, ``x`` to what, ``args`` how, ``place`` where."""
+
+    name: str
+    x: Any
+    args: Mapping[str, Any]
+    place: str
+
+    def get(self, key: str, default: Any) -> Any:
+        """An argument, or the value that it has where it is not given."""
+        return self.args.get(key, default)
+
+
+def as_call(node: fx.Node, modules: Mapping[str, nn.Module]) -> Call:
+    """What ``node`` does; the name is empty where that is not known here."""
+    x = node.args[0] if node.args else node.kwargs.get("input")
+    if node.op == "call_module":
+        layer = modules[str(node.target)]
+        place = f"Layer {str(node.target)!r} ({type(layer).__name__})"
+        if is_move(node, modules):
+            return Call("move", x, {}, place)
+        for kinds, name, keys in _LAYERS:
+            if isinstance(layer, kinds):
+                args = {key: getattr(layer, key) for key in keys if hasattr(layer, key)}
+                if isinstance(layer, nn.PReLU):
+                    args = {"negative_slope": layer.weight}
+                if isinstance(layer, nn.AdaptiveMaxPool1d | nn.AdaptiveMaxPool2d):
+                    args["adaptive"] = True
+                return Call(name, x, args, place)
+        return Call("", x, {}, place)
+    target = node.target
+    spoken = target if isinstance(target, str) else getattr(target, "__name__", str(target))
+    place = f"The operation {spoken!r} at {node.name!r}"
+    if is_maximum(target):
+        return Call("maximum", x, dict(zip(MAX_OPTIONS, node.args[1:], strict=False)) | dict(node.kwargs), place)
+    if is_move(node, modules):
+        return Call("move", x, {}, place)
+    for targets, name, keys in _FUNCTIONS:
+        if target in targets:
+            args = dict(zip(keys, node.args[1:], strict=False)) | dict(node.kwargs)
+            if target is F.relu6:
+                args = {"min": 0, "max": 6}
+            args |= {"smaller": True} if spoken == "minimum" else {}
+            return Call(name, x, args, place)
+    if target in DIVIDE:
+        args = dict(zip(("other",), node.args[1:], strict=False)) | dict(node.kwargs)
+        return Call("multiply", x, args | {"divides": True}, place)
+    return Call("", x, {}, place)
