@@ -118,7 +118,7 @@ class Consolidator:
         Warns
         -----
         NeurosleepWarning
-            Once, if the inputs are whole numbers beyond 1, as bytes that were not divided by 255.
+            Once, if the inputs are integers beyond 1, as bytes that were not divided by 255.
         """
         images = as_images("x", x).cpu()
         labels = as_labels("y", y, len(images))
@@ -137,7 +137,7 @@ class Consolidator:
         low, high = float(values.min()), float(values.max())
         if low >= 0 and high > 1 and self._high <= 1 and bool((values == values.round()).all()):
             warnings.warn(
-                f"x holds whole numbers from {low:g} to {high:g}. Not within 0..1, they are taken for features of any "
+                f"x holds integers from {low:g} to {high:g}. Not within 0..1, they are taken for features of any "
                 "scale, and noise of their mean and spread drives sleep. Images are to be divided by the largest "
                 "value possible, 255 of bytes, and the network trained on that.",
                 NeurosleepWarning,
