@@ -53,7 +53,7 @@ def guard_lines(runs: Iterable[Metrics]) -> list[str]:
 
 def _notes(run: Metrics) -> list[str]:
     sleep = run.get("sleep")
-    return sleep["notes"] if sleep else []
+    return sleep.get("notes", []) if sleep else []
 
 
 def _cells(members: Sequence[Metrics], others: dict[int, Metrics]) -> list[str]:
