@@ -42,7 +42,7 @@ def profiles(
 
 
 def _profile_details(profile: Any) -> dict[str, Any]:
-    from neurosleep.hardware import sleep_parts
+    from neurosleep.hardware import homeostatic_ways, sleep_parts
 
     figures = [
         {
@@ -60,6 +60,7 @@ def _profile_details(profile: Any) -> dict[str, Any]:
         "notes": profile.notes(),
         "unpublished": list(profile.unpublished),
         "sleep": [part.to_json() for part in sleep_parts(profile)],
+        "homeostasis": {way.name: way.text for way in homeostatic_ways(profile)},
         "sources": sources,
     }
 
@@ -86,6 +87,7 @@ def _show_profile(result: dict[str, Any]) -> None:
     print_table("Sources", ("source", "citation"), sources)
     parts = [(part["part"], part["where"], part["how"]) for part in profile["sleep"]]
     print_table("Which part of a sleep phase runs where", ("part", "where", "how"), parts)
+    print_table("Homeostatic sleep on the chip", ("in", "possible"), list(profile["homeostasis"].items()))
     for table, note in profile["notes"].items():
         print(f"{table}: {note}")
     if profile["unpublished"]:

@@ -14,6 +14,7 @@ from neurosleep._shown import brief
 from neurosleep.continual.strategies import Learner, Strategy, trained
 from neurosleep.data import Task, to_float
 from neurosleep.functional import torch_generator
+from neurosleep.hardware import ChipRegulation
 from neurosleep.learning import Batch, accuracy
 from neurosleep.replay import Consolidation
 
@@ -97,7 +98,7 @@ def _evaluate(
     return accuracies
 
 
-def _regulated(learner: Learner, consolidation: Consolidation) -> dict[str, Any]:
+def _regulated(learner: Learner, consolidation: Consolidation | ChipRegulation) -> dict[str, Any]:
     """The record of a sleep that is one NREM stage: what it did is in the stage's units, and no spike is kept."""
     return {
         "task": learner.task,

@@ -19,6 +19,7 @@ from neurosleep.experiments.networks import Convolutional, FeedForward, FeedForw
 from neurosleep.experiments.wakes import LEARNS_BY, WAKE_ORDER, BackpropWake, Wake, Whole
 from neurosleep.functional import PlasticityRule, make_rule
 from neurosleep.functional.homeostasis import MeanBy, Target
+from neurosleep.hardware import WayName
 from neurosleep.replay import Sleep
 from neurosleep.replay.options import Numbers
 from neurosleep.replay.stages import Form
@@ -176,6 +177,8 @@ class NREM:
     guard: bool = later(_GUARD)
     every_batches: int | None = None
     nap_damping: float = later(1.0)
+    profile: str | None = later(None)
+    way: WayName | None = later(None)
 
     @property
     def options(self) -> Table:

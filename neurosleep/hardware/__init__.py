@@ -5,6 +5,7 @@ from neurosleep.hardware._map_file import map_file
 from neurosleep.hardware.arithmetic.arithmetic import Arithmetic
 from neurosleep.hardware.arithmetic.registers import Register
 from neurosleep.hardware.arithmetic.rounding import Rounding
+from neurosleep.hardware.emulation.chip_homeostasis import ChipRegulation, regulate_on_chip
 from neurosleep.hardware.emulation.chip_rule import ChipRule, ChipTerm, chip_rule
 from neurosleep.hardware.emulation.fixed_engine import FixedEngine
 from neurosleep.hardware.emulation.sleep_parts import SleepPart, sleep_parts
@@ -16,6 +17,7 @@ from neurosleep.hardware.findings import Finding
 from neurosleep.hardware.mapping.from_chip import from_chip
 from neurosleep.hardware.mapping.map_network import map_to
 from neurosleep.hardware.mapping.mapped import MappedNetwork, MappedSynapses
+from neurosleep.hardware.profiles.homeostatic_ways import HomeostaticWay, WayName, chosen_way, homeostatic_ways
 from neurosleep.hardware.profiles.json_schema import json_schema
 from neurosleep.hardware.profiles.load import load_profile, profile_names
 from neurosleep.hardware.profiles.profile import Figure, HardwareProfile, Source
@@ -25,6 +27,7 @@ __all__ = [
     "STATEMENT",
     "Activity",
     "Arithmetic",
+    "ChipRegulation",
     "ChipRule",
     "ChipTerm",
     "ChipTime",
@@ -34,6 +37,7 @@ __all__ = [
     "Finding",
     "FixedEngine",
     "HardwareProfile",
+    "HomeostaticWay",
     "LayerReport",
     "Load",
     "MappedNetwork",
@@ -44,18 +48,22 @@ __all__ = [
     "Rounding",
     "SleepPart",
     "Source",
+    "WayName",
     "chip_rule",
     "chip_time",
+    "chosen_way",
     "count_activity",
     "energy_of",
     "energy_text",
     "estimate_energy",
     "from_chip",
+    "homeostatic_ways",
     "json_schema",
     "load_profile",
     "map_file",
     "map_to",
     "neurobench_metrics",
     "profile_names",
+    "regulate_on_chip",
     "sleep_parts",
 ]

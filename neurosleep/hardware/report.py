@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from neurosleep._shown import brief, html_table, short_line, to_frame
@@ -167,6 +167,9 @@ class MappingReport:
         Everything that was changed, is lost, or does not fit.
     energy:
         The profile's coefficients; an estimate takes a simulation, and is then made of its spikes.
+    homeostasis:
+        By way (``registers``, ``weights``), whether the chip can hold what homeostatic sleep changes, or what of it is
+        missing; empty if nothing is known.
 
     See Also
     --------
@@ -191,6 +194,7 @@ class MappingReport:
     cores: int | None
     findings: tuple[MappingFinding, ...]
     energy: dict[str, Any]
+    homeostasis: dict[str, str] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         fits = "fits" if self.fits else "does not fit"
@@ -225,4 +229,5 @@ class MappingReport:
             "layers": self.rows(),
             "findings": [finding.to_json() for finding in self.findings],
             "energy": dict(self.energy),
+            "homeostasis": dict(self.homeostasis),
         }

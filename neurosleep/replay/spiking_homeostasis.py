@@ -26,13 +26,13 @@ from neurosleep.replay._up_states import UpStates
 from neurosleep.spiking import Engine, Record, Recording, SpikingNetwork, get_engine
 from neurosleep.spiking.engines.batch import ConstantInput
 
-__all__ = ["SpikingRegulation", "regulate_spikes"]
+__all__ = ["FrameStepper", "SpikingRegulation", "check_regulates", "regulate_spikes"]
 
 # Frames that are stepped together.
 _BLOCK = 250
 
 #: Spikes a step of each population in the two halves of the counted steps, ``[frames, n]``.
-_Halves = tuple[dict[str, Tensor], dict[str, Tensor]]
+Halves = tuple[dict[str, Tensor], dict[str, Tensor]]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -187,7 +187,7 @@ def regulate_spikes(
     """
     rule = Homeostasis() if rule is None else rule
     oscillation = SlowOscillation() if oscillation is None else oscillation
-    _check(network, noise, rule, oscillation)
+    check_regulates(network, noise, rule, oscillation)
     check_seed(seed)
     if rule.target == "layer":
         check_unread("Homeostasis(target='layer')", {"set_points": (set_points, None)}, "target='set-points' has them")
@@ -196,7 +196,7 @@ def regulate_spikes(
         raise UnsupportedError("No population of the network has weights that may change.", expected="plastic=True")
     chosen = _chosen(engine, network, str(check_device(device)))
     watched = None if record is None else UpStates(record, network, oscillation, binary=noise.spread is None)
-    stepper = _Stepper(noise, oscillation, chosen, str(device), seed, task, watched)
+    stepper = FrameStepper(noise, oscillation, chosen, str(device), seed, task, watched)
     goals = dict(set_points or {})
     groups: list[tuple[tuple[PopulationDrive, ...], int, int]]
     if every is None:
@@ -236,7 +236,10 @@ def _since(first: RegulatedLayer | None, last: RegulatedLayer) -> RegulatedLayer
     )
 
 
-def _check(network: SpikingNetwork, noise: InputNoise, rule: Homeostasis, oscillation: SlowOscillation) -> None:
+def check_regulates(
+    network: SpikingNetwork, noise: InputNoise, rule: Homeostasis, oscillation: SlowOscillation
+) -> None:
+    """Refuse what cannot be regulated."""
     kinds = (
         ("network", network, SpikingNetwork),
         ("noise", noise, InputNoise),
@@ -268,7 +271,7 @@ def _chosen(engine: str | None, network: SpikingNetwork, device: str) -> Engine:
     return compiled if compiled.offers_batches(network, device) else get_engine("reference")
 
 
-class _Stepper:
+class FrameStepper:
     """Steps networks through up states and counts the spikes of the two halves of their counted steps."""
 
     def __init__(
@@ -285,7 +288,7 @@ class _Stepper:
         self._engine, self._key, self._watched = engine, (seed, task), watched
         self.rates: dict[str, Tensor] = {}
 
-    def halves(self, network: SpikingNetwork, drives: tuple[PopulationDrive, ...], start: int, frames: int) -> _Halves:
+    def halves(self, network: SpikingNetwork, drives: tuple[PopulationDrive, ...], start: int, frames: int) -> Halves:
         """Spikes a step of all that the ``drives`` come from, over frames ``start`` to ``start + frames``."""
         wanted = {source for drive in drives for source in drive.sources}
         below, (seed, task) = _below(network, wanted), self._key
@@ -304,7 +307,7 @@ class _Stepper:
             self.rates[name] = mean.cpu()
         return first, second
 
-    def _block(self, network: SpikingNetwork, wanted: set[str], sent: Tensor) -> _Halves:
+    def _block(self, network: SpikingNetwork, wanted: set[str], sent: Tensor) -> Halves:
         (source,) = network.inputs
         if len(network.populations) == 1:
             return {source.name: sent}, {source.name: sent}
@@ -330,6 +333,8 @@ def _below(network: SpikingNetwork, wanted: set[str]) -> SpikingNetwork:
         if name not in needed:
             needed.add(name)
             waiting += [network.projections[k].source for k in network.incoming(name)]
+    if len(needed) == len(network.populations):
+        return network
     return SpikingNetwork(
         tuple(population for population in network.populations if population.name in needed),
         tuple(projection for projection in network.projections if projection.target in needed),

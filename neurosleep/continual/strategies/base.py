@@ -10,6 +10,7 @@ from torch import Tensor
 
 from neurosleep._shown import brief
 from neurosleep.data import RunningMean, Task
+from neurosleep.hardware import ChipRegulation
 from neurosleep.learning import Batch
 from neurosleep.networks import EquilibriumNetwork, FeedForwardNetwork
 from neurosleep.replay import Consolidation, SleepResult
@@ -81,7 +82,7 @@ class Learner:
     task: int = 0
     mean: RunningMean = field(default_factory=RunningMean)
     sleep_result: SleepResult | None = None
-    consolidation: Consolidation | None = None
+    consolidation: Consolidation | ChipRegulation | None = None
     notes: list[str] = field(default_factory=list)
 
     __repr__ = brief

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 
+from neurosleep._checks import check_unread
 from neurosleep.continual.naps import Napping, Naps
 from neurosleep.continual.strategies.base import AwakeNetwork, Learner, Strategy
+from neurosleep.conversion import convert
 from neurosleep.data import to_float
 from neurosleep.errors import NeurosleepWarning, UnsupportedError
 from neurosleep.functional import Homeostasis, SlowOscillation
 from neurosleep.functional.homeostasis import MeanBy, Target
+from neurosleep.hardware import WayName, chosen_way, load_profile, regulate_on_chip
 from neurosleep.learning import Batch
 from neurosleep.networks import EquilibriumMLP, EquilibriumNetwork
 from neurosleep.replay import NREM, Consolidator, Sleep
@@ -21,6 +25,9 @@ from neurosleep.replay.stages import Form, check_whole
 from neurosleep.spiking import Record
 
 __all__ = ["HomeostaticSleep"]
+
+# Frames of noise by which a network is scaled for a chip.
+_CALIBRATION = 500
 
 
 class HomeostaticSleep(Strategy):
@@ -42,6 +49,9 @@ class HomeostaticSleep(Strategy):
         Whether each sleep is judged before it is kept (:class:`~neurosleep.replay.Guard`).
     naps:
         Short sleeps in the middle of a task; None: none.
+    profile, way:
+        A chip on which it sleeps, in spikes and in the chip's arithmetic, and whether its registers or its weights
+        change there (:func:`~neurosleep.hardware.regulate_on_chip`). Without guard and naps.
 
     See Also
     --------
@@ -72,8 +82,22 @@ class HomeostaticSleep(Strategy):
         after: tuple[int, ...] | None = None,
         guard: bool = False,
         naps: Naps | None = None,
+        profile: str | None = None,
+        way: WayName | None = None,
     ) -> None:
         check_whole("after", after)
+        if profile is None:
+            check_unread("Without a chip the strategy 'sleep'", {"way": (way, None)}, "profile='loihi1' has it")
+        else:
+            unread = {
+                "form": (form, "auto"),
+                "guard": (guard, False),
+                "naps": (naps, None),
+                "target": (target, "layer"),
+            }
+            check_unread("On a chip the strategy 'sleep'", unread, "profile=None has them")
+            chosen_way(load_profile(profile), way)
+        self.profile, self.way = profile, way
         rule = Homeostasis(target=target, damping=damping, limit=limit, mean_by=mean_by)
         oscillation = SlowOscillation(frames, up, down, settle=min(10, up - 2))
         self.settings = Sleep(stages=(NREM(rule, form, oscillation, draws),))
@@ -117,6 +141,9 @@ class HomeostaticSleep(Strategy):
         if self.after is not None and number not in self.after and learner.task - len(learner.tasks) not in self.after:
             self.keeper.close_task()
             return
+        if self.profile is not None:
+            self._sleep_on_chip(learner, self.profile)
+            return
         # What a single sleep would warn of belongs into the record of the run.
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", NeurosleepWarning)
@@ -127,6 +154,27 @@ class HomeostaticSleep(Strategy):
         learner.consolidation = result
         if self.guard or result.status != "done":
             learner.notes.append(f"{result.status}: {result.reason}")
+
+    def _sleep_on_chip(self, learner: Learner, profile: str) -> None:
+        """Convert, map, sleep there, and read back what changed."""
+        (stage,) = self.settings.stages
+        assert isinstance(stage, NREM)
+        keeper, modes = self.keeper, load_profile(profile).reset.modes or ()
+        frames = keeper.noise.frames(_CALIBRATION, seed=learner.seed)
+        soft = "subtract_threshold" in modes
+        network = convert(learner.network, frames, reset="subtract" if soft else "to_value", read_out="spikes")
+        rule = replace(stage.rule, classes=keeper.classes)
+        options = {"oscillation": stage.oscillation, "way": self.way, "seed": learner.seed, "task": learner.task}
+        done = regulate_on_chip(network, keeper.noise, profile, rule, **options)
+        woken = done.woken(learner.network)
+        with torch.no_grad():
+            for parameter, new in zip(learner.network.parameters(), woken.parameters(), strict=True):
+                parameter.copy_(new)
+        keeper.close_task()
+        learner.consolidation = done
+        limited = sum(done.limited.values())
+        if limited:
+            learner.notes.append(f"{limited} numbers met the end of their register on {profile}")
 
     def state_dict(self) -> dict[str, Tensor]:
         """What was observed."""

@@ -9,7 +9,7 @@ from neurosleep.data import Task
 from neurosleep.experiments.metrics import ChipRow, Further, Metrics
 from neurosleep.experiments.run.request import RunRequest
 from neurosleep.experiments.run.scenario import kind_of
-from neurosleep.hardware import load_profile
+from neurosleep.hardware import chosen_way, load_profile
 
 __all__ = ["add_chips", "metrics_of"]
 
@@ -66,6 +66,11 @@ def metrics_of(request: RunRequest, strategy: Strategy, progress: Progress, test
 
 def _slept(request: RunRequest) -> str:
     """Where a network slept before it was put on a chip."""
+    if "sleep" in request.parts and "src" not in request.parts:
+        nrem = request.settings.nrem
+        if nrem.profile is None:
+            return "slept before mapping"
+        return f"slept on the chip, changing {chosen_way(load_profile(nrem.profile), nrem.way)}"
     if "src" not in request.parts:
         return "no sleep"
     sleep = request.settings.sleep

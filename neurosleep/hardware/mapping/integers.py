@@ -13,6 +13,7 @@ from torch import Tensor
 from neurosleep.functional import torch_generator
 from neurosleep.hardware.arithmetic.chip_arithmetic import arithmetic_of, chip_decay, float64
 from neurosleep.hardware.arithmetic.exact_scale import exact_scale, settled
+from neurosleep.hardware.arithmetic.neuron_registers import largest_bias, largest_threshold, whole_bias
 from neurosleep.hardware.arithmetic.rounding import Rounding
 from neurosleep.hardware.arithmetic.weight_grid import OnGrid, weight_grid
 from neurosleep.hardware.mapping.dynamics import chip_delay
@@ -130,9 +131,9 @@ class IntegerMapping:
         if p.kind != "li":
             for value in (float64(p.threshold) - float64(p.leak), *(float64(a) for a in (p.amount,) if a is not None)):
                 if (highest := float(value.max())) > 0:
-                    limits.append(self._threshold_most() / highest)
+                    limits.append(largest_threshold(self._profile) / highest)
         if (largest := float(self._bias(p).abs().max())) > 0:
-            limits.append(self._bias_most() / largest)
+            limits.append(largest_bias(self._profile) / largest)
         found = min((limit for limit in limits if math.isfinite(limit)), default=float(unit))
         if p.kind == "li" and (room := self._room(p)) < found:
             text = f"its scale is {found / room:.1f} times smaller, so that {self._steps} steps do not overflow"
@@ -181,37 +182,11 @@ class IntegerMapping:
         highest = float(strongest.max())
         return arithmetic_of(self._profile).membrane.high / highest if highest > 0 else math.inf
 
-    def _threshold_most(self) -> int:
-        t, m = self._profile.threshold, self._profile.membrane
-        assert m.bits is not None
-        in_membrane = (1 << (m.bits - (m.signed is not False))) - 1
-        if t.mantissa_bits is None:
-            return in_membrane
-        return min(((1 << (t.mantissa_bits - bool(t.signed))) - 1) << (t.shift_bits or 0), in_membrane)
-
-    def _bias_most(self) -> int:
-        b = self._profile.bias
-        most = self._threshold_most()
-        if b.mantissa_bits is None:
-            return most
-        largest = ((1 << (b.mantissa_bits - 1)) - 1) << ((1 << (b.exponent_bits or 0)) - 1)
-        return min(largest, arithmetic_of(self._profile).membrane.high)
-
     def _bias(self, p: Population) -> Tensor:
         """The bias as a chip adds it, to the membrane; through a current it would gather to 1 / (1 - b) times."""
         synaptic = chip_decay(self._profile, float64(p.synaptic_decay), current=True)
         bias = float64(p.bias)
         return bias / (1 - synaptic) if self._profile.current is not None and bool(synaptic.any()) else bias
-
-    def _whole_bias(self, bias: Tensor) -> Tensor:
-        """Mantissas with the smallest exponents at which they fit, shifted left by those."""
-        b = self._profile.bias
-        if b.mantissa_bits is None:
-            return torch.round(bias)
-        most = (1 << (b.mantissa_bits - 1)) - 1
-        largest = (1 << (b.exponent_bits or 0)) - 1
-        exponent = torch.ceil(torch.log2(bias.abs().clamp_min(1) / most)).clamp(0, largest)
-        return torch.round(bias / 2**exponent) * 2**exponent
 
     def _population(
         self, p: Population, scale: float | Tensor, exact: bool
@@ -222,7 +197,7 @@ class IntegerMapping:
         """
         profile = self._profile
         leak = float64(p.leak)
-        bias = self._whole_bias(self._bias(p) * scale)
+        bias = whole_bias(self._profile, self._bias(p) * scale)
         largest: float | None = None
         more: dict[str, Any] = {}
         if p.kind != "li":
@@ -300,8 +275,8 @@ class IntegerMapping:
             # Between two steps apart there are potentials: none but those on a step itself are told apart.
             there = torch.ones_like(meant, dtype=torch.bool) if exact or apart else meant == level
             moved = torch.where(there, meant - 1 if p.compare == ">=" else meant + 1, meant)
-        least = 0 if not stated.signed else -self._threshold_most() // step
-        return moved.clamp(least, self._threshold_most() // step) * step, meant * step
+        least = 0 if not stated.signed else -largest_threshold(self._profile) // step
+        return moved.clamp(least, largest_threshold(self._profile) // step) * step, meant * step
 
     def _leak(self, p: Population, whole: dict[str, Any]) -> None:
         """The constant that stands for a decay: what the decay takes from half of the threshold."""

@@ -21,6 +21,7 @@ from neurosleep.hardware.mapping.truenorth import TrueNorthMapping
 from neurosleep.hardware.mapping.values import ValueMapping
 from neurosleep.hardware.placement.placement import place
 from neurosleep.hardware.placement.plan import PopulationPlan
+from neurosleep.hardware.profiles.homeostatic_ways import homeostatic_ways
 from neurosleep.hardware.profiles.load import load_profile
 from neurosleep.hardware.profiles.profile import HardwareProfile
 from neurosleep.hardware.report import (
@@ -175,7 +176,8 @@ def map_to(
     placement = place(mapped, profile, bits, mapping.axons, network)
     findings += [*mapping.findings, *placement.findings]
     layers = tuple(_placed(row, placement.plans[row.layer]) for row in rows)
-    report = MappingReport(profile.id, layers, placement.cores, tuple(findings), energy_coefficients(profile))
+    ways = {way.name: way.text for way in homeostatic_ways(profile)}
+    report = MappingReport(profile.id, layers, placement.cores, tuple(findings), energy_coefficients(profile), ways)
     if strict and not report.fits:
         raise refuse(profile.id, findings)
     return dataclasses.replace(mapped, report=report)

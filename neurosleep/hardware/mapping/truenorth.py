@@ -10,6 +10,7 @@ from torch import Tensor
 from neurosleep.functional import torch_generator
 from neurosleep.hardware.arithmetic.chip_arithmetic import float64
 from neurosleep.hardware.arithmetic.exact_scale import settled
+from neurosleep.hardware.arithmetic.neuron_registers import largest_bias, largest_threshold
 from neurosleep.hardware.arithmetic.rounding import Rounding, round_values
 from neurosleep.hardware.arithmetic.weight_grid import OnGrid
 from neurosleep.hardware.mapping.integers import IntegerMapping
@@ -71,9 +72,11 @@ class TrueNorthMapping(IntegerMapping):
         limits = [torch.where(largest > 0, stated.mantissa_max / self._headroom / largest.clamp_min(1e-300), math.inf)]
         if p.kind != "li":
             for value in (float64(p.threshold) - float64(p.leak), *(float64(a) for a in (p.amount,) if a is not None)):
-                limits.append(torch.where(value > 0, self._threshold_most() / value.clamp_min(1e-300), math.inf))
+                limits.append(
+                    torch.where(value > 0, largest_threshold(self._profile) / value.clamp_min(1e-300), math.inf)
+                )
         bias = self._bias(p).abs()
-        limits.append(torch.where(bias > 0, self._bias_most() / bias.clamp_min(1e-300), math.inf))
+        limits.append(torch.where(bias > 0, largest_bias(self._profile) / bias.clamp_min(1e-300), math.inf))
         scale = torch.stack([limit.expand(p.size) for limit in limits]).min(0).values
         scale = torch.where(torch.isfinite(scale), scale, 1.0)
         scale = self._exact(p, scale, torch.cat([values for values, _ in self._fitted[p.name].values()], 1))
