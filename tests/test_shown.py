@@ -66,6 +66,13 @@ def spiking_regulation() -> Any:
     return ns.replay.regulate_spikes(converted()[1], noise, oscillation=oscillation, engine="reference")
 
 
+def chip_regulation() -> Any:
+    noise = ns.functional.InputNoise(IMAGES.mean(0))
+    network = ns.convert(converted()[0], IMAGES, read_out="spikes")
+    oscillation = ns.functional.SlowOscillation(frames=100)
+    return ns.hardware.regulate_on_chip(network, noise, "generic_int8", oscillation=oscillation)
+
+
 def mapped() -> Any:
     return ns.map_to(sleep_phase().network, "generic_int8")
 
@@ -132,6 +139,8 @@ VALUES: dict[str, Callable[[], Any]] = {
     "Regulation": regulation,
     "RegulatedLayer": lambda: regulation().layers[0],
     "SpikingRegulation": spiking_regulation,
+    "ChipRegulation": chip_regulation,
+    "HomeostaticWay": lambda: ns.hardware.homeostatic_ways(ns.load_profile("generic_int8"))[0],
     "Naps": lambda: ns.continual.Naps(every=40, damping=0.5),
     "Guard": lambda: ns.replay.Guard(dampings=tuple((900 - k) / 900 for k in range(900))),
     "ReadOptions": lambda: ns.exchange.ReadOptions(NAME, recipe=NAME, external_data=NAME),

@@ -5,7 +5,6 @@ from neurosleep.hardware._map_file import map_file
 from neurosleep.hardware.arithmetic.arithmetic import Arithmetic
 from neurosleep.hardware.arithmetic.registers import Register
 from neurosleep.hardware.arithmetic.rounding import Rounding
-from neurosleep.hardware.emulation.chip_homeostasis import ChipRegulation, regulate_on_chip
 from neurosleep.hardware.emulation.chip_rule import ChipRule, ChipTerm, chip_rule
 from neurosleep.hardware.emulation.fixed_engine import FixedEngine
 from neurosleep.hardware.emulation.sleep_parts import SleepPart, sleep_parts
@@ -14,6 +13,7 @@ from neurosleep.hardware.energy.chip_time import ChipTime, Load, chip_time
 from neurosleep.hardware.energy.energy import STATEMENT, Convention, EnergyEstimate, energy_text, estimate_energy
 from neurosleep.hardware.energy.neurobench import neurobench_metrics
 from neurosleep.hardware.findings import Finding
+from neurosleep.hardware.mapping.chip_homeostasis import ChipRegulation, regulate_on_chip
 from neurosleep.hardware.mapping.from_chip import from_chip
 from neurosleep.hardware.mapping.map_network import map_to
 from neurosleep.hardware.mapping.mapped import MappedNetwork, MappedSynapses

@@ -586,7 +586,7 @@ def test_command(tmp_path: Path) -> None:
     done = CliRunner().invoke(app, ["map", str(tmp_path / "net.safetensors"), "--profile", "loihi1", "--json"])
     assert done.exit_code == 0
     found = json.loads(done.stdout)
-    assert set(found) == {"profile", "fits", "cores", "layers", "findings", "energy"}
+    assert set(found) == {"profile", "fits", "cores", "layers", "findings", "energy", "homeostasis"}
     assert (found["profile"], found["fits"], found["cores"]) == ("loihi1", True, 2)
     assert found["energy"]["estimate"] is None and "nothing was simulated" in found["energy"]["reason"]
     assert {f["key"]: f["value"] for f in found["energy"]["coefficients"]}["energy.synop_pj"] == 23.6

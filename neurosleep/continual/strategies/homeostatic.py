@@ -164,8 +164,10 @@ class HomeostaticSleep(Strategy):
         soft = "subtract_threshold" in modes
         network = convert(learner.network, frames, reset="subtract" if soft else "to_value", read_out="spikes")
         rule = replace(stage.rule, classes=keeper.classes)
-        options = {"oscillation": stage.oscillation, "way": self.way, "seed": learner.seed, "task": learner.task}
-        done = regulate_on_chip(network, keeper.noise, profile, rule, **options)
+        key = {"seed": learner.seed, "task": learner.task}
+        done = regulate_on_chip(
+            network, keeper.noise, profile, rule, oscillation=stage.oscillation, way=self.way, **key
+        )
         woken = done.woken(learner.network)
         with torch.no_grad():
             for parameter, new in zip(learner.network.parameters(), woken.parameters(), strict=True):

@@ -14,7 +14,16 @@ from neurosleep.hardware.arithmetic.registers import Overflow, Register
 from neurosleep.hardware.arithmetic.rounding import Rounding
 from neurosleep.hardware.profiles.profile import HardwareProfile
 
-__all__ = ["DECAYS", "FIXED_POINT", "arithmetic_of", "chip_decay", "float64"]
+__all__ = [
+    "DECAYS",
+    "FIXED_POINT",
+    "arithmetic_of",
+    "chip_decay",
+    "float64",
+    "largest_bias",
+    "largest_threshold",
+    "whole_bias",
+]
 
 #: Kinds of decay in a profile, and those of the engine.
 DECAYS: dict[str, DecayKind] = {
@@ -86,3 +95,33 @@ def chip_decay(profile: HardwareProfile, factor: Tensor, *, current: bool) -> Te
         return torch.where(factor == 1, factor, torch.full_like(factor, math.nan))
     # Circuits and programs have any; where a constant is taken away, this is what it stands for.
     return factor
+
+
+def largest_threshold(profile: HardwareProfile) -> int:
+    """The largest threshold, which the membrane must reach too."""
+    t, m = profile.threshold, profile.membrane
+    assert m.bits is not None
+    in_membrane = (1 << (m.bits - (m.signed is not False))) - 1
+    if t.mantissa_bits is None:
+        return in_membrane
+    return min(((1 << (t.mantissa_bits - bool(t.signed))) - 1) << (t.shift_bits or 0), in_membrane)
+
+
+def largest_bias(profile: HardwareProfile) -> int:
+    """The largest bias, of either sign."""
+    b = profile.bias
+    if b.mantissa_bits is None:
+        return largest_threshold(profile)
+    largest = ((1 << (b.mantissa_bits - 1)) - 1) << ((1 << (b.exponent_bits or 0)) - 1)
+    return min(largest, arithmetic_of(profile).membrane.high)
+
+
+def whole_bias(profile: HardwareProfile, bias: Tensor) -> Tensor:
+    """Mantissas with the smallest exponents at which they fit, shifted left by those."""
+    b = profile.bias
+    if b.mantissa_bits is None:
+        return torch.round(bias)
+    most = (1 << (b.mantissa_bits - 1)) - 1
+    largest = (1 << (b.exponent_bits or 0)) - 1
+    exponent = torch.ceil(torch.log2(bias.abs().clamp_min(1) / most)).clamp(0, largest)
+    return torch.round(bias / 2**exponent) * 2**exponent

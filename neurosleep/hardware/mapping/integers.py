@@ -11,9 +11,15 @@ import torch
 from torch import Tensor
 
 from neurosleep.functional import torch_generator
-from neurosleep.hardware.arithmetic.chip_arithmetic import arithmetic_of, chip_decay, float64
+from neurosleep.hardware.arithmetic.chip_arithmetic import (
+    arithmetic_of,
+    chip_decay,
+    float64,
+    largest_bias,
+    largest_threshold,
+    whole_bias,
+)
 from neurosleep.hardware.arithmetic.exact_scale import exact_scale, settled
-from neurosleep.hardware.arithmetic.neuron_registers import largest_bias, largest_threshold, whole_bias
 from neurosleep.hardware.arithmetic.rounding import Rounding
 from neurosleep.hardware.arithmetic.weight_grid import OnGrid, weight_grid
 from neurosleep.hardware.mapping.dynamics import chip_delay

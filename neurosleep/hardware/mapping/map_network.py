@@ -176,7 +176,7 @@ def map_to(
     placement = place(mapped, profile, bits, mapping.axons, network)
     findings += [*mapping.findings, *placement.findings]
     layers = tuple(_placed(row, placement.plans[row.layer]) for row in rows)
-    ways = {way.name: way.text for way in homeostatic_ways(profile)}
+    ways = {str(way.name): way.text for way in homeostatic_ways(profile)}
     report = MappingReport(profile.id, layers, placement.cores, tuple(findings), energy_coefficients(profile), ways)
     if strict and not report.fits:
         raise refuse(profile.id, findings)

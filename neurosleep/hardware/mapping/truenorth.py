@@ -8,9 +8,8 @@ import torch
 from torch import Tensor
 
 from neurosleep.functional import torch_generator
-from neurosleep.hardware.arithmetic.chip_arithmetic import float64
+from neurosleep.hardware.arithmetic.chip_arithmetic import float64, largest_bias, largest_threshold
 from neurosleep.hardware.arithmetic.exact_scale import settled
-from neurosleep.hardware.arithmetic.neuron_registers import largest_bias, largest_threshold
 from neurosleep.hardware.arithmetic.rounding import Rounding, round_values
 from neurosleep.hardware.arithmetic.weight_grid import OnGrid
 from neurosleep.hardware.mapping.integers import IntegerMapping

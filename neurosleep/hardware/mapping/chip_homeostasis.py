@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import TYPE_CHECKING, ClassVar, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -21,21 +21,21 @@ from neurosleep.functional import (
     check_seed,
     torch_generator,
 )
-from neurosleep.hardware.arithmetic.chip_arithmetic import float64
-from neurosleep.hardware.arithmetic.neuron_registers import largest_bias, largest_threshold, whole_bias
-from neurosleep.hardware.arithmetic.rounding import Rounding
-from neurosleep.hardware.emulation.fixed_engine import FixedEngine
+from neurosleep.hardware.arithmetic.chip_arithmetic import float64, largest_bias, largest_threshold, whole_bias
 from neurosleep.hardware.mapping.from_chip import from_chip
 from neurosleep.hardware.mapping.map_network import map_to
-from neurosleep.hardware.mapping.mapped import MappedNetwork, MappedSynapses
 from neurosleep.hardware.profiles.homeostatic_ways import WayName, chosen_way
 from neurosleep.hardware.profiles.load import load_profile
-from neurosleep.hardware.profiles.profile import HardwareProfile
 from neurosleep.replay import RegulatedLayer, RegulatedLayers, SpikingRegulation, StageOutcome
 from neurosleep.replay._population_drives import PopulationDrive, changed_network, population_drives
 from neurosleep.replay._regulated import regulated
 from neurosleep.replay.spiking_homeostasis import FrameStepper, check_regulates
-from neurosleep.spiking import Dense, Population, SpikingNetwork
+from neurosleep.spiking import Dense, Population, SpikingNetwork, get_engine
+
+if TYPE_CHECKING:
+    from neurosleep.hardware.arithmetic.rounding import Rounding
+    from neurosleep.hardware.mapping.mapped import MappedNetwork, MappedSynapses
+    from neurosleep.hardware.profiles.profile import HardwareProfile
 
 __all__ = ["ChipRegulation", "regulate_on_chip"]
 
@@ -86,6 +86,8 @@ class ChipRegulation(RegulatedLayers):
     limited: Mapping[str, int]
     rates: Mapping[str, Tensor]
     steps: int
+    #: Chips are not watched spike by spike.
+    recording: ClassVar[None] = None
 
     @property
     def stages(self) -> tuple[StageOutcome, ...]:
@@ -100,7 +102,7 @@ class ChipRegulation(RegulatedLayers):
         """
         if self.way == "weights":
             return wake(self.network, model)
-        return SpikingRegulation(self.layers, self.network, self.rates, FixedEngine.name).woken(model)
+        return SpikingRegulation(self.layers, self.network, self.rates, "fixed").woken(model)
 
 
 @torch.no_grad()
@@ -169,7 +171,7 @@ def regulate_on_chip(
     oscillation = SlowOscillation() if oscillation is None else oscillation
     check_regulates(network, noise, rule, oscillation)
     check_seed(seed)
-    check_unread("Homeostasis on a chip", {"target": (rule.target, "layer")}, "target='layer', measured each night")
+    check_unread("Homeostasis on a chip", {"target": (rule.target, "layer")}, "target='layer', measured each time")
     chosen = chosen_way(loaded, way)
     _check_network(network, noise, loaded, chosen)
     mapped = map_to(network, loaded)
@@ -180,7 +182,7 @@ def regulate_on_chip(
             expected="a chip of integers with one grid of weights for each population",
             hint="neurosleep.replay.regulate_spikes, and map_to afterwards",
         )
-    stepper = FrameStepper(noise, oscillation, FixedEngine(), "cpu", seed, task)
+    stepper = FrameStepper(noise, oscillation, get_engine("fixed"), "cpu", seed, task)
     work = _Chip(loaded, network.to(torch.float64), mapped, chosen, seed)
     layers = []
     for drive in population_drives(work.host, rule.layers):
@@ -316,13 +318,14 @@ class _Chip:
         before = stands_for.weights(q.weight)
         projections, synapses = list(self.mapped.projections), list(self.mapped.synapses)
         projections[k] = dataclasses.replace(q, weight=placed.mantissas * stands_for.unit)
-        synapses[k] = dataclasses.replace(stands_for, scale=stands_for.scale * smaller)
+        placed_here = dataclasses.replace(stands_for, scale=stands_for.scale * smaller)
+        synapses[k] = placed_here
         self.mapped = dataclasses.replace(
             _with(self.mapped, dataclasses.replace(p, threshold=threshold, amount=amount)),
             projections=tuple(projections),
             synapses=tuple(synapses),
         )
-        after = synapses[k].weights(placed.mantissas * stands_for.unit)
+        after = placed_here.weights(placed.mantissas * stands_for.unit)
         weights = list(self.host.weights)
         place = [n for n, one in enumerate(self.host.projections) if isinstance(one, Dense)].index(k)
         weights[place] = weights[place] + (after - before)
