@@ -39,7 +39,6 @@ def confusion_change(before: nn.Module, after: nn.Module, images: Tensor | Array
     See Also
     --------
     neurosleep.plot.confusion_change : a picture of it
-    neurosleep.consolidate : whose report holds the same of ``holdout``, without classes
 
     Examples
     --------
