@@ -147,7 +147,7 @@ def test_a_sleep_that_is_declined_leaves_the_model_and_says_so(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", NeurosleepWarning)
         learning.train(stream[0])
-    with pytest.warns(NeurosleepWarning, match="did not sleep, the guard declined: no class was added"):
+    with pytest.warns(NeurosleepWarning, match="did not sleep, the guard declined: the newest samples are of all"):
         learning.train(stream[1])
     assert plugin.result.status == "declined"
     assert same(before.found[1], after.found[1])
@@ -344,7 +344,7 @@ def test_with_it_an_ordinary_network_remembers(avl: SimpleNamespace) -> None:
         ({"guard": False, "steps": 200}, "A sleep of one REM stage has no guard"),
         ({"image_shape": (28, 28)}, "A sleep with an NREM stage has no image_shape"),
         ({"guard": "yes"}, "guard is 'yes'"),
-        ({"record": Record()}, "has no record"),
+        ({"settings": RATES, "record": Record()}, "record"),
     ],
 )
 def test_wrong_settings_are_refused_at_once(avl: SimpleNamespace, wrong: dict[str, Any], text: str) -> None:

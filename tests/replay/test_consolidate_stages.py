@@ -373,7 +373,7 @@ def test_images_are_read_flat_where_a_network_starts_with_a_linear_layer() -> No
         ({"seed": -1}, "seed"),
         ({"engine": "abacus"}, "abacus"),
         ({"engine": "event", "sleep": RATES}, "engine"),
-        ({"record": ns.Record()}, "record"),
+        ({"record": ns.Record(), "sleep": RATES}, "record"),
         ({"sleep": Sleep([NREM(rule=Homeostasis(layers=("fc9",)))])}, "fc9"),
     ],
 )

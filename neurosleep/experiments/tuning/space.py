@@ -16,7 +16,7 @@
 ``int = true`` asks for integers where the setting itself does not say so. A pair such as ``rehearsal+src`` without
 a table of its own takes those of its parts. The own file is asked first, then one it extends, then ``tune.toml`` of the
 group, then, for a feed-forward network, that of ``src2022``; the first that has the strategy gives the whole search
-space.
+space. The file of a group may say which kinds of network it is for: ``kinds = ["mlp"]``.
 """
 
 from __future__ import annotations
@@ -230,7 +230,9 @@ def _sources(experiment: str, kind: str) -> Iterator[tuple[str, Table]]:
         file = content.get("extends")
     # What is varied there are settings of the feed-forward network.
     for group in dict.fromkeys([*groups, *([_DEFAULT_GROUP] if kind == PLAIN[0] else [])]):
-        yield f"{group}/tune.toml", _group_file(group)
+        content = _group_file(group)
+        if kind in content.get("kinds", [kind]):
+            yield f"{group}/tune.toml", content
 
 
 def _group_file(group: str) -> Table:
