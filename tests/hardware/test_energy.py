@@ -640,7 +640,7 @@ def test_the_command_estimates_the_energy_of_images(tmp_path: Path) -> None:
     asked = ("map", str(network), "--profile", "loihi1", "--inputs", str(images), "--steps", "40")
     code, found = call(*asked)
     assert code == 0
-    assert set(found) == {"profile", "fits", "cores", "layers", "findings", "energy"}
+    assert set(found) == {"profile", "fits", "cores", "layers", "findings", "energy", "homeostasis"}
     energy = found["energy"]
     assert energy["statement"] == STATEMENT
     mapped = ns.map_to(feedforward(), "loihi1", steps=40)

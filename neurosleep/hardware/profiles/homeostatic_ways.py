@@ -74,6 +74,16 @@ def chosen_way(profile: HardwareProfile, way: str | None) -> WayName:
     ------
     UnsupportedError
         If it has not, by the name of the missing register.
+
+    See Also
+    --------
+    homeostatic_ways : what the choice is among
+
+    Examples
+    --------
+    >>> from neurosleep import load_profile
+    >>> chosen_way(load_profile("loihi1"), None)
+    'registers'
     """
     if way is not None and way not in WAYS:
         raise unknown_name("way of homeostasis on a chip", str(way), WAYS)
