@@ -177,6 +177,7 @@ VALUES: dict[str, Callable[[], Any]] = {
     "Limits": lambda: ns.Limits(spikes=3.0),
     "LayerChange": lambda: consolidated().report.layers[0],
     "SleepReport": lambda: consolidated().report,
+    "MovedAnswers": lambda: ns.replay.MovedAnswers(torch.arange(90) % 10, torch.arange(90) % 9),
     "Divergence": lambda: ns.replay.Divergence(3, "a -> b", 2.0),
     "Moment": lambda: ns.replay.Moment(1, 2, 1, 0.001, dict.fromkeys("abcdefghij", 1), network),
     "HeterogeneousSteps": lambda: ns.functional.HeterogeneousSteps("log-normal"),
@@ -242,7 +243,8 @@ TABLES = [
     "SleepReport",
     "ConversionReport",
 ]
-TABLES += ["ConvertedNetwork", "ConversionCheck", "MappingReport", "EnergyEstimate", "Table"]
+TABLES += ["ConvertedNetwork", "ConversionCheck", "MappingReport", "EnergyEstimate", "Table", "Consolidation"]
+TABLES += ["MovedAnswers", "RegulatedLayers"]
 
 
 @pytest.mark.parametrize("name", TABLES)
@@ -279,6 +281,7 @@ def test_a_mapped_network_says_where_it_is() -> None:
 
 
 FRAMES = ["Table", "SleepReport", "ConversionReport", "ConversionCheck", "MappingReport", "EnergyEstimate"]
+FRAMES += ["Consolidation", "MovedAnswers", "RegulatedLayers"]
 
 
 @pytest.mark.parametrize("name", FRAMES)

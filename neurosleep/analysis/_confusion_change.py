@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -11,6 +10,7 @@ from neurosleep.analysis._inputs import Array
 from neurosleep.analysis.table import Table
 from neurosleep.errors import DataError
 from neurosleep.replay import answers
+from neurosleep.replay.moved_answers import answer_counts
 
 __all__ = ["confusion_change"]
 
@@ -57,12 +57,4 @@ def confusion_change(before: nn.Module, after: nn.Module, images: Tensor | Array
             f"The labels have shape {list(y.shape)} and type {y.dtype}, the images shape {list(x.shape)}.",
             expected="images [n, ...] and n class numbers, at least one",
         )
-    triples = torch.stack([y.long(), answers(before, x), answers(after, x)], dim=1)
-    rows, counts = np.unique(triples.numpy(), axis=0, return_counts=True)
-    names = ("class", "answer_before", "answer_after")
-    return Table.from_rows(
-        [
-            dict(zip(names, row, strict=True)) | {"images": count}
-            for row, count in zip(rows.tolist(), counts.tolist(), strict=True)
-        ]
-    )
+    return Table.from_rows(answer_counts(answers(before, x), answers(after, x), y))

@@ -36,7 +36,8 @@ def confusion_change(data: Data, *, value: Shown = "change", ax: Axes | None = N
     Parameters
     ----------
     data:
-        The table of :func:`neurosleep.analysis.confusion_change`, or the rows of its file.
+        The table of :func:`neurosleep.analysis.confusion_change`, or the rows of its file; for ``moved`` and, where
+        labels are known, ``change`` also ``moved.rows()`` of a :class:`~neurosleep.replay.Consolidation`.
     value:
         ``before``, ``after``: images of each class (rows) by answer (columns); ``change``: after less before, purple
         where answers were gained and orange where they were lost; ``moved``: images whose answer changed, by the answer
@@ -92,7 +93,8 @@ def confusion_change(data: Data, *, value: Shown = "change", ax: Axes | None = N
 
 
 def _counts(rows: list[Row], value: Shown) -> NDArray[np.float64]:
-    names = ("class", "answer_before", "answer_after")
+    # What moved is counted whatever the class, which need not be known then.
+    names = ("answer_before" if value == "moved" else "class", "answer_before", "answer_after")
     triples = np.array([[field(row, name) for name in names] for row in rows], dtype=np.int64)
     images = np.array([field(row, "images") for row in rows])
     counts = np.zeros((triples.max() + 1,) * 2)

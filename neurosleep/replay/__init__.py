@@ -9,6 +9,7 @@ from neurosleep.replay.consolidation import Consolidation, StageOutcome
 from neurosleep.replay.consolidator import Consolidator
 from neurosleep.replay.guard import Guard, OutputDrive, Verdict, gain_score, newest_recall
 from neurosleep.replay.homeostasis import Regulation, regulate
+from neurosleep.replay.moved_answers import MovedAnswers
 from neurosleep.replay.options import OWN_NETWORK, RATE, Sleep
 from neurosleep.replay.result import Divergence, LayerChange, SleepReport, SleepResult
 from neurosleep.replay.spiking_homeostasis import SpikingRegulation, regulate_spikes
@@ -27,6 +28,7 @@ __all__ = [
     "LayerChange",
     "Limits",
     "Moment",
+    "MovedAnswers",
     "OutputDrive",
     "RegulatedLayer",
     "RegulatedLayers",

@@ -23,6 +23,7 @@ from neurosleep.replay._rem import run_rem
 from neurosleep.replay._sleep import Limits, check_rule
 from neurosleep.replay.consolidation import Consolidation, StageOutcome
 from neurosleep.replay.guard import Guard, OutputDrive, Verdict, check_guard
+from neurosleep.replay.moved_answers import MovedAnswers
 from neurosleep.replay.options import Sleep
 from neurosleep.replay.result import LayerChange, SleepReport
 from neurosleep.replay.stages import NREM
@@ -182,10 +183,9 @@ def consolidated(
         warnings.warn(f"The sleep did nothing: {reason}.", NeurosleepWarning, stacklevel=3)
     elif regulates and status == "done":
         _warn_of_silent(outcomes)
-    elif not regulates and known.images is not None:
-        newest = evenly(known.images)
+    elif not regulates and report.moved is not None:
         before, after = ([one.get_parameter(name) for name in names] for one in (model, slept))
-        warn_of_effect(report.spikes, before, after, answers(model, newest), answers(slept, newest), stacklevel=3)
+        warn_of_effect(report.spikes, before, after, report.moved.before, report.moved.after, stacklevel=3)
     left = _left(slept, known, sleep, outcomes, seed, task) if status == "done" else None
     return Consolidation(slept, status, reason, report, outcomes, verdict, perf_counter() - started, left)
 
@@ -341,16 +341,16 @@ def _report(
     biased: tuple[str, ...],
 ) -> SleepReport:
     old, new = dict(model.named_parameters()), dict(slept.named_parameters())
-    images, changed = 0, float("nan")
+    moved = None
     if known.images is not None:
         newest = evenly(known.images)
-        images = len(newest)
-        changed = float((answers(model, newest) != answers(slept, newest)).double().mean()) if names else 0.0
+        before = answers(model, newest)
+        labels = None if known.labels is None else evenly(known.labels).cpu()
+        moved = MovedAnswers(before, answers(slept, newest) if names else before, labels)
     return SleepReport(
         tuple(LayerChange.of(name, old[name], new[name]) for name in names),
         spikes=sum(stage.phase.fired for stage in outcomes if stage.phase is not None),
-        images=images,
-        answers_changed=changed,
+        moved=moved,
         biased=biased,
     )
 

@@ -27,6 +27,16 @@ __all__ = ["RegulatedLayer", "RegulatedLayers", "regulated"]
 
 # A spread further from its target than this share of it is missed; so is a mean, by this share of the spread.
 _MISSED = 0.01
+# Outputs whose drives a notebook shows one by one, and by which columns.
+_FEW = 20
+_SHOWN = {
+    "unit": "unit",
+    "mean_before": "mean before",
+    "mean_after": "mean after",
+    "spread_before": "spread before",
+    "spread_after": "spread after",
+    "factor": "weights times",
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,16 +132,24 @@ class RegulatedLayers:
                 "changed": int(layer.changed.sum()),
                 "target mean": layer.target.mean if layer.target else math.nan,
                 "target spread": layer.target.spread if layer.target else math.nan,
-                "units' means, before": _deviation(layer.mean_before, layer),
-                "after": _deviation(layer.mean_after, layer),
+                "means before": _varies(layer.mean_before, layer),
+                "means after": _varies(layer.mean_after, layer),
+                "spreads before": _varies(layer.spread_before, layer),
+                "spreads after": _varies(layer.spread_after, layer),
                 "notes": "; ".join(layer.notes),
             }
             for layer in self.layers
         ]
 
     def _repr_html_(self) -> str:
-        """One row per layer: the standard deviation of its units' means before and after is what sleep takes away."""
-        return html_table(self._rows(), repr(self))
+        """One row per layer: how its units' means and spreads vary, which sleep takes away; and the output's units."""
+        parts = [html_table(self._rows(), f"{type(self).__name__}: drive of the units, mean ± standard deviation")]
+        for layer in self.layers:
+            if layer.output and len(layer.changed) <= _FEW:
+                rows = [row for row in RegulatedLayers((layer,)).rows() if row["driven"]]
+                shown = [{_SHOWN[key]: row[key] for key in _SHOWN} for row in rows]
+                parts.append(html_table(shown, f"Drive of each output ({layer.name})"))
+        return "".join(parts)
 
     def rows(self) -> list[dict[str, Any]]:
         """One row per unit: its mean and spread before and after, its factor and offset, and whether it changed."""
@@ -157,9 +175,15 @@ class RegulatedLayers:
         return to_frame(self.rows())
 
 
-def _deviation(means: Tensor, layer: RegulatedLayer) -> float:
-    chosen = means[layer.changed]
-    return float(chosen.std(correction=0)) if len(chosen) else math.nan
+def _varies(values: Tensor, layer: RegulatedLayer) -> str:
+    """Mean and standard deviation over the units that change."""
+    chosen = values[layer.changed]
+    if not len(chosen):
+        return "–"
+    mean, deviation = float(chosen.mean()), float(chosen.std(correction=0))
+    # Less is rounding.
+    size = max(abs(mean), float(layer.spread_before.max()))
+    return f"{mean:.3g} ± {deviation if deviation > 1e-9 * size else 0:.2g}"
 
 
 def regulated(
@@ -214,7 +238,7 @@ def _usual(usual: SetPoint, floor: float) -> tuple[SetPoint, list[str]]:
     if usual.mean >= -(floor + _MISSED) * usual.spread:
         return usual, []
     low = -usual.mean / usual.spread
-    raised = f"its units' usual mean, {low:.1f} spreads below 0, would silence it; {floor:g} below 0 is the target"
+    raised = f"its usual mean, {low:.1f} spreads below 0, would silence it; {floor:g} below 0 is the target"
     return SetPoint(-floor * usual.spread, usual.spread), [raised]
 
 

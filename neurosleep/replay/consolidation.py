@@ -7,16 +7,17 @@ import math
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import nn
 
-from neurosleep._shown import short_line
+from neurosleep._shown import short_line, to_frame
 from neurosleep.errors import ConversionError, NeurosleepWarning
 from neurosleep.functional import SetPoint
 from neurosleep.replay._regulated import RegulatedLayers
 from neurosleep.replay.guard import OutputDrive, Verdict
+from neurosleep.replay.moved_answers import MovedAnswers
 from neurosleep.replay.result import Divergence, SleepReport, SleepResult
 from neurosleep.spiking import Recording, SleepSpan
 
@@ -114,6 +115,8 @@ class Consolidation:
     >>> result = ns.consolidate(model, torch.full((4,), 0.5), guard=False)
     >>> result.status, [layer.name for layer in result.report.layers]
     ('done', ['0.weight', '0.bias', '2.weight', '2.bias'])
+    >>> result.rows()[0]["stage"], result.rows()[0]["layer"], len(result.rows())
+    (1, '0', 11)
     >>> result.apply_to(model)
     """
 
@@ -130,12 +133,41 @@ class Consolidation:
         return short_line(f"<Consolidation: {self.status}, {self.reason}; {self.seconds:.2g} s>")
 
     def _repr_html_(self) -> str:
-        """The status, the table of the report, and that of each stage's units or spikes."""
-        parts = [f"<p>{html.escape(repr(self))}</p>", self.report._repr_html_()]
+        """Status, reason and verdict, what moved of the answers, each stage's units or spikes, and the parameters."""
+        verdict = self.verdict
+        said = [self.status, self.reason, f"{self.seconds:.2g} s"]
+        if verdict is not None:
+            numbers = {"gain score": verdict.gain, "damping": verdict.damping, "recall": verdict.recall}
+            given = ", ".join(f"{name} {value:.3g}" for name, value in numbers.items() if not math.isnan(value))
+            said.insert(2, f"guard: {'accepted' if verdict.accepted else 'declined'} ({given})")
+        lines = "<br>".join(html.escape(line) for line in said[1:])
+        parts = [f"<p><b>Consolidation: {html.escape(said[0])}</b><br>{lines}</p>"]
+        if self.moved is not None and self.moved.share:
+            parts.append(self.moved._repr_html_())
         for stage in self.stages:
             shown = stage.regulated if stage.regulated is not None else stage.phase
             parts.append("" if shown is None else shown._repr_html_())
+        if self.report.layers:
+            parts.append(self.report._repr_html_())
         return "".join(parts)
+
+    @property
+    def moved(self) -> MovedAnswers | None:
+        """From which class to which the answers to the newest samples moved; None where there were no samples."""
+        return self.report.moved
+
+    def rows(self) -> list[dict[str, Any]]:
+        """One row per unit of each NREM stage: the drive before and after, and what the unit did."""
+        return [
+            {"stage": number, **row}
+            for number, stage in enumerate(self.stages, 1)
+            if stage.regulated is not None
+            for row in stage.regulated.rows()
+        ]
+
+    def to_pandas(self) -> Any:
+        """:meth:`rows` as a ``pandas.DataFrame`` (extra ``pandas``); ``moved`` and ``report`` have tables of theirs."""
+        return to_frame(self.rows())
 
     @property
     def set_points(self) -> dict[str, SetPoint]:

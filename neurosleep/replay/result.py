@@ -10,6 +10,7 @@ from typing import Any, Literal
 from torch import Tensor
 
 from neurosleep._shown import html_table, short_line, to_frame
+from neurosleep.replay.moved_answers import MovedAnswers
 from neurosleep.spiking import Recording, SpikingNetwork
 
 __all__ = ["Divergence", "LayerChange", "SleepReport", "SleepResult"]
@@ -97,10 +98,8 @@ class SleepReport:
         The weights of each layer.
     spikes:
         Fired in it by all populations but the input.
-    images:
-        How many images the model was asked about, before and after.
-    answers_changed:
-        Which part of its answers to them is another, 0 to 1.
+    moved:
+        The answers to the newest samples before and after; None where there were no samples.
     biased:
         Layers whose biases stayed as they were.
 
@@ -111,23 +110,36 @@ class SleepReport:
     Examples
     --------
     >>> from neurosleep.replay import LayerChange, SleepReport
-    >>> report = SleepReport((LayerChange("0.weight", 0.25, 1.0),), spikes=120, images=500, answers_changed=0.02)
+    >>> report = SleepReport((LayerChange("0.weight", 0.25, 1.0),), spikes=120)
     >>> report.rows()
     [{'name': '0.weight', 'changed': 0.25, 'relative': 1.0}]
     """
 
     layers: tuple[LayerChange, ...]
     spikes: int
-    images: int
-    answers_changed: float
+    moved: MovedAnswers | None = None
     biased: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         return short_line(f"<SleepReport: {len(self.layers)} layers, {self._said}>")
 
     @property
+    def images(self) -> int:
+        """How many images the model was asked about, before and after."""
+        return 0 if self.moved is None else self.moved.images
+
+    @property
+    def answers_changed(self) -> float:
+        """Which part of its answers to them is another, 0 to 1; NaN where there were none."""
+        return nan if self.moved is None else self.moved.share
+
+    @property
     def _said(self) -> str:
-        return f"{100 * self.answers_changed:.1f} % of {self.images} answers changed; {self.spikes} spikes"
+        spikes = f"{self.spikes} spikes"
+        if self.moved is None:
+            return spikes
+        answers = f"{100 * self.answers_changed:.1f} % of {self.images} answers changed"
+        return f"{answers}; {spikes}" if self.spikes else answers
 
     def rows(self) -> list[dict[str, Any]]:
         """One row per layer."""
