@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from math import nan
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -25,7 +26,8 @@ def answer_counts(before: Tensor, after: Tensor, labels: Tensor | None = None) -
     columns = {"answer_before": before, "answer_after": after}
     if labels is not None:
         columns = {"class": labels} | columns
-    combinations, counts = torch.stack([c.long().cpu() for c in columns.values()], 1).unique(dim=0, return_counts=True)
+    stacked = torch.stack([column.long().cpu() for column in columns.values()], 1).numpy()
+    combinations, counts = np.unique(stacked, axis=0, return_counts=True)
     return [
         dict(zip(columns, row, strict=True)) | {"images": count}
         for row, count in zip(combinations.tolist(), counts.tolist(), strict=True)
