@@ -75,6 +75,7 @@ SAID: dict[str, str] = {
     "wake.freeze_after_first": "Layers fixed after the first task: `conv` (convolutions), `hidden` (all but last).",
     "wake.lr_per_layer": "Learning rates of the layers, input side first, in place of one for all.",
     "joint.epochs": "Epochs of joint training, where they are others.",
+    "nrem.downscale": "What a layer's averages are multiplied with to make its target; above 0, at most 1 (none).",
     "nrem.every_batches": "Batches from one nap, a short sleep in the middle of a task, to the next; none by default.",
     "nrem.nap_damping": "Share of the way to the target that a nap goes, times `nrem.damping`; above 0, at most 1.",
     "sleep.rule": "The plasticity rule by its `name`, and its parameters as `sleep.rule.inc` and so on.",

@@ -28,7 +28,8 @@ class Naps:
     every:
         Batches from one nap to the next; the count starts anew with every task.
     damping:
-        Share of the way to the target that a nap goes, times that of the stage's rule; above 0, at most 1.
+        Share of the way to the target that a nap goes, times that of the stage's rule; above 0, at most 1. Naps do not
+        scale down, whatever ``downscale`` of the rule.
 
     Notes
     -----
@@ -76,7 +77,8 @@ class Napping:
         stage = next((stage for stage in sleep.stages if isinstance(stage, NREM)), None)
         if stage is None:
             raise SettingsError("The sleep has no NREM stage, and a nap is one.", expected="NREM() among its stages")
-        rule = replace(stage.rule, damping=stage.rule.damping * naps.damping)
+        # Scaling down is for the sleep after the task: a nap after every few batches would leave nothing.
+        rule = replace(stage.rule, damping=stage.rule.damping * naps.damping, downscale=1.0)
         self.naps, self.guard, self.seed = naps, guard, seed
         self.sleep = Sleep(stages=(replace(stage, form="rates", rule=rule),))
         self.taken, self.declined = 0, 0

@@ -93,9 +93,9 @@ class Data:
 
 # Options of strategies, whose defaults stand where the strategies are made, and nowhere else.
 _OPTIONS = {name: signature(STRATEGIES[name]).parameters for name in ("ewc", "si", "owm", "lwf", "rehearsal", "icarl")}
-_FORM, _DRAWS, _TARGET, _DAMPING, _LIMIT, _MEAN_BY, _FRAMES, _UP, _DOWN, _GUARD = (
+_FORM, _DRAWS, _TARGET, _DAMPING, _LIMIT, _MEAN_BY, _FRAMES, _UP, _DOWN, _GUARD, _DOWNSCALE = (
     signature(HomeostaticSleep).parameters[key].default
-    for key in ("form", "draws", "target", "damping", "limit", "mean_by", "frames", "up", "down", "guard")
+    for key in ("form", "draws", "target", "damping", "limit", "mean_by", "frames", "up", "down", "guard", "downscale")
 )
 
 
@@ -179,6 +179,7 @@ class NREM:
     nap_damping: float = later(1.0)
     profile: str | None = later(None)
     way: WayName | None = later(None)
+    downscale: float = later(_DOWNSCALE)
 
     @property
     def options(self) -> Table:

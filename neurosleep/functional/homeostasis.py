@@ -91,6 +91,20 @@ class Homeostasis:
         Least mean of a hidden layer, in spreads below 0. Where units are driven below 0 on average, as those of
         standardised inputs may be after a task, the usual mean would silence the whole layer, and what it is to tell
         the next. At least 0; a large number is none.
+    downscale:
+        What the averages of a layer are multiplied with to make its target, above 0, at most 1: synapses get weaker in
+        sleep, as the hypothesis of synaptic homeostasis has it. Units that do not regulate themselves, those of classes
+        never seen, are scaled by it alone. Each layer is measured behind those below, which send less already: without
+        biases the activity of layer k is ``downscale ** k`` of what it would be, and so is the firing rate at given
+        thresholds, while the answers of a ReLU network stay. Biases count more behind layers that send less, and then
+        some answers differ. Set points of a first sleep hold the product, and are not scaled again; a layer's averages
+        are in every sleep.
+
+    Notes
+    -----
+    Downscaling is no means against forgetting: all classes lose alike. It makes a spiking network cheaper, and what is
+    learnt next weigh more. In networks 784-200-200-10 with biases that had learnt the small MNIST in two tasks, 1 to
+    2 % of the answers were others after sleep at 0.9, 6 % at 0.7, 15 % at 0.5; without biases none.
 
     See Also
     --------
@@ -100,6 +114,10 @@ class Homeostasis:
     --------
     >>> Homeostasis(classes=(1, 0, 1))
     Homeostasis(classes=(0, 1))
+
+    References
+    ----------
+    Of downscaling: Tononi & Cirelli (2014), doi:10.1016/j.neuron.2013.12.025.
     """
 
     target: Target = "layer"
@@ -109,6 +127,7 @@ class Homeostasis:
     limit: float = 10.0
     mean_by: MeanBy = "weights"
     floor: float = 1.0
+    downscale: float = 1.0
     name: ClassVar[str] = "homeostasis"
 
     __repr__ = brief
@@ -121,6 +140,9 @@ class Homeostasis:
         object.__setattr__(self, "damping", check_number("The damping of homeostasis", self.damping, most=1, above=0))
         object.__setattr__(self, "limit", check_number("The limit of homeostasis", self.limit, above=1))
         object.__setattr__(self, "floor", check_number("The floor of homeostasis", self.floor, 0))
+        object.__setattr__(
+            self, "downscale", check_number("The downscale of homeostasis", self.downscale, most=1, above=0)
+        )
         if self.classes is not None:
             if isinstance(self.classes, str | int) or not len(self.classes):
                 raise SettingsError(
@@ -250,9 +272,18 @@ def spread_factor(variance: Tensor, covariance: Tensor, rest: Tensor, spread: Te
 
 
 def homeostatic_change(
-    moments: DriveMoments, target: SetPoint, units: Tensor, *, shift: Shift, damping: float = 1.0, limit: float = 10.0
+    moments: DriveMoments,
+    target: SetPoint,
+    units: Tensor,
+    *,
+    shift: Shift,
+    damping: float = 1.0,
+    limit: float = 10.0,
+    others: float = 1.0,
 ) -> HomeostaticChange:
-    """What gives every one of ``units`` (boolean ``[n]``) the mean and the spread ``target``; the others stay.
+    """What gives every one of ``units`` (boolean ``[n]``) the mean and the spread ``target``.
+
+    The weights of all other units are multiplied by ``others``.
 
     Where a factor would leave ``1 / limit`` to ``limit``, or no factor gives the spread, mean and spread afterwards say
     what was reached.
@@ -280,7 +311,7 @@ def homeostatic_change(
     covariance = c[0, 2] + without * c[0, 1] + per_factor * (c[1, 2] + without * c[1, 1])
     rest = c[2, 2] + 2 * without * c[1, 2] + without.square() * c[1, 1]
     wanted = spread_factor(own, covariance, rest, spread_target).clamp(1 / limit, limit)
-    factor = torch.where(units, wanted, 1.0)
+    factor = torch.where(units, wanted, others)
     along = torch.where(units, per_factor * factor + without, 0.0)
     after, spread_after = moments.combined(factor, along)
     offset = along * size

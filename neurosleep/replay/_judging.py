@@ -54,7 +54,10 @@ def rule_of(stage: NREM, known: Known, damping: float) -> Homeostasis:
 
 def output_under_noise(model: nn.Module, known: Known, stage: NREM, seed: int, task: int) -> RegulatedLayer | None:
     """How the outputs are driven by the noise of a stage; None if they are not among the layers that it changes."""
-    rule, noise = replace(rule_of(stage, known, 1.0), target="layer"), replace(known.noise, blobs=stage.blobs)
+    rule, noise = (
+        replace(rule_of(stage, known, 1.0), target="layer", downscale=1.0),
+        replace(known.noise, blobs=stage.blobs),
+    )
     layers = regulate(model, noise, rule, draws=_FEWEST, seed=seed, task=task).layers
     output = next((layer for layer in layers if layer.output), None)
     if output is None:

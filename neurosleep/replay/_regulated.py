@@ -210,10 +210,15 @@ def regulated(
     driven = driven_units(mean, spread)
     units = driven & (_seen(name, rule, driven) if output else torch.ones_like(driven))
     target, raised = set_points.get(name) if bool(units.any()) else None, list[str]()
+    others = 1.0
     if target is None and bool(units.any()):
-        target, raised = _usual(layer_set_point(mean, spread, units), math.inf if output else rule.floor)
+        usual, raised = _usual(layer_set_point(mean, spread, units), math.inf if output else rule.floor)
+        target = SetPoint(rule.downscale * usual.mean, rule.downscale * usual.spread)
+        others = 1 - rule.damping * (1 - rule.downscale)
     goal = target or SetPoint(0.0, 0.0)
-    change = homeostatic_change(moments, goal, units, shift=shift, damping=rule.damping, limit=rule.limit)
+    change = homeostatic_change(
+        moments, goal, units, shift=shift, damping=rule.damping, limit=rule.limit, others=others
+    )
     wanted = spread + rule.damping * (goal.spread - spread)
     layer = RegulatedLayer(
         name,

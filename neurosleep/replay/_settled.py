@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from neurosleep.errors import UnsupportedError
 from neurosleep.functional import (
     DriveMoments,
     Homeostasis,
@@ -27,7 +28,7 @@ from neurosleep.functional import (
 from neurosleep.networks import EquilibriumMLP
 from neurosleep.replay._regulated import RegulatedLayer, regulated
 
-__all__ = ["regulate_settled", "regulated_names"]
+__all__ = ["check_settled_rule", "regulate_settled", "regulated_names"]
 
 # Times that all layers change, each half the way to the target: 1/64 of it is left.
 _SWEEPS = 6
@@ -52,6 +53,16 @@ class _Plan:
         means, spreads = (values[layer.changed] for values in (layer.mean_before, layer.spread_before))
         both = (means - target.mean).square() + (spreads - target.spread).square()
         return float(both.mean()) / max(target.spread, 1e-12) ** 2
+
+
+def check_settled_rule(rule: Homeostasis) -> None:
+    """Refuse what the rule cannot do where units also drive those below them."""
+    if rule.downscale != 1:
+        raise UnsupportedError(
+            f"The downscale of homeostasis is {rule.downscale:g}, and units of an equilibrium network drive each "
+            "other.",
+            expected="downscale 1: smaller weights there move the fixed point, and what the network answers",
+        )
 
 
 def regulated_names(model: EquilibriumMLP, rule: Homeostasis) -> dict[int, str]:

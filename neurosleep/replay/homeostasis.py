@@ -24,7 +24,7 @@ from neurosleep.networks import EquilibriumMLP, EquilibriumNetwork
 from neurosleep.replay._drives import Trace, trace_drives
 from neurosleep.replay._regulated import RegulatedLayer, RegulatedLayers
 from neurosleep.replay._regulation import run_over
-from neurosleep.replay._settled import regulate_settled, regulated_names
+from neurosleep.replay._settled import check_settled_rule, regulate_settled, regulated_names
 
 __all__ = ["RegulatedLayer", "Regulation", "regulate"]
 
@@ -195,6 +195,7 @@ def _check_kinds(model: Any, noise: Any, rule: Any) -> None:
 
 
 def _check_settled(model: EquilibriumMLP, noise: InputNoise, rule: Homeostasis, names: Mapping[int, str]) -> None:
+    check_settled_rule(rule)
     if noise.shape != (model.sizes[0],):
         raise DataError(
             f"The model cannot be run on noise of shape {noise.shape}.",

@@ -203,6 +203,8 @@ def regulate_spikes(
         groups = [((drive,), 0, oscillation.frames) for drive in drives]
     else:
         check_count("The number of frames between two changes", every, 2, oscillation.frames)
+        unread = {"downscale": (rule.downscale, 1.0)}
+        check_unread("Homeostasis in many small changes", unread, "every=None scales down, once")
         starts = range(0, oscillation.frames - every + 1, every)
         groups = [(drives, start, every) for start in starts]
     layers: dict[str, RegulatedLayer] = {}

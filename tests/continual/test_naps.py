@@ -12,6 +12,7 @@ from neurosleep.continual import HomeostaticSleep, Learner, Naps, Progress
 from neurosleep.errors import SettingsError
 from neurosleep.experiments import load_settings
 from neurosleep.learning import Backprop, Batch
+from neurosleep.replay import NREM
 
 
 def test_a_nap_comes_after_every_so_many_batches_of_each_task(
@@ -65,3 +66,12 @@ def test_settings_that_make_no_sense_are_refused(changes: dict[str, Any], text: 
     with pytest.raises(SettingsError, match=text):
         _, settings = load_settings("homeostatic/mnist", changes=[*changes.items()])
         settings.options("sleep")
+
+
+def test_naps_do_not_scale_down() -> None:
+    _, settings = load_settings("homeostatic/mnist", changes=[("nrem.every_batches", 4), ("nrem.downscale", 0.5)])
+    strategy = HomeostaticSleep(**settings.options("sleep"))
+    (stage,), napping = strategy.settings.stages, strategy.napping
+    assert isinstance(stage, NREM) and stage.rule.downscale == 0.5
+    assert napping is not None and isinstance(napping.sleep.stages[0], NREM)
+    assert napping.sleep.stages[0].rule.downscale == 1

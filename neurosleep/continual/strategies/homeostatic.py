@@ -21,6 +21,7 @@ from neurosleep.hardware import WayName, chosen_way, load_profile, regulate_on_c
 from neurosleep.learning import Batch
 from neurosleep.networks import EquilibriumMLP, EquilibriumNetwork
 from neurosleep.replay import NREM, Consolidator, Sleep
+from neurosleep.replay._settled import check_settled_rule
 from neurosleep.replay.stages import Form, check_whole
 from neurosleep.spiking import Record
 
@@ -39,7 +40,7 @@ class HomeostaticSleep(Strategy):
     ----------
     form, draws:
         As of :class:`~neurosleep.replay.NREM`.
-    target, damping, limit, mean_by:
+    target, damping, limit, mean_by, downscale:
         As of :class:`~neurosleep.functional.Homeostasis`.
     frames, up, down:
         As of :class:`~neurosleep.functional.SlowOscillation`.
@@ -84,6 +85,7 @@ class HomeostaticSleep(Strategy):
         naps: Naps | None = None,
         profile: str | None = None,
         way: WayName | None = None,
+        downscale: float = 1.0,
     ) -> None:
         check_whole("after", after)
         if profile is None:
@@ -98,7 +100,7 @@ class HomeostaticSleep(Strategy):
             check_unread("On a chip the strategy 'sleep'", unread, "profile=None has them")
             chosen_way(load_profile(profile), way)
         self.profile, self.way = profile, way
-        rule = Homeostasis(target=target, damping=damping, limit=limit, mean_by=mean_by)
+        rule = Homeostasis(target=target, damping=damping, limit=limit, mean_by=mean_by, downscale=downscale)
         oscillation = SlowOscillation(frames, up, down, settle=min(10, up - 2))
         self.settings = Sleep(stages=(NREM(rule, form, oscillation, draws),))
         self.after, self.guard = after, guard
@@ -121,6 +123,9 @@ class HomeostaticSleep(Strategy):
                 "nrem.form is 'spikes', and the drives of an equilibrium network are those at its fixed point.",
                 expected="nrem.form 'rates' or 'auto'",
             )
+        for stage in self.settings.stages:
+            if isinstance(stage, NREM):
+                check_settled_rule(stage.rule)
 
     def before_training_exp(self, learner: Learner) -> None:
         """The naps of the task start from what is known of those before."""
