@@ -149,6 +149,9 @@ VALUES: dict[str, Callable[[], Any]] = {
     "Ratio": lambda: ns.Ratio(),
     "Recursive": lambda: ns.Recursive(),
     "ConversionReport": lambda: converted()[1].report,
+    "CheckedLayer": lambda: ns.conversion.check(nn.Linear(4, 2), (4,)).layers[0],
+    "ModelCheck": lambda: ns.conversion.check(nn.Sequential(*[nn.Linear(4, 4), nn.Tanh()] * 20), (4,)),
+    "Obstacle": lambda: ns.conversion.check(nn.Sequential(nn.Linear(4, 4), nn.Tanh()), (4,)).obstacles[0],
     "ConversionCheck": lambda: ns.conversion.compare(*converted(), IMAGES, torch.zeros(9, dtype=torch.int64)),
     "LayerCheck": lambda: ns.conversion.compare(*converted(), IMAGES).layers[0],
     "HardwareProfile": lambda: ns.load_profile("loihi1"),
@@ -245,6 +248,7 @@ TABLES = [
 ]
 TABLES += ["ConvertedNetwork", "ConversionCheck", "MappingReport", "EnergyEstimate", "Table", "Consolidation"]
 TABLES += ["MovedAnswers", "RegulatedLayers"]
+TABLES += ["ModelCheck"]
 
 
 @pytest.mark.parametrize("name", TABLES)
@@ -282,6 +286,7 @@ def test_a_mapped_network_says_where_it_is() -> None:
 
 FRAMES = ["Table", "SleepReport", "ConversionReport", "ConversionCheck", "MappingReport", "EnergyEstimate"]
 FRAMES += ["Consolidation", "MovedAnswers", "RegulatedLayers"]
+FRAMES += ["ModelCheck"]
 
 
 @pytest.mark.parametrize("name", FRAMES)

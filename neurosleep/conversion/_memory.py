@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, fx
+from torch import Tensor, fx, nn
+
+from neurosleep.conversion._obstacles import Unread
 
 __all__ = ["InPlaceTracer", "Place", "Shapes"]
 
@@ -29,7 +31,13 @@ for _name in ("iadd", "isub", "imul", "itruediv", "ifloordiv", "imod", "ipow", "
 
 
 class InPlaceTracer(fx.Tracer):
-    """A tracer of torch.fx that tells ``h += x`` from ``h = h + x``."""
+    """A tracer of torch.fx that tells ``h += x`` from ``h = h + x``, and notes the line of code of each operation."""
+
+    record_stack_traces = True
+
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        """Whether ``m`` is one operation."""
+        return isinstance(m, Unread) or super().is_leaf_module(m, module_qualified_name)
 
     def proxy(self, node: fx.Node) -> fx.Proxy:
         """The proxy of ``node``."""

@@ -19,6 +19,7 @@ __all__ = [
     "DROPOUT_MODULES",
     "EXPECTED",
     "FLATTEN",
+    "FUNCTION_HINTS",
     "HINTS",
     "MAX_MODULES",
     "MAX_OPTIONS",
@@ -44,18 +45,37 @@ AVERAGE_OPTIONS = ("kernel_size", "stride", "padding", "ceil_mode", "count_inclu
 MAX_OPTIONS = ("kernel_size", "stride", "padding", "dilation", "ceil_mode")
 DROPOUT_MODULES = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.Identity)
 MAX_MODULES = (nn.MaxPool1d, nn.MaxPool2d)
-# What to do about layers that people often have.
+# What to do about layers and functions that people often have.
+_BOUNDED = (
+    "spike rates stand for activities of 0 and above, piecewise linear: train it with ReLU, ReLU6 or Hardtanh in its "
+    "place"
+)
+_SMOOTH = "spike rates are piecewise linear in their inputs: train it with ReLU or LeakyReLU in its place"
+_NORMED = "BatchNorm can be folded into the layer before; what depends on the mean of each input cannot"
+_RECURRENT = (
+    "a spiking network has a state of its own: train one with snnTorch or Norse, and read it with from_snntorch or "
+    "from_norse"
+)
+_ATTENTION = "it multiplies activities with activities, which sums of spikes cannot: use Linear and Conv layers"
+_END = "at the end of a model it is left out, since the largest output stays the largest; elsewhere train without it"
 HINTS: tuple[tuple[tuple[type[nn.Module], ...], str], ...] = (
-    ((nn.Softmax, nn.LogSoftmax, nn.Softmax2d), "convert the model without it: the largest output stays the largest"),
-    (
-        (nn.Sigmoid, nn.Tanh, nn.GELU, nn.SiLU, nn.ELU),
-        "spike rates stand for activities of 0 and above without a bound: train it with ReLU in its place",
-    ),
+    ((nn.Softmax, nn.LogSoftmax, nn.Softmax2d), _END),
+    ((nn.Sigmoid, nn.Tanh, nn.Softsign, nn.LogSigmoid), _BOUNDED),
+    ((nn.GELU, nn.SiLU, nn.ELU, nn.CELU, nn.SELU, nn.Mish, nn.Hardswish, nn.Softplus), _SMOOTH),
     ((nn.ConstantPad1d, nn.ConstantPad2d), "zeros can be padded, with value=0"),
-    (
-        (nn.LayerNorm, nn.GroupNorm, nn.InstanceNorm1d, nn.InstanceNorm2d),
-        "BatchNorm can be folded into the layer before",
-    ),
+    ((nn.LayerNorm, nn.GroupNorm, nn.InstanceNorm1d, nn.InstanceNorm2d, nn.LocalResponseNorm, nn.RMSNorm), _NORMED),
+    ((nn.RNNBase, nn.RNNCellBase), _RECURRENT),
+    ((nn.MultiheadAttention, nn.Transformer, nn.TransformerEncoder, nn.TransformerEncoderLayer), _ATTENTION),
+    ((nn.Conv3d, nn.MaxPool3d, nn.AvgPool3d, nn.BatchNorm3d), "volumes are not taken: use Conv2d over slices"),
+    ((nn.ConvTranspose1d, nn.ConvTranspose2d), "nn.Upsample before a Conv layer makes the same shapes"),
+    ((nn.Embedding, nn.EmbeddingBag), "its inputs are numbers of rows: give one-hot vectors to a Linear layer instead"),
+)
+FUNCTION_HINTS: tuple[tuple[tuple[str, ...], str], ...] = (
+    (("softmax", "log_softmax"), _END),
+    (("sigmoid", "tanh", "softsign", "logsigmoid", "sin", "cos", "erf"), _BOUNDED),
+    (("gelu", "silu", "elu", "celu", "selu", "mish", "hardswish", "softplus", "exp", "log", "sqrt", "pow"), _SMOOTH),
+    (("layer_norm", "group_norm", "instance_norm", "normalize", "norm", "local_response_norm", "rms_norm"), _NORMED),
+    (("scaled_dot_product_attention", "matmul", "bmm", "einsum", "baddbmm"), _ATTENTION),
 )
 
 

@@ -12,7 +12,9 @@ from torch import Tensor, fx, nn
 
 from neurosleep.conversion._memory import InPlaceTracer, Shapes
 from neurosleep.conversion._model import check_model, evaluation_copy, number_type, unwrapped
+from neurosleep.conversion._obstacles import Obstacle
 from neurosleep.conversion._operations import MAX_OPTIONS, is_maximum
+from neurosleep.conversion._source import line_of_error
 from neurosleep.conversion._tracer import Tracer
 from neurosleep.conversion._verify import check_plan, check_trace
 from neurosleep.conversion.lowering import Lowering, without_soft_max
@@ -58,11 +60,19 @@ def _average_in_place(module: fx.GraphModule) -> None:
     module.recompile()
 
 
-def trace(model: nn.Module, example: Tensor, maxpool: MaxPool = "exact", *, check: bool = True) -> Plan:
+def trace(
+    model: nn.Module,
+    example: Tensor,
+    maxpool: MaxPool = "exact",
+    *,
+    check: bool = True,
+    obstacles: list[Obstacle] | None = None,
+) -> Plan:
     """The plan of ``model``, which stays as it is; ``example`` is a batch of its inputs ``[n, ...]``.
 
     The plan computes in float32 or float64, whatever the model does. With ``check`` it is computed on a few images
-    and random ones, and compared with the model.
+    and random ones, and compared with the model. With a list of ``obstacles``, layers without a counterpart end up
+    there, and the plan is that of the others, not to be computed.
 
     Raises
     ------
@@ -74,7 +84,7 @@ def trace(model: nn.Module, example: Tensor, maxpool: MaxPool = "exact", *, chec
         raise unknown_name("maxpool", str(maxpool), MAXPOOLS)
     # Tensors of inference mode do not tell what writes into them; to leave it turns gradients on.
     with torch.inference_mode(False), torch.no_grad():
-        return _trace(model, example, maxpool, check)
+        return _trace(model, example, maxpool, check, obstacles)
 
 
 def matching(model: nn.Module, example: Tensor, shapes: Sequence[tuple[int, ...]]) -> Plan:
@@ -85,7 +95,7 @@ def matching(model: nn.Module, example: Tensor, shapes: Sequence[tuple[int, ...]
     return plan
 
 
-def _trace(model: nn.Module, example: Tensor, maxpool: MaxPool, check: bool) -> Plan:
+def _trace(model: nn.Module, example: Tensor, maxpool: MaxPool, check: bool, obstacles: list[Obstacle] | None) -> Plan:
     inner, prefix = unwrapped(check_model(model))
     own = evaluation_copy(inner)
     # Two images: with one, other tensors may be views of each other.
@@ -99,6 +109,7 @@ def _trace(model: nn.Module, example: Tensor, maxpool: MaxPool, check: bool) -> 
     except Exception as error:  # whatever the model's own code raises when a proxy goes through it
         raise ConversionError(
             f"A network of type {type(model).__name__} cannot be traced: {error}",
+            found=line_of_error(error),
             expected="a module that torch.fx.symbolic_trace follows: no control flow that depends on values",
         ) from error
     _check_graph(module)
@@ -120,10 +131,11 @@ def _trace(model: nn.Module, example: Tensor, maxpool: MaxPool, check: bool) -> 
     if lowering.run():
         lowered, runner = lowering.module, Shapes(lowering.module)
         runner.run(example.clone())
-    tracer = Tracer(lowered, runner, maxpool, prefix, single, isinstance(own, MLP), constants)
+    tracer = Tracer(lowered, runner, maxpool, prefix, single, isinstance(own, MLP), constants, obstacles)
     tracer.run()
     populations = _reaching(tracer.populations, tracer.output)
-    if not any(term.weight is not None for p in populations for term in p.terms):
+    check = check and not obstacles
+    if not obstacles and not any(term.weight is not None for p in populations for term in p.terms):
         raise ConversionError("The network has no layer with weights.", expected="at least one Linear or Conv layer")
     if check:
         check_trace(root, traced, example)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Literal
@@ -13,6 +12,8 @@ import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
 from neurosleep.conversion._memory import Shapes
+from neurosleep.conversion._names import Names
+from neurosleep.conversion._obstacles import Obstacle, Unread, obstacle_at
 from neurosleep.conversion._operations import (
     ADAPTIVE,
     ADD,
@@ -21,9 +22,7 @@ from neurosleep.conversion._operations import (
     DIVIDE,
     DROPOUT,
     DROPOUT_MODULES,
-    EXPECTED,
     FLATTEN,
-    HINTS,
     MAX_MODULES,
     MAX_OPTIONS,
     MULTIPLY,
@@ -32,6 +31,7 @@ from neurosleep.conversion._operations import (
     SUBTRACT,
     is_maximum,
 )
+from neurosleep.conversion._refusals import Refusals
 from neurosleep.conversion._windows import is_number, padding_of, pair
 from neurosleep.conversion.lowering.fixed import FIXED, diagonal
 from neurosleep.conversion.plan import MaxPool, PlannedPopulation, Sum, Term, Value, batch_norm, folded, renamed
@@ -45,7 +45,7 @@ __all__ = ["Tracer"]
 _MAX_TERMS = 4096
 
 
-class Tracer:
+class Tracer(Refusals):
     """Goes through a traced module and makes populations and terms of it."""
 
     def __init__(
@@ -57,31 +57,24 @@ class Tracer:
         single: bool = False,
         chain: bool = False,
         constants: Mapping[str, Tensor] | None = None,
+        obstacles: list[Obstacle] | None = None,
     ) -> None:
+        super().__init__(module)
         self._module, self._memory, self._shapes, self._maxpool = module, memory, memory.shapes, maxpool
         # Of names in the model; whether that is a single layer, or one of our chains.
         self._prefix, self._single, self._chain = prefix, single, chain
         self._written: dict[fx.Node, fx.Node] = {}  # a tensor, and what wrote into it last
-        self._modules = dict(module.named_modules())
         self._values: dict[fx.Node, Value | Sum] = {}
-        self._names = {"input", "output"}
-        self._numbered: Counter[str] = Counter()
+        self._names = Names()
         self.populations: list[PlannedPopulation] = []
         self.became: list[tuple[str, str]] = []
         self.notes: list[str] = []
         self._shape_of: dict[str, tuple[int, ...]] = {}
         self._constants = constants or {}
+        self._obstacles = obstacles
+        self._unknown: set[fx.Node] = set()  # what is computed from something that stands in the way
         self._dtype = next((p.dtype for p in module.parameters()), torch.float32)
         self.output = ""
-
-    def _place(self, node: fx.Node) -> str:
-        if node.op == "call_module":
-            return f"Layer {str(node.target)!r} ({type(self._modules[str(node.target)]).__name__})"
-        name = node.target if isinstance(node.target, str) else getattr(node.target, "__name__", str(node.target))
-        return f"The operation {name!r} at {node.name!r}"
-
-    def _refuse(self, node: fx.Node, why: str, expected: str = EXPECTED, hint: str | None = None) -> NeurosleepError:
-        return ConversionError(f"{self._place(node)} {why}", expected=expected, hint=hint)
 
     def _label(self, node: fx.Node) -> str:
         """The place in the model of what ``node`` calls, or its own name if that is a function."""
@@ -89,26 +82,8 @@ class Tracer:
         own = str(node.target) if node.op == "call_module" and not self._chain else node.name
         return str(node.meta.get("label", own))
 
-    def _name(self, kind: Literal["lif", "relay", "output"], total: Sum) -> str:
-        """That of the layer; layers that have a number only are counted, as the recipes of sleep do."""
-        if kind == "output":
-            return "output"
-        if not is_number(total.name):
-            return self._unique(total.name)
-        pools = any(term.kind is Pool for term in total.terms)
-        stem = "hidden" if kind == "lif" else "pool" if pools else "relay"
-        self._numbered[stem] += 1
-        return self._unique(f"{stem}{self._numbered[stem]}")
-
-    def _unique(self, name: str) -> str:
-        found, number = name, 2
-        while found in self._names:
-            found, number = f"{name}_{number}", number + 1
-        self._names.add(found)
-        return found
-
     def _add(self, kind: Literal["lif", "relay", "output"], total: Sum, node: fx.Node, most: float = math.inf) -> Value:
-        name = self._name(kind, total)
+        name = self._names.of(kind, total)
         planned = PlannedPopulation(name, kind, total.shape, tuple(total.terms), total.bias, node.name, most)
         self.populations.append(planned)
         self._shape_of[name] = total.shape
@@ -146,24 +121,52 @@ class Tracer:
 
     def run(self) -> None:
         for node in self._module.graph.nodes:
-            if node.op == "placeholder":
-                self._input(node)
-            elif node.op == "output":
-                self._finish(node)
-            elif self._no_tensor(node):
-                if self._memory.writes.get(node.name):
-                    raise self._refuse(node, "writes into a tensor.")
-                continue  # who uses it as a tensor is refused
-            else:
-                found = self._operation(node)
-                others = self._overwritten(node)
-                if isinstance(found, Sum) and (len(node.users) > 1 or others):
-                    found = self._add("relay", found, node)
-                for other in others:
-                    self._values[other], self._written[other] = found, node
-                self._values[node] = found
-                if "became" in node.meta:
-                    self.became.append(node.meta["became"])
+            try:
+                if "refused" in node.meta:
+                    raise node.meta["refused"]
+                self._step(node)
+            except ConversionError as error:
+                if self._obstacles is None:
+                    raise
+                self._go_round(node, error)
+
+    def _go_round(self, node: fx.Node, error: ConversionError) -> None:
+        """Note an obstacle, and go on as if it made something of its shape."""
+        assert self._obstacles is not None
+        obstacle = obstacle_at(node, self._modules, error)
+        if obstacle not in self._obstacles and not any(source in self._unknown for source in node.all_input_nodes):
+            self._obstacles.append(obstacle)
+        if node.name in self._shapes and node.op not in ("placeholder", "output"):
+            name = self._names.unique(node.name)
+            self._shape_of[name] = self._shapes[node.name][1:]
+            self._values[node] = Value(name)
+        else:
+            self._unknown.add(node)
+
+    def _step(self, node: fx.Node) -> None:
+        if node.op == "placeholder":
+            self._input(node)
+        elif node.op == "output":
+            self._finish(node)
+        elif self._no_tensor(node):
+            if self._memory.writes.get(node.name):
+                raise self._refuse(node, "writes into a tensor.")
+            several = node.name not in self._shapes and node.name not in self._memory.values
+            if several and node.users and any(source in self._values for source in node.all_input_nodes):
+                raise self._refuse(
+                    node, "makes several tensors, and has no spiking counterpart.", hint=self._hint(node)
+                )
+            # Who uses a size or a constant as a tensor is refused.
+        else:
+            found = self._operation(node)
+            others = self._overwritten(node)
+            if isinstance(found, Sum) and (len(node.users) > 1 or others):
+                found = self._add("relay", found, node)
+            for other in others:
+                self._values[other], self._written[other] = found, node
+            self._values[node] = found
+            if "became" in node.meta:
+                self.became.append(node.meta["became"])
 
     def _overwritten(self, node: fx.Node) -> list[fx.Node]:
         """What is read after ``node`` though it shares the memory that ``node`` writes into: it holds the same then."""
@@ -205,7 +208,7 @@ class Tracer:
 
     def _as_output(self, name: str) -> str:
         """The last population, which fires; one that was counted is named as what it is."""
-        if name != f"hidden{self._numbered['hidden']}":
+        if name != f"hidden{self._names.numbered['hidden']}":
             return name
         self.populations = renamed(self.populations, name, "output")
         told = f"spiking population {name!r}"
@@ -241,7 +244,7 @@ class Tracer:
             return self._adaptive(node, x)
         if is_maximum(target):
             return self._maximum(node, x, dict(zip(MAX_OPTIONS, node.args[1:], strict=False)) | dict(node.kwargs))
-        raise self._refuse(node, "has no spiking counterpart.")
+        raise self._refuse(node, "has no spiking counterpart.", hint=self._hint(node))
 
     def _layer(self, node: fx.Node, layer: nn.Module) -> Value | Sum:
         x = node.args[0]
@@ -265,8 +268,9 @@ class Tracer:
             return self._adaptive(node, x)
         if isinstance(layer, MAX_MODULES):
             return self._maximum(node, x, {key: getattr(layer, key) for key in MAX_OPTIONS})
-        hint = next((hint for kinds, hint in HINTS if isinstance(layer, kinds)), None)
-        raise self._refuse(node, "has no spiking counterpart.", hint=hint)
+        if isinstance(layer, Unread):
+            raise ConversionError(layer.error.message, expected=layer.error.expected, hint=layer.error.hint)
+        raise self._refuse(node, "has no spiking counterpart.", hint=self._hint(node))
 
     def _weighted(self, node: fx.Node, x: Any, layer: nn.Linear | nn.Conv1d | nn.Conv2d) -> Sum:
         weight, shape = layer.weight.detach(), self._shapes[node.name][1:]

@@ -26,7 +26,7 @@ from neurosleep.conversion._operations import (
 )
 from neurosleep.conversion.lowering.moves import is_move
 
-__all__ = ["Call", "as_call"]
+__all__ = ["Call", "as_call", "reduced_axes"]
 
 # Layers by class: the name of what they do, and the attributes that say how.
 _LAYERS: tuple[tuple[Any, str, tuple[str, ...]], ...] = (
@@ -122,3 +122,12 @@ def as_call(node: fx.Node, modules: Mapping[str, nn.Module]) -> Call:
         args = dict(zip(("other",), node.args[1:], strict=False)) | dict(node.kwargs)
         return Call("multiply", x, args | {"divides": True}, place)
     return Call("", x, {}, place)
+
+
+def reduced_axes(call: Call, ndim: int) -> set[int]:
+    """The axes of a reduction, without the batch; empty where that is reduced too."""
+    dim = call.get("dim", call.get("axis", None))
+    if dim is None:
+        return set()
+    axes = {int(d) % (ndim + 1) for d in (dim if isinstance(dim, tuple | list) else [dim])}
+    return set() if 0 in axes else {d - 1 for d in axes}

@@ -13,7 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
 from neurosleep.conversion._memory import Shapes
-from neurosleep.conversion.lowering.calls import Call, as_call
+from neurosleep.conversion._source import line_of
+from neurosleep.conversion.lowering.calls import Call, as_call, reduced_axes
 from neurosleep.conversion.lowering.fixed import channelwise, diagonal, fixed_conv, fixed_linear, moving
 from neurosleep.conversion.lowering.maximum import Window, tournament
 from neurosleep.conversion.lowering.moves import places_of
@@ -29,7 +30,8 @@ def _per_axis(value: Any, axes: int) -> tuple[int, ...]:
 class Lowering:
     """Rewrites a copy of ``module`` (:attr:`module`), of which ``memory`` knows the shapes.
 
-    What has a counterpart is left as it is, and so is what has none: who goes through the module says so.
+    What has a counterpart is left as it is, and so is what has none: who goes through the module says so, and raises
+    the error that is left in a node (``meta["refused"]``).
     """
 
     def __init__(self, module: fx.GraphModule, memory: Shapes, average: bool) -> None:
@@ -50,13 +52,15 @@ class Lowering:
         """Rewrite; whether anything was."""
         for node in list(self._graph.nodes):
             if node.name in self._shapes and node.op != "get_attr":
-                self._node = node
-                with self._graph.inserting_before(node):
-                    new = None if node in self.constants else self._lower(node)
-                if new is not None:
+                self._node, last = node, node.prev
+                try:
+                    with self._graph.inserting_before(node):
+                        new = None if node in self.constants else self._lower(node)
                     self._replace(node, new)
-                else:
-                    self._note_sign(node)
+                except ConversionError as error:
+                    node.meta["refused"], self.changed = error, True
+                    while node.prev is not last:
+                        self._graph.erase_node(node.prev)
         if self.changed:
             for node in reversed(list(self._graph.nodes)):  # chunks of which all parts were taken, and sizes
                 if node.op not in ("output", "placeholder") and not node.users and node.name not in self._shapes:
@@ -108,13 +112,16 @@ class Lowering:
 
     # What is made
 
-    def _replace(self, node: fx.Node, new: fx.Node) -> None:
+    def _replace(self, node: fx.Node, new: fx.Node | None) -> None:
+        if new is None:
+            self._note_sign(node)
+            return
         whole, part = self._others.get(node, ([], []))
         if part:
-            raise ConversionError(
-                f"The operation at {node.name!r} writes into a part of {part[0].name!r}, which is read again.",
-                expected="operations that are not in place",
-                hint="inplace=False",
+            raise self._refuse(
+                f"writes into a part of {part[0].name!r}, which is read again.",
+                "operations that are not in place",
+                "inplace=False",
             )
         sign = {node.name} & self._positive
         self._note_sign(node)
@@ -176,7 +183,8 @@ class Lowering:
         return self._reshaped(x, after) if before != after else x
 
     def _refuse(self, why: str, expected: str, hint: str | None = None) -> ConversionError:
-        return ConversionError(f"{as_call(self._node, self._modules).place} {why}", expected=expected, hint=hint)
+        place = as_call(self._node, self._modules).place
+        return ConversionError(f"{place} {why}", found=line_of(self._node), expected=expected, hint=hint)
 
     # Operation by operation
 
@@ -270,7 +278,7 @@ class Lowering:
 
     def _lower_amax(self, x: fx.Node, call: Call) -> fx.Node | None:
         before = self._shape(x)
-        axes = self._axes(call, len(before))
+        axes = reduced_axes(call, len(before))
         if axes != set(range(1, len(before))) or len(before) not in (2, 3):
             return None
         one = (1,) * (len(before) - 1)
@@ -278,18 +286,9 @@ class Lowering:
         made = self._pooled(x, window)
         return self._reshaped(made, self._shape(self._node))
 
-    @staticmethod
-    def _axes(call: Call, ndim: int) -> set[int]:
-        """The axes of a reduction, without the batch; empty where that is reduced too."""
-        dim = call.get("dim", call.get("axis", None))
-        axes = (
-            {int(d) % (ndim + 1) for d in (dim if isinstance(dim, tuple | list) else [dim])} if dim is not None else {0}
-        )
-        return set() if 0 in axes else {d - 1 for d in axes}
-
     def _lower_mean(self, x: fx.Node, call: Call) -> fx.Node | None:
         before, after = self._shape(x), self._shape(self._node)
-        axes = self._axes(call, len(before))
+        axes = reduced_axes(call, len(before))
         if not axes:
             return None
         count = math.prod(before[axis] for axis in axes)

@@ -51,6 +51,10 @@ MOVE_MODULES: tuple[type[nn.Module], ...] = (
 Moved = dict[fx.Node, Tensor]
 
 
+class _NoMoveError(Exception):
+    """Something else than a move is among what a node takes."""
+
+
 def is_move(node: fx.Node, modules: Mapping[str, nn.Module]) -> bool:
     """Whether ``node`` is such an operation."""
     if node.op == "call_module":
@@ -82,9 +86,14 @@ def places_of(
             return torch.arange(start, start + size, dtype=torch.float64).reshape(shape)
         if source.name in values:
             return values[source.name]
+        if source.op == "call_module" or not is_move(source, {}):
+            raise _NoMoveError  # a layer of several results
         return call(source, fx.map_arg(source.args, number), fx.map_arg(source.kwargs, number))
 
-    found = call(node, fx.map_arg(node.args, number), fx.map_arg(node.kwargs, number))
+    try:
+        found = call(node, fx.map_arg(node.args, number), fx.map_arg(node.kwargs, number))
+    except _NoMoveError:
+        return None
     if not isinstance(found, Tensor) or found.ndim < 2 or len(found) != 2:
         return None
     found = found.reshape(2, -1).to(torch.int64)
