@@ -12,6 +12,7 @@ from neurosleep.exchange.files import FORMAT
 from neurosleep.exchange.layer_chain import LAYERS
 from neurosleep.exchange.norse.read import NORSE_READ
 from neurosleep.exchange.norse.write import NORSE_WRITTEN
+from neurosleep.exchange.onnx.constants import CONSTANTS
 from neurosleep.exchange.onnx.functions import written_functions
 from neurosleep.exchange.onnx.graph import OLDEST_OPSET
 from neurosleep.exchange.onnx.operators import OPERATORS
@@ -66,15 +67,16 @@ are read into a module that is given; `.pt` with `weights_only=True` only.
 Operator sets {OLDEST_OPSET} up to the newest that the installed package `onnx` knows; older ones are brought up by its
 version converter. float32 and float64; floats of 16 bits are read as float32, and an input of integers as floats where
 a Cast makes such of it. One input, and one output: of several, the one with the scores, or `output_name=`.
-Weights in a second file only if that file is given (`external_data=`).
+Weights in a second file if that file is given (`external_data=`) or lies beside it as `NAME.onnx.data`.
 
 Operators: {", ".join(sorted([*OPERATORS, "Constant"]))}.
 
-`Shape`, `Gather` and `Slice` only where they compute the target of a `Reshape`; `ReduceMean` over all but batch and
-channels; `Log` of a soft-max. A `Transpose` (channels last, as Keras has it) is moved into the weight of the Linear
-behind it, or becomes a layer. `ArgMax`, `ZipMap` and a Cast to a label at the end are left out: the scores are the
-output. `QuantizeLinear`, `DequantizeLinear`, `QLinearConv` and `QLinearMatMul` are read as the floats that the integers
-stand for. A warning says each of these. Anything else is an error that names operator and node. What is read need not
+`Slice`, `Split`, `Gather` and reductions along axes behind the batch; `Resize` nearest and linear; of constants only,
+which are computed: {", ".join(sorted(CONSTANTS))}.
+A `Transpose` (channels last, as Keras has it) is moved into the weight of the Linear behind it, or becomes a layer.
+`ArgMax`, `ZipMap` and a Cast to a label at the end are left out: the scores are the output.
+`QuantizeLinear`, `DequantizeLinear`, `QLinearConv` and `QLinearMatMul` are read as the floats that the integers stand
+for. A warning says each of these. Anything else is an error that names operator and node. What is read need not
 convert: see above.
 
 ## ONNX, writing

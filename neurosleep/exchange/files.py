@@ -184,8 +184,8 @@ def load(
     The content decides, not the ending. A ``.pt`` file of weights (``torch.save(model.state_dict(), path)``) needs the
     ``module`` they belong to, which is filled in place and returned; nothing in it is executed. An ONNX file becomes a
     module of ordinary torch layers; ``input_shape`` and ``external_data`` are for files that leave the shape of an
-    image open, or keep their weights in a second file (``model.onnx.data``), which is opened only if it is given here;
-    ``output_name`` chooses one of several outputs.
+    image open, or keep their weights in a second file (``model.onnx.data``), which is opened if it is given here or
+    lies beside the file under this very name; ``output_name`` chooses one of several outputs.
     A NIR file of another tool needs ``dt``, the length of a step in seconds; more is chosen with
     :func:`~neurosleep.exchange.read_nir`.
 

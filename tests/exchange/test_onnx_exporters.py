@@ -200,10 +200,10 @@ def test_a_network_that_ends_in_the_class(tmp_path: Path) -> None:
 
 def test_one_of_several_outputs_is_chosen_by_name(tmp_path: Path) -> None:
     form = _dense(Form(["n", 4]), "x", "h", 4, 6).put("Relu", "h", "hidden")
-    form = _dense(form, "hidden", "y", 6, 3)
-    form.outputs = ["y", "hidden"]
+    form = _dense(_dense(form, "hidden", "y", 6, 3), "hidden", "z", 6, 2)
+    form.outputs = ["y", "hidden", "z"]
     path = form.file(tmp_path)
-    with pytest.raises(ExchangeError, match=r"has 2 outputs(?s:.*)output_name="):
+    with pytest.raises(ExchangeError, match=r"has 3 outputs(?s:.*)output_name="):
         ns.load(path)
     with pytest.raises(ns.NeurosleepError, match="hiden"):
         ns.load(path, output_name="hiden")

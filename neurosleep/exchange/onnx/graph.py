@@ -69,7 +69,7 @@ def part_of(model: ModelProto, file: str, newest: int, output_name: str | None) 
     inputs = {entry.name: entry for entry in graph.input if entry.name not in stored}
     makers = _makers(graph, file)
     notes: list[str] = []
-    name = _scores(_chosen(graph, makers, file, output_name), graph.node, makers, notes)
+    name = _scores(_chosen(graph, makers, file, output_name, notes), graph.node, makers, notes)
     nodes = _ordered(graph.node, makers, {*stored, *inputs}, name, file)
     read = {name, *(value for node in nodes for value in node.input)}
     needed = [entry for key, entry in inputs.items() if key in read]
@@ -141,7 +141,7 @@ def _makers(graph: GraphProto, file: str) -> dict[str, int]:
     return makers
 
 
-def _chosen(graph: GraphProto, makers: dict[str, int], file: str, wish: str | None) -> str:
+def _chosen(graph: GraphProto, makers: dict[str, int], file: str, wish: str | None, notes: list[str]) -> str:
     """The name of the output that is read."""
     names: list[str] = [entry.name for entry in graph.output]
     if wish is not None:
@@ -149,6 +149,12 @@ def _chosen(graph: GraphProto, makers: dict[str, int], file: str, wish: str | No
             raise unknown_name("output", wish, names)
         return wish
     scores: list[str] = [entry.name for entry in graph.output if entry.type.tensor_type.elem_type not in _LABELS]
+    if len(names) != 1 and len(scores) > 1:
+        # What another output is computed from is an activity on the way, and not the network's result.
+        last = [name for name in scores if not any(name in _sources(graph, makers, other) for other in scores)]
+        if len(last) == 1:
+            notes.append(f"the output is {short(last[0])}, which the other outputs lead to")
+            return last[0]
     if len(names) != 1 and len(scores) != 1:
         raise ExchangeError(
             f"{file!r} has {len(names)} outputs.",
@@ -157,6 +163,19 @@ def _chosen(graph: GraphProto, makers: dict[str, int], file: str, wish: str | No
             hint="choose one: output_name=... (on the command line --output-name)",
         )
     return names[0] if len(names) == 1 else scores[0]
+
+
+def _sources(graph: GraphProto, makers: dict[str, int], name: str) -> set[str]:
+    """The values that the value ``name`` is computed from."""
+    sources: set[str] = set()
+    open_values = [name]
+    while open_values:
+        number = makers.get(open_values.pop())
+        for source in () if number is None else graph.node[number].input:
+            if source and source not in sources:
+                sources.add(source)
+                open_values.append(source)
+    return sources
 
 
 def _scores(name: str, nodes: Sequence[NodeProto], makers: dict[str, int], notes: list[str]) -> str:

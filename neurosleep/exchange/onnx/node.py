@@ -110,6 +110,10 @@ class Build(Protocol):
         """A copy for one layer: exporters store equal tensors once, and layers must not share what they learn."""
         ...
 
+    def count(self, size: int) -> None:
+        """Refuse a file whose constants make more bytes than it may cost."""
+        ...
+
 
 MAX_DIMS = 8
 
@@ -118,9 +122,10 @@ class Node:
     """A node of the graph: its inputs as values, its attributes with their types checked."""
 
     def __init__(self, proto: NodeProto, inputs: list[Value | None], known: Set[str], used: Container[str]) -> None:
-        self.op, self.inputs, self.known = proto.op_type, inputs, known
+        self.op, self.inputs, self.known, self.proto = proto.op_type, inputs, known, proto
         self.name = proto.name or (proto.output[0] if proto.output else "")
         self.where = f"The node {short(self.name)} ({self.op})"
+        self.outputs = list(proto.output)
         self.used_outputs = [name for name in proto.output if name in used]
         self.attributes: dict[str, AttributeProto] = {}
         for attribute in proto.attribute:
@@ -270,14 +275,15 @@ class Operator:
     Parameters
     ----------
     make, attributes:
-        The function, and the attributes that the operator may have, with blanks between.
+        The function, which makes a value or, of Split, one for each output; and the attributes that the operator may
+        have, with blanks between.
     turned:
         Whether it takes values that are not computed yet (see :class:`Activation`).
     output:
         Which of the operator's outputs is made.
     """
 
-    make: Callable[[Build, Node], Value | None]
+    make: Callable[[Build, Node], Value | tuple[Activation, ...] | None]
     attributes: str = ""
     turned: bool = False
     output: int = 0

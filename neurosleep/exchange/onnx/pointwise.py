@@ -10,11 +10,12 @@ from typing import Any
 import torch
 from torch import nn
 
+from neurosleep.exchange.layer_functions import Function
 from neurosleep.exchange.layer_graph import Affine
 from neurosleep.exchange.onnx.dense import bias_vector
 from neurosleep.exchange.onnx.node import Activation, Build, Node, Operator, listed
 
-__all__ = ["POINTWISE", "pointwise"]
+__all__ = ["POINTWISE", "alike", "as_written", "pointwise"]
 
 
 def pointwise(build: Build, node: Node, layer: nn.Module, x: Activation) -> Activation:
@@ -24,20 +25,24 @@ def pointwise(build: Build, node: Node, layer: nn.Module, x: Activation) -> Acti
     return replace(x, name=build.layer(node, layer, Activation(x.name, x.stored), x.stored).name)
 
 
-def _alike(make: Callable[[Node], nn.Module]) -> Callable[[Build, Node], Activation]:
-    """Such an operator of one input."""
+def alike(make: Callable[[Node], nn.Module], inputs: int = 1) -> Callable[[Build, Node], Activation]:
+    """Such an operator, of what comes first among its inputs."""
 
     def operator(build: Build, node: Node) -> Activation:
-        node.count(1, 1)
+        node.count(inputs, inputs)
         return pointwise(build, node, make(node), node.activation(0))
 
     return operator
 
 
+def _leaky(node: Node) -> nn.Module:
+    return nn.LeakyReLU(as_written(node.number("alpha", 0.01)))
+
+
 def _hard_sigmoid(build: Build, node: Node) -> Activation:
     node.count(1, 1)
     x = node.activation(0)
-    slope, middle = _plain(node.number("alpha", 0.2)), _plain(node.number("beta", 0.5))
+    slope, middle = as_written(node.number("alpha", 0.2)), as_written(node.number("beta", 0.5))
     line = Affine(torch.tensor(slope, dtype=build.dtype), torch.tensor(middle, dtype=build.dtype))
     return pointwise(build, node, nn.Hardtanh(0.0, 1.0), pointwise(build, node, line, x))
 
@@ -77,7 +82,7 @@ def _log(build: Build, node: Node) -> Activation:
     x = node.activation(0)
     before = build.maker(x)
     if not isinstance(before, nn.Softmax):
-        raise node.refuse("takes the logarithm of values", expected="a logarithm of a soft-max only")
+        return pointwise(build, node, Function("log"), x)
     return build.layer(node, nn.LogSoftmax(before.dim), build.before(x), x.shape)
 
 
@@ -99,7 +104,9 @@ def _local_norm(build: Build, node: Node) -> Activation:
         raise node.refuse(f"has size = {size}", expected="a size of at least 1, and axes behind the channels")
     if size % 2 == 0:
         raise node.refuse(f"has size = {size}", expected="an odd size, which lies alike on both sides")
-    numbers = [_plain(node.number(name, default)) for name, default in (("alpha", 1e-4), ("beta", 0.75), ("bias", 1.0))]
+    numbers = [
+        as_written(node.number(name, default)) for name, default in (("alpha", 1e-4), ("beta", 0.75), ("bias", 1.0))
+    ]
     return build.layer(node, nn.LocalResponseNorm(size, numbers[0], numbers[1], numbers[2]), x, x.shape)
 
 
@@ -157,14 +164,14 @@ def _batch_norm(build: Build, node: Node) -> Activation:
         )
     kind: Any = nn.BatchNorm2d if len(x.shape) == 3 else nn.BatchNorm1d
     # What torch calls momentum is the share of the new value; float32's 0.9 stands for 0.9.
-    layer = kind(channels, eps=_plain(epsilon), momentum=_plain(1 - _plain(momentum)), device="meta")
+    layer = kind(channels, eps=as_written(epsilon), momentum=as_written(1 - as_written(momentum)), device="meta")
     layer.weight, layer.bias = (nn.Parameter(build.own(tensor)) for tensor in tensors[:2])
     layer.running_mean, layer.running_var = build.own(tensors[2]), build.own(tensors[3])
     layer.num_batches_tracked = torch.tensor(0)
     return build.layer(node, layer, x, x.shape)
 
 
-def _plain(value: float) -> float:
+def as_written(value: float) -> float:
     """The shortest decimal number with the same float32 value: attributes are stored with that precision."""
     return float(f"{value:.7g}")
 
@@ -180,27 +187,27 @@ def _dropout(build: Build, node: Node) -> Activation:
     if not 0 <= ratio < 1:
         raise node.refuse(f"has the ratio {ratio!r}", expected="0 to below 1")
     x = node.activation(0)
-    return pointwise(build, node, nn.Dropout(_plain(ratio)), x)
+    return pointwise(build, node, nn.Dropout(as_written(ratio)), x)
 
 
 POINTWISE = {
     "BatchNormalization": Operator(_batch_norm, "epsilon momentum spatial training_mode"),
     "Clip": Operator(_clip, "max min", turned=True),
     "Dropout": Operator(_dropout, "ratio seed", turned=True),
-    "Elu": Operator(_alike(lambda node: nn.ELU(_plain(node.number("alpha", 1.0)))), "alpha", turned=True),
+    "Elu": Operator(alike(lambda node: nn.ELU(as_written(node.number("alpha", 1.0)))), "alpha", turned=True),
     "HardSigmoid": Operator(_hard_sigmoid, "alpha beta", turned=True),
-    "HardSwish": Operator(_alike(lambda node: nn.Hardswish()), turned=True),
+    "HardSwish": Operator(alike(lambda node: nn.Hardswish()), turned=True),
     "LRN": Operator(_local_norm, "alpha beta bias size"),
-    "LeakyRelu": Operator(_alike(lambda node: nn.LeakyReLU(_plain(node.number("alpha", 0.01)))), "alpha", turned=True),
+    "LeakyRelu": Operator(alike(_leaky), "alpha", turned=True),
     "Log": Operator(_log),
     "LogSoftmax": Operator(_softmax, "axis"),
     "Max": Operator(_bound, turned=True),
     "Min": Operator(_bound, turned=True),
     "PRelu": Operator(_prelu),
-    "Relu": Operator(_alike(lambda node: nn.ReLU()), turned=True),
-    "Sigmoid": Operator(_alike(lambda node: nn.Sigmoid()), turned=True),
+    "Relu": Operator(alike(lambda node: nn.ReLU()), turned=True),
+    "Sigmoid": Operator(alike(lambda node: nn.Sigmoid()), turned=True),
     "Softmax": Operator(_softmax, "axis"),
-    "Softplus": Operator(_alike(lambda node: nn.Softplus()), turned=True),
-    "Softsign": Operator(_alike(lambda node: nn.Softsign()), turned=True),
-    "Tanh": Operator(_alike(lambda node: nn.Tanh()), turned=True),
+    "Softplus": Operator(alike(lambda node: nn.Softplus()), turned=True),
+    "Softsign": Operator(alike(lambda node: nn.Softsign()), turned=True),
+    "Tanh": Operator(alike(lambda node: nn.Tanh()), turned=True),
 }

@@ -55,7 +55,7 @@ def read_onnx(
     the file bit for bit; behind a Transpose (channels last, as Keras has it) the columns of a Linear's weight are in
     the order of channels first. What only picks from the scores (ArgMax, ZipMap) is left out, and what is quantised
     (QuantizeLinear, DequantizeLinear, QLinearConv) or of 16 bits is read as the floats it stands for; a warning says
-    so. What is wrong with a file is found before it costs memory; no other file is opened than the two given, and
+    so. What is wrong with a file is found before it costs memory; no other file is opened than those named below, and
     nothing in them is executed.
 
     Parameters
@@ -65,8 +65,8 @@ def read_onnx(
     input_shape:
         Shape of an image without the batch, where the file leaves it open.
     external_data:
-        File beside it that holds its weights, as ``torch.onnx.export`` writes it by default; the ``.onnx`` file must
-        name it, without a folder.
+        File that holds its weights; the ``.onnx`` file must name it, without a folder. None: that of the same name
+        with ``.data`` behind it, beside it, as ``torch.onnx.export`` writes it by default.
     output_name:
         Which value is read, where the file has several outputs; any value that a node makes may be named. Of outputs
         that tell classes and one that holds scores, the scores are read.
@@ -237,23 +237,30 @@ class _Reader:
             node.inputs = [self.settled(node, x) if isinstance(x, Activation) else x for x in inputs]
         if len(proto.output) <= operator.output:
             raise node.refuse("has no output")
-        value: Value | None = folded(self, node)
-        value = operator.make(self, node) if value is None else value
-        assert value is not None
-        self._define(proto.output[operator.output], value, "output")
+        value = folded(self, node)
+        made = operator.make(self, node) if value is None else value
+        assert made is not None
+        if isinstance(made, tuple):
+            for name, part in zip(proto.output, made, strict=True):
+                self._define(name, part, "output")
+        else:
+            self._define(proto.output[operator.output], made, "output")
         return node
 
     # What operators ask for (the protocol Build).
 
     def own(self, tensor: Tensor) -> Tensor:
         """A contiguous copy for one layer; all together are bounded by the size of the file."""
-        self.room -= tensor.numel() * tensor.element_size()
+        self.count(tensor.numel() * tensor.element_size())
+        return tensor.detach().clone(memory_format=torch.contiguous_format)
+
+    def count(self, size: int) -> None:
+        self.room -= size
         if self.room < 0:
             raise ExchangeError(
                 f"{self.file!r} uses its weights so often that the network would be much larger than the file.",
                 expected="weights that belong to one layer each",
             )
-        return tensor.detach().clone(memory_format=torch.contiguous_format)
 
     def layer(self, node: Node, layer: nn.Module, x: Activation, shape: tuple[int, ...]) -> Activation:
         name = self._layer_name(node, layer)

@@ -145,18 +145,6 @@ def _shape(build: Build, node: Node) -> Sizes:
     return Sizes(whole[start:end])
 
 
-def _gather(build: Build, node: Node) -> Sizes:
-    node.count(2, 2)
-    if isinstance(node.inputs[0], Activation):
-        raise node.refuse("picks values out", expected="sizes of a shape, the only thing that is picked from")
-    node.exactly("axis", 0)
-    sizes, places = node.integers(0), node.integers(1)
-    length = len(sizes.values)
-    if any(place is None or not -length <= place < length for place in places.values):
-        raise node.refuse(f"picks the sizes {list(places.values)} out of {length}", expected=f"0 to {length - 1}")
-    return Sizes(tuple(sizes.values[place] for place in places.values if place is not None), scalar=places.scalar)
-
-
 def _concat(build: Build, node: Node) -> Value:
     parts = [value for value in node.inputs if isinstance(value, Activation)]
     if not parts:
@@ -193,37 +181,6 @@ def _concat(build: Build, node: Node) -> Value:
     inner = [Activation(part.name, part.stored or ()) for part in parts]
     made = build.join(node, "cat", inner, stored, at + 1)
     return Activation(made.name, shape, stored, first.order)
-
-
-def _slice(build: Build, node: Node) -> Value:
-    if node.attributes:  # up to operator set 9
-        node.count(1, 1)
-        starts, ends, axes = (node.integer_list(name) for name in ("starts", "ends", "axes"))
-        steps = None
-    else:
-        node.count(3, 5)
-        starts, ends = node.fixed(1), node.fixed(2)
-        axes, steps = (None if node.optional(k) is None else node.fixed(k) for k in (3, 4))
-    value = node.inputs[0]
-    if starts is None or ends is None:
-        raise node.refuse("does not say what it cuts out", expected="starts and ends")
-    if isinstance(value, Activation):
-        rank = len(value.shape) + 1
-        axes = tuple(range(len(starts))) if axes is None else axes
-        fits = len(starts) == len(ends) == len(axes) and all(-rank <= axis < rank for axis in axes)
-        whole = fits and all(
-            start == 0 and (end >= 2**31 - 1 if axis % rank == 0 else end >= value.shape[axis % rank - 1])
-            for start, end, axis in zip(starts, ends, axes, strict=True)
-        )
-        if whole and set(steps or ()) <= {1}:
-            return value
-        raise node.refuse("cuts values out", expected="all of them, or sizes of a shape")
-    sizes = node.integers(0)
-    plain = len(starts) == len(ends) == 1
-    plain &= axes in (None, (0,)) and steps in (None, (1,))
-    if not plain:
-        raise node.refuse("cuts a list of sizes in an unusual way", expected="one piece")
-    return Sizes(sizes.values[starts[0] : ends[0]])
 
 
 _HALF = (10, 16)
@@ -291,11 +248,9 @@ SHAPES = {
     "Cast": Operator(_cast, "saturate to", turned=True),
     "Concat": Operator(_concat, "axis", turned=True),
     "Flatten": Operator(_flatten, "axis", turned=True),
-    "Gather": Operator(_gather, "axis"),
     "Identity": Operator(_identity, turned=True),
     "Reshape": Operator(_reshape, "allowzero", turned=True),
     "Shape": Operator(_shape, "end start", turned=True),
-    "Slice": Operator(_slice, "axes ends starts"),
     "Squeeze": Operator(_squeeze, "axes", turned=True),
     "Transpose": Operator(_transpose, "perm", turned=True),
     "Unsqueeze": Operator(_unsqueeze, "axes", turned=True),

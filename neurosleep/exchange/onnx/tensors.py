@@ -55,22 +55,24 @@ def element_name(number: int) -> str:
 
 
 class External:
-    """The one file of weights, given by the user, that a network's file may point to.
+    """The one file of weights that a network's file may point to: given by the user, or named as torch names it.
 
-    Where a file wants its weights read from is only compared with the name of what was given; the path opened is the
-    user's.
+    Where a file wants its weights read from is only compared with the name of that one; what a file says never makes
+    the path that is opened.
 
     Parameters
     ----------
     path:
-        That file, or None for none.
+        That file. None: the network's file's name with ``.data`` behind it, beside it, if there is one.
     model:
-        The network's file, for messages.
+        The network's file.
     """
 
     def __init__(self, path: Path | None, model: Path) -> None:
-        self.path, self.model = path, model
+        beside = model.with_name(f"{model.name}.data")
+        self.path, self.model = beside if path is None and beside.is_file() else path, model
         self.size = 0
+        path = self.path
         if path is not None:
             self.size = check_regular(path, ExchangeError, expected="the weights of the .onnx file")
 
@@ -81,7 +83,7 @@ class External:
         if self.path is None:
             raise ExchangeError(
                 f"{self.model.name!r} keeps the weights {short(tensor.name)} in another file: {short(location)}.",
-                expected="all weights in the .onnx file itself; no other file is opened unless you give it",
+                expected=f"all weights in the file itself, in one you give, or in '{self.model.name}.data' beside it",
                 hint=f"load({self.model.name!r}, external_data=PATH of that file), or write it again with "
                 "torch.onnx.export(..., external_data=False)",
             )

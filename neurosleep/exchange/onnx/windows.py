@@ -6,18 +6,22 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
+from neurosleep.exchange.layer_graph import Affine
 from neurosleep.exchange.onnx.node import Activation, Build, Node, Operator, checked_shape, listed
+from neurosleep.exchange.onnx.normalise import reduced
 from neurosleep.exchange.onnx.shapes import reshaped, turned
 from neurosleep.exchange.onnx.tensors import short
 
-__all__ = ["WINDOWS", "convolved"]
+__all__ = ["MAX_PADDING", "WINDOWS", "convolved", "per_axis", "spatial"]
 
 MAX_PADDING = 2**16
 
 
-def _per_axis(node: Node, name: str, axes: int, low: int, default: int = 1) -> tuple[int, ...]:
+def per_axis(node: Node, name: str, axes: int, low: int, default: int = 1) -> tuple[int, ...]:
+    """An attribute with one integer for each of the axes behind the channels."""
     values = node.integer_list(name)
     if values is None:
         return (default,) * axes
@@ -101,7 +105,8 @@ def _windows(
     return tuple(span // s + 1 for span, s in zip(spans, stride, strict=True))
 
 
-def _spatial(node: Node) -> tuple[Activation, int]:
+def spatial(node: Node) -> tuple[Activation, int]:
+    """The first input, which has one or two axes behind the channels, and how many."""
     x = node.activation(0)
     axes = len(x.shape) - 1
     if axes not in (1, 2):
@@ -119,7 +124,7 @@ def _conv(build: Build, node: Node) -> Activation:
 
 def convolved(build: Build, node: Node, weight: Tensor, bias: Tensor | None) -> Activation:
     """A convolution behind the node's first input."""
-    x, axes = _spatial(node)
+    x, axes = spatial(node)
     if weight.ndim != axes + 2:
         raise node.refuse(f"has a weight of shape {tuple(weight.shape)}", expected=f"{axes + 2} axes")
     kernel, groups = tuple(weight.shape[2:]), node.integer("group", 1)
@@ -133,7 +138,7 @@ def convolved(build: Build, node: Node, weight: Tensor, bias: Tensor | None) -> 
             f"has a weight of shape {tuple(weight.shape)} in {groups} groups",
             expected=f"[out, {x.shape[0]} / groups, ...], out a multiple of groups",
         )
-    stride, dilation = _per_axis(node, "strides", axes, 1), _per_axis(node, "dilations", axes, 1)
+    stride, dilation = per_axis(node, "strides", axes, 1), per_axis(node, "dilations", axes, 1)
     x, padding = _padded(build, node, x, *_padding(node, x.shape[1:], kernel, stride, dilation))
     sizes = _windows(node, x, padding, kernel, stride, dilation)
     if bias is not None and len(bias) != len(weight):
@@ -157,23 +162,21 @@ def convolved(build: Build, node: Node, weight: Tensor, bias: Tensor | None) -> 
 
 
 def _pool_geometry(
-    build: Build, node: Node, x: Activation, axes: int, filling: float | None
+    build: Build, node: Node, x: Activation, axes: int, filling: float
 ) -> tuple[Activation, dict[str, Any], tuple[int, ...]]:
     """The input (padded with ``filling`` where a layer of its own must), the layer's options, and the sizes made."""
     if node.integer_list("kernel_shape") is None:
         raise node.refuse("has no kernel_shape")
-    kernel, stride = _per_axis(node, "kernel_shape", axes, 1), _per_axis(node, "strides", axes, 1)
-    dilation = _per_axis(node, "dilations", axes, 1)
+    kernel, stride = per_axis(node, "kernel_shape", axes, 1), per_axis(node, "strides", axes, 1)
+    dilation = per_axis(node, "dilations", axes, 1)
     before, after = _padding(node, x.shape[1:], kernel, stride, dilation)
     wide = any(2 * p > k for p, k in zip(before, kernel, strict=True))
-    if before != after and filling is None:
-        raise node.refuse(f"has pads = {[*before, *after]}", expected="as much padding before as behind, on each axis")
     if wide and filling != 0.0:
         raise node.refuse(
             f"has pads = {[*before, *after]} for windows of {list(kernel)}", expected="at most half of a window"
         )
     ceil = bool(node.integer("ceil_mode", 0))
-    if (before != after or wide) and filling is not None:
+    if before != after or wide:
         x, before = _padding_layer(build, node, x, before, after, filling), (0,) * axes
     sizes = _windows(node, x, before, kernel, stride, dilation)
     options: dict[str, Any] = {"kernel_size": kernel, "stride": stride, "padding": before}
@@ -195,17 +198,24 @@ def _pool_geometry(
 
 def _average_pool(build: Build, node: Node) -> Activation:
     node.count(1, 1)
-    x, axes = _spatial(node)
-    include = bool(node.integer("count_include_pad", 0))
-    x, options, sizes = _pool_geometry(build, node, x, axes, 0.0 if include else None)
+    x, axes = spatial(node)
+    include, given = bool(node.integer("count_include_pad", 0)), x
+    x, options, sizes = _pool_geometry(build, node, x, axes, 0.0)
+    padded = x.name != given.name and not include  # by a layer of its own, whose zeros do not count
     if "dilation" in options:
         raise node.refuse(f"has dilations = {list(options['dilation'])}", expected="dilations of 1")
-    if "ceil_mode" in options and (include or any(options["padding"])):
+    if "ceil_mode" in options and (include or padded or any(options["padding"])):
         raise node.refuse("has ceil_mode = 1 where padded windows do not come out even", expected="ceil_mode = 0")
     kind: Any = nn.AvgPool1d if axes == 1 else nn.AvgPool2d
     # Without padding the two ways to count are one; torch's default is then the plainer network.
     layer = kind(**options, count_include_pad=include or not any(options["padding"]))
-    return build.layer(node, layer, x, checked_shape(node, (x.shape[0], *sizes)))
+    made = build.layer(node, layer, x, checked_shape(node, (x.shape[0], *sizes)))
+    if not padded:
+        return made
+    around = build.maker(x)
+    assert around is not None
+    share = layer(around(torch.ones(1, 1, *given.shape[1:], dtype=build.dtype)))[0]
+    return build.layer(node, Affine(1 / share), made, made.shape)
 
 
 def _max_pool(build: Build, node: Node) -> Activation:
@@ -213,7 +223,7 @@ def _max_pool(build: Build, node: Node) -> Activation:
     if len(node.used_outputs) > 1:
         raise node.refuse("gives the places of the maxima too", expected="one output")
     node.exactly("storage_order", 0)
-    x, axes = _spatial(node)
+    x, axes = spatial(node)
     # What is not below 0 has the same maxima with zeros around it as with nothing.
     filling = 0.0 if isinstance(build.maker(x), nn.ReLU | nn.ReLU6) else -math.inf
     x, options, sizes = _pool_geometry(build, node, x, axes, filling)
@@ -232,17 +242,20 @@ _MEANS, _MAXIMA = (nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d), (nn.AdaptiveMaxP
 
 def _global_average_pool(build: Build, node: Node) -> Activation:
     node.count(1, 1)
-    return _over_space(build, node, _MEANS, _spatial(node)[0], True)
+    return _over_space(build, node, _MEANS, spatial(node)[0], True)
 
 
 def _global_max_pool(build: Build, node: Node) -> Activation:
     node.count(1, 1)
-    return _over_space(build, node, _MAXIMA, _spatial(node)[0], True)
+    return _over_space(build, node, _MAXIMA, spatial(node)[0], True)
 
 
 def _reduce_mean(build: Build, node: Node) -> Activation:
     node.count(1, 2)
-    x, axes = _spatial(node)
+    x = node.activation(0)
+    axes = len(x.shape) - 1
+    if axes not in (1, 2):
+        return reduced(build, node, build.settled(node, x), "mean")
     if x.shape != x.turned or (x.order and x.order[-1] != 0):  # channels last only
         x = build.settled(node, x)
     given = node.integer_list("axes") if node.optional(1) is None else node.fixed(1)
@@ -252,8 +265,7 @@ def _reduce_mean(build: Build, node: Node) -> Activation:
     order = x.order or tuple(range(rank - 1))
     over = [] if given is None else sorted(axis % rank for axis in given if -rank <= axis < rank)
     if not given or 0 in over or sorted(order[axis - 1] for axis in over) != list(range(1, rank - 1)):
-        named = f"the axes {list(given[:8])}" if given else "all axes, that of the batch too"
-        raise node.refuse(f"takes the mean over {named}", expected="over all axes but the batch and the channels")
+        return reduced(build, node, build.settled(node, x), "mean")
     keep = bool(node.integer("keepdims", 1))
     inner = x if x.stored is None else Activation(x.name, x.stored)
     mean = _over_space(build, node, _MEANS, inner, keep and x.stored is None)
