@@ -79,8 +79,8 @@ class ModelCheck:
     --------
     >>> from torch import nn
     >>> from neurosleep.conversion import check
-    >>> check(nn.Sequential(nn.Linear(4, 3), nn.Tanh(), nn.Linear(3, 2), nn.Sigmoid()), (4,))
-    <ModelCheck: does not convert; 2 layers taken, 2 obstacles: 1 (Tanh), 3 (Sigmoid)>
+    >>> check(nn.Sequential(nn.Linear(4, 3), nn.Tanh(), nn.Linear(3, 2), nn.GELU()), (4,))
+    <ModelCheck: does not convert; 2 layers taken, 2 obstacles: 1 (Tanh), 3 (GELU)>
     """
 
     layers: tuple[CheckedLayer, ...] = ()

@@ -147,6 +147,20 @@ def test_a_soft_max_at_the_end_is_said_to_be_left_out() -> None:
         ns.convert(nn.Sequential(nn.Linear(4, 3), nn.Softmax(0)), torch.rand(9, 4))
 
 
+@pytest.mark.parametrize("end", [nn.Sigmoid(), nn.LogSigmoid()])
+@torch.no_grad()
+def test_a_sigmoid_at_the_end_is_said_to_be_left_out(end: nn.Module) -> None:
+    torch.manual_seed(0)
+    model, images = nn.Sequential(nn.Linear(4, 6), nn.ReLU(), nn.Linear(6, 1), end), torch.rand(60, 4)
+    network = ns.convert(model, images, recipe="max")
+    note = "3: the sigmoid at the end is left out: outputs are those before it, the largest stays the largest, and "
+    assert note + "what was above 0.5 is above 0" in network.report.notes
+    found = torch.as_tensor(ns.simulate(network, images, 2000).read_out[-1]) / 2000
+    assert torch.allclose(found, model[:3](images), atol=2e-3)
+    with pytest.raises(ns.ConversionError, match="Sigmoid"):
+        ns.convert(nn.Sequential(nn.Linear(4, 3), nn.Sigmoid(), nn.Linear(3, 2)), torch.rand(9, 4))
+
+
 def test_the_rounds_of_a_maximum_are_said() -> None:
     model = nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU(), nn.MaxPool2d(3, 1), nn.Flatten(), nn.Linear(32, 3))
     network = ns.convert(model, torch.rand(5, 1, 8, 8))

@@ -145,7 +145,7 @@ def branching(y: Tensor, x: Tensor) -> Tensor:
     [
         (nn.Sequential(nn.Conv2d(1, 2, 3), nn.MaxPool2d(3, padding=1)), torch.rand(2, 1, 8, 8), "may be negative"),
         (nn.Sequential(nn.Linear(4, 4), nn.GELU()), torch.rand(2, 4), r"'1' \(GELU\)"),
-        (Named(lambda y, x: torch.sigmoid(y)), torch.rand(2, 4), "'sigmoid'"),
+        (Named(lambda y, x: torch.sigmoid(y) + y), torch.rand(2, 4), "'sigmoid'"),
         (Named(lambda y, x: y * x), torch.rand(2, 4), "'mul'"),
         (Named(lambda y, x: (y, x)), torch.rand(2, 4), "more than one"),
         (Named(lambda y, x: y.reshape(4, 2)), torch.rand(2, 4), "mixes images"),
