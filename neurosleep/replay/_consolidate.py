@@ -35,6 +35,8 @@ Status: TypeAlias = Literal["done", "declined", "diverged", "silent"]
 
 # Frames of noise that stand for images where none are given to scale a REM stage by.
 _CALIBRATION = 500
+# Of the newest samples as many are asked before and after sleep, at most: all of them would take as long as sleep.
+_ASKED = 250
 # Frames by which it is found out whether a model can sleep.
 _FEWEST = 2
 
@@ -343,9 +345,9 @@ def _report(
     old, new = dict(model.named_parameters()), dict(slept.named_parameters())
     moved = None
     if known.images is not None:
-        newest = evenly(known.images)
+        newest = evenly(known.images, _ASKED)
         before = answers(model, newest)
-        labels = None if known.labels is None else evenly(known.labels).cpu()
+        labels = None if known.labels is None else evenly(known.labels, _ASKED).cpu()
         moved = MovedAnswers(before, answers(slept, newest) if names else before, labels)
     return SleepReport(
         tuple(LayerChange.of(name, old[name], new[name]) for name in names),

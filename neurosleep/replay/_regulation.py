@@ -25,6 +25,8 @@ from neurosleep.replay._regulated import RegulatedLayer, regulated
 
 __all__ = ["apply_change", "run_over"]
 
+# So many numbers are worked on at a time, which a processor's cache holds.
+_AT_ONCE = 2**18
 _CONVOLUTION_ARGUMENTS = ("input", "weight", "bias", "stride", "padding", "dilation", "groups")
 
 
@@ -170,7 +172,7 @@ class _Regulator(TorchFunctionMode):
         own = sum(work.sent.values()) if len(work.sent) > 1 else next(iter(work.sent.values()))
         assert isinstance(own, Tensor)
         rest = result - own if drive.rest else None
-        moments = DriveMoments.of(_rows(own, channels), work.along, None if rest is None else _rows(rest, channels))
+        moments = DriveMoments.of(_draws(own, channels), work.along, None if rest is None else _draws(rest, channels))
         work.moments = moments if work.moments is None else work.moments.merged(moments)
         if self._last:
             group = self._groups[drive]
@@ -221,10 +223,9 @@ def _shift(drive: Drive, work: _Work) -> Shift:
     return "none" if drive.mover.free_bias is None else "bias"
 
 
-def _rows(values: Tensor, channels: int) -> Tensor:
-    """Draws, and positions, by units: ``[draws, n]``."""
-    moved = values.movedim(channels, -1)
-    return moved.reshape(-1, moved.shape[-1])
+def _draws(values: Tensor, channels: int) -> Tensor:
+    """Draws by units: ``[draws, n]``, of channels ``[draws, n, positions]``."""
+    return values.flatten(2) if channels == 1 else values.reshape(-1, values.shape[-1])
 
 
 def _by_unit(values: Tensor, like: Tensor, channels: int) -> Tensor:
@@ -250,22 +251,28 @@ def _fixed_together(group: tuple[Drive, ...]) -> list[Tensor]:
 def _change_drive(result: Tensor, drive: Drive, change: HomeostaticChange, work: _Work, rest: Tensor | None) -> None:
     """Make ``result`` in place what the changed layer makes."""
     channels = drive.parts[0].channels
-    factor = change.factor
-    if rest is not None:
-        result.sub_(rest)
-    result.mul_(_by_unit(factor, result, channels))
+    along, share, fixed = None, torch.zeros_like(change.offset), change.offset
     if work.along is not None and work.mean_input is not None:
         share = change.offset / work.mean_input.double().flatten(1).square().sum(1)
-        moved = result.movedim(channels, -1)
-        moved.addcmul_(work.along.reshape(*moved.shape[:-1], -1), share.to(result.dtype))
+        along = work.along.view(len(result), -1, *result.shape[2:]) if channels == 1 else work.along
+        along = along if channels == 1 else along.reshape(*result.shape[:-1], -1)
         fixed = torch.zeros_like(change.offset)
-    else:
-        fixed = change.offset
     for bias in _fixed_biases(drive):
-        fixed = fixed + bias * (1 - factor)
-    result.add_(_by_unit(fixed, result, channels))
-    if rest is not None:
-        result.add_(rest)
+        fixed = fixed + bias * (1 - change.factor)
+    factor, share, fixed = (_by_unit(values, result, channels) for values in (change.factor, share, fixed))
+    # So many draws at a time as a processor's cache holds.
+    size = max(1, _AT_ONCE // result[0].numel())
+    for first in range(0, len(result), size):
+        draws = slice(first, first + size)
+        part = result[draws]
+        if rest is not None:
+            part.sub_(rest[draws])
+        part.mul_(factor)
+        if along is not None:
+            part.addcmul_(along[draws], share)
+        part.add_(fixed)
+        if rest is not None:
+            part.add_(rest[draws])
 
 
 def apply_change(drive: Drive, change: HomeostaticChange, mean_input: Tensor | None) -> None:
@@ -316,10 +323,14 @@ class _Layer:
         return made
 
     def response(self, mean_input: Tensor) -> Tensor:
-        """What would arrive through weights equal to the mean input, ``[draws, 1]`` or ``[draws, n]``."""
+        """What would arrive through weights equal to the mean input, the same for all units or for each of them.
+
+        ``[draws, 1]`` or ``[draws, n]``, and of channels the positions behind that.
+        """
         if not self._convolves:
             return torch.matmul(self._input.reshape(-1, self._input.shape[-1]), mean_input.T)
         each = len(self._part.weight) // self._groups
         kernels = mean_input if self._groups == 1 else mean_input[::each]
-        made = _rows(self._convolved(self._input, kernels), 1)
+        size = max(1, _AT_ONCE // self._input[0].numel())
+        made = torch.cat([self._convolved(some, kernels) for some in self._input.split(size)]).flatten(2)
         return made if self._groups == 1 else made.repeat_interleave(each, 1)

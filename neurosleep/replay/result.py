@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from math import isnan, nan
 from typing import Any, Literal
 
+import torch
 from torch import Tensor
 
 from neurosleep._shown import html_table, short_line, to_frame
@@ -83,9 +84,9 @@ class LayerChange:
     @classmethod
     def of(cls, name: str, before: Tensor, after: Tensor) -> LayerChange:
         """What lies between two states of a weight."""
-        a, b = before.detach().double(), after.detach().double()
-        norm = float(a.norm())
-        return cls(name, float((a != b).double().mean()), float((b - a).norm()) / norm if norm else nan)
+        a, b = before.detach(), after.detach()
+        norm, difference = (float(torch.linalg.vector_norm(one, dtype=torch.float64)) for one in (a, b - a))
+        return cls(name, int((a != b).count_nonzero()) / a.numel(), difference / norm if norm else nan)
 
 
 @dataclass(frozen=True, eq=False)

@@ -44,6 +44,35 @@ def test_moments_of_blocks_are_those_of_all_draws_together():
     assert torch.allclose(mean, drive.mean(0)) and torch.allclose(spread, drive.std(0, correction=0))
 
 
+def plain(u, g, q):
+    """Means and sums of products of the deviations, all draws and units at once, in double precision."""
+    parts = [part.double().expand(len(u), u.shape[1]) for part in (u, g, q)]
+    mean = torch.stack([part.mean(0) for part in parts])
+    apart = [part - middle for part, middle in zip(parts, mean, strict=True)]
+    return mean, torch.stack([torch.stack([(one * other).sum(0) for other in apart]) for one in apart])
+
+
+@pytest.mark.parametrize("n", [1, 63, 300])
+def test_units_in_pieces_are_those_of_all_units_together(n):
+    draws = 3000
+    u, g, q = (drawn(draws, count, stream=name).float() + 2 for count, name in ((n, "u"), (1, "g"), (n, "q")))
+    moments, (mean, products) = DriveMoments.of(u, g, q), plain(u, g, q)
+    assert torch.allclose(moments.mean, mean, rtol=1e-5) and moments.count == draws
+    assert torch.allclose(moments.products, products, rtol=1e-4, atol=1e-3 * draws)
+    # Each piece is summed as it would be among all: to the bit.
+    deviations = u - (u.sum(0).double() / draws).float()
+    assert torch.equal(moments.products[0, 0], (deviations * deviations).sum(0).double())
+
+
+@pytest.mark.parametrize("channels_along", [1, 5])
+def test_positions_of_channels_are_draws_of_their_own(channels_along):
+    u, g, q = (drawn(900, n, 8, 9, stream=name) + 1 for n, name in ((5, "u"), (channels_along, "g"), (5, "q")))
+    moments = DriveMoments.of(*(part.flatten(2) for part in (u, g, q)))
+    mean, products = plain(*(part.movedim(1, -1).flatten(0, 2) for part in (u, g, q)))
+    assert moments.count == 900 * 72
+    assert torch.allclose(moments.mean, mean) and torch.allclose(moments.products, products, rtol=1e-9, atol=1e-6)
+
+
 def test_with_a_bias_mean_and_spread_are_met_at_once():
     h, weight, bias = inputs(), drawn(12, 30, stream="w"), drawn(12, stream="b")
     moments = DriveMoments.of(h @ weight.T + bias)
