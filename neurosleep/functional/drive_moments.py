@@ -27,7 +27,7 @@ Parts: TypeAlias = tuple[Tensor, Tensor | None, Tensor | None]
 
 
 def _total(values: Tensor) -> Tensor:
-    """Sums over draws and positions, float64 ``[n]``; few numbers are summed in their own precision, which is faster."""
+    """Sums over draws and positions, float64 ``[n]``; few numbers in their own precision, which is faster."""
     if values.ndim > 2:
         return values.sum(2).sum(0, dtype=torch.float64)
     return values.sum(0).double() if len(values) <= _FEW else values.sum(0, dtype=torch.float64)
