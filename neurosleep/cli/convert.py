@@ -1,8 +1,10 @@
-"""``neurosleep convert``: a network's file in another format."""
+"""``neurosleep convert``: a network's file in another format, or whether that can be."""
 
 from __future__ import annotations
 
 import json
+import shutil
+import textwrap
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,12 +15,20 @@ from neurosleep.cli.options import FileOptions, Json, emit, print_table, read_op
 
 __all__ = ["convert"]
 
+# Lines of a terminal of the usual width; wider ones are not filled, since long lines read badly.
+_WIDTH = 80
+# Longer lists of what would be right are those of all that there is.
+_LONGEST = 240
+
 
 def convert(
     model: Annotated[Path, typer.Argument(help="File of a network: .onnx, .nir, .safetensors.")],
     *,
-    to: Annotated[str, typer.Option(help="What to make of it: snn, nir, onnx, snntorch, norse.")],
-    out: Annotated[Path, typer.Option(help="File to write; for snntorch and norse a folder.")],
+    to: Annotated[str | None, typer.Option(help="What to make of it: snn, nir, onnx, snntorch, norse.")] = None,
+    out: Annotated[Path | None, typer.Option(help="File to write; for snntorch and norse a folder.")] = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="Only say what stands in the way, all at once, and what is taken how.")
+    ] = False,
     file: FileOptions,
     reset: Annotated[
         str | None,
@@ -31,9 +41,26 @@ def convert(
 ) -> None:
     """Turn a network's file into another format, and an awake network into a spiking one."""
     with user_errors(as_json):
+        from neurosleep.errors import SettingsError
         from neurosleep.exchange import convert_file
 
         read = read_options(file, reset=reset)
+        if check:
+            for name, given in (("to", to), ("out", out), ("inexact", inexact)):
+                if given:
+                    raise SettingsError(f"--{name} has no place beside --check, which writes nothing.")
+            outcome = _checked(model, read)
+            emit(outcome, as_json, _show_check)
+            if not outcome["converts"]:
+                raise typer.Exit(2)
+            return
+        for name, value in (("to", to), ("out", out)):
+            if value is None:
+                raise SettingsError(
+                    f"--{name} is missing.",
+                    expected="--to with a format and --out with what to write, or --check alone",
+                )
+        assert to is not None and out is not None
         outcome = convert_file(model, to=to, out=out, read=read, inexact=inexact)
 
         def show(result: dict[str, Any]) -> None:
@@ -47,3 +74,54 @@ def convert(
 
 def _layer_size(layer: dict[str, Any]) -> str:
     return " x ".join(map(str, layer.get("shape") or layer.get("weight") or [])) or "-"
+
+
+def _checked(model: Path, read: Any) -> dict[str, Any]:
+    """What a check found, with which layers sleep."""
+    from torch import nn
+
+    from neurosleep.errors import NeurosleepError
+    from neurosleep.exchange import check_file, input_shape_of
+    from neurosleep.replay import sleeping_layers
+
+    found, network = check_file(model, read)
+    outcome = {"file": str(model), **found.to_json()}
+    sleeping: dict[str, str] = {}
+    if network is not None:
+        try:
+            sleeping = sleeping_layers(network, input_shape_of(network) if isinstance(network, nn.Module) else ())
+        except NeurosleepError as error:
+            outcome["notes"].append(f"whether its layers sleep cannot be told: {error.message}")
+    for layer in outcome["layers"]:
+        layer["sleeps"] = sleeping.get(layer["layer"])
+    return outcome
+
+
+def _show_check(result: dict[str, Any]) -> None:
+    width = min(_WIDTH, shutil.get_terminal_size((_WIDTH, 24)).columns)
+
+    def lines(text: str, label: str = "", indent: int = 0) -> None:
+        head = " " * indent + label
+        print(textwrap.fill(text, width, initial_indent=head, subsequent_indent=" " * len(head)))
+
+    obstacles = result["obstacles"]
+    count = "1 thing stands" if len(obstacles) == 1 else f"{len(obstacles)} things stand"
+    lines(f"{result['file']}: " + ("converts." if result["converts"] else f"does not convert; {count} in the way."))
+    for number, one in enumerate(obstacles, 1):
+        print()
+        lines(one["why"], f"{number}. ")
+        for label, key in (("Line:     ", "line"), ("Expected: ", "expected"), ("Try:      ", "hint")):
+            if one[key] and len(one[key]) <= _LONGEST:
+                lines(one[key], label, 3)
+    if any(len(one["expected"] or "") > _LONGEST for one in obstacles):
+        print()
+        lines("The page 'Supported formats' of the documentation lists all layers and operators that are taken.")
+    if result["layers"]:
+        print()
+        rows = []
+        for layer in result["layers"]:
+            what = f"{layer['layer']} ({layer['operation']})" if layer["operation"] else layer["layer"]
+            rows.append((what, layer["becomes"], layer["sleeps"] or "-"))
+        print_table("What is taken, and how", ("layer", "becomes", "sleeps"), rows)
+    for note in result["notes"]:
+        lines(note, "Note: ")

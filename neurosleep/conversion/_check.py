@@ -35,7 +35,7 @@ class CheckedLayer:
     Attributes
     ----------
     layer, operation:
-        Its name in the model, and its class or the name of the function.
+        Its name in the model, and its class or the name of the function; empty of what was made of a part of one.
     becomes:
         What it becomes in the spiking network, in words.
 
@@ -161,7 +161,8 @@ def check(model: nn.Module | SpikingNetwork, input_shape: Sequence[int], *, maxp
     (True, 'folded into 0')
     """
     if isinstance(model, SpikingNetwork):
-        return ModelCheck(notes=("a spiking network already, which need not be converted",))
+        populations = [CheckedLayer(p.name, p.kind, f"the same, {p.size} units") for p in model.layers]
+        return ModelCheck(tuple(populations), notes=("a spiking network already, which need not be converted",))
     shape = tuple(check_count("A size of input_shape", size) for size in input_shape)
     if not shape or math.prod(shape) > _LARGEST:
         raise SettingsError(
@@ -181,15 +182,10 @@ def check(model: nn.Module | SpikingNetwork, input_shape: Sequence[int], *, maxp
         line = error.found if cause is None else line_of_error(cause) or error.found
         whole = Obstacle("", type(inside).__name__, error.message, line, error.expected, error.hint)
         return ModelCheck(obstacles=(*obstacles, whole))
-    kinds = {name: type(layer).__name__ for name, layer in inside.named_modules()}
-    layers = tuple(CheckedLayer(name, kinds.get(name, _function(name)), what) for name, what in plan.became)
+    kinds = {node.name: getattr(node.target, "__name__", str(node.target)) for node in plan.module.graph.nodes}
+    kinds |= {name: type(layer).__name__ for name, layer in inside.named_modules()}
+    layers = tuple(CheckedLayer(name, kinds.get(name, ""), what) for name, what in plan.became)
     return ModelCheck(layers, tuple(obstacles), plan.notes)
-
-
-def _function(name: str) -> str:
-    """The name of a function, of the name that torch.fx gives the place where it is called."""
-    stem, _, number = name.rpartition("_")
-    return stem if stem and number.isdigit() else name
 
 
 def _equilibrium(model: EquilibriumNetwork) -> ModelCheck:

@@ -55,19 +55,19 @@ class Obstacle:
 
 
 class Unread(nn.Module):
-    """Stands for an operation of a file that cannot be read, with the ``error`` that says why; makes zeros of a shape.
+    """Stands for an operation of a file that cannot be read; makes zeros of a shape.
 
     Parameters
     ----------
     operation:
         Its name in the file.
     error:
-        What reading it ended with.
+        What reading it ended with; None if something before it is the reason, which has an error of its own.
     shape:
         That of what it would make, without the batch.
     """
 
-    def __init__(self, operation: str, error: NeurosleepError, shape: tuple[int, ...]) -> None:
+    def __init__(self, operation: str, error: NeurosleepError | None, shape: tuple[int, ...]) -> None:
         super().__init__()
         self.operation, self.error, self.shape = operation, error, shape
 

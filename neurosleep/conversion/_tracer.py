@@ -32,7 +32,7 @@ from neurosleep.conversion._operations import (
     is_maximum,
 )
 from neurosleep.conversion._refusals import Refusals
-from neurosleep.conversion._windows import is_number, padding_of, pair
+from neurosleep.conversion._windows import is_number, padding_of, pair, spread
 from neurosleep.conversion.lowering.fixed import FIXED, diagonal
 from neurosleep.conversion.plan import MaxPool, PlannedPopulation, Sum, Term, Value, batch_norm, folded, renamed
 from neurosleep.errors import ConversionError, NeurosleepError
@@ -137,11 +137,14 @@ class Tracer(Refusals):
         if obstacle not in self._obstacles and not any(source in self._unknown for source in node.all_input_nodes):
             self._obstacles.append(obstacle)
         if node.name in self._shapes and node.op not in ("placeholder", "output"):
-            name = self._names.unique(node.name)
-            self._shape_of[name] = self._shapes[node.name][1:]
-            self._values[node] = Value(name)
+            self._values[node] = self._stand_in(node)
         else:
             self._unknown.add(node)
+
+    def _stand_in(self, node: fx.Node) -> Value:
+        name = self._names.unique(node.name)
+        self._shape_of[name] = self._shapes[node.name][1:]
+        return Value(name)
 
     def _step(self, node: fx.Node) -> None:
         if node.op == "placeholder":
@@ -269,6 +272,8 @@ class Tracer(Refusals):
         if isinstance(layer, MAX_MODULES):
             return self._maximum(node, x, {key: getattr(layer, key) for key in MAX_OPTIONS})
         if isinstance(layer, Unread):
+            if layer.error is None:
+                return self._stand_in(node)
             raise ConversionError(layer.error.message, expected=layer.error.expected, hint=layer.error.hint)
         raise self._refuse(node, "has no spiking counterpart.", hint=self._hint(node))
 
@@ -296,13 +301,8 @@ class Tracer(Refusals):
         else:
             self.became.append((str(node.target), f"projection of kind {kind.word}"))
         term = Term(source.population, kind, source.factor, weight, options, name)
-        bias = None if layer.bias is None else self._spread(layer.bias.detach(), shape)
+        bias = None if layer.bias is None else spread(layer.bias.detach(), shape)
         return Sum(shape, self._label(node), [term], bias)
-
-    @staticmethod
-    def _spread(values: Tensor, shape: tuple[int, ...]) -> Tensor:
-        """One value per channel to one per neuron, in C order."""
-        return values.repeat_interleave(math.prod(shape[1:]))
 
     def _batch_norm(self, node: fx.Node, x: Any, layer: nn.BatchNorm1d | nn.BatchNorm2d) -> Sum:
         found = self._get(x, node)
@@ -322,12 +322,12 @@ class Tracer(Refusals):
             extra = {**options, "stride": 1, "padding": 0, "dilation": 1} if options else {"plastic": False}
             self.became.append((str(node.target), f"projection of kind {kind.word}, a number per channel, and a bias"))
             scaled = Term(source.population, kind, source.factor, scales, extra)
-            return Sum(shape, self._label(node), [scaled], self._spread(shift, shape))
+            return Sum(shape, self._label(node), [scaled], spread(shift, shape))
         (term,) = found.terms
-        spread = self._spread(fold, found.shape)
-        bias = self._spread(shift, found.shape)
+        factors = spread(fold, found.shape)
+        bias = spread(shift, found.shape)
         if found.bias is not None:
-            bias = bias + found.bias * spread
+            bias = bias + found.bias * factors
         self.became.append((str(node.target), f"folded into {term.module}"))
         return Sum(found.shape, found.name, [replace(term, weight=folded(weight, fold), fold=fold)], bias)
 

@@ -1,12 +1,13 @@
-"""Sizes of windows, as layers of torch say them, and numbers that layers have for names."""
+"""Sizes of windows and values of channels, as layers of torch say them, and numbers that layers have for names."""
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
-__all__ = ["is_number", "padding_of", "pair"]
+__all__ = ["is_number", "padding_of", "pair", "spread"]
 
 
 def is_number(path: str) -> bool:
@@ -27,3 +28,8 @@ def padding_of(layer: nn.Conv1d | nn.Conv2d) -> tuple[int, ...] | None:
         return (0,) * len(layer.kernel_size)
     both = [d * (k - 1) for d, k in zip(layer.dilation, layer.kernel_size, strict=True)]
     return None if any(n % 2 for n in both) else tuple(n // 2 for n in both)
+
+
+def spread(values: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """One value per channel to one per neuron, in C order."""
+    return values.repeat_interleave(math.prod(shape[1:]))

@@ -1,5 +1,6 @@
 """Networks in files, and in other tools' formats."""
 
+from neurosleep.exchange._check_file import check_file, input_shape_of
 from neurosleep.exchange._convert_file import TARGETS, ReadOptions, convert_file, read_calibration, read_spiking
 from neurosleep.exchange.files import load, save
 from neurosleep.exchange.inexact import ExchangeWarning
@@ -17,11 +18,13 @@ __all__ = [
     "TARGETS",
     "ExchangeWarning",
     "ReadOptions",
+    "check_file",
     "convert_file",
     "from_nir",
     "from_nir_data",
     "from_norse",
     "from_snntorch",
+    "input_shape_of",
     "load",
     "read_calibration",
     "read_nir",

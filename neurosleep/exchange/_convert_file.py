@@ -19,11 +19,12 @@ from neurosleep._guards.files import check_regular
 from neurosleep._shown import brief
 from neurosleep.conversion import Recipe, RecipeName, convert
 from neurosleep.errors import DataError, ExchangeError, SettingsError, unknown_name
-from neurosleep.exchange.files import load, save
+from neurosleep.exchange.files import is_onnx, load, save
 from neurosleep.exchange.inexact import ExchangeWarning
 from neurosleep.exchange.nir.build import NIRReset, NIRWriter
 from neurosleep.exchange.nir.files import read_nir
 from neurosleep.exchange.norse.folder import write_norse
+from neurosleep.exchange.onnx.read import read_onnx
 from neurosleep.exchange.other_kinds import is_hdf5, refuse_other_kinds
 from neurosleep.exchange.snntorch.write import Inexact, write_snntorch
 from neurosleep.networks import EquilibriumNetwork
@@ -135,7 +136,7 @@ def convert_file(
     _check_ending(out, to)
     if inexact and TARGETS[to]:
         raise SettingsError(f"--inexact has no place here: a file of format {to!r} holds all.", expected="no --inexact")
-    found = _read(model, read)
+    found = read_file(model, read)
     if to == "onnx":
         if isinstance(found, SpikingNetwork):
             raise ExchangeError(
@@ -179,11 +180,14 @@ def read_spiking(model: str | Path, read: ReadOptions = _PLAIN) -> SpikingNetwor
     >>> [population.size for population in network.populations]
     [4, 3, 2]
     """
-    return _spiking(_read(model, read), model, read)[0]
+    return _spiking(read_file(model, read), model, read)[0]
 
 
-def _read(model: str | Path, read: ReadOptions) -> SpikingNetwork | nn.Module:
-    """The network in a file; options that a file of its kind does not have are refused."""
+def read_file(model: str | Path, read: ReadOptions, *, unread: bool = False) -> SpikingNetwork | nn.Module:
+    """The network in a file; options that a file of its kind does not have are refused.
+
+    With ``unread``, layers that hold errors take the place of what cannot be read of an ONNX file.
+    """
     check_regular(Path(model), ExchangeError, expected="a .safetensors, .onnx or .nir file")
     refuse_other_kinds(Path(model))
     if is_hdf5(Path(model)):
@@ -199,6 +203,9 @@ def _read(model: str | Path, read: ReadOptions) -> SpikingNetwork | nn.Module:
             raise SettingsError(
                 f"--{name} has no place here: {Path(model).name!r} is no NIR file.", expected="a NIR file"
             )
+    if unread and is_onnx(Path(model)):
+        given = {"external_data": read.external_data, "output_name": read.output_name, "input_shape": read.input_shape}
+        return read_onnx(model, **given, unread=True)  # type: ignore[arg-type]
     return load(model, external_data=read.external_data, output_name=read.output_name, input_shape=read.input_shape)
 
 

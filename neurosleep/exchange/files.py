@@ -28,7 +28,7 @@ from neurosleep.functional.activations import ACTIVATIONS
 from neurosleep.networks import MLP, EquilibriumMLP, EquilibriumNetwork
 from neurosleep.spiking import SpikingNetwork
 
-__all__ = ["load", "save"]
+__all__ = ["is_onnx", "load", "save"]
 
 Module = TypeVar("Module", bound=nn.Module)
 
@@ -145,7 +145,7 @@ def _as_onnx(obj: object, input_shape: Sequence[int] | None) -> bytes:
     return onnx_bytes(obj, input_shape)
 
 
-def _is_onnx(path: Path) -> bool:
+def is_onnx(path: Path) -> bool:
     """Whether a file is to be read as ONNX: by its first bytes, and by its ending where they do not say."""
     with path.open("rb") as file:
         head = file.read(9)
@@ -228,7 +228,7 @@ def load(
         del given["dt"]
         check_unread(f"The NIR file {path.name!r}", given, "an ONNX file has them", ExchangeError)
         return read_nir(path, dt=dt)
-    if _is_onnx(path):
+    if is_onnx(path):
         from neurosleep.exchange.onnx.read import read_onnx
 
         check_unread(f"The ONNX file {path.name!r}", {"dt": (dt, None)}, "a NIR file has it", ExchangeError)

@@ -4,6 +4,7 @@ from neurosleep.replay._consolidate import consolidate
 from neurosleep.replay._effect import answers, evenly, outputs, warn_of_biases, warn_of_effect
 from neurosleep.replay._regulated import RegulatedLayer, RegulatedLayers
 from neurosleep.replay._sleep import CHUNK, Limits, Moment, sleep
+from neurosleep.replay._sleeping_layers import sleeping_layers
 from neurosleep.replay._thresholds import thresholds_for_rates
 from neurosleep.replay.consolidation import Consolidation, StageOutcome
 from neurosleep.replay.consolidator import Consolidator
@@ -48,6 +49,7 @@ __all__ = [
     "regulate",
     "regulate_spikes",
     "sleep",
+    "sleeping_layers",
     "thresholds_for_rates",
     "warn_of_biases",
     "warn_of_effect",

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from neurosleep._guards.files import check_regular
 from neurosleep._guards.protobuf import check_message
+from neurosleep.conversion._obstacles import Unread
 from neurosleep.errors import ExchangeError, missing_extra
 from neurosleep.exchange.inexact import ExchangeWarning
 from neurosleep.exchange.layer_graph import Kind, LayerGraph, Permute, Step
@@ -22,14 +23,16 @@ from neurosleep.exchange.naming import naming
 from neurosleep.exchange.onnx.constants import CONSTANT_ATTRIBUTES, constant, folded
 from neurosleep.exchange.onnx.dense import bias_vector
 from neurosleep.exchange.onnx.graph import Part, operator_name, part_of
+from neurosleep.exchange.onnx.hints import HINTS
 from neurosleep.exchange.onnx.mlp import as_mlp
 from neurosleep.exchange.onnx.node import Activation, Node, Value
 from neurosleep.exchange.onnx.operators import OPERATORS
 from neurosleep.exchange.onnx.shapes import reshaped
 from neurosleep.exchange.onnx.tensors import External, element_name, read_tensor, short
+from neurosleep.exchange.onnx.unread import inferred_shapes
 
 if TYPE_CHECKING:
-    from onnx import NodeProto, ValueInfoProto
+    from onnx import ModelProto, NodeProto, ValueInfoProto
 
 __all__ = ["read_onnx"]
 
@@ -47,6 +50,7 @@ def read_onnx(
     input_shape: tuple[int, ...] | None = None,
     external_data: str | Path | None = None,
     output_name: str | None = None,
+    unread: bool = False,
 ) -> nn.Module:
     """The network in an ONNX file as a module of ordinary torch layers, in evaluation mode, which torch.fx can trace.
 
@@ -70,6 +74,9 @@ def read_onnx(
     output_name:
         Which value is read, where the file has several outputs; any value that a node makes may be named. Of outputs
         that tell classes and one that holds scores, the scores are read.
+    unread:
+        Whether a layer ``Unread`` takes the place of a node that cannot be read, with the
+        error: for a check, not to be computed.
 
     Warns
     -----
@@ -109,7 +116,8 @@ def read_onnx(
     room = 4 * (len(content) + external.size) + 2**26
     with naming(path.name):
         part = part_of(model, path.name, defs.onnx_opset_version(), output_name)
-        network = _Reader(part, path.name, external, room).network(input_shape)
+        reader = _Reader(part, path.name, external, room, model if unread else None)
+        network = reader.network(input_shape)
     if part.notes:
         warnings.warn(f"{path.name!r}: {'; '.join(dict.fromkeys(part.notes))}.", ExchangeWarning, stacklevel=3)
     note = next((entry.value for entry in model.metadata_props if entry.key == "neurosleep"), None)
@@ -119,7 +127,7 @@ def read_onnx(
 class _Reader:
     """Builds the network node by node; the protocol ``Build`` says what operators ask of it."""
 
-    def __init__(self, part: Part, file: str, external: External, room: int) -> None:
+    def __init__(self, part: Part, file: str, external: External, room: int, model: ModelProto | None = None) -> None:
         self.part, self.file, self.opset, self.external, self.room = part, file, part.opset, external, room
         self.batch: int | None = None
         self.dtype = torch.float32
@@ -132,6 +140,8 @@ class _Reader:
         self.name_counts: Counter[str] = Counter()
         self.uses: Counter[str] = Counter()
         self.weight_names: list[str] = []
+        # Only for a check: the file, of which onnx infers the shapes of what is not read.
+        self.model, self.shapes = model, dict[str, tuple[int, ...]]()
 
     def network(self, input_shape: tuple[int, ...] | None) -> nn.Module:
         part = self.part
@@ -143,15 +153,43 @@ class _Reader:
         self._define(part.source.name, Activation("input", shape), "input")
         self.uses.update(name for node in part.nodes for name in node.input if name)
         self.uses[part.output] += 1
+        node: Node | None = None
         for proto in part.nodes:
-            node = self._node(proto)
+            try:
+                node = self._node(proto)
+            except ExchangeError as error:
+                if self.model is None:
+                    raise
+                self._go_round(proto, error, shape)
         result = self.values.get(part.output)
+        if self.model is not None and not isinstance(result, Activation) and self.steps:
+            result = Activation(self.steps[-1].output, ())  # as far as it is known
         if not isinstance(result, Activation):
             raise ExchangeError(
                 f"The output {short(part.output)} of {self.file!r} does not depend on its input.",
                 expected="a value computed from the input",
             )
-        return self._module(self.settled(node, result), shape)
+        return self._module(result if node is None else self.settled(node, result), shape)
+
+    def _go_round(self, proto: NodeProto, error: ExchangeError, shape: tuple[int, ...]) -> None:
+        """Put a layer that holds ``error`` in the place of a node, if nothing before it is the reason."""
+        assert self.model is not None
+        if not self.shapes:
+            self.shapes = inferred_shapes(self.model, self.part.source.name, shape) or {"": ()}
+        known = [self.values.get(name) for name in proto.input if name]
+        follows = any(value is None for value in known) and operator_name(proto) in OPERATORS
+        x = next((value for value in known if isinstance(value, Activation)), Activation("input", shape))
+        for name in proto.output:
+            made = self.shapes.get(name)
+            if not name or name in self.values or (made is None and follows):
+                continue
+            layer = Unread(proto.op_type, None if follows else error, made or ())
+            follows = True  # the other outputs of the node
+            place = self._free(proto.name or name, "unread")
+            self.layers[place] = layer
+            value = self._step(None, Step(place, (x.name,), "layer", place), made or ())
+            if made is not None:
+                self._define(name, value, "output")
 
     def _number_type(self, entry: ValueInfoProto) -> torch.dtype:
         """The type that the network computes in: that of its input, or what its input is cast to."""
@@ -223,7 +261,7 @@ class _Reader:
             raise ExchangeError(
                 f"The operator {short(name)} of node {short(where)} is not supported.",
                 expected="one of: " + ", ".join(sorted([*OPERATORS, "Constant"])),
-                hint=_HINTS.get(proto.op_type),
+                hint=HINTS.get(proto.op_type),
             )
         inputs = [None if not name else self.values.get(name) for name in proto.input]
         self.weight_names = [name for name in proto.input if isinstance(self.values.get(name), Tensor)]
@@ -310,7 +348,7 @@ class _Reader:
         layer.bias = nn.Parameter(self.own(values))
         return x
 
-    def _step(self, node: Node, step: Step, shape: tuple[int, ...]) -> Activation:
+    def _step(self, node: Node | None, step: Step, shape: tuple[int, ...]) -> Activation:
         self.steps.append(step)
         self.makers[step.output] = step
         return Activation(step.output, shape)
@@ -335,7 +373,7 @@ class _Reader:
     def _module(self, result: Activation, shape: tuple[int, ...]) -> nn.Module:
         needed, steps = {result.name}, []
         for step in reversed(self.steps):
-            if step.output in needed:
+            if step.output in needed or self.model is not None:
                 needed.update(step.inputs)
                 steps.append(step)
         steps.reverse()
@@ -364,14 +402,6 @@ class _Reader:
 
 _EMPTY_CHAIN, _EMPTY_GRAPH = nn.Sequential(), LayerGraph({}, (), "input")
 _EMPTY_CHAIN.input_shape = ()  # type: ignore[assignment]
-_HINTS = {
-    "If": "export the network in evaluation mode, without branches that depend on its input",
-    "Loop": "export the network without loops that depend on its input",
-    "ConvInteger": "export the network before it was quantised",
-    "MatMulInteger": "export the network before it was quantised",
-    "TreeEnsembleClassifier": "trees are no network of neurons",
-    "TreeEnsembleRegressor": "trees are no network of neurons",
-}
 
 
 def _short_number(value: float) -> float:
