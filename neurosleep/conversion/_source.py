@@ -30,7 +30,7 @@ def line_of(node: fx.Node) -> str | None:
     for frame in _FRAME.finditer(node.meta.get("stack_trace") or node.stack_trace or ""):
         file = frame["file"]
         if _lies_in(file, _OURS):
-            said = None  # the model's code begins behind the conversion that runs it
+            said = None  # the model's code lies behind the conversion that runs it
         elif not _lies_in(file, _TORCH) and not file.startswith("<"):
             said = _spoken(file, frame["line"], frame["code"])
     return said

@@ -14,6 +14,8 @@ from typer.testing import CliRunner
 import neurosleep as ns
 from neurosleep.cli.app import app
 from neurosleep.exchange import check_file
+from neurosleep.exchange.onnx.hints import HINTS
+from neurosleep.exchange.onnx.operators import OPERATORS
 
 pytest.importorskip("onnx")
 
@@ -76,27 +78,31 @@ def test_a_network_that_converts(tmp_path: Path) -> None:
 
 
 def test_operators_that_are_not_read_and_layers_that_do_not_convert_in_one_list(tmp_path: Path) -> None:
-    path = onnx_file(tmp_path / "many.onnx", ["Relu", "Erf", "Sigmoid", "secret", "Tanh", "LSTM"])
+    path = onnx_file(tmp_path / "many.onnx", ["Relu", "Hardmax", "Sigmoid", "secret", "Tanh", "Det"])
     code, found = call(path)
     assert code == 2 and not found["converts"]
-    assert [one["operation"] for one in found["obstacles"]][:2] == ["Erf", "Sigmoid"]
+    assert [one["operation"] for one in found["obstacles"]][:2] == ["Hardmax", "Sigmoid"]
     assert "'made.up.secret'" in found["obstacles"][2]["why"] and "'secret_4'" in found["obstacles"][2]["why"]
-    assert "Relu" in found["obstacles"][0]["hint"] and "ReLU" in found["obstacles"][1]["hint"]
+    assert "scores" in found["obstacles"][0]["hint"] and "ReLU" in found["obstacles"][1]["hint"]
     taken = [layer["operation"] for layer in found["layers"]]
     assert taken.count("Linear") >= 3 and "ReLU" in taken
     code, text = spoken(path)
     assert code == 2 and max(map(len, text.splitlines())) <= 80
-    for word in ("1. The operator 'Erf'", "2. Layer 'Sigmoid_3' (Sigmoid)", "3. The operator", "Try:"):
+    for word in ("1. The operator 'Hardmax'", "2. Layer 'Sigmoid_3' (Sigmoid)", "3. The operator", "Try:"):
         assert word in text
     # Without the rest a file that is not read is an error, and says the first.
     result = CliRunner().invoke(app, ["convert", str(path), "--to", "snn", "--out", str(tmp_path / "o.safetensors")])
-    assert result.exit_code == 2 and "'Erf'" in result.stderr and not (tmp_path / "o.safetensors").exists()
+    assert result.exit_code == 2 and "'Hardmax'" in result.stderr and not (tmp_path / "o.safetensors").exists()
 
 
 def test_what_lies_behind_an_operator_whose_shape_is_known_is_looked_at(tmp_path: Path) -> None:
-    found, network = check_file(onnx_file(tmp_path / "a.onnx", ["Sin", "Erf", "Softsign"]))
-    assert [one.operation for one in found.obstacles] == ["Sin", "Erf", "Softsign"]
+    found, network = check_file(onnx_file(tmp_path / "a.onnx", ["Hardmax", "Tanh", "Hardmax"]))
+    assert [one.operation for one in found.obstacles] == ["Hardmax", "Tanh", "Hardmax"]
     assert isinstance(network, nn.Module) and network(torch.rand(2, 4)).shape == (2, 4)
+
+
+def test_no_hint_is_for_an_operator_that_is_read() -> None:
+    assert not set(HINTS) & set(OPERATORS)
 
 
 def test_files_of_our_own_and_of_nir(tmp_path: Path) -> None:
