@@ -58,6 +58,10 @@ def _judged(path: Path, shape: tuple[Any, ...], low: float = -1.0, output: str =
     found = read(torch.from_numpy(x)).detach().numpy()
     assert found.shape == wanted.shape
     np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=2e-6)
+    again = ns.load(
+        ns.save(read, path.with_name("again.onnx"))
+    )  # opened in onnxruntime by the fixture of all tests here
+    assert torch.allclose(again(torch.from_numpy(x)), torch.from_numpy(found), rtol=1e-4, atol=3e-6)
     return read
 
 

@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from neurosleep.exchange.onnx.write_calls import CALLS
+
 __all__ = ["ARITHMETIC", "FUNCTIONS", "written_functions"]
 
 ARITHMETIC = {"add": "Add", "sub": "Sub", "mul": "Mul", "truediv": "Div", "div": "Div"}
@@ -23,10 +25,6 @@ FUNCTIONS: dict[Any, str] = {
     torch.div: "div",
     torch.cat: "cat",
     torch.permute: "permute",
-    torch.sigmoid: "sigmoid",
-    torch.tanh: "tanh",
-    torch.softmax: "softmax",
-    torch.log_softmax: "log_softmax",
     nn.functional.softmax: "softmax",
     nn.functional.log_softmax: "log_softmax",
     torch.add: "add",
@@ -36,9 +34,13 @@ FUNCTIONS: dict[Any, str] = {
     torch.flatten: "flatten",
     torch.reshape: "reshape",
     nn.functional.dropout: "dropout",
+    operator.getitem: "getitem",
+    operator.neg: "neg",
+    operator.pow: "pow",
+    **{getattr(torch, name): name for name in CALLS if hasattr(torch, name)},
 }
 
 
 def written_functions() -> list[str]:
     """Names of the functions and methods that a module's ``forward`` may call beside its layers."""
-    return sorted({*FUNCTIONS.values(), "view"})
+    return sorted({*FUNCTIONS.values(), *CALLS, "view"})

@@ -16,6 +16,8 @@ from neurosleep.exchange.onnx.functions import ARITHMETIC, FUNCTIONS
 from neurosleep.exchange.onnx.image_shape import image_shape
 from neurosleep.exchange.onnx.mlp import mlp_graph
 from neurosleep.exchange.onnx.pointwise_layers import POINTWISE_LAYERS
+from neurosleep.exchange.onnx.write_calls import written_call
+from neurosleep.exchange.onnx.write_layers import MORE_LAYERS
 from neurosleep.networks import MLP
 
 if TYPE_CHECKING:
@@ -121,9 +123,9 @@ class _Writer:
     def _rename(self, node: fx.Node) -> None:
         """What shares the memory that ``node`` writes into has its values from then on."""
         whole, part = self.memory.overwritten(node)
-        unlike = [other for other in whole if self._shape(other) != self._shape(node)]
+        unlike = [other for other in whole if self.shape_of(other) != self.shape_of(node)]
         if self.memory.hidden_write(node) or part or unlike:
-            raise self._refuse(node, "a change in place of a tensor that is read again in another form")
+            raise self.refuse(node, "a change in place of a tensor that is read again in another form")
         for other in whole:
             self.names[other] = self.names[node]
 
@@ -136,78 +138,72 @@ class _Writer:
             result = node.args[0]
             if not isinstance(result, fx.Node):
                 raise ExchangeError("The network has several outputs.", expected="one tensor")
-            self.output_shape = self._shape(result)
+            self.output_shape = self.shape_of(result)
             # The name of a result is given last, since the input itself or an alias may be it.
-            self._put(node, "Identity", [self._name(result)], output="output")
+            self.put(node, "Identity", [self.name_of(result)], output="output")
         elif node.op == "call_module":
             layer = modules[str(node.target)]
             make = next((make for kind, make in _LAYERS if isinstance(layer, kind)), None)
             # A user's own module may be a subclass that computes something else.
             if make is None or not type(layer).__module__.startswith("torch.nn"):
-                raise self._refuse(node, type(layer).__name__)
+                raise self.refuse(node, type(layer).__name__)
             make(self, node, layer, self._source(node))
         elif node.op in ("call_function", "call_method"):
             self._call(node)
         elif node.op == "get_attr":
             tensor = _attribute(self.root, str(node.target))
             if not isinstance(tensor, Tensor) or not tensor.is_floating_point():
-                raise self._refuse(node, "something other than a tensor of floats")
-            self.names[node] = self._store(str(node.target), tensor, "value")
+                raise self.refuse(node, "something other than a tensor of floats")
+            self.names[node] = self.store(str(node.target), tensor, "value")
         else:
-            raise self._refuse(node, str(node.target))
+            raise self.refuse(node, str(node.target))
 
     def _call(self, node: fx.Node) -> None:
         target = node.target if isinstance(node.target, str) else FUNCTIONS.get(node.target, "")
         kind = {"__add__": "add", "view": "reshape"}.get(str(target), str(target))
         tensors = [value for value in node.args if isinstance(value, fx.Node)]
         if kind == "relu" and tensors:
-            self._put(node, "Relu", [self._name(tensors[0])])
+            self.put(node, "Relu", [self.name_of(tensors[0])])
         elif kind in ARITHMETIC and len(node.args) == 2 and not node.kwargs:
             self._arithmetic(node, ARITHMETIC[kind])
-        elif kind in ("softmax", "log_softmax", "sigmoid", "tanh") and tensors:
-            self._activity(node, kind, tensors[0])
         elif kind == "cat" and isinstance(node.args[0], list | tuple):
             axis = node.args[1] if len(node.args) > 1 else node.kwargs.get("dim", 0)
             parts = [value for value in node.args[0] if isinstance(value, fx.Node)]
-            if len(parts) != len(node.args[0]) or not isinstance(axis, int) or axis % (1 + len(self._shape(node))) == 0:
-                raise self._refuse(node, "a joint along the axis of the batch")
-            self._put(node, "Concat", [self._name(value) for value in parts], axis=axis)
+            if (
+                len(parts) != len(node.args[0])
+                or not isinstance(axis, int)
+                or axis % (1 + len(self.shape_of(node))) == 0
+            ):
+                raise self.refuse(node, "a joint along the axis of the batch")
+            self.put(node, "Concat", [self.name_of(value) for value in parts], axis=axis)
         elif kind == "permute" and tensors:
             order = node.args[1:] if isinstance(node.args[1], int) else node.args[1]
             if not isinstance(order, list | tuple) or order[0] != 0:
-                raise self._refuse(node, "axes turned with that of the batch")
+                raise self.refuse(node, "axes turned with that of the batch")
             axes = [axis % len(order) for axis in order if isinstance(axis, int)]
-            self._put(node, "Transpose", [self._name(tensors[0])], perm=axes)
+            self.put(node, "Transpose", [self.name_of(tensors[0])], perm=axes)
         elif kind in ("flatten", "reshape") and tensors:
             self.reshape(node, tensors[0])
         elif kind == "dropout" and tensors:
-            self._put(node, "Identity", [self._name(tensors[0])])
-        else:
-            raise self._refuse(node, getattr(node.target, "__name__", str(node.target)))
+            self.put(node, "Identity", [self.name_of(tensors[0])])
+        elif not written_call(self, node, kind, self.reshape):
+            raise self.refuse(node, getattr(node.target, "__name__", str(node.target)))
 
     def _arithmetic(self, node: fx.Node, op: str) -> None:
         """A sum, difference, product or quotient of two values, or of one and a number or stored tensor."""
         names = []
         for value in node.args:
             if isinstance(value, fx.Node):
-                names.append(self._name(value))
+                names.append(self.name_of(value))
             elif isinstance(value, int | float) and not isinstance(value, bool):
-                names.append(self._store(node.name, torch.tensor(value), "factor" if op == "Mul" else "number"))
+                names.append(self.store(node.name, torch.tensor(value), "factor" if op == "Mul" else "number"))
             else:
-                raise self._refuse(node, f"{type(value).__name__} in a {op}")
-        self._put(node, op, names)
+                raise self.refuse(node, f"{type(value).__name__} in a {op}")
+        self.put(node, op, names)
 
-    def _activity(self, node: fx.Node, kind: str, x: fx.Node) -> None:
-        op = {"softmax": "Softmax", "log_softmax": "LogSoftmax", "sigmoid": "Sigmoid", "tanh": "Tanh"}[kind]
-        axis = node.args[1] if len(node.args) > 1 else node.kwargs.get("dim")
-        if "softmax" not in kind:
-            self._put(node, op, [self._name(x)])
-        elif isinstance(axis, int) and axis % (1 + len(self._shape(x))):
-            self._put(node, op, [self._name(x)], axis=axis)
-        else:
-            raise self._refuse(node, "a soft-max over the batch")
+    # What those who write layers and functions ask for (the protocol Writing).
 
-    def _refuse(self, node: fx.Node, what: str) -> ExchangeError:
+    def refuse(self, node: fx.Node, what: str) -> ExchangeError:
         where = str(node.target if node.op == "call_module" else node.name)
         return ExchangeError(
             f"{what} at {where!r} cannot be written to an ONNX file.",
@@ -217,25 +213,25 @@ class _Writer:
     def _source(self, node: fx.Node) -> fx.Node:
         source = node.args[0] if len(node.args) == 1 and not node.kwargs else None
         if not isinstance(source, fx.Node):
-            raise self._refuse(node, "a layer with several inputs")
+            raise self.refuse(node, "a layer with several inputs")
         return source
 
-    def _shape(self, node: fx.Node) -> tuple[int, ...]:
+    def shape_of(self, node: fx.Node) -> tuple[int, ...]:
         shape = self.memory.shapes.get(node.name)
         if shape is None:
-            raise self._refuse(node, "a value that is no tensor")
+            raise self.refuse(node, "a value that is no tensor")
         return shape[1:]
 
-    def _name(self, node: fx.Node) -> str:
+    def name_of(self, node: fx.Node) -> str:
         if node in self.edges:
-            raise self._refuse(node, "padding with -inf that no maximum pooling follows")
+            raise self.refuse(node, "padding with -inf that no maximum pooling follows")
         if node in self.padding and node not in self.names:
             self._pad_by_itself(node)
         if node not in self.names:
-            raise self._refuse(node, "a value that is not computed from the input")
+            raise self.refuse(node, "a value that is not computed from the input")
         return self.names[node]
 
-    def _store(self, layer: str, tensor: Tensor, name: str) -> str:
+    def store(self, layer: str, tensor: Tensor, name: str) -> str:
         from onnx import TensorProto, helper
 
         kinds = {torch.float32: TensorProto.FLOAT, torch.float64: TensorProto.DOUBLE, torch.int64: TensorProto.INT64}
@@ -260,7 +256,7 @@ class _Writer:
         self.taken.add(whole)
         return whole
 
-    def _put(self, node: fx.Node, op: str, inputs: list[str], output: str | None = None, **attributes: Any) -> None:
+    def put(self, node: fx.Node, op: str, inputs: list[str], output: str | None = None, **attributes: Any) -> None:
         from onnx import helper
 
         made = output or f"{node.name}_value"
@@ -268,25 +264,30 @@ class _Writer:
         self.nodes.append(helper.make_node(op, inputs, [made], name=self._unique(wish), **attributes))
         self.names[node] = made
 
+    def part(self, node: fx.Node, op: str, inputs: list[str], **attributes: Any) -> str:
+        output = self._unique(f"{node.name}_part")
+        self.put(node, op, inputs, output, **attributes)
+        return output
+
     # One method for each kind of layer.
 
     def linear(self, node: fx.Node, layer: nn.Linear, x: fx.Node) -> None:
         """Gemm where the input is ``[batch, features]``, else MatMul and Add."""
         where = str(node.target)
-        if len(self._shape(x)) == 1:
-            names = [self._name(x), self._store(where, layer.weight, "weight")]
-            names += [] if layer.bias is None else [self._store(where, layer.bias, "bias")]
-            self._put(node, "Gemm", names, transB=1)
+        if len(self.shape_of(x)) == 1:
+            names = [self.name_of(x), self.store(where, layer.weight, "weight")]
+            names += [] if layer.bias is None else [self.store(where, layer.bias, "bias")]
+            self.put(node, "Gemm", names, transB=1)
             return
-        self._put(node, "MatMul", [self._name(x), self._store(where, layer.weight.T, "weight")])
+        self.put(node, "MatMul", [self.name_of(x), self.store(where, layer.weight.T, "weight")])
         if layer.bias is not None:
             before = self.names[node]
-            self._put(node, "Add", [before, self._store(where, layer.bias, "bias")], output=f"{before}_with_bias")
+            self.put(node, "Add", [before, self.store(where, layer.bias, "bias")], output=f"{before}_with_bias")
 
     def conv(self, node: fx.Node, layer: nn.Conv1d | nn.Conv2d, x: fx.Node) -> None:
         """Conv, with the zeros of a padding layer before it."""
         if layer.padding_mode != "zeros":
-            raise self._refuse(node, f"padding_mode {layer.padding_mode!r}")
+            raise self.refuse(node, f"padding_mode {layer.padding_mode!r}")
         axes = len(layer.kernel_size)
         if layer.padding == "same":
             totals = [d * (k - 1) for d, k in zip(layer.dilation, layer.kernel_size, strict=True)]
@@ -296,9 +297,9 @@ class _Writer:
             before = after = (0,) * axes if isinstance(layer.padding, str) else tuple(layer.padding)
         names, before, after = self._padded(x, before, after)
         where = str(node.target)
-        names += [self._store(where, layer.weight, "weight")]
-        names += [] if layer.bias is None else [self._store(where, layer.bias, "bias")]
-        self._put(
+        names += [self.store(where, layer.weight, "weight")]
+        names += [] if layer.bias is None else [self.store(where, layer.bias, "bias")]
+        self.put(
             node,
             "Conv",
             names,
@@ -313,20 +314,20 @@ class _Writer:
         self, x: fx.Node, before: tuple[int, ...], after: tuple[int, ...]
     ) -> tuple[list[str], tuple[int, ...], tuple[int, ...]]:
         if x not in self.padding:
-            return [self._name(x)], before, after
+            return [self.name_of(x)], before, after
         more, behind = self.padding[x]
         source = x.args[0]
         assert isinstance(source, fx.Node)
         before = tuple(a + b for a, b in zip(before, more, strict=True))
         after = tuple(a + b for a, b in zip(after, behind, strict=True))
-        return [self._name(source)], before, after
+        return [self.name_of(source)], before, after
 
     def pad(self, node: fx.Node, layer: nn.ZeroPad2d | nn.ConstantPad1d, x: fx.Node) -> None:
         """Remembered for the convolution or average pooling that comes next."""
         sides = tuple(layer.padding)
         filling = getattr(layer, "value", 0)
         if filling not in (0, -math.inf) or any(side < 0 for side in sides):
-            raise self._refuse(node, "padding with other values than zeros")
+            raise self.refuse(node, "padding with other values than zeros")
         sizes = (tuple(reversed(sides[::2])), tuple(reversed(sides[1::2])))
         (self.edges if filling else self.padding)[node] = sizes
 
@@ -334,19 +335,19 @@ class _Writer:
         before, after = self.padding[node]
         source = node.args[0]
         assert isinstance(source, fx.Node)
-        pads = self._store(str(node.target), torch.tensor([0, 0, *before, 0, 0, *after]), "shape")
-        self._put(node, "Pad", [self._name(source), pads])
+        pads = self.store(str(node.target), torch.tensor([0, 0, *before, 0, 0, *after]), "shape")
+        self.put(node, "Pad", [self.name_of(source), pads])
 
     def average_pool(self, node: fx.Node, layer: nn.AvgPool1d | nn.AvgPool2d, x: fx.Node) -> None:
         """AveragePool; zeros of a padding layer before it count."""
         if layer.ceil_mode or getattr(layer, "divisor_override", None):
-            raise self._refuse(node, "average pooling with ceil_mode or divisor_override")
-        axes = len(self._shape(x)) - 1
+            raise self.refuse(node, "average pooling with ceil_mode or divisor_override")
+        axes = len(self.shape_of(x)) - 1
         padding = _tuple(layer.padding, axes)
         if x in self.padding and any(padding) and not layer.count_include_pad:
-            raise self._refuse(node, "average pooling with two kinds of padding")
+            raise self.refuse(node, "average pooling with two kinds of padding")
         names, before, after = self._padded(x, padding, padding)
-        self._put(
+        self.put(
             node,
             "AveragePool",
             names,
@@ -358,9 +359,9 @@ class _Writer:
 
     def max_pool(self, node: fx.Node, layer: nn.MaxPool1d | nn.MaxPool2d, x: fx.Node) -> None:
         """MaxPool."""
-        axes = len(self._shape(x)) - 1
+        axes = len(self.shape_of(x)) - 1
         if layer.return_indices:
-            raise self._refuse(node, "maximum pooling with return_indices")
+            raise self.refuse(node, "maximum pooling with return_indices")
         options: dict[str, Any] = {"ceil_mode": 1} if layer.ceil_mode else {}
         if _tuple(layer.dilation, axes) != (1,) * axes:
             options["dilations"] = _tuple(layer.dilation, axes)
@@ -368,8 +369,8 @@ class _Writer:
         if x in self.edges and not any(before):
             before, after = self.edges[x]
             x = x.all_input_nodes[0]
-        names = [self._name(x)]
-        self._put(
+        names = [self.name_of(x)]
+        self.put(
             node,
             "MaxPool",
             names,
@@ -381,19 +382,19 @@ class _Writer:
 
     def adaptive_pool(self, node: fx.Node, layer: nn.AdaptiveAvgPool1d | nn.AdaptiveAvgPool2d, x: fx.Node) -> None:
         """GlobalAveragePool, or AveragePool where the windows are all alike."""
-        sizes, made = self._shape(x)[1:], self._shape(node)[1:]
+        sizes, made = self.shape_of(x)[1:], self.shape_of(node)[1:]
         if set(made) == {1}:
-            self._put(node, "GlobalAveragePool", [self._name(x)])
+            self.put(node, "GlobalAveragePool", [self.name_of(x)])
             return
         if any(size % out for size, out in zip(sizes, made, strict=True)):
-            raise self._refuse(node, f"adaptive pooling from {list(sizes)} to {list(made)}, windows of different sizes")
+            raise self.refuse(node, f"adaptive pooling from {list(sizes)} to {list(made)}, windows of different sizes")
         kernel = [size // out for size, out in zip(sizes, made, strict=True)]
-        self._put(node, "AveragePool", [self._name(x)], kernel_shape=kernel, strides=kernel)
+        self.put(node, "AveragePool", [self.name_of(x)], kernel_shape=kernel, strides=kernel)
 
     def batch_norm(self, node: fx.Node, layer: nn.BatchNorm1d | nn.BatchNorm2d, x: fx.Node) -> None:
         """BatchNormalization with the running statistics."""
         if layer.running_mean is None or layer.running_var is None:
-            raise self._refuse(node, "batch normalisation without running statistics")
+            raise self.refuse(node, "batch normalisation without running statistics")
         ones = torch.ones_like(layer.running_var)
         parts = {
             "weight": ones if layer.weight is None else layer.weight,
@@ -401,58 +402,54 @@ class _Writer:
             "running_mean": layer.running_mean,
             "running_var": layer.running_var,
         }
-        names = [self._store(str(node.target), tensor, name) for name, tensor in parts.items()]
+        names = [self.store(str(node.target), tensor, name) for name, tensor in parts.items()]
         momentum = 0.1 if layer.momentum is None else layer.momentum
-        self._put(node, "BatchNormalization", [self._name(x), *names], epsilon=float(layer.eps), momentum=1 - momentum)
+        self.put(node, "BatchNormalization", [self.name_of(x), *names], epsilon=float(layer.eps), momentum=1 - momentum)
 
     def pointwise(self, node: fx.Node, layer: nn.Module, x: fx.Node) -> None:
         """One node, whose attributes are those of the layer."""
         op, attributes_of = next(made for kind, made in POINTWISE_LAYERS.items() if isinstance(layer, kind))
         attributes = attributes_of(layer)
         if attributes is None:
-            raise self._refuse(node, f"{layer} with these options")
-        self._put(node, op, [self._name(x)], **attributes)
+            raise self.refuse(node, f"{layer} with these options")
+        self.put(node, op, [self.name_of(x)], **attributes)
 
     def slopes(self, node: fx.Node, layer: nn.PReLU, x: fx.Node) -> None:
         """PRelu, with a slope for each channel."""
-        weight = layer.weight.reshape(-1, *[1] * (len(self._shape(x)) - 1))
-        self._put(node, "PRelu", [self._name(x), self._store(str(node.target), weight, "weight")])
+        weight = layer.weight.reshape(-1, *[1] * (len(self.shape_of(x)) - 1))
+        self.put(node, "PRelu", [self.name_of(x), self.store(str(node.target), weight, "weight")])
 
     def largest(self, node: fx.Node, layer: nn.AdaptiveMaxPool2d, x: fx.Node) -> None:
         """GlobalMaxPool."""
-        if set(self._shape(node)[1:]) != {1}:
-            raise self._refuse(node, "adaptive maximum pooling to more than one value")
-        self._put(node, "GlobalMaxPool", [self._name(x)])
-
-    def relu(self, node: fx.Node, layer: nn.ReLU, x: fx.Node) -> None:
-        """Relu."""
-        self._put(node, "Relu", [self._name(x)])
+        if set(self.shape_of(node)[1:]) != {1}:
+            raise self.refuse(node, "adaptive maximum pooling to more than one value")
+        self.put(node, "GlobalMaxPool", [self.name_of(x)])
 
     def clamp(self, node: fx.Node, layer: nn.Hardtanh, x: fx.Node) -> None:
         """Clip; a bound at infinity is left out."""
         bounds = [
-            self._store(str(node.target), torch.tensor(float(bound), dtype=self.dtype), name)
+            self.store(str(node.target), torch.tensor(float(bound), dtype=self.dtype), name)
             if math.isfinite(bound)
             else ""
             for name, bound in (("min", layer.min_val), ("max", layer.max_val))
         ]
-        self._put(node, "Clip", [self._name(x), *(bounds if bounds[1] else bounds[:1])])
+        self.put(node, "Clip", [self.name_of(x), *(bounds if bounds[1] else bounds[:1])])
 
     def dropout(self, node: fx.Node, layer: nn.Dropout, x: fx.Node) -> None:
         """Dropout, which does nothing in evaluation mode."""
-        self._put(node, "Dropout", [self._name(x), self._store(str(node.target), torch.tensor(layer.p), "ratio")])
+        self.put(node, "Dropout", [self.name_of(x), self.store(str(node.target), torch.tensor(layer.p), "ratio")])
 
     def reshape(self, node: fx.Node, x: fx.Node) -> None:
         """Flatten, or Reshape behind the batch."""
-        made, given = self._shape(node), self._shape(x)
+        made, given = self.shape_of(node), self.shape_of(x)
         meta = self.memory.shapes[node.name]
         if meta[0] != 1 or math.prod(made) != math.prod(given) or not made:
-            raise self._refuse(node, "a change of shape that takes the batch in")
+            raise self.refuse(node, "a change of shape that takes the batch in")
         if len(made) == 1:
-            self._put(node, "Flatten", [self._name(x)], axis=1)
+            self.put(node, "Flatten", [self.name_of(x)], axis=1)
         else:
-            shape = self._store(node.name, torch.tensor([-1, *made]), "shape")
-            self._put(node, "Reshape", [self._name(x), shape])
+            shape = self.store(node.name, torch.tensor([-1, *made]), "shape")
+            self.put(node, "Reshape", [self.name_of(x), shape])
 
     def flatten(self, node: fx.Node, layer: nn.Flatten, x: fx.Node) -> None:
         """A layer that changes the shape only."""
@@ -460,7 +457,7 @@ class _Writer:
 
     def identity(self, node: fx.Node, layer: nn.Module, x: fx.Node) -> None:
         """Identity."""
-        self._put(node, "Identity", [self._name(x)])
+        self.put(node, "Identity", [self.name_of(x)])
 
 
 def _attribute(module: nn.Module, path: str) -> object:
@@ -477,7 +474,6 @@ _LAYERS: tuple[tuple[Any, Callable[..., None]], ...] = (
     (nn.Linear, _Writer.linear),
     ((nn.Conv1d, nn.Conv2d), _Writer.conv),
     ((nn.BatchNorm1d, nn.BatchNorm2d), _Writer.batch_norm),
-    (nn.ReLU, _Writer.relu),
     (nn.Hardtanh, _Writer.clamp),
     ((nn.AvgPool1d, nn.AvgPool2d), _Writer.average_pool),
     ((nn.MaxPool1d, nn.MaxPool2d), _Writer.max_pool),
@@ -489,6 +485,7 @@ _LAYERS: tuple[tuple[Any, Callable[..., None]], ...] = (
     (tuple(POINTWISE_LAYERS), _Writer.pointwise),
     (nn.PReLU, _Writer.slopes),
     ((nn.AdaptiveMaxPool1d, nn.AdaptiveMaxPool2d), _Writer.largest),
+    *MORE_LAYERS,
 )
 
 
