@@ -38,7 +38,8 @@ class SleepPlugin(SupervisedPlugin):
     """After each training experience the network of the strategy sleeps.
 
     As :func:`neurosleep.consolidate`: one NREM stage, of any model that it takes. Nothing is kept of past experiences
-    but mean and spread of their inputs, the classes seen, and the set points of the first sleep. The weights after
+    but statistics of their inputs (mean, spread, principal components), the classes seen, and the set points of the
+    first sleep. The weights after
     sleep are written into the parameters of ``strategy.model`` themselves: optimisers and other plugins keep what they
     refer to, momentum too. A sleep that is declined or diverges leaves the model as it is, with a warning.
 

@@ -93,9 +93,22 @@ class Data:
 
 # Options of strategies, whose defaults stand where the strategies are made, and nowhere else.
 _OPTIONS = {name: signature(STRATEGIES[name]).parameters for name in ("ewc", "si", "owm", "lwf", "rehearsal", "icarl")}
-_FORM, _DRAWS, _TARGET, _DAMPING, _LIMIT, _MEAN_BY, _FRAMES, _UP, _DOWN, _GUARD, _DOWNSCALE = (
+_FORM, _DRAWS, _TARGET, _DAMPING, _LIMIT, _MEAN_BY, _FRAMES, _UP, _DOWN, _GUARD, _DOWNSCALE, _COMPONENTS = (
     signature(HomeostaticSleep).parameters[key].default
-    for key in ("form", "draws", "target", "damping", "limit", "mean_by", "frames", "up", "down", "guard", "downscale")
+    for key in (
+        "form",
+        "draws",
+        "target",
+        "damping",
+        "limit",
+        "mean_by",
+        "frames",
+        "up",
+        "down",
+        "guard",
+        "downscale",
+        "components",
+    )
 )
 
 
@@ -180,6 +193,7 @@ class NREM:
     profile: str | None = later(None)
     way: WayName | None = later(None)
     downscale: float = later(_DOWNSCALE)
+    components: int = _COMPONENTS
 
     @property
     def options(self) -> Table:

@@ -1,4 +1,4 @@
-r"""Noise around the mean input, which is all that a homeostatic sleep keeps of the data.
+r"""Noise around the mean input, of which a homeostatic sleep keeps no more than such statistics.
 
 Inputs within 0..1: each is 1 with a probability of its mean. Others (standardised data, features of another network):
 normal, with the mean and the spread of each.
@@ -6,6 +6,12 @@ normal, with the mean and the spread of each.
 Inputs that are images may be drawn in blobs: a field of normal numbers is smoothed, scaled back to a spread of 1, and
 each input is 1 where the field is low enough for its mean (or the mean plus the spread times the field). Each input by
 itself is as before; neighbours go together, as those of pictures do.
+
+Or they go together as the data do, by the loadings :math:`a` of a few factors, their leading principal components: the
+field is :math:`u_i = \sum_k a_{ki} z_k + \sqrt{1 - \sum_k a_{ki}^2}\, \epsilon_i` with independent normal
+:math:`z` and :math:`\epsilon`. Of inputs that are 0 or 1 this is the dichotomised Gaussian of Emrich & Piedmonte (1991,
+doi:10.1080/00031305.1991.10475828) and Macke et al. (2009, doi:10.1162/neco.2008.02-08-713). Spontaneous activity of
+cortex has the correlations of what it has seen too (Berkes et al. 2011, doi:10.1126/science.1195870).
 """
 
 from __future__ import annotations
@@ -31,7 +37,7 @@ _CHUNK = 100
 
 @dataclass(frozen=True, eq=False)
 class InputNoise:
-    """Random inputs around a mean input, independent or in blobs.
+    """Random inputs around a mean input: independent, in blobs, or going together as the data do.
 
     Parameters
     ----------
@@ -43,12 +49,16 @@ class InputNoise:
     blobs:
         Size of the blobs, the standard deviation in inputs (pixels) of the Gaussian that smooths; the last two axes
         of ``mean`` are height and width, and others, such as colours, are independent. 0: all inputs are.
+    loadings:
+        By how much of its standard deviation each input goes with each of k factors, ``[k, *shape]``; squares of an
+        input add up to 1 at most. None: inputs are independent, or in blobs.
 
     Raises
     ------
     DataError
         If ``mean`` is empty or not finite, lies outside 0..1 while no spread is given, if ``spread`` has another shape
-        or a negative value, or if no input varies; if ``blobs`` is negative, or inputs have no height and width.
+        or a negative value, or if no input varies; if ``blobs`` is negative, or inputs have no height and width; if
+        ``loadings`` have another shape, add up to more than 1, or are given beside blobs.
 
     See Also
     --------
@@ -65,6 +75,7 @@ class InputNoise:
     mean: Tensor
     spread: Tensor | None = None
     blobs: float = 0.0
+    loadings: Tensor | None = None
 
     __repr__ = brief
 
@@ -95,11 +106,31 @@ class InputNoise:
                 f"Noise in blobs needs inputs with height and width, and the mean has shape {tuple(mean.shape)}.",
                 expected="blobs=0, or a mean of shape [..., height, width]",
             )
+        self._check_loadings()
         if not varies.any():
             raise DataError(
                 f"Not one of {mean.numel()} inputs varies: noise around this mean is always the same.",
                 expected="inputs that differ from one sample to the next",
             )
+
+    def _check_loadings(self) -> None:
+        if self.loadings is None:
+            return
+        loadings = _finite("The loadings of the inputs", self.loadings)
+        object.__setattr__(self, "loadings", loadings)
+        if loadings.shape[1:] != self.mean.shape:
+            raise DataError(
+                f"The loadings have shape {tuple(loadings.shape)}, the mean has shape {tuple(self.mean.shape)}.",
+                expected="[k, ...], k numbers for every input",
+            )
+        most = float(loadings.double().square().sum(0).max())
+        if most > 1 + 1e-5:
+            raise DataError(
+                f"The squares of the loadings of an input add up to {most:.4g}.",
+                expected="at most 1: the share of its variance that the factors explain",
+            )
+        if self.blobs:
+            raise DataError("Both blobs and loadings are given.", expected="one of them")
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -115,12 +146,15 @@ class InputNoise:
             generator = torch_generator(seed, "input noise", task, chunk)
             if self.blobs:
                 part.copy_(self._field(len(part), generator))
+            elif self.loadings is not None:
+                part.copy_(self._factors(self.loadings.float(), len(part), generator))
             elif self.spread is None:
                 part.uniform_(generator=generator)
             else:
                 part.normal_(generator=generator)
         if self.spread is None:
-            limit = torch.special.ndtri(self.mean) if self.blobs else self.mean
+            uniform = not self.blobs and self.loadings is None
+            limit = self.mean if uniform else torch.special.ndtri(self.mean)
             torch.lt(drawn, limit.float(), out=drawn)
         else:
             drawn.mul_(self.spread.float()).add_(self.mean.float())
@@ -137,6 +171,13 @@ class InputNoise:
         )
         smooth = F.conv2d(F.conv2d(white, kernel.view(1, 1, -1, 1)), kernel.view(1, 1, 1, -1))
         return smooth.view(frames, *self.shape)
+
+    def _factors(self, loadings: Tensor, frames: int, generator: torch.Generator) -> Tensor:
+        """Normal numbers that go together by their loadings, mean 0 and spread 1, ``[frames, *shape]``."""
+        own = (1 - loadings.square().sum(0)).clamp(min=0).sqrt()
+        alone = torch.randn(frames, *self.shape, generator=generator)
+        factors = torch.randn(frames, len(loadings), generator=generator)
+        return alone.mul_(own).add_((factors @ loadings.flatten(1)).view(frames, *self.shape))
 
 
 def _finite(name: str, value: Any) -> Tensor:

@@ -58,9 +58,9 @@ def consolidate(
 ) -> Consolidation:
     """Let a trained classifier sleep after a task, so that it remembers those before; ``model`` stays as it is.
 
-    All that is kept of old data is the mean of the inputs. Noise around it drives the network, and every unit regulates
-    mean and spread of its drive (:class:`~neurosleep.functional.Homeostasis`): the units of old classes, which the
-    newest task has pushed far below the others, come back. Nothing needs to be searched.
+    All that is kept of old data are statistics of the inputs, the mean at least. Noise around it drives the network,
+    and every unit regulates mean and spread of its drive (:class:`~neurosleep.functional.Homeostasis`): the units of
+    old classes, which the newest task has pushed far below the others, come back. Nothing needs to be searched.
 
     Parameters
     ----------
@@ -68,7 +68,8 @@ def consolidate(
         Any module of linear and convolutional layers, with or without biases, batch normalisation and residual sums.
     mean, std:
         Mean, and standard deviation where inputs are not within 0..1, of each input over everything ever learnt; of the
-        shape of one input.
+        shape of one input. Or, as ``mean``, all of it as an :class:`~neurosleep.functional.InputNoise`, with the
+        principal components of the inputs, as :attr:`Consolidator.noise` has them.
     classes, new_classes:
         Classes seen so far (None: all outputs), and those of them that came with the newest task.
     holdout:
@@ -121,7 +122,11 @@ def consolidate(
     Turrigiano (2008), doi:10.1016/j.cell.2008.10.008; of REM stages Tadros et al. (2022),
     doi:10.1038/s41467-022-34938-7.
     """
-    noise = _noise(as_images("mean", mean), None if std is None else as_images("std", std), sleep)
+    if isinstance(mean, InputNoise):
+        check_unread("Beside an InputNoise", {"std": (std, None)}, "its spread is what std would be")
+        noise = mean
+    else:
+        noise = _noise(as_images("mean", mean), None if std is None else as_images("std", std), sleep)
     images, labels = (None, None) if holdout is None else _samples(holdout, noise.shape)
     if images is not None and noise.spread is None and _regulates(sleep) and not 0 <= images.min() <= images.max() <= 1:
         raise DataError(
@@ -263,7 +268,12 @@ def _as_read(model: nn.Module, known: Known) -> Known:
         answers(model, frames)
     except (RuntimeError, ValueError, TypeError, IndexError):
         mean, spread = known.noise.mean, known.noise.spread
-        flat = InputNoise(mean.flatten(), None if spread is None else spread.flatten())
+        loadings = known.noise.loadings
+        flat = InputNoise(
+            mean.flatten(),
+            None if spread is None else spread.flatten(),
+            loadings=None if loadings is None else loadings.flatten(1),
+        )
         return replace(known, noise=flat, images=None if known.images is None else known.images.flatten(1))
     return known
 

@@ -56,7 +56,7 @@ def output_under_noise(model: nn.Module, known: Known, stage: NREM, seed: int, t
     """How the outputs are driven by the noise of a stage; None if they are not among the layers that it changes."""
     rule, noise = (
         replace(rule_of(stage, known, 1.0), target="layer", downscale=1.0),
-        replace(known.noise, blobs=stage.blobs),
+        stage.of(known.noise),
     )
     layers = regulate(model, noise, rule, draws=_FEWEST, seed=seed, task=task).layers
     output = next((layer for layer in layers if layer.output), None)

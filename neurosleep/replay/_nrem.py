@@ -53,7 +53,7 @@ def run_nrem(
 
     ``in_rates`` is the same in rates, where it is known already.
     """
-    noise = dataclasses.replace(noise, blobs=stage.blobs)
+    noise = stage.of(noise)
     points = dict(set_points or {}) if rule.target == "set-points" else None
     spiking, note = spiking_form(model, noise, stage, rule, seed=seed)
     if spiking is None:

@@ -1,4 +1,4 @@
-"""What a sleep may keep between tasks: mean and spread of the inputs, and which classes there have been."""
+"""What a sleep may keep between tasks: a few statistics of the inputs, and which classes there have been."""
 
 from __future__ import annotations
 
@@ -17,8 +17,10 @@ from neurosleep._checks import as_images, as_labels, check_count
 from neurosleep._files import write_whole
 from neurosleep.errors import DataError, ExchangeError, NeurosleepWarning
 from neurosleep.functional import InputNoise, SetPoint
+from neurosleep.functional.principal_components import loadings_of
 from neurosleep.replay._consolidate import check_consolidates, consolidated
 from neurosleep.replay._judging import Known
+from neurosleep.replay._running_components import MOST, RunningComponents
 from neurosleep.replay.consolidation import Consolidation
 from neurosleep.replay.guard import Guard, OutputDrive
 from neurosleep.replay.options import Sleep
@@ -30,12 +32,13 @@ __all__ = ["Consolidator"]
 _NEWEST = 500
 # The noise of a nap is that of a task so much later.
 _NAP = 1_000_000_000
-_FORMAT = "neurosleep consolidator 1"
+_FORMAT = "neurosleep consolidator 2"
 
 
 class Consolidator:
-    """Running mean and spread of all inputs, the classes seen, and what sleeps left: set points, drives of the outputs.
+    """Statistics of all inputs, the classes seen, and what sleeps left: set points, drives of the outputs.
 
+    The statistics are mean and spread of each input and, of the inputs together, up to 32 principal components.
     No sample is kept, but for up to 1,000 of the newest task, by which its sleep is judged: :meth:`close_task` drops
     them, and they are in no file. Memory does not grow with samples or tasks.
 
@@ -55,6 +58,8 @@ class Consolidator:
         self.count = 0
         self._mean = torch.zeros(0, dtype=torch.float64)
         self._squares = torch.zeros(0, dtype=torch.float64)
+        self._components = RunningComponents.none()
+        self._components_now: RunningComponents | None = None
         self._low, self._high = 0.0, 0.0
         self._old: set[int] = set()
         self._new: set[int] = set()
@@ -82,15 +87,33 @@ class Consolidator:
         return (self._squares / self.count).sqrt()
 
     @property
+    def loadings(self) -> Tensor:
+        """Of each input with each principal component, strongest first, ``[k, *shape]``, at most 32; float32.
+
+        In units of the input's standard deviation; those of the newest task are estimated from up to 300 of its
+        samples.
+        """
+        self._need()
+        self._components_now = self._components_now or self._grown()
+        rows = self._components_now.rows / self.count**0.5
+        return loadings_of(rows, self.std.flatten()).view(len(rows), *self._mean.shape)
+
+    def _grown(self) -> RunningComponents:
+        return self._components.grown(self._mean, self.count, torch.cat(self._images) if self._images else None)
+
+    @property
     def noise(self) -> InputNoise:
-        """What drives a sleep: inputs within 0..1 are drawn as 0 or 1 with their mean, others as normal numbers."""
+        """What drives a sleep: inputs within 0..1 are drawn as 0 or 1 with their mean, others as normal numbers.
+
+        They go together as the data do, by their :attr:`loadings`.
+        """
         if not self.std.any():
             raise DataError(
                 f"Not one of {self.mean.numel()} inputs differs among the {self.count} samples observed.",
                 expected="inputs that differ from one sample to the next",
             )
         within = self._low >= 0 and self._high <= 1
-        return InputNoise(self.mean) if within else InputNoise(self.mean, self.std)
+        return InputNoise(self.mean, None if within else self.std, loadings=self.loadings)
 
     @property
     def classes(self) -> tuple[int, ...]:
@@ -151,6 +174,7 @@ class Consolidator:
         else:
             self._mean, self._squares, self._low, self._high = mean, squares, low, high
         self.count += n
+        self._components_now = None
         self._new |= set(labels.tolist()) - self._old
         self._hold(images, labels)
 
@@ -227,6 +251,7 @@ class Consolidator:
 
         Kept are the first set points, and where the last sleep ``left`` the outputs.
         """
+        self._components = self._components_now = self._grown()
         self._old |= self._new
         self._new = set()
         self._tasks += 1
@@ -258,7 +283,7 @@ class Consolidator:
         Notes
         -----
         A mean of few samples looks like them: what such a file reveals is the average input of everything observed,
-        and its spread.
+        its spread, and the 32 directions in which inputs vary most.
         """
         header = {"neurosleep": json.dumps(self._header())}
         return write_whole(path, to_bytes(self._tensors(), header), error=ExchangeError)
@@ -276,7 +301,7 @@ class Consolidator:
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         """Take back what :meth:`state_dict` gave."""
-        self._take(json.loads(bytes(state["header"].tolist())), state["mean"], state["squares"])
+        self._take(json.loads(bytes(state["header"].tolist())), state["mean"], state["squares"], state["components"])
 
     def _header(self) -> dict[str, Any]:
         return {
@@ -291,11 +316,14 @@ class Consolidator:
         }
 
     def _tensors(self) -> dict[str, Tensor]:
-        return {"mean": self._mean.contiguous(), "squares": self._squares.contiguous()}
+        rows = self._grown().rows
+        return {"mean": self._mean.contiguous(), "squares": self._squares.contiguous(), "components": rows.contiguous()}
 
-    def _take(self, header: Mapping[str, Any], mean: Tensor, squares: Tensor) -> None:
+    def _take(self, header: Mapping[str, Any], mean: Tensor, squares: Tensor, components: Tensor) -> None:
         self.count, self._tasks = int(header["count"]), int(header["tasks"])
         self._mean, self._squares = mean.double(), squares.double()
+        self._components = RunningComponents(components.double(), self._mean.flatten(), self.count)
+        self._components_now = self._components
         self._low, self._high = map(float, header["range"])
         self._old, self._new = set(map(int, header["old"])), set(map(int, header["new"]))
         points = header["set_points"].items()
@@ -318,12 +346,14 @@ class Consolidator:
                 header = json.loads((file.metadata() or {}).get("neurosleep", "{}"))
                 if not isinstance(header, dict) or header.get("format") != _FORMAT:
                     raise ExchangeError(f"{str(path)!r} holds no keeper.", expected=expected)
-                mean, squares = file.get_tensor("mean"), file.get_tensor("squares")
+                mean, squares, rows = (file.get_tensor(name) for name in ("mean", "squares", "components"))
             keeper = cls()
-            keeper._take(header, mean, squares)
+            keeper._take(header, mean, squares, rows)
         except (OSError, SafetensorError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise ExchangeError(f"{str(path)!r} cannot be read.", found=str(error)[:200], expected=expected) from error
-        sound = keeper.count >= 0 and mean.shape == squares.shape and bool(torch.isfinite(mean).all())
+        finite = bool(torch.isfinite(mean).all()) and bool(torch.isfinite(rows).all())
+        fits = rows.ndim == 2 and len(rows) <= MOST and (not keeper.count or rows.shape[1] == mean.numel())
+        sound = keeper.count >= 0 and mean.shape == squares.shape and finite and fits
         if not (sound and bool((squares >= 0).all()) and (keeper.count > 0) == (mean.numel() > 0)):
             raise ExchangeError(f"{str(path)!r} holds impossible statistics.", expected=expected)
         return keeper

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal, get_args
 
 import numpy as np
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from neurosleep._checks import check_count, check_number
 from neurosleep._shown import brief
 from neurosleep.errors import SettingsError, unknown_name
-from neurosleep.functional import Homeostasis, MeanDrive, PlasticityRule, Process, SlowOscillation, SRCRule
+from neurosleep.functional import Homeostasis, InputNoise, MeanDrive, PlasticityRule, Process, SlowOscillation, SRCRule
 
 __all__ = ["FORMS", "NREM", "REM", "Form", "check_whole"]
 
@@ -48,7 +48,10 @@ class NREM:
         Of the form ``"rates"``: number of frames of noise.
     blobs:
         Size in pixels of the blobs that noise comes in (:class:`~neurosleep.functional.InputNoise`), for networks that
-        take images ``[..., height, width]``; 0: independent inputs.
+        take images ``[..., height, width]``, in the place of components; 0: no blobs.
+    components:
+        How many of the inputs' principal components, at most 32, noise goes along, where they are known: inputs then
+        go together as the data do. 0: independent inputs.
 
     Notes
     -----
@@ -73,6 +76,7 @@ class NREM:
     oscillation: SlowOscillation = field(default_factory=SlowOscillation)
     draws: int = 2000
     blobs: float = 0.0
+    components: int = 10
 
     __repr__ = brief
 
@@ -84,6 +88,12 @@ class NREM:
                 raise SettingsError(f"NREM.{key} is {getattr(self, key)!r:.60}.", expected=f"a {kind.__name__}")
         check_count("NREM.draws", self.draws, 2)
         object.__setattr__(self, "blobs", check_number("NREM.blobs", self.blobs, 0))
+        check_count("NREM.components", self.components, 0)
+
+    def of(self, noise: InputNoise) -> InputNoise:
+        """``noise`` as this stage draws it."""
+        along = None if self.blobs or noise.loadings is None else noise.loadings[: self.components]
+        return replace(noise, blobs=self.blobs, loadings=along if along is not None and len(along) else None)
 
 
 @dataclass(frozen=True)

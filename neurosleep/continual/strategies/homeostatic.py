@@ -32,13 +32,15 @@ _CALIBRATION = 500
 
 
 class HomeostaticSleep(Strategy):
-    """One NREM stage after each task; nothing is kept but the mean of the inputs, their spread, and the classes seen.
+    """One NREM stage after each task; nothing is kept but statistics of the inputs and the classes seen.
+
+    Those are mean and spread of each input, and up to 32 principal components (:class:`~neurosleep.Consolidator`).
 
     With SRC beside it (``sleep+src``) a REM stage under the rule of SRC follows.
 
     Parameters
     ----------
-    form, draws:
+    form, draws, components:
         As of :class:`~neurosleep.replay.NREM`.
     target, damping, limit, mean_by, downscale:
         As of :class:`~neurosleep.functional.Homeostasis`.
@@ -86,6 +88,7 @@ class HomeostaticSleep(Strategy):
         profile: str | None = None,
         way: WayName | None = None,
         downscale: float = 1.0,
+        components: int = 10,
     ) -> None:
         check_whole("after", after)
         if profile is None:
@@ -102,7 +105,7 @@ class HomeostaticSleep(Strategy):
         self.profile, self.way = profile, way
         rule = Homeostasis(target=target, damping=damping, limit=limit, mean_by=mean_by, downscale=downscale)
         oscillation = SlowOscillation(frames, up, down, settle=min(10, up - 2))
-        self.settings = Sleep(stages=(NREM(rule, form, oscillation, draws),))
+        self.settings = Sleep(stages=(NREM(rule, form, oscillation, draws, components=components),))
         self.after, self.guard = after, guard
         self.keeper = Consolidator()
         #: What is recorded of each sleep, in its spiking form.
