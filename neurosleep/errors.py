@@ -173,6 +173,11 @@ class UnsupportedError(NeurosleepError):
 class ConversionError(NeurosleepError):
     """A network cannot be turned into a spiking network, or back.
 
+    Parameters
+    ----------
+    layer, operation:
+        What stands in the way: its place in the model, and the class of the layer or the name of the function.
+
     See Also
     --------
     neurosleep.convert : which raises it
@@ -184,9 +189,25 @@ class ConversionError(NeurosleepError):
     >>> try:
     ...     ns.convert(torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.Tanh()), torch.rand(5, 4))
     ... except ns.ConversionError as error:
-    ...     print(type(error).__name__)
-    ConversionError
+    ...     print(error.layer, error.operation)
+    1 Tanh
     """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        layer: str | None = None,
+        operation: str | None = None,
+        found: str | None = None,
+        expected: str | None = None,
+        hint: str | None = None,
+    ) -> None:
+        super().__init__(message, found=found, expected=expected, hint=hint)
+        self.layer, self.operation = layer, operation
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _rebuild, (type(self), self.message, self.found, self.expected, self.hint), vars(self)
 
 
 class ExchangeError(NeurosleepError):

@@ -92,8 +92,18 @@ def _traced_layers(model: nn.Module, example: Tensor) -> list[nn.Linear]:
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
         raise ConversionError(f"Layer {twice!r} is used more than once.", expected=_EXPECTED)
-    layers = [model.get_submodule(name) for name in names]
-    return [layer for layer in layers if isinstance(layer, nn.Linear)]
+    layers: list[nn.Linear] = []
+    for name in names:
+        layer = model.get_submodule(name)
+        if not isinstance(layer, nn.Linear):
+            raise ConversionError(
+                f"A weight of {name or type(model).__name__!r} is multiplied by a function, outside of a Linear layer.",
+                expected=_EXPECTED,
+                layer=name or type(model).__name__,
+                operation=type(layer).__name__,
+            )
+        layers.append(layer)
+    return layers
 
 
 def _chain_of(plan: Plan) -> list[str]:
@@ -104,6 +114,8 @@ def _chain_of(plan: Plan) -> list[str]:
             raise ConversionError(
                 f"Layer {term.module!r} makes a projection of kind {term.kind.word}, which does not sleep.",
                 expected=_EXPECTED,
+                layer=term.module,
+                operation=term.kind.word,
             )
     called = {node.name: str(node.target) for node in plan.module.graph.nodes if node.op == "call_module"}
     for population in plan.populations:

@@ -15,7 +15,6 @@ from neurosleep._checks import check_count
 from neurosleep._shown import brief, html_table, short_line, to_frame
 from neurosleep.conversion._model import check_model, number_type, unwrapped
 from neurosleep.conversion._obstacles import Obstacle
-from neurosleep.conversion._source import line_of_error
 from neurosleep.conversion._trace import trace
 from neurosleep.conversion.plan import MaxPool
 from neurosleep.errors import ConversionError, SettingsError
@@ -178,9 +177,7 @@ def check(model: nn.Module | SpikingNetwork, input_shape: Sequence[int], *, maxp
     try:
         plan = trace(model, example.to(place.device), maxpool, obstacles=obstacles)
     except ConversionError as error:
-        cause = error.__cause__
-        line = error.found if cause is None else line_of_error(cause) or error.found
-        whole = Obstacle("", type(inside).__name__, error.message, line, error.expected, error.hint)
+        whole = Obstacle("", type(inside).__name__, error.message, error.found, error.expected, error.hint)
         return ModelCheck(obstacles=(*obstacles, whole))
     kinds = {node.name: getattr(node.target, "__name__", str(node.target)) for node in plan.module.graph.nodes}
     kinds |= {name: type(layer).__name__ for name, layer in inside.named_modules()}

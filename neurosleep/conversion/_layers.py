@@ -10,7 +10,7 @@ from neurosleep.conversion._model import unwrapped
 from neurosleep.errors import ConversionError
 from neurosleep.networks import MLP, EquilibriumMLP, EquilibriumNetwork
 
-__all__ = ["chain_layers", "is_chain", "own_weight"]
+__all__ = ["chain_layers", "is_chain", "own_weight", "parameter_at"]
 
 
 def chain_layers(model: nn.Module) -> list[nn.Linear]:
@@ -30,13 +30,23 @@ def chain_layers(model: nn.Module) -> list[nn.Linear]:
 
 def own_weight(model: nn.Module, layer: nn.Module) -> nn.Parameter:
     """The weight of a layer, into which a new one can be written; refuses one that is computed from others."""
-    weight = layer._parameters.get("weight")
+    return parameter_at(model, f"{_name_of(model, layer)}.weight")
+
+
+def parameter_at(model: nn.Module, place: str) -> nn.Parameter:
+    """The parameter of ``model`` at ``place``; refuses one that is computed from others."""
+    owner, _, key = place.rpartition(".")
+    # Scripts know no get_parameter().
+    layer = dict(model.named_modules())[owner]
+    weight: nn.Parameter | None = dict(layer.named_parameters(recurse=False)).get(key)
     if weight is None:
         raise ConversionError(
-            f"The weight of layer {_name_of(model, layer)!r} is computed from others, so that sleep cannot change it.",
+            f"The {key or 'weight'} of layer {owner!r} is computed from others, so that sleep cannot change it.",
             expected="a parameter of the layer, no weight_norm, pruning mask or other parametrization",
             hint="torch.nn.utils.parametrize.remove_parametrizations(layer, 'weight'), remove_weight_norm or "
             "prune.remove makes a parameter of it",
+            layer=owner,
+            operation=type(layer).__name__,
         )
     return weight
 

@@ -81,7 +81,23 @@ def evaluation_copy(model: nn.Module) -> nn.Module:
         for value in vars(module).values():
             if isinstance(value, Tensor) and not value.is_leaf:
                 memo[id(value)] = value.detach().clone()
-    return copy.deepcopy(model, memo).eval().to(number_type(model))
+    own = copy.deepcopy(model, memo)
+    for module in list(own.modules()):
+        for name, inside in module.named_children():
+            if isinstance(getattr(inside, "_orig_mod", None), nn.Module):
+                module._modules[name] = _Uncompiled(inside)
+    return own.eval().to(number_type(model))
+
+
+class _Uncompiled(nn.Module):
+    """What torch.compile made of a module, as that module, which has the same name in it."""
+
+    def __init__(self, compiled: nn.Module) -> None:
+        super().__init__()
+        self._orig_mod = compiled.get_submodule("_orig_mod")
+
+    def forward(self, x: Tensor) -> Any:
+        return self._orig_mod(x)
 
 
 def finite(images: Tensor) -> bool:

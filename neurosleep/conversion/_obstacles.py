@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from torch import Tensor, fx, nn
 
 from neurosleep._shown import brief
-from neurosleep.conversion._source import line_of
+from neurosleep.conversion._source import line_of, place_of
 from neurosleep.errors import NeurosleepError
 
 __all__ = ["Obstacle", "Unread", "obstacle_at"]
@@ -78,10 +78,7 @@ class Unread(nn.Module):
 
 def obstacle_at(node: fx.Node, modules: Mapping[str, nn.Module], error: NeurosleepError) -> Obstacle:
     """``error``, which ``node`` raised."""
-    if node.op == "call_module":
-        layer, module = str(node.target), modules[str(node.target)]
-        operation = module.operation if isinstance(module, Unread) else type(module).__name__
-    else:
-        layer, target = node.name, node.target
-        operation = target if isinstance(target, str) else getattr(target, "__name__", str(target))
+    layer, operation = place_of(node, modules)
+    module = modules.get(layer)
+    operation = module.operation if isinstance(module, Unread) else operation
     return Obstacle(layer, operation, error.message, line_of(node), error.expected, error.hint)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from torch import fx, nn
 
 from neurosleep.conversion._operations import EXPECTED, FUNCTION_HINTS, HINTS
-from neurosleep.conversion._source import line_of
-from neurosleep.errors import ConversionError, NeurosleepError
+from neurosleep.conversion._source import line_of, place_of
+from neurosleep.errors import ConversionError
 
 __all__ = ["Refusals"]
 
@@ -18,18 +18,20 @@ class Refusals:
         self._modules: dict[str, nn.Module] = dict(module.named_modules())
 
     def _place(self, node: fx.Node) -> str:
-        if node.op == "call_module":
-            return f"Layer {str(node.target)!r} ({type(self._modules[str(node.target)]).__name__})"
-        name = node.target if isinstance(node.target, str) else getattr(node.target, "__name__", str(node.target))
-        return f"The operation {name!r} at {node.name!r}"
+        layer, operation = place_of(node, self._modules)
+        if layer != node.name:
+            return f"Layer {layer!r} ({operation})"
+        return f"The operation {operation!r} at {layer!r} of {type(self._modules['']).__name__}"
 
-    def _refuse(self, node: fx.Node, why: str, expected: str = EXPECTED, hint: str | None = None) -> NeurosleepError:
-        return ConversionError(f"{self._place(node)} {why}", found=line_of(node), expected=expected, hint=hint)
+    def _refuse(self, node: fx.Node, why: str, expected: str = EXPECTED, hint: str | None = None) -> ConversionError:
+        layer, operation = place_of(node, self._modules)
+        said, line = f"{self._place(node)} {why}", line_of(node)
+        return ConversionError(said, found=line, expected=expected, hint=hint, layer=layer, operation=operation)
 
     def _hint(self, node: fx.Node) -> str | None:
         """What to do about a layer or function without a counterpart."""
         if node.op == "call_module":
             layer = self._modules[str(node.target)]
             return next((hint for kinds, hint in HINTS if isinstance(layer, kinds)), None)
-        name = node.target if isinstance(node.target, str) else getattr(node.target, "__name__", "")
-        return next((hint for names, hint in FUNCTION_HINTS if name.rstrip("_") in names), None)
+        name = place_of(node, self._modules)[1]
+        return next((hint for names, hint in FUNCTION_HINTS if name.rstrip("_").lower() in names), None)

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
+from neurosleep.conversion._exported import exported
+from neurosleep.conversion._followed import UnfollowedError, accepts, followed
 from neurosleep.conversion._memory import InPlaceTracer, Shapes
 from neurosleep.conversion._model import check_model, evaluation_copy, number_type, unwrapped
 from neurosleep.conversion._obstacles import Obstacle
 from neurosleep.conversion._operations import MAX_OPTIONS, is_maximum
-from neurosleep.conversion._source import line_of_error
 from neurosleep.conversion._tracer import Tracer
 from neurosleep.conversion._verify import check_plan, check_trace
 from neurosleep.conversion.lowering import Lowering, without_soft_max
@@ -104,26 +106,42 @@ def _trace(model: nn.Module, example: Tensor, maxpool: MaxPool, check: bool, obs
     single = InPlaceTracer().is_leaf_module(root, "")
     if single:  # torch.fx would look into a single layer of torch
         root = nn.Sequential(root)
+    options = _Options(maxpool, check, prefix, single, isinstance(own, MLP), obstacles)
     try:
-        module = fx.GraphModule(root, InPlaceTracer().trace(root), type(inner).__name__)
-    except Exception as error:  # whatever the model's own code raises when a proxy goes through it
-        raise ConversionError(
-            f"A network of type {type(model).__name__} cannot be traced: {error}",
-            found=line_of_error(error),
-            expected="a module that torch.fx.symbolic_trace follows: no control flow that depends on values",
-        ) from error
+        return _planned(root, followed(root, type(inner).__name__), example, options)
+    except UnfollowedError as error:
+        accepts(root, example, given)
+        if obstacles:
+            obstacles.clear()
+        try:
+            return _planned(root, exported(root, example, type(inner).__name__), example, options)
+        except ConversionError:
+            raise
+        except Exception:  # torch raises errors of many kinds for what it cannot follow
+            raise error.reason from error.__cause__
+
+
+@dataclass(frozen=True)
+class _Options:
+    """How a graph is gone through: names start with ``prefix``; whether it is a ``single`` layer, or one of ours."""
+
+    maxpool: MaxPool
+    check: bool
+    prefix: str
+    single: bool
+    chain: bool
+    obstacles: list[Obstacle] | None
+
+
+def _planned(root: nn.Module, module: fx.GraphModule, example: Tensor, options: _Options) -> Plan:
     _check_graph(module)
-    runner = Shapes(module)
+    runner, maxpool, obstacles = Shapes(module), options.maxpool, options.obstacles
     try:
         runner.run(example.clone())
     except NeurosleepError:
         raise
-    except Exception as error:  # shapes that do not fit the model's own layers
-        said = str(error).split("\n\nWhile executing")[0]  # torch.fx adds its own trace
-        raise ConversionError(
-            f"The model does not accept calibration images of shape {given}: {said}",
-            expected="images [n, ...] of the shape that the model takes",
-        ) from error
+    except Exception as error:  # shapes that do not fit the model's own layers, or that torch.fx sees as others
+        raise UnfollowedError(ConversionError(str(error), layer=type(root).__name__)) from error
     traced = fx.GraphModule(module, copy.deepcopy(module.graph))
     dropped, notes = without_soft_max(module, runner.shapes)
     lowering = Lowering(module, runner, maxpool == "approximate")
@@ -131,14 +149,19 @@ def _trace(model: nn.Module, example: Tensor, maxpool: MaxPool, check: bool, obs
     if lowering.run():
         lowered, runner = lowering.module, Shapes(lowering.module)
         runner.run(example.clone())
-    tracer = Tracer(lowered, runner, maxpool, prefix, single, isinstance(own, MLP), constants, obstacles)
+    tracer = Tracer(lowered, runner, maxpool, options.prefix, options.single, options.chain, constants, obstacles)
     tracer.run()
     populations = _reaching(tracer.populations, tracer.output)
-    check = check and not obstacles
+    check = options.check and not obstacles
     if not obstacles and not any(term.weight is not None for p in populations for term in p.terms):
         raise ConversionError("The network has no layer with weights.", expected="at least one Linear or Conv layer")
     if check:
-        check_trace(root, traced, example)
+        try:
+            check_trace(root, traced, example)
+        except ConversionError as error:
+            raise UnfollowedError(error) from error
+        except Exception as error:  # a shape that is that of the example only
+            raise UnfollowedError(ConversionError(str(error), layer=type(root).__name__)) from error
     if maxpool == "approximate":
         _average_in_place(lowered)
     plan = Plan(

@@ -11,8 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
+from neurosleep.conversion._made import Made
 from neurosleep.conversion._memory import Shapes
-from neurosleep.conversion._names import Names
 from neurosleep.conversion._obstacles import Obstacle, Unread, obstacle_at
 from neurosleep.conversion._operations import (
     ADAPTIVE,
@@ -31,12 +31,11 @@ from neurosleep.conversion._operations import (
     SUBTRACT,
     is_maximum,
 )
-from neurosleep.conversion._refusals import Refusals
-from neurosleep.conversion._windows import is_number, padding_of, pair, spread
+from neurosleep.conversion._windows import padding_of, pair, spread
 from neurosleep.conversion.lowering.fixed import FIXED, diagonal
-from neurosleep.conversion.plan import MaxPool, PlannedPopulation, Sum, Term, Value, batch_norm, folded, renamed
+from neurosleep.conversion.plan import MaxPool, Sum, Term, Value, batch_norm, folded, renamed
 from neurosleep.errors import ConversionError, NeurosleepError
-from neurosleep.spiking import Conv, Dense, Identity, Pool, Projection, Reshape
+from neurosleep.spiking import Conv, Dense, Pool, Projection
 from neurosleep.spiking.geometry import output_shape
 
 __all__ = ["Tracer"]
@@ -45,7 +44,7 @@ __all__ = ["Tracer"]
 _MAX_TERMS = 4096
 
 
-class Tracer(Refusals):
+class Tracer(Made):
     """Goes through a traced module and makes populations and terms of it."""
 
     def __init__(
@@ -59,65 +58,18 @@ class Tracer(Refusals):
         constants: Mapping[str, Tensor] | None = None,
         obstacles: list[Obstacle] | None = None,
     ) -> None:
-        super().__init__(module)
-        self._module, self._memory, self._shapes, self._maxpool = module, memory, memory.shapes, maxpool
-        # Of names in the model; whether that is a single layer, or one of our chains.
-        self._prefix, self._single, self._chain = prefix, single, chain
+        super().__init__(module, memory.shapes, chain)
+        self._module, self._memory, self._maxpool = module, memory, maxpool
+        # Of names in the model; whether that is a single layer.
+        self._prefix, self._single = prefix, single
         self._written: dict[fx.Node, fx.Node] = {}  # a tensor, and what wrote into it last
-        self._values: dict[fx.Node, Value | Sum] = {}
-        self._names = Names()
-        self.populations: list[PlannedPopulation] = []
         self.became: list[tuple[str, str]] = []
         self.notes: list[str] = []
-        self._shape_of: dict[str, tuple[int, ...]] = {}
         self._constants = constants or {}
         self._obstacles = obstacles
         self._unknown: set[fx.Node] = set()  # what is computed from something that stands in the way
         self._dtype = next((p.dtype for p in module.parameters()), torch.float32)
         self.output = ""
-
-    def _label(self, node: fx.Node) -> str:
-        """The place in the model of what ``node`` calls, or its own name if that is a function."""
-        # Those of our chains are in the results of published experiments, and key the devices of analogue chips.
-        own = str(node.target) if node.op == "call_module" and not self._chain else node.name
-        return str(node.meta.get("label", own))
-
-    def _add(self, kind: Literal["lif", "relay", "output"], total: Sum, node: fx.Node, most: float = math.inf) -> Value:
-        name = self._names.of(kind, total)
-        planned = PlannedPopulation(name, kind, total.shape, tuple(total.terms), total.bias, node.name, most)
-        self.populations.append(planned)
-        self._shape_of[name] = total.shape
-        return Value(name)
-
-    def _get(self, node: Any, user: fx.Node) -> Value | Sum:
-        if not isinstance(node, fx.Node) or node not in self._values:
-            raise self._refuse(user, "works on something other than what the layers before it compute.")
-        return self._values[node]
-
-    def _value(self, node: Any, user: fx.Node) -> Value:
-        """The tensor of ``node`` as something that a population sends; a relay is made where none does."""
-        found = self._get(node, user)
-        if isinstance(found, Sum):
-            found = self._values[node] = self._add("relay", found, node)
-        return found
-
-    def _grid(self, node: Any, user: fx.Node) -> Value:
-        """The same, from a population whose shape is that of the tensor."""
-        found, shape = self._value(node, user), self._shapes[node.name][1:]
-        if self._shape_of[found.population] == shape:
-            return found
-        label = self._label(user)
-        name = label if is_number(label) else f"{label}_grid"
-        total = Sum(shape, name, [Term(found.population, Reshape, found.factor)])
-        return self._add("relay", total, node)
-
-    def _as_sum(self, node: Any, user: fx.Node) -> Sum:
-        found = self._get(node, user)
-        if isinstance(found, Value):
-            shape = self._shapes[node.name][1:]
-            kind = Identity if shape == self._shape_of[found.population] else Reshape
-            return Sum(shape, self._label(user), [Term(found.population, kind, found.factor)])
-        return found
 
     def run(self) -> None:
         for node in self._module.graph.nodes:
@@ -261,7 +213,7 @@ class Tracer(Refusals):
         if type(layer) in (nn.ReLU6, nn.Hardtanh) and layer.min_val == 0:
             return self._relu(node, x, float(layer.max_val))  # type: ignore[arg-type]
         if isinstance(layer, DROPOUT_MODULES):
-            self.became.append((str(node.target), "nothing: while a network is evaluated, it has no effect"))
+            self.became.append((self._told(node), "nothing: while a network is evaluated, it has no effect"))
             return self._get(x, node)
         if isinstance(layer, nn.Flatten | nn.Unflatten):
             return self._reshape(node, x)
@@ -295,11 +247,13 @@ class Tracer(Refusals):
                 )
             source, kind = self._grid(x, node), Conv
             options = {"stride": layer.stride, "padding": padding, "dilation": layer.dilation, "groups": layer.groups}
-        name: str | None = self._prefix.rstrip(".") if self._single else self._prefix + str(node.target)
+        name: str | None = "weight" if self._single else f"{node.target}.weight"
+        name = node.meta.get("weight", name)
         if isinstance(layer, FIXED):
             name, options = None, options or {"plastic": False}
         else:
-            self.became.append((str(node.target), f"projection of kind {kind.word}"))
+            self.became.append((self._told(node), f"projection of kind {kind.word}"))
+        name = f"{self._prefix}{name}" if name else name
         term = Term(source.population, kind, source.factor, weight, options, name)
         bias = None if layer.bias is None else spread(layer.bias.detach(), shape)
         return Sum(shape, self._label(node), [term], bias)
@@ -313,14 +267,14 @@ class Tracer(Refusals):
         if (
             not isinstance(found, Sum)
             or weight is None
-            or found.terms[0].module is None
+            or found.terms[0].parameter is None
             or found.terms[0].fold is not None
         ):
             source, shape = self._grid(x, node), self._shapes[node.name][1:]
             scales, options = diagonal(fold, len(shape) - 1)
             kind: type[Projection] = Conv if options else Dense
             extra = {**options, "stride": 1, "padding": 0, "dilation": 1} if options else {"plastic": False}
-            self.became.append((str(node.target), f"projection of kind {kind.word}, a number per channel, and a bias"))
+            self.became.append((self._told(node), f"projection of kind {kind.word}, a number per channel, and a bias"))
             scaled = Term(source.population, kind, source.factor, scales, extra)
             return Sum(shape, self._label(node), [scaled], spread(shift, shape))
         (term,) = found.terms
@@ -328,7 +282,7 @@ class Tracer(Refusals):
         bias = spread(shift, found.shape)
         if found.bias is not None:
             bias = bias + found.bias * factors
-        self.became.append((str(node.target), f"folded into {term.module}"))
+        self.became.append((self._told(node), f"folded into {term.module}"))
         return Sum(found.shape, found.name, [replace(term, weight=folded(weight, fold), fold=fold)], bias)
 
     def _relu(self, node: fx.Node, x: Any, most: float = math.inf) -> Value:
@@ -338,8 +292,7 @@ class Tracer(Refusals):
         if isinstance(found, Value) and found.population in spiking and found.factor >= 0 and largest <= most:
             return found
         value = self._add("lif", self._as_sum(x, node), node, most)
-        what = str(node.target) if node.op == "call_module" else self._label(node)
-        self.became.append((what, f"spiking population {value.population!r}"))
+        self.became.append((self._told(node), f"spiking population {value.population!r}"))
         return value
 
     def _sum(self, node: fx.Node) -> Sum:
@@ -387,8 +340,8 @@ class Tracer(Refusals):
         found: dict[tuple[Any, ...], Term] = {}
         for term in terms:
             # Of one layer every call makes a tensor of its own of the same weight.
-            weight = None if term.module is not None and term.fold is None else id(term.weight)
-            key = (term.source, term.kind, tuple(term.options.items()), term.module, weight)
+            weight = None if term.parameter and term.fold is None else id(term.weight)
+            key = (term.source, term.kind, tuple(term.options.items()), term.parameter, weight)
             same = found.get(key)
             found[key] = term if same is None else self._with_factor(same, same.factor + term.factor, node)
         if len(found) > _MAX_TERMS:
@@ -430,7 +383,7 @@ class Tracer(Refusals):
         if before[0] != after[0]:
             raise self._refuse(node, f"mixes images: {before} becomes {after}.", "a first axis, the batch, that stays")
         if node.op == "call_module":
-            self.became.append((str(node.target), "nothing: neurons are numbered in the same order"))
+            self.became.append((self._told(node), "nothing: neurons are numbered in the same order"))
         return self._get(x, node)
 
     def _pool(
@@ -458,7 +411,7 @@ class Tracer(Refusals):
             raise self._refuse(node, f"cannot be computed: {error}") from error
         if made != shape:
             raise self._refuse(node, f"rounds sizes up: {shape}.", f"ceil_mode=False, which makes {made}")
-        self.became.append((str(node.target) if node.op == "call_module" else node.name, "projection of kind pool"))
+        self.became.append((self._told(node), "projection of kind pool"))
         return Sum(shape, self._label(node), [term])
 
     def _average(self, node: fx.Node, x: Any, given: dict[str, Any]) -> Sum:
@@ -494,7 +447,7 @@ class Tracer(Refusals):
         if any(d != 1 for d in pair(given.get("dilation", 1), axes)):
             raise self._refuse(node, "has a dilation.", "dilation=1")
         found = self._pool(node, x, given["kernel_size"], given.get("stride"), given.get("padding", 0))
-        what = str(node.target) if node.op == "call_module" else node.name
+        what = self._told(node)
         self.became[-1] = (what, "projection of kind pool: the average in place of the maximum")
         self.notes.append(f"{what}: max-pooling became average pooling (maxpool='approximate'), which changes results")
         return found

@@ -12,7 +12,7 @@ from neurosleep.conversion.plan import Plan
 from neurosleep.errors import ConversionError
 from neurosleep.spiking.geometry import propagate
 
-__all__ = ["check_plan", "check_trace", "computed"]
+__all__ = ["check_plan", "check_trace", "computed", "same_weights"]
 
 # Relative to the largest value: rounding of float32 stays below; what differs by more is computed again in float64.
 _CLOSE, _EXACT = 1e-4, 1e-6
@@ -26,16 +26,21 @@ def check_trace(model: nn.Module, module: fx.GraphModule, images: Tensor) -> Non
     ConversionError
         If it does.
     """
-    # A structure of its own with the same weights: a model may keep values from one call to the next.
-    weights = [*model.parameters(), *model.buffers()]
-    own = copy.deepcopy(model, {id(tensor): tensor for tensor in weights})
     _compare(
-        own,
+        same_weights(model),
         module,
         images,
         "The model computes other numbers than torch.fx sees in it: it draws at random, keeps values from one call to "
         "the next, or changes tensors in a hidden way.",
     )
+
+
+def same_weights(model: nn.Module) -> nn.Module:
+    """A copy with the very weights of ``model``, which may keep values from one call to the next."""
+    if isinstance(model, torch.jit.ScriptModule):
+        return copy.deepcopy(model)
+    weights = [*model.parameters(), *model.buffers()]
+    return copy.deepcopy(model, {id(tensor): tensor for tensor in weights})
 
 
 def check_plan(plan: Plan, module: fx.GraphModule, images: Tensor) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TypeVar, cast
+from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from neurosleep.conversion._copied import copied
-from neurosleep.conversion._layers import chain_layers, is_chain, own_weight
+from neurosleep.conversion._layers import chain_layers, is_chain, own_weight, parameter_at
 from neurosleep.conversion._model import check_model
 from neurosleep.conversion._trace import matching
 from neurosleep.conversion.plan import Term, folded
@@ -52,51 +53,54 @@ def wake(network: SpikingNetwork, model: Module) -> Module:
     check_model(model)
     woken = copied(model)
     shapes = [tuple(weight.shape) for weight in network.weights]
+    places: list[_Place]
     if isinstance(model, EquilibriumNetwork) or is_chain(model):
-        layers: list[_Layer] = [(layer, None, layer.weight.detach()) for layer in chain_layers(woken)]
+        places = [_Place(own_weight(woken, layer), None, layer.weight.detach()) for layer in chain_layers(woken)]
     else:
         example = torch.zeros(2, *network.inputs[0].shape, dtype=next(woken.parameters()).dtype)
-        layers = [_layer(term, woken) for term in matching(woken, example, shapes).weighted()]
-    expected = [tuple(weight.shape) for _, _, weight in layers]
+        places = [_place(term, woken) for term in matching(woken, example, shapes).weighted()]
+    expected = [tuple(place.planned.shape) for place in places]
     if shapes != expected:
         raise ConversionError(
             "The spiking network has other layers than the model.", found=f"{shapes}", expected=f"{expected}"
         )
     given: dict[Tensor, Tensor] = {}
-    originals = {
-        layer: cast(Tensor, layer.weight).detach().clone()
-        for layer, fold, _ in layers
-        if fold is not None and layer is not None
-    }
-    for (layer, fold, planned), weight in zip(layers, network.weights, strict=True):
-        if layer is None:
-            if not torch.equal(weight, planned):
+    originals = {place.own: place.own.detach().clone() for place in places if place.own is not None}
+    for place, weight in zip(places, network.weights, strict=True):
+        if place.own is None:
+            if not torch.equal(weight, place.planned):
                 raise ConversionError(
                     "A weight that is no part of the model has changed: one that pools, moves or scales values.",
                     expected="changes of the weights of its layers only",
                 )
             continue
-        own = own_weight(woken, layer)
         new = weight
-        if fold is not None:
-            before = originals[layer]
-            spread = folded(torch.ones_like(before), fold)
+        if place.fold is not None:
+            before = originals[place.own]
+            spread = folded(torch.ones_like(before), place.fold)
             # A channel that BatchNorm multiplies by 0 tells nothing of its weights.
-            new = torch.where((weight == folded(before, fold)) | (spread == 0), before, weight / spread)
-        if own in given and not torch.equal(given[own], new):
+            new = torch.where((weight == folded(before, place.fold)) | (spread == 0), before, weight / spread)
+        if place.own in given and not torch.equal(given[place.own], new):
             raise ConversionError(
                 "A weight that the model uses more than once has different values at its places in the network.",
                 expected="the same weights at all of them",
             )
-        given[own] = new
-        own.copy_(new)
+        given[place.own] = new
+        place.own.copy_(new)
     return woken
 
 
-# A layer of the model (None: a fixed one), what BatchNorm multiplies its channels by, and its weight in the plan.
-_Layer = tuple[nn.Module | None, Tensor | None, Tensor]
+@dataclass(frozen=True)
+class _Place:
+    """A parameter (None: fixed numbers), what BatchNorm multiplies its channels by, and the weight in the plan."""
+
+    own: nn.Parameter | None
+    fold: Tensor | None
+    planned: Tensor
 
 
-def _layer(term: Term, model: nn.Module) -> _Layer:
+def _place(term: Term, model: nn.Module) -> _Place:
     assert term.weight is not None
-    return None if term.module is None else model.get_submodule(term.module), term.fold, term.weight
+    if term.parameter is None:
+        return _Place(None, term.fold, term.weight)
+    return _Place(parameter_at(model, term.parameter), term.fold, term.weight)

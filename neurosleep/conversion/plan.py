@@ -36,9 +36,10 @@ MAXPOOLS: tuple[str, ...] = get_args(MaxPool)
 class Term:
     """One linear term of a population's input.
 
-    ``factor`` is a number that the model multiplies by; ``module`` the layer whose weight this is, ``fold`` what
-    BatchNorm multiplies its output channels by (it is in ``weight`` already); ``options`` what else the class of
-    projections takes.
+    ``factor`` is a number that the model multiplies by; ``parameter`` the place in the model of the weight (empty: one
+    that the model computes of others; None: one of fixed numbers, no part of the model), ``fold`` what BatchNorm
+    multiplies its output channels by (it is in ``weight`` already); ``options`` what else the class of projections
+    takes.
     """
 
     source: str
@@ -46,8 +47,13 @@ class Term:
     factor: float = 1.0
     weight: Tensor | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
-    module: str | None = None
+    parameter: str | None = None
     fold: Tensor | None = None
+
+    @property
+    def module(self) -> str | None:
+        """The layer whose weight this is; empty for one of the model itself."""
+        return None if self.parameter is None else self.parameter.rpartition(".")[0]
 
     def projection(self, target: str, **more: Any) -> Projection:
         """The term as a projection to ``target``; ``more``: its scale and delay, or another weight."""

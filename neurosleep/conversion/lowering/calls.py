@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -68,6 +69,18 @@ _FUNCTIONS: tuple[tuple[tuple[Any, ...], str, tuple[str, ...]], ...] = (
     (FLATTEN, "flatten", ()),
     (DROPOUT, "dropout", ()),
     (("contiguous", "clone", torch.clone, "detach"), "identity", ()),
+    ((F.linear,), "linear", ("weight", "bias")),
+    ((F.conv1d,), "conv1d", ("weight", "bias", "stride", "padding", "dilation", "groups")),
+    ((F.conv2d,), "conv2d", ("weight", "bias", "stride", "padding", "dilation", "groups")),
+    ((F.batch_norm,), "batch_norm", ("running_mean", "running_var", "weight", "bias", "training", "momentum", "eps")),
+    (
+        (torch.batch_norm,),
+        "batch_norm",
+        ("weight", "bias", "running_mean", "running_var", "training", "momentum", "eps"),
+    ),
+    ((F.prelu, "prelu"), "leaky", ("weight",)),
+    ((torch.matmul, torch.mm, operator.matmul, "matmul", "mm"), "matmul", ("weight",)),
+    ((torch.addmm, "addmm"), "addmm", ("x", "weight")),
     (ADD, "add", ("other",)),
     (MULTIPLY, "multiply", ("other",)),
 )
@@ -75,12 +88,11 @@ _FUNCTIONS: tuple[tuple[tuple[Any, ...], str, tuple[str, ...]], ...] = (
 
 @dataclass(frozen=True)
 class Call:
-    """``name`` is what is done, ``x`` to what, ``args`` how, ``place`` where."""
+    """``name`` is what is done, ``x`` to what, ``args`` how."""
 
     name: str
     x: Any
     args: Mapping[str, Any]
-    place: str
 
     def get(self, key: str, default: Any) -> Any:
         """An argument, or the value that it has where it is not given."""
@@ -92,9 +104,8 @@ def as_call(node: fx.Node, modules: Mapping[str, nn.Module]) -> Call:
     x = node.args[0] if node.args else node.kwargs.get("input")
     if node.op == "call_module":
         layer = modules[str(node.target)]
-        place = f"Layer {str(node.target)!r} ({type(layer).__name__})"
         if is_move(node, modules):
-            return Call("move", x, {}, place)
+            return Call("move", x, {})
         for kinds, name, keys in _LAYERS:
             if isinstance(layer, kinds):
                 args = {key: getattr(layer, key) for key in keys if hasattr(layer, key)}
@@ -102,26 +113,25 @@ def as_call(node: fx.Node, modules: Mapping[str, nn.Module]) -> Call:
                     args = {"negative_slope": layer.weight}
                 if isinstance(layer, nn.AdaptiveMaxPool1d | nn.AdaptiveMaxPool2d):
                     args["adaptive"] = True
-                return Call(name, x, args, place)
-        return Call("", x, {}, place)
+                return Call(name, x, args)
+        return Call("", x, {})
     target = node.target
     spoken = target if isinstance(target, str) else getattr(target, "__name__", str(target))
-    place = f"The operation {spoken!r} at {node.name!r}"
     if is_maximum(target):
-        return Call("maximum", x, dict(zip(MAX_OPTIONS, node.args[1:], strict=False)) | dict(node.kwargs), place)
+        return Call("maximum", x, dict(zip(MAX_OPTIONS, node.args[1:], strict=False)) | dict(node.kwargs))
     if is_move(node, modules):
-        return Call("move", x, {}, place)
+        return Call("move", x, {})
     for targets, name, keys in _FUNCTIONS:
         if target in targets:
             args = dict(zip(keys, node.args[1:], strict=False)) | dict(node.kwargs)
             if target is F.relu6:
                 args = {"min": 0, "max": 6}
             args |= {"smaller": True} if spoken == "minimum" else {}
-            return Call(name, x, args, place)
+            return Call(name, x, args)
     if target in DIVIDE:
         args = dict(zip(("other",), node.args[1:], strict=False)) | dict(node.kwargs)
-        return Call("multiply", x, args | {"divides": True}, place)
-    return Call("", x, {}, place)
+        return Call("multiply", x, args | {"divides": True})
+    return Call("", x, {})
 
 
 def reduced_axes(call: Call, ndim: int) -> set[int]:

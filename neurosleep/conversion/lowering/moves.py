@@ -10,6 +10,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, fx, nn
+from torch._ops import OpOverload
 
 __all__ = ["MOVE_MODULES", "Moved", "is_move", "places_of"]
 
@@ -61,6 +62,8 @@ def is_move(node: fx.Node, modules: Mapping[str, nn.Module]) -> bool:
         return isinstance(modules[str(node.target)], MOVE_MODULES)
     if node.op == "call_function" and node.target is getattr:
         return node.args[1] in _ATTRIBUTES
+    if isinstance(node.target, OpOverload):  # as torch.export writes them: not all are functions of torch
+        return node.target._schema.name.removeprefix("aten::") in _METHODS | {"slice"}
     return node.target in (_FUNCTIONS if node.op == "call_function" else _METHODS)
 
 
