@@ -6,7 +6,7 @@ from torch import fx, nn
 
 from neurosleep.conversion._operations import EXPECTED, FUNCTION_HINTS, HINTS
 from neurosleep.conversion._source import line_of, place_of
-from neurosleep.errors import ConversionError
+from neurosleep.errors import ConversionError, NeurosleepError
 
 __all__ = ["Refusals"]
 
@@ -23,7 +23,7 @@ class Refusals:
             return f"Layer {layer!r} ({operation})"
         return f"The operation {operation!r} at {layer!r} of {type(self._modules['']).__name__}"
 
-    def _refuse(self, node: fx.Node, why: str, expected: str = EXPECTED, hint: str | None = None) -> ConversionError:
+    def _refuse(self, node: fx.Node, why: str, expected: str = EXPECTED, hint: str | None = None) -> NeurosleepError:
         layer, operation = place_of(node, self._modules)
         said, line = f"{self._place(node)} {why}", line_of(node)
         return ConversionError(said, found=line, expected=expected, hint=hint, layer=layer, operation=operation)

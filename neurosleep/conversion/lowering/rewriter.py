@@ -14,7 +14,7 @@ from neurosleep.conversion._memory import Shapes
 from neurosleep.conversion._refusals import Refusals
 from neurosleep.conversion.lowering.calls import as_call
 from neurosleep.conversion.lowering.fixed import channelwise, diagonal, fixed_conv, fixed_linear
-from neurosleep.errors import ConversionError
+from neurosleep.errors import ConversionError, NeurosleepError
 
 __all__ = ["Rewriter", "made_by"]
 
@@ -189,7 +189,7 @@ class Rewriter(Refusals):
             before = ()
         return self._reshaped(x, after) if before != after else x
 
-    def _refused(self, why: str, expected: str, hint: str | None = None) -> ConversionError:
+    def _refused(self, why: str, expected: str, hint: str | None = None) -> NeurosleepError:
         return self._refuse(self._node, why, expected, hint)
 
     def _scaled(self, x: fx.Node, factor: Tensor) -> fx.Node | None:

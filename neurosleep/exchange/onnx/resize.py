@@ -73,7 +73,7 @@ def _transposed(build: Build, node: Node) -> Activation:
         raise node.refuse("leaves its padding to be worked out", expected="pads")
     if len(pads) != 2 * axes or any(not 0 <= pad <= MAX_PADDING for pad in pads):
         raise node.refuse(f"has pads = {list(pads[:8])}", expected=f"{2 * axes} integers from 0 to {MAX_PADDING}")
-    # What is cut off behind more than before is so much less of what torch adds there.
+    # What is left out behind more than before is so much less of what torch adds there.
     more = tuple(m + before - after for m, before, after in zip(more, pads[:axes], pads[axes:], strict=True))
     if any(not 0 <= m < max(s, d) for m, s, d in zip(more, stride, dilation, strict=True)):
         raise node.refuse(f"has pads = {list(pads)}, output_padding {list(more)}", expected="as much before as behind")
