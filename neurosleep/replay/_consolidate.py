@@ -11,25 +11,32 @@ from typing import Any, Literal, TypeAlias
 import torch
 from torch import Tensor, nn
 
-from neurosleep._checks import as_images, as_labels, check_count, check_unread
+from neurosleep._checks import as_images
 from neurosleep.conversion import copied, sleeping_chain
-from neurosleep.conversion._model import check_model
-from neurosleep.errors import DataError, NeurosleepWarning, SettingsError, UnsupportedError
+from neurosleep.errors import DataError, NeurosleepWarning, SettingsError
 from neurosleep.functional import InputNoise, check_seed
-from neurosleep.replay._effect import answers, evenly, outputs, warn_of_effect
+from neurosleep.replay._consolidate_checks import (
+    as_classes,
+    as_samples,
+    check_call,
+    check_engine,
+    check_outputs,
+    check_spiking,
+)
+from neurosleep.replay._effect import answers, evenly, warn_of_effect
 from neurosleep.replay._judging import Judged, Known, judge, output_under_noise, rule_of
-from neurosleep.replay._nrem import converted, run_nrem, spiking_form
+from neurosleep.replay._nrem import converted, run_nrem
 from neurosleep.replay._rem import run_rem
-from neurosleep.replay._sleep import Limits, check_rule
+from neurosleep.replay._sleep import Limits
 from neurosleep.replay.consolidation import Consolidation, StageOutcome
-from neurosleep.replay.guard import Guard, OutputDrive, Verdict, check_guard
+from neurosleep.replay.guard import Guard, OutputDrive, Verdict
 from neurosleep.replay.moved_answers import MovedAnswers
 from neurosleep.replay.options import Sleep
 from neurosleep.replay.result import LayerChange, SleepReport
 from neurosleep.replay.stages import NREM
-from neurosleep.spiking import Record, get_engine
+from neurosleep.spiking import Record
 
-__all__ = ["check_consolidates", "check_spiking", "consolidate", "consolidated"]
+__all__ = ["check_consolidates", "consolidate", "consolidated"]
 
 Status: TypeAlias = Literal["done", "declined", "diverged", "silent"]
 
@@ -39,6 +46,8 @@ _CALIBRATION = 500
 _ASKED = 250
 # Frames by which it is found out whether a model can sleep.
 _FEWEST = 2
+# What a model raises that cannot take its inputs as they are.
+_CANNOT = (RuntimeError, ValueError, TypeError, IndexError)
 
 
 def consolidate(
@@ -127,7 +136,7 @@ def consolidate(
         noise = mean
     else:
         noise = _noise(as_images("mean", mean), None if std is None else as_images("std", std), sleep)
-    images, labels = (None, None) if holdout is None else _samples(holdout, noise.shape)
+    images, labels = (None, None) if holdout is None else as_samples(holdout, noise.shape)
     if images is not None and noise.spread is None and _regulates(sleep) and not 0 <= images.min() <= images.max() <= 1:
         raise DataError(
             f"The inputs of holdout reach from {float(images.min()):.4g} to {float(images.max()):.4g}, and a mean "
@@ -139,7 +148,7 @@ def consolidate(
         images = as_images("calibration", calibration)
         if holdout is not None:
             raise SettingsError("Both holdout and calibration are given.", expected="holdout, which serves both")
-    known = Known(noise, _classes("classes", classes), _classes("new_classes", new_classes), images, labels)
+    known = Known(noise, as_classes("classes", classes), as_classes("new_classes", new_classes), images, labels)
     return consolidated(model, known, sleep=sleep, guard=guard, engine=engine, record=record, seed=seed)
 
 
@@ -158,11 +167,11 @@ def consolidated(
     started = perf_counter()
     check_seed(seed)
     sleep = Sleep() if sleep is None else sleep
-    _check(model, known, sleep, guard)
+    check_call(model, known, sleep, guard)
     check_spiking(sleep, engine, record)
     given, known = known, _as_read(model, known)
-    _check_outputs(model, known)
-    _check_engine(model, known, sleep, engine)
+    check_outputs(model, known)
+    check_engine(model, known, sleep, engine)
     verdict, judged = None, None
     regulates = _regulates(sleep)
     if guard is not False and regulates:
@@ -189,7 +198,7 @@ def consolidated(
     elif regulates and status == "silent":
         warnings.warn(f"The sleep did nothing: {reason}.", NeurosleepWarning, stacklevel=3)
     elif regulates and status == "done":
-        _warn_of_silent(outcomes)
+        _warn_of_silent(outcomes, known.classes)
     elif not regulates and report.moved is not None:
         before, after = ([one.get_parameter(name) for name in names] for one in (model, slept))
         warn_of_effect(report.spikes, before, after, report.moved.before, report.moved.after, stacklevel=3)
@@ -217,7 +226,8 @@ def _silent(outcomes: tuple[StageOutcome, ...]) -> list[str]:
     return list(dict.fromkeys(layer.name for layer in layers if layer.target is None))
 
 
-def _warn_of_silent(outcomes: tuple[StageOutcome, ...]) -> None:
+def _warn_of_silent(outcomes: tuple[StageOutcome, ...], classes: tuple[int, ...] | None) -> None:
+    """Say which layers stay, and which outputs of classes seen do in a layer that changes."""
     silent = _silent(outcomes)
     if silent:
         warnings.warn(
@@ -226,6 +236,17 @@ def _warn_of_silent(outcomes: tuple[StageOutcome, ...]) -> None:
             NeurosleepWarning,
             stacklevel=4,
         )
+    layers = [layer for stage in outcomes[-1:] if stage.regulated is not None for layer in stage.regulated.layers]
+    for layer in layers:
+        seen = range(len(layer.driven)) if classes is None or len(layer.driven) == 1 else classes
+        dead = [k for k in seen if not layer.driven[k]] if layer.output and layer.target is not None else []
+        if dead:
+            warnings.warn(
+                f"The drive of the outputs {dead} (of {len(seen)} of classes seen) does not vary under noise, and they "
+                "stay as they are: their weights are 0, or what they listen to is silent.",
+                NeurosleepWarning,
+                stacklevel=4,
+            )
 
 
 def check_consolidates(
@@ -233,10 +254,10 @@ def check_consolidates(
 ) -> None:
     """Refuse now what :func:`consolidated` would refuse later; nothing changes, nor do the global generators."""
     sleep = Sleep() if sleep is None else sleep
-    _check(model, known, sleep, guard)
+    check_call(model, known, sleep, guard)
     read = _as_read(model, known)
-    _check_outputs(model, read)
-    _check_engine(model, read, sleep, engine)
+    check_outputs(model, read)
+    check_engine(model, read, sleep, engine)
     for stage in sleep.stages:
         if isinstance(stage, NREM):
             run_nrem(model, read.noise, replace(stage, form="rates", draws=_FEWEST), rule_of(stage, known, 1.0))
@@ -266,7 +287,8 @@ def _as_read(model: nn.Module, known: Known) -> Known:
         return known
     try:
         answers(model, frames)
-    except (RuntimeError, ValueError, TypeError, IndexError):
+        return known
+    except _CANNOT:
         mean, spread = known.noise.mean, known.noise.spread
         loadings = known.noise.loadings
         flat = InputNoise(
@@ -274,8 +296,11 @@ def _as_read(model: nn.Module, known: Known) -> Known:
             None if spread is None else spread.flatten(),
             loadings=None if loadings is None else loadings.flatten(1),
         )
-        return replace(known, noise=flat, images=None if known.images is None else known.images.flatten(1))
-    return known
+    try:
+        answers(model, frames.flatten(1))
+    except _CANNOT:  # what is said then is of the shape that was given
+        return known
+    return replace(known, noise=flat, images=None if known.images is None else known.images.flatten(1))
 
 
 def _gone_through(
@@ -323,7 +348,18 @@ def _gone_through(
                 images = known.images
                 if images is None:
                     images = known.noise.frames(_CALIBRATION, seed=seed, task=key)
-                rem = run_rem(slept, image, images, sleep, stage, engine=engine, record=record, seed=seed, task=key)
+                rem = run_rem(
+                    slept,
+                    image,
+                    images,
+                    sleep,
+                    stage,
+                    engine=engine,
+                    record=record,
+                    seed=seed,
+                    task=key,
+                    warns=not biased,
+                )
                 outcome, slept, biased = rem.outcome, rem.model, rem.biased
                 touched |= set(rem.names)
             outcomes.append(_in_cycle(outcome, cycle + 1))
@@ -379,111 +415,3 @@ def _said(outcomes: tuple[StageOutcome, ...], verdict: Verdict | None, report: S
     units = sum(int(one.changed.sum()) for stage in outcomes if stage.regulated for one in stage.regulated.layers)
     did = f"{units} units regulated their drive" if units else f"{report.spikes} spikes"
     return "done", did if verdict is None else f"{did}: {verdict.reason}"
-
-
-def _check(model: Any, known: Known, sleep: Any, guard: Any) -> None:
-    """Refuse, before anything is done, what makes no sense."""
-    check_model(model)
-    if not isinstance(sleep, Sleep):
-        raise SettingsError(
-            f"sleep is {sleep!r:.60}.", expected="a Sleep, such as neurosleep.Sleep(stages=[neurosleep.NREM()])"
-        )
-    check_guard(guard)
-    if any(parameter.is_meta for parameter in model.parameters()):
-        raise UnsupportedError(
-            "The model is on the device 'meta': it has no weights.", hint="model.to_empty, then load"
-        )
-    _check_labels(known)
-    unread = {key: (getattr(sleep, key), getattr(Sleep(), key)) for key in _ELSEWHERE}
-    for stage in sleep.stages:
-        if not isinstance(stage, NREM):
-            check_rule(stage.rule)
-            usual = type(stage)()
-            unread |= {key: (getattr(stage, key), getattr(usual, key)) for key in ("growth", "lengths")}
-    hint = "neurosleep.continual.SRC and SleepPlugin have it: they sleep after each task, and on chips"
-    check_unread("The sleep of consolidate", unread, hint)
-
-
-def _check_labels(known: Known) -> None:
-    """Refuse classes and labels that contradict each other."""
-    if known.classes is not None and known.new_classes is not None:
-        unseen = sorted(set(known.new_classes) - set(known.classes))
-        if unseen:
-            raise SettingsError(
-                f"new_classes holds {unseen}, which classes does not.", expected="classes: all seen, the newest too"
-            )
-    if known.labels is not None and known.classes is not None:
-        unseen = sorted(set(known.labels.tolist()) - set(known.classes))
-        if unseen:
-            raise DataError(f"holdout has the labels {unseen}, which were never seen.", expected=f"{known.classes}")
-
-
-def _check_outputs(model: nn.Module, known: Known) -> None:
-    """Refuse classes for which the model has no output."""
-    named = {"new_classes": known.new_classes, "holdout": None if known.labels is None else known.labels.tolist()}
-    frames = known.noise.frames(_FEWEST, seed=0) if known.images is None else known.images[:_FEWEST]
-    try:
-        count = outputs(model, frames).shape[1]
-    except (RuntimeError, ValueError, TypeError, IndexError):  # said with the reason by what runs it next
-        return
-    for name, values in named.items():
-        if values and count > 1 and max(values) >= count:
-            raise SettingsError(
-                f"{name} holds the class {max(values)}, and the model has {count} outputs.",
-                expected=f"classes from 0 to {count - 1}",
-                hint="labels that start elsewhere are to be mapped to outputs",
-            )
-
-
-def check_spiking(sleep: Sleep, engine: str | None, record: Record | None) -> None:
-    """Refuse an engine that there is not, and options that no stage reads."""
-    if engine is not None:
-        get_engine(engine)
-    if record is not None and all(isinstance(stage, NREM) for stage in sleep.stages):
-        read = replace(record, potentials={}, weights="none", folder=None)
-        keys = ("potentials", "weights", "folder")
-        unread = {f"record.{key}": (getattr(record, key), getattr(read, key)) for key in keys}
-        check_unread("A sleep without REM", unread, "NREM records spikes and rates; a REM stage has it")
-    if all(isinstance(stage, NREM) and stage.form == "rates" for stage in sleep.stages):
-        unread = {"engine": (engine, None), "record": (record, None)}
-        check_unread("A sleep in rates", unread, "NREM(form='spikes') has it")
-
-
-def _check_engine(model: nn.Module, known: Known, sleep: Sleep, engine: str | None) -> None:
-    """Refuse an engine where every stage would take the form of rates."""
-    if engine is None:
-        return
-    notes = []
-    for stage in sleep.stages:
-        if not isinstance(stage, NREM):
-            return
-        network, note = spiking_form(model, known.noise, stage, rule_of(stage, known, 1.0), seed=0)
-        if network is not None:
-            return
-        notes.append(note or "in rates")
-    check_unread(f"A sleep {notes[0]},", {"engine": (engine, None)}, "engine=None; only stages in spikes read it")
-
-
-_ELSEWHERE = ("after", "statistics", "profile", "rounding", "headroom", "read_back")
-
-
-def _classes(name: str, values: Sequence[int] | None) -> tuple[int, ...] | None:
-    if values is None:
-        return None
-    if isinstance(values, str | int):
-        raise SettingsError(f"{name} is {values!r:.60}.", expected="class numbers, such as [0, 1]")
-    return tuple(sorted({check_count(f"A class of {name}", value, 0) for value in values}))
-
-
-def _samples(holdout: Any, shape: tuple[int, ...]) -> tuple[Tensor, Tensor]:
-    if not isinstance(holdout, tuple | list) or len(holdout) != 2:
-        raise DataError(
-            "holdout cannot be read.", found=type(holdout).__name__, expected="(inputs [n, ...], labels [n])"
-        )
-    images = as_images("The inputs of holdout", holdout[0])
-    labels = as_labels("labels of holdout", holdout[1], len(images))
-    if images.shape[1:] != shape:
-        raise DataError(f"holdout has inputs of shape {tuple(images.shape[1:])}.", expected=f"{shape}, as the mean")
-    if not torch.isfinite(images).all():
-        raise DataError("holdout holds NaN or infinite values.", expected="finite numbers")
-    return images, labels

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from neurosleep._checks import as_images
 from neurosleep.conversion import biased_layers
-from neurosleep.errors import NeurosleepWarning, UnsupportedError
+from neurosleep.errors import DataError, NeurosleepWarning, UnsupportedError
 from neurosleep.replay._drives import trace_drives
 from neurosleep.replay._scores import named_scores, tensors
 
@@ -74,6 +74,8 @@ def outputs(model: nn.Module, images: Tensor) -> Tensor:
     ------
     UnsupportedError
         If which of several tensors holds them is not plain.
+    DataError
+        If there are several scores for a class, as of a batch that is taken for one input.
 
     See Also
     --------
@@ -106,6 +108,13 @@ def _scores(model: nn.Module, images: Tensor) -> Tensor:
                 hint="wrap the model in a module that returns the scores alone, and let that sleep",
             )
         scores = every[place]
+    if sum(side > 1 for side in scores.shape[1:]) > 1:
+        one, shape = tuple(images.shape[1:]), tuple(scores.shape[1:])
+        raise DataError(
+            f"The model makes scores of shape {shape} of one input of shape {one}.",
+            expected="one score for each class",
+            hint="a mean, or an input, has no batch dimension: x.mean(0)",
+        )
     return scores.flatten(1) if scores.ndim > 1 else scores[:, None]
 
 

@@ -46,8 +46,12 @@ def run_rem(
     record: Record | None,
     seed: int,
     task: int = 0,
+    warns: bool = True,
 ) -> REMOutcome:
-    """Let a copy of ``model`` go through ``stage``, its layers scaled by ``images`` ``[n, ...]``."""
+    """Let a copy of ``model`` go through ``stage``, its layers scaled by ``images`` ``[n, ...]``.
+
+    ``warns``: whether it says so if biases stay.
+    """
     slept = copied(model)
     # Half precision sleeps in single.
     half = any(value.dtype in (torch.float16, torch.bfloat16) for value in slept.parameters())
@@ -58,7 +62,7 @@ def run_rem(
     drive = _drive(stage, mean, weights[0].shape[1])
     network = _spiking(chain, len(weights), images, sleep, drive, seed)
     biased = () if settles else tuple(biased_layers(single, weights))
-    if biased:
+    if biased and warns:
         warn_of_biases(single, weights)
     phase = sleep_phase(
         network,

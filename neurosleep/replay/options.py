@@ -139,7 +139,7 @@ class Sleep:
             )
 
     def _check_numbers(self) -> None:
-        check_whole("after", self.after)
+        check_whole("sleep.after", self.after)
         check_number("sleep.gamma", self.gamma, 0, 1)
         if self.gamma != 1 and self.feedback == "none":
             raise SettingsError(

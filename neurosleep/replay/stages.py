@@ -23,9 +23,9 @@ def check_whole(key: str, values: tuple[int, ...] | None, least: int | None = No
     """Refuse what is no list of integers that count tasks from 1, or from the last by negative ones."""
     for value in values or ():
         if isinstance(value, bool) or not isinstance(value, int) or value == 0 or value < (least or value):
-            raise SettingsError(f"sleep.{key} holds {value!r}.", expected="integers, tasks counted from 1")
+            raise SettingsError(f"{key} holds {value!r}.", expected="integers, tasks counted from 1")
     if values is not None and not values:
-        raise SettingsError(f"sleep.{key} is empty.", expected="at least one integer")
+        raise SettingsError(f"{key} is empty.", expected="at least one integer")
 
 
 @dataclass(frozen=True)
@@ -134,7 +134,7 @@ class REM:
     __repr__ = brief
 
     def __post_init__(self) -> None:
-        check_whole("lengths", self.lengths, least=1)
+        check_whole("sleep.lengths", self.lengths, least=1)
         check_count("sleep.steps", self.steps)
         check_number("sleep.growth", self.growth, 0)
         check_number("sleep.max_rate, in Hz,", self.max_rate, 0)

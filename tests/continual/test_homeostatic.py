@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 import torch
 
-from neurosleep.continual import HomeostaticSleep
-from neurosleep.errors import NeurosleepError, UnsupportedError
+from neurosleep.continual import HomeostaticSleep, Learner, Naps, Progress
+from neurosleep.errors import NeurosleepError, SettingsError, UnsupportedError
 from neurosleep.experiments import load_settings
 from neurosleep.networks import EquilibriumMLP
-from neurosleep.replay import NREM
+from neurosleep.replay import NREM, spiking_homeostasis
 
 
 def test_downscale_of_a_file_reaches_the_rule_and_a_file_without_it_stays_as_it_was() -> None:
@@ -32,3 +35,43 @@ def test_an_equilibrium_network_does_not_scale_down() -> None:
     torch.manual_seed(0)
     with pytest.raises(UnsupportedError, match="downscale"):
         HomeostaticSleep(downscale=0.5).check_network(EquilibriumMLP([4, 3, 2]))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "text"),
+    [
+        ({"after": ()}, "nrem.after is empty"),
+        ({"after": (0,)}, "nrem.after holds 0"),
+        ({"form": "rates", "frames": 20}, "In rates the strategy 'sleep' has no frames"),
+        ({"form": "rates", "up": 20, "down": 20}, "In rates the strategy 'sleep' has no up, down"),
+        ({"form": "spikes", "draws": 20}, "In spikes the strategy 'sleep' has no draws"),
+        ({"profile": "loihi1", "draws": 20}, "In spikes the strategy 'sleep' has no draws"),
+        ({"frames": 1}, "number of frames cannot be 1"),
+    ],
+)
+def test_options_that_are_impossible_or_not_read_are_refused(wrong: dict[str, Any], text: str) -> None:
+    with pytest.raises(SettingsError, match=text):
+        HomeostaticSleep(**wrong)
+
+
+def test_a_guard_and_naps_read_the_draws_beside_spikes() -> None:
+    assert HomeostaticSleep(form="spikes", draws=20, guard=True).guard
+    assert HomeostaticSleep(form="spikes", draws=20, naps=Naps(5)).napping is not None
+
+
+def test_the_engine_that_is_asked_for_steps_the_sleep(
+    make_learner: Callable[..., Learner], learn: Callable[..., Progress], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+    usual = spiking_homeostasis.get_engine
+    monkeypatch.setattr(spiking_homeostasis, "get_engine", lambda name: asked.append(name) or usual(name))
+
+    def weights(engine: str | None) -> torch.Tensor:
+        strategy = HomeostaticSleep(frames=40)
+        strategy.engine = engine
+        learner = make_learner(output="softmax", dropout=0.0)
+        learn(learner, strategy)
+        return torch.cat([weight.detach().flatten() for weight in learner.network.weights])
+
+    assert torch.allclose(weights("reference"), weights(None), atol=1e-5)
+    assert "reference" in asked and asked.index("reference") < asked.index("event")

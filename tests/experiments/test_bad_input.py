@@ -243,3 +243,22 @@ def test_a_disk_that_is_full(tmp_path: Path, size: str) -> None:
 def test_a_sleep_after_a_task_that_does_not_exist_is_refused(tmp_path: Path) -> None:
     error = refused(*arguments(tmp_path / "out", "sleep.after=[9]"))
     assert "sleep.after holds 9" in error["message"]
+
+
+@pytest.mark.parametrize(
+    ("strategy", "more", "text"),
+    [
+        ("sleep", ["nrem.after=[9]"], "nrem.after holds 9"),
+        ("sequential,sleep", ["nrem.after=[1,-6]"], "nrem.after holds -6"),
+        ("sleep", ["engine=fixed"], "not mapped to a chip"),
+        ("sleep", ["nrem.frames=0"], "number of frames cannot be 0"),
+        ("sleep", ["nrem.downscale=0"], "downscale"),
+        ("sleep", ["nrem.form=rates", "nrem.up=9"], "no up"),
+        ("sleep", ["nrem.profile=no-chip"], "no-chip"),
+    ],
+)
+def test_homeostatic_sleep_that_makes_no_sense_is_refused(
+    tmp_path: Path, strategy: str, more: list[str], text: str
+) -> None:
+    given = [strategy if part == "sequential,src" else part for part in arguments(tmp_path / "out", *more)]
+    assert text in refused(*given)["message"]

@@ -90,7 +90,15 @@ class HomeostaticSleep(Strategy):
         downscale: float = 1.0,
         components: int = 10,
     ) -> None:
-        check_whole("after", after)
+        check_whole("nrem.after", after)
+        if profile is None and form == "rates":
+            usual = SlowOscillation()
+            unread = {"frames": (frames, usual.frames), "up": (up, usual.up), "down": (down, usual.down)}
+            check_unread("In rates the strategy 'sleep'", unread, "draws is the number of frames there")
+        if (form == "spikes" or profile is not None) and not guard and naps is None:
+            check_unread(
+                "In spikes the strategy 'sleep'", {"draws": (draws, NREM().draws)}, "frames is their number there"
+            )
         if profile is None:
             check_unread("Without a chip the strategy 'sleep'", {"way": (way, None)}, "profile='loihi1' has it")
         else:
@@ -108,8 +116,9 @@ class HomeostaticSleep(Strategy):
         self.settings = Sleep(stages=(NREM(rule, form, oscillation, draws, components=components),))
         self.after, self.guard = after, guard
         self.keeper = Consolidator()
-        #: What is recorded of each sleep, in its spiking form.
+        #: What is recorded of each sleep, in its spiking form, and what steps it (None: the fastest that can).
         self.record: Record | None = None
+        self.engine: str | None = None
         self.napping = None if naps is None else Napping(self.settings, naps, guard)
 
     def check_network(self, network: AwakeNetwork) -> None:
@@ -156,7 +165,12 @@ class HomeostaticSleep(Strategy):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", NeurosleepWarning)
             result = self.keeper.consolidate(
-                learner.network, sleep=self.settings, guard=self.guard, record=self.record, seed=learner.seed
+                learner.network,
+                sleep=self.settings,
+                guard=self.guard,
+                engine=self.engine,
+                record=self.record,
+                seed=learner.seed,
             )
         result.apply_to(learner.network)
         learner.consolidation = result

@@ -39,6 +39,8 @@ __all__ = ["Plan", "check_data", "check_fit", "check_request"]
 
 #: Kinds of networks that have a spiking counterpart.
 _CAN_SLEEP = ("mlp", "equilibrium")
+# Kinds of network whose NREM sleep is in spikes.
+_CONVERTED = ("mlp", "conv")
 # In steps: some years of computing.
 _LONGEST_SLEEP = 10**12
 
@@ -95,6 +97,8 @@ def check_request(request: RunRequest) -> Plan:
     if sleeper is not None:
         # A few neurons are enough to find that an extra is missing, or that the engine does not know the rule.
         engine.start(_smallest(sleeper.settings), sleeper.settings.rem.rule)
+    if any(isinstance(part, HomeostaticSleep) and part.engine is not None for part in parts):
+        engine.start_batch(_smallest(Sleep.src2022()), 1)
     if "owm" in request.parts and len(experiment.owm.alpha) != experiment.layers:
         raise SettingsError(
             f"owm.alpha has {len(experiment.owm.alpha)} entries.", expected=f"{experiment.layers}, one per layer"
@@ -111,8 +115,11 @@ def _part(request: RunRequest, name: str) -> Strategy:
     if name == "sequential" and experiment.data.control == "last":
         return LastTaskOnly()
     strategy = STRATEGIES[name](**experiment.options(name))
-    if isinstance(strategy, HomeostaticSleep) and experiment.record == "all" and experiment.nrem.form != "rates":
-        strategy.record = Record(spikes="all")
+    # What is in rates for whatever reason has no spikes, and no engine.
+    if isinstance(strategy, HomeostaticSleep) and experiment.nrem.form != "rates":
+        strategy.record = Record(spikes="all") if experiment.record == "all" else None
+        if experiment.network.kind in _CONVERTED and experiment.nrem.profile is None and experiment.engine != "event":
+            strategy.engine = experiment.engine
     return strategy
 
 
@@ -193,17 +200,22 @@ def check_fit(plan: Plan, tasks: list[Task]) -> None:
         sleeping = plan.sleeper.settings
         sleeping.rem.drive(np.zeros(inputs), shape)
         learnt = plan.strategy.tasks(tasks)
-        beyond = [number for number in sleeping.after or () if abs(number) > len(learnt)]
-        if beyond:
-            raise SettingsError(
-                f"sleep.after holds {beyond[0]}.", expected=f"numbers of the {len(learnt)} tasks, from 1"
-            )
+        _check_after("sleep", sleeping.after, learnt)
         _check_sleep(plan.request, sleeping, learnt)
+    if "sleep" in plan.request.parts:
+        _check_after("nrem", experiment.nrem.after, plan.strategy.tasks(tasks))
     exemplars = sum(len(task.classes) for task in tasks)
     if "icarl" in plan.request.parts and experiment.icarl.k < exemplars:
         raise SettingsError(
             f"icarl.k is {experiment.icarl.k}.", expected=f"at least {exemplars}, one exemplar per class"
         )
+
+
+def _check_after(table: str, after: tuple[int, ...] | None, tasks: list[Task]) -> None:
+    """Find that a sleep is to follow a task that does not come."""
+    beyond = [number for number in after or () if abs(number) > len(tasks)]
+    if beyond:
+        raise SettingsError(f"{table}.after holds {beyond[0]}.", expected=f"numbers of the {len(tasks)} tasks, from 1")
 
 
 def _check_sleep(request: RunRequest, sleeping: Sleep, tasks: list[Task]) -> None:
