@@ -93,8 +93,8 @@ class HomeostaticSleep(Strategy):
         check_whole("nrem.after", after)
         if profile is None and form == "rates":
             usual = SlowOscillation()
-            unread = {"frames": (frames, usual.frames), "up": (up, usual.up), "down": (down, usual.down)}
-            check_unread("In rates the strategy 'sleep'", unread, "draws is the number of frames there")
+            in_spikes = {"frames": (frames, usual.frames), "up": (up, usual.up), "down": (down, usual.down)}
+            check_unread("In rates the strategy 'sleep'", in_spikes, "draws is the number of frames there")
         if (form == "spikes" or profile is not None) and not guard and naps is None:
             check_unread(
                 "In spikes the strategy 'sleep'", {"draws": (draws, NREM().draws)}, "frames is their number there"
