@@ -11,7 +11,7 @@ from typing import Any, Literal, TypeAlias
 import torch
 from torch import Tensor, nn
 
-from neurosleep._checks import as_images
+from neurosleep._checks import as_images, check_unread
 from neurosleep.conversion import copied, sleeping_chain
 from neurosleep.errors import DataError, NeurosleepWarning, SettingsError
 from neurosleep.functional import InputNoise, check_seed
