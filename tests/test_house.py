@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib.util
+import re
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -66,3 +67,10 @@ def test_no_module_bears_the_name_of_what_its_package_exports() -> None:
         modules |= {path.parent.name for path in door.parent.glob("*/__init__.py")}
         clashes += [f"{door.parent.name}.{name}" for name in sorted(exported & modules)]
     assert clashes == []
+
+
+def test_rooms_enter_replay_by_its_doors() -> None:
+    """Modules with an underscore are the room's own."""
+    inside = re.compile(r"^\s*(from|import) neurosleep\.replay\._", re.MULTILINE)
+    files = [path for path in (TOOL.parents[1] / "neurosleep").rglob("*.py") if path.parent.name != "replay"]
+    assert len(files) > 300 and [str(path) for path in files if inside.search(path.read_text())] == []

@@ -29,7 +29,7 @@ from neurosleep.replay import (
     warn_of_biases,
     warn_of_effect,
 )
-from neurosleep.replay._consolidate_checks import check_spiking
+from neurosleep.replay.consolidate_checks import check_spiking
 from neurosleep.replay.guard import check_guard
 from neurosleep.spiking import Record
 

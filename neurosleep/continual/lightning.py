@@ -14,7 +14,7 @@ from neurosleep.continual.naps import Napping, Naps
 from neurosleep.errors import DataError, SettingsError, UnsupportedError, missing_extra
 from neurosleep.functional import check_seed
 from neurosleep.replay import Consolidation, Consolidator, Guard, Sleep
-from neurosleep.replay._consolidate_checks import check_spiking
+from neurosleep.replay.consolidate_checks import check_spiking
 from neurosleep.replay.guard import check_guard
 from neurosleep.spiking import Record
 

@@ -2,7 +2,6 @@
 
 from neurosleep.replay._consolidate import consolidate
 from neurosleep.replay._effect import answers, evenly, outputs, warn_of_biases, warn_of_effect
-from neurosleep.replay._regulated import RegulatedLayer, RegulatedLayers
 from neurosleep.replay._sleep import CHUNK, Limits, Moment, sleep
 from neurosleep.replay._sleeping_layers import sleeping_layers
 from neurosleep.replay._thresholds import thresholds_for_rates
@@ -12,6 +11,7 @@ from neurosleep.replay.guard import Guard, OutputDrive, Verdict, gain_score, new
 from neurosleep.replay.homeostasis import Regulation, regulate
 from neurosleep.replay.moved_answers import MovedAnswers
 from neurosleep.replay.options import OWN_NETWORK, RATE, Sleep
+from neurosleep.replay.regulated_layers import RegulatedLayer, RegulatedLayers
 from neurosleep.replay.result import Divergence, LayerChange, SleepReport, SleepResult
 from neurosleep.replay.spiking_homeostasis import SpikingRegulation, regulate_spikes
 from neurosleep.replay.stages import NREM, REM

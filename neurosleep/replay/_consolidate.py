@@ -15,7 +15,12 @@ from neurosleep._checks import as_images, check_unread
 from neurosleep.conversion import copied, sleeping_chain
 from neurosleep.errors import DataError, NeurosleepWarning, SettingsError
 from neurosleep.functional import InputNoise, check_seed
-from neurosleep.replay._consolidate_checks import (
+from neurosleep.replay._effect import answers, evenly, warn_of_effect
+from neurosleep.replay._judging import Judged, Known, judge, output_under_noise, rule_of
+from neurosleep.replay._nrem import converted, run_nrem
+from neurosleep.replay._rem import run_rem
+from neurosleep.replay._sleep import Limits
+from neurosleep.replay.consolidate_checks import (
     as_classes,
     as_samples,
     check_call,
@@ -23,11 +28,6 @@ from neurosleep.replay._consolidate_checks import (
     check_outputs,
     check_spiking,
 )
-from neurosleep.replay._effect import answers, evenly, warn_of_effect
-from neurosleep.replay._judging import Judged, Known, judge, output_under_noise, rule_of
-from neurosleep.replay._nrem import converted, run_nrem
-from neurosleep.replay._rem import run_rem
-from neurosleep.replay._sleep import Limits
 from neurosleep.replay.consolidation import Consolidation, StageOutcome
 from neurosleep.replay.guard import Guard, OutputDrive, Verdict
 from neurosleep.replay.moved_answers import MovedAnswers

@@ -11,11 +11,11 @@ from torch import Tensor, nn
 
 from neurosleep.functional import Homeostasis, InputNoise, SetPoint
 from neurosleep.replay._nrem import run_nrem
-from neurosleep.replay._regulated import RegulatedLayer
 from neurosleep.replay.consolidation import StageOutcome
 from neurosleep.replay.guard import Guard, OutputDrive, Verdict, newest_recall
 from neurosleep.replay.homeostasis import regulate
 from neurosleep.replay.options import Sleep
+from neurosleep.replay.regulated_layers import RegulatedLayer
 from neurosleep.replay.stages import NREM
 
 __all__ = ["Judged", "Known", "judge", "output_under_noise", "rule_of"]

@@ -14,10 +14,10 @@ from neurosleep.errors import ConversionError, NeurosleepError, UnsupportedError
 from neurosleep.functional import Homeostasis, InputNoise, SetPoint
 from neurosleep.networks import EquilibriumNetwork
 from neurosleep.replay._drives import trace_drives
-from neurosleep.replay._population_drives import population_drives
-from neurosleep.replay._regulated import RegulatedLayers
 from neurosleep.replay.consolidation import StageOutcome
 from neurosleep.replay.homeostasis import regulate
+from neurosleep.replay.regulated_layers import RegulatedLayers
+from neurosleep.replay.spiking_drives import population_drives
 from neurosleep.replay.spiking_homeostasis import regulate_spikes
 from neurosleep.replay.stages import NREM
 from neurosleep.spiking import Record, SpikingNetwork

@@ -21,7 +21,7 @@ from neurosleep.functional import (
     homeostatic_rows,
 )
 from neurosleep.replay._drives import CONVOLUTIONS, Drive, Part, Trace, input_of, is_step, weight_of
-from neurosleep.replay._regulated import RegulatedLayer, regulated
+from neurosleep.replay.regulated_layers import RegulatedLayer, regulated
 
 __all__ = ["apply_change", "run_over"]
 

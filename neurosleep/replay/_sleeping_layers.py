@@ -11,7 +11,7 @@ from neurosleep.conversion import copied
 from neurosleep.errors import DataError, UnsupportedError
 from neurosleep.networks import EquilibriumMLP
 from neurosleep.replay._drives import trace_drives
-from neurosleep.replay._population_drives import population_drives
+from neurosleep.replay.spiking_drives import population_drives
 from neurosleep.spiking import SpikingNetwork
 
 __all__ = ["sleeping_layers"]

@@ -15,9 +15,9 @@ from torch import nn
 from neurosleep._shown import short_line, to_frame
 from neurosleep.errors import ConversionError, NeurosleepWarning
 from neurosleep.functional import SetPoint
-from neurosleep.replay._regulated import RegulatedLayers
 from neurosleep.replay.guard import OutputDrive, Verdict
 from neurosleep.replay.moved_answers import MovedAnswers
+from neurosleep.replay.regulated_layers import RegulatedLayers
 from neurosleep.replay.result import Divergence, SleepReport, SleepResult
 from neurosleep.spiking import Recording, SleepSpan
 

@@ -19,7 +19,7 @@ from neurosleep._checks import check_number
 from neurosleep._shown import brief
 from neurosleep.errors import SettingsError
 from neurosleep.replay._effect import outputs
-from neurosleep.replay._regulated import RegulatedLayer
+from neurosleep.replay.regulated_layers import RegulatedLayer
 
 __all__ = ["Guard", "OutputDrive", "Verdict", "check_guard", "gain_score", "newest_recall"]
 

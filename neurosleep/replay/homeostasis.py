@@ -22,9 +22,9 @@ from neurosleep.errors import DataError, NeurosleepError, SettingsError, Unsuppo
 from neurosleep.functional import Homeostasis, InputNoise, SetPoint, check_seed
 from neurosleep.networks import EquilibriumMLP, EquilibriumNetwork
 from neurosleep.replay._drives import Trace, trace_drives
-from neurosleep.replay._regulated import RegulatedLayer, RegulatedLayers
 from neurosleep.replay._regulation import run_over
-from neurosleep.replay._settled import check_settled_rule, regulate_settled, regulated_names
+from neurosleep.replay.regulated_layers import RegulatedLayer, RegulatedLayers
+from neurosleep.replay.settled_homeostasis import check_settled_rule, regulate_settled, regulated_names
 
 __all__ = ["RegulatedLayer", "Regulation", "regulate"]
 

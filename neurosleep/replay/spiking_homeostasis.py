@@ -19,10 +19,10 @@ from neurosleep.conversion import copied
 from neurosleep.errors import DataError, SettingsError, UnsupportedError
 from neurosleep.functional import Homeostasis, HomeostaticChange, InputNoise, SetPoint, SlowOscillation, check_seed
 from neurosleep.replay._drives import trace_drives
-from neurosleep.replay._population_drives import PopulationDrive, changed_network, population_drives
-from neurosleep.replay._regulated import RegulatedLayer, RegulatedLayers, regulated
 from neurosleep.replay._regulation import apply_change
 from neurosleep.replay._up_states import UpStates
+from neurosleep.replay.regulated_layers import RegulatedLayer, RegulatedLayers, regulated
+from neurosleep.replay.spiking_drives import PopulationDrive, changed_network, population_drives
 from neurosleep.spiking import Engine, Record, Recording, SpikingNetwork, get_engine
 from neurosleep.spiking.engines.batch import ConstantInput
 
@@ -147,8 +147,8 @@ def regulate_spikes(
         Frames between two changes of all layers at once, each of the rule's damping. None: as many passes of all frames
         as there are layers, and a layer changes at the end of its pass, the lowest first.
     engine:
-        An engine that steps batches; all give the same. None: ``event`` where it can step the network, else
-        ``reference``.
+        An engine that steps batches and declares ``homeostasis``; all give the same. None: ``event`` where it can step
+        the network, else ``reference``.
     record:
         Which spikes and rates to record, of the whole network in every pass, in steps of their own beside the others,
         which takes longer; the numbers stay the same, to the bit. None: nothing.
@@ -268,7 +268,9 @@ def check_regulates(
 
 def _chosen(engine: str | None, network: SpikingNetwork, device: str) -> Engine:
     if engine is not None:
-        return get_engine(engine)
+        named = get_engine(engine)
+        named.check_homeostasis()
+        return named
     compiled = get_engine("event")
     return compiled if compiled.offers_batches(network, device) else get_engine("reference")
 

@@ -250,7 +250,7 @@ def test_a_sleep_after_a_task_that_does_not_exist_is_refused(tmp_path: Path) -> 
     [
         ("sleep", ["nrem.after=[9]"], "nrem.after holds 9"),
         ("sequential,sleep", ["nrem.after=[1,-6]"], "nrem.after holds -6"),
-        ("sleep", ["engine=fixed"], "not mapped to a chip"),
+        ("sleep", ["engine=fixed"], "on a chip only"),
         ("sleep", ["nrem.frames=0"], "number of frames cannot be 0"),
         ("sleep", ["nrem.downscale=0"], "downscale"),
         ("sleep", ["nrem.form=rates", "nrem.up=9"], "no up"),

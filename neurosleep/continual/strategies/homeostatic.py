@@ -21,7 +21,7 @@ from neurosleep.hardware import WayName, chosen_way, load_profile, regulate_on_c
 from neurosleep.learning import Batch
 from neurosleep.networks import EquilibriumMLP, EquilibriumNetwork
 from neurosleep.replay import NREM, Consolidator, Sleep
-from neurosleep.replay._settled import check_settled_rule
+from neurosleep.replay.settled_homeostasis import check_settled_rule
 from neurosleep.replay.stages import Form, check_whole
 from neurosleep.spiking import Record
 

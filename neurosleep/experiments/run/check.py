@@ -98,7 +98,7 @@ def check_request(request: RunRequest) -> Plan:
         # A few neurons are enough to find that an extra is missing, or that the engine does not know the rule.
         engine.start(_smallest(sleeper.settings), sleeper.settings.rem.rule)
     if any(isinstance(part, HomeostaticSleep) and part.engine is not None for part in parts):
-        engine.start_batch(_smallest(Sleep.src2022()), 1)
+        engine.check_homeostasis()
     if "owm" in request.parts and len(experiment.owm.alpha) != experiment.layers:
         raise SettingsError(
             f"owm.alpha has {len(experiment.owm.alpha)} entries.", expected=f"{experiment.layers}, one per layer"

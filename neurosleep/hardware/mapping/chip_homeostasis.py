@@ -27,8 +27,8 @@ from neurosleep.hardware.mapping.map_network import map_to
 from neurosleep.hardware.profiles.homeostatic_ways import WayName, chosen_way
 from neurosleep.hardware.profiles.load import load_profile
 from neurosleep.replay import RegulatedLayer, RegulatedLayers, SpikingRegulation, StageOutcome
-from neurosleep.replay._population_drives import PopulationDrive, changed_network, population_drives
-from neurosleep.replay._regulated import regulated
+from neurosleep.replay.regulated_layers import regulated
+from neurosleep.replay.spiking_drives import PopulationDrive, changed_network, population_drives
 from neurosleep.replay.spiking_homeostasis import FrameStepper, check_regulates
 from neurosleep.spiking import Dense, Population, SpikingNetwork, get_engine
 

@@ -117,6 +117,9 @@ class Engine(ABC):
     batches: ClassVar[bool] = False
     #: Whether an input of a batch may send several spikes in a step.
     spike_counts: ClassVar[bool] = False
+    #: What may change between two batches in homeostatic sleep: ``"weights"`` (rows of them, with biases), and
+    #: ``"registers"`` of neurons for thresholds and biases, in a chip's arithmetic. Nothing: it is not for that sleep.
+    homeostasis: ClassVar[frozenset[str]] = frozenset()
     #: Whether it steps networks as they are, and not only those that were made for it; only such an engine is named to
     #: those whose network another one refuses.
     general: ClassVar[bool] = True
@@ -171,6 +174,22 @@ class Engine(ABC):
         except UnsupportedError:
             return False
         return True
+
+    def check_homeostasis(self) -> None:
+        """Refuse by name an engine by which a network, as it is, cannot sleep in homeostasis.
+
+        Raises
+        ------
+        UnsupportedError
+            If the engine declares none, or only that of networks on a chip.
+        """
+        if not (self.homeostasis and self.general):
+            does = "steps homeostatic sleep of networks on a chip only"
+            raise UnsupportedError(
+                f"The engine {self.name!r} {does if self.homeostasis else 'does not step homeostatic sleep'}.",
+                expected="one of: " + ", ".join(_able(lambda other: bool(other.homeostasis) and other.general)),
+                hint="neurosleep.hardware.regulate_on_chip has it" if self.homeostasis else "engine=None",
+            )
 
     def _check_batch(self, network: SpikingNetwork, device: str) -> None:
         """Refuse by name what :meth:`start_batch` cannot step."""

@@ -241,6 +241,7 @@ class ReferenceEngine(Engine):
     symmetric_rules: ClassVar[frozenset[str]] = frozenset({"*"})
     reset_times: ClassVar[frozenset[str]] = frozenset({"same", "next", "guarded"})
     batches: ClassVar[bool] = True
+    homeostasis: ClassVar[frozenset[str]] = frozenset({"weights"})
     spike_counts: ClassVar[bool] = True
 
     def start_batch(self, network: SpikingNetwork, batch: int, *, device: str = "cpu") -> TorchSession:

@@ -96,6 +96,7 @@ class SnnTorchEngine(Engine):
     symmetric_rules: ClassVar[frozenset[str]] = frozenset({"*"})
 
     batches: ClassVar[bool] = True
+    homeostasis: ClassVar[frozenset[str]] = frozenset({"weights"})
 
     def _start(self, network: SpikingNetwork, rule: PlasticityRule | None, device: str) -> Session:
         return TorchSession(network, rule, device, _STEPPERS)

@@ -31,6 +31,7 @@ class EventEngine(Engine):
     )
     symmetric_rules: ClassVar[frozenset[str]] = frozenset({SRCRule.name})
     batches: ClassVar[bool] = True
+    homeostasis: ClassVar[frozenset[str]] = frozenset({"weights"})
     spike_counts: ClassVar[bool] = True
 
     def _start(self, network: SpikingNetwork, rule: PlasticityRule | None, device: str) -> Session:

@@ -26,7 +26,7 @@ from neurosleep.functional import (
     homeostatic_rows,
 )
 from neurosleep.networks import EquilibriumMLP
-from neurosleep.replay._regulated import RegulatedLayer, regulated
+from neurosleep.replay.regulated_layers import RegulatedLayer, regulated
 
 __all__ = ["check_settled_rule", "regulate_settled", "regulated_names"]
 

@@ -116,6 +116,7 @@ _ELSEWHERE = ("after", "statistics", "profile", "rounding", "headroom", "read_ba
 
 
 def as_classes(name: str, values: Sequence[int] | None) -> tuple[int, ...] | None:
+    """Class numbers, sorted; None for what is not known."""
     if values is None:
         return None
     if isinstance(values, str | int):
@@ -124,6 +125,7 @@ def as_classes(name: str, values: Sequence[int] | None) -> tuple[int, ...] | Non
 
 
 def as_samples(holdout: Any, shape: tuple[int, ...]) -> tuple[Tensor, Tensor]:
+    """Inputs of ``shape`` and their labels."""
     if not isinstance(holdout, tuple | list) or len(holdout) != 2:
         raise DataError(
             "holdout cannot be read.", found=type(holdout).__name__, expected="(inputs [n, ...], labels [n])"
