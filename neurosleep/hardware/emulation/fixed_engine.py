@@ -19,7 +19,6 @@ from neurosleep.hardware.arithmetic.registers import Register
 from neurosleep.hardware.emulation.chip_rule import ChipRule, SynapseRule
 from neurosleep.hardware.emulation.compiled_steps import CompiledSteps, FixedState
 from neurosleep.hardware.mapping.mapped import MappedNetwork, check_whole
-from neurosleep.hardware.profiles.homeostatic_ways import WAYS
 from neurosleep.spiking import (
     Dense,
     Engine,
@@ -364,7 +363,7 @@ class FixedEngine(Engine):
     synaptic_integrators: ClassVar[bool] = True
     reset_times: ClassVar[frozenset[str]] = ReferenceEngine.reset_times
     batches: ClassVar[bool] = True
-    homeostasis: ClassVar[frozenset[str]] = frozenset(WAYS)
+    homeostasis: ClassVar[frozenset[str]] = frozenset({"registers", "weights"})
     general: ClassVar[bool] = False
 
     def _check(self, network: SpikingNetwork) -> MappedNetwork:
