@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import operator
+import os
 import sys
 import warnings
 from collections.abc import Mapping
@@ -141,6 +142,7 @@ def as_images(name: str, images: Any, error: type[NeurosleepError] = DataError, 
             f"{name} cannot be read as images.",
             found=type(images).__name__,
             expected="an array or a tensor [n, ...] of numbers",
+            hint=_how_to_read(images),
         ) from cause
     if values.ndim < 1 or values.numel() == 0:
         raise error(f"{name} holds no image.", found=f"shape {tuple(values.shape)}", expected="at least one, [n, ...]")
@@ -156,6 +158,16 @@ def as_images(name: str, images: Any, error: type[NeurosleepError] = DataError, 
     if values.dtype in (torch.float32, torch.float64):
         return values
     return values.float()
+
+
+def _how_to_read(images: Any) -> str | None:
+    """What makes a tensor of what people give in the place of one."""
+    if isinstance(images, str | os.PathLike):
+        return "neurosleep.exchange.read_calibration(path) reads a .npy or .npz file"
+    if hasattr(images, "batch_size") or (hasattr(images, "__getitem__") and hasattr(images, "__len__")):
+        pairs = "torch.stack([x for x, _ in dataset])" if not hasattr(images, "batch_size") else None
+        return pairs or "torch.cat([x for x, _ in loader]) takes the images of a loader together"
+    return None
 
 
 def as_labels(name: str, labels: Any, count: int, error: type[NeurosleepError] = DataError) -> Tensor:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from neurosleep._checks import as_images, check_unread
 from neurosleep.conversion._build import READ_OUTS, Neurons, ReadOut
 from neurosleep.conversion._layerwise import convert_layerwise
-from neurosleep.conversion._model import check_model
+from neurosleep.conversion._model import check_model, warn_of_bytes
 from neurosleep.conversion._normalised import convert_normalised
 from neurosleep.conversion.converted import ConvertedNetwork
 from neurosleep.conversion.feedback import Feedback
@@ -93,6 +93,11 @@ def convert(
     SettingsError
         If an option is wrong, or nothing would read it.
 
+    Warns
+    -----
+    NeurosleepWarning
+        If the calibration images look like bytes (whole numbers up to 255) and are not of that type.
+
     Notes
     -----
     The published account of how equilibrium networks sleep (arXiv:2508.14081) leaves feedback, biases and scale open:
@@ -118,6 +123,8 @@ def convert(
     model = check_model(model)
     bytes_given = str(getattr(calibration, "dtype", "")).removeprefix("torch.") == "uint8"
     images = as_images("calibration", calibration, say_scaled=False)
+    if not bytes_given:
+        warn_of_bytes(images)
     unread: dict[str, tuple[Any, Any]]
     if isinstance(scaling, LayerRecipe):
         unread = {"maxpool": (maxpool, "exact"), "read_out": (read_out, "membrane")}

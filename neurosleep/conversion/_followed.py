@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import Tensor, fx, nn
 
 from neurosleep.conversion._memory import InPlaceTracer
+from neurosleep.conversion._model import shape_hint
 from neurosleep.conversion._source import line_of_error
 from neurosleep.conversion._verify import same_weights
 from neurosleep.errors import ConversionError
@@ -58,6 +59,7 @@ def accepts(model: nn.Module, example: Tensor, given: tuple[int, ...]) -> None:
             f"The model does not accept calibration images of shape {given}: {error}",
             found=line_of_error(error),
             expected="images [n, ...] of the shape that the model takes",
+            hint=shape_hint(model, given),
             layer=type(model).__name__,
             operation="forward",
         ) from error

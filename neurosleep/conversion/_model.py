@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import copy
 import math
+import warnings
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
-from neurosleep.errors import ConversionError
+from neurosleep.errors import ConversionError, NeurosleepWarning
 
-__all__ = ["check_model", "evaluation_copy", "finite", "number_type", "unwrapped"]
+__all__ = ["check_model", "evaluation_copy", "finite", "number_type", "shape_hint", "unwrapped", "warn_of_bytes"]
+
+# Whole numbers up to this may be counts of anything; above it they are taken for bytes.
+_LEAST_BYTE = 32
 
 
 def check_model(model: Any) -> nn.Module:
@@ -104,3 +108,37 @@ def finite(images: Tensor) -> bool:
     """Whether all values are finite, in one pass that makes no tensor as large as the images."""
     low, high = torch.aminmax(images)
     return math.isfinite(float(low)) and math.isfinite(float(high))
+
+
+def shape_hint(model: nn.Module, given: tuple[int, ...]) -> str | None:
+    """How images of the shape ``given`` become such as the first layer of ``model`` takes, if that is plain."""
+    first = next((m for m in model.modules() if isinstance(m, nn.Linear | nn.Conv1d | nn.Conv2d)), None)
+    if isinstance(first, nn.Linear):
+        return "images.flatten(1)" if len(given) > 2 and math.prod(given[1:]) == first.in_features else None
+    if first is None:
+        return None
+    channels, axes = first.in_channels, len(first.kernel_size)
+    if len(given) == axes + 2 and given[-1] == channels != given[1]:
+        order = ", ".join(map(str, (0, axes + 1, *range(1, axes + 1))))
+        return f"channels come first: images.permute({order})"
+    if len(given) == axes + 1 and given[0] == channels != 1:
+        return "images[None] makes a batch of one image"
+    if len(given) == axes + 1 and channels == 1:
+        return "images[:, None] adds the axis of the channel, or images[None] that of the batch"
+    if len(given) == 2 and axes == 2 and math.isqrt(given[1] // channels) ** 2 * channels == given[1]:
+        side = math.isqrt(given[1] // channels)
+        return f"images.reshape(-1, {channels}, {side}, {side}), if that is how they were flattened"
+    return None
+
+
+def warn_of_bytes(images: Tensor) -> None:
+    """Say that calibration images look like bytes, as which a few models take them and most do not."""
+    low, high = torch.aminmax(images)
+    if low < 0 or not _LEAST_BYTE <= high <= 255 or not bool((images == images.round()).all()):
+        return
+    warnings.warn(
+        f"calibration: all values are whole numbers, from {float(low):g} to {float(high):g}, as bytes of images are: "
+        "right only for a model that was trained on such; else divide them by 255.",
+        NeurosleepWarning,
+        stacklevel=3,
+    )

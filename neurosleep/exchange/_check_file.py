@@ -8,14 +8,13 @@ from typing import Any
 
 from torch import nn
 
-from neurosleep._guards.files import check_regular
 from neurosleep._guards.hdf5 import read_hdf5
 from neurosleep.conversion import ModelCheck, Obstacle, check
-from neurosleep.errors import ExchangeError, NeurosleepError, SettingsError
+from neurosleep.errors import NeurosleepError, SettingsError
 from neurosleep.exchange._convert_file import ReadOptions, read_file
 from neurosleep.exchange.inexact import ExchangeWarning
 from neurosleep.exchange.nir.nodes import KNOWN
-from neurosleep.exchange.other_kinds import is_hdf5, refuse_other_kinds
+from neurosleep.exchange.other_kinds import check_network_file, is_hdf5
 from neurosleep.networks import MLP, EquilibriumMLP
 from neurosleep.spiking import SpikingNetwork
 
@@ -63,11 +62,10 @@ def check_file(path: str | Path, read: ReadOptions = _PLAIN) -> tuple[ModelCheck
     <ModelCheck: converts; 3 layers taken>
     """
     path = Path(path)
-    check_regular(path, ExchangeError, expected="a .safetensors, .onnx or .nir file")
+    check_network_file(path)
     for name in ("calibration", "recipe", "reset"):
         if getattr(read, name) is not None and (name != "reset" or not is_hdf5(path)):
             raise SettingsError(f"--{name} has no place here: a check needs none.", expected=f"no --{name}")
-    refuse_other_kinds(path)
     if is_hdf5(path) and (obstacles := _unknown_nodes(path)):
         return ModelCheck(obstacles=obstacles), None
     with warnings.catch_warnings(record=True) as caught:

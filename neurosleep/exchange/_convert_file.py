@@ -25,7 +25,7 @@ from neurosleep.exchange.nir.build import NIRReset, NIRWriter
 from neurosleep.exchange.nir.files import read_nir
 from neurosleep.exchange.norse.folder import write_norse
 from neurosleep.exchange.onnx.read import read_onnx
-from neurosleep.exchange.other_kinds import is_hdf5, refuse_other_kinds
+from neurosleep.exchange.other_kinds import check_network_file, is_hdf5
 from neurosleep.exchange.snntorch.write import Inexact, write_snntorch
 from neurosleep.networks import EquilibriumNetwork
 from neurosleep.spiking import SpikingNetwork
@@ -188,8 +188,7 @@ def read_file(model: str | Path, read: ReadOptions, *, unread: bool = False) -> 
 
     With ``unread``, layers that hold errors take the place of what cannot be read of an ONNX file.
     """
-    check_regular(Path(model), ExchangeError, expected="a .safetensors, .onnx or .nir file")
-    refuse_other_kinds(Path(model))
+    check_network_file(Path(model))
     if is_hdf5(Path(model)):
         for name in ("external_data", "output_name", "input_shape"):
             if getattr(read, name) is not None:

@@ -23,7 +23,7 @@ from neurosleep.exchange.digest import DIGEST as _DIGEST
 from neurosleep.exchange.digest import UNSET as _UNSET
 from neurosleep.exchange.digest import check_digest, signed
 from neurosleep.exchange.network_format import network_of, network_parts
-from neurosleep.exchange.other_kinds import is_hdf5, refuse_other_kinds
+from neurosleep.exchange.other_kinds import check_network_file, is_hdf5
 from neurosleep.functional.activations import ACTIVATIONS
 from neurosleep.networks import MLP, EquilibriumMLP, EquilibriumNetwork
 from neurosleep.spiking import SpikingNetwork
@@ -211,7 +211,6 @@ def load(
     True
     """
     path = Path(path)
-    check_regular(path, ExchangeError, expected="a .safetensors, .onnx or .nir file, or .pt with module=")
     given = {
         "input_shape": (input_shape, None),
         "external_data": (external_data, None),
@@ -219,9 +218,10 @@ def load(
         "dt": (dt, None),
     }
     if module is not None:
+        check_regular(path, ExchangeError, expected="a .pt or .safetensors file of weights")
         check_unread(f"The file {path.name!r}, of weights,", given, "files of networks have them", ExchangeError)
         return _fill(module, _state(path), path)
-    refuse_other_kinds(path)
+    check_network_file(path)
     if is_hdf5(path):
         from neurosleep.exchange.nir.files import read_nir
 

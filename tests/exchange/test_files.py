@@ -209,8 +209,11 @@ def test_what_cannot_be_read(tmp_path: Path) -> None:
     with pytest.raises(ExchangeError, match="no file"):
         ns.load(tmp_path / "nothing.safetensors")
     (tmp_path / "text.safetensors").write_text("hello")
-    with pytest.raises(ExchangeError, match="no safetensors file"):
+    with pytest.raises(ExchangeError, match="is a text"):
         ns.load(tmp_path / "text.safetensors")
+    (tmp_path / "bytes.safetensors").write_bytes(b"\1\2\3\4")
+    with pytest.raises(ExchangeError, match="no safetensors file"):
+        ns.load(tmp_path / "bytes.safetensors")
     whole = ns.save(_random_network(0), tmp_path / "net.safetensors").read_bytes()
     (tmp_path / "half.safetensors").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(ExchangeError, match="damaged"):
