@@ -11,7 +11,7 @@ __all__ = ["leading_rows", "loadings_of"]
 def leading_rows(rows: Tensor, count: int) -> Tensor:
     """At most ``count`` rows R whose scatter ``R.T @ R`` is nearest that of ``rows`` ``[n, inputs]``, strongest first.
 
-    Merged with new rows again and again they are the principal components of all of them, but for what was cut off
+    Merged with new rows again and again they are the principal components of all of them, but for what was left out
     each time (Ross et al. 2008, doi:10.1007/s11263-007-0075-7). float64; each row has a sum >= 0, so that they do not
     depend on the signs that a solver happens to give.
 
