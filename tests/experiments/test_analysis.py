@@ -136,6 +136,27 @@ def test_a_recorded_homeostatic_sleep_has_its_hypnogram_in_the_report(tmp_path: 
     assert "Stages and states of the sleep" in (tmp_path / "report.html").read_text()
 
 
+def test_nrem_and_rem_of_a_combination_are_both_in_spikes_and_in_one_recording(tmp_path: Path) -> None:
+    sets = ["data.images_per_task=100", "network.sizes=[784,20,20,10]", "nrem.frames=6", "sleep.steps=300"]
+    settings = [x for s in [*sets, "nrem.form=spikes", "wake.epochs=1"] for x in ("--set", s)]
+    arguments = ["run", "demo/mnist-mini", "--strategy", "sleep+src", *settings, "--out", str(tmp_path)]
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 0, result.output
+    (folder,) = (path.parent for path in tmp_path.rglob("metrics.json"))
+    recording = Recording.open(folder / "spikes" / "task1.npz")
+    nrem = 6 * 100 * 3
+    assert recording.steps == nrem + 300
+    assert [span.stage for span in recording.hypnogram] == ["NREM"] * 36 + ["REM"]
+    assert (recording.hypnogram[-1].start, recording.hypnogram[-1].length) == (nrem, 300)
+    for start, stop in ((0, nrem), (nrem, nrem + 300)):
+        assert recording.spikes["input"].slice(start, stop).count > 0
+    assert recording.spikes["hidden1"].slice(0, nrem).count > 0
+    result = CliRunner().invoke(app, ["report", str(tmp_path)])
+    assert result.exit_code == 0, result.output
+    page = (tmp_path / "report.html").read_text()
+    assert "up in NREM, down in NREM, tonic in REM" in page and "steps from step " in page
+
+
 def _last(value: object) -> float:
     """Of a number itself, of a list of lists the mean of the last row."""
     if isinstance(value, list):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -220,16 +221,24 @@ def _draw_hypnogram(run: Run, fig: Figure) -> None:
     steps = max(events.steps for events in spikes.values())
     counts = {name: events.counts() for name, events in spikes.items()}
     recording = Recording(steps, run.dt, dict(counts), spikes=spikes, hypnogram=run.hypnogram)
-    plot.sleep_overview(recording, steps=min(steps, RASTER_STEPS), fig=fig)
+    plot.sleep_overview(recording, start=_shown_from(run), steps=min(steps, RASTER_STEPS), fig=fig)
+
+
+def _shown_from(run: Run) -> int:
+    """The first step of the hypnogram that is shown: where one stage follows another, that is in the middle."""
+    spans = run.hypnogram
+    turn = next((b.start for a, b in itertools.pairwise(spans) if a.stage != b.stage), 0)
+    return max(0, min(turn - RASTER_STEPS // 2, spans[-1].stop - RASTER_STEPS))
 
 
 def _hypnogram_words(run: Run) -> tuple[str, str]:
     spans = run.hypnogram
     names = ", ".join(f"{state} in {stage}" for stage, state in dict.fromkeys((s.stage, s.state) for s in spans))
-    shown = counted(min(spans[-1].stop, RASTER_STEPS), "step")
+    shown, start = counted(min(spans[-1].stop, RASTER_STEPS), "step"), _shown_from(run)
+    which = f"{shown} from step {start} on," if start else f"the first {shown}"
     return (
         f"Hypnogram of a sleep of {run.name} ({names}) over spikes and firing rates, in {shown}.",
-        f"Stages and states of the sleep after task {run.spikes_after}, with its spikes and rates: the first {shown} "
+        f"Stages and states of the sleep after task {run.spikes_after}, with its spikes and rates: {which} "
         f"of {counted(spans[-1].stop, 'step')}.",
     )
 

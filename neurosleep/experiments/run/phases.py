@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import TypeAlias
 
 import numpy as np
@@ -27,7 +28,7 @@ from neurosleep.experiments.run_folder import RunFolder, restore, tensors_of, wr
 from neurosleep.functional import torch_generator
 from neurosleep.learning import Backprop, PhasedLearning
 from neurosleep.networks import MLP, EquilibriumNetwork, FeedForwardNetwork
-from neurosleep.spiking import Recording
+from neurosleep.spiking import Recording, SleepSpan
 
 __all__ = ["Phases", "Report"]
 
@@ -140,9 +141,23 @@ class Phases:
             },
         }
         if recording.spikes:
-            recording.to_npz(self.folder.path / "spikes" / f"task{task + 1}.npz")
+            self._of_all_stages(recording).to_npz(self.folder.path / "spikes" / f"task{task + 1}.npz")
             if isinstance(network, MLP) and progress.status == "done":
                 write_preferred_task(self.folder.path, network, self.tests[: task + 1])
+
+    def _of_all_stages(self, recording: Recording) -> Recording:
+        """The recording of the last stage, behind or before that of the other where two strategies slept in turn."""
+        consolidation = self.learner.consolidation
+        nrem = None if consolidation is None else consolidation.recording
+        if nrem is None or self.learner.sleep_result is None or not nrem.spikes:
+            return recording
+        rem = replace(recording, hypnogram=(SleepSpan("REM", "tonic", 0, recording.steps),))
+        # The two conversions name layers in ways of their own; both have them in the order of the network.
+        names = dict(zip(nrem.counts, recording.counts, strict=False))
+        counts = {names[key]: one for key, one in nrem.counts.items()}
+        nrem = replace(nrem, counts=counts, spikes={names[key]: events for key, events in nrem.spikes.items()})
+        first = self.request.parts.index("sleep") < self.request.parts.index("src")
+        return nrem.then(rem) if first else rem.then(nrem)
 
 
 def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

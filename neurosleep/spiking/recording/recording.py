@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from neurosleep._shown import html_table, named, short_line
 from neurosleep.errors import DataError, SettingsError
+from neurosleep.functional import SpikeEvents
 from neurosleep.spiking.recording.files import read_recording, write_npz, write_spikes_csv
 from neurosleep.spiking.recording.neo import block
 from neurosleep.spiking.recording.rate_monitor import RateMonitor
@@ -153,6 +154,45 @@ class Recording(Recorded):
     def weight_monitor(self, projection: str) -> WeightMonitor:
         """The weights of a projection (``"hidden1 -> output"``) that were kept."""
         return WeightMonitor(self, projection)
+
+    def then(self, later: Recording) -> Recording:
+        """One recording of this one and a ``later`` one of the same network: counts, spikes and hypnogram.
+
+        Populations that fire in one alone, as an output does that is read in the other, are silent there. Of samples
+        of weights, those of the first that has them of a projection.
+
+        Raises
+        ------
+        DataError
+            If populations of one name differ in size, or steps in length, or spikes were recorded of some neurons only.
+        """
+        shared = self.counts.keys() & later.counts.keys()
+        fits = shared and all(self.counts[name].shape == later.counts[name].shape for name in shared)
+        if not fits or self.dt != later.dt or self.kept or later.kept:
+            raise DataError(
+                "These recordings do not follow one another.",
+                found=f"populations {named(list(self.counts))} and {named(list(later.counts))}, "
+                f"steps of {self.dt:g} and {later.dt:g} s",
+                expected="the same populations, all neurons of each, and steps of one length",
+            )
+        counts, spikes = dict(self.counts), dict(self.spikes)
+        for name, more in later.counts.items():
+            counts[name] = counts[name] + more if name in counts else more
+        for name in self.spikes.keys() | later.spikes.keys():
+            n = len(counts[name])
+            silent = (SpikeEvents.empty(n, one.steps) for one in (self, later))
+            pair = [one.spikes.get(name, none) for one, none in zip((self, later), silent, strict=True)]
+            spikes[name] = SpikeEvents.concatenate(pair, n)
+        moved = {name: replace(kept, steps=kept.steps + self.steps) for name, kept in later.weights.items()}
+        return Recording(
+            self.steps + later.steps,
+            self.dt,
+            counts,
+            spikes={name: spikes[name] for name in counts if name in spikes},
+            weights={**moved, **self.weights},
+            engine=self.engine if self.engine == later.engine else None,
+            hypnogram=(*self.hypnogram, *(replace(s, start=s.start + self.steps) for s in later.hypnogram)),
+        )
 
     def to_npz(self, path: str | os.PathLike[str]) -> Path:
         """Write all of it to one compressed ``.npz`` file; :meth:`open` gives it back."""
