@@ -27,10 +27,10 @@ def from_snntorch(
 ) -> SpikingNetwork:
     r"""The network that a module of snnTorch neurons is, with the same spike trains.
 
-    Read are ``Leaky``, ``Synaptic``, ``Lapicque`` and ``RLeaky`` with every reset mechanism, delayed or not, and one
-    value or one per neuron of each parameter; linear, convolutional and pooling layers between them, BatchNorm in
-    evaluation folded into the layer before it. Numbers that are learned are taken as they are; surrogate gradients play
-    no part. What snnTorch does otherwise than the step contract becomes parameters:
+    Read are ``Leaky``, ``Synaptic``, ``Lapicque``, ``RLeaky`` and ``RSynaptic`` with every reset mechanism, delayed or
+    not, and one value or one per neuron of each parameter; linear, convolutional and pooling layers between them,
+    BatchNorm in evaluation folded into the layer before it. Numbers that are learned are taken as they are; surrogate
+    gradients play no part. What snnTorch does otherwise than the step contract becomes parameters:
 
     ==================================================  ==============================================================
     snnTorch                                            here
@@ -43,17 +43,19 @@ def from_snntorch(
     after a spike is lost
     ``none``                                            ``subtract`` of an amount of 0
     ``Lapicque``: input times dt/C, decay 1 - dt/(RC)   the scale of projections; with ``beta`` alone 1 + ln(beta)
-    ``RLeaky``: its own spikes of the step before       a projection to itself with delay 1
+    ``RLeaky``, ``RSynaptic``: their own spikes of      a projection to itself with delay 1
+    the step before
     ==================================================  ==============================================================
 
-    Where a sum has more than two terms that are not exact (``RLeaky`` with a decay and an input, ``Lapicque`` with a
-    bias), its order here is another one, and potentials may differ in their last bit.
+    Where a sum has more than two terms that are not exact (``RLeaky`` and ``RSynaptic`` with a decay and an
+    input, ``Lapicque`` with a bias), its order here is another one, and potentials may differ in their last bit.
 
     Parameters
     ----------
     module:
-        ``nn.Sequential`` of layers and neurons, nested or not, or a module whose ``forward`` makes one step,
-        ``forward(x, mem1, mem2, ...)``, that ``torch.fx`` can follow. It stays as it is and is not run.
+        ``nn.Sequential`` of layers and neurons, nested or not; a module whose ``forward`` makes one step,
+        ``forward(x, mem1, mem2, ...)``, or goes over all of them, of ``x`` or ``x[step]``, from states that are 0
+        (``init_leaky()``, ``reset_mem()``): what ``torch.fx`` can follow. It stays as it is and is not run.
     input_shape:
         Shape of one input, without time and batch; needed where the first layer does not say it.
     dt:
@@ -160,6 +162,8 @@ class _Neuron:
                 "the reset_mechanism given when it is made",
             )
         self.mechanism = mechanism
+        if self.kind == "RSynaptic" and not layer.reset_delay:
+            raise self._refuse("has reset_delay=False, of which snnTorch loses the result.", "reset_delay=True")
         # Lapicque knows no other than the delayed reset.
         self.delayed = bool(getattr(layer, "reset_delay", True))
         probe = torch.linspace(-2, 2, 41)
@@ -191,7 +195,7 @@ class _Neuron:
         """Everything of the population but its bias; ``amount`` is what a line of ``forward`` takes off."""
         made: dict[str, Any] = {"name": name, "kind": "lif", "shape": self.shape, "compare": ">"}
         made["decay"] = _plain(self._decay())
-        if self.kind == "Synaptic":
+        if self.kind in ("Synaptic", "RSynaptic"):
             alpha = self._finite("alpha", self.layer.alpha.clamp(0, 1))
             if alpha.any():
                 made |= {"kind": "cuba_lif", "synaptic_decay": _plain(alpha)}
@@ -253,8 +257,8 @@ class _Neuron:
         return gain
 
     def recurrence(self, name: str, factor: float) -> tuple[list[Projection], Tensor | None]:
-        """What RLeaky's neurons give each other, and the bias of it."""
-        if self.kind != "RLeaky":
+        """What the neurons of RLeaky and RSynaptic give each other, and the bias of it."""
+        if self.kind not in ("RLeaky", "RSynaptic"):
             return [], None
         inner: Any = self.layer.recurrent
         kind, shape, size = type(inner).__name__, self.shape, math.prod(self.shape)

@@ -7,6 +7,7 @@ import math
 import operator
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Any
 
 import torch
@@ -16,6 +17,7 @@ from neurosleep.conversion._memory import InPlaceTracer, Shapes
 from neurosleep.conversion._tracer import Tracer
 from neurosleep.conversion.plan import PlannedPopulation, Sum, Value
 from neurosleep.errors import ExchangeError, NeurosleepError
+from neurosleep.exchange.snntorch.loops import StepCounting, one_step
 
 __all__ = ["CALLS", "LAYERS", "Wiring", "snntorch_wiring"]
 
@@ -25,6 +27,13 @@ CALLS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "Lapicque": (("mem",), ("spk", "mem")),
     "Synaptic": (("syn", "mem"), ("spk", "syn", "mem")),
     "RLeaky": (("spk", "mem"), ("spk", "mem")),
+    "RSynaptic": (("spk", "syn", "mem"), ("spk", "syn", "mem")),
+}
+
+_WITHOUT = {
+    "Alpha": "has an exciting and an inhibiting current of other decays, of which its potential is the difference",
+    **{name: "is gated: its states are products" for name in ("SLSTM", "SConv2dLSTM")},
+    "LeakyParallel": "computes all steps at once, without a reset",
 }
 
 #: Layers that may stand between neurons.
@@ -58,10 +67,24 @@ class _Leaf(nn.Module):
         """Nothing: the leaf is not looked into."""
         return x
 
+    def rest(self) -> Any:
+        """In the place of states that are 0: none are given."""
+        count = len(CALLS.get(self.kind, (("mem",), ()))[0])
+        return None if count == 1 else (None,) * count
+
+    def __getattr__(self, name: str) -> Any:
+        if name in ("reset_mem", f"init_{self.kind.lower()}"):
+            return self.rest
+        return super().__getattr__(name)
+
 
 class _Leaves(InPlaceTracer):
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         return isinstance(m, _Leaf) or super().is_leaf_module(m, module_qualified_name)
+
+
+class _Steps(StepCounting, _Leaves):
+    """The same, with a loop over the steps."""
 
 
 class _Shapes(Shapes):
@@ -116,20 +139,14 @@ def snntorch_wiring(module: nn.Module, input_shape: tuple[int, ...] | None) -> W
     if id(module) in leaves:
         module = nn.Sequential(module)
     copied = copy.deepcopy(module, leaves).eval()
-    graph = _Leaves()
-    try:
-        traced = fx.GraphModule(copied, graph.trace(copied))
-    except Exception as error:  # whatever the module's own code raises when a proxy goes through it
-        raise ExchangeError(
-            f"A {type(module).__name__} cannot be followed through its forward.",
-            found=(str(error).splitlines() or [type(error).__name__])[0][:300],
-            expected="one step, without a loop over time and without control flow that depends on values",
-            hint=_HINT,
-        ) from error
+    traced, known = _followed(module, copied)
     shape = input_shape or _input_shape(module)
     dtype = next((p.dtype for p in module.parameters() if p.is_floating_point()), torch.float32)
     inputs = [n for n in traced.graph.nodes if n.op == "placeholder"]
     states = _rest(module, len(inputs) - 1, dtype)
+    states = tuple(
+        state if shape is None else torch.zeros(2, *shape, dtype=dtype) for state, shape in zip_longest(states, known)
+    )
     runner = _Shapes(traced)
     try:
         with torch.no_grad():
@@ -143,6 +160,56 @@ def snntorch_wiring(module: nn.Module, input_shape: tuple[int, ...] | None) -> W
     tracer = _NeuronTracer(traced, runner)
     tracer.run()
     return tracer.wiring(shape, getattr(module, "populations", None))
+
+
+def _followed(module: nn.Module, copied: nn.Module) -> tuple[fx.GraphModule, list[tuple[int, ...] | None]]:
+    """One step of ``copied``, of its forward or of the loop within it, and the shapes of states that are known."""
+    try:
+        single = _Leaves().trace(copied)
+    except Exception:  # whatever the module's own code raises when a proxy goes through it
+        single = None
+    if single is not None:
+        calls = _neurons(copied, single)
+        twice = next((node for node in calls if sum(node.target == other.target for other in calls) > 1), None)
+        if twice is not None and sum(map(_is_input, single.nodes)) > 1:
+            raise ExchangeError(
+                f"Layer {str(twice.target)!r} is called more than once, and forward is given states.",
+                expected="one step in forward, or all steps from states that are 0",
+                hint=_HINT,
+            )
+        given = {given for node in calls for given in (*node.args[1:], *node.kwargs.values())}
+        if len({node.target for node in calls}) == len(calls) and all(_is_input(value) for value in given):
+            return fx.GraphModule(copied, single), []
+    try:
+        graph = _Steps().trace(copied)
+    except Exception as error:
+        raise ExchangeError(
+            f"A {type(module).__name__} cannot be followed through its forward.",
+            found=(str(error).splitlines() or [type(error).__name__])[0][:300],
+            expected="one step, or a loop over the steps of its input, without control flow that depends on values",
+            hint=_HINT,
+        ) from error
+    leaves = {str(node.target): copied.get_submodule(str(node.target)) for node in _neurons(copied, graph)}
+    kinds = {name: str(leaf.kind) for name, leaf in leaves.items()}
+    places = {name: f"Layer {name!r} ({kind})" for name, kind in kinds.items()}
+    return one_step(copied, graph, {name: CALLS[kind][1] for name, kind in kinds.items()}, places)
+
+
+def _is_input(value: Any) -> bool:
+    return isinstance(value, fx.Node) and value.op == "placeholder"
+
+
+def _neurons(module: nn.Module, graph: fx.Graph) -> list[fx.Node]:
+    """The calls of neurons, all of which have a counterpart."""
+    calls = []
+    for node in graph.nodes:
+        leaf = module.get_submodule(str(node.target)) if node.op == "call_module" else None
+        if isinstance(leaf, _Leaf):
+            calls.append(node)
+            if leaf.kind not in CALLS or not type(leaf.held[0]).__module__.startswith("snntorch."):
+                why = _WITHOUT.get(leaf.kind, "is a neuron that has no counterpart")
+                raise ExchangeError(f"Layer {str(node.target)!r} ({leaf.kind}) {why}.", expected=_EXPECTED)
+    return calls
 
 
 def _input_shape(module: nn.Module) -> tuple[int, ...]:
@@ -196,9 +263,6 @@ class _NeuronTracer(Tracer):
     def _study(self, node: fx.Node) -> None:
         leaf = self._leaf(node)
         assert leaf is not None
-        module = type(leaf.held[0]).__module__
-        if leaf.kind not in CALLS or not module.startswith("snntorch."):
-            raise self._refuse(node, "is a neuron that has no counterpart.")
         if any(n is not node and n.target == node.target and n.op == "call_module" for n in self._module.graph.nodes):
             raise self._refuse(node, "is called more than once.", "one step in forward", _HINT)
         takes, gives = CALLS[leaf.kind]
