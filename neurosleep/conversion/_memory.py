@@ -72,6 +72,8 @@ class Shapes(fx.Interpreter):
     ----------
     shapes, places:
         By the name of the node.
+    types:
+        The number types of tensors, in the same way.
     writes:
         By the name of the node, the memories that it writes into.
     values:
@@ -84,6 +86,7 @@ class Shapes(fx.Interpreter):
         super().__init__(module)
         self.shapes: dict[str, tuple[int, ...]] = {}
         self.places: dict[str, Place] = {}
+        self.types: dict[str, torch.dtype] = {}
         self.writes: dict[str, set[int]] = {}
         self.values: dict[str, Any] = {}
         # A memory that is given back may be used again, and would then be taken for the first.
@@ -141,7 +144,7 @@ class Shapes(fx.Interpreter):
         if not any(True for _ in _tensors(found)):
             self.values[n.name] = found
         if isinstance(found, Tensor):
-            self.shapes[n.name] = tuple(found.shape)
+            self.shapes[n.name], self.types[n.name] = tuple(found.shape), found.dtype
             self.places[n.name] = Place(
                 self._memory(found),
                 int(found.storage_offset()),

@@ -14,6 +14,7 @@ __all__ = [
     "ADD",
     "AVERAGE",
     "AVERAGE_OPTIONS",
+    "CAST",
     "DIVIDE",
     "DROPOUT",
     "DROPOUT_MODULES",
@@ -26,6 +27,7 @@ __all__ = [
     "MULTIPLY",
     "NEGATE",
     "RELU",
+    "SAME",
     "SUBTRACT",
     "is_maximum",
 ]
@@ -37,6 +39,9 @@ MULTIPLY = (operator.mul, operator.imul, torch.mul, torch.multiply, "mul", "mul_
 DIVIDE = (operator.truediv, operator.itruediv, torch.div, torch.true_divide, torch.divide, "div", "div_")
 NEGATE = (operator.neg, torch.neg, torch.negative, "neg", "neg_")
 FLATTEN = (torch.flatten, torch.reshape, "flatten", "reshape", "view")
+SAME = ("contiguous", "clone", torch.clone, "detach", torch.detach)
+# The same, where numbers of single or double precision come of it.
+CAST = ("to", "float", "double", "type", "type_as", "cpu", "cuda")
 RELU = (F.relu, F.relu_, torch.relu, torch.relu_, "relu", "relu_")
 DROPOUT = (F.dropout, F.dropout1d, F.dropout2d, F.dropout3d)
 AVERAGE: tuple[Any, ...] = (F.avg_pool1d, F.avg_pool2d)

@@ -153,8 +153,13 @@ def _planned(root: nn.Module, module: fx.GraphModule, example: Tensor, options: 
     tracer.run()
     populations = _reaching(tracer.populations, tracer.output)
     check = options.check and not obstacles
-    if not obstacles and not any(term.weight is not None for p in populations for term in p.terms):
-        raise ConversionError("The network has no layer with weights.", expected="at least one Linear or Conv layer")
+    if not obstacles and not any(term.parameter is not None for p in populations for term in p.terms):
+        raise ConversionError(
+            "The network has no layer with weights.",
+            expected="at least one Linear or Conv layer",
+            layer=type(module).__name__,
+            operation="forward",
+        )
     if check:
         try:
             check_trace(root, traced, example)
@@ -187,12 +192,13 @@ def _reaching(populations: Sequence[PlannedPopulation], output: str) -> tuple[Pl
 
 
 def _check_graph(module: fx.GraphModule) -> None:
-    nodes = list(module.graph.nodes)
+    nodes, place = list(module.graph.nodes), {"layer": type(module).__name__, "operation": "forward"}
     if len(nodes) > _MAX_NODES:
-        raise ConversionError(f"The model does {len(nodes)} operations.", expected=f"up to {_MAX_NODES}")
+        raise ConversionError(f"The model does {len(nodes)} operations.", expected=f"up to {_MAX_NODES}", **place)
     inputs = [node for node in nodes if node.op == "placeholder"]
     if len(inputs) > 1 and not inputs[1].args:
         raise ConversionError(
             f"The model takes {len(inputs)} inputs: {', '.join(str(node.target) for node in inputs)}.",
             expected="a model of one input",
+            **place,
         )

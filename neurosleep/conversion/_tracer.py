@@ -19,6 +19,7 @@ from neurosleep.conversion._operations import (
     ADD,
     AVERAGE,
     AVERAGE_OPTIONS,
+    CAST,
     DIVIDE,
     DROPOUT,
     DROPOUT_MODULES,
@@ -28,6 +29,7 @@ from neurosleep.conversion._operations import (
     MULTIPLY,
     NEGATE,
     RELU,
+    SAME,
     SUBTRACT,
     is_maximum,
 )
@@ -145,14 +147,25 @@ class Tracer(Made):
 
     def _input(self, node: fx.Node) -> None:
         if self._values:
-            raise ConversionError(f"The model takes a second input, {node.name!r}.", expected="a model of one input")
+            raise ConversionError(
+                f"The model takes a second input, {node.name!r}.",
+                expected="a model of one input",
+                layer=node.name,
+                operation="forward",
+            )
         self._values[node] = Value("input")
         self._shape_of["input"] = self._shapes[node.name][1:]
 
     def _finish(self, node: fx.Node) -> None:
         result = node.args[0]
         if not isinstance(result, fx.Node):
-            raise ConversionError("The model returns more than one tensor.", expected="one tensor [batch, ...]")
+            raise ConversionError(
+                "The model returns something other than one tensor.",
+                found=type(result).__name__,
+                expected="one tensor [batch, ...]",
+                layer=type(self._module).__name__,
+                operation="forward",
+            )
         found = self._get(result, node)
         spiking = {p.name for p in self.populations if p.kind == "lif"}
         if isinstance(found, Value) and found.population in spiking and found.factor == 1:
@@ -191,7 +204,8 @@ class Tracer(Made):
             return self._get(x, node)
         if target in FLATTEN:
             return self._reshape(node, x)
-        if target in ("contiguous", "clone", "detach", torch.clone):
+        precise = self._memory.types.get(node.name) in (torch.float32, torch.float64)
+        if target in SAME or (target in CAST and precise):
             return self._get(x, node)
         if target in AVERAGE:
             return self._average(node, x, dict(zip(AVERAGE_OPTIONS, node.args[1:], strict=False)) | dict(node.kwargs))

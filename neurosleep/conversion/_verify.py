@@ -87,6 +87,8 @@ def _compare(model: nn.Module, other: fx.GraphModule | Callable[[Tensor], Tensor
                 said,
                 found=f"a difference of {apart:.2g} of the largest value",
                 expected="a model of which torch.fx sees all, and operations that are not in place",
+                layer=type(model).__name__,
+                operation="forward",
                 hint="in forward: h = h + x in the place of h += x, inplace=False, self.training for Dropout",
             )
 

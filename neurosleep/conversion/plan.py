@@ -136,7 +136,7 @@ def activations(plan: Plan, images: Tensor, size: int = 250) -> Iterator[dict[st
     for start in range(0, len(images), size):
         interpreter = _Activations(plan.module, set(wanted.values()))
         interpreter.run(images[start : start + size].clone())  # the model may write into what it is given
-        yield {name: interpreter.found[node].flatten(1) for name, node in wanted.items()}
+        yield {name: (value := interpreter.found[node]).reshape(len(value), -1) for name, node in wanted.items()}
 
 
 def batch_norm(layer: nn.Module) -> tuple[Tensor, Tensor]:

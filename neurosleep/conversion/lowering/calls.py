@@ -16,6 +16,7 @@ from neurosleep.conversion._operations import (
     ADD,
     AVERAGE,
     AVERAGE_OPTIONS,
+    CAST,
     DIVIDE,
     DROPOUT,
     DROPOUT_MODULES,
@@ -23,6 +24,7 @@ from neurosleep.conversion._operations import (
     MAX_OPTIONS,
     MULTIPLY,
     RELU,
+    SAME,
     is_maximum,
 )
 from neurosleep.conversion.lowering.moves import is_move
@@ -68,7 +70,7 @@ _FUNCTIONS: tuple[tuple[tuple[Any, ...], str, tuple[str, ...]], ...] = (
     ((torch.amax, "amax"), "amax", ("dim", "keepdim")),
     (FLATTEN, "flatten", ()),
     (DROPOUT, "dropout", ()),
-    (("contiguous", "clone", torch.clone, "detach"), "identity", ()),
+    ((*SAME, *CAST), "identity", ()),
     ((F.linear,), "linear", ("weight", "bias")),
     ((F.conv1d,), "conv1d", ("weight", "bias", "stride", "padding", "dilation", "groups")),
     ((F.conv2d,), "conv2d", ("weight", "bias", "stride", "padding", "dilation", "groups")),

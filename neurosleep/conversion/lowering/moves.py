@@ -95,11 +95,14 @@ def places_of(
 
     try:
         found = call(node, fx.map_arg(node.args, number), fx.map_arg(node.kwargs, number))
-    except _NoMoveError:
+    except Exception:  # a choice by values, whose numbers here are none
         return None
     if not isinstance(found, Tensor) or found.ndim < 2 or len(found) != 2:
         return None
-    found = found.reshape(2, -1).to(torch.int64)
+    found = found.reshape(2, -1)
+    if found.is_complex() or not torch.equal(found, found.round()):
+        return None  # padded with something other than zeros
+    found = found.to(torch.int64)
     moved: Moved = {}
     seen = found == 0
     for source, start in first.items():

@@ -21,8 +21,9 @@ __all__ = ["Rewriter", "made_by"]
 
 def made_by(layer: tuple[tuple[int, ...], nn.Module]) -> tuple[int, ...]:
     """The shape that a layer makes of the one that it reads."""
+    shape, made = layer
     with torch.no_grad():
-        return tuple(layer[1](torch.zeros(1, *layer[0])).shape[1:])
+        return tuple(made(torch.zeros(1, *shape).to(next(made.parameters()))).shape[1:])
 
 
 class Rewriter(Refusals):
@@ -39,6 +40,7 @@ class Rewriter(Refusals):
         self._graph, self._shapes, self._values = self.module.graph, dict(memory.shapes), memory.values
         super().__init__(self.module)
         self._average, self._count = average, 0
+        self._dtype = next((tensor.dtype for tensor in own if tensor.is_floating_point()), torch.float32)
         self._positive: set[str] = set()
         self._padded: dict[str, tuple[list[int], str]] = {}
         self._node: fx.Node

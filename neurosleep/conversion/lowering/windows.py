@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, fx
 
+from neurosleep.conversion._source import place_of
 from neurosleep.conversion._windows import pair
 from neurosleep.conversion.lowering.calls import Call, as_call, reduced_axes
 from neurosleep.conversion.lowering.fixed import channelwise, fixed_conv, fixed_linear, moving
@@ -25,8 +26,9 @@ class Windows(Rewriter):
     def _lower_maximum(self, x: fx.Node, call: Call) -> fx.Node | None:
         before, after = self._shape(x), self._shape(self._node)
         axes = len(before) - 1
-        if self._average or axes not in (1, 2) or call.get("return_indices", False):
-            return None
+        _, operation = place_of(self._node, self._modules)
+        if self._average or f"{axes}d" not in operation or call.get("return_indices", False):
+            return None  # one of two axes works on the batch of images without channels
         if call.get("adaptive", False):
             if any(b % a for b, a in zip(before[1:], after[1:], strict=True)):
                 return None
@@ -81,13 +83,14 @@ class Windows(Rewriter):
         share = 1.0 if call.name == "sum" else 1.0 / count
         if axes == set(range(len(axes))):
             rows, places = math.prod(before[: len(axes)]), math.prod(before[len(axes) :])
+            shares = torch.full((1, rows), share, dtype=self._dtype)
             if len(axes) == len(before):
-                made = self._layer(fixed_linear(torch.full((1, rows), share)), self._reshaped(x, (rows,)))
+                made = self._layer(fixed_linear(shares), x if len(before) == 1 else self._reshaped(x, (rows,)))
             elif len(axes) == 1 and len(before) == 3:
-                made = self._layer(fixed_conv(torch.full((1, rows, 1, 1), share)), x)
+                made = self._layer(fixed_conv(shares[..., None, None]), x)
             else:
                 x = x if before == (rows, places) else self._reshaped(x, (rows, places))
-                made = self._layer(fixed_conv(torch.full((1, rows, 1), share)), x)
+                made = self._layer(fixed_conv(shares[..., None]), x)
         elif 0 not in axes and len(before) in (2, 3):
             kernel = tuple(n if axis in axes else 1 for axis, n in enumerate(before) if axis)
             average = F.avg_pool1d if len(kernel) == 1 else F.avg_pool2d
@@ -128,7 +131,7 @@ class Windows(Rewriter):
         def given(source: fx.Node) -> Any:
             return basis if source is x else self._values.get(source.name)
 
-        basis = torch.eye(places).reshape(1, places, *before[1:])
+        basis = torch.eye(places, dtype=self._dtype).reshape(1, places, *before[1:])
         made = self._call(node, *fx.map_arg((node.args, node.kwargs), given))
         if not isinstance(made, Tensor) or tuple(made.shape) != (1, places, *after[1:]):
             return None
