@@ -240,9 +240,30 @@ NODES: dict[str, dict[str, np.ndarray]] = {
 }
 
 
-@pytest.mark.parametrize("kind", NODES)
-def test_neurons_by_forward_euler(kind: str) -> None:
-    parameters, spikes = NODES[kind], np.random.default_rng(1).random((STEPS, 2)) < 0.4
+VOLTS: dict[str, dict[str, np.ndarray]] = {
+    "LIF": {
+        "tau": vector(0.004, 0.01, 0.02),
+        "r": vector(0.06, 0.06, 0.06),
+        "v_leak": vector(-0.065, -0.065, -0.045),  # the last one rests above its threshold, and fires by itself
+        "v_threshold": vector(-0.05, -0.055, -0.05),
+        "v_reset": vector(-0.07, -0.065, -0.07),
+    },
+    "CubaLIF": {
+        "tau_syn": vector(0.003, 0.002, 0.004),
+        "tau_mem": vector(0.004, 0.01, 0.02),
+        "r": vector(0.04, 0.04, 0.04),
+        "v_leak": vector(-0.065, -0.065, -0.065),
+        "v_threshold": vector(-0.05, -0.055, -0.05),
+        "v_reset": vector(-0.07, -0.065, -0.07),
+        "w_in": vector(2.0, 3.0, 4.0),
+    },
+    "IF": {"r": vector(30.0, 30.0, 30.0), "v_threshold": vector(-0.05, 0.02, -0.01), "v_reset": vector(-0.1, 0, -0.09)},
+}
+
+
+@pytest.mark.parametrize(("kind", "volts"), [*((kind, False) for kind in NODES), *((kind, True) for kind in VOLTS)])
+def test_neurons_by_forward_euler(kind: str, volts: bool) -> None:
+    parameters, spikes = (VOLTS if volts else NODES)[kind], np.random.default_rng(1).random((STEPS, 2)) < 0.4
     expected = euler(kind, parameters, spikes, 0.001)
     network = from_nir(chain(nir.Affine(W, B), getattr(nir, kind)(**parameters)), dt=0.001)
     session = get_engine("reference").start(network.to(torch.float64))
@@ -407,8 +428,7 @@ def broken(kind: str) -> Any:
     if kind == "unknown":
         return chain(nir.Linear(W), type("Adaptive", (nir.LI,), {})(three, three, three))
     if kind == "threshold":
-        lif.v_threshold = -three
-        return chain(nir.Linear(W), lif)
+        return chain(nir.Linear(W), nir.Threshold(-three))
     return chain(nir.Linear(W), nir.LIF(tau=1e-5 * three, r=3 * three, v_leak=0 * three, v_threshold=three))
 
 
@@ -429,6 +449,16 @@ def broken(kind: str) -> Any:
 def test_broken_graphs_are_refused_by_name(kind: str, words: str) -> None:
     with pytest.raises(ExchangeError, match=words):
         from_nir(broken(kind), dt=0.001)
+
+
+def test_a_threshold_below_0_is_not_taken_away() -> None:
+    """Counted from elsewhere it would be another amount."""
+    three = np.ones(3)
+    lif = nir.LIF(tau=0.004 * three, r=4 * three, v_leak=-2 * three, v_threshold=-three, v_reset=0 * three)
+    assert float(from_nir(chain(nir.Linear(W), lif), dt=0.001).populations[-1].threshold) == 1
+    for reset in ("subtract", "subtract-next"):
+        with pytest.raises(ExchangeError, match=r"'n1'.*threshold is -1"):
+            from_nir(chain(nir.Linear(W), lif), dt=0.001, reset=reset)  # type: ignore[arg-type]
 
 
 def test_a_graph_without_a_time_step_needs_one() -> None:

@@ -154,6 +154,8 @@ class Builder:
         if kind in ("LIF", "CubaLIF", "IF"):
             fields["threshold"] = self.graph.vector(key, "v_threshold")
             fields["reset_value"] = self.graph.vector(key, "v_reset")
+            if self.reset == "to_value":
+                fields = _not_negative(fields)
         if (gain == gain[0]).all():
             if gain[0] != 1:
                 self.gains[key] = gain[:1]
@@ -306,3 +308,19 @@ class Builder:
             self._add(Population(key, "relay", self.graph.shape(coming[0])))
             for other in coming:
                 self._project(key, self._gives(other), key, Identity)
+
+
+def _not_negative(fields: dict[str, Any]) -> dict[str, Any]:
+    """The same neurons with thresholds of at least 0, where those of a file (in volts, often) are not.
+
+    Potentials are counted from where they rest, or from the threshold where they rest above it.
+    """
+    threshold, leak = fields["threshold"], fields.get("leak", np.zeros_like(fields["threshold"]))
+    if not (threshold < 0).any():
+        return fields
+    start = np.minimum(threshold, leak)
+    return fields | {
+        "threshold": threshold - start,
+        "reset_value": fields["reset_value"] - start,
+        "leak": leak - start,
+    }
