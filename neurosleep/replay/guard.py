@@ -67,7 +67,7 @@ class Guard:
     Guard(gain=2)
     """
 
-    gain: float = 1.0
+    gain: float = 0.7
     moved: float = 1.0
     rise: float = 0.02
     recall: float = 0.5
