@@ -96,7 +96,7 @@ def convert(
     Warns
     -----
     NeurosleepWarning
-        If the calibration images look like bytes (whole numbers up to 255) and are not of that type.
+        If the calibration images look like bytes (integers up to 255) and are not of that type.
 
     Notes
     -----

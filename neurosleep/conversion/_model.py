@@ -15,7 +15,7 @@ from neurosleep.errors import ConversionError, NeurosleepWarning
 
 __all__ = ["check_model", "evaluation_copy", "finite", "number_type", "shape_hint", "unwrapped", "warn_of_bytes"]
 
-# Whole numbers up to this may be counts of anything; above it they are taken for bytes.
+# Integers up to this may be counts of anything; above it they are taken for bytes.
 _LEAST_BYTE = 32
 
 
@@ -137,7 +137,7 @@ def warn_of_bytes(images: Tensor) -> None:
     if low < 0 or not _LEAST_BYTE <= high <= 255 or not bool((images == images.round()).all()):
         return
     warnings.warn(
-        f"calibration: all values are whole numbers, from {float(low):g} to {float(high):g}, as bytes of images are: "
+        f"calibration: all values are integers, from {float(low):g} to {float(high):g}, as bytes of images are: "
         "right only for a model that was trained on such; else divide them by 255.",
         NeurosleepWarning,
         stacklevel=3,

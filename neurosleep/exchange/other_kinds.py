@@ -107,7 +107,7 @@ def _kind_of_file(path: Path) -> _Kind | None:
         return _TFLITE
     if head[8:9] == b"{" or (head[:1] == b"\x08" and ending != ".pb"):
         return None  # safetensors, ONNX
-    kind = next((kind for begin, kind in _STARTS if head.startswith(begin)), None)
+    kind = next((kind for mark, kind in _STARTS if head.startswith(mark)), None)
     if kind is not None:
         return kind
     if head.startswith(HDF5):  # a graph of NIR may bear any name

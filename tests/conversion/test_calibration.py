@@ -68,7 +68,7 @@ def test_another_type(images: Any, word: str) -> None:
 @pytest.mark.parametrize("kind", [np.int64, np.float32, np.int32])
 def test_bytes_given_as_other_numbers_are_said(kind: Any) -> None:
     images = (X.numpy() * 255).astype(np.uint8)
-    with pytest.warns(NeurosleepWarning, match="whole numbers, from 0 to 25.*divide them by 255"):
+    with pytest.warns(NeurosleepWarning, match="integers, from 0 to 25.*divide them by 255"):
         ns.convert(CONV, images.astype(kind))
     # Bytes are scaled, and the report says so.
     assert "scaled from 0..255" in ns.convert(CONV, images).report.notes[0]

@@ -36,6 +36,7 @@ NEEDS = {
     "exchange.md": ("nir", "onnx"),
     "convert.md": ("onnx",),
     "lightning.md": ("lightning",),
+    "to-hardware-tools.md": ("nir",),
     "tune.md": ("optuna",),
 }
 LONG = {"cluster.md", "index.md", "tune.md", "experiment.md"}
