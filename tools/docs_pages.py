@@ -121,6 +121,7 @@ def gallery() -> Iterator[tuple[str, str | bytes]]:
 _FIRST = (
     "forgetting",
     "consolidate",
+    "sleep_stages",
     "raster",
     "monitors",
     "seen_in_sleep",

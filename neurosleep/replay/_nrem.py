@@ -107,6 +107,8 @@ def converted(model: nn.Module, noise: InputNoise, seed: int) -> _Spiking:
     units = [drive.units(network) for drive in populations]
     if [drive.units for drive in drives] != units:
         raise UnsupportedError("the layers of the spiking network are not those of the model.")
+    if [drive.output for drive in drives] != [drive.output for drive in populations]:
+        raise UnsupportedError("the scores of the classes come from several layers, which regulate together.")
     for drive, population in zip(drives, populations, strict=True):
         stays = any(part.bias is not None and part.free_bias is None for part in drive.parts)
         if population.has_bias(network) and (stays or drive.mover.free_bias is None):

@@ -151,6 +151,8 @@ class Sleep:
                 "sleep.symmetric_rule is true, and nothing feeds back.", expected="sleep.feedback delayed"
             )
         for key in ("thresholds", "rates"):
+            if isinstance(getattr(self, key), list):
+                object.__setattr__(self, key, tuple(getattr(self, key)))
             if not isinstance(getattr(self, key), tuple | None):
                 raise SettingsError(f"sleep.{key} is {getattr(self, key)!r:.60}.", expected="numbers, one per layer")
         for threshold in self.thresholds or ():

@@ -15,7 +15,7 @@ from neurosleep.plot import to_png_bytes
 FOLDER = Path(__file__).parents[2] / "examples"
 EXAMPLES = sorted(FOLDER.glob("plot_*.py"))
 # Those that take some three seconds or more on one core; the others run in both tiers.
-LONG = {"plot_forgetting", "plot_consolidate", "plot_tuning"}
+LONG = {"plot_forgetting", "plot_consolidate", "plot_sleep_stages", "plot_tuning"}
 NEEDS = {"plot_nir": "nir", "plot_tuning": "optuna"}
 
 

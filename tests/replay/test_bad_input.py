@@ -212,3 +212,29 @@ def test_scores_of_one_row_are_those_of_a_class_each() -> None:
     assert outputs(nn.Sequential(nn.Linear(12, 4), nn.Unflatten(1, (4, 1, 1))), X).shape == (60, 4)
     with pytest.raises(DataError, match=r"scores of shape \(2, 2\)"):
         outputs(nn.Sequential(nn.Linear(12, 4), nn.Unflatten(1, (2, 2))), X)
+
+
+class TwoHeads(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.body, self.old, self.new = nn.Linear(12, 16), nn.Linear(16, 2), nn.Linear(16, 2)
+        self.new.bias.data += 3.0  # as after the newest task
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = torch.relu(self.body(x))
+        return torch.cat([self.old(h), self.new(h)], 1)
+
+
+def test_heads_side_by_side_regulate_together_whatever_converts() -> None:
+    keeper = Consolidator()
+    keeper.observe(X, Y)
+    keeper.close_task()
+    keeper.observe(X, Y + 2)
+    result = keeper.consolidate(TwoHeads(), sleep=AUTO, guard=False)
+    (stage,) = result.stages
+    assert stage.form == "rates" and "several layers" in stage.note and stage.regulated is not None
+    means = stage.regulated.layers[-1].mean_after
+    assert len(means) == 4 and float(means.std()) < 1e-3
+    with pytest.raises(UnsupportedError, match="regulate together"):
+        keeper.consolidate(TwoHeads(), sleep=Sleep(stages=[NREM(form="spikes")]), guard=False)
