@@ -75,7 +75,12 @@ HINTS: tuple[tuple[tuple[type[nn.Module], ...], str], ...] = (
     ((nn.ConvTranspose1d, nn.ConvTranspose2d), "nn.Upsample before a Conv layer makes the same shapes"),
     ((nn.Embedding, nn.EmbeddingBag), "its inputs are numbers of rows: give one-hot vectors to a Linear layer instead"),
 )
+_PRODUCT = (
+    "spikes add up and do not multiply: train it without products of activities (gates, squeeze-and-excitation, SiLU), "
+    "with ReLU and sums"
+)
 FUNCTION_HINTS: tuple[tuple[tuple[str, ...], str], ...] = (
+    (("mul", "multiply", "imul", "div", "truediv", "divide", "prod"), _PRODUCT),
     (("softmax", "log_softmax"), _END),
     (("sigmoid", "tanh", "softsign", "logsigmoid", "sin", "cos", "erf"), _BOUNDED),
     (("gelu", "silu", "elu", "celu", "selu", "mish", "hardswish", "softplus", "exp", "log", "sqrt", "pow"), _SMOOTH),

@@ -25,7 +25,7 @@ class Refusals:
 
     def _refuse(self, node: fx.Node, why: str, expected: str = EXPECTED, hint: str | None = None) -> NeurosleepError:
         layer, operation = place_of(node, self._modules)
-        said, line = f"{self._place(node)} {why}", line_of(node)
+        said, line, hint = f"{self._place(node)} {why}", line_of(node), hint or self._hint(node)
         return ConversionError(said, found=line, expected=expected, hint=hint, layer=layer, operation=operation)
 
     def _hint(self, node: fx.Node) -> str | None:

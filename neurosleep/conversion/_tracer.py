@@ -110,9 +110,7 @@ class Tracer(Made):
                 raise self._refuse(node, "writes into a tensor.")
             several = node.name not in self._shapes and node.name not in self._memory.values
             if several and node.users and any(source in self._values for source in node.all_input_nodes):
-                raise self._refuse(
-                    node, "makes several tensors, and has no spiking counterpart.", hint=self._hint(node)
-                )
+                raise self._refuse(node, "makes several tensors, and has no spiking counterpart.")
             # Who uses a size or a constant as a tensor is refused.
         else:
             found = self._operation(node)
@@ -213,7 +211,7 @@ class Tracer(Made):
             return self._adaptive(node, x)
         if is_maximum(target):
             return self._maximum(node, x, dict(zip(MAX_OPTIONS, node.args[1:], strict=False)) | dict(node.kwargs))
-        raise self._refuse(node, "has no spiking counterpart.", hint=self._hint(node))
+        raise self._refuse(node, "has no spiking counterpart.")
 
     def _layer(self, node: fx.Node, layer: nn.Module) -> Value | Sum:
         x = node.args[0]
@@ -241,7 +239,7 @@ class Tracer(Made):
             if layer.error is None:
                 return self._stand_in(node)
             raise ConversionError(layer.error.message, expected=layer.error.expected, hint=layer.error.hint)
-        raise self._refuse(node, "has no spiking counterpart.", hint=self._hint(node))
+        raise self._refuse(node, "has no spiking counterpart.")
 
     def _weighted(self, node: fx.Node, x: Any, layer: nn.Linear | nn.Conv1d | nn.Conv2d) -> Sum:
         weight, shape = layer.weight.detach(), self._shapes[node.name][1:]

@@ -69,7 +69,9 @@ def write_folder(
     except OSError as error:
         if aside.is_dir() and not path.exists():
             aside.rename(path)
-        raise ExchangeError(f"{str(path)!r} cannot be written.", found=error.strerror or str(error)) from error
+        raise ExchangeError(
+            f"{str(path)!r} cannot be written.", found=error.strerror or str(error), hint="name another place"
+        ) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     shutil.rmtree(aside, ignore_errors=True)

@@ -368,7 +368,9 @@ def _check_archive(path: Path) -> None:
             parts = archive.infolist()
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
         # NotImplementedError: what zipfile raises for an archive of a version that it does not know.
-        raise ExchangeError(f"{path.name!r} is damaged.", found=str(error)[:300]) from error
+        raise ExchangeError(
+            f"{path.name!r} is damaged.", found=str(error)[:300], hint="write or copy it again"
+        ) from error
     if any("/code/" in part.filename or part.filename.endswith("constants.pkl") for part in parts):
         raise ExchangeError(
             f"{path.name!r} is a TorchScript archive, which holds code.",

@@ -123,7 +123,9 @@ class _Nodes:
         if not isinstance(nodes, dict) or not isinstance(edges, list) or depth > 16:
             raise ExchangeError(f"{self.file!r}: {where} is no graph.", expected="nodes and edges")
         if not all(isinstance(edge, list) and len(edge) == 2 for edge in edges):
-            raise ExchangeError(f"{self.file!r}: the edges of {where} are no pairs of names.")
+            raise ExchangeError(
+                f"{self.file!r}: the edges of {where} are no pairs of names.", expected="pairs of names of nodes"
+            )
         made = {key: self.node(value, key, depth) for key, value in nodes.items()}
         return self.nir.NIRGraph(
             nodes=made,
@@ -156,6 +158,7 @@ class _Nodes:
             raise ExchangeError(
                 f"{self.file!r}: the node {key!r} ({kind}) has parameters of different shapes.",
                 found=", ".join(map(str, sorted(sizes))),
+                expected="parameters of one shape, a value per neuron",
             )
         try:
             # A stride of 0 is refused later, by name; nir itself divides by it.
@@ -166,5 +169,6 @@ class _Nodes:
             raise ExchangeError(
                 f"{self.file!r}: the node {key!r} ({kind}) is damaged.",
                 found=(text[0] if text else type(error).__name__)[:200],
+                hint="write the graph again, with nir.write",
             ) from error
         return node

@@ -123,7 +123,10 @@ class Nodes:
         if type(graph.nodes[key]).__name__ != "NIRGraph":
             return prefix + key
         if key not in ports:
-            raise ExchangeError(f"The nested graph {prefix + key!r} has an edge, but no Input or Output for it.")
+            raise ExchangeError(
+                f"The nested graph {prefix + key!r} has an edge, but no Input or Output for it.",
+                expected="a node Input for edges into it, Output for those out of it",
+            )
         return ports[key]
 
     def kind(self, key: str) -> str:

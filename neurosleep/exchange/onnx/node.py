@@ -145,6 +145,8 @@ class Node:
         self, what: str, found: str | None = None, expected: str | None = None, hint: str | None = None
     ) -> ExchangeError:
         """The error that says that this node ``what``."""
+        if expected is None and hint is None:
+            hint = f"the node breaks ONNX's definition of {self.op}: onnx.checker says more; export the network again"
         return ExchangeError(f"{self.where} {what}.", found=found, expected=expected, hint=hint)
 
     def _attribute(self, name: str, kind: int) -> AttributeProto | None:

@@ -222,6 +222,7 @@ class _Reader:
                 raise ExchangeError(
                     f"The input_shape {given} does not fit the input {short(entry.name)}.",
                     found=text + " with the batch",
+                    expected="the sizes that the file gives, and a number for each that it leaves open",
                 )
             found = list(given)
         if not 1 <= len(found) <= 3 or any(size is None for size in found):
@@ -384,7 +385,12 @@ class _Reader:
         layers = {step.layer: self.layers[step.layer] for step in steps if step.kind == "layer"}
         types = {tensor.dtype for layer in layers.values() for tensor in layer.state_dict().values()} - {torch.int64}
         if len(types) > 1:
-            raise ExchangeError(f"{self.file!r} mixes number types.", found=", ".join(sorted(map(str, types))))
+            raise ExchangeError(
+                f"{self.file!r} mixes number types.",
+                found=", ".join(sorted(map(str, types))),
+                expected="weights of one type",
+                hint="export it with all weights in float32",
+            )
         sources = ["input", *(step.output for step in steps)]
         chain = all(
             step.kind == "layer" and step.inputs == (before,) for step, before in zip(steps, sources, strict=False)
