@@ -143,6 +143,9 @@ VALUES: dict[str, Callable[[], Any]] = {
     "HomeostaticWay": lambda: ns.hardware.homeostatic_ways(ns.load_profile("generic_int8"))[0],
     "Naps": lambda: ns.continual.Naps(every=40, damping=0.5),
     "Guard": lambda: ns.replay.Guard(dampings=tuple((900 - k) / 900 for k in range(900))),
+    "NoiseResponse": lambda: ns.replay.NoiseResponse.of(
+        nn.Linear(4, 3), ns.functional.InputNoise([0.5] * 4), tuple(range(3))
+    ),
     "ReadOptions": lambda: ns.exchange.ReadOptions(NAME, recipe=NAME, external_data=NAME),
     "Maximum": lambda: ns.Maximum(),
     "Percentile": lambda: ns.Percentile(99.9),

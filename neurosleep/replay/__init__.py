@@ -10,6 +10,7 @@ from neurosleep.replay.consolidator import Consolidator
 from neurosleep.replay.guard import Guard, OutputDrive, Verdict, gain_score, newest_recall
 from neurosleep.replay.homeostasis import Regulation, regulate
 from neurosleep.replay.moved_answers import MovedAnswers
+from neurosleep.replay.noise_response import NoiseResponse
 from neurosleep.replay.options import OWN_NETWORK, RATE, Sleep
 from neurosleep.replay.regulated_layers import RegulatedLayer, RegulatedLayers
 from neurosleep.replay.result import Divergence, LayerChange, SleepReport, SleepResult
@@ -30,6 +31,7 @@ __all__ = [
     "Limits",
     "Moment",
     "MovedAnswers",
+    "NoiseResponse",
     "OutputDrive",
     "RegulatedLayer",
     "RegulatedLayers",

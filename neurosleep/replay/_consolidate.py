@@ -31,6 +31,7 @@ from neurosleep.replay.consolidate_checks import (
 from neurosleep.replay.consolidation import Consolidation, StageOutcome
 from neurosleep.replay.guard import Guard, OutputDrive, Verdict
 from neurosleep.replay.moved_answers import MovedAnswers
+from neurosleep.replay.noise_response import NoiseResponse
 from neurosleep.replay.options import Sleep
 from neurosleep.replay.result import LayerChange, SleepReport
 from neurosleep.replay.stages import NREM
@@ -182,7 +183,9 @@ def consolidated(
             f"The network did not sleep, {reason}. guard=False lets it sleep anyway.", NeurosleepWarning, stacklevel=3
         )
         report = _report(model, copied(model), (), known, (), ())
-        return Consolidation(copied(model), "declined", reason, report, (), verdict, perf_counter() - started)
+        response = known.response or _response(model, known)
+        seconds = perf_counter() - started
+        return Consolidation(copied(model), "declined", reason, report, (), verdict, seconds, response=response)
     slept, outcomes, names, biased = _gone_through(
         model, known, given.noise.mean, sleep, verdict, judged, engine, record, seed, task
     )
@@ -203,7 +206,14 @@ def consolidated(
         before, after = ([one.get_parameter(name) for name in names] for one in (model, slept))
         warn_of_effect(report.spikes, before, after, report.moved.before, report.moved.after, stacklevel=3)
     left = _left(slept, known, sleep, outcomes, seed, task) if status == "done" else None
-    return Consolidation(slept, status, reason, report, outcomes, verdict, perf_counter() - started, left)
+    response = None if verdict is None or status != "done" else _response(slept, known)
+    return Consolidation(slept, status, reason, report, outcomes, verdict, perf_counter() - started, left, response)
+
+
+def _response(model: nn.Module, known: Known) -> NoiseResponse:
+    """What the outputs of the classes seen answer to noise, by which the guard will judge the next sleep."""
+    classes = known.classes or tuple(range(outputs(model, known.noise.frames(_FEWEST, seed=0)).shape[1]))
+    return NoiseResponse.of(model, known.noise, classes)
 
 
 def _left(

@@ -14,6 +14,7 @@ from neurosleep.replay._nrem import run_nrem
 from neurosleep.replay.consolidation import StageOutcome
 from neurosleep.replay.guard import Guard, OutputDrive, Verdict, newest_recall
 from neurosleep.replay.homeostasis import regulate
+from neurosleep.replay.noise_response import NoiseResponse
 from neurosleep.replay.options import Sleep
 from neurosleep.replay.regulated_layers import RegulatedLayer
 from neurosleep.replay.stages import NREM
@@ -33,7 +34,7 @@ class Known:
 
     noise: around the mean of all inputs ever learnt; classes, new_classes: seen so far, and with the newest task (None:
     not known); images, labels: samples of the newest task; set_points: of the first sleep; left: where the last sleep
-    left the outputs.
+    left the outputs; response: what outputs answered to noise then.
     """
 
     noise: InputNoise
@@ -43,6 +44,7 @@ class Known:
     labels: Tensor | None = None
     set_points: Mapping[str, SetPoint] = field(default_factory=dict)
     left: OutputDrive | None = None
+    response: NoiseResponse | None = None
 
 
 def rule_of(stage: NREM, known: Known, damping: float) -> Homeostasis:
@@ -101,6 +103,7 @@ def judge(
         even_recall=even_recall,
         learnt=learnt,
         left=known.left,
+        likeness=None if known.response is None else known.response.likeness,
     )
     return verdict, done if stage is sleep.stages[0] else None
 

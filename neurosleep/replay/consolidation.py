@@ -17,6 +17,7 @@ from neurosleep.errors import ConversionError, NeurosleepWarning
 from neurosleep.functional import SetPoint
 from neurosleep.replay.guard import OutputDrive, Verdict
 from neurosleep.replay.moved_answers import MovedAnswers
+from neurosleep.replay.noise_response import NoiseResponse
 from neurosleep.replay.regulated_layers import RegulatedLayers
 from neurosleep.replay.result import Divergence, SleepReport, SleepResult
 from neurosleep.spiking import Recording, SleepSpan
@@ -101,6 +102,9 @@ class Consolidation:
         Time it took.
     left:
         How it left the outputs driven, if it was done.
+    response:
+        What its outputs answer to noise, by which the guard judges the next sleep; of a sleep that it declined, what
+        they answered after the last one.
 
     See Also
     --------
@@ -128,6 +132,7 @@ class Consolidation:
     verdict: Verdict | None
     seconds: float
     left: OutputDrive | None = None
+    response: NoiseResponse | None = None
 
     def __repr__(self) -> str:
         return short_line(f"<Consolidation: {self.status}, {self.reason}; {self.seconds:.2g} s>")

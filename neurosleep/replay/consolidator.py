@@ -23,6 +23,7 @@ from neurosleep.replay._judging import Known
 from neurosleep.replay._running_components import MOST, RunningComponents
 from neurosleep.replay.consolidation import Consolidation
 from neurosleep.replay.guard import Guard, OutputDrive
+from neurosleep.replay.noise_response import NoiseResponse
 from neurosleep.replay.options import Sleep
 from neurosleep.spiking import Record
 
@@ -66,6 +67,7 @@ class Consolidator:
         self._tasks = 0
         self.set_points: dict[str, SetPoint] = {}
         self._left: OutputDrive | None = None
+        self._response: NoiseResponse | None = None
         self._images: list[Tensor] = []
         self._labels: list[Tensor] = []
         self._every, self._offered = 1, 0
@@ -200,7 +202,7 @@ class Consolidator:
         result = consolidated(
             model, self._known(), sleep=sleep, guard=guard, engine=engine, record=record, seed=seed, task=self._tasks
         )
-        self.close_task(result.set_points, result.left)
+        self.close_task(result.set_points, result.left, result.response)
         return result
 
     def nap(
@@ -244,12 +246,19 @@ class Consolidator:
 
     def _known(self) -> Known:
         images, labels = self.newest or (None, None)
-        return Known(self.noise, self.classes, self.new_classes, images, labels, self.set_points, self._left)
+        return Known(
+            self.noise, self.classes, self.new_classes, images, labels, self.set_points, self._left, self._response
+        )
 
-    def close_task(self, set_points: dict[str, SetPoint] | None = None, left: OutputDrive | None = None) -> None:
+    def close_task(
+        self,
+        set_points: dict[str, SetPoint] | None = None,
+        left: OutputDrive | None = None,
+        response: NoiseResponse | None = None,
+    ) -> None:
         """What was new is old from now on; the newest samples are dropped.
 
-        Kept are the first set points, and where the last sleep ``left`` the outputs.
+        Kept are the first set points, and where the last sleep ``left`` the outputs, and their ``response`` to noise.
         """
         self._components = self._components_now = self._grown()
         self._old |= self._new
@@ -259,6 +268,7 @@ class Consolidator:
         if set_points:
             self.set_points = {**set_points, **self.set_points}
         self._left = self._left if left is None else left
+        self._response = self._response if response is None else response
 
     def _hold(self, images: Tensor, labels: Tensor) -> None:
         """Every k-th sample offered, k doubled whenever too many are held."""
@@ -301,7 +311,7 @@ class Consolidator:
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         """Take back what :meth:`state_dict` gave."""
-        self._take(json.loads(bytes(state["header"].tolist())), state["mean"], state["squares"], state["components"])
+        self._take(json.loads(bytes(state["header"].tolist())), state)
 
     def _header(self) -> dict[str, Any]:
         return {
@@ -317,13 +327,20 @@ class Consolidator:
 
     def _tensors(self) -> dict[str, Tensor]:
         rows = self._grown().rows
-        return {"mean": self._mean.contiguous(), "squares": self._squares.contiguous(), "components": rows.contiguous()}
+        response = {} if self._response is None else self._response.tensors()
+        return {
+            "mean": self._mean.contiguous(),
+            "squares": self._squares.contiguous(),
+            "components": rows.contiguous(),
+            **response,
+        }
 
-    def _take(self, header: Mapping[str, Any], mean: Tensor, squares: Tensor, components: Tensor) -> None:
+    def _take(self, header: Mapping[str, Any], state: Mapping[str, Tensor]) -> None:
         self.count, self._tasks = int(header["count"]), int(header["tasks"])
-        self._mean, self._squares = mean.double(), squares.double()
-        self._components = RunningComponents(components.double(), self._mean.flatten(), self.count)
+        self._mean, self._squares = state["mean"].double(), state["squares"].double()
+        self._components = RunningComponents(state["components"].double(), self._mean.flatten(), self.count)
         self._components_now = self._components
+        self._response = NoiseResponse.from_tensors(state)
         self._low, self._high = map(float, header["range"])
         self._old, self._new = set(map(int, header["old"])), set(map(int, header["new"]))
         points = header["set_points"].items()
@@ -346,9 +363,10 @@ class Consolidator:
                 header = json.loads((file.metadata() or {}).get("neurosleep", "{}"))
                 if not isinstance(header, dict) or header.get("format") != _FORMAT:
                     raise ExchangeError(f"{str(path)!r} holds no keeper.", expected=expected)
-                mean, squares, rows = (file.get_tensor(name) for name in ("mean", "squares", "components"))
+                state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, no mapping
             keeper = cls()
-            keeper._take(header, mean, squares, rows)
+            keeper._take(header, state)
+            mean, squares, rows = (state[name] for name in ("mean", "squares", "components"))
         except (OSError, SafetensorError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise ExchangeError(f"{str(path)!r} cannot be read.", found=str(error)[:200], expected=expected) from error
         finite = bool(torch.isfinite(mean).all()) and bool(torch.isfinite(rows).all())

@@ -49,6 +49,10 @@ class Guard:
         Least rise of the recall, the mean of that of each class, where the newest samples are of all classes.
     recall:
         Share of the newest task's recall, among all classes seen, that must be left after sleep; 0 to 1.
+    likeness:
+        Least correlation of how outputs of older classes differ under fixed frames of noise after sleep with how they
+        did after the last one (:class:`NoiseResponse`); -1 to 1. Where the new task has overwritten them, as large
+        steps do (momentum with batch normalisation), sleep has nothing to bring back, and it is about 0 or below.
     first:
         Part of the newest samples whose recognition a first sleep may cost. It regains nothing, and is worth having
         only before what comes: while outputs are left for further classes.
@@ -71,6 +75,7 @@ class Guard:
     moved: float = 1.0
     rise: float = 0.02
     recall: float = 0.5
+    likeness: float = 0.6
     first: float = 0.01
     dampings: tuple[float, ...] = (1.0, 0.9, 0.8, 0.65, 0.5)
 
@@ -81,6 +86,7 @@ class Guard:
         object.__setattr__(self, "moved", check_number("The least movement of a guard", self.moved, 0))
         for key in ("rise", "recall", "first"):
             object.__setattr__(self, key, check_number(f"The share {key!r} of a guard", getattr(self, key), 0, 1))
+        object.__setattr__(self, "likeness", check_number("The least likeness of a guard", self.likeness, -1, 1))
         if isinstance(self.dampings, str) or not len(self.dampings):
             raise SettingsError(f"The dampings of a guard are {self.dampings!r:.60}.", expected="at least one")
         dampings = (check_number("A damping of a guard", damping, most=1, above=0) for damping in self.dampings)
@@ -97,6 +103,7 @@ class Guard:
         even_recall: _Recall | None = None,
         learnt: Collection[int] = (),
         left: OutputDrive | None = None,
+        likeness: Callable[[nn.Module, Sequence[int]], float] | None = None,
     ) -> tuple[Verdict, Slept | None]:
         """Whether to keep a sleep, and which.
 
@@ -116,6 +123,8 @@ class Guard:
             Classes of the newest samples, new or not.
         left:
             Where the last sleep left the outputs; None: there was none.
+        likeness:
+            Of a network to the one that the last sleep left, among outputs of some classes; None: there was none.
         """
         if new_classes is None:
             return Verdict(False, "which classes are new is not known: give new_classes, or guard=False"), None
@@ -131,6 +140,10 @@ class Guard:
             verdict = self._driven(before, others, new or sorted(learnt), verdict)
         if not verdict.accepted:
             return verdict, None
+        if new and likeness is not None:
+            verdict = self._remembered(likeness(slept(self.dampings[0])[-1], old), verdict)
+            if not verdict.accepted:
+                return verdict, None
         if recall is None:
             return verdict._replace(damping=self.dampings[0]), slept(self.dampings[0])
         least, kept = self.recall * recall(None), math.nan
@@ -155,6 +168,15 @@ class Guard:
         if verdict.reason:
             reason = f"{verdict.reason}, and those of its classes are driven {above} the others (gain score {gain:.2f})"
         return verdict._replace(accepted=gain > self.gain, reason=reason, gain=gain)
+
+    def _remembered(self, alike: float, verdict: Verdict) -> Verdict:
+        """Whether sleep brings back what outputs of older classes answered; where that is not known it may."""
+        if alike >= self.likeness or math.isnan(alike):
+            return verdict._replace(likeness=alike)
+        lost = (
+            f"outputs of older classes answer noise otherwise than after the last sleep (a correlation of {alike:.2f})"
+        )
+        return verdict._replace(accepted=False, reason=f"{lost}: they were overwritten", likeness=alike)
 
     def _moved(self, before: RegulatedLayer, left: OutputDrive | None) -> Verdict:
         if left is None:
@@ -202,7 +224,8 @@ class Verdict(NamedTuple):
     accepted: whether sleep may be kept; reason: why, in one sentence; gain: the gain score (NaN where there is none);
     damping: of the rule; recall: share of the newest samples recognised after sleep, where they are of all classes the
     mean over classes (NaN where none were at hand);
-    moved: how far outputs have moved since the last sleep, where no class was added.
+    moved: how far outputs have moved since the last sleep, where no class was added; likeness: of what outputs of older
+    classes answer to noise to what they answered after the last sleep (NaN where it was not asked).
 
     See Also
     --------
@@ -220,6 +243,7 @@ class Verdict(NamedTuple):
     damping: float = 1.0
     recall: float = math.nan
     moved: float = math.nan
+    likeness: float = math.nan
 
 
 class OutputDrive(NamedTuple):
