@@ -1,5 +1,6 @@
 """Benchmarks behind ``neurosleep bench``: ratios, of times taken in one process."""
 
+from neurosleep.bench._consolidate import bench_consolidate
 from neurosleep.bench._ep import bench_ep
 from neurosleep.bench._map import bench_map
 from neurosleep.bench._record import bench_record
@@ -7,6 +8,7 @@ from neurosleep.bench._simulate import bench_simulate
 from neurosleep.bench._sleep import bench_sleep
 
 BENCHMARKS = {
+    "consolidate": bench_consolidate,
     "ep": bench_ep,
     "map": bench_map,
     "record": bench_record,
@@ -14,4 +16,4 @@ BENCHMARKS = {
     "sleep": bench_sleep,
 }
 
-__all__ = ["BENCHMARKS", "bench_ep", "bench_map", "bench_record", "bench_simulate", "bench_sleep"]
+__all__ = ["BENCHMARKS", "bench_consolidate", "bench_ep", "bench_map", "bench_record", "bench_simulate", "bench_sleep"]

@@ -13,11 +13,11 @@ __all__ = ["bench"]
 
 
 def bench(
-    name: Annotated[str, typer.Argument(help="The benchmark: ep, map, record, simulate, sleep.")],
+    name: Annotated[str, typer.Argument(help="The benchmark: consolidate, ep, map, record, simulate, sleep.")],
     data: Data = None,
     as_json: Json = False,
 ) -> None:
-    """Time sleep, recording (record), batches of images (simulate), Equilibrium Propagation (ep), or mapping (map)."""
+    """Time sleep, homeostasis (consolidate), record, simulate (batches of images), ep or map."""
     with user_errors(as_json):
         from neurosleep.bench import BENCHMARKS
         from neurosleep.errors import unknown_name

@@ -55,12 +55,16 @@ class NoiseResponse:
     @classmethod
     def of(cls, model: nn.Module, noise: InputNoise, classes: Sequence[int]) -> NoiseResponse:
         """What ``model`` answers."""
-        return cls(noise, outputs(model, noise.frames(_FRAMES, seed=_SEED, task=_TASK)), tuple(classes))
+        answers = outputs(model, noise.frames(_FRAMES, seed=_SEED, task=_TASK))
+        # One output may tell two classes apart.
+        return cls(noise, answers, tuple(label for label in classes if label < answers.shape[1]))
 
     def tensors(self) -> dict[str, Tensor]:
         """All of it, as a file holds it."""
         spread = {} if self.noise.spread is None else {"spread": self.noise.spread}
-        every = {"mean": self.noise.mean, **spread, "outputs": self.outputs, "classes": torch.tensor(self.classes)}
+        learnt = torch.zeros(self.outputs.shape[1], dtype=torch.bool)
+        learnt[list(self.classes)] = True
+        every = {"mean": self.noise.mean, **spread, "outputs": self.outputs, "learnt": learnt}
         return {_PREFIX + name: value.contiguous() for name, value in every.items()}
 
     @classmethod
@@ -69,7 +73,7 @@ class NoiseResponse:
         if _PREFIX + "outputs" not in state:
             return None
         noise = InputNoise(state[_PREFIX + "mean"], state.get(_PREFIX + "spread"))
-        return cls(noise, state[_PREFIX + "outputs"], tuple(state[_PREFIX + "classes"].tolist()))
+        return cls(noise, state[_PREFIX + "outputs"], tuple(state[_PREFIX + "learnt"].nonzero()[:, 0].tolist()))
 
     def likeness(self, model: nn.Module, classes: Sequence[int]) -> float:
         """Mean correlation over the frames of what ``model`` answers with this, over those of ``classes`` in it.
