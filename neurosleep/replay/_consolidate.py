@@ -15,7 +15,7 @@ from neurosleep._checks import as_images, check_unread
 from neurosleep.conversion import copied, sleeping_chain
 from neurosleep.errors import DataError, NeurosleepWarning, SettingsError
 from neurosleep.functional import InputNoise, check_seed
-from neurosleep.replay._effect import answers, evenly, warn_of_effect
+from neurosleep.replay._effect import answers, evenly, outputs, warn_of_effect
 from neurosleep.replay._judging import Judged, Known, judge, output_under_noise, rule_of
 from neurosleep.replay._nrem import converted, run_nrem
 from neurosleep.replay._rem import run_rem

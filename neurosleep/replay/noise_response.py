@@ -28,7 +28,7 @@ class NoiseResponse:
     Attributes
     ----------
     noise:
-        From which the frames are drawn: independent inputs.
+        From which the frames are drawn.
     outputs:
         ``[frames, n]``.
     classes:
@@ -61,10 +61,11 @@ class NoiseResponse:
 
     def tensors(self) -> dict[str, Tensor]:
         """All of it, as a file holds it."""
-        spread = {} if self.noise.spread is None else {"spread": self.noise.spread}
+        may_lack = {"spread": self.noise.spread, "loadings": self.noise.loadings}
+        given = {name: value for name, value in may_lack.items() if value is not None}
         learnt = torch.zeros(self.outputs.shape[1], dtype=torch.bool)
         learnt[list(self.classes)] = True
-        every = {"mean": self.noise.mean, **spread, "outputs": self.outputs, "learnt": learnt}
+        every = {"mean": self.noise.mean, **given, "outputs": self.outputs, "learnt": learnt}
         return {_PREFIX + name: value.contiguous() for name, value in every.items()}
 
     @classmethod
@@ -72,7 +73,8 @@ class NoiseResponse:
         """What :meth:`tensors` gave, if it is in ``state``."""
         if _PREFIX + "outputs" not in state:
             return None
-        noise = InputNoise(state[_PREFIX + "mean"], state.get(_PREFIX + "spread"))
+        given = {name: state.get(_PREFIX + name) for name in ("spread", "loadings")}
+        noise = InputNoise(state[_PREFIX + "mean"], **given)
         return cls(noise, state[_PREFIX + "outputs"], tuple(state[_PREFIX + "learnt"].nonzero()[:, 0].tolist()))
 
     def likeness(self, model: nn.Module, classes: Sequence[int]) -> float:
