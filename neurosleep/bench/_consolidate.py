@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from functools import partial
 from time import process_time
 from typing import Any
 
@@ -33,6 +34,10 @@ _TURNS = 3
 _SLEEPS = {"rates": ("rates", False), "spikes": ("spikes", False), "guarded": ("auto", True)}
 
 
+def _generator(seed: int, task: int, turn: int, stream: str, epoch: int) -> torch.Generator:
+    return torch_generator(seed, stream, task, turn, epoch)
+
+
 def _learnt(experiment: str, variant: str, data: str | None, seed: int) -> tuple[nn.Module, Consolidator, float]:
     """A network after two tasks, what its sleep may keep of them, and processor seconds of an epoch of the second."""
     changes = [] if data else [("data.name", "mnist-mini")]
@@ -48,9 +53,9 @@ def _learnt(experiment: str, variant: str, data: str | None, seed: int) -> tuple
             keeper.close_task()
         keeper.observe(images, labels)
         for turn in range(_TURNS if number else 1):
-            generators = (torch_generator(seed, "order", number, turn), torch_generator(seed, "dropout", number, turn))
+            generators = partial(_generator, seed, number, turn)
             since = process_time()
-            for _ in training.fit(network, images, labels, velocity, lambda n, _, two=generators: two[n != "order"]):
+            for _ in training.fit(network, images, labels, velocity, generators):
                 pass
             seconds.append((process_time() - since) / training.epochs)
     return network, keeper, min(seconds[1:])

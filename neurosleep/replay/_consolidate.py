@@ -183,9 +183,9 @@ def consolidated(
             f"The network did not sleep, {reason}. guard=False lets it sleep anyway.", NeurosleepWarning, stacklevel=3
         )
         report = _report(model, copied(model), (), known, (), ())
-        response = known.response or _response(model, known)
+        then = known.response or _response(model, known)
         seconds = perf_counter() - started
-        return Consolidation(copied(model), "declined", reason, report, (), verdict, seconds, response=response)
+        return Consolidation(copied(model), "declined", reason, report, (), verdict, seconds, response=then)
     slept, outcomes, names, biased = _gone_through(
         model, known, given.noise.mean, sleep, verdict, judged, engine, record, seed, task
     )

@@ -73,8 +73,8 @@ class NoiseResponse:
         """What :meth:`tensors` gave, if it is in ``state``."""
         if _PREFIX + "outputs" not in state:
             return None
-        given = {name: state.get(_PREFIX + name) for name in ("spread", "loadings")}
-        noise = InputNoise(state[_PREFIX + "mean"], **given)
+        spread, loadings = (state.get(_PREFIX + name) for name in ("spread", "loadings"))
+        noise = InputNoise(state[_PREFIX + "mean"], spread, loadings=loadings)
         return cls(noise, state[_PREFIX + "outputs"], tuple(state[_PREFIX + "learnt"].nonzero()[:, 0].tolist()))
 
     def likeness(self, model: nn.Module, classes: Sequence[int]) -> float:
