@@ -55,9 +55,9 @@ class NREM:
 
     Notes
     -----
-    Convolutions see edges everywhere in independent pixels. Blobs of 2 pixels brought more back in small convolutional
-    networks and in MNIST's (71.0 to 76.6 %, one seed on the validation split), and less in Fashion-MNIST's (55.9 to
-    49.4 %).
+    Convolutions see edges everywhere in independent pixels. In small convolutional networks (one seed on the validation
+    split) noise along components ended at 79.4 % on MNIST and 52.7 % on Fashion-MNIST, blobs of 2 pixels at 76.6 and
+    49.4 %, independent pixels at 71.0 and 55.9 %.
 
     See Also
     --------
