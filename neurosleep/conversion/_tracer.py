@@ -339,13 +339,15 @@ class Tracer(Made):
         found, shape = self._as_sum(arguments[place], node), self._shapes[node.name][1:]
         shift = self._fixed_value(arguments[1 - place])
         assert shift is not None
-        if found.shape != shape or shift.ndim > len(shape) + 1 or (shift.ndim == len(shape) + 1 and len(shift) != 1):
-            raise self._refuse(node, f"adds tensors of shapes {found.shape} and {tuple(shift.shape)}.", "equal shapes")
+        # Flattened and reshaped values keep the shape of what made them: their places are the same.
+        given = self._shapes[arguments[place].name][1:]
+        if given != shape or shift.ndim > len(shape) + 1 or (shift.ndim == len(shape) + 1 and len(shift) != 1):
+            raise self._refuse(node, f"adds tensors of shapes {given} and {tuple(shift.shape)}.", "equal shapes")
         sign = (1.0, float(alpha))
         if sign[place] != 1:
             found = self._scaled_sum(found, sign[place], node)
         bias = sign[1 - place] * shift.expand(1, *shape).flatten().to(self._dtype)
-        return Sum(shape, found.name, found.terms, bias if found.bias is None else found.bias + bias)
+        return Sum(found.shape, found.name, found.terms, bias if found.bias is None else found.bias + bias)
 
     def _merged(self, terms: list[Term], node: fx.Node) -> list[Term]:
         """Equal terms as one, with the sum of their factors: what is added to itself n times has not 2^n terms."""

@@ -42,6 +42,7 @@ torch.manual_seed(0)
 MODELS: dict[str, nn.Module] = {
 "softmax": S(c(),nn.ReLU(),*H(),nn.Softmax(1)),
 "F.log_softmax": Forward(lambda s, x: F.log_softmax(s.l[1](F.relu(s.l[0](x)).flatten(1)),dim=1),c(),nn.Linear(144,5)),
+"shift behind a reshape": Forward(lambda s, x: s.l[1](F.relu(0.1-(s.l[0](x).flatten(2)+s.m.flatten()[:4].view(4,1))).flatten(1)),c(),nn.Linear(144,5)),
 "max": S(c(),nn.ReLU(),nn.MaxPool2d(2),*H(36)),
 "max3pad": S(c(),nn.ReLU(),nn.MaxPool2d(3,2,1),*H(36)),
 "max3ceil": S(c(),nn.ReLU(),nn.MaxPool2d(3,2,ceil_mode=True),*H(36)),

@@ -145,7 +145,7 @@ class _Folding:
         self.made[self.x] = self.new.placeholder("x")
         results = tuple(self._build(node) for node in mine)
         first = self._of(sent, 0)
-        if len(first) != len(mine) or not all(map(self._begins_alike, first, mine)):
+        if len(first) != len(mine) or not all(map(self._starts_alike, first, mine)):
             raise self._refuse(
                 "starts at states of its own, or changes them between steps.",
                 "init_leaky(), reset_mem() or zeros before the loop",
@@ -241,7 +241,7 @@ class _Folding:
 
         return form(node)
 
-    def _begins_alike(self, first: Any, second: Any) -> bool:
+    def _starts_alike(self, first: Any, second: Any) -> bool:
         """Whether the first step computes what the second does, with zeros in the place of what is left of a step."""
         if not isinstance(second, fx.Node):
             return first is None or bool(first == second)
@@ -257,7 +257,7 @@ class _Folding:
         self.alike.add((first, second))
         keywords = {*first.kwargs, *second.kwargs}
         return (first.op, first.target) == (second.op, second.target) and all(
-            self._begins_alike(a, b)
+            self._starts_alike(a, b)
             for a, b in [
                 *zip_longest(first.args, second.args),
                 *((first.kwargs.get(key), second.kwargs.get(key)) for key in keywords),
