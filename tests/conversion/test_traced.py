@@ -147,7 +147,7 @@ def branching(y: Tensor, x: Tensor) -> Tensor:
         (nn.Sequential(nn.Linear(4, 4), nn.GELU()), torch.rand(2, 4), r"'1' \(GELU\)"),
         (Named(lambda y, x: torch.sigmoid(y) + y), torch.rand(2, 4), "'sigmoid'"),
         (Named(lambda y, x: y * x), torch.rand(2, 4), "'mul'"),
-        (Named(lambda y, x: (y, x)), torch.rand(2, 4), "more than one"),
+        (Named(lambda y, x: (y, x)), torch.rand(2, 4), "other than one tensor.*\n.*tuple"),
         (Named(lambda y, x: y.reshape(4, 2)), torch.rand(2, 4), "mixes images"),
         (Named(branching), torch.rand(2, 4), "cannot be traced"),
         (nn.Sequential(nn.ReLU()), torch.rand(2, 4), "no layer with weights"),
