@@ -81,6 +81,23 @@ def check_file(path: str | Path, read: ReadOptions = _PLAIN) -> tuple[ModelCheck
 
 
 def input_shape_of(network: nn.Module) -> tuple[int, ...]:
+    """Shape of one input, without the batch, of a network that was read from a file.
+
+    Raises
+    ------
+    SettingsError
+        If neither network nor file say it.
+
+    See Also
+    --------
+    check_file : which asks it of a file
+
+    Examples
+    --------
+    >>> from neurosleep.networks import MLP
+    >>> input_shape_of(MLP([6, 4, 2]))
+    (6,)
+    """
     if isinstance(network, MLP | EquilibriumMLP):
         return (network.sizes[0],)
     shape: Any = getattr(network, "input_shape", None)

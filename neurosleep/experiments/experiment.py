@@ -193,7 +193,7 @@ class NREM:
     profile: str | None = later(None)
     way: WayName | None = later(None)
     downscale: float = later(_DOWNSCALE)
-    components: int = _COMPONENTS
+    components: int = later(_COMPONENTS)
 
     @property
     def options(self) -> Table:
