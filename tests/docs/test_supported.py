@@ -38,6 +38,8 @@ def test_nothing_computes_wrong_values() -> None:
     assert set(cells) == {"exact", "to 1/T", "left out", "spikes", "rates", "refused", "-"}
 
 
+# torch says once a process that it pads a copy for even kernels.
+@pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel lengths")
 @pytest.mark.slow
 def test_the_matrix_is_what_comes_of_trying() -> None:
     for package in ("onnx", "onnxruntime", "nir", "norse"):
