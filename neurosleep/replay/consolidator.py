@@ -96,12 +96,14 @@ class Consolidator:
         samples.
         """
         self._need()
-        self._components_now = self._components_now or self._grown()
-        rows = self._components_now.rows / self.count**0.5
+        rows = self._grown().rows / self.count**0.5
         return loadings_of(rows, self.std.flatten()).view(len(rows), *self._mean.shape)
 
     def _grown(self) -> RunningComponents:
-        return self._components.grown(self._mean, self.count, torch.cat(self._images) if self._images else None)
+        if self._components_now is None:
+            newest = torch.cat(self._images) if self._images else None
+            self._components_now = self._components.grown(self._mean, self.count, newest)
+        return self._components_now
 
     @property
     def noise(self) -> InputNoise:
@@ -260,7 +262,7 @@ class Consolidator:
 
         Kept are the first set points, and where the last sleep ``left`` the outputs, and their ``response`` to noise.
         """
-        self._components = self._components_now = self._grown()
+        self._components = self._grown()
         self._old |= self._new
         self._new = set()
         self._tasks += 1

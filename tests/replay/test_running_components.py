@@ -84,7 +84,7 @@ def test_what_came_without_samples_counts_by_its_mean() -> None:
 
 def test_impossible_components_in_a_file_are_refused(tmp_path: Path) -> None:
     keeper = _observed(_tasks((50,)))
-    keeper._components = replace(keeper._components, rows=torch.full((2, 12), torch.nan).double())
+    keeper._components_now = replace(keeper._components, rows=torch.full((2, 12), torch.nan).double())
     with pytest.raises(ExchangeError, match="impossible"):
         Consolidator.open(keeper.save(tmp_path / "kept"))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import operator
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any
 
@@ -26,7 +27,7 @@ def made_by(layer: tuple[tuple[int, ...], nn.Module]) -> tuple[int, ...]:
         return tuple(made(torch.zeros(1, *shape).to(next(made.parameters()))).shape[1:])
 
 
-class Rewriter(Refusals):
+class Rewriter(Refusals, ABC):
     """A copy of ``module`` (:attr:`module`), of which ``memory`` knows the shapes, and what is done at its nodes.
 
     What has a counterpart is left as it is, and so is what has none: who goes through the module says so, and raises
@@ -71,8 +72,9 @@ class Rewriter(Refusals):
             self.module.recompile()
         return self.changed
 
+    @abstractmethod
     def _lower(self, node: fx.Node) -> fx.Node | None:
-        raise NotImplementedError
+        """What stands for ``node``; None if it stays."""
 
     # What is there
 
