@@ -2,8 +2,7 @@
 
 A plain PyTorch classifier (biases, torch's own initial weights, cross-entropy, SGD) learns the digits 0 to 4, then
 5 to 9, and forgets the first five. Under noise the old outputs are driven far below the new ones; in sleep every unit
-regulates mean and spread of its drive, and the old digits are back, of which nothing was kept
-but statistics of the inputs.
+regulates mean and spread of its drive, and the old digits are back. Nothing of them was kept but input statistics.
 """
 
 import torch
