@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import pytest
@@ -10,9 +13,11 @@ import torch
 
 from neurosleep.continual import HomeostaticSleep, Learner, Naps, Progress
 from neurosleep.errors import NeurosleepError, SettingsError, UnsupportedError
-from neurosleep.experiments import load_settings
+from neurosleep.experiments import collect_metrics, load_settings
 from neurosleep.networks import EquilibriumMLP
 from neurosleep.replay import NREM, spiking_homeostasis
+
+ROOT = Path(__file__).parents[2]
 
 
 def test_downscale_of_a_file_reaches_the_rule_and_a_file_without_it_stays_as_it_was() -> None:
@@ -75,3 +80,19 @@ def test_the_engine_that_is_asked_for_steps_the_sleep(
 
     assert torch.allclose(weights("reference"), weights(None), atol=1e-5)
     assert "reference" in asked and asked.index("reference") < asked.index("event")
+
+
+@pytest.mark.parametrize("data", ["mnist", "fashion"])
+def test_sleep_in_spikes_recalls_what_it_does_in_rates(data: str) -> None:
+    """Of the committed runs, whose settings differ in nothing else, means of five seeds lie within a point."""
+    name = f"homeostatic/{data}"
+    plain, in_rates = (load_settings(name, strategy="sleep", variant=variant)[1] for variant in ("default", "rates"))
+    assert in_rates == replace(plain, nrem=replace(plain.nrem, form="rates"))
+    runs = collect_metrics(ROOT / "results" / name)
+    means = []
+    for variant in ("default", "rates"):
+        seeds = {run["seed"]: run for run in runs if (run["variant"], run["strategy"]) == (variant, "sleep")}
+        means.append(fmean(seeds[seed]["results"]["accuracy_all"] for seed in range(5)))
+        steps = [seeds[seed]["sleep"]["steps"] for seed in range(5)]
+        assert all(all(of_each) == (variant == "default") and len(of_each) == 5 for of_each in steps)
+    assert abs(means[0] - means[1]) < 0.01
