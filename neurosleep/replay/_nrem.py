@@ -106,7 +106,10 @@ def converted(model: nn.Module, noise: InputNoise, seed: int) -> _Spiking:
     populations = population_drives(network, None)
     units = [drive.units(network) for drive in populations]
     if [drive.units for drive in drives] != units:
-        raise UnsupportedError("the layers of the spiking network are not those of the model.")
+        raise UnsupportedError(
+            f"the layers of the spiking network are not those of the model{_other_layer(network)}.",
+            hint="form='rates' regulates the model itself",
+        )
     if [drive.output for drive in drives] != [drive.output for drive in populations]:
         raise UnsupportedError("the scores of the classes come from several layers, which regulate together.")
     for drive, population in zip(drives, populations, strict=True):
@@ -115,6 +118,15 @@ def converted(model: nn.Module, noise: InputNoise, seed: int) -> _Spiking:
             raise UnsupportedError(f"the bias of layer {drive.name!r} stays, which the spiking network cannot tell.")
     pairs = zip(drives, populations, strict=True)
     return _Spiking(network, {drive.name: population.name for drive, population in pairs})
+
+
+def _other_layer(network: SpikingNetwork) -> str:
+    """The first layer that became populations of fixed weights, which stand for no layer with weights of the model."""
+    told = network.report.became if network.report is not None else ()
+    for layer, became in told:
+        if any(words in became for words in ("differences", "fixed weights", "a number per channel")):
+            return f": {layer!r} became {became.partition(', max(')[0].partition(':')[0]}"
+    return ""
 
 
 def _first_sentence(error: NeurosleepError) -> str:
