@@ -9,7 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
-from neurosleep.conversion import Percentile, convert, copied
+from neurosleep.conversion import ConvertedNetwork, Percentile, convert, copied
 from neurosleep.errors import ConversionError, NeurosleepError, UnsupportedError
 from neurosleep.functional import Homeostasis, InputNoise, SetPoint
 from neurosleep.networks import EquilibriumNetwork
@@ -120,10 +120,9 @@ def converted(model: nn.Module, noise: InputNoise, seed: int) -> _Spiking:
     return _Spiking(network, {drive.name: population.name for drive, population in pairs})
 
 
-def _other_layer(network: SpikingNetwork) -> str:
+def _other_layer(network: ConvertedNetwork) -> str:
     """The first layer that became populations of fixed weights, which stand for no layer with weights of the model."""
-    told = network.report.became if network.report is not None else ()
-    for layer, became in told:
+    for layer, became in network.report.became:
         if any(words in became for words in ("differences", "fixed weights", "a number per channel")):
             return f": {layer!r} became {became.partition(', max(')[0].partition(':')[0]}"
     return ""
