@@ -23,6 +23,7 @@ from neurosleep.exchange.files import is_onnx, load, save
 from neurosleep.exchange.inexact import ExchangeWarning
 from neurosleep.exchange.nir.build import NIRReset, NIRWriter
 from neurosleep.exchange.nir.files import read_nir
+from neurosleep.exchange.nir.write import nir_network
 from neurosleep.exchange.norse.folder import write_norse
 from neurosleep.exchange.onnx.read import read_onnx
 from neurosleep.exchange.other_kinds import check_network_file, is_hdf5
@@ -149,6 +150,7 @@ def convert_file(
     network, report = _spiking(found, model, read)
     if TARGETS[to]:
         save(network, out)
+        network = nir_network(network)[0] if to == "nir" else network
     elif differences := _write_folder(network, out, to, "warn" if inexact else "refuse"):
         report = report | {"inexact": differences}
     return {"out": str(out), "layers": _spiking_layers(network), "report": report}

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import warnings
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -10,7 +12,9 @@ import numpy.typing as npt
 import torch
 
 from neurosleep.errors import UnsupportedError, missing_extra
+from neurosleep.exchange.inexact import ExchangeWarning
 from neurosleep.exchange.network_format import network_parts
+from neurosleep.exchange.nir.moves import Layout, without_moves
 from neurosleep.exchange.nir.time_constants import resistances, time_constants
 from neurosleep.spiking import (
     Conv,
@@ -24,7 +28,7 @@ from neurosleep.spiking import (
     Transposed,
 )
 
-__all__ = ["NIR_FORMAT", "import_nir", "to_nir"]
+__all__ = ["NIR_FORMAT", "import_nir", "nir_network", "to_nir"]
 
 #: Version of what neurosleep puts into the metadata.
 NIR_FORMAT = 1
@@ -50,9 +54,15 @@ def to_nir(network: SpikingNetwork) -> Any:
     recurrent projection of one step is an edge of the graph, as NIR means it. Relays between two projections leave no
     node.
 
+    Where NIR has no node for a relay that only moves, scales or shifts values, what reads it does it: a permutation is
+    in the columns of a matrix, a normalisation of the input in the weights and biases of the first layer, or in a
+    convolution of kernel 1 before one that pads. An input in channels last is one in channels first of the graph; the
+    metadata of its node say how to turn images (``axes``).
+
     Other tools read NIR's own meaning: strict threshold, reset to a value in the same step, no refractoriness. The
     exact values, ``dt``, the decays, what kind of reset, which comparison and everything else that NIR does not
-    express are in the metadata of the nodes, and :func:`~neurosleep.exchange.from_nir` gives the same network back.
+    express are in the metadata of the nodes, and :func:`~neurosleep.exchange.from_nir` gives the same network back
+    (that without such relays, where there were any).
 
     Parameters
     ----------
@@ -68,6 +78,11 @@ def to_nir(network: SpikingNetwork) -> Any:
     UnsupportedError
         If a projection or bias has no place in NIR: a pool over one dimension, a dense projection into a population
         whose two-dimensional shape a convolution then needs, a bias of units that only pools feed.
+
+    Warns
+    -----
+    ExchangeWarning
+        If the graph takes its input in channels first, and the network does not.
 
     See Also
     --------
@@ -87,7 +102,25 @@ def to_nir(network: SpikingNetwork) -> Any:
     >>> sorted({type(node).__name__ for node in graph.nodes.values()})
     ['Affine', 'I', 'IF', 'Input', 'Output']
     """
-    return _Writer(network).graph()
+    network, layouts = nir_network(network)
+    for layout in layouts.values():
+        warnings.warn(layout.words, ExchangeWarning, stacklevel=2)
+    return _Writer(network, layouts).graph()
+
+
+def nir_network(network: SpikingNetwork) -> tuple[SpikingNetwork, Mapping[str, Layout]]:
+    """The network that a graph holds, with the layouts of inputs that it takes in another order.
+
+    It is the one given wherever NIR has nodes for it, else the one without moves.
+    """
+    try:
+        _Writer(network, {})
+    except UnsupportedError:
+        folded = without_moves(network)
+        if folded is None:
+            raise
+        return folded
+    return network, {}
 
 
 def _value(value: Any) -> Any:
@@ -98,9 +131,9 @@ def _value(value: Any) -> Any:
 
 
 class _Writer:
-    def __init__(self, network: SpikingNetwork) -> None:
+    def __init__(self, network: SpikingNetwork, layouts: Mapping[str, Layout]) -> None:
         self.nir = import_nir("Writing NIR")
-        self.network = network
+        self.network, self.layouts = network, layouts
         self.dtype = np.float64 if network.dtype == torch.float64 else np.float32
         self.nodes: dict[str, Any] = {}
         self.edges: list[tuple[str, str]] = []
@@ -110,12 +143,13 @@ class _Writer:
         self.carried: dict[str, int] = {}  # population -> the projection that carries its bias
         for p in network.populations:
             self.keys[p.name] = self._key(p.name)
-
-    def graph(self) -> Any:
-        network = self.network
         for p in network.populations:
             self._check(p)
             self._place_bias(p)
+
+    def graph(self) -> Any:
+        """The graph of nodes."""
+        network = self.network
         tensors, header = network_parts(network)
         metadata: dict[str, Any] = {}
         for number, p in enumerate(network.populations):
@@ -137,6 +171,12 @@ class _Writer:
                         "compare": p.compare,
                         "refractory": p.refractory,
                         "alpha": self._folded(p),
+                    }
+                if layout := self.layouts.get(p.name):
+                    node.metadata = {
+                        "layout": "channels first",
+                        "shape_before": np.array(layout.before),
+                        "axes": np.array(layout.axes),
                     }
                 node.metadata["population"] = p.name
                 node.metadata |= {f"exact_{key}": value for key, value in exact.items()}
