@@ -292,13 +292,13 @@ def test_without_a_name_the_fastest_engine_that_can_is_taken() -> None:
     images = torch.rand(2, 4)
     assert ns.simulate(network(), images, 3).engine == "event"
     assert ns.simulate(network(), images, 3, engine="reference").engine == "reference"
-    relay = SpikingNetwork(
-        (*network().populations, Population("sum", "relay", (2,))),
-        (*network().projections, Identity("out", "sum")),
+    synaptic = SpikingNetwork(
+        (*network().populations, Population("late", "cuba_lif", (2,), synaptic_decay=0.5)),
+        (*network().projections, Identity("out", "late")),
     )
-    assert ns.simulate(relay, images, 3).engine == "reference"
-    with pytest.raises(UnsupportedError, match="cannot step population 'sum'"):
-        ns.simulate(relay, images, 3, engine="event")
+    assert ns.simulate(synaptic, images, 3).engine == "reference"
+    with pytest.raises(UnsupportedError, match="cannot step population 'late'"):
+        ns.simulate(synaptic, images, 3, engine="event")
     with pytest.raises(UnsupportedError, match="on the device 'meta'"):
         get_engine("event").start_batch(network(), 2, device="meta")
     with pytest.raises(UnsupportedError, match="with 2 input populations"):

@@ -9,13 +9,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from neurosleep.errors import SettingsError, UnknownNameError, UnsupportedError
+from neurosleep.errors import SettingsError, UnknownNameError
 from neurosleep.functional import SpikeEvents, SRCRule
 from neurosleep.spiking import Conv, Dense, Identity, Pool, Population, Reshape, SpikingNetwork, get_engine
 from neurosleep.spiking.engines import ReferenceEngine
 from neurosleep.spiking.geometry import output_shape
 
-ENGINES = ("reference", "snntorch", "norse")
+ENGINES = ("reference", "event", "snntorch", "norse")
 
 
 def conv_chain(rng: random.Random, axes: int) -> tuple[SpikingNetwork, Any]:
@@ -89,7 +89,7 @@ def test_a_batch_through_convolution_pooling_and_flattening_as_torch_computes_it
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_the_torch_engines_agree_on_convolutions(seed: int) -> None:
+def test_the_engines_agree_on_convolutions(seed: int) -> None:
     network, _ = conv_chain(random.Random(seed), 2)
     n = network.population("input").size
     events = SpikeEvents.from_dense(torch.rand(40, n, generator=torch.Generator().manual_seed(seed)) < 0.4)
@@ -118,12 +118,6 @@ def test_relays_pass_on_graded_sums_and_graded_inputs_take_the_place_of_spikes()
     assert session.step({"input": values})["sum"].tolist() == [[0.5], [-1.75]]
     session.step({"input": torch.zeros(2, 2, dtype=torch.bool)})
     assert session.batch_membranes()["out"].tolist() == [[1.5], [-5.25]]
-
-
-def test_the_event_engine_refuses_what_is_not_a_spike_by_name() -> None:
-    network, _ = conv_chain(random.Random(0), 2)
-    with pytest.raises(UnsupportedError, match="'conv'"):
-        get_engine("event").start(network)
 
 
 @pytest.mark.parametrize("name", ENGINES)

@@ -135,8 +135,7 @@ class Engine(ABC):
             If the network or the rule holds anything that this engine does not offer, or it does not compute on the
             device, by name.
         """
-        self._check_device(device)
-        check_supported(self, network, rule)
+        self._check_single(network, rule, device)
         with torch.no_grad():
             if rule is None or isinstance(rule, PlasticityRule):
                 return self._start(network, rule, device)
@@ -161,8 +160,7 @@ class Engine(ABC):
     def offers(self, network: SpikingNetwork, device: str = "cpu") -> bool:
         """Whether :meth:`start` would take ``network``, without a rule."""
         try:
-            self._check_device(device)
-            check_supported(self, network, None)
+            self._check_single(network, None, device)
         except UnsupportedError:
             return False
         return True
@@ -190,6 +188,11 @@ class Engine(ABC):
                 expected="one of: " + ", ".join(_able(lambda other: bool(other.homeostasis) and other.general)),
                 hint="neurosleep.hardware.regulate_on_chip has it" if self.homeostasis else "engine=None",
             )
+
+    def _check_single(self, network: SpikingNetwork, rule: PlasticityRule | EngineRule | None, device: str) -> None:
+        """Refuse by name what :meth:`start` cannot step."""
+        self._check_device(device)
+        check_supported(self, network, rule)
 
     def _check_batch(self, network: SpikingNetwork, device: str) -> None:
         """Refuse by name what :meth:`start_batch` cannot step."""

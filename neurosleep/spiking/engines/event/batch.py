@@ -3,12 +3,12 @@
 In a feed-forward network all inputs of a population are known once its sources have been stepped, so that populations
 take turns after whole stretches of steps instead of single ones. Within a stretch one sample uses the same few rows of
 weights again and again: those whose source fires for it at all. They stay in the processor's cache, and only rows of
-sources that fired are read. With feedback a stretch is as long as the shortest delay that closes a loop.
+sources that fired are read. With feedback a stretch is as long as the shortest delay that closes a loop. What a
+constant input makes arrive is computed once, through relays too.
 """
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
@@ -19,6 +19,7 @@ from torch import Tensor
 
 from neurosleep.spiking.engines.batch import BatchInput, BatchSession, ConstantInput, SpikeInput
 from neurosleep.spiking.engines.event.batch_kernels import (
+    Events,
     ReadOut,
     Sources,
     Span,
@@ -29,17 +30,19 @@ from neurosleep.spiking.engines.event.batch_kernels import (
     run_stretch,
     tally,
 )
+from neurosleep.spiking.engines.event.grid import GridPopulation, arriving, is_dense, untied, values_of
+from neurosleep.spiking.engines.event.grid_kernels import Given, run_grid
 from neurosleep.spiking.engines.event.population import Population
+from neurosleep.spiking.geometry import propagate
 from neurosleep.spiking.network import SpikingNetwork
-from neurosleep.spiking.projections import Dense, Transposed
 
 __all__ = ["EventBatchSession"]
 
 # Samples between which populations take turns: few, so that their spikes stay in the cache as well.
 _GROUP = 32
-
-# Spikes of a group of samples: offsets int64 [samples * steps + 1], steps of one sample after another, and neurons.
-_Events = tuple[npt.NDArray[np.int64], npt.NDArray[np.int32]]
+# Units of the widest population times samples times steps of a stretch, where it lies position by position: what fired
+# is remembered that long, and steps that a stretch has in any case.
+_ROOM, _LEAST_STEPS = 2**22, 16
 
 
 def _aligned(weights: npt.NDArray[Any]) -> npt.NDArray[Any]:
@@ -51,37 +54,28 @@ def _aligned(weights: npt.NDArray[Any]) -> npt.NDArray[Any]:
     return copy
 
 
-def _silence(samples: int, steps: int) -> _Events:
-    return np.zeros(samples * steps + 1, dtype=np.int64), np.zeros(0, dtype=np.int32)
-
-
-def _untied(network: SpikingNetwork) -> SpikingNetwork:
-    """The same network, shared weights copied: without plasticity they stay what they are."""
-    projections = list(network.projections)
-    for k, projection in enumerate(projections):
-        if isinstance(projection, Transposed):
-            weight, ends = network.matrix(projection).contiguous(), (projection.source, projection.target)
-            projections[k] = Dense(*ends, weight, scale=projection.scale, delay=projection.delay, plastic=False)
-    return dataclasses.replace(network, projections=tuple(projections))
-
-
 class EventBatchSession(BatchSession):
     """A batch of one network with one input population."""
 
     def __init__(self, network: SpikingNetwork, batch: int) -> None:
-        self._network = network = _untied(network)
+        self._network = network = untied(network)
         self._batch = batch
         (self._source,) = network.inputs
         self._order = [name for name in network.order if name != self._source.name]
         self._last = network.last
-        self._layers = {name: Population(network, name, None) for name in self._order}
-        for layer in self._layers.values():
-            layer.weights = _aligned(layer.weights)
-        self._v = {name: np.tile(p.v, (batch, 1)) for name, p in self._layers.items()}
+        self._dense, self._grids = dict[str, Population](), dict[str, GridPopulation]()
+        for name in self._order:
+            if is_dense(network, name):
+                self._dense[name] = Population(network, name, None)
+                self._dense[name].weights = _aligned(self._dense[name].weights)
+            else:
+                self._grids[name] = GridPopulation(network, name)
+        layers = self._layers = {name: self._dense.get(name) or self._grids[name] for name in self._order}
+        self._v = {name: np.tile(p.v, (batch, 1)) for name, p in layers.items()}
         # Most populations are never refractory, and have nothing to wait for.
         self._wait = {
             name: np.zeros((batch if p.neurons.refractory else 1, len(p.v)), dtype=np.int64)
-            for name, p in self._layers.items()
+            for name, p in layers.items()
         }
         self._dtype = torch.empty(0, dtype=network.dtype).numpy().dtype
         self._totals = {p.name: np.zeros((batch, p.size), dtype=self._dtype) for p in network.populations}
@@ -89,14 +83,22 @@ class EventBatchSession(BatchSession):
         place = {name: k for k, name in enumerate(network.order)}
         closing = [q.delay for q in network.projections if place[q.source] >= place[q.target]]
         self._longest = min(closing, default=None)
-        width = batch if closing else _GROUP
+        width = batch
+        if not closing:
+            widest = max([network.population(name).size for name in self._grids], default=1)
+            width = max(1, min(_GROUP, _ROOM // (widest * _LEAST_STEPS)))
+            if self._grids:
+                self._longest = max(_LEAST_STEPS, _ROOM // (widest * width))
         self._groups = [(low, min(low + width, batch)) for low in range(0, batch, width)]
         self._past = [
-            {p.name: _silence(high - low, self._memory) for p in network.populations} for low, high in self._groups
+            {p.name: self._silence(high - low, self._memory) for p in network.populations} for low, high in self._groups
         ]
         self._time = 0
-        # Currents of a constant input, by the number of the projection that it arrives through.
-        self._constant: dict[int, npt.NDArray[Any]] = {}
+        # What a constant input, and relays that it alone reaches, send; the projections through which that has arrived;
+        # and by population what arrives in every step, bias included, [1 or batch, n].
+        self._held: dict[str, Tensor] = {}
+        self._arrived = set[int]()
+        self._bases = {name: p.params[5:6] for name, p in layers.items()}
 
     def advance(self, sent: BatchInput) -> Tensor:
         """Advance by the steps of ``sent``; the read-out after each of them, ``[steps, batch, n]``."""
@@ -118,7 +120,17 @@ class EventBatchSession(BatchSession):
 
     def batch_membranes(self) -> dict[str, Tensor]:
         """The present membrane potentials ``[batch, n]``, by population."""
-        return {name: torch.from_numpy(self._v[name][:, : p.n].copy()) for name, p in self._layers.items()}
+        found = {name: self._v[name][:, : p.n].copy() for name, p in self._dense.items()}
+        found |= {name: p.of_units(self._v[name]) for name, p in self._grids.items() if not p.relays}
+        return {name: torch.from_numpy(found[name]) for name in self._order if name in found}
+
+    def _silence(self, samples: int, steps: int) -> Events:
+        return Events(np.zeros(samples * steps + 1, dtype=np.int64), np.zeros(0, dtype=np.int32), self._spikes)
+
+    @property
+    def _spikes(self) -> npt.NDArray[Any]:
+        """The values of spikes, which have none."""
+        return np.zeros(0, dtype=self._dtype)
 
     def _stretch(self, sent: BatchInput, start: int) -> int:
         """Where the stretch that starts at step ``start`` of ``sent`` ends."""
@@ -132,74 +144,88 @@ class EventBatchSession(BatchSession):
         return min(ends)
 
     def _hold(self, values: Tensor, said: npt.NDArray[Any]) -> None:
-        sent = self._totals[self._source.name]
-        if self._last is self._source:
-            said[:] = sent + values.numpy() * np.arange(1, len(said) + 1, dtype=self._dtype)[:, None, None]
-        sent += values.numpy() * self._dtype.type(len(said))
-        for k, projection in enumerate(self._network.projections):
-            arrived = projection.source == self._source.name and projection.delay <= self._time
-            if arrived and k not in self._constant and isinstance(projection, Dense):
-                self._constant[k] = projection.scale * (values @ projection.weight.detach().T).numpy()
+        network = self._network
+        if not self._held:
+            self._held[self._source.name] = values
+            for name in self._order:
+                incoming = [network.projections[k] for k in network.incoming(name)]
+                leaving = [q for q in network.projections if q.source == name]
+                still = all(q.source in self._held for q in incoming) and not any(q.delay for q in incoming + leaving)
+                if network.population(name).kind == "relay" and still:
+                    bias = torch.as_tensor(network.population(name).bias, dtype=network.dtype)
+                    arriving = [self._arriving_held(k) for k in network.incoming(name)]
+                    self._held[name] = sum(arriving, bias.expand(self._batch, network.population(name).size))
+        for name, held in self._held.items():
+            if name == self._last.name:
+                ramp = np.arange(1, len(said) + 1, dtype=self._dtype)[:, None, None]
+                said[:] = self._totals[name] + held.numpy() * ramp
+            self._totals[name] += held.numpy() * self._dtype.type(len(said))
+        for k, projection in enumerate(network.projections):
+            if projection.source in self._held and projection.delay <= self._time and k not in self._arrived:
+                self._arrived.add(k)
+                layer, current = self._layers[projection.target], self._arriving_held(k).numpy()
+                base = np.tile(self._bases[layer.name], (self._batch // len(self._bases[layer.name]), 1))
+                if isinstance(layer, GridPopulation):
+                    base += layer.layout.placed(current)
+                else:
+                    base[:, : layer.n] += current
+                self._bases[layer.name] = base
+
+    def _arriving_held(self, k: int) -> Tensor:
+        """What a constant source makes arrive through projection ``k`` in a step."""
+        projection = self._network.projections[k]
+        shape = self._network.population(projection.source).shape
+        return projection.scale * propagate(projection, self._held[projection.source], shape)
 
     def _base(self, name: str, low: int, high: int) -> npt.NDArray[Any]:
         """What arrives at population ``name`` in every step: its bias, and currents of constant inputs."""
-        layer = self._layers[name]
-        held = [self._constant[k] for k in layer.numbers if k in self._constant]
-        if not held:
-            return layer.params[5:6]
-        base = np.tile(layer.params[5], (high - low, 1))
-        for current in held:
-            base[:, : layer.n] += current[low:high]
-        return base
+        base = self._bases[name]
+        return base[low:high] if len(base) > 1 else base
 
     def _advance_group(self, number: int, sent: BatchInput, start: int, end: int, said: npt.NDArray[Any]) -> None:
         low, high = self._groups[number]
         span, past = Span(high - low, end - start, self._memory), self._past[number]
         # Of what has not been stepped yet only the past is known; loops read no more.
-        seen = {name: self._seen(past[name], _silence(span.samples, span.steps), span) for name in past}
+        seen = {name: self._seen(past[name], self._silence(span.samples, span.steps), span) for name in past}
         if isinstance(sent, SpikeInput):
             starts = np.searchsorted(sent.samples, np.arange(low, high + 1))
             several = sent.fired.dtype == np.uint8
-            given = (repeated if several else listed)(sent.fired[start:end].view(np.uint8), sent.neurons, starts)
+            offsets, neurons = (repeated if several else listed)(
+                sent.fired[start:end].view(np.uint8), sent.neurons, starts
+            )
+            given = Events(offsets, neurons, self._spikes)
             read_out = ReadOut(self._last is self._source, said, low)
             tally(given, span.samples, self._totals[self._source.name], read_out)
             seen[self._source.name] = self._seen(past[self._source.name], given, span)
         silent = self._last.kind == "li"
         for name in self._order:
-            layer, last = self._layers[name], name == self._last.name
-            offsets, rows = self._arriving(name, seen)
-            delays = np.array([q.delay for q in layer.projections], dtype=np.int64)
-            sources = Sources(layer.weights, layer.scale, delays, offsets, rows, self._base(name, low, high))
-            wait = self._wait[name]
-            fired = run_stretch(
-                layer.neurons,
-                sources,
-                span,
-                self._v[name][low:high],
-                wait[low:high] if layer.neurons.refractory else wait,
-                ReadOut(last and silent, said, low),
-            )
+            if name in self._held:
+                continue
+            last = name == self._last.name
+            fired = self._step(name, seen, span, low, high, ReadOut(last and silent, said, low))
             tally(fired, span.samples, self._totals[name], ReadOut(last and not silent, said, low))
             seen[name] = self._seen(past[name], fired, span)
         if self._memory:
-            self._past[number] = {name: latest(*events, self._memory, span.samples) for name, events in seen.items()}
+            self._past[number] = {name: latest(events, self._memory, span.samples) for name, events in seen.items()}
 
-    def _seen(self, past: _Events, present: _Events, span: Span) -> _Events:
-        if not self._memory:
-            return present
-        both: _Events = joined(*past, *present, span)
-        return both
-
-    def _arriving(self, name: str, seen: Mapping[str, _Events]) -> _Events:
-        """Events of all sources of population ``name``, as rows of its weights: offsets by projection, and rows."""
-        layer = self._layers[name]
+    def _step(
+        self, name: str, seen: Mapping[str, Events], span: Span, low: int, high: int, read_out: ReadOut
+    ) -> Events:
+        """Step population ``name`` of samples ``low`` to ``high`` through a stretch."""
+        layer, base, v, wait = self._layers[name], self._base(name, low, high), self._v[name], self._wait[name]
         events = [seen[q.source] for q in layer.projections]
-        if len(events) == 1:
-            return events[0][0][None], events[0][1]
-        offsets, rows, base = [], [], 0
-        for (own, neurons), first in zip(events, layer.first_row[:-1], strict=True):
-            offsets.append(own + base)
-            rows.append(neurons + np.int32(first))
-            base += len(neurons)
-        empty = np.zeros((0, 1), dtype=np.int64), np.zeros(0, dtype=np.int32)
-        return (np.stack(offsets), np.concatenate(rows)) if events else empty
+        offsets, rows = arriving(layer.first_row, events)
+        waiting = wait[low:high] if layer.neurons.refractory else wait
+        if isinstance(layer, GridPopulation):
+            given = Given(offsets, rows, values_of(events, self._dtype), base)
+            sent: Events = run_grid(
+                layer.neurons, layer.synapses, given, span, v[low:high], waiting, read_out, layer.kind
+            )
+            return sent
+        delays = np.array([q.delay for q in layer.projections], dtype=np.int64)
+        sources = Sources(layer.weights, layer.scale, delays, offsets, rows, base)
+        offsets, neurons = run_stretch(layer.neurons, sources, span, v[low:high], waiting, read_out)
+        return Events(offsets, neurons, self._spikes)
+
+    def _seen(self, past: Events, present: Events, span: Span) -> Events:
+        return joined(past, present, span) if self._memory else present

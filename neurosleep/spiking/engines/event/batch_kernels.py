@@ -9,13 +9,37 @@ import numpy as np
 from neurosleep._compiled import compiled
 from neurosleep.spiking.engines.event.kernels import gather, longer
 
-__all__ = ["ReadOut", "Sources", "Span", "joined", "latest", "listed", "repeated", "run_stretch", "tally"]
+__all__ = [
+    "Block",
+    "Events",
+    "ReadOut",
+    "Sources",
+    "Span",
+    "joined",
+    "latest",
+    "listed",
+    "note",
+    "repeated",
+    "reset_fired",
+    "run_stretch",
+    "step_ready",
+    "step_refractory",
+    "tally",
+]
 
 # Gathers the lowest bits of eight bytes, each 0 or 1, in the highest byte; of a single 1 among them tells where.
 _COLLECT = np.uint64(0x0102040810204080)
 _TOP, _ONE, _NIL = np.uint64(56), np.uint64(1), np.uint64(0)
 _PLACE = np.zeros(256, dtype=np.int64)
 _PLACE[[1 << _bit for _bit in range(8)]] = np.arange(8)
+
+
+class Events(NamedTuple):
+    """What a population sends: of one sample after another, in each of them step by step."""
+
+    offsets: Any  # int64 [samples * steps + 1]
+    neurons: Any  # int32
+    values: Any  # of graded ones as many, of spikes none
 
 
 class Span(NamedTuple):
@@ -45,10 +69,9 @@ class ReadOut(NamedTuple):
     first: int  # number of the first sample in it
 
 
-class _Block(NamedTuple):
+class Block(NamedTuple):
     """Views of one block of units of one sample."""
 
-    w: Any
     threshold: Any
     decay: Any
     leak: Any
@@ -61,7 +84,7 @@ class _Block(NamedTuple):
 
 
 @compiled(boundscheck=False)
-def _note(words: Any, low: int, row: Any, found: int) -> int:
+def note(words: Any, low: int, row: Any, found: int) -> int:
     """Append to ``row`` which bytes of ``words`` are 1, counted from ``low``; returns how many it holds then."""
     for c in range(len(words)):
         word = words[c]
@@ -77,8 +100,7 @@ def _note(words: Any, low: int, row: Any, found: int) -> int:
 def _block(neurons: Any, sources: Any, v: Any, wait: Any, g: int, b: int) -> Any:
     width, base, params = sources.weights.shape[2], sources.base, neurons.params
     low, high = b * width, (b + 1) * width
-    return _Block(
-        sources.weights[b],
+    return Block(
         params[0, low:high],
         params[1, low:high],
         params[2, low:high],
@@ -92,9 +114,9 @@ def _block(neurons: Any, sources: Any, v: Any, wait: Any, g: int, b: int) -> Any
 
 
 @compiled(boundscheck=False, forceinline=True)
-def _sum(block: Any, sources: Any, place: int, acc: Any, total: Any) -> None:
+def _sum(w: Any, base: Any, sources: Any, place: int, acc: Any, total: Any) -> None:
     """All that arrives in a step, whose spikes are at ``place`` of the offsets but for delays."""
-    w, base, offsets, rows = block.w, block.base, sources.offsets, sources.rows
+    offsets, rows = sources.offsets, sources.rows
     for q in range(len(sources.delay)):
         start, end = offsets[q, place - sources.delay[q]], offsets[q, place - sources.delay[q] + 1]
         if start == end:
@@ -113,7 +135,7 @@ def _sum(block: Any, sources: Any, place: int, acc: Any, total: Any) -> None:
 
 
 @compiled(boundscheck=False, forceinline=True)
-def _step(block: Any, strict: bool, total: Any, marks: Any) -> None:
+def step_ready(block: Any, strict: bool, total: Any, marks: Any) -> None:
     """Potentials, and marks of the units that fire."""
     v, decay, leak, threshold = block.v, block.decay, block.leak, block.threshold
     if strict:
@@ -127,7 +149,8 @@ def _step(block: Any, strict: bool, total: Any, marks: Any) -> None:
 
 
 @compiled(boundscheck=False, forceinline=True)
-def _step_refractory(block: Any, neurons: Any, total: Any, marks: Any) -> None:
+def step_refractory(block: Any, neurons: Any, total: Any, marks: Any) -> None:
+    """The same of units that wait after a spike."""
     v, decay, leak, threshold, wait = block.v, block.decay, block.leak, block.threshold, block.wait
     for j in range(block.real):
         waiting = wait[j]
@@ -144,7 +167,8 @@ def _step_refractory(block: Any, neurons: Any, total: Any, marks: Any) -> None:
 
 
 @compiled(boundscheck=False, forceinline=True)
-def _reset(block: Any, subtract: bool, fired: Any, low: int) -> None:
+def reset_fired(block: Any, subtract: bool, fired: Any, low: int) -> None:
+    """The reset of units that ``fired``, which are counted from ``low``."""
     v, amount, reset_value = block.v, block.amount, block.reset_value
     for neuron in fired:
         j = neuron - low
@@ -175,16 +199,16 @@ def run_stretch(neurons: Any, sources: Any, span: Any, v: Any, wait: Any, read_o
         count[:] = 0
         for b in range(blocks):
             low = b * width
-            block = _block(neurons, sources, v, wait, g, b)
+            block, w = _block(neurons, sources, v, wait, g, b), sources.weights[b]
             for t in range(steps):
-                _sum(block, sources, g * (span.memory + steps) + span.memory + t, acc, total)
+                _sum(w, block.base, sources, g * (span.memory + steps) + span.memory + t, acc, total)
                 if neurons.refractory == 0:
-                    _step(block, neurons.strict, total, marks)
+                    step_ready(block, neurons.strict, total, marks)
                 else:
-                    _step_refractory(block, neurons, total, marks)
+                    step_refractory(block, neurons, total, marks)
                 before = count[t]
-                count[t] = _note(words, low, fired[t], before)
-                _reset(block, neurons.subtract, fired[t, before : count[t]], low)
+                count[t] = note(words, low, fired[t], before)
+                reset_fired(block, neurons.subtract, fired[t, before : count[t]], low)
                 if read_out.tell:
                     for j in range(block.real):
                         read_out.said[t, read_out.first + g, low + j] = block.v[j]
@@ -233,52 +257,63 @@ def repeated(counts: Any, neurons: Any, starts: Any) -> Any:
 
 @compiled(boundscheck=False)
 def tally(events: Any, samples: int, totals: Any, read_out: Any) -> None:
-    """Add the spikes of samples ``read_out.first`` and following to ``totals``; tells them after every step."""
-    (offsets, neurons), first, said = events, read_out.first, read_out.said
+    """Add what samples ``read_out.first`` and following sent to ``totals``; tells them after every step."""
+    offsets, neurons, values = events.offsets, events.neurons, events.values
+    first, said, graded, one = read_out.first, read_out.said, len(events.values) > 0, totals.dtype.type(1)
     steps = (len(offsets) - 1) // samples
     for g in range(samples):
         for t in range(steps):
             for k in range(offsets[g * steps + t], offsets[g * steps + t + 1]):
-                totals[first + g, neurons[k]] += 1
+                totals[first + g, neurons[k]] += values[k] if graded else one
             if read_out.tell:
                 for j in range(totals.shape[1]):
                     said[t, first + g, j] = totals[first + g, j]
 
 
+@compiled(boundscheck=False, forceinline=True)
+def _copy(events: Any, place: int, out: Any, used: int) -> int:
+    """Append what was sent at ``place`` to ``out``; returns how many it holds then."""
+    for k in range(events.offsets[place], events.offsets[place + 1]):
+        out.neurons[used] = events.neurons[k]
+        if len(out.values):
+            out.values[used] = events.values[k]
+        used += 1
+    return used
+
+
 @compiled(boundscheck=False)
-def joined(past: Any, old: Any, offsets: Any, neurons: Any, span: Any) -> Any:
+def joined(past: Any, present: Any, span: Any) -> Any:
     """Past and present of every sample in one."""
     samples, steps, memory = span.samples, span.steps, span.memory
     both = memory + steps
-    out = np.zeros(samples * both + 1, dtype=np.int64)
-    events = np.empty(len(old) + len(neurons), dtype=np.int32)
+    room = len(past.neurons) + len(present.neurons)
+    graded = len(past.values) + len(present.values) > 0
+    out = Events(
+        np.zeros(samples * both + 1, dtype=np.int64),
+        np.empty(room, dtype=np.int32),
+        np.empty(room if graded else 0, dtype=present.values.dtype),
+    )
     used = 0
     for g in range(samples):
         for t in range(both):
             if t < memory:
-                for k in range(past[g * memory + t], past[g * memory + t + 1]):
-                    events[used] = old[k]
-                    used += 1
+                used = _copy(past, g * memory + t, out, used)
             else:
-                for k in range(offsets[g * steps + t - memory], offsets[g * steps + t - memory + 1]):
-                    events[used] = neurons[k]
-                    used += 1
-            out[g * both + t + 1] = used
-    return out, events
+                used = _copy(present, g * steps + t - memory, out, used)
+            out.offsets[g * both + t + 1] = used
+    return out
 
 
 @compiled(boundscheck=False)
-def latest(offsets: Any, neurons: Any, memory: int, samples: int) -> Any:
+def latest(events: Any, memory: int, samples: int) -> Any:
     """The last ``memory`` steps of every sample."""
-    steps = (len(offsets) - 1) // samples
-    out = np.zeros(samples * memory + 1, dtype=np.int64)
-    events = np.empty(len(neurons), dtype=np.int32)
+    steps = (len(events.offsets) - 1) // samples
+    out = Events(
+        np.zeros(samples * memory + 1, dtype=np.int64), np.empty_like(events.neurons), np.empty_like(events.values)
+    )
     used = 0
     for g in range(samples):
         for t in range(memory):
-            place = g * steps + steps - memory + t
-            for k in range(offsets[place], offsets[place + 1]):
-                events[used] = neurons[k]
-                used += 1
-            out[g * memory + t + 1] = used
-    return out, events[:used]
+            used = _copy(events, g * steps + steps - memory + t, out, used)
+            out.offsets[g * memory + t + 1] = used
+    return Events(out.offsets, out.neurons[:used], out.values[: used if len(events.values) else 0])

@@ -8,13 +8,22 @@ from __future__ import annotations
 from typing import ClassVar
 
 from neurosleep.errors import UnsupportedError
-from neurosleep.functional import MultiplicativeSTDP, PairSTDP, PlasticityRule, SignSTDP, SRCRule, TripletSTDP
+from neurosleep.functional import (
+    EngineRule,
+    MultiplicativeSTDP,
+    PairSTDP,
+    PlasticityRule,
+    SignSTDP,
+    SRCRule,
+    TripletSTDP,
+)
 from neurosleep.spiking.engines.base import Engine, Session, register_engine
 from neurosleep.spiking.engines.batch import BatchSession
 from neurosleep.spiking.engines.event.batch import EventBatchSession
+from neurosleep.spiking.engines.event.grid import is_dense
 from neurosleep.spiking.engines.event.session import EventSession
 from neurosleep.spiking.network import SpikingNetwork
-from neurosleep.spiking.projections import Dense, Projection, Transposed
+from neurosleep.spiking.projections import Projection, Transposed
 
 __all__ = ["EventEngine"]
 
@@ -24,8 +33,8 @@ class EventEngine(Engine):
     """Compiled and event-driven; the default for sleep. CPU only, float32 or float64 after the network's weights."""
 
     name: ClassVar[str] = "event"
-    population_kinds: ClassVar[frozenset[str]] = frozenset({"input", "lif", "li"})
-    projection_types: ClassVar[frozenset[type[Projection]]] = frozenset({Dense, Transposed})
+    population_kinds: ClassVar[frozenset[str]] = frozenset({"input", "relay", "lif", "li"})
+    projection_types: ClassVar[frozenset[type[Projection]]] = frozenset({Projection})
     rules: ClassVar[frozenset[str]] = frozenset(
         rule.name for rule in (SRCRule, PairSTDP, MultiplicativeSTDP, TripletSTDP, SignSTDP)
     )
@@ -33,6 +42,23 @@ class EventEngine(Engine):
     batches: ClassVar[bool] = True
     homeostasis: ClassVar[frozenset[str]] = frozenset({"weights"})
     spike_counts: ClassVar[bool] = True
+
+    def _check_single(self, network: SpikingNetwork, rule: PlasticityRule | EngineRule | None, device: str) -> None:
+        super()._check_single(network, rule, device)
+        if rule is None:
+            return
+        relays = [q for q in network.projections if q.plastic and network.population(q.target).kind == "relay"]
+        shared = [q for q in network.projections if isinstance(q, Transposed)]
+        grids = [p.name for p in network.layers if not is_dense(network, p.name)]
+        if relays or (shared and grids):
+            q, why = (relays or shared)[0], "whose weight the rule would change, ends in a relay"
+            if not relays:
+                why = f"is transposed, and convolutions, pooling or graded values reach population {grids[0]!r}"
+            raise UnsupportedError(
+                f"The engine 'event' steps no plasticity where projection {q.source!r} -> {q.target!r} {why}.",
+                expected="plastic=False" if relays else "feedback, or convolutions and relays",
+                hint="--engine reference steps it",
+            )
 
     def _start(self, network: SpikingNetwork, rule: PlasticityRule | None, device: str) -> Session:
         return EventSession(network, rule)

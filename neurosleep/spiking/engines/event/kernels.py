@@ -71,8 +71,9 @@ class Arriving(NamedTuple):
 
     pointers: Any  # int64 [projections, steps + 1] into rows
     rows: Any  # int32
+    values: Any  # of graded inputs as many as rows, of spikes none
     fed_back: bool  # whether ``extra`` holds anything
-    extra: Any  # [blocks * width]: input through transposed weights, the same in every step
+    extra: Any  # [1 or steps, blocks * width]: input by other ways than these rows, in every step
 
 
 class _Block(NamedTuple):
@@ -87,7 +88,6 @@ class _Block(NamedTuple):
     bias: Any
     v: Any
     wait: Any
-    extra: Any
     low: int  # number of its first unit
     real: int  # units that are no filler
 
@@ -185,8 +185,18 @@ def gather(w: Any, indices: Any, first: int, last: int, acc: Any) -> None:
             acc[j] += w[r0, j]
 
 
+@compiled(boundscheck=False)
+def _gather_graded(w: Any, indices: Any, values: Any, first: int, last: int, acc: Any) -> None:
+    """The same of rows that count their values."""
+    acc[:] = 0
+    for k in range(first, last):
+        r, x = indices[k], values[k]
+        for j in range(len(acc)):
+            acc[j] += x * w[r, j]
+
+
 @compiled(boundscheck=False, forceinline=True)
-def _block(units: Any, extra: Any, b: int) -> Any:
+def _block(units: Any, b: int) -> Any:
     width = units.weights.shape[2]
     low, high = b * width, (b + 1) * width
     params = units.neurons.params
@@ -200,7 +210,6 @@ def _block(units: Any, extra: Any, b: int) -> Any:
         params[5, low:high],
         units.v[low:high],
         units.wait[low:high],
-        extra[low:high],
         low,
         min(width, units.neurons.n - low),
     )
@@ -239,14 +248,18 @@ def _step_quiet(v: Any, decay: Any, threshold: Any, strict: bool, alpha: Any, ac
 
 
 @compiled(boundscheck=False, forceinline=True)
-def _sum(w: Any, bias: Any, scale: Any, pointers: Any, rows: Any, t: int, acc: Any, total: Any) -> None:
+def _sum(w: Any, bias: Any, scale: Any, arriving: Any, t: int, acc: Any, total: Any) -> None:
     """What arrives in a step through the projections, and the bias."""
+    pointers, rows, values = arriving.pointers, arriving.rows, arriving.values
     for j in range(len(total)):
         total[j] = bias[j]
     for q in range(len(scale)):
         if pointers[q, t] == pointers[q, t + 1]:
             continue
-        gather(w, rows, pointers[q, t], pointers[q, t + 1], acc)
+        if len(values):
+            _gather_graded(w, rows, values, pointers[q, t], pointers[q, t + 1], acc)
+        else:
+            gather(w, rows, pointers[q, t], pointers[q, t + 1], acc)
         for j in range(len(total)):
             total[j] += scale[q] * acc[j]
 
@@ -368,7 +381,7 @@ def longer(values: Any, used: int, more: int) -> Any:
 def run_population(units: Any, rule: Any, arriving: Any, steps: int) -> Any:
     """Step one population through a chunk; returns its spikes as (times, neurons), block by block."""
     neurons, plastic = units.neurons, units.plastic
-    may_rest = neurons.quiet and not arriving.fed_back
+    may_rest, graded = neurons.quiet and not arriving.fed_back, len(arriving.values) > 0
     width = units.weights.shape[2]
     times, spiking = np.empty(1024, dtype=np.int64), np.empty(1024, dtype=np.int64)
     found = 0
@@ -377,7 +390,7 @@ def run_population(units: Any, rule: Any, arriving: Any, steps: int) -> Any:
     # Arrays that every step reads are taken out of their tuples once: each time costs a count of references.
     pointers, rows, acc, total, scale = arriving.pointers, arriving.rows, room.acc, room.total, units.scale
     for b in range(len(units.weights)):
-        block = _block(units, arriving.extra, b)
+        block = _block(units, b)
         w, v, decay, threshold, leak, bias = block.w, block.v, block.decay, block.threshold, block.leak, block.bias
         if traced or rule.kind == SIGN:
             room.x[:] = units.trace_pre
@@ -386,17 +399,18 @@ def run_population(units: Any, rule: Any, arriving: Any, steps: int) -> Any:
                 for j in range(width):
                     v[j] *= decay[j]
                 continue
-            if may_rest and len(plastic) == 1:
+            if may_rest and len(plastic) == 1 and not graded:
                 if pointers[0, t] == pointers[0, t + 1]:
                     acc[:] = 0
                 else:
                     gather(w, rows, pointers[0, t], pointers[0, t + 1], acc)
                 any_spike = _step_quiet(v, decay, threshold, neurons.strict, scale[0], acc)
             else:
-                _sum(w, bias, scale, pointers, rows, t, acc, total)
+                _sum(w, bias, scale, arriving, t, acc, total)
                 if arriving.fed_back:
+                    extra = arriving.extra[t if len(arriving.extra) > 1 else 0, block.low : block.low + width]
                     for j in range(width):
-                        total[j] += block.extra[j]
+                        total[j] += extra[j]
                 if neurons.refractory == 0:
                     any_spike = _step(v, decay, leak, threshold, neurons.strict, total)
                 else:

@@ -235,7 +235,7 @@ def _arriving(layout: Any, arrays: Any, p: int, log: Any, start: Any, end: Any, 
         pointers[q, 1] = here
     low = layout.first_unit[p]
     extra = room.extra[low : low + layout.blocks[p] * layout.width[p]]
-    return Arriving(pointers, room.rows[:here], room.fed_back[p], extra)
+    return Arriving(pointers, room.rows[:here], room.acc[:0], room.fed_back[p], extra.reshape(1, len(extra)))
 
 
 @compiled(boundscheck=False)

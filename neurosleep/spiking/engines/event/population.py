@@ -54,7 +54,8 @@ class Population:
         population = network.population(name)
         dtype = torch.empty(0, dtype=network.dtype).numpy().dtype
         self.name, self.n = name, population.size
-        # Through transposed weights comes what the loop over steps adds; they have no rows here.
+        # Through transposed weights comes what the loop over steps adds, and without a matrix what a grid adds up: they
+        # have no rows here.
         arriving = ((k, network.projections[k]) for k in network.incoming(name))
         dense = {k: q for k, q in arriving if isinstance(q, Dense)}
         self.numbers, incoming = list(dense), list(dense.values())
@@ -100,8 +101,8 @@ class Population:
         strict, subtract, hold = p.compare == ">", p.reset == "subtract", p.while_refractory == "hold"
         self.neurons = Neurons(self.n, self.params, strict, subtract, population.refractory, hold, quiet)
 
-    def run(self, pointers: npt.NDArray[np.int64], rows: npt.NDArray[np.int32], steps: int) -> SpikeEvents:
-        """Advance by ``steps``, with the rows of weights that arrive: ``pointers`` is ``[projections, steps + 1]``."""
+    def run(self, arriving: Arriving, steps: int) -> SpikeEvents:
+        """Advance by ``steps``."""
         units = Units(
             self.neurons,
             self.weights,
@@ -114,7 +115,7 @@ class Population:
             self.trace_post,
             self.bits,
         )
-        times, neurons = run_population(units, self.rule, Arriving(pointers, rows, False, self.v), steps)
+        times, neurons = run_population(units, self.rule, arriving, steps)
         return SpikeEvents._trusted_times(times, neurons, steps=steps, n=self.n)
 
     def weight(self, q: int) -> Tensor:

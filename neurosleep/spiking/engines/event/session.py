@@ -12,11 +12,13 @@ from torch import Tensor
 
 from neurosleep.functional import PlasticityRule, SignSTDP, SpikeEvents, SRCRule
 from neurosleep.spiking.engines.base import Session, check_inputs
-from neurosleep.spiking.engines.event.kernels import outside
+from neurosleep.spiking.engines.event.grid import is_dense, untied
+from neurosleep.spiking.engines.event.kernels import Arriving, outside
 from neurosleep.spiking.engines.event.loop import Loop
+from neurosleep.spiking.engines.event.mixed import Mixed
 from neurosleep.spiking.engines.event.population import Population
 from neurosleep.spiking.network import SpikingNetwork
-from neurosleep.spiking.projections import Dense, Transposed
+from neurosleep.spiking.projections import Transposed, Weighted
 
 __all__ = ["EventSession"]
 
@@ -26,13 +28,23 @@ class EventSession(Session):
 
     def __init__(self, network: SpikingNetwork, rule: PlasticityRule | None) -> None:
         self._network = network
-        self._populations = {p.name: Population(network, p.name, rule) for p in network.layers}
+        dense = {p.name: is_dense(network, p.name) for p in network.layers}
+        learning = {q.target for q in network.projections if q.plastic and rule is not None}
+        plain = all(dense.values())
+        stepped = network if plain else untied(network)
+        self._populations = {
+            p.name: Population(stepped, p.name, rule) for p in network.layers if dense[p.name] or p.name in learning
+        }
         self._memory = max([p.delay for p in network.projections], default=0)
         self._past = {p.name: SpikeEvents.empty(p.size, self._memory) for p in network.populations}
         place = {name: k for k, name in enumerate(network.order)}
         loops = any(isinstance(q, Transposed) or place[q.source] >= place[q.target] for q in network.projections)
-        self._loop = Loop(network, self._populations, self._memory) if loops else None
-        self._weighted = [k for k, q in enumerate(network.projections) if isinstance(q, Dense)]
+        self._mixed = None if plain else Mixed(stepped, self._populations)
+        self._loop = Loop(network, self._populations, self._memory) if loops and self._mixed is None else None
+        self._weighted = [k for k, q in enumerate(network.projections) if isinstance(q, Weighted)]
+        changing = {number for p in self._populations.values() for number in p.numbers}
+        # Those that stay as they are.
+        self._fixed = {k: network.weighted[n].weight for n, k in enumerate(self._weighted) if k not in changing}
         # Which weights may have changed since they were last looked at, and the bound that they were held against.
         self._unseen, self._bound = set(self._weighted), math.nan
         # With traces a unit's weights change after its spike too; others change those of units that fire.
@@ -41,7 +53,9 @@ class EventSession(Session):
     def run(self, inputs: Mapping[str, SpikeEvents]) -> dict[str, SpikeEvents]:
         """Advance by the steps of ``inputs``; the spikes of every population."""
         steps = check_inputs(self._network, inputs)
-        if self._loop is None:
+        if self._mixed is not None:
+            fired = self._mixed.run(inputs, steps)
+        elif self._loop is None:
             fired = self._advance(inputs, steps)
         else:
             fired = self._loop.run(self._past, inputs, steps)
@@ -71,7 +85,8 @@ class EventSession(Session):
                 base += window.count
                 rows.append(window.indices + np.int32(population.first_row[q]))
             indices = np.concatenate(rows) if rows else np.zeros(0, dtype=np.int32)
-            fired[name] = population.run(pointers, indices, steps)
+            arriving = Arriving(pointers, indices, population.params[0, :0], False, population.params[5:6])
+            fired[name] = population.run(arriving, steps)
             seen[name] = SpikeEvents.concatenate((self._past[name], fired[name]), population.n)
         if self._memory:
             self._past = {n: e.slice(e.steps - self._memory, e.steps) for n, e in seen.items()}
@@ -79,15 +94,17 @@ class EventSession(Session):
 
     def weights(self) -> list[Tensor]:
         """The present weights, of projections that have any."""
-        by_projection: dict[int, Tensor] = {}
+        by_projection = {number: weight.detach().cpu().clone() for number, weight in self._fixed.items()}
         for population in self._populations.values():
             for q, number in enumerate(population.numbers):
                 by_projection[number] = population.weight(q)
-        return [by_projection[number] for number in sorted(by_projection)]
+        return [by_projection[number] for number in self._weighted]
 
     def weights_at(self, number: int, post: npt.NDArray[np.int64], pre: npt.NDArray[np.int64]) -> Tensor:
         """Some of the present weights, of the projection ``number`` of those that have any."""
         wanted = self._weighted[number]
+        if wanted in self._fixed:
+            return super().weights_at(number, post, pre)
         population = next(p for p in self._populations.values() if wanted in p.numbers)
         first, width = population.first_row[population.numbers.index(wanted)], population.weights.shape[2]
         return torch.from_numpy(population.weights[post // width, first + pre, post % width])
@@ -96,7 +113,7 @@ class EventSession(Session):
         """Numbers of the projections with a weight that is NaN, or beyond ``bound``."""
         if bound != self._bound:
             self._unseen, self._bound = set(self._weighted), bound
-        found = set()
+        found = {k for k, w in self._fixed.items() if k in self._unseen and w.numel() and not w.abs().max() <= bound}
         for population in self._populations.values():
             real = population.weights.dtype.type
             # The largest number of the weights' type within the bound: finite, whatever the bound.
@@ -112,4 +129,7 @@ class EventSession(Session):
 
     def membranes(self) -> dict[str, Tensor]:
         """The present potentials, by population."""
-        return {name: torch.from_numpy(p.v[: p.n].copy()) for name, p in self._populations.items()}
+        found = {name: p.v[: p.n].copy() for name, p in self._populations.items()}
+        if self._mixed is not None:
+            found |= self._mixed.membranes()
+        return {p.name: torch.from_numpy(found[p.name]) for p in self._network.layers if p.name in found}
