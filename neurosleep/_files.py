@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import re
 import shutil
@@ -87,8 +88,8 @@ def write_whole(
     return target
 
 
-def take_lock(path: str | os.PathLike[str], *, wait: bool = False) -> FileLock | None:
-    """The lock of the operating system on a file, or None if another process holds it (unless ``wait``).
+def take_lock(path: str | os.PathLike[str], *, wait: float = 0.0) -> FileLock | None:
+    """The lock of the operating system on a file, or None if another holds it for more than ``wait`` seconds.
 
     It ends with ``release()``, or with the process that holds it, however that ends.
 
@@ -97,7 +98,7 @@ def take_lock(path: str | os.PathLike[str], *, wait: bool = False) -> FileLock |
     OSError
         If the file cannot be made.
     """
-    lock = FileLock(path, timeout=-1 if wait else 0, thread_local=False)
+    lock = FileLock(path, timeout=-1 if math.isinf(wait) else wait, thread_local=False)
     try:
         lock.acquire(poll_interval=0.01)
     except Timeout:
@@ -108,7 +109,7 @@ def take_lock(path: str | os.PathLike[str], *, wait: bool = False) -> FileLock |
 @contextmanager
 def hold_lock(path: str | os.PathLike[str]) -> Iterator[None]:
     """Wait for the lock on a file, and hold it meanwhile."""
-    lock = take_lock(path, wait=True)
+    lock = take_lock(path, wait=math.inf)
     assert lock is not None
     try:
         yield

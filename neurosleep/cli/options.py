@@ -50,6 +50,9 @@ class RunOptions:
     engine: Annotated[str | None, typer.Option(help="Engine that steps the sleeping network.")] = None
     data: Data = None
     jobs: Annotated[int, typer.Option(help="How many run side by side, one thread each.")] = 1
+    scheduler: Annotated[
+        str | None, typer.Option(help="Address of a Dask scheduler (tcp:// or tls://) whose workers run them.")
+    ] = None
     resume: Annotated[bool, typer.Option(help="Resume an interrupted run (a search also with more trials).")] = False
     force: Annotated[
         bool, typer.Option("--force", help="With --resume, even if data or packages differ; the results say so.")

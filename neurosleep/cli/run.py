@@ -52,7 +52,9 @@ def run(
                 _listening(live, follow, tensorboard, options.jobs) as listener,
                 show_progress([] if live else labels) as report,
             ):
-                runs = run_experiment(requests, jobs=options.jobs, report=report, listener=listener)
+                runs = run_experiment(
+                    requests, jobs=options.jobs, scheduler=options.scheduler, report=report, listener=listener
+                )
         except RunsFailedError as error:
             names = [name for name, _ in error.failures]
             result = {"out": str(out), "runs": error.runs, "summary": summarise(error.runs, names)}

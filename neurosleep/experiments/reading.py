@@ -32,6 +32,7 @@ __all__ = [
     "apply_changes",
     "default_strategy",
     "default_variants",
+    "experiment_from",
     "kinds_with",
     "load_notes",
     "load_published",
@@ -254,7 +255,7 @@ def _class(table: str, kinds: tuple[str, str]) -> type:
     return _flat_sleep() if table == "sleep" else type(getattr(Experiment(), table))
 
 
-def _experiment(table: Table) -> Experiment:
+def experiment_from(table: Table) -> Experiment:
     """The settings that complete tables hold, checked."""
     network, learning = _kinds_of(table)
     kinds = {"network": NETWORKS[network], "wake": WAKES[learning]}
@@ -492,4 +493,4 @@ def _changed(table: Table, changes: Sequence[Change]) -> Experiment:
     for key, value in changes:
         check_plain(key, value)
     _set_all(table, changes)
-    return _experiment(table)
+    return experiment_from(table)

@@ -128,11 +128,11 @@ class RunFolder:
                 is_there(self.path / name)
 
     @contextmanager
-    def locked(self) -> Iterator[None]:
-        """Keep other processes out of the folder, which is made if need be."""
+    def locked(self, patience: float = 0.0) -> Iterator[None]:
+        """Keep other processes out of the folder, which is made if need be; wait so many seconds for one in it."""
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            lock = _files.take_lock(self.path / "lock")
+            lock = _files.take_lock(self.path / "lock", wait=patience)
         except OSError as error:
             raise RunFolderError(
                 f"The run folder {str(self.path)!r} cannot be made.",

@@ -21,7 +21,8 @@ from typer.testing import CliRunner
 from neurosleep.cli.app import app
 from neurosleep.errors import DataError, RunFolderError, RunsFailedError, SettingsError
 from neurosleep.experiments import RunFolder, RunRequest, apply_changes, load_settings, run_experiment, summarise
-from neurosleep.experiments.schedule.workers import side_by_side
+from neurosleep.experiments.schedule.executor import side_by_side
+from neurosleep.experiments.schedule.workers import Processes
 
 SMALL: dict[str, Any] = {
     "data.name": "mnist-mini",
@@ -107,7 +108,7 @@ def started(*command: str, cwd: Path | None = None) -> Iterator[subprocess.Popen
 
 def test_each_task_has_its_outcome_whatever_becomes_of_the_others() -> None:
     tasks = ["6 / 2", "1 / 0", "__import__('os')._exit(7)", "lambda: 0", "2 + 2"]
-    with contextlib.closing(side_by_side(eval, [(task,) for task in tasks], 1)) as found:
+    with contextlib.closing(side_by_side(Processes(eval, 1), [(task,) for task in tasks])) as found:
         outcomes = [outcome for _, outcome in sorted(found)]
     assert [outcome.value for outcome in outcomes] == [3.0, None, None, None, 4]
     assert isinstance(outcomes[1].error, ZeroDivisionError) and "ZeroDivisionError" in outcomes[1].error.__notes__[0]
@@ -125,7 +126,7 @@ def test_closed_early_no_further_task_is_taken_and_the_running_ones_are_ended() 
             taken.append(task)
             yield (task,)
 
-    found = side_by_side(eval, tasks(), 2)
+    found = side_by_side(Processes(eval, 2), tasks())
     assert next(found)[1].value == 1
     before = multiprocessing.active_children()
     found.close()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -35,7 +35,7 @@ from neurosleep.spiking import (
     get_engine,
 )
 
-__all__ = ["Plan", "check_data", "check_fit", "check_request"]
+__all__ = ["Plan", "check_data", "check_fit", "check_request", "read_data"]
 
 #: Kinds of networks that have a spiking counterpart.
 _CAN_SLEEP = ("mlp", "equilibrium")
@@ -240,11 +240,8 @@ def _check_sleep(request: RunRequest, sleeping: Sleep, tasks: list[Task]) -> Non
             )
 
 
-def check_data(plans: Sequence[Plan]) -> list[Task]:
-    """Read the data of all requests once, so that a bad file or one that does not fit is found before the first run.
-
-    Returns the tasks of the last.
-    """
+def read_data(plans: Sequence[Plan]) -> Iterator[list[Task]]:
+    """The tasks of each request, read once where they are the same; a file that is bad or does not fit is refused."""
     read = None
     tasks: list[Task] = []
     for plan in plans:
@@ -257,4 +254,12 @@ def check_data(plans: Sequence[Plan]) -> list[Task]:
         check_fit(plan, tasks)
         if request.resume and request.folder.path.is_dir():
             stored_state(request, request.folder, tasks)
+        yield tasks
+
+
+def check_data(plans: Sequence[Plan]) -> list[Task]:
+    """Find a bad file, or one that does not fit, before the first run; returns the tasks of the last request."""
+    tasks: list[Task] = []
+    for tasks in read_data(plans):  # noqa: B007 - those of the others are checked as they are read
+        pass
     return tasks

@@ -11,11 +11,14 @@ from neurosleep._checks import check_count
 from neurosleep._surroundings import surroundings_kept
 from neurosleep.errors import NeurosleepError, RunsFailedError, SettingsError
 from neurosleep.experiments.metrics import Metrics, RunName, Summary, spread_of
-from neurosleep.experiments.run.check import check_data, check_request
+from neurosleep.experiments.run.check import Plan, check_data, check_request, read_data
 from neurosleep.experiments.run.events import Listener
 from neurosleep.experiments.run.one import run_one
+from neurosleep.experiments.run.origin import fingerprint
 from neurosleep.experiments.run.request import RunRequest
-from neurosleep.experiments.schedule.workers import Outcome, check_main_guard, side_by_side
+from neurosleep.experiments.schedule.cluster import check_scheduler
+from neurosleep.experiments.schedule.executor import Outcome, side_by_side
+from neurosleep.experiments.schedule.workers import Processes, check_main_guard
 
 __all__ = ["run_experiment", "summarise"]
 
@@ -28,6 +31,7 @@ def run_experiment(
     requests: Sequence[RunRequest],
     *,
     jobs: int = 1,
+    scheduler: str | None = None,
     report: Callable[[int, str], None] = lambda number, text: None,
     listener: Listener | None = None,
 ) -> list[Metrics]:
@@ -38,6 +42,9 @@ def run_experiment(
     is ``"done"``, or has ``"failed"``). ``listener`` is told what happens in each; with several jobs it is sent to
     other processes, and so must be one that can be pickled. Ctrl-C ends the runs that are under way; requests with
     ``resume`` go on where they stopped.
+
+    With the address of a ``scheduler`` the workers of a Dask cluster run them (extra ``cluster``); the folders are
+    written here when a run has come back, with the same numbers. The runs of a worker that is lost go to another.
 
     Raises
     ------
@@ -65,13 +72,20 @@ def run_experiment(
     """
     check_main_guard()
     check_count("--jobs", jobs)
-    check_data([check_request(request) for request in requests])
+    if scheduler is not None:
+        check_scheduler(scheduler, jobs)
+    plans = [check_request(request) for request in requests]
     jobs = min(jobs, len(requests))
-    if jobs > 1:
-        _check_listener(listener)
+    if scheduler is not None:
+        outcomes_of = _on_cluster(plans, scheduler, report, listener)
+    else:
+        check_data(plans)
+        if jobs > 1:
+            _check_listener(listener)
+        outcomes_of = _here(requests, jobs, report, listener)
     found: dict[int, Metrics] = {}
     failed: dict[int, Exception] = {}
-    with contextlib.closing(_outcomes(requests, jobs, report, listener)) as outcomes:
+    with contextlib.closing(outcomes_of) as outcomes:
         try:
             for number, outcome in outcomes:
                 if outcome.error is not None:
@@ -80,7 +94,10 @@ def run_experiment(
                     found[number] = outcome.value
                 report(number, "done" if outcome.error is None else "failed")
         except KeyboardInterrupt as stop:
-            stop.add_note("The runs that were under way are ended; with resume=True they go on where they stopped.")
+            stop.add_note(
+                f"{len(found)} of {len(requests)} runs are done. Those that were under way are ended; with resume=True "
+                "they go on where they stopped."
+            )
             raise
     if len(requests) == 1 and failed:
         raise failed[0]
@@ -89,13 +106,13 @@ def run_experiment(
     return [found[number] for number in range(len(requests))]
 
 
-def _outcomes(
+def _here(
     requests: Sequence[RunRequest], jobs: int, report: Callable[[int, str], None], listener: Listener | None
 ) -> Generator[tuple[int, Outcome[Metrics]], None, None]:
     """What becomes of each request, as they end: one after another in this process, or side by side in others."""
     if jobs > 1:
         run = partial(run_one, listener=listener)
-        with contextlib.closing(side_by_side(run, [(request,) for request in requests], jobs)) as outcomes:
+        with contextlib.closing(side_by_side(Processes(run, jobs), [(request,) for request in requests])) as outcomes:
             yield from outcomes
         return
     for number, request in enumerate(requests):
@@ -104,6 +121,34 @@ def _outcomes(
         except Exception as error:
             outcome = Outcome(error=error)
         yield number, outcome
+
+
+def _on_cluster(
+    plans: Sequence[Plan],
+    scheduler: str,
+    report: Callable[[int, str], None],
+    listener: Listener | None,
+) -> Generator[tuple[int, Outcome[Metrics]], None, None]:
+    """What becomes of each request on the workers of a cluster; those that are finished stay as they are."""
+    # Here, so that only a cluster needs Dask.
+    from neurosleep.experiments.run.on_cluster import ClusterRuns
+
+    requests = [plan.request for plan in plans]
+    sums = [fingerprint(tasks) for tasks in read_data(plans)]
+    left = [number for number, request in enumerate(requests) if not (request.resume and request.folder.finished)]
+    for number in set(range(len(requests))).difference(left):
+        yield number, Outcome(requests[number].folder.metrics())
+    if not left:
+        return
+    runs = ClusterRuns(scheduler, len(left), lambda place, text: report(left[place], text), listener)
+    try:
+        runs.check([(requests[number], sums[number]) for number in left])
+    except BaseException:
+        runs.close()
+        raise
+    with contextlib.closing(side_by_side(runs, [(requests[n], sums[n]) for n in left])) as outcomes:
+        for place, outcome in outcomes:
+            yield left[place], outcome
 
 
 def _check_listener(listener: Listener | None) -> None:

@@ -12,12 +12,12 @@ import numpy as np
 from neurosleep.data import Task
 from neurosleep.experiments.run_folder import Origin
 
-__all__ = ["PACKAGES", "differences", "fingerprint", "versions"]
+__all__ = ["COUNTED", "PACKAGES", "differences", "fingerprint", "versions"]
 
 #: Packages whose versions are written down.
 PACKAGES = ("neurosleep", "torch", "numpy", "numba", "snntorch", "norse", "safetensors")
-# Of these, and of Python, another version may give other numbers.
-_COUNTED = ("python", "neurosleep", "torch", "numpy", "numba", "snntorch")
+#: Of these, and of Python, another version may give other numbers.
+COUNTED = ("python", "neurosleep", "torch", "numpy", "numba", "snntorch")
 
 
 def versions() -> dict[str, str | None]:
@@ -52,9 +52,7 @@ def differences(started: Mapping[str, object], present: Origin) -> list[str]:
     earlier, now = started.get("versions"), present["versions"]
     earlier = earlier if isinstance(earlier, Mapping) else {}
     sentences = [
-        f"{name} was {earlier.get(name)!s:.40} and is {now[name]}"
-        for name in _COUNTED
-        if earlier.get(name) != now[name]
+        f"{name} was {earlier.get(name)!s:.40} and is {now[name]}" for name in COUNTED if earlier.get(name) != now[name]
     ]
     if started.get("data", present["data"]) != present["data"]:
         sentences.append("the data are not those that it started with")

@@ -1,4 +1,4 @@
-"""Functions called side by side in processes of their own, none of which outlives the one that started them."""
+"""Functions called in processes of their own, none of which outlives the one that started them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
@@ -20,8 +20,9 @@ from typing import Generic, TypeVar
 import torch
 
 from neurosleep.errors import NeurosleepError, RunFolderError, SettingsError, shorten_warnings
+from neurosleep.experiments.schedule.executor import Outcome
 
-__all__ = ["Outcome", "check_main_guard", "side_by_side"]
+__all__ = ["Processes", "check_main_guard"]
 
 _NAME = "neurosleep-worker"
 # Exit code of a worker in which the user's script, imported by it, came to start workers again.
@@ -29,14 +30,6 @@ _UNGUARDED = 78
 
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class Outcome(Generic[T]):
-    """What a call gave: ``value``, or the ``error`` that it ended with."""
-
-    value: T | None = None
-    error: Exception | None = None
 
 
 @dataclass
@@ -55,61 +48,59 @@ def check_main_guard() -> None:
         os._exit(_UNGUARDED)
 
 
-def side_by_side(
-    function: Callable[..., T], tasks: Iterable[Sequence[object]], jobs: int
-) -> Generator[tuple[int, Outcome[T]], None, None]:
-    """Call ``function`` with each of ``tasks`` (its arguments), ``jobs`` at a time; yield the outcomes as they come.
+class Processes(Generic[T]):
+    """Calls ``function`` with the arguments that a task is, in up to ``jobs`` processes of their own.
 
-    A task is taken from ``tasks`` when a worker is free for it. A worker that is ended from outside is an outcome of
-    its task alone; the next task has a new worker. However this generator ends, be it by an error, Ctrl-C or
-    ``close()``, no further task starts and every worker is ended: use it within :func:`contextlib.closing`.
-
-    Raises
-    ------
-    SettingsError
-        If no worker can start, since the script that started them is one that they cannot import.
+    A process that is ended from outside is an outcome of its task alone; the next task has a new one.
     """
-    waiting = enumerate(tasks)
-    workers: list[_Worker] = []
-    more = True
-    try:
-        while True:
-            while more and (len(workers) < jobs or any(worker.task is None for worker in workers)):
-                number, arguments = next(waiting, (None, ()))
-                if number is None:
-                    more = False
-                    break
-                worker = next((worker for worker in workers if worker.task is None), None)
-                if worker is None:
-                    worker = _start(function)
-                    workers.append(worker)
-                worker.task = number
-                with contextlib.suppress(BrokenPipeError, ConnectionError):  # it has died, which is seen below
-                    worker.connection.send_bytes(pickle.dumps(tuple(arguments)))
-            busy = {worker.connection: worker for worker in workers if worker.task is not None}
-            if not busy:
-                return
-            for connection in wait(list(busy)):
-                worker = busy[connection]  # type: ignore[index]
-                message = _received(worker)
-                if message is None:
-                    workers.remove(worker)
-                    outcome: Outcome[T] = Outcome(error=_death(worker))
-                elif not worker.started:
-                    worker.started = True
-                    continue
-                else:
-                    outcome = pickle.loads(message)
-                number, worker.task = worker.task, None
-                assert number is not None
-                yield number, outcome
-    finally:
+
+    def __init__(self, function: Callable[..., T], jobs: int) -> None:
+        self._function, self.slots = function, jobs
+        self._workers: list[_Worker] = []
+
+    def start(self, number: int, *task: object) -> None:
+        """Call the function, in a process that is free or else a new one."""
+        worker = next((worker for worker in self._workers if worker.task is None), None)
+        if worker is None:
+            worker = _start(self._function)
+            self._workers.append(worker)
+        worker.task = number
+        with contextlib.suppress(BrokenPipeError, ConnectionError):  # it has died, which is seen when it has ended
+            worker.connection.send_bytes(pickle.dumps(task))
+
+    def ended(self) -> Iterator[tuple[int, Outcome[T]]]:
+        """Wait until a call has ended; number and outcome of each that has.
+
+        Raises
+        ------
+        SettingsError
+            If no process can start, since the script that started them is one that they cannot import.
+        """
+        busy = {worker.connection: worker for worker in self._workers if worker.task is not None}
+        for connection in wait(list(busy)):
+            worker = busy[connection]  # type: ignore[index]
+            message = _received(worker)
+            if message is None:
+                self._workers.remove(worker)
+                outcome: Outcome[T] = Outcome(error=_death(worker))
+            elif not worker.started:
+                worker.started = True
+                continue
+            else:
+                outcome = pickle.loads(message)
+            number, worker.task = worker.task, None
+            assert number is not None
+            yield number, outcome
+
+    def close(self) -> None:
+        """End every process."""
         with _uninterrupted():
-            for worker in workers:
+            for worker in self._workers:
                 worker.process.kill()
-            for worker in workers:
+            for worker in self._workers:
                 worker.process.join()
                 worker.connection.close()
+        self._workers = []
 
 
 def _start(function: Callable[..., object]) -> _Worker:

@@ -34,7 +34,8 @@ from neurosleep.experiments.run.one import run_one
 from neurosleep.experiments.run.origin import differences, fingerprint, versions
 from neurosleep.experiments.run.request import RunRequest
 from neurosleep.experiments.run_folder import Origin, write_whole
-from neurosleep.experiments.schedule.workers import check_main_guard, side_by_side
+from neurosleep.experiments.schedule.executor import side_by_side
+from neurosleep.experiments.schedule.workers import Processes, check_main_guard
 from neurosleep.experiments.tuning.space import Space
 from neurosleep.experiments.tuning.tuned import command_with_data, tuned_file
 from neurosleep.functional import check_seed
@@ -309,7 +310,7 @@ def _accuracy(run: RunRequest, report: Callable[[str], None]) -> float:
 def _side_by_side(request: TuneRequest, unfinished: Callable[[], bool], jobs: int) -> None:
     # Whatever ends this ends the workers too: whoever resumes takes their trials over where they are.
     turns = itertools.takewhile(lambda _: unfinished(), itertools.repeat((request,)))
-    with contextlib.closing(side_by_side(_one_trial, turns, jobs)) as outcomes:
+    with contextlib.closing(side_by_side(Processes(_one_trial, jobs), turns)) as outcomes:
         for _, outcome in outcomes:
             if outcome.error is not None:
                 raise outcome.error

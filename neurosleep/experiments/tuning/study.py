@@ -8,6 +8,7 @@ is keyed by the seed and the number of the trial: one process, stopped and resum
 from __future__ import annotations
 
 import json
+import math
 import warnings
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -41,7 +42,7 @@ class _Lock:
         self._lock: FileLock | None = None
 
     def acquire(self) -> bool:
-        self._lock = take_lock(self._path, wait=True)
+        self._lock = take_lock(self._path, wait=math.inf)
         return True
 
     def release(self) -> None:
