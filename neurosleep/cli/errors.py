@@ -78,6 +78,11 @@ def user_errors(as_json: bool) -> Iterator[None]:
         fail(RunFolderError(f"{name!r:.80} cannot be used.", found=error.strerror, hint=hint), as_json)
 
 
+def _how_far(stop: KeyboardInterrupt) -> list[str]:
+    """How much was done, where runs were stopped (their first note)."""
+    return getattr(stop, "__notes__", [])[:1]
+
+
 class _TerminatedError(KeyboardInterrupt):
     """SIGTERM, which ends a command as Ctrl-C does."""
 
@@ -97,7 +102,7 @@ def interruptible(as_json: bool, hint: str) -> Iterator[None]:
         yield
     except KeyboardInterrupt as stop:
         number = signal.SIGTERM if isinstance(stop, _TerminatedError) else signal.SIGINT
-        message = f"Stopped by {number.name}; whatever was under way is ended."
+        message = " ".join([f"Stopped by {number.name}; whatever was under way is ended.", *_how_far(stop)])
         if as_json:
             _print_error("Interrupted", message, hint)
         else:

@@ -49,7 +49,7 @@ def run(
         labels = [f"{r.variant}, {r.strategy}, seed {r.seed}" for r in requests]
         try:
             with (
-                _listening(live, follow, tensorboard, options.jobs) as listener,
+                _listening(live, follow, tensorboard, options) as listener,
                 show_progress([] if live else labels) as report,
             ):
                 runs = run_experiment(
@@ -73,7 +73,7 @@ def _failure(error: Exception) -> dict[str, Any]:
 
 
 @contextmanager
-def _listening(live: bool, follow: Path | None, tensorboard: Path | None, jobs: int) -> Iterator[Any]:
+def _listening(live: bool, follow: Path | None, tensorboard: Path | None, options: RunOptions) -> Iterator[Any]:
     """What is to be told of runs while they go on; None if nothing is."""
     from neurosleep.errors import SettingsError
 
@@ -86,9 +86,10 @@ def _listening(live: bool, follow: Path | None, tensorboard: Path | None, jobs: 
     if not live:
         yield Listeners(*told)
         return
-    if jobs != 1:
+    if options.jobs != 1 or options.scheduler is not None:
+        several = f"--jobs is {options.jobs}" if options.scheduler is None else "--scheduler runs several"
         raise SettingsError(
-            f"--live shows one run at a time, and --jobs is {jobs}.", expected="--jobs 1, or --follow FILE for several"
+            f"--live shows one run at a time, and {several}.", expected="--jobs 1, or --follow FILE for several"
         )
     from neurosleep.cli._live import live_view
 

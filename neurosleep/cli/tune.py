@@ -58,7 +58,7 @@ def tune(
         space = search_space(experiment, strategy, runs[0].settings, fixed)
         request = TuneRequest(runs[0], space, trials, sampler, seed, seeds, prune, names[0])
         with show_progress([f"trial {number}" for number in range(trials)]) as progress:
-            outcome = search(request, jobs=options.jobs, report=progress)
+            outcome = search(request, jobs=options.jobs, scheduler=options.scheduler, report=progress)
 
         def show(result: dict[str, Any]) -> None:
             rows = [(key, json.dumps(value)) for key, value in result["best"].items()]

@@ -35,7 +35,7 @@ from neurosleep.spiking import (
     get_engine,
 )
 
-__all__ = ["Plan", "check_data", "check_fit", "check_request", "read_data"]
+__all__ = ["Plan", "check_data", "check_fit", "check_request", "read_data", "source_of"]
 
 #: Kinds of networks that have a spiking counterpart.
 _CAN_SLEEP = ("mlp", "equilibrium")
@@ -240,16 +240,21 @@ def _check_sleep(request: RunRequest, sleeping: Sleep, tasks: list[Task]) -> Non
             )
 
 
+def source_of(request: RunRequest) -> tuple[object, ...]:
+    """What the tasks of a request depend on."""
+    data = request.settings.data
+    # Only these depend on the seed.
+    drawn = data.order == "random" or data.name == "patches" or data.permutations is not None or data.noise
+    return data, request.data, request.seed if drawn else None
+
+
 def read_data(plans: Sequence[Plan]) -> Iterator[list[Task]]:
     """The tasks of each request, read once where they are the same; a file that is bad or does not fit is refused."""
     read = None
     tasks: list[Task] = []
     for plan in plans:
-        request, data = plan.request, plan.request.settings.data
-        # Only these depend on the seed.
-        drawn = data.order == "random" or data.name == "patches" or data.permutations is not None or data.noise
-        source = (data, request.data, request.seed if drawn else None)
-        if source != read:
+        request = plan.request
+        if (source := source_of(request)) != read:
             tasks, read = tasks_of(request.settings, request.data, request.seed), source
         check_fit(plan, tasks)
         if request.resume and request.folder.path.is_dir():

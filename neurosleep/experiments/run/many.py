@@ -11,7 +11,7 @@ from neurosleep._checks import check_count
 from neurosleep._surroundings import surroundings_kept
 from neurosleep.errors import NeurosleepError, RunsFailedError, SettingsError
 from neurosleep.experiments.metrics import Metrics, RunName, Summary, spread_of
-from neurosleep.experiments.run.check import Plan, check_data, check_request, read_data
+from neurosleep.experiments.run.check import Plan, check_data, check_request, read_data, source_of
 from neurosleep.experiments.run.events import Listener
 from neurosleep.experiments.run.one import run_one
 from neurosleep.experiments.run.origin import fingerprint
@@ -94,10 +94,8 @@ def run_experiment(
                     found[number] = outcome.value
                 report(number, "done" if outcome.error is None else "failed")
         except KeyboardInterrupt as stop:
-            stop.add_note(
-                f"{len(found)} of {len(requests)} runs are done. Those that were under way are ended; with resume=True "
-                "they go on where they stopped."
-            )
+            stop.add_note(f"{len(found)} of {len(requests)} runs are done.")
+            stop.add_note("The runs that were under way are ended; with resume=True they go on where they stopped.")
             raise
     if len(requests) == 1 and failed:
         raise failed[0]
@@ -134,21 +132,17 @@ def _on_cluster(
     from neurosleep.experiments.run.on_cluster import ClusterRuns
 
     requests = [plan.request for plan in plans]
-    sums = [fingerprint(tasks) for tasks in read_data(plans)]
-    left = [number for number, request in enumerate(requests) if not (request.resume and request.folder.finished)]
-    for number in set(range(len(requests))).difference(left):
-        yield number, Outcome(requests[number].folder.metrics())
+    sums: dict[tuple[object, ...], str] = {}
+    for request, tasks in zip(requests, read_data(plans), strict=True):
+        if (source := source_of(request)) not in sums:
+            sums[source] = fingerprint(tasks)
+    left = [request for request in requests if not (request.resume and request.folder.finished)]
     if not left:
+        yield from ((number, Outcome(request.folder.metrics())) for number, request in enumerate(requests))
         return
-    runs = ClusterRuns(scheduler, len(left), lambda place, text: report(left[place], text), listener)
-    try:
-        runs.check([(requests[number], sums[number]) for number in left])
-    except BaseException:
-        runs.close()
-        raise
-    with contextlib.closing(side_by_side(runs, [(requests[n], sums[n]) for n in left])) as outcomes:
-        for place, outcome in outcomes:
-            yield left[place], outcome
+    with contextlib.closing(ClusterRuns(scheduler, len(left), sums, report, listener)) as runs:
+        runs.check(left)
+        yield from side_by_side(runs, [(request,) for request in requests])
 
 
 def _check_listener(listener: Listener | None) -> None:

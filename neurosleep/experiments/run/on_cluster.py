@@ -5,16 +5,20 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, TypedDict, cast
 
+from neurosleep._worker import describe, run_parcel
 from neurosleep.errors import DataError, NeurosleepError, RunFolderError, SettingsError
 from neurosleep.experiments.changes import dump_toml
 from neurosleep.experiments.inside import read_bytes
 from neurosleep.experiments.metrics import Metrics
+from neurosleep.experiments.run.check import source_of
 from neurosleep.experiments.run.events import Event, Listener
 from neurosleep.experiments.run.message import Message, message_of, own_side, read_error
-from neurosleep.experiments.run.remote import describe, run_parcel
+from neurosleep.experiments.run.origin import fingerprint
 from neurosleep.experiments.run.request import RunRequest
+from neurosleep.experiments.run.scenario import tasks_of
 from neurosleep.experiments.run_folder import write_whole
 from neurosleep.experiments.schedule.cluster import Cluster
 from neurosleep.experiments.schedule.executor import Outcome
@@ -35,7 +39,7 @@ class Refusal(TypedDict, total=False):
 
 
 class ClusterRuns:
-    """Runs requests on a cluster, each with the SHA-256 of its data; their folders are written here.
+    """Runs requests on a cluster, and writes their folders here; those that are finished stay as they are.
 
     Parameters
     ----------
@@ -43,6 +47,8 @@ class ClusterRuns:
         Of the scheduler.
     slots:
         How many runs are handed over at a time; None: as many as there are workers.
+    sums:
+        The SHA-256 of data by what they depend on, as far as it is known.
     report, listener:
         Who is told of them.
     """
@@ -51,11 +57,14 @@ class ClusterRuns:
         self,
         address: str,
         slots: int | None = None,
+        sums: Mapping[tuple[object, ...], str] = MappingProxyType({}),
         report: Callable[[int, str], None] = lambda number, text: None,
         listener: Listener | None = None,
     ) -> None:
         self._slots, self._report, self._listener = slots, report, listener
+        self._sums = dict(sums)
         self._requests: dict[int, RunRequest] = {}
+        self._finished: list[tuple[int, Metrics]] = []
         self._client = own_side()
         self._cluster = Cluster(address, run_parcel, self._told)
 
@@ -64,7 +73,7 @@ class ClusterRuns:
         """How many runs are handed over at a time."""
         return self._cluster.slots if self._slots is None else self._slots
 
-    def check(self, requests: Sequence[tuple[RunRequest, str]]) -> None:
+    def check(self, requests: Sequence[RunRequest]) -> None:
         """Refuse workers that could not run the requests as this machine would, before anything is written.
 
         Raises
@@ -73,7 +82,7 @@ class ClusterRuns:
             Which names every such worker, and what it lacks.
         """
         # Seeds apart, which change nothing here.
-        different = {(r.strategy, dump_toml(r.settings)): message_of(r, data) for r, data in reversed(requests)}
+        different = {(r.strategy, dump_toml(r.settings)): self._message(r) for r in reversed(requests)}
         content = json.dumps({"client": self._client, "requests": list(different.values())}).encode()
         refusals: dict[str, Refusal] = {}
         answers = self._cluster.ask(describe, content)
@@ -86,13 +95,22 @@ class ClusterRuns:
             raise _refused(refusals, len(answers))
 
     def start(self, number: int, *task: object) -> None:
-        """Hand over a run: the request, and the SHA-256 of its data."""
-        request, data = cast(tuple[RunRequest, str], task)
+        """Hand over a request."""
+        (request,) = cast(tuple[RunRequest], task)
+        if request.resume and request.folder.finished:
+            self._finished.append((number, request.folder.metrics()))
+            return
         files = files_in(request.folder.path) if request.resume else {}
-        message = message_of(request, data)
+        message = self._message(request)
         self._requests[number] = request
         content = pack({"request": message, "client": self._client, "watched": self._listener is not None}, files)
         self._cluster.start(number, self._key(message, files), content)
+
+    def _message(self, request: RunRequest) -> Message:
+        source = source_of(request)
+        if source not in self._sums:
+            self._sums[source] = fingerprint(tasks_of(request.settings, request.data, request.seed))
+        return message_of(request, self._sums[source])
 
     def _key(self, message: Message, files: Mapping[str, bytes]) -> str:
         """What makes a run this one: all of it but from where it was asked for."""
@@ -116,6 +134,9 @@ class ClusterRuns:
         NeurosleepError
             If the scheduler is gone, or a worker that came later could not run it as this machine would.
         """
+        if self._finished:
+            yield (done := self._finished.pop())[0], Outcome(done[1])
+            return
         for number, outcome in self._cluster.ended():
             request = self._requests.pop(number)
             if outcome.value is None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import tempfile
@@ -18,18 +17,14 @@ from neurosleep.experiments.run.message import Message, differing, error_message
 from neurosleep.experiments.run.one import run_one
 from neurosleep.experiments.run.origin import fingerprint
 from neurosleep.experiments.run.request import RunRequest
-from neurosleep.experiments.schedule.on_worker import desk
+from neurosleep.experiments.schedule.on_worker import NobodyWaitsError, desk
 from neurosleep.experiments.schedule.parcel import files_in, pack, unpack
 
 __all__ = ["describe", "run_parcel"]
 
 
-async def describe(content: bytes) -> str:
-    """What stands in the way of requests on this worker, as JSON; its event loop goes on meanwhile."""
-    return await asyncio.to_thread(_described, content)
-
-
-def _described(content: bytes) -> str:
+def describe(content: bytes) -> str:
+    """What stands in the way of requests on this machine, as JSON."""
     asked: dict[str, Any] = json.loads(content)
     with tempfile.TemporaryDirectory(prefix="neurosleep-") as out:
         refusals = (_refusal(asked["client"], message, out) for message in asked["requests"])
@@ -50,6 +45,8 @@ def run_parcel(content: bytes) -> bytes:
         listener = (lambda event: place.tell({"event": event})) if asked["watched"] else None
         try:
             run_one(request, place.say, listener=listener)
+        except NobodyWaitsError:
+            raise
         except Exception as error:
             return pack({"worker": place.name, "error": _without(out, error_message(error))}, {})
         return pack({"worker": place.name}, files_in(request.folder.path))

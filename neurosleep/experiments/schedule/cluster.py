@@ -23,7 +23,7 @@ from neurosleep.experiments.schedule.on_worker import TOPIC, worker_name
 __all__ = ["Cluster", "check_scheduler"]
 
 # Seconds to wait for an answer of the scheduler, and for the first worker.
-PATIENCE = 10.0
+PATIENCE = 15.0
 # Seconds between two looks whether the scheduler is still there.
 _LOOK = 1.0
 _ADDRESS = re.compile(r"(tcp|tls|ws|wss)://[^\s/]+:\d+/?")
@@ -57,9 +57,10 @@ class Cluster:
         function: Callable[[bytes], bytes],
         told: Told = lambda number, message: None,
         *,
-        patience: float = PATIENCE,
+        patience: float | None = None,
     ) -> None:
         check_scheduler(address)
+        patience = PATIENCE if patience is None else patience
         self.address, self._function, self._told = address, function, told
         self._futures: dict[int, Any] = {}
         self._news: queue.SimpleQueue[tuple[int | None, Mapping[str, object]]] = queue.SimpleQueue()
@@ -113,7 +114,8 @@ class Cluster:
         with warnings.catch_warnings():
             # Of large arguments: they stay with the scheduler, so that no loss of a worker loses them.
             warnings.simplefilter("ignore", UserWarning)
-            future = self._client.submit(self._function, content, key=key)
+            # Once more where a task ended because nobody waited for it, and was asked for again at that moment.
+            future = self._client.submit(self._function, content, key=key, retries=1)
         self._futures[number] = future
         future.add_done_callback(lambda done: self._news.put((number, {})))
 

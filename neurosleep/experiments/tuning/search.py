@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import importlib
-import itertools
 import json
 import os
 import shutil
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict
 
@@ -23,7 +23,7 @@ from neurosleep.errors import ConversionError, RunFolderError, SettingsError, mi
 from neurosleep.experiments.changes import dump_toml
 from neurosleep.experiments.experiment import Experiment
 from neurosleep.experiments.inside import check_tree, is_there
-from neurosleep.experiments.metrics import Spread, spread_of
+from neurosleep.experiments.metrics import Metrics, Spread, spread_of
 from neurosleep.experiments.metrics_file import read_json
 from neurosleep.experiments.names import folder_name
 from neurosleep.experiments.plain import PlainTable
@@ -34,7 +34,8 @@ from neurosleep.experiments.run.one import run_one
 from neurosleep.experiments.run.origin import differences, fingerprint, versions
 from neurosleep.experiments.run.request import RunRequest
 from neurosleep.experiments.run_folder import Origin, write_whole
-from neurosleep.experiments.schedule.executor import side_by_side
+from neurosleep.experiments.schedule.cluster import check_scheduler
+from neurosleep.experiments.schedule.executor import Executor, Outcome
 from neurosleep.experiments.schedule.workers import Processes, check_main_guard
 from neurosleep.experiments.tuning.space import Space
 from neurosleep.experiments.tuning.tuned import command_with_data, tuned_file
@@ -49,7 +50,12 @@ SAMPLERS = ("tpe", "cma-es", "nsga2")
 # Never among the seeds that results are reported of (0 to 9).
 TUNING_SEEDS = tuple(range(100, 120))
 
+# Seconds to wait where other processes have all trials that are left.
+_MOMENT = 0.2
+
 Report = Callable[[int, str], None]
+# Yields number of the trial and a run of it, and is sent the accuracy of each.
+Trial = Generator[tuple[int, RunRequest], float, None]
 
 
 @dataclass(frozen=True)
@@ -150,8 +156,16 @@ class Found(TypedDict):
 
 
 @surroundings_kept()
-def tune(request: TuneRequest, *, jobs: int = 1, report: Report = lambda number, text: None) -> Found:
+def tune(
+    request: TuneRequest,
+    *,
+    jobs: int = 1,
+    scheduler: str | None = None,
+    report: Report = lambda number, text: None,
+) -> Found:
     """Search until ``request.trials`` are finished, ``jobs`` at a time, and write the settings file.
+
+    With the address of a ``scheduler`` the workers of a Dask cluster compute the runs (extra ``cluster``).
 
     A trial counts the mean final accuracy (all classes) on the validation split; a run that diverged, or whose network
     fell silent, counts 0. Several calls may share one search, also at the same time. Returns ``file``, ``best`` (the
@@ -176,6 +190,8 @@ def tune(request: TuneRequest, *, jobs: int = 1, report: Report = lambda number,
     >>> tune(request, jobs=2)["best"]  # doctest: +SKIP
     """
     check_main_guard()
+    if scheduler is not None:
+        check_scheduler(scheduler, jobs)
     check_tree(request.folder, Path(request.run.out))
     present: Origin = {"versions": versions(), "data": fingerprint(_check(request, jobs))}
     if not request.run.resume and os.path.lexists(request.folder):
@@ -183,6 +199,30 @@ def tune(request: TuneRequest, *, jobs: int = 1, report: Report = lambda number,
             f"There is a search in {str(request.folder)!r} already.",
             hint="--resume goes on with it; --out names another folder",
         )
+    with contextlib.ExitStack() as stack:
+        runs = _executor(request, jobs, scheduler, report)
+        if runs is not None:
+            stack.enter_context(contextlib.closing(runs))
+        return _search(request, present, runs, report)
+
+
+def _executor(request: TuneRequest, jobs: int, scheduler: str | None, report: Report) -> Executor[Metrics] | None:
+    """Who computes runs, if not this process one after another."""
+    if scheduler is None:
+        return Processes(run_one, jobs) if jobs > 1 else None
+    # Here, so that only a cluster needs Dask.
+    from neurosleep.experiments.run.on_cluster import ClusterRuns
+
+    runs = ClusterRuns(scheduler, report=report)
+    try:
+        runs.check(_corners(request))
+    except BaseException:
+        runs.close()
+        raise
+    return runs
+
+
+def _search(request: TuneRequest, present: Origin, runs: Executor[Metrics] | None, report: Report) -> Found:
     for folder in (request.folder, request.folder.parent):
         remove_leftovers(folder, of_the_dead=True)
     changed = _start(request, present)
@@ -198,11 +238,10 @@ def tune(request: TuneRequest, *, jobs: int = 1, report: Report = lambda number,
         told.update(finished)
         return len(finished) < request.trials
 
-    if jobs == 1:
-        while unfinished():
-            _one_trial(request, report)
+    if runs is None:
+        _one_after_another(request, unfinished, report)
     else:
-        _side_by_side(request, unfinished, jobs)
+        _side_by_side(request, unfinished, runs)
     for trial in study.finished():  # what processes left that were killed just before they would have removed it
         shutil.rmtree(request.runs(trial.number), ignore_errors=True)
     return _finish(request, study, changed)
@@ -260,8 +299,12 @@ def _check(request: TuneRequest, jobs: int) -> list[Task]:
         except ImportError as error:
             raise missing_extra(package, "tune", purpose) from error
     check_folder(request.folder, "choose another --out")
-    points = [request.trial_run(request.space.settings(v), "-check", 100) for v in request.space.corners()]
-    return check_data([check_request(point) for point in points])
+    return check_data([check_request(point) for point in _corners(request)])
+
+
+def _corners(request: TuneRequest) -> list[RunRequest]:
+    """Runs at the corners of the search space."""
+    return [request.trial_run(request.space.settings(v), "-check", 100) for v in request.space.corners()]
 
 
 def _open(request: TuneRequest) -> Study:
@@ -271,22 +314,16 @@ def _open(request: TuneRequest) -> Study:
     return Study(request.folder, request.space, request.sampler, request.seed)
 
 
-def _one_trial(request: TuneRequest, report: Report = lambda number, text: None) -> None:
-    """Compute one trial that nobody else has; if there is none at present, wait a moment."""
+def _trial(request: TuneRequest) -> Trial:
+    """One trial that nobody else has, if there is one at present: asks for its runs, and is sent their accuracies."""
     study = _open(request)
     with study.reserve(request.trials) as trial:
         if trial is None:
-            time.sleep(0.2)
             return
         settings = request.space.settings(study.values(trial))
         accuracies: list[float] = []
         for step, seed in enumerate(request.tuning_seeds):
-            accuracies.append(
-                _accuracy(
-                    request.trial_run(settings, trial.number, seed),
-                    lambda text, seed=seed: report(trial.number, f"seed {seed}, {text}"),  # type: ignore[misc]
-                )
-            )
+            accuracies.append((yield trial.number, request.trial_run(settings, trial.number, seed)))
             last = step + 1 == request.seeds
             if request.prune and study.report(trial, statistics.fmean(accuracies), step) and not last:
                 study.tell(trial, None)
@@ -298,22 +335,65 @@ def _one_trial(request: TuneRequest, report: Report = lambda number, text: None)
         shutil.rmtree(request.runs(trial.number), ignore_errors=True)
 
 
-def _accuracy(run: RunRequest, report: Callable[[str], None]) -> float:
+def _one_after_another(request: TuneRequest, unfinished: Callable[[], bool], report: Report) -> None:
+    """Compute trials in this process."""
+    while unfinished():
+        with contextlib.closing(_trial(request)) as trial:
+            asked = next(trial, None)
+            if asked is None:  # others have the rest
+                time.sleep(_MOMENT)
+            while asked is not None:
+                number, run = asked
+                accuracy = _accuracy(_outcome(run, partial(_said, report, number, run.seed)))
+                try:
+                    asked = trial.send(accuracy)
+                except StopIteration:
+                    asked = None
+
+
+def _said(report: Report, trial: int, seed: int, text: str) -> None:
+    report(trial, f"seed {seed}, {text}")
+
+
+def _outcome(run: RunRequest, report: Callable[[str], None]) -> Outcome[Metrics]:
     try:
-        accuracy = run_one(run, report)["accuracy_all"]
-    except ConversionError:
+        return Outcome(run_one(run, report))
+    except Exception as error:
+        return Outcome(error=error)
+
+
+def _accuracy(outcome: Outcome[Metrics]) -> float:
+    """What a run counts; raises what it ended with."""
+    if isinstance(outcome.error, ConversionError):
         # No spiking network can be made of one that fell silent in training: a point that is no good, not a mistake.
         return 0.0
-    return 0.0 if accuracy is None else float(accuracy)
+    if outcome.error is not None:
+        raise outcome.error
+    assert outcome.value is not None  # an outcome has one of them
+    return float(outcome.value["accuracy_all"] or 0.0)
 
 
-def _side_by_side(request: TuneRequest, unfinished: Callable[[], bool], jobs: int) -> None:
-    # Whatever ends this ends the workers too: whoever resumes takes their trials over where they are.
-    turns = itertools.takewhile(lambda _: unfinished(), itertools.repeat((request,)))
-    with contextlib.closing(side_by_side(Processes(_one_trial, jobs), turns)) as outcomes:
-        for _, outcome in outcomes:
-            if outcome.error is not None:
-                raise outcome.error
+def _side_by_side(request: TuneRequest, unfinished: Callable[[], bool], runs: Executor[Metrics]) -> None:
+    """Compute trials, as many at a time as ``runs`` takes."""
+    trials: dict[int, Trial] = {}
+    try:
+        while unfinished():
+            while len(trials) < runs.slots and (asked := next(trial := _trial(request), None)) is not None:
+                trials[asked[0]] = trial
+                runs.start(*asked)
+            if not trials:  # others have the rest
+                time.sleep(_MOMENT)
+                continue
+            for number, outcome in runs.ended():
+                try:
+                    runs.start(*trials[number].send(_accuracy(outcome)))
+                except StopIteration:
+                    del trials[number]
+    finally:
+        # Whatever ends this ends the runs, and then leaves the trials: whoever resumes takes them over where they are.
+        runs.close()
+        for trial in trials.values():
+            trial.close()
 
 
 def _finish(request: TuneRequest, study: Study, changed: list[str]) -> Found:
