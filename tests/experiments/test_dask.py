@@ -21,7 +21,17 @@ from typer.testing import CliRunner
 
 from neurosleep.cli.app import app
 from neurosleep.errors import DataError, NeurosleepError, RunFolderError, SettingsError
-from neurosleep.experiments import RunRequest, apply_changes, load_settings, run_experiment, run_one
+from neurosleep.experiments import (
+    RunRequest,
+    TuneRequest,
+    apply_changes,
+    load_settings,
+    run_experiment,
+    run_one,
+    search_space,
+    tune,
+)
+from neurosleep.experiments.metrics import spread_of
 from neurosleep.experiments.run import on_cluster
 from neurosleep.experiments.run.message import own_side
 from neurosleep.experiments.schedule import cluster as cluster_module
@@ -53,12 +63,9 @@ class Workplace:
         self.environment = {**os.environ, "NEUROSLEEP_DATA": str(folder / "data"), **environment}
         (folder / "data").mkdir()
         (folder / "scheduler.json").unlink(missing_ok=True)
-        tls = ["--protocol", "tls"] if environment else []
-        self.processes = {
-            "": self._started(
-                "dask_scheduler", "--host", "127.0.0.1", "--port", "0", "--dashboard-address", "127.0.0.1:0", *tls
-            )
-        }
+        where = ["--host", "127.0.0.1", "--port", "0", "--dashboard-address", "127.0.0.1:0"]
+        where += ["--protocol", "tls"] if environment else []
+        self.processes = {"": self._started("dask_scheduler", *where)}
 
     def _started(self, program: str, *options: str) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-W", "ignore", "-m", f"distributed.cli.{program}", "--no-dashboard", *options]
@@ -80,13 +87,15 @@ class Workplace:
 
         return str(until(written))
 
-    def complete(self, *names: str) -> str:
-        """The address of the scheduler, when exactly these workers are there."""
+    def complete(self, *names: str, look: bool = True) -> str:
+        """The address of the scheduler, when exactly these workers are there (unless nobody shall look)."""
         address = self.address
         for name in names:
             if name not in self.processes or self.processes[name].poll() is not None:
                 options = ("--nthreads", "1", "--no-nanny", "--name", name)
                 self.processes[name] = self._started("dask_worker", *options)
+        if not look:
+            return address
         with distributed.Client(address, set_as_default=False) as client:
             until(lambda: sorted(w["name"] for w in client.scheduler_info()["workers"].values()) == [*names])
         return address
@@ -315,6 +324,64 @@ def test_what_is_no_address_is_refused(tmp_path: Path, address: Any) -> None:
     else:
         with pytest.raises(SettingsError, match="no address of a Dask scheduler"):
             run_experiment(requests(tmp_path / "o"), scheduler=address)
+
+
+# --- searches, encryption ---------------------------------------------------------------------------------------------
+
+
+def test_a_search_counts_what_the_workers_found(address: str, tmp_path: Path) -> None:
+    pytest.importorskip("optuna")
+    (run,) = requests(tmp_path, "src")
+    space = search_space("src2022/mnist", "src", run.settings, list(SMALL))
+    said: list[tuple[int, str]] = []
+    asked = TuneRequest(run, space, trials=3, seeds=2)
+    found = tune(asked, scheduler=address, report=lambda *text: said.append(text))
+    assert found["trials"] == 3 and {number for number, text in said if text == "done"} == {0, 1, 2}
+    assert (0, "started") in said and not list(tmp_path.rglob("*.safetensors"))
+    best = apply_changes(load_settings(found["file"])[1], [("data.split", "validation")])
+    again = [
+        run_one(RunRequest("again", "v", "src", seed, best, None, str(tmp_path / "again")))["accuracy_all"]
+        for seed in asked.tuning_seeds
+    ]
+    assert found["validation"]["mean"] == spread_of(again)["mean"]
+    with pytest.raises(SettingsError, match="beside --scheduler"):
+        tune(replace(asked, run=replace(run, resume=True)), jobs=2, scheduler=address)
+
+
+@pytest.mark.full
+def test_tls_by_the_configuration_of_dask(tmp_path: Path) -> None:
+    if shutil.which("openssl") is None:
+        pytest.skip("no openssl, which makes a certificate")
+    cert, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+    make = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=neurosleep"]
+    subprocess.run([*make, "-keyout", str(key), "-out", str(cert)], check=True, capture_output=True)
+    tls = "DASK_DISTRIBUTED__COMM__TLS__"
+    environment = {"DASK_DISTRIBUTED__COMM__REQUIRE_ENCRYPTION": "True", f"{tls}CA_FILE": str(cert)}
+    for role in ("SCHEDULER", "WORKER", "CLIENT"):
+        environment |= {f"{tls}{role}__CERT": str(cert), f"{tls}{role}__KEY": str(key)}
+    (tmp_path / "place").mkdir()
+    workplace = Workplace(tmp_path / "place", **environment)
+    command = [sys.executable, "-m", "neurosleep", "run", "src2022/mnist", "--strategy", "sequential", *sets({})]
+    try:
+        workplace.complete("one", look=False)
+        command += ["--scheduler", workplace.address, "--json", "--out"]
+        assert workplace.address.startswith("tls://")
+        refused = subprocess.run([*command, str(tmp_path / "a")], capture_output=True, text=True)
+        assert refused.returncode == 2 and "There is no Dask scheduler at tls://" in refused.stdout, refused.stderr
+        assert not (tmp_path / "a").exists()
+
+        def taken() -> str | None:
+            child = subprocess.run(
+                [*command, str(tmp_path / "b")], capture_output=True, text=True, env={**os.environ, **environment}
+            )
+            assert child.returncode == 0 or "has no workers" in child.stdout, child.stdout + child.stderr
+            return child.stdout if child.returncode == 0 else None
+
+        (there,) = json.loads(until(taken))["runs"]
+    finally:
+        workplace.close()
+    (here,) = run_experiment([replace(requests(tmp_path / "here", "sequential")[0], variant=there["variant"])])
+    assert without_times(there) == without_times(here)
 
 
 # --- stopped ----------------------------------------------------------------------------------------------------------

@@ -76,7 +76,8 @@ def test_versions_that_differ_are_named() -> None:
     client: Side = {"versions": {"python": "3.12.1", "torch": "2.6.0", "norse": None, "snntorch": "1.0"}, "commit": "a"}
     assert differing(client, client) == []
     # What changes no number does not count, nor a commit that only one of them knows.
-    assert differing(client, {"versions": {**client["versions"], "norse": "1.1"}, "commit": None}) == []
+    for commit in (None, "a-dirty"):
+        assert differing(client, {"versions": {**client["versions"], "norse": "1.1"}, "commit": commit}) == []
     others: Side = {"versions": {"python": "3.12.1", "torch": "2.5.1"}, "commit": "b"}
     assert differing(client, others) == [
         "torch 2.5.1, not 2.6.0",
