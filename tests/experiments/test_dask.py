@@ -407,12 +407,8 @@ def test_ctrl_c_cancels_what_is_left_and_says_how_much(address: str, client: Any
     assert "0 of 3 runs are done" in error["message"] and "--resume" in error["hint"]
     # The workers leave their runs, too, rather than sleep on for minutes.
     until(lambda: not any(client.processing().values()))
-    until(lambda: not any(client.run(_under_way).values()))
+    until(lambda: not any(client.run(lambda dask_worker: len(dask_worker.active_threads)).values()))
     assert not list(tmp_path.rglob("config.toml"))
-
-
-def _under_way(dask_worker: Any) -> int:
-    return len(dask_worker.active_threads)
 
 
 def test_a_scheduler_without_workers_and_one_that_goes_away_are_told(tmp_path: Path) -> None:
