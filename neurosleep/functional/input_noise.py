@@ -147,7 +147,7 @@ class InputNoise:
             if self.blobs:
                 part.copy_(self._field(len(part), generator))
             elif self.loadings is not None:
-                part.copy_(self._factors(self.loadings.float(), len(part), generator))
+                _fill_with_factors(part, self.loadings.float(), generator)
             elif self.spread is None:
                 part.uniform_(generator=generator)
             else:
@@ -172,12 +172,12 @@ class InputNoise:
         smooth = F.conv2d(F.conv2d(white, kernel.view(1, 1, -1, 1)), kernel.view(1, 1, 1, -1))
         return smooth.view(frames, *self.shape)
 
-    def _factors(self, loadings: Tensor, frames: int, generator: torch.Generator) -> Tensor:
-        """Normal numbers that go together by their loadings, mean 0 and spread 1, ``[frames, *shape]``."""
-        own = (1 - loadings.square().sum(0)).clamp(min=0).sqrt()
-        alone = torch.randn(frames, *self.shape, generator=generator)
-        factors = torch.randn(frames, len(loadings), generator=generator)
-        return alone.mul_(own).add_((factors @ loadings.flatten(1)).view(frames, *self.shape))
+
+def _fill_with_factors(part: Tensor, loadings: Tensor, generator: torch.Generator) -> None:
+    """Set ``part`` ``[frames, *shape]`` to normal numbers that go together by their loadings, mean 0 and spread 1."""
+    part.normal_(generator=generator).mul_((1 - loadings.square().sum(0)).clamp(min=0).sqrt())
+    factors = torch.randn(len(part), len(loadings), generator=generator)
+    part.add_((factors @ loadings.flatten(1)).view_as(part))
 
 
 def _finite(name: str, value: Any) -> Tensor:

@@ -27,10 +27,10 @@ def leading_rows(rows: Tensor, count: int) -> Tensor:
     rows = rows.double()
     if len(rows) <= rows.shape[1]:
         strengths, vectors = torch.linalg.eigh(rows @ rows.T)
-        best = (vectors.T @ rows).flip(0)[:count]
+        best = (vectors[:, -count:].T @ rows).flip(0)
     else:
         strengths, vectors = torch.linalg.eigh(rows.T @ rows)
-        best = (vectors * strengths.clamp(min=0).sqrt()).T.flip(0)[:count]
+        best = (vectors * strengths.clamp(min=0).sqrt())[:, -count:].T.flip(0)
     return torch.where(best.sum(1, keepdim=True) < 0, -best, best)
 
 

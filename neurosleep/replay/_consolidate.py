@@ -332,7 +332,8 @@ def _gone_through(
     """
     damping = 1.0 if verdict is None else verdict.damping
     outcomes: list[StageOutcome] = []
-    slept, touched, biased = copied(model), set[str](), tuple[str, ...]()
+    # Every stage changes a copy.
+    slept, touched, biased = model, set[str](), tuple[str, ...]()
     for cycle in range(sleep.cycles):
         # Every cycle has noise of its own; the first that of the task, whatever the number of cycles.
         key = task if cycle == 0 else task + 1_000_000 * cycle

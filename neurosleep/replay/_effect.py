@@ -15,6 +15,7 @@ from neurosleep._checks import as_images
 from neurosleep.conversion import biased_layers
 from neurosleep.errors import DataError, NeurosleepWarning, UnsupportedError
 from neurosleep.replay._drives import trace_drives
+from neurosleep.replay._quick_forward import QuickForward
 from neurosleep.replay._scores import named_scores, tensors
 
 Images = TypeVar("Images", Tensor, NDArray[Any])
@@ -90,7 +91,7 @@ def outputs(model: nn.Module, images: Tensor) -> Tensor:
     """
     x = as_images("images", images)
     weight = next(model.parameters(), x)
-    with _evaluating(model):
+    with _evaluating(model), QuickForward():
         parts = [_scores(model, part.to(weight)).cpu() for part in torch.split(x, 1000)]
     return torch.cat(parts)
 

@@ -21,6 +21,7 @@ from neurosleep.functional import (
     homeostatic_rows,
 )
 from neurosleep.replay._drives import CONVOLUTIONS, Drive, Part, Trace, input_of, is_step, weight_of
+from neurosleep.replay._quick_forward import quickly
 from neurosleep.replay.regulated_layers import RegulatedLayer, regulated
 
 __all__ = ["apply_change", "run_over"]
@@ -127,7 +128,7 @@ class _Regulator(TorchFunctionMode):
     ) -> Any:
         kwargs = kwargs or {}
         if not is_step(func):
-            return func(*args, **kwargs)
+            return quickly(func, args, kwargs)
         step, self._step = self._step, self._step + 1
         started = [(drive, part) for drive in self._present for part in drive.parts if part.step == step]
         for drive, part in started:
@@ -137,7 +138,7 @@ class _Regulator(TorchFunctionMode):
                 self._left.add(-1)
                 continue
             self._see_input(drive, part, args, kwargs)
-        result = func(*args, **kwargs)
+        result = quickly(func, args, kwargs)
         for drive in self._present:
             for part in drive.parts:
                 if part.end == step:
@@ -331,6 +332,6 @@ class _Layer:
             return torch.matmul(self._input.reshape(-1, self._input.shape[-1]), mean_input.T)
         each = len(self._part.weight) // self._groups
         kernels = mean_input if self._groups == 1 else mean_input[::each]
-        size = max(1, _AT_ONCE // self._input[0].numel())
-        made = torch.cat([self._convolved(some, kernels) for some in self._input.split(size)]).flatten(2)
+        made: Tensor = quickly(self._part.function, (self._input, kernels, None), self._options)
+        made = made.flatten(2)
         return made if self._groups == 1 else made.repeat_interleave(each, 1)
