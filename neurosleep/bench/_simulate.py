@@ -11,12 +11,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from neurosleep.bench._simulate_grids import GRIDS, bench_grid
+from neurosleep.bench._users_loops import UsersLoop
 from neurosleep.conversion import convert
 from neurosleep.data import load_dataset, to_float
+from neurosleep.errors import unknown_name
 from neurosleep.functional import torch_generator
-from neurosleep.spiking import Dense, SpikingNetwork, simulate
+from neurosleep.spiking import simulate
 
-__all__ = ["UsersLoop", "bench_simulate"]
+__all__ = ["bench_simulate"]
 
 _SIZES = (784, 1200, 1200, 10)
 _BATCH, _STEPS = 256, 100
@@ -43,69 +46,36 @@ def _trained(name: str, images: Tensor, labels: Tensor, seed: int) -> nn.Sequent
     return model.eval()
 
 
-class UsersLoop:
-    """A converted chain as a user of snnTorch would write it: Linear and Leaky by layer, one step after another.
-
-    Scales are multiplied into the weights. Resets are snnTorch's own, by subtraction and a step late, which without a
-    leak makes the same spikes.
-    """
-
-    def __init__(self, network: SpikingNetwork) -> None:
-        import snntorch
-
-        self.synapses, self.neurons = [], []
-        for population in network.layers:
-            (number,) = network.incoming(population.name)
-            projection = network.projections[number]
-            assert isinstance(projection, Dense) and population.decay == 1
-            n_out, n_in = projection.weight.shape
-            linear = nn.Linear(n_in, n_out).to(network.dtype)
-            with torch.no_grad():
-                linear.weight.copy_(projection.scale * projection.weight)
-                linear.bias.copy_(torch.as_tensor(population.bias))
-            fires = population.kind == "lif"
-            neuron = snntorch.Leaky(
-                beta=1.0,
-                threshold=population.threshold if fires else torch.inf,
-                reset_mechanism="subtract" if fires else "none",
-            )
-            snntorch.SpikingNeuron.instances.remove(neuron)
-            self.synapses.append(linear)
-            self.neurons.append(neuron)
-
-    def run(self, draw: Callable[[int], Tensor], steps: int) -> tuple[Tensor, Tensor]:
-        """Spikes and potentials of the last layer, ``[steps, batch, n]``; ``draw(t)`` gives the input spikes."""
-        membranes = [torch.zeros(0) for _ in self.neurons]
-        spikes_of, membranes_of = [], []
-        with torch.inference_mode():
-            for t in range(steps):
-                spikes = draw(t)
-                for k, (linear, neuron) in enumerate(zip(self.synapses, self.neurons, strict=True)):
-                    current = linear(spikes)
-                    spikes, membranes[k] = neuron(current, membranes[k] if t else torch.zeros_like(current))
-                spikes_of.append(spikes)
-                membranes_of.append(membranes[-1])
-            return torch.stack(spikes_of), torch.stack(membranes_of)
-
-    def answer(self, images: Tensor, steps: int) -> Tensor:
-        """Potentials of the last layer to Poisson spikes, drawn by the fastest of torch's ways."""
-        chance = -torch.expm1(-images)
-        return self.run(lambda t: (torch.rand_like(chance) < chance).to(images.dtype), steps)[1]
-
-
 def _timed(answer: Callable[[], Tensor]) -> tuple[float, Tensor]:
     start = process_time()
     result = answer()
     return process_time() - start, result
 
 
-def bench_simulate(data: str | None = None, seed: int = 0) -> dict[str, Any]:
-    """One run, one thread: processor seconds per step of a batch of 256 images, and their ratios.
+def bench_simulate(data: str | None = None, seed: int = 0, network: str = "mlp") -> dict[str, Any]:
+    """One run, one thread: processor seconds per step of a batch of images, and their ratios.
 
-    784-1200-1200-10, trained on MNIST and converted by the recipe ``percentile``; 100 steps of Poisson spikes, whose
-    drawing is timed too. ``event`` is :func:`~neurosleep.simulate` as it comes; ``reference`` is the same with
-    that engine; ``snntorch`` is a loop with snnTorch neurons in inference mode, as a user would write it. ``data`` is
-    the folder of the full MNIST; without it the embedded subset trains the network.
+    ``event`` is :func:`~neurosleep.simulate` as it comes; ``reference`` is the same with that engine; ``snntorch`` is a
+    loop with snnTorch neurons in inference mode, as a user would write it. ``data`` is the folder of the full MNIST;
+    without it the embedded subset trains the network.
+
+    Parameters
+    ----------
+    data, seed:
+        Where the images are, and the seed of the network.
+    network:
+        ``mlp``: 784-1200-1200-10, trained and converted by the recipe ``percentile``; 256 images, 100 steps of Poisson
+        spikes, whose drawing is timed too. ``cnn``: two convolutions of 5 x 5 with average pooling, trained; 128
+        constant images, 50 steps. ``vgg``: VGG-11 for 32 x 32 with average pooling, its weights random; 32 constant
+        images, 20 steps. Of these two, every peer must give the same potentials with weights rounded to powers of two,
+        and nearly the same spikes with its own, before any time is taken; ``spikingjelly`` is timed where it is
+        installed. Times are medians of turns taken alternately, and ``noise`` holds the lowest and the highest ratio
+        of a turn.
+
+    Raises
+    ------
+    UnknownNameError
+        If there is no such network.
 
     See Also
     --------
@@ -117,6 +87,10 @@ def bench_simulate(data: str | None = None, seed: int = 0) -> dict[str, Any]:
     >>> from neurosleep.bench import bench_simulate
     >>> bench_simulate()["ratios"]  # doctest: +SKIP
     """
+    if network != "mlp":
+        if network not in GRIDS:
+            raise unknown_name("network", network, ("mlp", *GRIDS))
+        return bench_grid(network, data, seed)
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -128,10 +102,10 @@ def bench_simulate(data: str | None = None, seed: int = 0) -> dict[str, Any]:
         )
         labels = torch.from_numpy(found.test_labels[: len(images)])
         model = _trained(name, training, torch.from_numpy(found.labels[:count]), seed)
-        network = convert(model, training[:2000], recipe="percentile")
-        loop = UsersLoop(network)
+        converted = convert(model, training[:2000], recipe="percentile")
+        loop = UsersLoop(converted)
         ours = {"event": None, "reference": "reference"}  # by the engine to ask for
-        used = simulate(network, images, 1, coding="bernoulli").engine  # compiles
+        used = simulate(converted, images, 1, coding="bernoulli").engine  # compiles
         if used != "event":
             raise AssertionError(f"The default engine is {used!r}: the times would bear a wrong name.")
 
@@ -139,7 +113,7 @@ def bench_simulate(data: str | None = None, seed: int = 0) -> dict[str, Any]:
             if what == "snntorch":
                 return loop.answer(images, _STEPS)
             engine = ours[what]
-            found = simulate(network, images, _STEPS, coding="bernoulli", seed=seed, engine=engine)
+            found = simulate(converted, images, _STEPS, coding="bernoulli", seed=seed, engine=engine)
             return torch.from_numpy(found.read_out)
 
         # The best of several turns, taken alternately, so that a busy moment of the machine hits all alike.

@@ -14,16 +14,25 @@ __all__ = ["bench"]
 
 def bench(
     name: Annotated[str, typer.Argument(help="The benchmark: consolidate, ep, map, record, simulate, sleep.")],
+    network: Annotated[
+        str | None, typer.Option(help="Of simulate: mlp (the default), cnn (two convolutions) or vgg (VGG-11).")
+    ] = None,
     data: Data = None,
     as_json: Json = False,
 ) -> None:
     """Time sleep, homeostasis (consolidate), record, simulate (batches of images), ep or map."""
     with user_errors(as_json):
+        from neurosleep._checks import check_unread
         from neurosleep.bench import BENCHMARKS
         from neurosleep.errors import unknown_name
 
         if name not in BENCHMARKS:
             raise unknown_name("benchmark", name, BENCHMARKS)
+        options: dict[str, Any] = {}
+        if network is not None:
+            if name != "simulate":
+                check_unread(f"The benchmark {name!r}", {"--network": (network, None)}, "simulate has it")
+            options["network"] = network
 
         def show(result: dict[str, Any]) -> None:
             rows = []
@@ -36,7 +45,12 @@ def bench(
             print_table(
                 "Ratios", ("ratio", "value"), [(key, f"{value:.2f}") for key, value in result["ratios"].items()]
             )
+            for key, (low, high) in result.get("noise", {}).items():
+                print(f"{key}: {low:.2f} to {high:.2f} over the turns")
             for key, reasons in result.get("refused", {}).items():
                 print("\n  ".join([f"Not on {key}:", *reasons]))
 
-        emit(BENCHMARKS[name](data), as_json, show)
+            for what, why in result.get("skipped", {}).items():
+                print(f"Skipped: {what} ({why})")
+
+        emit(BENCHMARKS[name](data, **options), as_json, show)

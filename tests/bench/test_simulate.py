@@ -6,12 +6,18 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
 import torch
+from torch import Tensor, nn
+from typer.testing import CliRunner
 
-from neurosleep.bench import _simulate, bench_simulate
+from neurosleep.bench import _simulate, _simulate_grids, _users_loops, bench_simulate
+from neurosleep.cli.app import app
+from neurosleep.errors import UnknownNameError
 from neurosleep.functional import numpy_generator
 from neurosleep.spiking import Dense, Population, SpikingNetwork
 from neurosleep.spiking.engines import get_engine
@@ -54,12 +60,56 @@ def test_the_users_loop_says_the_same_to_the_same_spikes(last: str) -> None:
     network = SpikingNetwork(tuple(populations), tuple(projections))
     fired = numpy_generator(0, "drive").random((60, 7 * 20)) < 0.3
     sent = SpikeInput(7, 20, np.repeat(np.arange(7), 20), np.tile(np.arange(20), 7), fired)
-    spikes, potentials = _simulate.UsersLoop(network).run(lambda t: sent.at(t).float(), 60)
+    spikes, potentials = _users_loops.UsersLoop(network).run(lambda t: sent.at(t).float(), 60)
     session = get_engine("event").start_batch(network, 7)
     said = session.advance(sent)
     assert said.count_nonzero() > 0.5 * said[-1].numel()
     assert torch.equal(said, spikes.cumsum(0) if last == "lif" else potentials)
     assert all(session.totals()[str(k)].sum() > 0 for k in (0, 1))
+
+
+def small(which: str) -> _simulate_grids.Grid:
+    """The same network with fewer channels, images and steps."""
+
+    def make() -> nn.Sequential:
+        parts = [nn.Conv2d(1, 4, 3, padding=1), nn.ReLU(), nn.AvgPool2d(2), nn.Conv2d(4, 6, 3), nn.ReLU()]
+        return nn.Sequential(*parts, nn.AvgPool2d(2), nn.Flatten(), nn.Linear(6 * 6 * 6, 10))
+
+    return _simulate_grids.GRIDS[which]._replace(make=make, side=28, channels=1, batch=9, steps=12, turns=2)
+
+
+@pytest.mark.parametrize("which", ["cnn", "vgg"])
+def test_convolutional_peers_are_timed_once_they_say_the_same(which: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(_simulate_grids.GRIDS, which, small(which))
+    result = bench_simulate(network=which)
+    peers = {"snntorch", "reference", *({"spikingjelly"} - result["skipped"].keys())}
+    assert set(result["seconds"]) == {"event", *peers}
+    assert set(result["ratios"]) == {*(f"{peer}_over_event" for peer in peers), "snntorch_over_reference"}
+    for key, ratio in result["ratios"].items():
+        low, high = result["noise"][key]
+        assert 0 < low <= ratio <= high
+    assert result["network"] == which and result["images"] == 9 and result["spikes_apart"] <= 1e-4
+    assert all(0 < rate < 1 for rate in result["spikes_per_step"].values())
+    assert result["skipped"] == ({} if find_spec("spikingjelly") else {"spikingjelly": "not installed"})
+
+
+def test_a_peer_that_computes_another_network_is_no_peer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(_simulate_grids.GRIDS, "cnn", small("cnn"))
+    run = _users_loops.UsersLoop.run
+
+    def wrong(self: _users_loops.UsersLoop, draw: Callable[[int], Tensor], steps: int) -> tuple[Tensor, Tensor]:
+        return run(self, lambda t: 0.5 * draw(t), steps)
+
+    monkeypatch.setattr(_users_loops.UsersLoop, "run", wrong)
+    with pytest.raises(AssertionError, match="'event' and snntorch differ"):
+        bench_simulate(network="cnn")
+
+
+def test_of_a_network_that_it_does_not_have_it_names_those_that_it_has() -> None:
+    with pytest.raises(UnknownNameError, match="resnet"):
+        bench_simulate(network="resnet")
+    refused = CliRunner().invoke(app, ["bench", "sleep", "--network", "cnn", "--json"])
+    assert refused.exit_code == 2 and "has no --network" in refused.stdout
 
 
 @pytest.mark.full
@@ -76,3 +126,16 @@ def test_a_batch_is_far_faster_than_a_users_loop() -> None:
     # The target is 5: 7.6 were measured, and 5.2 with the embedded subset, after which more units fire.
     assert found["ratios"]["snntorch_over_event"] >= 4
     assert found["accuracy"]["event"] >= found["accuracy"]["model"] - 0.02
+
+
+@pytest.mark.full
+@pytest.mark.parametrize(("which", "target"), [("cnn", 2.0), ("vgg", 1.5)])
+def test_convolutional_batches_are_faster_than_a_users_loop(which: str, target: float) -> None:
+    environment = {key: value for key, value in os.environ.items() if not key.startswith(("COV_", "COVERAGE_"))}
+    command = [sys.executable, "-m", "neurosleep", "bench", "simulate", "--network", which, "--json"]
+    result = subprocess.run(command, capture_output=True, text=True, env=environment)
+    assert result.returncode == 0, result.stderr
+    found = json.loads(result.stdout)
+    print(found)
+    # With a margin for what else the machine does.
+    assert found["ratios"]["snntorch_over_event"] >= 0.8 * target

@@ -33,6 +33,9 @@ class Synapses(NamedTuple):
     scale: Any  # [projections]
     divisor: Any  # [projections]
     delay: Any  # int64 [projections]
+    single: (
+        Any  # bool [projections]: whether no row has more than one run of one weight, as of poolings without overlap
+    )
     neuron_of: Any  # int32 [blocks, width]: numbers of the neurons, -1 of filler
 
 
@@ -101,12 +104,26 @@ def _spread(synapses: Any, b: int, given: Any, start: int, end: int, sums: Any) 
             for r in range(low, high):
                 a, o0 = np.uint64(run_sum[r] + shift), w0 + np.uint64(run_weight[r])
                 if run_length[r] == 1:
-                    # What starts a loop costs more than one turn of it.
                     sums[a] += x0 * w[o0]
                     continue
                 for j in range(np.uint64(run_length[r])):
                     sums[a + j] += x0 * w[o0 + j]
         k += alike
+
+
+@compiled(boundscheck=False)
+def _spread_single(synapses: Any, b: int, given: Any, start: int, end: int, sums: Any) -> None:
+    """The same of rows that reach one unit at most: what starts a loop costs more than one turn of it."""
+    place, weight_at, sum_at = synapses.place[b], synapses.weight_at, synapses.sum_at[b]
+    first, run_sum, run_weight = synapses.first, synapses.run_sum, synapses.run_weight
+    w, rows, values = synapses.weights[b], given.rows, given.values
+    graded, one = len(values) > 0, w.dtype.type(1)
+    for k in range(start, end):
+        row = rows[k]
+        r = first[place[row]]
+        if r < first[place[row] + 1]:
+            x = values[k] if graded else one
+            sums[run_sum[r] + sum_at[row]] += x * w[weight_at[row] + run_weight[r]]
 
 
 @compiled(boundscheck=False)
@@ -118,7 +135,10 @@ def _sum(synapses: Any, b: int, given: Any, at: int, base: Any, sums: Any, room:
         start, end = offsets[q, at - delay[q]], offsets[q, at - delay[q] + 1]
         if start == end:
             continue
-        _spread(synapses, b, given, start, end, sums)
+        if synapses.single[q]:
+            _spread_single(synapses, b, given, start, end, sums)
+        else:
+            _spread(synapses, b, given, start, end, sums)
         alpha, divisor = synapses.scale[q], synapses.divisor[q]
         if divisor == 1:
             for j in range(len(room)):

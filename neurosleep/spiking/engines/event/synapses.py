@@ -246,6 +246,7 @@ def synapses_of(
     none = np.zeros((blocks, 0), dtype=np.int64)
     place, weight_at, sum_at, first, runs = [none], [none[0]], [none], [np.zeros(1, dtype=np.int64)], []
     weights, lists, count, size = [np.zeros((blocks, 0), dtype=dtype)], 0, 0, 0
+    single: list[bool] = []
     for q in incoming:
         part = _part(network, q, layout, dtype)
         place.append(part.place + lists)
@@ -253,6 +254,7 @@ def synapses_of(
         sum_at.append(part.sum_at)
         first.append(part.first[1:] + count)
         runs.append(part.runs)
+        single.append(bool((np.diff(part.first) <= 1).all() and (part.runs[:, 2] == 1).all()))
         weights.append(part.weights.astype(dtype))
         lists, count, size = lists + len(part.first) - 1, count + len(part.runs), size + part.weights.shape[1]
     every = np.concatenate([np.zeros((0, 3), dtype=np.int64), *runs])
@@ -269,5 +271,6 @@ def synapses_of(
         np.array([q.scale for q in incoming], dtype=dtype),
         np.array(divisors, dtype=dtype),
         np.array([q.delay for q in incoming], dtype=np.int64),
+        np.array(single, dtype=np.bool_),
         layout.neuron_of,
     )
