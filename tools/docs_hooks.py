@@ -16,6 +16,7 @@ from latex2mathml.converter import convert
 from mkdocs.structure.files import File, Files
 
 sys.path.insert(0, str(Path(__file__).parent))
+import docs_guard
 import docs_pages
 import docs_settings
 
@@ -35,6 +36,7 @@ def on_files(files: Files, config: Any) -> Files:
     """Add the pages that are made anew."""
     made = [*docs_pages.gallery(), ("api/cli.md", docs_pages.command_line()), ("api/index.md", docs_pages.names())]
     made += [("api/settings.md", docs_settings.settings_page()), ("api/runs.md", docs_settings.experiments_page())]
+    made += docs_guard.files()
     for path, content in made:
         files.append(File.generated(config, path, content=content))
     return files
