@@ -62,6 +62,7 @@ _PUBLIC = {
     "from_nir": "neurosleep.exchange",
     "from_norse": "neurosleep.exchange",
     "from_snntorch": "neurosleep.exchange",
+    "from_spikingjelly": "neurosleep.exchange",
     "load": "neurosleep.exchange",
     "load_dataset": "neurosleep.data",
     "load_profile": "neurosleep.hardware",

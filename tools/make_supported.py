@@ -21,6 +21,9 @@ from neurosleep.exchange.onnx.write import IR, OPSET, written_layers
 from neurosleep.exchange.snntorch.neuron import WRITTEN
 from neurosleep.exchange.snntorch.trace import CALLS
 from neurosleep.exchange.snntorch.trace import LAYERS as SNNTORCH_LAYERS
+from neurosleep.exchange.spikingjelly.modules import CONTAINERS
+from neurosleep.exchange.spikingjelly.modules import LAYERS as JELLY_LAYERS
+from neurosleep.exchange.spikingjelly.modules import NEURONS as JELLY_NEURONS
 from neurosleep.spiking import engine_names
 
 ROOT = Path(__file__).parents[1]
@@ -32,7 +35,9 @@ def versions() -> list[tuple[str, str]]:
     wanted = [*project["dependencies"], *(r for extra in project["optional-dependencies"].values() for r in extra)]
     found = dict(requirement.split(">=") for requirement in wanted if requirement.count(">=") == 1)
     return [
-        (name, found[name]) for name in ("torch", "snntorch", "norse", "nir", "onnx", "avalanche-lib") if name in found
+        (name, found[name])
+        for name in ("torch", "snntorch", "norse", "spikingjelly", "nir", "onnx", "avalanche-lib")
+        if name in found
     ]
 
 
@@ -116,6 +121,13 @@ Read by `from_norse`: {", ".join(NORSE_READ)}; between them {", ".join(LAYERS)}.
 
 Written by `to_norse`: {", ".join(NORSE_WRITTEN)} within a SequentialState; and, where Norse has no such neuron,
 `DecayLIFCell` and `DecayLICell`, cells of Norse's `SNNCell`.
+
+## SpikingJelly, reading
+
+Neurons: {", ".join(JELLY_NEURONS)}, in both step modes. Layers between them, SpikingJelly's or torch's:
+{", ".join(JELLY_LAYERS)}. Containers: {", ".join(CONTAINERS)}.
+
+`nn.Sequential` of these, nested or not, or a `forward` of layers, neurons and sums.
 
 ## snnTorch, reading
 

@@ -449,7 +449,7 @@ class Tracer(Made):
         kernel = tuple(b // a for b, a in zip(before, after, strict=True))
         return self._pool(node, x, kernel, kernel, 0)
 
-    def _maximum(self, node: fx.Node, x: Any, given: dict[str, Any]) -> Sum:
+    def _maximum(self, node: fx.Node, x: Any, given: dict[str, Any]) -> Value | Sum:
         if self._maxpool == "exact":
             raise self._refuse(
                 node,

@@ -13,6 +13,7 @@ from neurosleep.exchange.norse.read import from_norse
 from neurosleep.exchange.norse.write import to_norse
 from neurosleep.exchange.snntorch.read import from_snntorch
 from neurosleep.exchange.snntorch.write import to_snntorch, write_snntorch
+from neurosleep.exchange.spikingjelly.read import from_spikingjelly
 
 __all__ = [
     "TARGETS",
@@ -24,6 +25,7 @@ __all__ = [
     "from_nir_data",
     "from_norse",
     "from_snntorch",
+    "from_spikingjelly",
     "input_shape_of",
     "load",
     "read_calibration",

@@ -182,7 +182,9 @@ def load(
     """Read what :func:`save` wrote, an ONNX file, or weights into ``module``.
 
     The content decides, not the ending. A ``.pt`` file of weights (``torch.save(model.state_dict(), path)``) needs the
-    ``module`` they belong to, which is filled in place and returned; nothing in it is executed. An ONNX file becomes a
+    ``module`` they belong to, which is filled in place and returned; nothing in it is executed. So does a checkpoint of
+    Lightning (``.ckpt``): the LightningModule, or the network in it (whose names the file has with ``model.`` or
+    another prefix before them). An ONNX file becomes a
     module of ordinary torch layers; ``input_shape`` and ``external_data`` are for files that leave the shape of an
     image open, or keep their weights in a second file (``model.onnx.data``), which is opened if it is given here or
     lies beside the file under this very name; ``output_name`` chooses one of several outputs.
@@ -333,8 +335,10 @@ def _state(path: Path) -> Mapping[str, Tensor]:
         raise ExchangeError(
             f"{path.name!r} cannot be read as weights.",
             found=(str(error).splitlines() or [type(error).__name__])[0][:300],
-            expected="a state_dict of tensors; files that hold code or whole modules are refused",
-            hint="store it again with torch.save(model.state_dict(), path)",
+            expected="a state_dict of tensors; files that hold code, whole modules, hyperparameters or other objects "
+            "of classes are refused",
+            hint="store it again with torch.save(model.state_dict(), path); of Lightning, where you trust the file, "
+            "model = YourLightningModule.load_from_checkpoint(path, weights_only=False)",
         ) from error
     if _are_weights(state):
         return state
@@ -386,15 +390,38 @@ def _check_archive(path: Path) -> None:
         )
 
 
+def _part(state: Mapping[str, Tensor], expected: Mapping[str, tuple[int, ...]], path: Path) -> Mapping[str, Tensor]:
+    """The weights of a module among those of what holds it, ``model.0.weight`` for ``0.weight``; all where none fit."""
+    first = next(iter(expected), "")
+    prefixes = dict.fromkeys(name.removesuffix(first) for name in state if name.endswith(f".{first}"))
+    parts = {prefix: {n: t for n, t in state.items() if n.startswith(prefix)} for prefix in prefixes}
+    fitting = {
+        prefix: {n.removeprefix(prefix): t for n, t in part.items()}
+        for prefix, part in parts.items()
+        if {n.removeprefix(prefix): tuple(t.shape) for n, t in part.items()} == expected
+    }
+    if len(fitting) > 1:
+        raise ExchangeError(
+            f"{path.name!r} holds several parts that fit the module.",
+            found=", ".join(fitting),
+            expected="one",
+            hint="load the file into the whole module, and take its part",
+        )
+    return next(iter(fitting.values()), state)
+
+
 def _fill(module: Module, state: Mapping[str, Tensor], path: Path) -> Module:
     present = module.state_dict()
-    shapes = {name: tuple(t.shape) for name, t in state.items()}
     expected = {name: tuple(t.shape) for name, t in present.items()}
+    if expected.keys() != state.keys():
+        state = _part(state, expected, path)
+    shapes = {name: tuple(t.shape) for name, t in state.items()}
     wrong = [name for name in {**expected, **shapes} if shapes.get(name) != expected.get(name)]
     if wrong:
+        shown = wrong if shapes.keys() & expected else list(shapes)
         raise ExchangeError(
             f"The weights in {path.name!r} do not fit the module.",
-            found="; ".join(f"{n} {shapes.get(n, 'missing')}" for n in wrong[:4]),
+            found="; ".join(f"{n} {shapes.get(n, 'missing')}" for n in shown[:4]),
             expected="; ".join(f"{n} {expected.get(n, 'nothing')}" for n in wrong[:4]),
         )
     learned = {name for name, _ in module.named_parameters()}

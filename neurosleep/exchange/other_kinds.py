@@ -9,6 +9,7 @@ from typing import TypeAlias
 
 from neurosleep._guards.files import check_regular
 from neurosleep.errors import ExchangeError
+from neurosleep.exchange.checkpoints import lightning_checkpoint
 
 __all__ = ["HDF5", "check_network_file", "is_hdf5"]
 
@@ -132,7 +133,7 @@ def _kind_of_archive(path: Path) -> _Kind:
     if _any(names, "constants.pkl") and any("/code/" in name for name in names):
         return _SCRIPT
     if _any(names, "data.pkl"):
-        return _WEIGHTS
+        return lightning_checkpoint(path) or _WEIGHTS
     if _any(names, "config.json") and _any(names, "model.weights.h5"):
         return _KERAS
     return _ARRAYS if names and all(name.endswith(".npy") for name in names) else _PACKED

@@ -248,8 +248,22 @@ class Nodes:
         if kind in ("Output", "junction"):
             return coming or tuple(int(n) for n in np.atleast_1d(node.input_type["input"]))
         if kind == "Flatten":
-            return (math.prod(coming),) if coming else ()
+            return self._flattened(key, coming)
         return self._map_shape(key, kind, coming)
+
+    def _flattened(self, key: str, coming: tuple[int, ...]) -> tuple[int, ...]:
+        """All in one axis. NIR counts axes without the batch, and some tools with it: the first may be 0 or 1."""
+        if not coming:
+            return ()
+        first, last = (int(self.array(key, field).reshape(-1)[0]) for field in ("start_dim", "end_dim"))
+        maps = [self.kind(other) for other in self.after[key] if self.kind(other) in ("Conv1d", "Conv2d")]
+        if maps or first not in (0, 1) or last not in (-1, len(coming) - 1, len(coming)):
+            before = f", before a {maps[0]}" if maps else ""
+            raise ExchangeError(
+                f"The node {key!r} flattens the axes {first} to {last} of {coming}{before}.",
+                expected="all axes: start_dim 0, or 1 where the batch counts, and end_dim -1",
+            )
+        return (math.prod(coming),)
 
     def _input_shape(self, key: str) -> tuple[int, ...]:
         try:

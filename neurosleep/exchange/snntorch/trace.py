@@ -13,10 +13,11 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
-from neurosleep.conversion._memory import InPlaceTracer, Shapes
+from neurosleep.conversion._memory import Shapes
 from neurosleep.conversion._tracer import Tracer
 from neurosleep.conversion.plan import PlannedPopulation, Sum, Value
 from neurosleep.errors import ExchangeError, NeurosleepError
+from neurosleep.exchange.neuron_leaves import Leaves, NeuronLeaf, first_shape
 from neurosleep.exchange.snntorch.loops import StepCounting, one_step
 
 __all__ = ["CALLS", "LAYERS", "Wiring", "snntorch_wiring"]
@@ -51,21 +52,8 @@ _HINT = (
 )
 
 
-class _Leaf(nn.Module):
-    """Stands for a neuron while its module is traced: neurons are neither copied nor run."""
-
-    def __init__(self, neuron: nn.Module) -> None:
-        super().__init__()
-        self.held = (neuron,)
-
-    @property
-    def kind(self) -> str:
-        """Class of the neuron."""
-        return type(self.held[0]).__name__
-
-    def forward(self, x: Tensor, *states: Tensor, **named: Tensor) -> Tensor:
-        """Nothing: the leaf is not looked into."""
-        return x
+class _Leaf(NeuronLeaf):
+    """The same, with the states of snnTorch's neurons."""
 
     def rest(self) -> Any:
         """In the place of states that are 0: none are given."""
@@ -78,13 +66,8 @@ class _Leaf(nn.Module):
         return super().__getattr__(name)
 
 
-class _Leaves(InPlaceTracer):
-    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        return isinstance(m, _Leaf) or super().is_leaf_module(m, module_qualified_name)
-
-
-class _Steps(StepCounting, _Leaves):
-    """The same, with a loop over the steps."""
+class _Steps(StepCounting, Leaves):
+    """A tracer of a loop over the steps."""
 
 
 class _Shapes(Shapes):
@@ -140,7 +123,7 @@ def snntorch_wiring(module: nn.Module, input_shape: tuple[int, ...] | None) -> W
         module = nn.Sequential(module)
     copied = copy.deepcopy(module, leaves).eval()
     traced, known = _followed(module, copied)
-    shape = input_shape or _input_shape(module)
+    shape = input_shape or first_shape(module)
     dtype = next((p.dtype for p in module.parameters() if p.is_floating_point()), torch.float32)
     inputs = [n for n in traced.graph.nodes if n.op == "placeholder"]
     states = _rest(module, len(inputs) - 1, dtype)
@@ -165,7 +148,7 @@ def snntorch_wiring(module: nn.Module, input_shape: tuple[int, ...] | None) -> W
 def _followed(module: nn.Module, copied: nn.Module) -> tuple[fx.GraphModule, list[tuple[int, ...] | None]]:
     """One step of ``copied``, of its forward or of the loop within it, and the shapes of states that are known."""
     try:
-        single = _Leaves().trace(copied)
+        single = Leaves().trace(copied)
     except Exception:  # whatever the module's own code raises when a proxy goes through it
         single = None
     if single is not None:
@@ -210,21 +193,6 @@ def _neurons(module: nn.Module, graph: fx.Graph) -> list[fx.Node]:
                 why = _WITHOUT.get(leaf.kind, "is a neuron that has no counterpart")
                 raise ExchangeError(f"Layer {str(node.target)!r} ({leaf.kind}) {why}.", expected=_EXPECTED)
     return calls
-
-
-def _input_shape(module: nn.Module) -> tuple[int, ...]:
-    own = getattr(module, "input_shape", None)
-    if isinstance(own, tuple):
-        return own
-    for layer in module.modules():
-        if isinstance(layer, nn.Linear):
-            return (layer.in_features,)
-        if not isinstance(layer, nn.Flatten | nn.Dropout | nn.Identity) and not any(layer.children()):
-            break
-    raise ExchangeError(
-        "The module does not say which shape its input has.",
-        expected="input_shape=(channels, height, width), or whatever shape one input has, without the batch",
-    )
 
 
 def _rest(module: nn.Module, count: int, dtype: torch.dtype) -> tuple[Tensor, ...]:
