@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from neurosleep import errors
-from neurosleep.errors import NeurosleepError, RunFolderError, SettingsError
-from neurosleep.experiments import RunRequest, experiment_names, load_settings, variant_names
+from neurosleep.errors import MissingExtraError, NeurosleepError, RunFolderError, SettingsError
+from neurosleep.experiments import RunRequest, experiment_names, load_settings, run_experiment, variant_names
 from neurosleep.experiments.names import LONGEST_NAME
 from neurosleep.experiments.run import remote
 from neurosleep.experiments.run.message import Side, differing, error_message, message_of, read_error, request_from
@@ -119,3 +121,35 @@ def test_a_worker_takes_its_own_data_folder_before_that_of_the_client(
     assert remote._data_folder({**message, "folder": str(tmp_path / "nowhere")}) is None
     monkeypatch.setenv("NEUROSLEEP_DATA", "mine")
     assert remote._data_folder(message) == "mine"
+
+
+# --- the extra --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("program", "modules"),
+    [
+        ("import neurosleep.experiments.run.on_cluster", ("distributed", "dask")),
+        ("import neurosleep._worker", ("torch", "numpy", "distributed")),
+        (
+            "from typer.testing import CliRunner; from neurosleep.cli.app import app; "
+            "assert '--scheduler' in CliRunner().invoke(app, ['run', '--help'], terminal_width=200).output",
+            ("torch", "numpy", "distributed", "dask"),
+        ),
+    ],
+)
+def test_what_needs_no_worker_imports_no_dask(program: str, modules: tuple[str, ...]) -> None:
+    program += f"; import sys; sys.exit(','.join(name for name in {modules} if name in sys.modules) or 0)"
+    child = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert child.returncode == 0, child.stderr
+
+
+def test_without_the_extra_the_message_names_it_and_no_worker_is_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    name, settings = load_settings("src2022/patches", strategy="joint")
+    asked = RunRequest(name, "default", "joint", 0, settings, None, str(tmp_path / "o"))
+    with pytest.raises(MissingExtraError, match=r"neurosleep\[cluster\]"):
+        run_experiment([asked], scheduler="tcp://127.0.0.1:9")
+    assert not (tmp_path / "o").exists()

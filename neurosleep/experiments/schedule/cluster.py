@@ -64,11 +64,10 @@ class Cluster:
         self.address, self._function, self._told = address, function, told
         self._futures: dict[int, Any] = {}
         self._news: queue.SimpleQueue[tuple[int | None, Mapping[str, object]]] = queue.SimpleQueue()
-        client = _client_class()
         self._quiet = contextlib.ExitStack()
         self._quiet.enter_context(_quiet())
         try:
-            self._client = _connected(client, address, patience)
+            self._client = _connected(address, patience)
         except BaseException:
             self._quiet.close()
             raise
@@ -179,10 +178,12 @@ class Cluster:
 
 
 def check_scheduler(address: str, jobs: int = 1) -> None:
-    """Refuse what is no address of a scheduler, and a number of processes beside it.
+    """Refuse what is no address of a scheduler, and a number of processes beside it; find that Dask is missing.
 
     Raises
     ------
+    MissingExtraError
+        If Dask is not installed.
     SettingsError
         If it is none, or ``jobs`` is not 1.
     """
@@ -196,6 +197,7 @@ def check_scheduler(address: str, jobs: int = 1) -> None:
             f"--scheduler {address!r:.200} is no address of a Dask scheduler.",
             expected="tcp://HOST:PORT or tls://HOST:PORT, as dask scheduler prints it",
         )
+    _client_class()
 
 
 def _client_class() -> Any:
@@ -206,9 +208,9 @@ def _client_class() -> Any:
     return Client
 
 
-def _connected(client: Any, address: str, patience: float) -> Any:
+def _connected(address: str, patience: float) -> Any:
     try:
-        return client(address, timeout=patience, set_as_default=False, name="neurosleep")
+        return _client_class()(address, timeout=patience, set_as_default=False, name="neurosleep")
     # Whatever it is: no answer, another protocol, certificates that are missing or refused.
     except Exception as error:
         cause = error.__cause__ or error
