@@ -19,6 +19,7 @@ __all__ = [
     "Data",
     "FileOptions",
     "Json",
+    "Listening",
     "Out",
     "RunOptions",
     "Seed",
@@ -57,6 +58,18 @@ class RunOptions:
     force: Annotated[
         bool, typer.Option("--force", help="With --resume, even if data or packages differ; the results say so.")
     ] = False
+
+
+@dataclass(frozen=True)
+class Listening:
+    """Who can be told of runs while they go on."""
+
+    live: Annotated[bool, typer.Option("--live", help="Show rates, weights and accuracy while it sleeps.")] = False
+    follow: Annotated[
+        Path | None, typer.Option(help="File to which events are appended, one JSON object per line.")
+    ] = None
+    tensorboard: Annotated[Path | None, typer.Option(help="Folder for TensorBoard.")] = None
+    wandb: Annotated[str | None, typer.Option(help="Project of Weights & Biases (WANDB_MODE=offline: files).")] = None
 
 
 @dataclass(frozen=True)

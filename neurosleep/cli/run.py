@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from neurosleep.cli.errors import described, fail, interruptible, user_errors
-from neurosleep.cli.options import Json, Out, RunOptions, Seed, as_percent, emit, print_table
+from neurosleep.cli.options import Json, Listening, Out, RunOptions, Seed, as_percent, emit, print_table
 from neurosleep.cli.requests import make_requests, seed_range, show_progress
 from neurosleep.errors import NeurosleepError, RunsFailedError
 
@@ -29,13 +29,9 @@ def run(
         str | None, typer.Option(help="Variants in the experiment's file, separated by commas; else its usual ones.")
     ] = None,
     options: RunOptions,
+    listening: Listening,
     out: Out = Path("runs"),
     tuned: Annotated[bool, typer.Option("--tuned", help="With the settings found by tune, as committed.")] = False,
-    live: Annotated[bool, typer.Option("--live", help="Show rates, weights and accuracy while it sleeps.")] = False,
-    follow: Annotated[
-        Path | None, typer.Option(help="File to which events are appended, one JSON object per line.")
-    ] = None,
-    tensorboard: Annotated[Path | None, typer.Option(help="Folder for TensorBoard.")] = None,
     as_json: Json = False,
 ) -> None:
     """Run an experiment: strategies × seeds, each into a folder of its own."""
@@ -49,8 +45,8 @@ def run(
         labels = [f"{r.variant}, {r.strategy}, seed {r.seed}" for r in requests]
         try:
             with (
-                _listening(live, follow, tensorboard, options) as listener,
-                show_progress([] if live else labels) as report,
+                _listeners(listening, options) as listener,
+                show_progress([] if listening.live else labels) as report,
             ):
                 runs = run_experiment(
                     requests, jobs=options.jobs, scheduler=options.scheduler, report=report, listener=listener
@@ -73,18 +69,16 @@ def _failure(error: Exception) -> dict[str, Any]:
 
 
 @contextmanager
-def _listening(live: bool, follow: Path | None, tensorboard: Path | None, options: RunOptions) -> Iterator[Any]:
+def _listeners(asked: Listening, options: RunOptions) -> Iterator[Any]:
     """What is to be told of runs while they go on; None if nothing is."""
     from neurosleep.errors import SettingsError
+    from neurosleep.experiments import Follow, Listeners, TensorBoard, WandB
 
-    if not (live or follow or tensorboard):
-        yield None
-        return
-    from neurosleep.experiments import Follow, Listeners, TensorBoard
-
-    told = ([] if follow is None else [Follow(follow)]) + ([] if tensorboard is None else [TensorBoard(tensorboard)])
-    if not live:
-        yield Listeners(*told)
+    told: list[Any] = [] if asked.follow is None else [Follow(asked.follow)]
+    told += [] if asked.tensorboard is None else [TensorBoard(asked.tensorboard)]
+    told += [] if asked.wandb is None else [WandB(asked.wandb)]
+    if not asked.live:
+        yield Listeners(*told) if told else None
         return
     if options.jobs != 1 or options.scheduler is not None:
         several = f"--jobs is {options.jobs}" if options.scheduler is None else "--scheduler runs several"

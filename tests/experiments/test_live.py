@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -140,6 +140,78 @@ def test_tensorboard_has_the_curves(tmp_path: Path) -> None:
         1500 * number + step for number in range(5) for step in (1000, 1500)
     ]
     assert [e.step for e in found.Scalars("after each phase/accuracy_all")] == list(range(1, 11))
+
+
+WANDB = """
+import json, struct, sys
+from pathlib import Path
+from neurosleep.experiments import WandB
+listener = WandB("sleep")
+for line in Path(sys.argv[1]).read_text().splitlines():
+    listener(json.loads(line))
+assert not listener._runs
+from wandb.proto import wandb_internal_pb2
+
+def records(data):
+    # Blocks of 32 KB after a head of 7 bytes, as LevelDB's logs: sum, length and kind before each piece of a record.
+    at, whole = 7, b""
+    while at + 7 <= len(data):
+        if 2**15 - at % 2**15 < 7:
+            at += 2**15 - at % 2**15
+            continue
+        _, length, kind = struct.unpack("<IHB", data[at : at + 7])
+        whole, at = whole + data[at + 7 : at + 7 + length], at + 7 + length
+        if kind in (1, 4):
+            record, whole = wandb_internal_pb2.Record.FromString(whole), b""
+            yield record.WhichOneof("record_type"), record
+
+def plain(items):
+    return {item.key or "/".join(item.nested_key): json.loads(item.value_json) for item in items}
+
+runs = []
+for path in sorted(Path(sys.argv[2]).rglob("*.wandb")):
+    run = {"rows": []}
+    for kind, record in records(path.read_bytes()):
+        if kind == "run":
+            run |= {"project": record.run.project, "group": record.run.run_group, "name": record.run.display_name}
+        elif kind == "history":
+            run["rows"].append(plain(record.history.item))
+        elif kind == "summary":
+            run |= plain(record.summary.update)
+    runs.append(run)
+print(json.dumps(runs))
+"""
+
+
+def test_weights_and_biases_has_the_curves(tmp_path: Path, run_python: Callable[..., Any]) -> None:
+    pytest.importorskip("wandb", reason="the extra 'wandb' is not installed")
+    events = tmp_path / "events.jsonl"
+    run_experiment([request(tmp_path / "out")], listener=Follow(events))
+    # Two at the same time, as runs on a cluster are.
+    lines = [line for line in events.read_text().splitlines() for _ in range(2)]
+    events.write_text("\n".join(json.dumps(json.loads(line) | {"seed": n % 2}) for n, line in enumerate(lines)))
+    env = {"WANDB_MODE": "offline", "WANDB_DIR": str(tmp_path), "HOME": str(tmp_path), "WANDB_SILENT": "true"}
+    child = run_python(WANDB, events, tmp_path, imports=(), env=env)
+    assert child.code == 0, child.err
+    found = sorted(json.loads(child.out.splitlines()[-1]), key=lambda run: run["name"])
+    assert [run["name"] for run in found] == ["src seed 0", "src seed 1"]
+    for run in found:
+        assert (run["project"], run["group"], run["status"]) == ("sleep", "demo/mnist-mini small", "done")
+        rows = [row for row in run["rows"] if "asleep/accuracy_all" in row]
+        assert [row["asleep/step"] for row in rows] == [1500 * n + step for n in range(5) for step in (1000, 1500)]
+        assert all("asleep/rates/hidden1" in row for row in rows)
+        steps = [row["after each phase/step"] for row in run["rows"] if "after each phase/accuracy_all" in row]
+        assert steps == list(range(1, 11))
+
+
+def test_weights_and_biases_without_a_login_is_one_message(tmp_path: Path, run_python: Callable[..., Any]) -> None:
+    pytest.importorskip("wandb", reason="the extra 'wandb' is not installed")
+    program = "import sys; from neurosleep.cli import main; sys.argv = ['neurosleep', *sys.argv[1:]]; main()"
+    arguments = ["run", "demo/mnist-mini", "--strategy", "sequential", "--wandb", "sleep", "--out", tmp_path / "o"]
+    env = {"WANDB_MODE": None, "WANDB_API_KEY": None, "HOME": str(tmp_path), "WANDB_DIR": str(tmp_path)}
+    child = run_python(program, *arguments, imports=(), env=env)
+    assert child.code == 2 and "WANDB_MODE=offline" in child.err and "Traceback" not in child.err, child.err
+    assert not (tmp_path / "o").exists()
 
 
 def test_every_class_is_looked_at_where_a_file_is_sorted_by_them() -> None:

@@ -21,6 +21,7 @@ from neurosleep.data import Task, to_float
 from neurosleep.errors import NeurosleepError, RunFolderError, missing_extra
 from neurosleep.experiments.metrics import Metrics, RunName
 from neurosleep.experiments.plain import number
+from neurosleep.experiments.run.curves import points
 from neurosleep.experiments.run.events import Event, Listener, Look, Told
 from neurosleep.learning import accuracy
 from neurosleep.replay import Moment
@@ -252,12 +253,12 @@ class TensorBoard:
         from tensorboard.summary.writer.record_writer import RecordWriter
         from torch.utils.tensorboard import summary
 
-        points = list(self._points(event))
-        if not points:
+        added = list(points(event))
+        if not added:
             return
         scalar: Any = summary.scalar
         run = "/".join((event["experiment"], event["variant"], event["strategy"], f"seed{event['seed']}"))
-        entries = [Entry(wall_time=event["time"], step=at, summary=scalar(name, value)) for name, value, at in points]
+        entries = [Entry(wall_time=event["time"], step=at, summary=scalar(name, value)) for name, value, at in added]
         if run not in self._files:
             (self._folder / run).mkdir(parents=True, exist_ok=True)
             name = f"events.out.tfevents.{time.time_ns()}.{socket.gethostname()}.{os.getpid()}"
@@ -268,18 +269,3 @@ class TensorBoard:
             writer = RecordWriter(file)
             for entry in entries:
                 writer.write(entry.SerializeToString())
-
-    def _points(self, event: Event) -> Iterator[tuple[str, float, int]]:
-        """Name, value and step of each point that an event adds to the curves."""
-        if event["event"] == "sleep":
-            values = {f"rates/{name}": rate for name, rate in event["rates"].items()}
-            values |= {f"weight_change/{name}": change for name, change in event.get("weight_change", {}).items()}
-            values["accuracy_all"] = event.get("accuracy_all")
-            # Over the steps of all sleep phases so far, so that the curves go on from one to the next.
-            at = event["asleep"]
-            yield from ((f"asleep/{name}", value, at) for name, value in values.items() if value is not None)
-        elif event["event"] == "phase":
-            at = 2 * event["task"] - (event["phase"] == "wake")
-            values = {f"task {k}": value for k, value in enumerate(event["accuracy"], start=1)}
-            values = {"accuracy_all": event["accuracy_all"]} | values
-            yield from ((f"after each phase/{name}", value, at) for name, value in values.items() if value is not None)

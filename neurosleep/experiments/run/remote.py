@@ -34,7 +34,7 @@ def describe(content: bytes) -> str:
 def run_parcel(content: bytes) -> bytes:
     """Run the request in a parcel, from the files in it if it is resumed; the files of its folder come back."""
     asked, files = unpack(content)
-    with desk() as place, tempfile.TemporaryDirectory(prefix="neurosleep-") as out:
+    with desk() as place, tempfile.TemporaryDirectory(prefix="neurosleep-", dir=place.folder) as out:
         message = asked["request"]
         if refusal := _refusal(asked["client"], message, out):
             return pack({"worker": place.name, "refusal": refusal}, {})

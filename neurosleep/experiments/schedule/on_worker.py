@@ -42,6 +42,11 @@ class Desk:
         """The worker's name, and where it is."""
         return "this machine" if self._worker is None else worker_name(self._worker.address, self._worker.name)
 
+    @property
+    def folder(self) -> str | None:
+        """The worker's own folder for what is temporary, which Dask empties also after a worker that was killed."""
+        return None if self._worker is None else str(self._worker.local_directory)
+
     def say(self, text: str) -> None:
         """Tell how far the task is, not too often; it ends here if it was cancelled."""
         self.check()
