@@ -92,6 +92,7 @@ def _of_torch(
                 new.args = (new.args[0][0],)
         elif isinstance(node.target, OpOverload):
             _name(new, node.target)
+            _count_images(new, graph)
     return fx.GraphModule(held, graph, name)
 
 
@@ -124,6 +125,23 @@ def _name(node: fx.Node, op: OpOverload) -> None:
     elif name in ("contiguous", "to", "repeat", "expand_as") or (name.endswith("_") and hasattr(Tensor, name)):
         node.op, node.target = "call_method", name
     _label(node)
+
+
+def _count_images(node: fx.Node, graph: fx.Graph) -> None:
+    """Where ``node`` makes a tensor of given sizes, the first of which is the number of images: as many as there are.
+
+    If it is another number, the graph will compute something else than the model, which is then refused.
+    """
+    name = str(getattr(node.target, "__name__", node.target)).partition(".")[0]
+    place = {"zeros": 0, "ones": 0, "full": 0, "new_zeros": 1, "new_ones": 1, "new_full": 1}.get(name)
+    if place is None or len(node.args) <= place:
+        return
+    sizes = node.args[place]
+    if isinstance(sizes, tuple | list) and sizes[:1] == [2]:
+        images = next(one for one in graph.nodes if one.op == "placeholder")
+        with graph.inserting_before(node):
+            count = graph.call_method("size", (images, 0))
+        node.args = (*node.args[:place], [count, *sizes[1:]], *node.args[place + 1 :])
 
 
 def _label(node: fx.Node) -> None:

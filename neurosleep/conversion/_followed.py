@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import keyword
+
 from torch import Tensor, fx, nn
 
 from neurosleep.conversion._memory import InPlaceTracer
@@ -32,6 +34,15 @@ def followed(model: nn.Module, name: str) -> fx.GraphModule:
     try:
         return fx.GraphModule(model, InPlaceTracer().trace(model), name)
     except Exception as error:  # whatever the model's own code raises when a proxy goes through it
+        words = [part for path, _ in model.named_modules() for part in path.split(".") if keyword.iskeyword(part)]
+        if words and isinstance(error, SyntaxError):
+            raise ConversionError(
+                f"A layer is called {words[0]!r}, which is a word of Python's own, and torch.fx cannot follow it.",
+                expected="names that can be attributes",
+                hint=f"another key in ModuleDict, {words[0] + '_layer'!r} say",
+                layer=words[0],
+                operation="forward",
+            ) from error
         raise UnfollowedError(
             ConversionError(
                 f"A network of type {name} cannot be traced: {error}",

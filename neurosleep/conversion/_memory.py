@@ -12,7 +12,7 @@ from torch import Tensor, fx, nn
 
 from neurosleep.conversion._obstacles import Unread
 
-__all__ = ["InPlaceTracer", "Place", "Shapes"]
+__all__ = ["InPlaceTracer", "Place", "Shapes", "is_transform"]
 
 
 class _Proxy(fx.Proxy):
@@ -30,6 +30,13 @@ for _name in ("iadd", "isub", "imul", "itruediv", "ifloordiv", "imod", "ipow", "
     setattr(_Proxy, f"__{_name}__", _in_place(getattr(operator, _name)))
 
 
+def is_transform(module: nn.Module) -> bool:
+    """Whether it is one of torchvision that draws nothing, whose code asks for the types of tensors."""
+    kind = type(module)
+    known = kind.__name__ in ("Normalize", "Resize", "CenterCrop", "Pad")
+    return known and kind.__module__.startswith("torchvision.transforms.")
+
+
 class InPlaceTracer(fx.Tracer):
     """A tracer of torch.fx that tells ``h += x`` from ``h = h + x``, and notes the line of code of each operation."""
 
@@ -37,7 +44,7 @@ class InPlaceTracer(fx.Tracer):
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         """Whether ``m`` is one operation."""
-        return isinstance(m, Unread) or super().is_leaf_module(m, module_qualified_name)
+        return isinstance(m, Unread) or is_transform(m) or super().is_leaf_module(m, module_qualified_name)
 
     def proxy(self, node: fx.Node) -> fx.Proxy:
         """The proxy of ``node``."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import warnings
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -13,7 +14,16 @@ from torch.nn.parameter import is_lazy
 
 from neurosleep.errors import ConversionError, NeurosleepWarning
 
-__all__ = ["check_model", "evaluation_copy", "finite", "number_type", "shape_hint", "unwrapped", "warn_of_bytes"]
+__all__ = [
+    "check_model",
+    "evaluation_copy",
+    "finite",
+    "number_type",
+    "scores_of",
+    "shape_hint",
+    "unwrapped",
+    "warn_of_bytes",
+]
 
 # Integers up to this may be counts of anything; above it they are taken for bytes.
 _LEAST_BYTE = 32
@@ -102,6 +112,16 @@ class _Uncompiled(nn.Module):
 
     def forward(self, x: Tensor) -> Any:
         return self._orig_mod(x)
+
+
+def scores_of(returned: Any) -> Any:
+    """The one tensor of what a model returns: alone, in a tuple, a list or a mapping, or under ``"logits"``.
+
+    What holds several comes back as it is.
+    """
+    if isinstance(returned, Mapping):
+        returned = returned["logits"] if "logits" in returned else list(returned.values())
+    return returned[0] if isinstance(returned, tuple | list) and len(returned) == 1 else returned
 
 
 def finite(images: Tensor) -> bool:

@@ -144,9 +144,10 @@ def _planned(root: nn.Module, module: fx.GraphModule, example: Tensor, options: 
         raise UnfollowedError(ConversionError(str(error), layer=type(root).__name__)) from error
     traced = fx.GraphModule(module, copy.deepcopy(module.graph))
     dropped, notes = without_soft_max(module, runner.shapes)
-    lowering = Lowering(module, runner, maxpool == "approximate")
-    lowered, constants = module, {node.name: value for node, value in lowering.constants.items()}
-    if lowering.run():
+    lowering, lowered = Lowering(module, runner, maxpool == "approximate"), module
+    changed = lowering.run()
+    constants = {node.name: value for node, value in lowering.constants.items()}
+    if changed:
         lowered, runner = lowering.module, Shapes(lowering.module)
         runner.run(example.clone())
     tracer = Tracer(lowered, runner, maxpool, options.prefix, options.single, options.chain, constants, obstacles)
@@ -196,6 +197,10 @@ def _check_graph(module: fx.GraphModule) -> None:
     if len(nodes) > _MAX_NODES:
         raise ConversionError(f"The model does {len(nodes)} operations.", expected=f"up to {_MAX_NODES}", **place)
     inputs = [node for node in nodes if node.op == "placeholder"]
+    for node in [one for one in inputs if str(one.target).startswith("*") and not one.users]:
+        module.graph.erase_node(node)  # *args, **kwargs
+        inputs.remove(node)
+        module.recompile()
     if len(inputs) > 1 and not inputs[1].args:
         raise ConversionError(
             f"The model takes {len(inputs)} inputs: {', '.join(str(node.target) for node in inputs)}.",

@@ -13,6 +13,7 @@ from torch import Tensor, fx, nn
 
 from neurosleep.conversion._made import Made
 from neurosleep.conversion._memory import Shapes
+from neurosleep.conversion._model import scores_of
 from neurosleep.conversion._obstacles import Obstacle, Unread, obstacle_at
 from neurosleep.conversion._operations import (
     ADAPTIVE,
@@ -28,12 +29,14 @@ from neurosleep.conversion._operations import (
     MAX_OPTIONS,
     MULTIPLY,
     NEGATE,
+    NORMED,
     RELU,
     SAME,
     SUBTRACT,
     is_maximum,
 )
 from neurosleep.conversion._windows import padding_of, pair, spread
+from neurosleep.conversion.lowering.calls import spoken_of, with_values
 from neurosleep.conversion.lowering.fixed import FIXED, diagonal
 from neurosleep.conversion.plan import MaxPool, Sum, Term, Value, batch_norm, folded, renamed
 from neurosleep.errors import ConversionError, NeurosleepError
@@ -155,12 +158,14 @@ class Tracer(Made):
         self._shape_of["input"] = self._shapes[node.name][1:]
 
     def _finish(self, node: fx.Node) -> None:
-        result = node.args[0]
+        result = scores_of(node.args[0])
         if not isinstance(result, fx.Node):
+            several = f" of {len(result)}" if isinstance(result, tuple | list | dict) else ""
             raise ConversionError(
                 "The model returns something other than one tensor.",
-                found=type(result).__name__,
-                expected="one tensor [batch, ...]",
+                found=type(result).__name__ + several,
+                expected="one tensor [batch, ...], alone, as the only one of a tuple or a mapping, or as its 'logits'",
+                hint="a module whose forward returns model(x)[0], or another of them, which is then converted",
                 layer=type(self._module).__name__,
                 operation="forward",
             )
@@ -195,9 +200,10 @@ class Tracer(Made):
             return self._product(node)
         if target in NEGATE:
             return self._scaled(self._get(x, node), -1.0, node)
-        if target in DROPOUT:
+        if target in DROPOUT or spoken_of(target) == "stochastic_depth":  # the latter of torchvision
             # torch.nn.functional drops while training, and takes that for the usual case.
-            if node.args[2] if len(node.args) > 2 else node.kwargs.get("training", True):
+            place = 2 if target in DROPOUT else 3
+            if node.args[place] if len(node.args) > place else node.kwargs.get("training", True):
                 raise self._refuse(node, "drops at random, in evaluation too.", "nn.Dropout, or training=self.training")
             return self._get(x, node)
         if target in FLATTEN:
@@ -206,19 +212,24 @@ class Tracer(Made):
         if target in SAME or (target in CAST and precise):
             return self._get(x, node)
         if target in AVERAGE:
-            return self._average(node, x, dict(zip(AVERAGE_OPTIONS, node.args[1:], strict=False)) | dict(node.kwargs))
+            return self._average(node, x, self._options(node, AVERAGE_OPTIONS))
         if target in ADAPTIVE:
             return self._adaptive(node, x)
         if is_maximum(target):
-            return self._maximum(node, x, dict(zip(MAX_OPTIONS, node.args[1:], strict=False)) | dict(node.kwargs))
+            return self._maximum(node, x, self._options(node, MAX_OPTIONS))
         raise self._refuse(node, "has no spiking counterpart.")
+
+    def _options(self, node: fx.Node, keys: tuple[str, ...]) -> dict[str, Any]:
+        """The arguments after the first by their names; those that are sizes of a tensor as numbers."""
+        given = dict(zip(keys, node.args[1:], strict=False)) | dict(node.kwargs)
+        return {key: with_values(value, self._memory.values) for key, value in given.items()}
 
     def _layer(self, node: fx.Node, layer: nn.Module) -> Value | Sum:
         x = node.args[0]
         known = isinstance(layer, FIXED) or type(layer).__module__.startswith("torch.nn")
         if isinstance(layer, nn.Linear | nn.Conv1d | nn.Conv2d) and known:
             return self._weighted(node, x, layer)
-        if isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d):
+        if isinstance(layer, NORMED if getattr(layer, "track_running_stats", False) else NORMED[:2]):
             return self._batch_norm(node, x, layer)
         if type(layer) is nn.ReLU:
             return self._relu(node, x)
@@ -259,21 +270,22 @@ class Tracer(Made):
                 )
             source, kind = self._grid(x, node), Conv
             options = {"stride": layer.stride, "padding": padding, "dilation": layer.dilation, "groups": layer.groups}
-        name: str | None = "weight" if self._single else f"{node.target}.weight"
+        name: str | None = "weight" if self._single else f"{node.meta.get('layer', node.target)}.weight"
         name = node.meta.get("weight", name)
         if isinstance(layer, FIXED):
             name, options = None, options or {"plastic": False}
         else:
             self.became.append((self._told(node), f"projection of kind {kind.word}"))
         name = f"{self._prefix}{name}" if name else name
-        term = Term(source.population, kind, source.factor, weight, options, name)
+        turned = bool(node.meta.get("turned", False))
+        term = Term(source.population, kind, source.factor, weight, options, name, turned=turned)
         bias = None if layer.bias is None else spread(layer.bias.detach(), shape)
         return Sum(shape, self._label(node), [term], bias)
 
-    def _batch_norm(self, node: fx.Node, x: Any, layer: nn.BatchNorm1d | nn.BatchNorm2d) -> Sum:
+    def _batch_norm(self, node: fx.Node, x: Any, layer: nn.Module) -> Sum:
         found = self._get(x, node)
         weight = found.terms[0].weight if isinstance(found, Sum) and len(found.terms) == 1 else None
-        if layer.running_mean is None or layer.running_var is None:
+        if getattr(layer, "running_mean", None) is None or getattr(layer, "running_var", None) is None:
             raise self._refuse(node, "keeps no running statistics.", "track_running_stats=True")
         fold, shift = batch_norm(layer)
         if (
@@ -319,14 +331,26 @@ class Tracer(Made):
         factor = float(-alpha if node.target in SUBTRACT else alpha)
         if factor != 1:
             second = self._scaled_sum(second, factor, node)
+        places = [a for a in arguments if isinstance(a, fx.Node)]
+        if first.shape != second.shape and self._shapes[places[0].name] == self._shapes[places[1].name]:
+            first, second = (self._in_shape(a, node) for a in places)
+            second = self._scaled_sum(second, factor, node)
         if first.shape != second.shape:
             raise self._refuse(node, f"adds tensors of shapes {first.shape} and {second.shape}.", "equal shapes")
         biases = [p.bias for p in (first, second) if p.bias is not None]
         bias = None if not biases else sum(biases[1:], biases[0])
         return Sum(first.shape, node.name, self._merged([*first.terms, *second.terms], node), bias)
 
+    def _in_shape(self, argument: fx.Node, node: fx.Node) -> Sum:
+        """The tensor of ``argument`` in its own shape, not in that of what was reshaped."""
+        total = self._as_sum(argument, node)
+        if total.shape != self._shapes[argument.name][1:]:
+            self._value(argument, node)
+        return self._as_sum(argument, node)
+
     def _fixed_value(self, argument: Any) -> Tensor | None:
         """A number or a tensor that no input changes."""
+        argument = with_values(argument, self._memory.values)
         if isinstance(argument, int | float) and not isinstance(argument, bool):
             return torch.tensor(float(argument), dtype=torch.float64)
         return self._constants.get(argument.name) if isinstance(argument, fx.Node) else None
@@ -386,10 +410,15 @@ class Tracer(Made):
         divides = node.target in DIVIDE
         if isinstance(factor, fx.Node) and not divides:
             x, factor = factor, x
-        if isinstance(factor, bool) or not isinstance(factor, int | float) or not math.isfinite(factor) or factor == 0:
+        factor = with_values(factor, self._memory.values)
+        if isinstance(factor, bool) or not isinstance(factor, int | float) or not math.isfinite(factor):
             raise self._refuse(node, "is not a product with a fixed number.")
         if node.kwargs.get("rounding_mode") is not None:
             raise self._refuse(node, "rounds.", "rounding_mode=None")
+        if factor == 0:
+            if divides:
+                raise self._refuse(node, "divides by 0.", "a number that is not 0")
+            return self._scaled_sum(self._as_sum(x, node), 0.0, node)
         return self._scaled(self._get(x, node), 1 / factor if divides else float(factor), node)
 
     def _reshape(self, node: fx.Node, x: Any) -> Value | Sum:

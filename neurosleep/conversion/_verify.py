@@ -8,6 +8,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, fx, nn
 
+from neurosleep.conversion._model import scores_of
 from neurosleep.conversion.plan import Plan
 from neurosleep.errors import ConversionError
 from neurosleep.spiking.geometry import propagate
@@ -116,4 +117,5 @@ def _run(module: nn.Module, images: Tensor) -> Tensor:
     answers = (
         fx.Interpreter(module).run(images.clone()) if isinstance(module, fx.GraphModule) else module(images.clone())
     )
+    answers = scores_of(answers)
     return answers if isinstance(answers, Tensor) else images.new_full((len(images), 1), torch.nan)

@@ -76,10 +76,12 @@ def wake(network: SpikingNetwork, model: Module) -> Module:
             continue
         new = weight
         if place.fold is not None:
-            before = originals[place.own]
+            before = place.turn(originals[place.own]).reshape(weight.shape)
             spread = folded(torch.ones_like(before), place.fold)
             # A channel that BatchNorm multiplies by 0 tells nothing of its weights.
             new = torch.where((weight == folded(before, place.fold)) | (spread == 0), before, weight / spread)
+        # A matrix over an axis of several is a convolution there.
+        new = place.turn(new.reshape(place.turn(place.own).shape))
         if place.own in given and not torch.equal(given[place.own], new):
             raise ConversionError(
                 "A weight that the model uses more than once has different values at its places in the network.",
@@ -92,15 +94,23 @@ def wake(network: SpikingNetwork, model: Module) -> Module:
 
 @dataclass(frozen=True)
 class _Place:
-    """A parameter (None: fixed numbers), what BatchNorm multiplies its channels by, and the weight in the plan."""
+    """A parameter (None: fixed numbers), what BatchNorm multiplies its channels by, and the weight in the plan.
+
+    ``turned``: the parameter is the transpose of the weight.
+    """
 
     own: nn.Parameter | None
     fold: Tensor | None
     planned: Tensor
+    turned: bool = False
+
+    def turn(self, weight: Tensor) -> Tensor:
+        """``weight`` as the parameter has it, or the other way round."""
+        return weight.T if self.turned else weight
 
 
 def _place(term: Term, model: nn.Module) -> _Place:
     assert term.weight is not None
     if term.parameter is None:
         return _Place(None, term.fold, term.weight)
-    return _Place(parameter_at(model, term.parameter), term.fold, term.weight)
+    return _Place(parameter_at(model, term.parameter), term.fold, term.weight, term.turned)

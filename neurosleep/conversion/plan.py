@@ -38,8 +38,8 @@ class Term:
 
     ``factor`` is a number that the model multiplies by; ``parameter`` the place in the model of the weight (empty: one
     that the model computes of others; None: one of fixed numbers, no part of the model), ``fold`` what BatchNorm
-    multiplies its output channels by (it is in ``weight`` already); ``options`` what else the class of projections
-    takes.
+    multiplies its output channels by (it is in ``weight`` already); ``turned`` whether the parameter is the weight's
+    transpose; ``options`` what else the class of projections takes.
     """
 
     source: str
@@ -49,6 +49,7 @@ class Term:
     options: Mapping[str, Any] = field(default_factory=dict)
     parameter: str | None = None
     fold: Tensor | None = None
+    turned: bool = False
 
     @property
     def module(self) -> str | None:
@@ -141,7 +142,7 @@ def activations(plan: Plan, images: Tensor, size: int = 250) -> Iterator[dict[st
 
 def batch_norm(layer: nn.Module) -> tuple[Tensor, Tensor]:
     """What a BatchNorm layer in evaluation multiplies each channel by, and what it then adds."""
-    assert isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d)
+    assert isinstance(layer, nn.modules.batchnorm._NormBase)
     mean, var = layer.running_mean, layer.running_var
     assert mean is not None and var is not None
     fold = torch.rsqrt(var.detach() + layer.eps)

@@ -83,11 +83,43 @@ class Activities(Rewriter):
         )
         return clipped if low == 0 else self._function(operator.add, clipped, float(low))
 
+    def _lower_threshold(self, x: fx.Node, call: Call) -> fx.Node | None:
+        low = call.get("threshold", None)
+        if isinstance(low, fx.Node) or call.get("value", None) != low:
+            raise self._refused(
+                "jumps where it begins to let values through.",
+                "the threshold as the value below it, which makes no jump",
+                "spike rates are piecewise linear in their inputs: train it with ReLU or LeakyReLU in its place",
+            )
+        return self._clipped(x, low, None)
+
+    def _lower_softshrink(self, x: fx.Node, call: Call) -> fx.Node:
+        margin, minus = float(call.get("lambd", 0.5)), self._function(operator.mul, x, -1.0)
+        above, below = (
+            self._function(torch.relu, self._function(operator.sub, one, margin), label=self._label(suffix))
+            for one, suffix in ((x, ""), (minus, "_negative"))
+        )
+        return self._became(self._function(operator.sub, above, below), "two populations, of what is above and below")
+
+    def _lower_rsub(self, x: fx.Node, call: Call) -> fx.Node | None:
+        other, alpha = call.get("other", None), call.get("alpha", 1)
+        return self._function(operator.sub, other, x if alpha == 1 else self._function(operator.mul, x, alpha))
+
     def _lower_larger(self, x: fx.Node, call: Call) -> fx.Node | None:
         other = call.get("other", None)
-        if not isinstance(other, fx.Node) or self._shapes.get(other.name) != self._shapes[x.name]:
+        if x in self.constants:
+            x, other = other, x
+        fits = isinstance(other, fx.Node) and self._shapes.get(other.name) == self._shapes.get(x.name)
+        if not isinstance(x, fx.Node) or x in self.constants or not (fits or other in self.constants):
             return None
-        sign = -1.0 if call.get("smaller", False) else 1.0
+        if self._shape(x) != self._shape(self._node):
+            return None
+        return self._larger(x, other, smaller=call.get("smaller", False))
+
+    def _larger(self, x: fx.Node, other: fx.Node, smaller: bool) -> fx.Node:
+        sign = -1.0 if smaller else 1.0
         difference = self._function(operator.sub, *((x, other) if sign > 0 else (other, x)))
         rest = self._function(torch.relu, difference, label=self._label())
-        return self._function(operator.add if sign > 0 else operator.sub, other, rest)
+        made = self._function(operator.add if sign > 0 else operator.sub, other, rest)
+        self._shapes[made.name] = self._shapes[x.name]
+        return made

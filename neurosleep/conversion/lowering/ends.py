@@ -8,6 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import fx, nn
 
+from neurosleep.conversion._model import scores_of
+
 __all__ = ["without_soft_max"]
 
 _SOFT_MAX = (F.softmax, F.log_softmax, torch.softmax, torch.log_softmax, "softmax", "log_softmax")
@@ -36,7 +38,7 @@ def without_soft_max(module: fx.GraphModule, shapes: dict[str, tuple[int, ...]])
     """Leave a soft-max over the outputs, or a sigmoid of each, at the end of ``module`` out: the names, and notes."""
     names, notes = [], []
     output = next(iter(reversed(module.graph.nodes)))
-    while isinstance(last := output.args[0], fx.Node):
+    while isinstance(last := scores_of(output.args[0]), fx.Node):
         what = _end(last, module, len(shapes.get(last.name, ())))
         source = last.args[0] if last.args else last.kwargs.get("input")
         if not what or len(last.users) != 1 or not isinstance(source, fx.Node):

@@ -17,6 +17,7 @@ __all__ = ["MOVE_MODULES", "Moved", "is_move", "places_of"]
 _FUNCTIONS = (
     *(torch.permute, torch.transpose, torch.swapaxes, torch.swapdims, torch.movedim, torch.moveaxis, torch.t),
     *(torch.squeeze, torch.unsqueeze, torch.chunk, torch.split, torch.tensor_split, torch.unbind, torch.cat),
+    *(torch.split_with_sizes, F.unfold),
     *(torch.concat, torch.stack, torch.flip, torch.roll, torch.narrow, torch.select, torch.index_select, torch.tile),
     *(torch.rot90, torch.channel_shuffle, torch.hstack, torch.vstack, torch.unflatten),
     *(F.pad, F.pixel_shuffle, F.pixel_unshuffle, operator.getitem),
@@ -44,6 +45,9 @@ MOVE_MODULES: tuple[type[nn.Module], ...] = (
     nn.ZeroPad2d,
     nn.ConstantPad1d,
     nn.ConstantPad2d,
+    nn.ZeroPad3d,
+    nn.ConstantPad3d,
+    nn.Unfold,
     nn.PixelShuffle,
     nn.PixelUnshuffle,
     nn.ChannelShuffle,
@@ -71,14 +75,20 @@ def places_of(
     node: fx.Node,
     shapes: Mapping[str, tuple[int, ...]],
     values: Mapping[str, Any],
+    constants: Mapping[fx.Node, Tensor],
     call: Callable[[fx.Node, Any, Any], Any],
-) -> Moved | None:
-    """From which places of which tensors the values of ``node`` come; None where images are mixed or numbers made."""
+) -> tuple[Moved, Tensor | None] | None:
+    """From which places of which tensors the values of ``node`` come, and what stands in others (None: zeros).
+
+    None where images are mixed or numbers made. ``constants`` are for two images.
+    """
     first: dict[fx.Node, int] = {}
     total = 1  # 0 is that of a zero
 
-    def number(source: fx.Node) -> Any:
+    def number(source: fx.Node, factor: float) -> Any:
         nonlocal total
+        if source in constants:
+            return constants[source].double()
         if source.name in shapes:
             shape = shapes[source.name]
             size = math.prod(shape)
@@ -86,22 +96,27 @@ def places_of(
                 first[source] = total
                 total += size
             start = first[source]
-            return torch.arange(start, start + size, dtype=torch.float64).reshape(shape)
+            return factor * torch.arange(start, start + size, dtype=torch.float64).reshape(shape)
         if source.name in values:
             return values[source.name]
         if source.op == "call_module" or not is_move(source, {}):
             raise _NoMoveError  # a layer of several results
-        return call(source, fx.map_arg(source.args, number), fx.map_arg(source.kwargs, number))
+        return moved_from(source, factor)
+
+    def moved_from(source: fx.Node, factor: float) -> Any:
+        return call(source, *fx.map_arg((source.args, source.kwargs), lambda one: number(one, factor)))
 
     try:
-        found = call(node, fx.map_arg(node.args, number), fx.map_arg(node.kwargs, number))
+        found, added = moved_from(node, 1.0), moved_from(node, 0.0)
     except Exception:  # a choice by values, whose numbers here are none
         return None
     if not isinstance(found, Tensor) or found.ndim < 2 or len(found) != 2:
         return None
-    found = found.reshape(2, -1)
-    if found.is_complex() or not torch.equal(found, found.round()):
-        return None  # padded with something other than zeros
+    if found.is_complex() or not torch.equal(added[0], added[1]):
+        return None
+    found = (found - added).reshape(2, -1)
+    if not torch.equal(found, found.round()):
+        return None
     found = found.to(torch.int64)
     moved: Moved = {}
     seen = found == 0
@@ -115,4 +130,4 @@ def places_of(
             return None
         seen |= torch.stack([one, other]) >= 0
         moved[source] = one
-    return moved if bool(seen.all()) else None
+    return (moved, added[:1] if bool(added.any()) else None) if bool(seen.all()) else None

@@ -14,7 +14,8 @@ from torch import Tensor, fx, nn
 from neurosleep.conversion._memory import Shapes
 from neurosleep.conversion._refusals import Refusals
 from neurosleep.conversion.lowering.calls import as_call
-from neurosleep.conversion.lowering.fixed import channelwise, diagonal, fixed_conv, fixed_linear
+from neurosleep.conversion.lowering.constants import constants_of
+from neurosleep.conversion.lowering.fixed import channelwise, diagonal, fixed_conv, fixed_linear, moving
 from neurosleep.errors import ConversionError, NeurosleepError
 
 __all__ = ["Rewriter", "made_by"]
@@ -43,12 +44,16 @@ class Rewriter(Refusals, ABC):
         self._average, self._count = average, 0
         self._dtype = next((tensor.dtype for tensor in own if tensor.is_floating_point()), torch.float32)
         self._positive: set[str] = set()
+        self._spent: set[fx.Node] = set()  # what others stand for, if nobody else reads it
         self._padded: dict[str, tuple[list[int], str]] = {}
         self._node: fx.Node
         nodes = list(self._graph.nodes)
         self._order = {node: k for k, node in enumerate(nodes)}
         self._others = {node: memory.overwritten(node) for node in nodes if memory.writes.get(node.name)}
-        self.constants = self._constants(nodes)
+        # Of one image; and for two, as the nodes make them.
+        self.constants, self._full = constants_of(
+            nodes, self.module, self._shapes, memory.types, self._call, lambda node: node in self._others
+        )
         self.changed = False
 
     def run(self) -> bool:
@@ -66,7 +71,8 @@ class Rewriter(Refusals, ABC):
                         self._graph.erase_node(node.prev)
         if self.changed:
             for node in reversed(list(self._graph.nodes)):  # chunks of which all parts were taken, and sizes
-                if node.op not in ("output", "placeholder") and not node.users and node.name not in self._shapes:
+                unread = node.name not in self._shapes or node in self._spent
+                if node.op not in ("output", "placeholder") and not node.users and unread:
                     self._graph.erase_node(node)
             self._graph.lint()
             self.module.recompile()
@@ -77,22 +83,6 @@ class Rewriter(Refusals, ABC):
         """What stands for ``node``; None if it stays."""
 
     # What is there
-
-    def _constants(self, nodes: list[fx.Node]) -> dict[fx.Node, Tensor]:
-        """Tensors that no input changes."""
-        constant: dict[fx.Node, Any] = {}
-        for node in nodes:
-            if node.op == "get_attr":
-                constant[node] = operator.attrgetter(str(node.target))(self.module)
-            elif (
-                node.op in ("call_function", "call_method")
-                and node.all_input_nodes
-                and node not in self._others
-                and all(source in constant for source in node.all_input_nodes)
-            ):
-                made = self._call(node, *fx.map_arg((node.args, node.kwargs), constant.__getitem__))
-                constant[node] = made
-        return {node: value for node, value in constant.items() if isinstance(value, Tensor)}
 
     def _call(self, node: fx.Node, args: Any, kwargs: Any) -> Any:
         if node.op == "call_module":
@@ -169,10 +159,35 @@ class Rewriter(Refusals, ABC):
         node.meta["label"] = label or self._label()
         return node
 
+    def _constant(self, value: Tensor) -> fx.Node:
+        """A node of a tensor ``[1, ...]`` that is the same for every image."""
+        name = f"_added{self._count}"
+        self._count += 1
+        self.module.register_buffer(name, value.to(self._dtype))
+        node = self._graph.get_attr(name)
+        self.constants[node] = getattr(self.module, name)
+        self._shapes[node.name] = tuple(value.shape)
+        return node
+
     def _reshaped(self, x: fx.Node, shape: tuple[int, ...]) -> fx.Node:
         node = self._function(torch.reshape, x, (-1, *shape))
         self._shapes[node.name] = (2, *shape)
         return node
+
+    def _moved(self, x: fx.Node, index: Tensor, after: tuple[int, ...]) -> fx.Node:
+        """A tensor of shape ``after`` of which value i is value ``index[i]`` of ``x``, or 0 where that is -1."""
+        before = self._shape(x)
+        try:
+            layers = moving(before, after, index)
+        except ValueError as error:
+            raise self._refused(f"{error}.", "moves of whole channels, or of places within them") from error
+        if len(layers) == 1 and isinstance(layers[0][1], nn.Conv1d | nn.Conv2d):
+            made = self._layer(layers[0][1], x if layers[0][0] == before else self._reshaped(x, layers[0][0]))
+            self._shapes[made.name] = (2, *made_by(layers[0]))
+            return made if self._shape(made) == after else self._reshaped(made, after)
+        if not layers:
+            return x if before == after else self._reshaped(x, after)
+        return self._through(x, layers, before, after)
 
     def _became(self, node: fx.Node, words: str) -> fx.Node:
         """``node``, with what the report says of what it stands for."""

@@ -31,6 +31,29 @@ class Weights(Rewriter):
         factor = self.constants[other].detach()
         return self._scaled(x, 1 / factor if divides else factor)
 
+    def _lower_dense(self, x: fx.Node, call: Call) -> fx.Node | None:
+        target = str(self._node.target)
+        layer = self._modules[target]
+        if len(self._shape(x)) < 2 or not type(layer).__module__.startswith("torch.nn"):
+            return None
+        assert isinstance(layer, nn.Linear)
+        return self._over_lines(x, layer, target, {"layer": target})
+
+    def _over_lines(self, x: fx.Node, layer: nn.Linear, label: str, told: dict[str, Any]) -> fx.Node:
+        """A matrix over the last axis of several: a convolution over one line, as long as the axis and as its steps."""
+        before, after = self._shape(x), self._shape(self._node)
+        lines, n, m = math.prod(before[:-1]), before[-1], after[-1]
+        with torch.device("meta"):  # its initial weights are not needed, and no random number is drawn
+            conv = nn.Conv1d(1, m, n, n, bias=layer.bias is not None)
+        conv.weight = nn.Parameter(layer.weight.detach().unsqueeze(1), requires_grad=False)
+        conv.bias = layer.bias
+        made = self._layer(conv, self._reshaped(x, (1, lines * n)), label)
+        made.meta |= told
+        self._shapes[made.name] = (2, m, lines)
+        # Channels come first there, and last here.
+        turned = self._moved(made, torch.arange(m * lines).reshape(m, lines).T.flatten(), after)
+        return self._became(turned, "the same matrix at every position, as a convolution")
+
     def _lower_linear(self, x: fx.Node, call: Call) -> fx.Node | None:
         return self._weighted(x, call, nn.Linear)
 
@@ -88,10 +111,12 @@ class Weights(Rewriter):
         layer.weight = nn.Parameter(weight.detach(), requires_grad=False)
         if bias is not None:
             layer.bias = nn.Parameter(bias.detach(), requires_grad=False)
-        place = "" if turn else self._parameter(call.args["weight"])
+        place = self._parameter(call.args["weight"])
         name = place.rpartition(".")[0]
+        if isinstance(layer, nn.Linear) and len(self._shape(x)) > 1:
+            return self._over_lines(x, layer, self._own_label() or name, {"weight": place, "turned": turn})
         node = self._layer(layer, x, self._own_label() or name)
-        node.meta["weight"] = place
+        node.meta |= {"weight": place, "turned": turn}
         return self._convolved(node, x, layer) or node if axes else node
 
     def _parameter(self, node: fx.Node) -> str:
@@ -115,6 +140,17 @@ class Weights(Rewriter):
         layer.weight = nn.Parameter(torch.ones_like(mean) if weight is None else weight.detach(), requires_grad=False)
         layer.bias = nn.Parameter(torch.zeros_like(mean) if bias is None else bias.detach(), requires_grad=False)
         layer.running_mean, layer.running_var = mean.detach(), variance.detach()
+        return self._layer(layer, x)
+
+    def _lower_normalise(self, x: fx.Node, call: Call) -> fx.Node | None:
+        """A transform of torchvision: BatchNorm with its mean and spread."""
+        transform: Any = self._modules[str(self._node.target)]
+        mean, spread = (torch.as_tensor(values, dtype=torch.float64) for values in (transform.mean, transform.std))
+        if len(self._shape(x)) != 3:
+            return None
+        channels = self._shape(x)[0]
+        layer = nn.BatchNorm2d(channels, eps=0.0, affine=False, dtype=torch.float64).eval()
+        layer.running_mean, layer.running_var = mean.expand(channels).clone(), spread.square().expand(channels).clone()
         return self._layer(layer, x)
 
     def _lower_convolution(self, x: fx.Node, call: Call) -> fx.Node | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import operator
 from typing import Any
@@ -12,15 +13,16 @@ from torch import Tensor, fx
 
 from neurosleep.conversion._source import place_of
 from neurosleep.conversion._windows import pair
-from neurosleep.conversion.lowering.calls import Call, as_call, reduced_axes
+from neurosleep.conversion.lowering.activities import Activities
+from neurosleep.conversion.lowering.calls import Call, as_call, reduced_axes, spoken_of
 from neurosleep.conversion.lowering.fixed import channelwise, fixed_conv, fixed_linear, moving
 from neurosleep.conversion.lowering.maximum import Window, tournament
-from neurosleep.conversion.lowering.rewriter import Rewriter, made_by
+from neurosleep.conversion.lowering.rewriter import made_by
 
 __all__ = ["Windows"]
 
 
-class Windows(Rewriter):
+class Windows(Activities):
     """What reads several places at once."""
 
     def _lower_maximum(self, x: fx.Node, call: Call) -> fx.Node | None:
@@ -65,20 +67,68 @@ class Windows(Rewriter):
         return self._became(node, f"{words}: each lags one step behind" if rounds else words)
 
     def _lower_amax(self, x: fx.Node, call: Call) -> fx.Node | None:
+        parts = self._stacked(x, call)
+        if parts:
+            return functools.reduce(lambda a, b: self._larger(a, b, call.get("smaller", False)), parts)
         before = self._shape(x)
         axes = reduced_axes(call, len(before))
-        if axes != set(range(1, len(before))) or len(before) not in (2, 3):
+        if not axes or self._average or call.get("smaller", False):
             return None
         one = (1,) * (len(before) - 1)
-        window = Window(before, (before[0], *one), before[1:], one, (0,) * len(one), one)
+        if axes == set(range(1, len(before))) and len(before) in (2, 3):
+            window = Window(before, (before[0], *one), before[1:], one, (0,) * len(one), one)
+        else:  # one line for every value that stays
+            order = [axis for axis in range(len(before)) if axis not in axes] + sorted(axes)
+            index = torch.arange(math.prod(before)).reshape(before).permute(order).flatten()
+            count = math.prod(before[axis] for axis in axes)
+            lines = (len(index) // count, count)
+            x = self._moved(x, index, lines)
+            self._shapes[x.name] = (2, *lines)
+            window = Window(lines, (lines[0], 1), (count,), (1,), (0,), (1,))
         made = self._pooled(x, window)
         return self._reshaped(made, self._shape(self._node))
+
+    def _taken(self, node: fx.Node) -> fx.Node | None:
+        """The values of a maximum along an axis, which torch gives together with their places."""
+        several = node.args[0] if node.args else None
+        takes = (node.target is operator.getitem and node.args[1] == 0) or (
+            node.target is getattr and node.args[1] == "values"
+        )
+        if not takes or not isinstance(several, fx.Node) or several.name in self._shapes:
+            return None
+        if spoken_of(several.target) not in ("max", "min") or not several.args:
+            return None
+        given = dict(zip(("dim", "keepdim"), several.args[1:], strict=False)) | dict(several.kwargs)
+        x = several.args[0]
+        if not isinstance(x, fx.Node) or x.name not in self._shapes or x in self.constants or "dim" not in given:
+            return None
+        return self._lower_amax(x, Call("amax", x, given | {"smaller": spoken_of(several.target) == "min"}))
+
+    def _stacked(self, x: fx.Node, call: Call) -> list[fx.Node]:
+        """Tensors that are stacked along the very axis that is reduced."""
+        if x.target is not torch.stack or call.get("keepdim", False):
+            return []
+        parts, axes = x.args[0], len(self._shapes[x.name])
+        dim = call.get("dim", call.get("axis", None))
+        dim = dim[0] if isinstance(dim, tuple | list) and len(dim) == 1 else dim
+        along = x.kwargs.get("dim", x.args[1] if len(x.args) > 1 else 0)
+        if not isinstance(dim, int) or not isinstance(along, int) or not isinstance(parts, tuple | list):
+            return []
+        alike = dim % axes == along % axes and not any(part in self.constants for part in parts)
+        if not alike:
+            return []
+        self._spent.add(x)
+        return list(parts)
 
     def _lower_mean(self, x: fx.Node, call: Call) -> fx.Node | None:
         before, after = self._shape(x), self._shape(self._node)
         axes = reduced_axes(call, len(before))
+        parts = self._stacked(x, call)
+        if parts:
+            total = functools.reduce(lambda a, b: self._function(operator.add, a, b), parts)
+            return total if call.name == "sum" else self._function(operator.mul, total, 1 / len(parts))
         if not axes:
-            return None
+            raise self._refused("reduces the batch too, and mixes images.", "axes behind the first, dim=(1, 2, 3) say")
         count = math.prod(before[axis] for axis in axes)
         share = 1.0 if call.name == "sum" else 1.0 / count
         if axes == set(range(len(axes))):

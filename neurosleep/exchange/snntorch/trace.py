@@ -356,7 +356,7 @@ class _NeuronTracer(Tracer):
             raise self._refuse(node, f"adds a constant that does not fit {part.shape}.", str(part.shape)) from error
         return Sum(part.shape, node.name, part.terms, bias if part.bias is None else bias + part.bias)
 
-    def _batch_norm(self, node: fx.Node, x: Any, layer: nn.BatchNorm1d | nn.BatchNorm2d) -> Sum:
+    def _batch_norm(self, node: fx.Node, x: Any, layer: nn.Module) -> Sum:
         found = self._get(x, node)
         first = found.terms[0] if isinstance(found, Sum) and len(found.terms) == 1 else None
         if first is None or first.weight is None or first.fold is not None:
