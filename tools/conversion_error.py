@@ -14,8 +14,8 @@ from torch import nn
 import neurosleep as ns
 
 PAGE = Path(__file__).parents[1] / "docs" / "concepts" / "conversion.md"
-STEPS = (50, 100, 200, 400, 800, 1600)
-_IMAGES = 4
+STEPS = (50, 100, 200, 400, 800)
+_IMAGES = 2
 
 
 def _networks() -> dict[str, Callable[[], nn.Module]]:
@@ -62,8 +62,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=PAGE)
     page = parser.parse_args().out
-    text = page.read_text(encoding="utf-8")
-    page.write_text(re.sub(r"\| T \|.*?\n(?=\n)", lambda _: table() + "\n", text, count=1, flags=re.S), encoding="utf-8")
+    new = re.sub(r"\| T \|.*?\n(?=\n)", lambda _: table() + "\n", page.read_text(encoding="utf-8"), count=1, flags=re.S)
+    page.write_text(new, encoding="utf-8")
 
 
 if __name__ == "__main__":
