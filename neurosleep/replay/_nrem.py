@@ -123,7 +123,9 @@ def converted(model: nn.Module, noise: InputNoise, seed: int) -> _Spiking:
 def _other_layer(network: ConvertedNetwork) -> str:
     """The first layer that became populations of fixed weights, which stand for no layer with weights of the model."""
     for layer, became in network.report.became:
-        if any(words in became for words in ("differences", "fixed weights", "a number per channel")):
+        if any(
+            words in became for words in ("differences", "fixed weights", "a number per channel", "the same matrix")
+        ):
             return f": {layer!r} became {became.partition(', max(')[0].partition(':')[0]}"
     return ""
 

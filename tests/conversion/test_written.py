@@ -156,6 +156,7 @@ MODELS: dict[str, tuple[nn.Module, tuple[int, ...]]] = {
 "sum([...])": (W(lambda m, x: end(m, sum([m.l[0](x), m.l[1](x)])), c(), c(), L(144, 5)), GRID),  # type: ignore[arg-type]
 # Linear over the last of several axes
 "Linear over a sequence": (S(L(6, 8), nn.ReLU(), *h(40)), SEQ),
+"Linear over one line": (S(L(6, 8), nn.ReLU(), *h(8)), (1, 6)),
 "Linear over rows of a grid": (S(L(8, 4), nn.ReLU(), *h(96)), GRID),
 "Linear of channels last": (W(lambda m, x: end(m, m.l[1](F.relu(m.l[0](x)).permute(0, 2, 3, 1))), c(), L(4, 6), L(216, 5)), GRID),
 "Linear twice, mean": (W(lambda m, x: m.l[2](F.relu(m.l[1](F.relu(m.l[0](x)))).mean(1)), L(6, 8), L(8, 7), L(7, 5)), SEQ),

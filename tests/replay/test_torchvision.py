@@ -97,6 +97,16 @@ def test_where_they_cannot_in_spikes_layer_and_reason_are_named(name: str) -> No
     assert refused.value.message.rstrip(".")[1:] in outcome.note
 
 
+@pytest.mark.parametrize("lines", [1, 5])
+def test_a_matrix_over_one_line_sleeps_in_spikes_and_over_several_in_rates(lines: int) -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.Flatten(), nn.Linear(8 * lines, 10))
+    noise = InputNoise(torch.full((lines, 6), 0.5))
+    outcome = slept(model, noise, ns.NREM(draws=64, oscillation=SlowOscillation(frames=20))).stages[0]
+    assert outcome.form == ("spikes" if lines == 1 else "rates")
+    assert lines == 1 or "'0' became the same matrix at every position" in outcome.note
+
+
 def residual() -> nn.Module:
     """For small images, without the max-pooling at the start, as people train it."""
     model = models.ResNet(models.resnet.BasicBlock, [1, 1, 1, 1], num_classes=10)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from typing import Any
 
@@ -43,6 +44,11 @@ class Weights(Rewriter):
         """A matrix over the last axis of several: a convolution over one line, as long as the axis and as its steps."""
         before, after = self._shape(x), self._shape(self._node)
         lines, n, m = math.prod(before[:-1]), before[-1], after[-1]
+        if lines == 1:
+            made = self._layer(copy.copy(layer), self._reshaped(x, (n,)), label)
+            made.meta |= told
+            self._shapes[made.name] = (2, m)
+            return self._reshaped(made, after)
         with torch.device("meta"):  # its initial weights are not needed, and no random number is drawn
             conv = nn.Conv1d(1, m, n, n, bias=layer.bias is not None)
         conv.weight = nn.Parameter(layer.weight.detach().unsqueeze(1), requires_grad=False)
