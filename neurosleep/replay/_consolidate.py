@@ -136,6 +136,9 @@ def consolidate(
         check_unread("Beside an InputNoise", {"std": (std, None)}, "its spread is what std would be")
         noise = mean
     else:
+        for name, value in (("mean", mean), ("std", std)):
+            if isinstance(value, int | float) or getattr(value, "shape", None) == ():
+                raise DataError(f"{name} is {value!r:.60}, one number.", expected="one for every input, as x.mean(0)")
         noise = _noise(as_images("mean", mean), None if std is None else as_images("std", std), sleep)
     images, labels = (None, None) if holdout is None else as_samples(holdout, noise.shape)
     if images is not None and noise.spread is None and _regulates(sleep) and not 0 <= images.min() <= images.max() <= 1:

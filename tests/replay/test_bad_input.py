@@ -92,6 +92,13 @@ def test_wrong_networks_and_data_are_one_clear_error(case: str, sleep: Sleep, do
         assert all(torch.allclose(a, b, rtol=0, atol=0, equal_nan=True) for a, b in pairs)
 
 
+@pytest.mark.parametrize("number", [0.5, 1, torch.tensor(0.5)])
+def test_one_number_for_all_inputs_is_refused(number: Any) -> None:
+    for name, given in {"mean": {"mean": number}, "std": {"mean": X.mean(0), "std": number}}.items():
+        with pytest.raises(DataError, match=rf"{name} is .*, one number.(?s:.*)one for every input"):
+            consolidate(chain(), **given, guard=False)
+
+
 def test_constant_inputs_are_refused_where_samples_were_seen() -> None:
     for door in (by_keeper, by_nap):
         with pytest.raises(DataError, match="Not one of 12 inputs differs among the 60 samples"):
