@@ -87,7 +87,7 @@ class Activities(Rewriter):
         low = call.get("threshold", None)
         if isinstance(low, fx.Node) or call.get("value", None) != low:
             raise self._refused(
-                "jumps where it begins to let values through.",
+                "jumps at its threshold.",
                 "the threshold as the value below it, which makes no jump",
                 "spike rates are piecewise linear in their inputs: train it with ReLU or LeakyReLU in its place",
             )
