@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -52,10 +54,22 @@ def test_a_recording_changes_nothing_and_holds_every_spike_of_the_up_states(engi
         assert (frames == frames[:1, :, :1]).all()
 
 
-def test_both_engines_record_the_same_spikes() -> None:
-    noise = InputNoise(torch.linspace(0.1, 0.9, 12))
-    one, other = (_slept(engine, Record(spikes="all"), noise).recording for engine in ("reference", "event"))
+def _convolutional() -> nn.Sequential:
+    torch.manual_seed(0)
+    parts = [nn.Conv2d(1, 3, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(3, 4, 2), nn.ReLU(), nn.AvgPool2d(2)]
+    return nn.Sequential(*parts, nn.Flatten(), nn.Linear(4, 3)).double()
+
+
+@pytest.mark.parametrize(("make", "shape"), [(_model, (12,)), (_convolutional, (1, 6, 6))])
+def test_both_engines_record_the_same_spikes(make: Callable[[], nn.Module], shape: tuple[int, ...]) -> None:
+    noise, every = InputNoise(torch.linspace(0.1, 0.9, math.prod(shape)).reshape(shape)), Record(spikes="all")
+    network = ns.convert(make(), noise.frames(100, seed=0))
+    one, other = (
+        regulate_spikes(network, noise, oscillation=OSCILLATION, engine=engine, record=every).recording
+        for engine in ("reference", "event")
+    )
     assert one is not None and other is not None
+    assert all(events.count for events in one.spikes.values())
     for name, events in one.spikes.items():
         assert np.array_equal(events.indices, other.spikes[name].indices)
         assert np.array_equal(events.offsets, other.spikes[name].offsets)

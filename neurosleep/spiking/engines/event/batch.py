@@ -32,7 +32,7 @@ from neurosleep.spiking.engines.event.batch_kernels import (
 )
 from neurosleep.spiking.engines.event.grid import GridPopulation, arriving, is_dense, untied, values_of
 from neurosleep.spiking.engines.event.grid_kernels import Given, run_grid
-from neurosleep.spiking.engines.event.population import Population
+from neurosleep.spiking.engines.event.population import Population, aligned
 from neurosleep.spiking.geometry import propagate
 from neurosleep.spiking.network import SpikingNetwork
 
@@ -43,15 +43,6 @@ _GROUP = 32
 # Units of the widest population times samples times steps of a stretch, where it lies position by position: what fired
 # is remembered that long, and steps that a stretch has in any case.
 _ROOM, _LEAST_STEPS = 2**22, 16
-
-
-def _aligned(weights: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """A copy that starts with a line of the cache: rows that start within one cost a tenth of all time."""
-    room = np.zeros(weights.nbytes + 64, dtype=np.uint8)
-    start = -room.ctypes.data % 64
-    copy: npt.NDArray[Any] = room[start : start + weights.nbytes].view(weights.dtype).reshape(weights.shape)
-    copy[:] = weights
-    return copy
 
 
 class EventBatchSession(BatchSession):
@@ -67,7 +58,7 @@ class EventBatchSession(BatchSession):
         for name in self._order:
             if is_dense(network, name):
                 self._dense[name] = Population(network, name, None)
-                self._dense[name].weights = _aligned(self._dense[name].weights)
+                self._dense[name].weights = aligned(self._dense[name].weights)
             else:
                 self._grids[name] = GridPopulation(network, name)
         layers = self._layers = {name: self._dense.get(name) or self._grids[name] for name in self._order}

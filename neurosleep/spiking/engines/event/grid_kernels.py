@@ -36,6 +36,7 @@ class Synapses(NamedTuple):
     single: (
         Any  # bool [projections]: whether no row has more than one run of one weight, as of poolings without overlap
     )
+    sums: Any  # [width]: room for what arrives through a projection in a step, 0 before and after
     neuron_of: Any  # int32 [blocks, width]: numbers of the neurons, -1 of filler
 
 
@@ -127,9 +128,9 @@ def _spread_single(synapses: Any, b: int, given: Any, start: int, end: int, sums
 
 
 @compiled(boundscheck=False)
-def _sum(synapses: Any, b: int, given: Any, at: int, base: Any, sums: Any, room: Any) -> Any:
-    """All that arrives in a step, whose events are at ``at`` of the offsets but for delays; ``sums`` is left at 0."""
-    offsets, delay = given.offsets, synapses.delay
+def _sum(synapses: Any, b: int, given: Any, at: int, base: Any, room: Any) -> Any:
+    """All that arrives in a step, whose events are at ``at`` of the offsets but for delays."""
+    offsets, delay, sums = given.offsets, synapses.delay, synapses.sums
     total = base
     for q in range(len(delay)):
         start, end = offsets[q, at - delay[q]], offsets[q, at - delay[q] + 1]
@@ -191,7 +192,6 @@ def run_grid(neurons: Any, synapses: Any, given: Any, span: Any, v: Any, wait: A
     """
     blocks, width = synapses.neuron_of.shape
     steps, samples = span.steps, span.samples
-    sums = np.zeros(width, dtype=v.dtype)
     room = np.empty(width, dtype=v.dtype)
     marks = np.zeros(width, dtype=np.uint8)
     words = marks.view(np.uint64)
@@ -206,7 +206,7 @@ def run_grid(neurons: Any, synapses: Any, given: Any, span: Any, v: Any, wait: A
         for g in range(samples):
             block = _block(neurons, given, v, wait, g, b, width)
             for t in range(steps):
-                total = _sum(synapses, b, given, g * (span.memory + steps) + span.memory + t, block.base, sums, room)
+                total = _sum(synapses, b, given, g * (span.memory + steps) + span.memory + t, block.base, room)
                 if kind.relays:
                     for j in range(width):
                         marks[j] = total[j] != 0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -22,11 +24,20 @@ from neurosleep.spiking.engines.event.rule_kernels import MULTIPLICATIVE, NONE, 
 from neurosleep.spiking.network import SpikingNetwork
 from neurosleep.spiking.projections import Dense
 
-__all__ = ["BLOCK", "Population", "rule_numbers"]
+__all__ = ["BLOCK", "Population", "aligned", "rule_numbers"]
 
 # Units that are stepped together, at most: half a layer of 1200. Rows must be long enough for the loops over them to be
 # little dearer than the memory they read, and no power of two, or the columns that plasticity walks share cache sets.
 BLOCK = 608
+
+
+def aligned(weights: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """A copy that starts with a line of the cache: rows that start within one cost a tenth of all time."""
+    room = np.zeros(weights.nbytes + 64, dtype=np.uint8)
+    start = -room.ctypes.data % 64
+    copy: npt.NDArray[Any] = room[start : start + weights.nbytes].view(weights.dtype).reshape(weights.shape)
+    copy[:] = weights
+    return copy
 
 
 def rule_numbers(rule: PlasticityRule | None, dtype: npt.DTypeLike) -> Rule:

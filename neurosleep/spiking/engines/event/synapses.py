@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from neurosleep.spiking.engines.event.grid_kernels import Synapses
-from neurosleep.spiking.engines.event.population import BLOCK
+from neurosleep.spiking.engines.event.population import BLOCK, aligned
 from neurosleep.spiking.network import SpikingNetwork
 from neurosleep.spiking.parts import Population
 from neurosleep.spiking.projections import Conv, Dense, Pool, Projection
@@ -267,10 +267,11 @@ def synapses_of(
         np.ascontiguousarray(every[:, 0]),
         np.ascontiguousarray(every[:, 1]),
         np.ascontiguousarray(every[:, 2]),
-        np.concatenate(weights, 1),
+        aligned(np.concatenate(weights, 1)),
         np.array([q.scale for q in incoming], dtype=dtype),
         np.array(divisors, dtype=dtype),
         np.array([q.delay for q in incoming], dtype=np.int64),
         np.array(single, dtype=np.bool_),
+        aligned(np.zeros(layout.neuron_of.shape[1], dtype=dtype)),
         layout.neuron_of,
     )
