@@ -54,7 +54,7 @@ class ReadOptions:
         image where the file leaves it open.
     dt, writer:
         For a NIR file of another tool: the length of a step in seconds, and the tool (``nir``, ``snntorch``,
-        ``norse``), as for :func:`~neurosleep.exchange.from_nir`.
+        ``norse``, ``sinabs``), as for :func:`~neurosleep.exchange.from_nir`.
     reset:
         That of the neurons of an awake network that becomes a spiking one (None: the recipe's), or of a NIR file
         (None: that of NIR).

@@ -21,7 +21,7 @@ from neurosleep.spiking import Conv, Dense, Identity, Pool, Population, Projecti
 
 __all__ = ["Builder", "NIRReset", "NIRWriter"]
 
-NIRWriter = Literal["nir", "snntorch", "norse"]
+NIRWriter = Literal["nir", "snntorch", "norse", "sinabs"]
 NIRReset = Literal["to_value", "subtract", "subtract-next"]
 
 # A dense matrix made of one number per unit (a Scale node with different numbers) has at most so many entries.
@@ -35,7 +35,8 @@ class Builder:
         self, graph: Nodes, dt: float | None, discretisation: Discretisation, writer: NIRWriter, reset: NIRReset | None
     ) -> None:
         self.graph, self.given_dt, self.discretisation, self.writer = graph, dt, discretisation, writer
-        self.reset = reset or ("subtract-next" if writer == "snntorch" else "to_value")
+        theirs: dict[str, NIRReset] = {"snntorch": "subtract-next", "sinabs": "subtract"}
+        self.reset = reset or theirs.get(writer, "to_value")
         self.parts = Parts()
         self.gains: dict[str, Floats] = {}
 
@@ -48,8 +49,9 @@ class Builder:
             raise SettingsError(
                 f"The graph has no time step, and the node {timed[0]!r} needs one.",
                 expected="dt in seconds: dt=0.001, on the command line --dt 0.001",
-                hint="snnTorch writes for dt=1e-4, Norse usually for dt=1e-3; writer= (--writer snntorch, norse) puts "
-                "right what they write otherwise, and reset= (--reset subtract) tells the reset, which NIR does not",
+                hint="snnTorch writes for dt=1e-4, Norse usually for dt=1e-3, sinabs for steps of any length; "
+                "writer= (--writer snntorch, norse, sinabs) puts right what they write otherwise, and reset= (--reset "
+                "subtract) tells the reset, which NIR does not",
             )
         self.dt = 0.001 if self.given_dt is None else self.given_dt
         self.graph.find_shapes()
@@ -115,6 +117,8 @@ class Builder:
         tau = self.graph.vector(key, field)
         if self.writer == "norse":
             tau = tau / self.dt
+        elif self.writer == "sinabs":  # in steps
+            tau = tau * self.dt
         if not (tau > 0).all():
             raise ExchangeError(
                 f"The node {key!r}: {field} is {tau[~(tau > 0)][0]:g} s.", expected="a time constant above 0"
@@ -135,7 +139,7 @@ class Builder:
         if kind == "Threshold":
             gain, decay, fields = np.ones(size), np.zeros(size), {"threshold": self.graph.vector(key, "threshold")}
         elif kind in ("IF", "I"):
-            step = 1.0 if self.writer == "norse" and kind == "IF" else self.dt
+            step = 1.0 if self.writer in ("norse", "sinabs") and kind == "IF" else self.dt
             gain, decay = self.graph.vector(key, "r") * step, np.ones(size)
         elif kind in ("CubaLIF", "CubaLI"):
             synaptic, jump = self._decay(key, "tau_syn")
@@ -173,7 +177,7 @@ class Builder:
         parameters: dict[str, Any] = {name: self._parameter(value) for name, value in fields.items()}
         what = {"LI": "li", "CubaLI": "li", "I": "li", "CubaLIF": "cuba_lif"}.get(kind, "lif")
         if what != "li":
-            parameters["compare"] = ">"
+            parameters["compare"] = ">=" if self.writer == "sinabs" else ">"
             if self.reset != "to_value" and kind != "Threshold":
                 parameters["reset"] = "subtract"
                 parameters["reset_time"] = "next" if self.reset == "subtract-next" else "same"

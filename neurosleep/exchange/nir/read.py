@@ -52,7 +52,8 @@ def from_nir(
         ``"nir"`` takes the graph by the letter. ``"snntorch"``: its step of 1e-4 s is taken if ``dt`` is not given, and
         its soft reset in the next step, which it does not write, if ``reset`` is not given. ``"norse"``: what
         Norse 1.1.0 writes as time constants is multiplied by 1/dt, and its CubaLIF and IF nodes take an input spike as
-        a jump of 1.
+        a jump of 1. ``"sinabs"``: what it writes as time constants are steps, IF nodes take an input spike as a jump of
+        1; ``discretisation`` is ``"exponential"`` and ``reset`` ``"subtract"`` if they are not given.
     reset:
         The reset of all neurons, since NIR knows only one kind: ``"to_value"``, ``"subtract"`` (the threshold, in the
         same step) or ``"subtract-next"`` (in the next step).
@@ -112,7 +113,8 @@ def from_nir(
     if dt is None:
         dt = _told(graph) if writer != "snntorch" else 1e-4
     try:
-        return Builder(Nodes(graph), dt, discretisation or "euler", writer, reset).network()
+        usual: Discretisation = "exponential" if writer == "sinabs" else "euler"
+        return Builder(Nodes(graph), dt, discretisation or usual, writer, reset).network()
     except RecursionError as error:
         raise ExchangeError("The graph is nested too deeply, or in itself.", expected="at most 16 levels") from error
 
