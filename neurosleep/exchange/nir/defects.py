@@ -14,7 +14,7 @@ def defects(nodes: Nodes, writer: str, dt: float) -> list[str]:
     sentences: list[str] = []
     neurons = {k: nodes.nodes[k] for k in nodes.nodes if nodes.kind(k) in NEURONS}
     scalars = [k for k, n in neurons.items() if hasattr(n, "v_threshold") and np.ndim(n.v_threshold) == 0]
-    if scalars:
+    if scalars and writer != "sinabs":
         sentences.append(
             f"The parameters of node {scalars[0]!r} are numbers where NIR wants one for each neuron (snnTorch 1.0 "
             "and Norse 1.1.0 write layers so): they are taken for all neurons of the layer."
