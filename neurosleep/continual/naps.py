@@ -33,11 +33,11 @@ class Naps:
 
     Notes
     -----
-    On class-incremental MNIST (784-2000-10, slow hidden layer, some 100 batches a task, one seed on the validation images,
-    in rates) sleep after tasks alone ended at 86.8 %, with a nap every 60, 40 and 25 batches at 88.0, 88.4 and 88.7, at half
-    damping every 25 at 88.4; with 4000 hidden units every 25, 15 and 8 batches at 89.1, 89.4 and 89.2. Where all layers learn
-    at one rate, too many naps did harm (independent inputs, 784-400-400-10: at chance with one every 10 batches). Two to four
-    naps a task are a good start.
+    On class-incremental MNIST (784-2000-10, slow hidden layer, some 100 batches a task, one seed on the validation
+    images, in rates) sleep after tasks alone ended at 86.8 %, with a nap every 60, 40 and 25 batches at 88.0, 88.4
+    and 88.7, at half damping every 25 at 88.4; with 4000 hidden units every 25, 15 and 8 batches at 89.1, 89.4 and
+    89.2. Where all layers learn at one rate, too many naps did harm (independent inputs, 784-400-400-10: at chance
+    with one every 10 batches). Two to four naps a task are a good start.
 
     Raises
     ------
