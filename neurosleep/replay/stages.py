@@ -12,6 +12,7 @@ from neurosleep._checks import check_count, check_number
 from neurosleep._shown import brief
 from neurosleep.errors import SettingsError, unknown_name
 from neurosleep.functional import Homeostasis, InputNoise, MeanDrive, PlasticityRule, Process, SlowOscillation, SRCRule
+from neurosleep.replay._running_components import MOST
 
 __all__ = ["FORMS", "NREM", "REM", "Form", "check_whole"]
 
@@ -88,7 +89,7 @@ class NREM:
                 raise SettingsError(f"NREM.{key} is {getattr(self, key)!r:.60}.", expected=f"a {kind.__name__}")
         check_count("NREM.draws", self.draws, 2)
         object.__setattr__(self, "blobs", check_number("NREM.blobs", self.blobs, 0))
-        check_count("NREM.components", self.components, 0)
+        check_count("NREM.components", self.components, 0, MOST)
 
     def of(self, noise: InputNoise) -> InputNoise:
         """``noise`` as this stage draws it."""

@@ -97,8 +97,9 @@ def test_a_stage_takes_the_strongest() -> None:
         noise, mean=noise.mean.view(3, 4), spread=noise.spread.view(3, 4), loadings=noise.loadings.view(-1, 3, 4)
     )
     assert NREM(blobs=1.0).of(pictures).loadings is None and NREM(blobs=1.0).of(pictures).blobs == 1
-    with pytest.raises(SettingsError, match="components"):
-        NREM(components=-1)
+    for count in (-1, 33):
+        with pytest.raises(SettingsError, match=r"components cannot be -?\d+(?s:.*)from 0 to 32"):
+            NREM(components=count)
 
 
 def test_spikes_and_rates_regulate_alike_along_components() -> None:
