@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from typer.testing import CliRunner
 
 import neurosleep as ns
@@ -72,31 +72,3 @@ def test_steps_as_sinabs_makes_them(tau: float | None, reset: Any, tmp_path: Pat
 def test_a_threshold_that_is_reached_is_enough() -> None:
     network = from_nir(written(None, np.eye(2, dtype=np.float32)), dt=1e-3, writer="sinabs")
     assert network.last.compare == ">=" and torch.equal(train(network, spikes(2)), spikes(2))
-
-
-@pytest.mark.filterwarnings("ignore:nirtorch.extract_nir_graph is being deprecated")
-@pytest.mark.parametrize("kind", ["IAF", "LIF", "maps"])
-def test_what_sinabs_itself_writes(kind: str) -> None:
-    pytest.importorskip("sinabs")
-    from sinabs import activation, layers  # type: ignore
-    from sinabs.nir import to_nir  # type: ignore
-
-    torch.manual_seed(0)
-    options = {"batch_size": 1, "spike_fn": activation.SingleSpike}
-    if kind == "maps":
-        module = nn.Sequential(
-            nn.Conv2d(2, 4, 3), layers.IAFSqueeze(**options), layers.SumPool2d(2), nn.Flatten(), nn.Linear(36, 5),
-            layers.IAFSqueeze(**options),
-        )  # fmt: skip
-    else:
-        layer = layers.IAFSqueeze(**options) if kind == "IAF" else layers.LIFSqueeze(tau_mem=15.0, **options)
-        module = nn.Sequential(nn.Linear(10, 12), layer)
-        module[0].weight.data.mul_(3 if kind == "IAF" else 20)
-    shape = (2, 8, 8) if kind == "maps" else (10,)
-    network = from_nir(to_nir(module, torch.rand(1, *shape)), dt=1e-3, writer="sinabs")
-    for part in module:
-        if isinstance(part, layers.StatefulLayer):
-            part.reset_states()
-    with torch.no_grad():
-        sent = module(spikes(*shape).float()).reshape(STEPS, -1) > 0
-    assert int(sent.sum()) > 20 and torch.equal(train(network, spikes(*shape)), sent)

@@ -183,7 +183,7 @@ def test_images_of_any_shape_and_convolutions() -> None:
     )
     image = torch.rand(1, 3, 3, generator=torch.Generator().manual_seed(0)).double()
     batch = ns.simulate(net, torch.stack([image, image.flip(1)]), 30)
-    assert batch.engine == "reference" and batch.counts["maps"].shape == (2, 4)
+    assert batch.engine == "event" and batch.counts["maps"].shape == (2, 4)
     for x in (image, image.flatten(), image.numpy()):
         seen = ns.simulate(net, x, 30, record=ns.Record(spikes="all"))
         assert np.array_equal(seen.counts["maps"], batch.counts["maps"][0]) and seen.counts["maps"].sum() > 0
@@ -202,7 +202,7 @@ def test_what_a_constant_input_cannot_be_recorded_of_is_named(network: SpikingNe
         (Identity("input", "sum"), Dense("sum", "out", network.weights[0])),
     )
     sums = ns.simulate(relay, torch.full((2, 6), 0.5), 8)
-    assert sums.counts["sum"].tolist() == [[4.0] * 6] * 2 and sums.engine == "reference"
+    assert sums.counts["sum"].tolist() == [[4.0] * 6] * 2 and sums.engine == "event"
     with pytest.raises(UnsupportedError, match="at a relay, from 'input' at 'sum'"):
         ns.simulate(relay, torch.ones(6), 9, record=EVERYTHING)
 
