@@ -14,7 +14,7 @@ from torch import nn
 
 import neurosleep as ns
 from neurosleep.errors import ExchangeError
-from neurosleep.exchange import ExchangeWarning
+from neurosleep.exchange import ExchangeWarning, check_file
 
 onnx = pytest.importorskip("onnx")
 onnxruntime = pytest.importorskip("onnxruntime")
@@ -335,6 +335,13 @@ def test_what_joins_values(case: str, tmp_path: Path) -> None:
     form.put("Softmax", "x", "soft", axis=1).put("Mul", "half x", "mean_again")
     options: dict[str, Any] = {"axis": 1} if op == "Concat" else {"size": 3, "alpha": 0.3} if op == "LRN" else {}
     _judged(form.put(op, inputs, "y", **options).file(tmp_path), _values(3, 2, 6, 7))
+
+
+def test_a_check_sees_no_node_that_another_took_up(tmp_path: Path) -> None:
+    """The soft-max of Softmax and Log, which become one layer, does not stand in the way of that at the end."""
+    form = Form(["n", 6]).store(w=_values(6, 4)).put("MatMul", "x w", "a").put("Softmax", "a", "s", axis=1)
+    found, _ = check_file(form.put("Log", "s", "y").file(tmp_path))
+    assert found.converts and "soft-max at the end is left out" in found.notes[-1]
 
 
 @pytest.mark.parametrize("pads", [[0, 0, 1, 1], [1, 0, 0, 1], [1, 1, 1, 1]])

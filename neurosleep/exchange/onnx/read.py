@@ -374,7 +374,8 @@ class _Reader:
     def _module(self, result: Activation, shape: tuple[int, ...]) -> nn.Module:
         needed, steps = {result.name}, []
         for step in reversed(self.steps):
-            if step.output in needed or self.model is not None:
+            # What a later node has taken up (soft-max, then its logarithm) stands in nobody's way.
+            if step.output in needed or isinstance(self.layers.get(step.layer), Unread):
                 needed.update(step.inputs)
                 steps.append(step)
         steps.reverse()
