@@ -25,6 +25,7 @@ __all__ = [
     "SettingsError",
     "UnknownNameError",
     "UnsupportedError",
+    "all_missing",
     "missing_extra",
     "shorten_warnings",
     "unknown_name",
@@ -375,6 +376,9 @@ class MissingExtraError(NeurosleepError):
     pip install "neurosleep[features]"
     """
 
+    #: Names of the extras of the package that bring what is missing.
+    extras: tuple[str, ...] = ()
+
 
 def unknown_name(kind: str, given: str, known: Iterable[str]) -> UnknownNameError:
     """The error for a name that does not exist; it names the nearest existing one.
@@ -415,10 +419,35 @@ def missing_extra(module: str, extra: str, purpose: str) -> MissingExtraError:
     Reading a .mat file needs the package 'scipy', which is not installed.
       Try:      pip install "neurosleep[features]"
     """
-    return MissingExtraError(
+    error = MissingExtraError(
         f"{purpose} needs the package {module!r}, which is not installed.",
         hint=f'pip install "neurosleep[{extra}]"',
     )
+    error.extras = (extra,)
+    return error
+
+
+def all_missing(errors: Sequence[MissingExtraError]) -> MissingExtraError:
+    """One error for several: all that they miss, and one command that installs it.
+
+    See Also
+    --------
+    missing_extra : makes each
+
+    Examples
+    --------
+    >>> from neurosleep.errors import all_missing, missing_extra
+    >>> errors = [missing_extra(name, name, f"Reading .{name}") for name in ("nir", "onnx", "nir")]
+    >>> print(all_missing(errors).hint)
+    pip install "neurosleep[nir,onnx]"
+    """
+    extras = tuple(dict.fromkeys(extra for error in errors for extra in error.extras))
+    together = MissingExtraError(
+        " ".join(dict.fromkeys(error.message for error in errors)),
+        hint=f'pip install "neurosleep[{",".join(extras)}]"',
+    )
+    together.extras = extras
+    return together
 
 
 def shorten_warnings() -> None:

