@@ -189,11 +189,12 @@ def test_a_worker_that_is_killed_costs_its_run_only(place: Workplace, client: An
     killed: list[str] = []
 
     def report(number: int, text: str) -> None:
-        # Both are at work, the second for the longer time.
-        busy = {address: keys for address, keys in client.processing().items() if keys}
-        names = {address: worker["name"] for address, worker in client.scheduler_info()["workers"].items()}
-        if not killed and text.startswith("sleep") and "two" in {names[address] for address in busy}:
-            place.processes["two"].kill()
+        # Whichever worker is in the middle of a run.
+        started = {event[1]["key"] for event in client.get_events(TOPIC) if event[1].get("text") == "started"}
+        busy = [address for address, keys in client.processing().items() if started & set(keys)]
+        if busy and not killed:
+            names = {address: worker["name"] for address, worker in client.scheduler_info()["workers"].items()}
+            place.processes[names[busy[0]]].kill()
             killed.append(text)
 
     changes = {"sleep.steps": 40_000}
