@@ -22,6 +22,7 @@ def lightning_checkpoint(path: Path) -> tuple[str, str] | None:
             if name.file_size > _MOST or _MARK not in archive.read(name):
                 return None
     except (StopIteration, zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
+        # NotImplementedError: what zipfile raises for an archive of a version that it does not know.
         return None
     given, names = "...", list[str]()
     try:

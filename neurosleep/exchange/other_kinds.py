@@ -127,6 +127,7 @@ def _kind_of_archive(path: Path) -> _Kind:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
+        # NotImplementedError: what zipfile raises for an archive of a version that it does not know.
         return _PACKED
     if _any(names, "archive_format", "serialized_exported_program.json"):
         return _PROGRAM
