@@ -68,9 +68,11 @@ def bench_simulate(data: str | None = None, seed: int = 0, network: str = "mlp")
         spikes, whose drawing is timed too. ``cnn``: two convolutions of 5 x 5 with average pooling, trained; 128
         constant images, 50 steps. ``vgg``: VGG-11 for 32 x 32 with average pooling, its weights random; 32 constant
         images, 20 steps. Of these two, every peer must give the same potentials with weights rounded to powers of two,
-        and nearly the same spikes with its own, before any time is taken; ``spikingjelly`` is timed where it is
-        installed. Times are medians of turns taken alternately, and ``noise`` holds the lowest and the highest ratio
-        of a turn.
+        and the engines nearly the same spikes with its own, before any time is taken: ``spikes_apart`` is the share of
+        spikes that one engine fires alone, ``first_spikes_apart`` how many of these an image has none before, and
+        ``largest_distance_to_threshold`` how far from the threshold the reference's potential is there, None if there
+        are none. ``spikingjelly`` is timed where it is installed. Times are medians of turns taken alternately, and
+        ``noise`` holds the lowest and the highest ratio of a turn.
 
     Raises
     ------

@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from neurosleep.bench._spikes_apart import SpikesApart, spikes_apart
 from neurosleep.bench._users_loops import MultiStepLoop, UsersLoop
 from neurosleep.conversion import convert
 from neurosleep.data import load_dataset, to_float
@@ -25,8 +26,9 @@ __all__ = ["GRIDS", "bench_grid", "rounded"]
 _TRAINING, _CALIBRATION = 6000, 200
 # Weights and images rounded to multiples of these give sums that float32 holds exactly.
 _WEIGHT, _IMAGE = 2.0**-8, 2.0**-4
-# Of all spikes so many may differ between engines, as sums are rounded in another order.
-_APART = 1e-4
+# Of all spikes so many may differ between engines, as sums are rounded in another order, and so near to its threshold
+# must a unit be that is the first to fire in one engine only.
+_APART, _NEAR = 1e-4, 1e-5
 
 
 class Grid(NamedTuple):
@@ -105,8 +107,8 @@ def rounded(network: SpikingNetwork, compare: Compare = ">=") -> SpikingNetwork:
     return dataclasses.replace(network, populations=tuple(populations), projections=tuple(projections))
 
 
-def _check_same(network: SpikingNetwork, images: Tensor, grid: Grid, jelly: bool) -> float:
-    """Refuse peers that compute another network; the share of spikes by which the engines differ."""
+def _check_same(network: SpikingNetwork, images: Tensor, grid: Grid, jelly: bool) -> SpikesApart:
+    """Refuse peers that compute another network; by which spikes the engines differ."""
     shown = (images[:8] / _IMAGE).round() * _IMAGE
     # snnTorch fires beyond the threshold, SpikingJelly from it on.
     peers: list[tuple[str, Compare, Callable[[SpikingNetwork], Tensor]]] = [
@@ -120,15 +122,12 @@ def _check_same(network: SpikingNetwork, images: Tensor, grid: Grid, jelly: bool
             ours = simulate(exact, shown, grid.steps, engine=engine).read_out
             if not np.array_equal(ours, answer(exact).numpy()):
                 raise AssertionError(f"The engine {engine!r} and {name} differ in a network of rounded weights.")
-    event, reference = (
-        simulate(network, images[:8], grid.steps, engine=engine).counts for engine in ("event", "reference")
-    )
-    names = [p.name for p in network.layers if p.kind == "lif"]
-    apart = sum(int(np.abs(event[name] - reference[name]).sum()) for name in names)
-    share = apart / sum(int(reference[name].sum()) for name in names)
-    if share > _APART:
-        raise AssertionError(f"{share:.1e} of the spikes of the engines 'event' and 'reference' differ.")
-    return share
+    apart = spikes_apart(network, images, grid.steps)
+    if apart.share > _APART:
+        raise AssertionError(f"{apart.share:.1e} of the spikes of the engines 'event' and 'reference' differ.")
+    if (apart.distance or 0.0) > _NEAR:
+        raise AssertionError(f"A spike of one engine only, where the potential is {apart.distance} from the threshold.")
+    return apart
 
 
 def bench_grid(which: str, data: str | None, seed: int) -> dict[str, Any]:
@@ -144,7 +143,7 @@ def bench_grid(which: str, data: str | None, seed: int) -> dict[str, Any]:
         network = convert(model, training[:_CALIBRATION], recipe="percentile")
         if (used := simulate(network, images[:1], 1).engine) != "event":
             raise AssertionError(f"The default engine is {used!r}: the times would bear a wrong name.")
-        share = _check_same(network, images, grid, jelly)
+        apart = _check_same(network, images, grid, jelly)
         loop = UsersLoop(network)
         ways: dict[str, Callable[[], object]] = {
             "event": lambda: simulate(network, images, grid.steps),
@@ -176,6 +175,8 @@ def bench_grid(which: str, data: str | None, seed: int) -> dict[str, Any]:
         "noise": {key: [min(values), max(values)] for key, values in quotients.items()},
         "images": len(images),
         "spikes_per_step": {p.name: float(shown.counts[p.name].mean()) / grid.steps for p in firing},
-        "spikes_apart": share,
+        "spikes_apart": apart.share,
+        "first_spikes_apart": apart.first,
+        "largest_distance_to_threshold": apart.distance,
         "skipped": {} if jelly else {"spikingjelly": "not installed"},
     }
