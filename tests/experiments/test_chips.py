@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from neurosleep.experiments import write_report
-from neurosleep.experiments.chip_lines import chip_lines
 from neurosleep.experiments.chips import chip_rows, gains_kept, missing_rows, variant_parts
+from neurosleep.experiments.results.chip_tables import chip_lines
 
 NONE, BEFORE, CHANCE = "no sleep", "slept before mapping", "slept on the chip, rounding by chance"  # as stored
 

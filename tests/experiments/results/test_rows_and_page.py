@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 
 from neurosleep.errors import RunFolderError
-from neurosleep.experiments import apply_changes, load_settings, results, results_page
+from neurosleep.experiments import apply_changes, load_settings, results_page
 from neurosleep.experiments.changes import dump_toml
+from neurosleep.experiments.results import commands as commands_module
+from neurosleep.experiments.results import rows as rows_module
 
 SOURCE = "Tadros et al. (2022), Table 1, doi:10.1038/s41467-022-34938-7"
 
@@ -113,7 +115,7 @@ def test_commands_have_the_changes_of_a_variant(tmp_path: Path) -> None:
 
 def test_commands_name_the_tuned_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     found = apply_changes(load_settings("src2022/mnist")[1], [("sleep.steps", 9000), ("wake.lr", 0.07)])
-    monkeypatch.setattr(results, "load_tuned", lambda experiment, strategy, variant: found)
+    monkeypatch.setattr(commands_module, "load_tuned", lambda experiment, strategy, variant: found)
     start = "neurosleep run src2022/mnist --strategy src --seeds 1 --data DIR --out OUT --tuned"
     folder = add(tmp_path, "src", 0, 0.4, variant="tuned")
     (folder / "config.toml").write_text(dump_toml(found))
@@ -185,14 +187,14 @@ def test_tuned_rows_say_how_long_was_searched_and_what_was_found(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     record = {"trials": 26, "validation": {"mean": 0.6629}}
-    monkeypatch.setattr(results, "tuned_record", lambda experiment, strategy, variant: record)
+    monkeypatch.setattr(rows_module, "tuned_record", lambda experiment, strategy, variant: record)
     add(tmp_path, "src", 0, 0.6, variant="tuned")
     assert "| tuned, 26 trials, validation 66.29 |" in results_page(tmp_path)[0]
 
 
 def test_notes_of_an_experiment_stand_below_its_figures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     notes = {"default": {"src": "What was tried.", "ewc": "Not run."}, "tuned": {"src": "Nothing more."}}
-    monkeypatch.setattr(results, "load_notes", lambda experiment: notes)
+    monkeypatch.setattr(rows_module, "load_notes", lambda experiment: notes)
     add(tmp_path, "src", 0, 0.6)
     page = results_page(tmp_path)[0]
     assert "\n*src*: What was tried.\n" in page and "Not run" not in page and "Nothing more" not in page

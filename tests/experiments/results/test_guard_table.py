@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from neurosleep.experiments.guard_lines import guard_lines
+from neurosleep.experiments.results.guard_table import guard_lines
 
 
 def run(strategy: str, seed: int, accuracy: float | None, notes: tuple[str, ...] = (), variant: str = "user") -> Any:

@@ -1,0 +1,235 @@
+"""The rows of all tables of results: what each strategy reaches, beside what is published of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from neurosleep.errors import SettingsError
+from neurosleep.experiments.files import experiment_names
+from neurosleep.experiments.metrics import Metrics, Spread, spread_of
+from neurosleep.experiments.reading import Published, load_notes, load_published, variant_names
+from neurosleep.experiments.results.collect import metrics_by_folder
+from neurosleep.experiments.results.commands import Command, commands_of
+from neurosleep.experiments.tuning.tuned import tuned_record, tuned_variant
+
+__all__ = ["REPORTED", "ResultRow", "Verdict", "result_rows", "rows_of", "sections"]
+
+Verdict = Literal["", "within one published sd", "short", "above"]
+"""How ours stands to the published mean; empty without either."""
+
+# Seeds of the reported figures, fixed before they were run; any others are shown beside them.
+REPORTED = range(10)
+
+
+@dataclass(frozen=True)
+class ResultRow:
+    """What one strategy reaches in one variant of an experiment, read out in one way; accuracies are in percent.
+
+    ``ours`` is over the reported ``seeds`` that did not diverge, ``further`` over all other seeds, ``bounds`` the
+    means of sequential and joint training of the same data (None: not run), ``seconds`` the mean of a run.
+    """
+
+    experiment: str
+    variant: str
+    strategy: str
+    read_out: str
+    data: str
+    split: str
+    published: Published | None
+    ours: Spread
+    further: Spread
+    seeds: tuple[int, ...]
+    diverged: int
+    at_chance: int
+    bounds: tuple[float | None, float | None]
+    settings: str
+    stored_examples: bool
+    seconds: float
+    commands: tuple[Command, ...]
+    note: str
+
+    @property
+    def label(self) -> str:
+        """The strategy, with the read-out where it is another than the network's output."""
+        return self.strategy + (f", {self.read_out}" if self.read_out else "")
+
+    @property
+    def difference(self) -> float | None:
+        """Ours less what is published, in points."""
+        if self.published is None or self.ours["mean"] is None:
+            return None
+        return self.ours["mean"] - self.published.mean
+
+    @property
+    def verdict(self) -> Verdict:
+        """In words."""
+        difference = self.difference
+        if difference is None or self.published is None:
+            return ""
+        if self.published.sd is not None and abs(difference) <= self.published.sd:
+            return "within one published sd"
+        return "short" if difference < 0 else "above"
+
+
+def _published(experiment: str, variant: str) -> dict[str, Published]:
+    # On other data, or fewer images or tasks of it, a published figure says nothing about ours.
+    if "data." in variant or experiment not in experiment_names():
+        return {}
+    name = variant.partition(",")[0]
+    base = name if name in variant_names(experiment) else "default"
+    return {strategy: figure for strategy, figure in load_published(experiment).items() if figure.variant == base}
+
+
+def _accuracies(runs: Iterable[Metrics], result: str) -> Spread:
+    """Mean and spread of one result in percent, of the runs that have it."""
+    accuracies = (run["results"].get(result) for run in runs)
+    return spread_of(None if value is None else 100 * value for value in accuracies)
+
+
+def _failures(runs: Iterable[Metrics]) -> tuple[int, int]:
+    """How many diverged, and how many of the others ended no better than a guess, where that is known."""
+    diverged, guessing = 0, 0
+    for run in runs:
+        accuracy = run["results"].get("accuracy_all")
+        diverged += run["status"] == "diverged"
+        guessing += accuracy is not None and accuracy <= run.get("accuracy_of_a_guess", -1.0)
+    return diverged, guessing
+
+
+def _bound(runs: Iterable[Metrics], experiment: str, variant: str, strategy: str) -> float | None:
+    """Mean of a bounding strategy: of the same variant, or else of the experiment as it is."""
+    bounding = [run for run in runs if (run["experiment"], run["strategy"]) == (experiment, strategy)]
+    for name in (variant, "default"):
+        members = [run for run in bounding if run["variant"] == name and run["seed"] in REPORTED]
+        mean = _accuracies(members, "accuracy_all")["mean"]
+        if mean is not None:
+            return mean
+    return None
+
+
+def _settings_of(experiment: str, variant: str, strategy: str) -> str:
+    """Where the settings come from: the experiment's file, one of its variants, changes of it, or a search."""
+    name, _, rest = variant.partition(",")
+    if name != "tuned":
+        return "of the experiment" if variant == "default" else "of the variant"
+    try:
+        record = tuned_record(experiment, strategy, tuned_variant(experiment, rest))
+    except SettingsError:
+        return "tuned"
+    validation = record.get("validation", {}).get("mean")
+    return f"tuned, {record.get('trials', '?')} trials" + (
+        f", validation {100 * validation:.2f}" if isinstance(validation, float) else ""
+    )
+
+
+def _notes(experiment: str, variant: str) -> dict[str, str]:
+    """What the experiment's file says of the figures of a variant, or of the same with settings from a search."""
+    if experiment not in experiment_names():
+        return {}
+    name, _, rest = variant.partition(",")
+    if name == "tuned" and tuned_variant(experiment, rest) != "default":
+        name = f"tuned,{tuned_variant(experiment, rest)}"
+    return load_notes(experiment).get(name, {})
+
+
+def _strategy_rows(members: Mapping[Path, Metrics], every: Sequence[Metrics]) -> list[ResultRow]:
+    """The row of a strategy in one variant, and one for each further read-out of its networks."""
+    runs = list(members.values())
+    experiment, variant, strategy = (runs[0][key] for key in ("experiment", "variant", "strategy"))
+    reported = [run for run in runs if run["seed"] in REPORTED]
+    names = sorted({key for run in runs for key in run["results"] if key.startswith("accuracy_all")})
+    published = _published(experiment, variant)
+    diverged, at_chance = _failures(reported)
+    rows = []
+    for name in names:
+        if name == "accuracy_all_before_last_sleep":
+            continue
+        read_out = name.removeprefix("accuracy_all").strip("_").replace("_", " ")
+        rows.append(
+            ResultRow(
+                experiment=experiment,
+                variant=variant,
+                strategy=strategy,
+                read_out=read_out,
+                data="; ".join(sorted({run["data"] for run in runs})),
+                split="/".join(sorted({run["split"] for run in runs})),
+                published=published.get(strategy + (f", {read_out}" if read_out else "")),
+                ours=_accuracies(reported, name),
+                further=_accuracies((run for run in runs if run["seed"] not in REPORTED), name),
+                seeds=tuple(sorted({run["seed"] for run in reported})),
+                diverged=diverged,
+                at_chance=at_chance,
+                bounds=(
+                    _bound(every, experiment, variant, "sequential"),
+                    _bound(every, experiment, variant, "joint"),
+                ),
+                settings=_settings_of(experiment, variant, strategy),
+                stored_examples=any(run["reads_old_data"] for run in runs),
+                seconds=sum(run["seconds"]["total"] for run in runs) / len(runs),
+                commands=commands_of(members),
+                note=_notes(experiment, variant).get(strategy, ""),
+            )
+        )
+    return rows
+
+
+def sections(experiment: str, variants: Iterable[str]) -> list[tuple[str, list[str]]]:
+    """Title and variants of each table: the variants that the experiment's file names stand in one, in its order."""
+    try:
+        named = variant_names(experiment)
+    except SettingsError:
+        named = ()
+    titles: dict[str, list[str]] = {}
+    for variant in sorted(set(variants)):
+        tuned = variant.startswith("tuned,")
+        if variant.removeprefix("tuned,") in named:
+            titles.setdefault("tuned variants" if tuned else "variants", []).append(variant)
+        else:
+            titles[variant] = [variant]
+    order = {name: place for place, name in enumerate(named)}
+    for members in titles.values():
+        members.sort(key=lambda name: order.get(name.removeprefix("tuned,"), 0))
+    return [(title if len(members) > 1 else members[0], members) for title, members in titles.items()]
+
+
+def rows_of(runs: Mapping[Path, Metrics]) -> tuple[ResultRow, ...]:
+    """The rows of these runs, given by run folder: by experiment, then variant in its file's order, then strategy."""
+    rows: list[ResultRow] = []
+    groups: dict[tuple[str, str, str], dict[Path, Metrics]] = {}
+    for path, run in runs.items():
+        groups.setdefault((run["experiment"], run["variant"], run["strategy"]), {})[path] = run
+    every = list(runs.values())
+    for experiment in sorted({run["experiment"] for run in every}):
+        own = [key for key in groups if key[0] == experiment]
+        for _, variants in sections(experiment, (variant for _, variant, _ in own)):
+            for variant in variants:
+                for key in own:
+                    if key[1] == variant:
+                        rows += _strategy_rows(groups[key], every)
+    return tuple(rows)
+
+
+def result_rows(folder: Path) -> tuple[ResultRow, ...]:
+    """The rows of all finished runs below ``folder``.
+
+    Raises
+    ------
+    RunFolderError
+        If there are none, or some cannot be read.
+
+    See Also
+    --------
+    collect_metrics : the metrics themselves
+    results_page : the rows as a page
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from neurosleep.experiments.results import result_rows
+    >>> rows = result_rows(Path("results"))  # doctest: +SKIP
+    >>> rows[0].label, rows[0].ours, rows[0].difference, rows[0].verdict  # doctest: +SKIP
+    """
+    return rows_of(metrics_by_folder(folder))
