@@ -181,6 +181,7 @@ VALUES: dict[str, Callable[[], Any]] = {
     "TTest": lambda: ns.analysis.welch_test(np.array([1.0, 2.0]), np.array([2.0, 4.0])),
     "Dataset": lambda: ns.load_dataset("mnist-mini"),
     "Limits": lambda: ns.Limits(spikes=3.0),
+    "Streams": lambda: ns.replay.Streams(ns.MeanDrive(np.full(300, 0.5), 200.0), 32),
     "LayerChange": lambda: consolidated().report.layers[0],
     "SleepReport": lambda: consolidated().report,
     "MovedAnswers": lambda: ns.replay.MovedAnswers(torch.arange(90) % 10, torch.arange(90) % 9),

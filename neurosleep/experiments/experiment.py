@@ -20,7 +20,7 @@ from neurosleep.experiments.wakes import LEARNS_BY, WAKE_ORDER, BackpropWake, Wa
 from neurosleep.functional import PlasticityRule, make_rule
 from neurosleep.functional.homeostasis import MeanBy, Target
 from neurosleep.hardware import WayName
-from neurosleep.replay import Sleep
+from neurosleep.replay import REM, Sleep
 from neurosleep.replay.options import Numbers
 from neurosleep.replay.stages import Form
 
@@ -333,6 +333,8 @@ class Experiment:
         keys = self.sleep.flat().items()
         both_ways = self.network.kind == "equilibrium"
         table = {key: _listed(value) for key, value in keys if both_ways or key not in BOTH_WAYS}
+        for key, default in later_defaults(REM).items():
+            table[key] = None if table[key] == default else table[key]
         return table | {"rule": dict(self.rule.given)}
 
 

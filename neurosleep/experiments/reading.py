@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import MISSING, Field, dataclass, fields, make_dataclass
+from dataclasses import MISSING, Field, dataclass, field, fields, make_dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
@@ -67,7 +67,8 @@ def _flat_sleep() -> type:
     """The table ``sleep`` as a class: the settings of the stage and of the sleep side by side."""
     hints = get_type_hints(REM) | get_type_hints(Sleep)
     # `fields` of another class as they are would be taken for those of this one; none here has a factory.
-    return make_dataclass("Flat", [(entry.name, hints[entry.name], entry.default) for entry in _sleep_fields()])
+    made = [(e.name, hints[e.name], field(default=e.default, metadata=e.metadata)) for e in _sleep_fields()]
+    return make_dataclass("Flat", made)
 
 
 @cache
@@ -264,7 +265,8 @@ def experiment_from(table: Table) -> Experiment:
     for name, values in table.items():
         if name == "sleep":
             parts["rule"] = _rule(values["rule"])
-            flat: object = as_typed(name, _flat_sleep(), {key: value for key, value in values.items() if key != "rule"})
+            given = {key: value for key, value in values.items() if key != "rule"}
+            flat: object = as_typed(name, _flat_sleep(), _without_later(given, _flat_sleep()))
             parts[name] = Sleep.src2022(**vars(flat), rule=parts["rule"].make())
         elif name in kinds:
             kind = network if name == "network" else learning

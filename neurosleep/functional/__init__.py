@@ -51,11 +51,18 @@ from neurosleep.functional.lif import (
 from neurosleep.functional.multiplicative_stdp import MultiplicativeSTDP
 from neurosleep.functional.oja import Oja, oja_step
 from neurosleep.functional.pair_stdp import PairSTDP, pair_stdp_step
-from neurosleep.functional.plasticity import RULES, EngineRule, PlasticityRule, make_rule, plasticity_step
+from neurosleep.functional.plasticity import RULES, EngineRule, PlasticityRule, StreamRule, make_rule, plasticity_step
 from neurosleep.functional.random import check_seed, numpy_generator, torch_generator
 from neurosleep.functional.sign_stdp import SignSTDP
 from neurosleep.functional.slow_oscillation import SlowOscillation
-from neurosleep.functional.src_rule import SRCRule, src_rows, src_step
+from neurosleep.functional.src_rule import (
+    STREAM_UPDATES,
+    SRCRule,
+    StreamUpdates,
+    src_rows,
+    src_step,
+    src_stream_rows,
+)
 from neurosleep.functional.triplet_stdp import TripletSTDP
 
 __all__ = [
@@ -68,6 +75,7 @@ __all__ = [
     "PROCESSES",
     "READ_OUTS",
     "RULES",
+    "STREAM_UPDATES",
     "TARGETS",
     "Activation",
     "Compare",
@@ -102,6 +110,8 @@ __all__ = [
     "SignSTDP",
     "SlowOscillation",
     "SpikeEvents",
+    "StreamRule",
+    "StreamUpdates",
     "Target",
     "TripletSTDP",
     "bcm_step",
@@ -133,6 +143,7 @@ __all__ = [
     "spread_factor",
     "src_rows",
     "src_step",
+    "src_stream_rows",
     "torch_generator",
     "weight_factor",
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -163,6 +163,14 @@ class SpikeEvents:
         first, last = self.offsets[start], self.offsets[stop]
         return SpikeEvents._trusted(self.n, self.offsets[start : stop + 1] - first, self.indices[first:last])
 
+    def part(self, first: int, n: int) -> SpikeEvents:
+        """The neurons ``first`` to ``first + n - 1``, counted from 0, as events of their own."""
+        used = self._used
+        inside = (used >= first) & (used < first + n)
+        offsets = np.zeros(len(self.offsets), dtype=np.int64)
+        offsets[:] = np.concatenate([[0], np.cumsum(inside)])[self.offsets - self.offsets[0]]
+        return SpikeEvents._trusted(n, offsets, used[inside] - np.int32(first))
+
     def equals(self, other: SpikeEvents) -> bool:
         """Whether both hold the same spikes of the same neurons at the same steps."""
         return (
@@ -247,6 +255,29 @@ class SpikeEvents:
     def empty(cls, n: int, steps: int = 0) -> SpikeEvents:
         """``steps`` steps of silence."""
         return cls._trusted(n, np.zeros(steps + 1, dtype=np.int64), np.zeros(0, dtype=np.int32))
+
+    @classmethod
+    def side_by_side(cls, parts: Sequence[SpikeEvents]) -> SpikeEvents:
+        """Populations of one size over the same steps as one: neuron k of part s of n is number ``s * n + k``."""
+        if len(parts) == 1:
+            return parts[0]
+        n, steps = parts[0].n, parts[0].steps
+        if any(part.n != n or part.steps != steps for part in parts):
+            raise SettingsError(
+                "Spike events of different sizes cannot lie side by side.",
+                found=f"{sorted({(part.steps, part.n) for part in parts})[:8]} (steps, neurons)",
+                expected=f"{steps} steps of {n} neurons in each",
+            )
+        widths = np.stack([np.diff(part.offsets) for part in parts], 1)
+        ends = np.cumsum(widths)
+        offsets = np.concatenate([[0], ends[len(parts) - 1 :: len(parts)]]).astype(np.int64)
+        starts = (ends - widths.reshape(-1)).reshape(steps, len(parts))
+        neurons = np.empty(offsets[-1], dtype=np.int32)
+        for s, part in enumerate(parts):
+            own = part.offsets[:-1] - part.offsets[0]
+            place = np.arange(part.count) + np.repeat(starts[:, s] - own, widths[:, s])
+            neurons[place] = part._used + np.int32(s * n)
+        return cls._trusted(n * len(parts), offsets, neurons)
 
     @classmethod
     def concatenate(cls, parts: Iterable[SpikeEvents], n: int) -> SpikeEvents:

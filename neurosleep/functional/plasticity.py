@@ -13,10 +13,10 @@ from neurosleep.functional.multiplicative_stdp import MultiplicativeSTDP
 from neurosleep.functional.oja import Oja
 from neurosleep.functional.pair_stdp import PairSTDP
 from neurosleep.functional.sign_stdp import SignSTDP
-from neurosleep.functional.src_rule import SRCRule
+from neurosleep.functional.src_rule import SRCRule, StreamUpdates
 from neurosleep.functional.triplet_stdp import TripletSTDP
 
-__all__ = ["RULES", "EngineRule", "PlasticityRule", "make_rule", "plasticity_step"]
+__all__ = ["RULES", "EngineRule", "PlasticityRule", "StreamRule", "make_rule", "plasticity_step"]
 
 
 @runtime_checkable
@@ -43,6 +43,27 @@ class PlasticityRule(Protocol):
 
     def step_(self, weight: Tensor, pre: Tensor, post: Tensor, traces: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         """Change ``weight`` in place after one step with boolean spikes ``[pre]`` and ``[post]``; return the traces."""
+        ...
+
+
+@runtime_checkable
+class StreamRule(PlasticityRule, Protocol):
+    """A rule that also says how several streams of noise, which share the weights, change them in one step.
+
+    See Also
+    --------
+    SRCRule : the rule of the package that does
+    neurosleep.replay.Streams : the streams
+
+    Examples
+    --------
+    >>> from neurosleep.functional import PairSTDP, SRCRule, StreamRule
+    >>> isinstance(SRCRule(inc=0.01, dec=0.001), StreamRule), isinstance(PairSTDP(0.01, 0.01, 0.9, 0.9), StreamRule)
+    (True, False)
+    """
+
+    def step_streams_(self, weight: Tensor, pre: Tensor, post: Tensor, updates: StreamUpdates) -> None:
+        """Change ``weight`` in place after a step with boolean spikes ``[streams, pre]`` and ``[streams, post]``."""
         ...
 
 

@@ -7,7 +7,7 @@ When unit j fires, every input that fired in the same step gains ``inc * g(w)`` 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal, TypeAlias, get_args
 
 import torch
 from torch import Tensor
@@ -16,7 +16,11 @@ from neurosleep.errors import SettingsError, unknown_name
 from neurosleep.functional.factors import FACTORS, Factor, weight_factor
 from neurosleep.functional.rule_checks import check_amplitudes
 
-__all__ = ["SRCRule", "src_rows", "src_step"]
+__all__ = ["STREAM_UPDATES", "SRCRule", "StreamUpdates", "src_rows", "src_step", "src_stream_rows"]
+
+#: How the updates of streams that fire in one step are taken together: their sum, or their mean over those streams.
+StreamUpdates: TypeAlias = Literal["sum", "mean"]
+STREAM_UPDATES: tuple[str, ...] = get_args(StreamUpdates)
 
 
 @dataclass(frozen=True)
@@ -67,6 +71,15 @@ class SRCRule:
             weight[rows] = src_rows(weight[rows], pre, self)
         return traces
 
+    def step_streams_(self, weight: Tensor, pre: Tensor, post: Tensor, updates: StreamUpdates) -> None:
+        """Change ``weight`` in place after a step of several streams that share it.
+
+        ``pre`` ``[streams, pre]`` and ``post`` ``[streams, post]`` are boolean; :func:`src_stream_rows` says how.
+        """
+        rows = post.any(0).nonzero().squeeze(1)
+        if len(rows):
+            weight[rows] = src_stream_rows(weight[rows], pre, post[:, rows], self, updates)
+
 
 def src_rows(rows: Tensor, pre: Tensor, rule: SRCRule) -> Tensor:
     """New values of the weight rows ``[k, pre]`` of units that spiked; ``pre`` is boolean ``[pre]``.
@@ -84,6 +97,38 @@ def src_rows(rows: Tensor, pre: Tensor, rule: SRCRule) -> Tensor:
     """
     g = weight_factor(rows, rule.factor, rule.width)
     return torch.where(pre, rows + rule.inc * g, rows - rule.dec * g)
+
+
+def src_stream_rows(rows: Tensor, pre: Tensor, post: Tensor, rule: SRCRule, updates: StreamUpdates = "sum") -> Tensor:
+    r"""New values of the weight rows ``[k, pre]`` of units that spiked in some of several streams in one step.
+
+    The factor of a weight is taken once, as it was before the step, times the number of coincidences:
+
+    .. math::
+        w_{ji} \leftarrow w_{ji} + \left( c_{ji}\, inc - (n_j - c_{ji})\, dec \right) g(w_{ji})
+
+    with the number n of streams in which the unit fired, and c of those in which the input did too; for ``"mean"`` the
+    bracket is divided by n, so that a weight goes no further in a step than one spike takes it. ``pre`` is boolean
+    ``[streams, pre]``, ``post`` boolean ``[streams, k]``.
+
+    See Also
+    --------
+    src_rows : of one stream
+
+    Examples
+    --------
+    >>> import torch
+    >>> from neurosleep.functional import SRCRule, src_stream_rows
+    >>> pre, post = torch.tensor([[True, False], [True, True]]), torch.tensor([[True], [True]])
+    >>> src_stream_rows(torch.zeros(1, 2), pre, post, SRCRule(inc=0.5, dec=0.25, factor="constant"))
+    tensor([[1.0000, 0.2500]])
+    """
+    fired = post.sum(0).to(rows)[:, None]
+    together = post.to(rows).T @ pre.to(rows)
+    change = rule.inc * together - rule.dec * (fired - together)
+    if updates == "mean":
+        change = change / fired
+    return rows + change * weight_factor(rows, rule.factor, rule.width)
 
 
 def src_step(weight: Tensor, pre: Tensor, post: Tensor, rule: SRCRule) -> Tensor:

@@ -16,6 +16,7 @@ from neurosleep.replay.regulated_layers import RegulatedLayer, RegulatedLayers
 from neurosleep.replay.result import Divergence, LayerChange, SleepReport, SleepResult
 from neurosleep.replay.spiking_homeostasis import SpikingRegulation, regulate_spikes
 from neurosleep.replay.stages import NREM, REM
+from neurosleep.replay.streams import Streams
 
 __all__ = [
     "CHUNK",
@@ -41,6 +42,7 @@ __all__ = [
     "SleepResult",
     "SpikingRegulation",
     "StageOutcome",
+    "Streams",
     "Verdict",
     "answers",
     "consolidate",

@@ -1,17 +1,23 @@
-"""What a drive must be, and what it must draw: a user's own is looked at like ours."""
+"""What a drive must draw, and what drives a sleep piece by piece: a user's own drive is looked at like ours."""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
 from neurosleep.errors import DataError, SettingsError
-from neurosleep.functional import MeanDrive, SpikeEvents
+from neurosleep.functional import MeanDrive, SpikeEvents, numpy_generator
+from neurosleep.replay.streams import Streams
 from neurosleep.spiking import SpikingNetwork
 
-__all__ = ["check_drive", "drawn"]
+__all__ = ["CHUNK", "check_drive", "drawn", "pieces"]
+
+# Steps drawn at once from one generator: a fixed number, so that every engine, and a resumed run, sees the same spikes.
+CHUNK = 1000
+# The same of several streams, each of which has a generator of its own.
+_STREAM_CHUNK = 100
 
 
 def check_drive(network: SpikingNetwork, drive: MeanDrive) -> None:
@@ -59,3 +65,13 @@ def drawn(drive: MeanDrive, generator: np.random.Generator, steps: int, dt: floa
             expected=f"{steps} steps of {drive.n} inputs",
         )
     return events
+
+
+def pieces(drive: Streams, steps: int, dt: float, seed: int, task: int) -> Iterator[SpikeEvents]:
+    """The input spikes of a sleep of so many steps of ``dt`` seconds, all streams side by side, piece by piece."""
+    length = CHUNK if drive.streams == 1 else _STREAM_CHUNK
+    for chunk, start in enumerate(range(0, steps, length)):
+        keys = [(task, chunk)] if drive.streams == 1 else [(task, chunk, stream) for stream in range(drive.streams)]
+        # A whole chunk is always drawn, so that a shorter sleep equals the first part of a longer one.
+        parts = [drawn(drive.drive, numpy_generator(seed, "drive", *key), length, dt) for key in keys]
+        yield SpikeEvents.side_by_side(parts).slice(0, min(length, steps - start))

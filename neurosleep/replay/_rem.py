@@ -66,7 +66,7 @@ def run_rem(
         warn_of_biases(single, weights)
     phase = sleep_phase(
         network,
-        drive=drive,
+        drive=stage.noise(drive),
         rule=stage.rule,
         steps=stage.steps_after(0),
         engine=engine or "event",

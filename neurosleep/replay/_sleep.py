@@ -6,21 +6,20 @@ import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from time import perf_counter
+from typing import Literal
 
 import torch
 
 from neurosleep._checks import check_count, check_device, check_number, check_unread
 from neurosleep._shown import brief
 from neurosleep.errors import NeurosleepWarning, SettingsError, UnsupportedError
-from neurosleep.functional import EngineRule, MeanDrive, PlasticityRule, numpy_generator
-from neurosleep.replay._drawing import check_drive, drawn
+from neurosleep.functional import EngineRule, MeanDrive, PlasticityRule
+from neurosleep.replay._drawing import CHUNK, check_drive, pieces
 from neurosleep.replay.result import Divergence, SleepResult
+from neurosleep.replay.streams import FirstStream, Streams
 from neurosleep.spiking import Conv, Record, Recorder, SpikingNetwork, get_engine
 
 __all__ = ["CHUNK", "Limits", "Moment", "check_rule", "sleep"]
-
-# Steps drawn at once from one generator: a fixed number, so that every engine, and a resumed run, sees the same spikes.
-CHUNK = 1000
 
 
 @dataclass(frozen=True)
@@ -109,7 +108,7 @@ def check_rule(rule: object) -> None:
 def sleep(
     network: SpikingNetwork,
     *,
-    drive: MeanDrive,
+    drive: MeanDrive | Streams,
     rule: PlasticityRule | EngineRule,
     steps: int,
     engine: str = "event",
@@ -129,19 +128,22 @@ def sleep(
         With exactly one input population, as large as the drive. Convolutions stay as they are.
     drive, rule, steps:
         Noise, plasticity rule, and number of steps (at least 1). A network that ``map_to`` made takes a rule of its
-        chip (:func:`~neurosleep.hardware.chip_rule`) and the engine ``fixed``.
+        chip (:func:`~neurosleep.hardware.chip_rule`) and the engine ``fixed``. With
+        :class:`~neurosleep.replay.Streams` of a drive so many copies of the state, each with noise of its own, go
+        through every step, and share the weights.
     engine:
-        Name of a registered engine.
+        Name of a registered engine; several streams take ``event`` or ``reference``.
     record:
-        What to keep; spike counts if not given.
+        What to keep; spike counts if not given. Of several streams the first is recorded.
     seed, task:
-        Key of the drive's random stream: chunk k of it is drawn from (seed, task, k).
+        Key of the drive's random stream: chunk k of it is drawn from (seed, task, k); of stream s of several, whose
+        chunks are shorter, from (seed, task, k, s).
     limits:
         Beyond which weights or firing it ends as diverged.
     progress:
         Called with the number of steps done so far.
     watch:
-        Called after each piece of the sleep with what it is like; it changes nothing.
+        Called after each piece of the sleep with what it is like, of several streams the first; it changes nothing.
 
     Raises
     ------
@@ -174,7 +176,8 @@ def sleep(
     Tadros et al. (2022), doi:10.1038/s41467-022-34938-7, Algorithm 1.
     """
     check_count("sleep steps", steps)
-    check_drive(network, drive)
+    noise = drive if isinstance(drive, Streams) else Streams(drive, 1)
+    check_drive(network, noise.drive)
     check_rule(rule)
     inputs = network.inputs[0]
     if not isinstance(rule, PlasticityRule):
@@ -183,31 +186,29 @@ def sleep(
     device = str(check_device(device))
     _check_convolutions(network, rule)
     started = perf_counter()
-    session = get_engine(engine).start(network, rule, device=device)
+    stepped = get_engine(engine).start_streams(network, rule, noise.streams, noise.updates, device=device)
+    session = FirstStream(stepped, network, noise.streams)
     recorder = Recorder(record or Record(), {p.name: p.size for p in network.populations}, network.dt, network)
-    total = driven = 0
-    for chunk, start in enumerate(range(0, steps, CHUNK)):
-        # A whole chunk is always drawn, so that a shorter sleep equals the first part of a longer one.
-        events = drawn(drive, numpy_generator(seed, "drive", task, chunk), CHUNK, network.dt).slice(
-            0, min(CHUNK, steps - start)
-        )
+    done = 0
+
+    def result(status: Literal["done", "diverged"], where: Divergence | None = None) -> SleepResult:
+        slept = network if status == "diverged" else network.with_weights(session.weights())
+        return SleepResult(slept, recorder.recording(), status, perf_counter() - started, where, session.fired)
+
+    for events in pieces(noise, steps, network.dt, seed, task):
+        before, done = session.fired, done + events.steps
         spikes = recorder.run(session, {inputs.name: events})
-        fired = sum(count for name, count in spikes.items() if name != inputs.name)
-        total += fired
-        driven += spikes[inputs.name]
-        if limits.spikes is not None and fired > limits.spikes * events.steps:
-            rate = fired / events.steps
-            where = Divergence(start + events.steps, f"firing: {rate:.0f} spikes per step", rate)
-            return SleepResult(network, recorder.recording(), "diverged", perf_counter() - started, where)
+        rate = (session.fired - before) / (events.steps * noise.streams)
+        if limits.spikes is not None and rate > limits.spikes:
+            return result("diverged", Divergence(done, f"firing: {rate:.0f} spikes per step", rate))
         for number in session.outliers(limits.weights)[:1]:
             projection = network.weighted[number]
             largest = float(session.weights()[number].abs().max())
-            where = Divergence(start + events.steps, f"{projection.source} -> {projection.target}", largest)
-            return SleepResult(network, recorder.recording(), "diverged", perf_counter() - started, where)
-        progress(start + events.steps)
+            return result("diverged", Divergence(done, f"{projection.source} -> {projection.target}", largest))
+        progress(done)
         if watch is not None:
             present = Moment(
-                start + events.steps,
+                done,
                 steps,
                 events.steps,
                 network.dt,
@@ -215,10 +216,9 @@ def sleep(
                 lambda: network.with_weights(session.weights()),
             )
             watch(present)
-    slept = network.with_weights(session.weights())
-    if not total:
-        _warn_of_silence(network, driven, steps)
-    return SleepResult(slept, recorder.recording(), "done", perf_counter() - started)
+    if not session.fired:
+        _warn_of_silence(network, session.driven, steps)
+    return result("done")
 
 
 def _check_convolutions(network: SpikingNetwork, rule: PlasticityRule | EngineRule) -> None:

@@ -131,6 +131,11 @@ class Sleep:
             check_number("sleep.headroom", self.headroom, 1, 1 << 16)
         if self.profile is None and self.rounding is not None:
             raise SettingsError(f"sleep.rounding is {self.rounding!r}.", expected="sleep.profile with it")
+        if self.profile is not None and any(isinstance(stage, REM) and stage.streams > 1 for stage in self.stages):
+            raise SettingsError(
+                f"sleep.profile is {self.profile!r} with several streams of noise.",
+                expected="sleep.streams 1 on a chip",
+            )
         if self.profile is not None and self.feedback != "none":
             raise SettingsError(
                 f"sleep.profile is {self.profile!r} with sleep.feedback {self.feedback!r}.",
@@ -229,4 +234,5 @@ FLAT = (
     *("after", "steps", "growth", "lengths", "statistics", "spike_limit", "max_rate", "window", "process"),
     *("thresholds", "rates", "recipe", "alpha_scale", "scale_data", "decay", "compare", "rule"),
     *("profile", "rounding", "headroom", "read_back", "feedback", "gamma", "symmetric_rule", "bias_drive"),
+    *("streams", "stream_updates"),
 )

@@ -168,6 +168,8 @@ class SleepResult:
         ``"done"`` or ``"diverged"`` (then ``divergence`` says where).
     seconds:
         Time it took.
+    fired:
+        Spikes of all populations but the inputs, in all streams.
 
     See Also
     --------
@@ -192,6 +194,7 @@ class SleepResult:
     status: Literal["done", "diverged"]
     seconds: float
     divergence: Divergence | None = None
+    fired: int = 0
 
     def __repr__(self) -> str:
         end = f" ({self.divergence})" if self.divergence is not None else ""
@@ -201,9 +204,3 @@ class SleepResult:
     def _repr_html_(self) -> str:
         """What it was, and the table of its recording."""
         return f"<p>{html.escape(repr(self))}</p>{self.recording._repr_html_()}"
-
-    @property
-    def fired(self) -> int:
-        """Spikes of all populations but the inputs."""
-        inputs = {population.name for population in self.network.inputs}
-        return sum(int(counts.sum()) for name, counts in self.recording.counts.items() if name not in inputs)

@@ -8,11 +8,21 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from neurosleep._checks import check_count, check_number
+from neurosleep._checks import check_count, check_number, check_unread
 from neurosleep._shown import brief
 from neurosleep.errors import SettingsError, unknown_name
-from neurosleep.functional import Homeostasis, InputNoise, MeanDrive, PlasticityRule, Process, SlowOscillation, SRCRule
+from neurosleep.functional import (
+    Homeostasis,
+    InputNoise,
+    MeanDrive,
+    PlasticityRule,
+    Process,
+    SlowOscillation,
+    SRCRule,
+    StreamUpdates,
+)
 from neurosleep.replay._running_components import MOST
+from neurosleep.replay.streams import Streams, check_streams
 
 __all__ = ["FORMS", "NREM", "REM", "Form", "check_whole"]
 
@@ -109,6 +119,9 @@ class REM:
         Steps of the sleep after task k (from 1): ``steps * (1 + growth * (k - 1))``, or ``lengths[k - 1]`` if given.
     max_rate, window, process:
         The drive (:class:`~neurosleep.functional.MeanDrive`).
+    streams, stream_updates:
+        How many streams of noise go through every step, and how their updates of a weight are taken together
+        (:class:`Streams`). A step of b streams costs less than b steps.
 
     See Also
     --------
@@ -131,6 +144,8 @@ class REM:
     max_rate: float = 239.515363
     window: int | None = None
     process: Process = "bernoulli"
+    streams: int = field(default=1, metadata={"later": True})
+    stream_updates: StreamUpdates = field(default="sum", metadata={"later": True})
 
     __repr__ = brief
 
@@ -142,6 +157,10 @@ class REM:
         if self.window is not None:
             check_count("sleep.window, in pixels,", self.window)
         MeanDrive(np.zeros(1), self.max_rate, process=self.process)
+        check_streams("sleep.", self.streams, self.stream_updates)
+        if self.streams == 1:
+            unread = {"stream_updates": (self.stream_updates, "sum")}
+            check_unread("A sleep of one stream", unread, "streams=32 reads it")
 
     def steps_after(self, task: int) -> int:
         """Steps of the stage after task number ``task`` (from 0)."""
@@ -153,3 +172,7 @@ class REM:
         """The drive on images of ``shape``, whose mean is ``mean``; refuses a window that does not fit."""
         image_shape = (int(shape[0]), int(shape[1])) if len(shape) == 2 else None
         return MeanDrive(mean, self.max_rate, self.window, image_shape, self.process)
+
+    def noise(self, drive: MeanDrive) -> Streams:
+        """The streams of ``drive``."""
+        return Streams(drive, self.streams, self.stream_updates)

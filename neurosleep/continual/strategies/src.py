@@ -85,7 +85,7 @@ def one_sleep(
         sleeping = map_to(network, s.profile, headroom=1.0 if s.headroom is None else s.headroom)
     result = sleep(
         sleeping,
-        drive=drive,
+        drive=s.rem.noise(drive),
         rule=rule_of(s, seed, task),
         steps=s.rem.steps_after(task),
         engine="fixed" if chip else engine,

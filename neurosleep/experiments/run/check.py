@@ -96,7 +96,8 @@ def check_request(request: RunRequest) -> Plan:
     sleeper = next((part for part in parts if isinstance(part, SRC)), None)
     if sleeper is not None:
         # A few neurons are enough to find that an extra is missing, or that the engine does not know the rule.
-        engine.start(_smallest(sleeper.settings), sleeper.settings.rem.rule)
+        stage = sleeper.settings.rem
+        engine.start_streams(_smallest(sleeper.settings), stage.rule, stage.streams, stage.stream_updates)
     if any(isinstance(part, HomeostaticSleep) and part.engine is not None for part in parts):
         engine.check_homeostasis()
     if "owm" in request.parts and len(experiment.owm.alpha) != experiment.layers:

@@ -14,14 +14,24 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from neurosleep._checks import check_device
+from neurosleep._checks import check_count, check_device
 from neurosleep.errors import SettingsError, UnsupportedError, unknown_name
-from neurosleep.functional import EngineRule, PlasticityRule, SpikeEvents
+from neurosleep.functional import (
+    STREAM_UPDATES,
+    EngineRule,
+    PlasticityRule,
+    SpikeEvents,
+    StreamRule,
+    StreamUpdates,
+)
 from neurosleep.spiking.engines.batch import BatchSession
 from neurosleep.spiking.network import SpikingNetwork
 from neurosleep.spiking.projections import Projection, Transposed
 
 __all__ = ["Engine", "Session", "check_inputs", "check_supported", "engine_names", "get_engine", "register_engine"]
+
+# Neurons are numbered by int32.
+_MOST_NEURONS = 2**31 - 1
 
 
 class Session(ABC):
@@ -117,6 +127,8 @@ class Engine(ABC):
     batches: ClassVar[bool] = False
     #: Whether an input of a batch may send several spikes in a step.
     spike_counts: ClassVar[bool] = False
+    #: Whether it steps several streams of noise that share the weights and change them together.
+    streams: ClassVar[bool] = False
     #: What may change between two batches in homeostatic sleep: ``"weights"`` (rows of them, with biases), and
     #: ``"registers"`` of neurons for thresholds and biases, in a chip's arithmetic. Nothing: it is not for that sleep.
     homeostasis: ClassVar[frozenset[str]] = frozenset()
@@ -156,6 +168,43 @@ class Engine(ABC):
             raise SettingsError(f"The batch size is {batch!r}.", expected="at least 1")
         with torch.no_grad():
             return self._start_batch(network, batch, device)
+
+    def start_streams(
+        self,
+        network: SpikingNetwork,
+        rule: PlasticityRule | EngineRule | None,
+        streams: int,
+        updates: StreamUpdates = "sum",
+        *,
+        device: str = "cpu",
+    ) -> Session:
+        """A session of ``streams`` copies of the state of ``network``, whose weights they share and change together.
+
+        What goes in, and what comes back, are events of all streams side by side: neuron k of stream s of a population
+        of n is number ``s * n + k``. Potentials are ``[streams * n]`` too. ``updates`` is how the changes of streams
+        that fire in one step are taken together.
+
+        Raises
+        ------
+        UnsupportedError
+            If the engine steps no streams, or not such a network, or the rule is for one stream only, by name.
+        """
+        check_count("The number of streams", streams)
+        if updates not in STREAM_UPDATES:
+            raise unknown_name("way to take updates of streams together", str(updates), STREAM_UPDATES)
+        self._check_single(network, rule, device)
+        if streams == 1:
+            return self.start(network, rule, device=device)
+        self._check_streams(network, rule)
+        assert rule is None or isinstance(rule, StreamRule)
+        widest = max(p.size for p in network.populations)
+        if widest * streams > _MOST_NEURONS:
+            raise SettingsError(
+                f"{streams} streams of a population of {widest} neurons are too many.",
+                expected=f"streams times neurons at most {_MOST_NEURONS}",
+            )
+        with torch.no_grad():
+            return self._start_streams(network, rule, streams, updates, device)
 
     def offers(self, network: SpikingNetwork, device: str = "cpu") -> bool:
         """Whether :meth:`start` would take ``network``, without a rule."""
@@ -205,6 +254,20 @@ class Engine(ABC):
         self._check_device(device)
         check_supported(self, network, None)
 
+    def _check_streams(self, network: SpikingNetwork, rule: PlasticityRule | EngineRule | None) -> None:
+        """Refuse by name what :meth:`start_streams` cannot step."""
+        if not self.streams:
+            raise UnsupportedError(
+                f"The engine {self.name!r} steps one stream of noise.",
+                expected="streams=1, or one of the engines: " + ", ".join(_able(lambda other: other.streams)),
+            )
+        if rule is not None and not isinstance(rule, StreamRule):
+            raise UnsupportedError(
+                f"The rule {rule.name!r} does not say how several streams of noise change a weight together.",
+                expected="streams=1, or the rule 'src'",
+                hint="a rule of your own says it in a method step_streams_",
+            )
+
     def _check_device(self, device: str) -> None:
         wanted = check_device(device)
         if wanted.type not in self.devices:
@@ -226,6 +289,16 @@ class Engine(ABC):
 
     def _start_batch(self, network: SpikingNetwork, batch: int, device: str) -> BatchSession:
         raise TypeError("an engine that steps batches must say how")
+
+    def _start_streams(
+        self,
+        network: SpikingNetwork,
+        rule: StreamRule | None,
+        streams: int,
+        updates: StreamUpdates,
+        device: str,
+    ) -> Session:
+        raise TypeError("an engine that steps streams must say how")
 
 
 def _computes(engine: Engine | type[Engine], projection: Projection) -> bool:
@@ -289,10 +362,10 @@ def check_supported(engine: Engine, network: SpikingNetwork, rule: PlasticityRul
         )
 
 
-def check_inputs(network: SpikingNetwork, inputs: Mapping[str, SpikeEvents]) -> int:
+def check_inputs(network: SpikingNetwork, inputs: Mapping[str, SpikeEvents], streams: int = 1) -> int:
     """The number of steps of ``inputs``, or an error if these are not what the input populations can send."""
     sizes = {n: e.n if isinstance(e, SpikeEvents) else type(e).__name__ for n, e in inputs.items()}
-    expected = {p.name: p.size for p in network.inputs}
+    expected = {p.name: p.size * streams for p in network.inputs}
     if sizes != expected:
         raise SettingsError(
             "The inputs do not fit the network.", found=f"{sizes!r:.200}", expected=f"inputs {expected} (name: neurons)"

@@ -14,6 +14,8 @@ from neurosleep.functional import (
     LIFState,
     PlasticityRule,
     SpikeEvents,
+    StreamRule,
+    StreamUpdates,
     cuba_li_step,
     cuba_lif_step,
     lif_step,
@@ -91,7 +93,10 @@ class TorchSession(Session, BatchSession):
         device: str,
         steppers: Mapping[str, Callable[[Population, torch.dtype, str, int], Stepper]],
         batch: int = 1,
+        updates: StreamUpdates | None = None,
     ) -> None:
+        # How the members of a batch change the weights together; None: the first one alone.
+        self._updates = updates
         self._network, self._device = network, device
         # One rule for every plastic projection, or a list with one for each projection.
         each = list(rule) if isinstance(rule, Sequence) else [rule] * len(network.projections)
@@ -155,9 +160,14 @@ class TorchSession(Session, BatchSession):
         # Rows and columns of one projection only; the contract lets updates wait for the end of the step.
         for k in self._update_order:
             projection, own, weight = network.projections[k], self._rules[k], self._weights[k]
-            if own is not None and weight is not None:
-                pre, post = self._past[projection.delay][projection.source][0], now[projection.target][0]
-                self._traces[k] = own.step_(weight, pre != 0, post != 0, self._traces[k])
+            if own is None or weight is None:
+                continue
+            pre, post = self._past[projection.delay][projection.source] != 0, now[projection.target] != 0
+            if self._updates is None:
+                self._traces[k] = own.step_(weight, pre[0], post[0], self._traces[k])
+            else:
+                assert isinstance(own, StreamRule)
+                own.step_streams_(weight, pre, post, self._updates)
         return now
 
     def _arriving(self, k: int, source: Tensor) -> Tensor:
@@ -168,14 +178,15 @@ class TorchSession(Session, BatchSession):
     @torch.no_grad()
     def run(self, inputs: Mapping[str, SpikeEvents]) -> dict[str, SpikeEvents]:
         """Advance by the steps of ``inputs``."""
-        steps = check_inputs(self._network, inputs)
+        batch = self._batch
+        steps = check_inputs(self._network, inputs, batch)
         if steps == 0:
-            return {p.name: SpikeEvents.empty(p.size) for p in self._network.populations}
+            return {p.name: SpikeEvents.empty(batch * p.size) for p in self._network.populations}
         fired: dict[str, list[Tensor]] = {p.name: [] for p in self._network.populations}
         dense = {name: events.to_dense(torch.bool).to(self._device) for name, events in inputs.items()}
         for t in range(steps):
-            for name, spikes in self.step({name: d[t : t + 1] for name, d in dense.items()}).items():
-                fired[name].append(spikes[0].nonzero().squeeze(1))
+            for name, spikes in self.step({name: d[t].reshape(batch, -1) for name, d in dense.items()}).items():
+                fired[name].append(spikes.reshape(-1).nonzero().squeeze(1))
         result = {}
         for population in self._network.populations:
             if population.name in inputs:
@@ -184,7 +195,7 @@ class TorchSession(Session, BatchSession):
             neurons = torch.cat(fired[population.name]).cpu().numpy()
             widths = torch.tensor([len(f) for f in fired[population.name]])
             offsets = torch.cat([torch.zeros(1, dtype=torch.int64), widths.cumsum(0)]).numpy()
-            result[population.name] = SpikeEvents._trusted(population.size, offsets, neurons.astype("int32"))
+            result[population.name] = SpikeEvents._trusted(batch * population.size, offsets, neurons.astype("int32"))
         return result
 
     @torch.no_grad()
@@ -216,8 +227,8 @@ class TorchSession(Session, BatchSession):
         return [w.detach().cpu().clone() for k in self._own if (w := self._weights[k]) is not None]
 
     def membranes(self) -> dict[str, Tensor]:
-        """The present membrane potentials."""
-        return {name: v[0].clone() for name, v in self.batch_membranes().items()}
+        """The present membrane potentials, of several streams one after another."""
+        return {name: v.reshape(-1) for name, v in self.batch_membranes().items()}
 
     def batch_membranes(self) -> dict[str, Tensor]:
         """The present membrane potentials ``[batch, n]``, by population."""
@@ -243,6 +254,7 @@ class ReferenceEngine(Engine):
     batches: ClassVar[bool] = True
     homeostasis: ClassVar[frozenset[str]] = frozenset({"weights"})
     spike_counts: ClassVar[bool] = True
+    streams: ClassVar[bool] = True
 
     def start_batch(self, network: SpikingNetwork, batch: int, *, device: str = "cpu") -> TorchSession:
         """As of every engine that steps batches; this session can also be stepped one step at a time."""
@@ -255,3 +267,13 @@ class ReferenceEngine(Engine):
 
     def _start_batch(self, network: SpikingNetwork, batch: int, device: str) -> TorchSession:
         return TorchSession(network, None, device, STEPPERS, batch)
+
+    def _start_streams(
+        self,
+        network: SpikingNetwork,
+        rule: StreamRule | None,
+        streams: int,
+        updates: StreamUpdates,
+        device: str,
+    ) -> Session:
+        return TorchSession(network, rule, device, STEPPERS, streams, updates)

@@ -15,6 +15,7 @@ __all__ = [
     "ReadOut",
     "Sources",
     "Span",
+    "block_of",
     "joined",
     "latest",
     "listed",
@@ -24,6 +25,7 @@ __all__ = [
     "run_stretch",
     "step_ready",
     "step_refractory",
+    "sum_arriving",
     "tally",
 ]
 
@@ -97,8 +99,9 @@ def note(words: Any, low: int, row: Any, found: int) -> int:
 
 
 @compiled(boundscheck=False, forceinline=True)
-def _block(neurons: Any, sources: Any, v: Any, wait: Any, g: int, b: int) -> Any:
-    width, base, params = sources.weights.shape[2], sources.base, neurons.params
+def block_of(neurons: Any, base: Any, v: Any, wait: Any, g: int, b: int, width: int) -> Any:
+    """Views of block ``b`` of sample ``g``; ``base`` is what arrives in every step."""
+    params = neurons.params
     low, high = b * width, (b + 1) * width
     return Block(
         params[0, low:high],
@@ -114,7 +117,7 @@ def _block(neurons: Any, sources: Any, v: Any, wait: Any, g: int, b: int) -> Any
 
 
 @compiled(boundscheck=False, forceinline=True)
-def _sum(w: Any, base: Any, sources: Any, place: int, acc: Any, total: Any) -> None:
+def sum_arriving(w: Any, base: Any, sources: Any, place: int, acc: Any, total: Any) -> None:
     """All that arrives in a step, whose spikes are at ``place`` of the offsets but for delays."""
     offsets, rows = sources.offsets, sources.rows
     for q in range(len(sources.delay)):
@@ -199,9 +202,9 @@ def run_stretch(neurons: Any, sources: Any, span: Any, v: Any, wait: Any, read_o
         count[:] = 0
         for b in range(blocks):
             low = b * width
-            block, w = _block(neurons, sources, v, wait, g, b), sources.weights[b]
+            block, w = block_of(neurons, sources.base, v, wait, g, b, width), sources.weights[b]
             for t in range(steps):
-                _sum(w, block.base, sources, g * (span.memory + steps) + span.memory + t, acc, total)
+                sum_arriving(w, block.base, sources, g * (span.memory + steps) + span.memory + t, acc, total)
                 if neurons.refractory == 0:
                     step_ready(block, neurons.strict, total, marks)
                 else:

@@ -15,6 +15,8 @@ from neurosleep.functional import (
     PlasticityRule,
     SignSTDP,
     SRCRule,
+    StreamRule,
+    StreamUpdates,
     TripletSTDP,
 )
 from neurosleep.spiking.engines.base import Engine, Session, register_engine
@@ -22,6 +24,7 @@ from neurosleep.spiking.engines.batch import BatchSession
 from neurosleep.spiking.engines.event.batch import EventBatchSession
 from neurosleep.spiking.engines.event.grid import is_dense
 from neurosleep.spiking.engines.event.session import EventSession
+from neurosleep.spiking.engines.event.streams import StreamSession
 from neurosleep.spiking.network import SpikingNetwork
 from neurosleep.spiking.projections import Projection, Transposed
 
@@ -42,6 +45,7 @@ class EventEngine(Engine):
     batches: ClassVar[bool] = True
     homeostasis: ClassVar[frozenset[str]] = frozenset({"weights"})
     spike_counts: ClassVar[bool] = True
+    streams: ClassVar[bool] = True
 
     def _check_single(self, network: SpikingNetwork, rule: PlasticityRule | EngineRule | None, device: str) -> None:
         super()._check_single(network, rule, device)
@@ -60,8 +64,26 @@ class EventEngine(Engine):
                 hint="--engine reference steps it",
             )
 
+    def _check_streams(self, network: SpikingNetwork, rule: PlasticityRule | EngineRule | None) -> None:
+        super()._check_streams(network, rule)
+        place = {name: k for k, name in enumerate(network.order)}
+        for q in network.projections:
+            back = isinstance(q, Transposed) or place[q.source] >= place[q.target]
+            if back or not is_dense(network, q.target):
+                why = "feeds back, or is delayed" if back else "is not Dense, or ends where such a one does"
+                raise UnsupportedError(
+                    f"The engine 'event' steps one stream of noise: projection {q.source!r} -> {q.target!r} {why}.",
+                    expected="streams=1, or Dense projections only, without feedback",
+                    hint="--engine reference steps several",
+                )
+
     def _start(self, network: SpikingNetwork, rule: PlasticityRule | None, device: str) -> Session:
         return EventSession(network, rule)
+
+    def _start_streams(
+        self, network: SpikingNetwork, rule: StreamRule | None, streams: int, updates: StreamUpdates, device: str
+    ) -> Session:
+        return StreamSession(network, rule, streams, updates)
 
     def _check_batch(self, network: SpikingNetwork, device: str) -> None:
         super()._check_batch(network, device)

@@ -33,9 +33,11 @@ __all__ = [
     "Units",
     "factors",
     "gather",
+    "learn_column",
     "longer",
     "outside",
     "run_population",
+    "step_quiet",
 ]
 
 
@@ -233,7 +235,7 @@ def _room(weights: Any, rule: Any) -> Any:
 
 
 @compiled(boundscheck=False, forceinline=True)
-def _step_quiet(v: Any, decay: Any, threshold: Any, strict: bool, alpha: Any, acc: Any) -> bool:
+def step_quiet(v: Any, decay: Any, threshold: Any, strict: bool, alpha: Any, acc: Any) -> bool:
     """The common case in one pass, the terms that are 0 left out; whether any unit is above its threshold."""
     any_spike = False
     if strict:
@@ -335,7 +337,7 @@ def _mark(change: Any, arriving: Any, t: int, value: Any) -> None:
 
 
 @compiled(boundscheck=False)
-def _learn_column(w: Any, change: Any, rule: Any, column: Any, g: Any, bits: Any) -> None:
+def learn_column(w: Any, change: Any, rule: Any, column: Any, g: Any, bits: Any) -> None:
     """The rule of sleep on the weights of one unit; inlined into the loop over units it is a tenth slower."""
     n = len(w)
     for r in range(n):
@@ -354,7 +356,7 @@ def _learn_src(w: Any, units: Any, rule: Any, arriving: Any, t: int, fired: Any,
             if not units.plastic[q]:
                 continue
             start, stop = units.first_row[q], units.first_row[q + 1]
-            _learn_column(w[start:stop, j], change[start:stop], rule, column, g, bits)
+            learn_column(w[start:stop, j], change[start:stop], rule, column, g, bits)
     _mark(change, arriving, t, -rule.numbers[1])
 
 
@@ -404,7 +406,7 @@ def run_population(units: Any, rule: Any, arriving: Any, steps: int) -> Any:
                     acc[:] = 0
                 else:
                     gather(w, rows, pointers[0, t], pointers[0, t + 1], acc)
-                any_spike = _step_quiet(v, decay, threshold, neurons.strict, scale[0], acc)
+                any_spike = step_quiet(v, decay, threshold, neurons.strict, scale[0], acc)
             else:
                 _sum(w, bias, scale, arriving, t, acc, total)
                 if arriving.fed_back:

@@ -16,7 +16,7 @@ from neurosleep.spiking.engines.event.grid import is_dense, untied
 from neurosleep.spiking.engines.event.kernels import Arriving, outside
 from neurosleep.spiking.engines.event.loop import Loop
 from neurosleep.spiking.engines.event.mixed import Mixed
-from neurosleep.spiking.engines.event.population import Population
+from neurosleep.spiking.engines.event.population import BLOCK, Population
 from neurosleep.spiking.network import SpikingNetwork
 from neurosleep.spiking.projections import Transposed, Weighted
 
@@ -26,14 +26,16 @@ __all__ = ["EventSession"]
 class EventSession(Session):
     """All populations, each over a whole chunk of steps at once where nothing feeds back."""
 
-    def __init__(self, network: SpikingNetwork, rule: PlasticityRule | None) -> None:
+    def __init__(self, network: SpikingNetwork, rule: PlasticityRule | None, most: int = BLOCK) -> None:
         self._network = network
         dense = {p.name: is_dense(network, p.name) for p in network.layers}
         learning = {q.target for q in network.projections if q.plastic and rule is not None}
         plain = all(dense.values())
         stepped = network if plain else untied(network)
         self._populations = {
-            p.name: Population(stepped, p.name, rule) for p in network.layers if dense[p.name] or p.name in learning
+            p.name: Population(stepped, p.name, rule, most)
+            for p in network.layers
+            if dense[p.name] or p.name in learning
         }
         self._memory = max([p.delay for p in network.projections], default=0)
         self._past = {p.name: SpikeEvents.empty(p.size, self._memory) for p in network.populations}
@@ -52,7 +54,7 @@ class EventSession(Session):
 
     def run(self, inputs: Mapping[str, SpikeEvents]) -> dict[str, SpikeEvents]:
         """Advance by the steps of ``inputs``; the spikes of every population."""
-        steps = check_inputs(self._network, inputs)
+        steps = self._check(inputs)
         if self._mixed is not None:
             fired = self._mixed.run(inputs, steps)
         elif self._loop is None:
@@ -67,6 +69,9 @@ class EventSession(Session):
                 self._unseen.add(self._network.owner(k))
         return fired
 
+    def _check(self, inputs: Mapping[str, SpikeEvents]) -> int:
+        return check_inputs(self._network, inputs)
+
     def _advance(self, inputs: Mapping[str, SpikeEvents], steps: int) -> dict[str, SpikeEvents]:
         # Past and present of every population, those in topological order that have been stepped.
         seen = {n: SpikeEvents.concatenate((self._past[n], e), e.n) for n, e in inputs.items()}
@@ -75,22 +80,29 @@ class EventSession(Session):
             if name in inputs:
                 continue
             population = self._populations[name]
-            pointers = np.zeros((len(population.projections), steps + 1), dtype=np.int64)
-            rows: list[npt.NDArray[np.int32]] = []
-            base = 0
-            for q, projection in enumerate(population.projections):
-                start = self._memory - projection.delay
-                window = seen[projection.source].slice(start, start + steps)
-                pointers[q] = window.offsets + base
-                base += window.count
-                rows.append(window.indices + np.int32(population.first_row[q]))
-            indices = np.concatenate(rows) if rows else np.zeros(0, dtype=np.int32)
-            arriving = Arriving(pointers, indices, population.params[0, :0], False, population.params[5:6])
-            fired[name] = population.run(arriving, steps)
-            seen[name] = SpikeEvents.concatenate((self._past[name], fired[name]), population.n)
+            starts = [self._memory - projection.delay for projection in population.projections]
+            windows = [
+                seen[projection.source].slice(start, start + steps)
+                for projection, start in zip(population.projections, starts, strict=True)
+            ]
+            fired[name] = self._step(population, windows, steps)
+            seen[name] = SpikeEvents.concatenate((self._past[name], fired[name]), fired[name].n)
         if self._memory:
             self._past = {n: e.slice(e.steps - self._memory, e.steps) for n, e in seen.items()}
         return fired
+
+    def _step(self, population: Population, windows: list[SpikeEvents], steps: int) -> SpikeEvents:
+        """Step ``population``, to whose projections the ``windows`` of spikes come."""
+        pointers = np.zeros((len(windows), steps + 1), dtype=np.int64)
+        rows: list[npt.NDArray[np.int32]] = []
+        base = 0
+        for q, window in enumerate(windows):
+            pointers[q] = window.offsets + base
+            base += window.count
+            rows.append(window.indices + np.int32(population.first_row[q]))
+        indices = np.concatenate(rows) if rows else np.zeros(0, dtype=np.int32)
+        arriving = Arriving(pointers, indices, population.params[0, :0], False, population.params[5:6])
+        return population.run(arriving, steps)
 
     def weights(self) -> list[Tensor]:
         """The present weights, of projections that have any."""
