@@ -14,6 +14,7 @@ from typing import Any
 __all__ = [
     "ConversionError",
     "DataError",
+    "DeviceMemoryError",
     "ExchangeError",
     "HardwareProfileError",
     "MappingError",
@@ -113,6 +114,22 @@ class DataError(NeurosleepError):
     ... except ns.DataError as error:
     ...     print(str(error).splitlines()[0])
     The given data folder does not exist.
+    """
+
+
+class DeviceMemoryError(NeurosleepError):
+    """A device has too little memory for the work, even in the smallest pieces.
+
+    See Also
+    --------
+    neurosleep.simulate : which goes on with a smaller batch first
+
+    Examples
+    --------
+    >>> from neurosleep.errors import DeviceMemoryError
+    >>> print(DeviceMemoryError("256 networks need about 90,000 MiB on the device 'cuda'.", found="81,000 MiB free"))
+    256 networks need about 90,000 MiB on the device 'cuda'.
+      Found:   81,000 MiB free
     """
 
 

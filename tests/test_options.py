@@ -411,7 +411,7 @@ def test_save_and_load(tmp_path: Path) -> None:
         ns.load(onnx, dt=0.1)
 
 
-@pytest.mark.parametrize("engine", ["event", "reference", "snntorch", "norse"])
+@pytest.mark.parametrize("engine", ["event", "reference", "snntorch", "norse", "torch"])
 @pytest.mark.parametrize("device", ["meta", "cuda:77"])
 def test_no_engine_computes_elsewhere_than_it_was_told(engine: str, device: str) -> None:
     if engine == "norse":

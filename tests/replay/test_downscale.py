@@ -89,7 +89,7 @@ def test_normalised_layers_are_scaled_by_their_normalisation(norm: type[nn.Modul
         assert torch.allclose(layer.spread_before, torch.tensor(before.target.spread).double(), rtol=1e-3)
 
 
-@pytest.mark.parametrize("engine", ["event", "reference", "snntorch", "norse"])
+@pytest.mark.parametrize("engine", ["event", "reference", "snntorch", "norse", "torch"])
 def test_spikes_agree_with_rates_in_every_engine_and_firing_falls_by_the_factor(engine: str) -> None:
     pytest.importorskip(engine) if engine in ("snntorch", "norse") else None
     rule, given = Homeostasis(classes=SEEN, downscale=0.6), model()

@@ -26,7 +26,7 @@ from neurosleep.spiking import (
 from neurosleep.spiking.engines.event import kernels, population
 from tests.uncompiled import uncompile
 
-ENGINES = ("reference", "snntorch", "norse", "event")
+ENGINES = ("reference", "snntorch", "norse", "event", "torch")
 PROPERTY = settings(max_examples=200, deadline=None, derandomize=True)
 
 # --- the transcription ------------------------------------------------------------------------------------------------
@@ -452,7 +452,7 @@ def test_engines_leave_the_given_network_alone(engine):
     assert all(torch.equal(a, b) for a, b in zip(before, net.weights, strict=True))
 
 
-@pytest.mark.parametrize("engine", ["reference", "event", "snntorch", "norse"])
+@pytest.mark.parametrize("engine", ["reference", "event", "snntorch", "norse", "torch"])
 def test_engines_pass_spikes_through_a_relay(engine):
     one = torch.ones(1, 2, dtype=torch.float64)
     net = SpikingNetwork(

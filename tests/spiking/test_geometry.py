@@ -15,7 +15,7 @@ from neurosleep.spiking import Conv, Dense, Identity, Pool, Population, Reshape,
 from neurosleep.spiking.engines import ReferenceEngine
 from neurosleep.spiking.geometry import output_shape
 
-ENGINES = ("reference", "event", "snntorch", "norse")
+ENGINES = ("reference", "event", "snntorch", "norse", "torch")
 
 
 def conv_chain(rng: random.Random, axes: int) -> tuple[SpikingNetwork, Any]:

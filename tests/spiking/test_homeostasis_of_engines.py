@@ -26,14 +26,16 @@ def network() -> SpikingNetwork:
 
 
 def test_every_engine_declares_what_may_change() -> None:
-    declared = {name: get_engine(name).homeostasis for name in ("event", "reference", "snntorch", "norse", "fixed")}
+    declared = {
+        name: get_engine(name).homeostasis for name in ("event", "reference", "snntorch", "norse", "torch", "fixed")
+    }
     assert declared.pop("fixed") == {"registers", "weights"}
     assert set(declared.values()) == {frozenset({"weights"})}
     # What a chip can do is a part of what its engine can.
     assert {way.name for way in homeostatic_ways(load_profile("loihi1"))} <= get_engine("fixed").homeostasis
 
 
-@pytest.mark.parametrize("name", ["event", "reference", "snntorch", "norse"])
+@pytest.mark.parametrize("name", ["event", "reference", "snntorch", "norse", "torch"])
 def test_an_engine_that_declares_it_does_it(name: str) -> None:
     oscillation = SlowOscillation(frames=40)
     done = regulate_spikes(network(), NOISE, oscillation=oscillation, engine=name)

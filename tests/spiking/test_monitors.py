@@ -61,7 +61,7 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("engine", ["event", "reference", "snntorch", "norse"])
+@pytest.mark.parametrize("engine", ["event", "reference", "snntorch", "norse", "torch"])
 @pytest.mark.parametrize("rule", list(RULES))
 @pytest.mark.parametrize("case", list(CASES))
 def test_a_watched_sleep_is_the_unwatched_one_bit_for_bit(engine, rule, case):
@@ -99,7 +99,7 @@ def test_a_watched_sleep_of_a_chip_is_the_unwatched_one_too(rounding):
 PAIRS = [(k, 3 * k % 12) for k in range(9)]
 
 
-@pytest.mark.parametrize("engine", ["event", "reference", "snntorch", "norse"])
+@pytest.mark.parametrize("engine", ["event", "reference", "snntorch", "norse", "torch"])
 @pytest.mark.parametrize("every", [1, 7])
 def test_potentials_and_weights_are_those_of_a_session_stepped_by_hand(engine, every):
     net, rule, steps = network(1, feedback=True), RULES["src"], 60
@@ -390,7 +390,7 @@ def test_a_sleep_that_diverges_keeps_what_was_seen():
     assert found.recording.weight_monitor("input -> hidden1").steps.tolist() == [0, 1000]
 
 
-@pytest.mark.parametrize("engine", ["event", "reference", "snntorch", "norse"])
+@pytest.mark.parametrize("engine", ["event", "reference", "snntorch", "norse", "torch"])
 def test_single_weights_are_those_of_the_whole(engine):
     """Over several blocks of the compiled engine, two projections into one population, and a transposed one."""
     draw = torch.Generator().manual_seed(4)
@@ -486,7 +486,7 @@ def test_watching_changes_no_random_sleep(case):
 @given(watched_sleeps())
 @pytest.mark.filterwarnings("ignore:Not one neuron fired:neurosleep.NeurosleepWarning")
 def test_watching_changes_none_of_500_random_sleeps(case):
-    assert_watching_changes_nothing(case, ("event", "reference", "snntorch", "norse"))
+    assert_watching_changes_nothing(case, ("event", "reference", "snntorch", "norse", "torch"))
 
 
 def test_a_state_monitor_speaks_as_brians_does():

@@ -65,7 +65,10 @@ CASES: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("dyadic", [True, False])
-@pytest.mark.parametrize(("engine", "synaptic"), [("reference", 0.0), ("reference", 0.75), ("snntorch", 0.0)])
+@pytest.mark.parametrize(
+    ("engine", "synaptic"),
+    [("reference", 0.0), ("reference", 0.75), ("snntorch", 0.0), ("torch", 0.0), ("torch", 0.75)],
+)
 @pytest.mark.parametrize("case", CASES)
 def test_cuba_lif_and_li_as_by_hand(case: str, engine: str, dyadic: bool, synaptic: float) -> None:
     network = _network(dyadic, "cuba_lif", synaptic, **CASES[case])

@@ -118,7 +118,7 @@ def read(network: SpikingNetwork) -> SpikingNetwork:
     )
 
 
-@pytest.mark.parametrize("engine", [None, "event", "reference", "snntorch"])
+@pytest.mark.parametrize("engine", [None, "event", "reference", "snntorch", "torch"])
 @pytest.mark.parametrize("coding", ["constant", "bernoulli", "poisson"])
 def test_one_image_may_be_recorded_and_is_the_same(network: SpikingNetwork, coding: Any, engine: Any) -> None:
     image = torch.tensor([0.0, 1.0, 0.5, 0.25, 0.125, 0.75])

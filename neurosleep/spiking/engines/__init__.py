@@ -5,6 +5,7 @@ from neurosleep.spiking.engines.event.engine import EventEngine
 from neurosleep.spiking.engines.norse_engine import NorseEngine
 from neurosleep.spiking.engines.reference import ReferenceEngine
 from neurosleep.spiking.engines.snntorch_engine import SnnTorchEngine
+from neurosleep.spiking.engines.tensor.engine import TorchEngine
 
 __all__ = [
     "Engine",
@@ -13,6 +14,7 @@ __all__ = [
     "ReferenceEngine",
     "Session",
     "SnnTorchEngine",
+    "TorchEngine",
     "engine_names",
     "get_engine",
     "register_engine",
