@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import ctypes
 import gc
-import re
 import sys
-from pathlib import Path
 from time import process_time
 from typing import Any
 
 import torch
 
+from neurosleep._memory import forget_peak, resident
 from neurosleep.conversion import convert
 from neurosleep.data import load_dataset, to_float
 from neurosleep.errors import MappingError, NeurosleepError
@@ -24,8 +23,6 @@ __all__ = ["bench_map"]
 
 _SIZES = (784, 1200, 1200, 10)
 _CALIBRATION, _TURNS = 500, 3
-# Of Linux, for the process itself: to write 5 there forgets the largest memory it ever had.
-_FORGET, _STATUS = Path("/proc/self/clear_refs"), Path("/proc/self/status")
 
 
 def _networks(data: str | None, seed: int) -> dict[Reset, SpikingNetwork]:
@@ -35,15 +32,6 @@ def _networks(data: str | None, seed: int) -> dict[Reset, SpikingNetwork]:
     model = MLP(list(_SIZES), generator=torch_generator(seed, "init"))
     resets: tuple[Reset, ...] = ("to_value", "subtract")
     return {reset: convert(model, images, recipe="percentile", reset=reset) for reset in resets}
-
-
-def _resident(key: str) -> int | None:
-    """Bytes of this process's memory: ``VmRSS`` now, ``VmHWM`` at most; None where the system does not tell."""
-    try:
-        line = re.search(rf"^{key}:\s*(\d+) kB", _STATUS.read_text(encoding="ascii"), re.MULTILINE)
-    except OSError:
-        return None
-    return None if line is None else 1024 * int(line[1])
 
 
 def _give_back() -> None:
@@ -57,14 +45,10 @@ def _give_back() -> None:
 def _mapped(network: SpikingNetwork, profile: HardwareProfile) -> tuple[float, int | None, MappingReport]:
     """Processor seconds, the most memory beyond what was there before, and the report."""
     _give_back()
-    try:
-        _FORGET.write_text("5", encoding="ascii")
-        before = _resident("VmRSS")
-    except OSError:
-        before = None
+    before = resident("VmRSS") if forget_peak() else None
     start = process_time()
     report = map_to(network, profile, strict=False).report
-    spent, most = process_time() - start, _resident("VmHWM")
+    spent, most = process_time() - start, resident("VmHWM")
     return spent, None if before is None or most is None else max(0, most - before), report
 
 

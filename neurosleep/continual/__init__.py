@@ -27,6 +27,7 @@ from neurosleep.continual.strategies import (
     check_combination,
     trained,
 )
+from neurosleep.continual.task_free import StreamSleep
 
 __all__ = [
     "EWC",
@@ -47,6 +48,7 @@ __all__ = [
     "Progress",
     "Rehearsal",
     "Strategy",
+    "StreamSleep",
     "backward_transfer",
     "check_combination",
     "forgetting_first_minus_last",

@@ -10,6 +10,7 @@ from typing import Any, Literal, Protocol
 import torch
 from torch import Tensor
 
+from neurosleep._memory import forget_peak, resident
 from neurosleep._shown import brief
 from neurosleep.continual.strategies import Learner, Strategy, trained
 from neurosleep.data import Task, to_float
@@ -60,7 +61,9 @@ class Progress:
 
     ``task`` and ``phase`` name the next phase. Accuracies are fractions, one row per finished phase; ``read_outs`` has
     those of a strategy's further classifiers, after each task. ``replayed`` counts the images of old tasks that were
-    trained on with each.
+    trained on with each. ``growth`` has of each task the ``seconds`` of wake and of sleep, and the most ``memory`` that
+    the process took meanwhile, in bytes (None where the system does not tell). ``stream`` has the sleeps of a stream
+    without tasks (:class:`StreamSleep`).
 
     See Also
     --------
@@ -83,6 +86,8 @@ class Progress:
     replayed: list[int] = field(default_factory=list)
     sleeps: list[dict[str, Any]] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=lambda: {"train": 0.0, "sleep": 0.0, "evaluate": 0.0})
+    growth: list[dict[str, float | None]] = field(default_factory=list)
+    stream: list[dict[str, Any]] = field(default_factory=list)
 
     __repr__ = brief
 
@@ -96,6 +101,24 @@ def _evaluate(
     strategy.after_eval(learner)
     progress.seconds["evaluate"] += perf_counter() - start
     return accuracies
+
+
+def _spent(learner: Learner, phase: Phase, seconds: float, progress: Progress) -> None:
+    """Count what a phase of the present task took; of ``wake``, sleeps of a stream in its middle are sleep."""
+    asleep_for = 0.0
+    while learner.stream:
+        slept = learner.stream.pop(0)
+        progress.stream.append(slept._asdict())
+        asleep_for += slept.seconds if phase == "wake" else 0.0
+    while len(progress.growth) <= learner.task:
+        progress.growth.append({"train": 0.0, "sleep": 0.0, "memory": None})
+    parts = {"train": seconds - asleep_for, "sleep": asleep_for} if phase == "wake" else {"sleep": seconds}
+    of_task, most = progress.growth[-1], resident("VmHWM")
+    for key, value in parts.items():
+        progress.seconds[key] += value
+        of_task[key] = (of_task[key] or 0.0) + value
+    if most is not None:
+        of_task["memory"] = max(most, of_task["memory"] or 0)
 
 
 def _regulated(learner: Learner, consolidation: Consolidation | ChipRegulation) -> dict[str, Any]:
@@ -152,8 +175,9 @@ def learn_tasks(
     while progress.task < len(learner.tasks) and progress.status == "done":
         learner.task = progress.task
         task = learner.tasks[learner.task]
+        start = perf_counter()
+        forget_peak()
         if progress.phase == "wake":
-            start = perf_counter()
             strategy.before_training_exp(learner)
             images, targets = strategy.training_data(
                 learner, torch.from_numpy(to_float(task.train_images)), torch.from_numpy(task.train_labels)
@@ -172,16 +196,15 @@ def learn_tasks(
             ):
                 after_epoch(learner.task, epoch)
             learner.mean.update(task.pool_images)
-            progress.seconds["train"] += perf_counter() - start
+            _spent(learner, "wake", perf_counter() - start, progress)
             progress.before_sleep.append(_evaluate(learner, strategy, held, progress))
             if not all(bool(torch.isfinite(weight).all()) for weight in trained(learner.network)):
                 progress.status = "diverged"
             progress.phase = "sleep"
         else:
-            start = perf_counter()
             learner.sleep_result, learner.consolidation, learner.notes = None, None, []
             strategy.after_training_exp(learner)
-            progress.seconds["sleep"] += perf_counter() - start
+            _spent(learner, "sleep", perf_counter() - start, progress)
             if learner.sleep_result is not None or learner.consolidation is not None:
                 progress.after.append(_evaluate(learner, strategy, held, progress))
             else:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from neurosleep.data._covertype_like import covertype_like
 from neurosleep.data._load import dataset_names, load_dataset
 from neurosleep.data._patches import patches
+from neurosleep.data.blurred import blurred_stream
 from neurosleep.data.dataset import Dataset, to_float
 from neurosleep.data.extractors import Extractor, extractor_names, make_extractor
 from neurosleep.data.feature_files import load_feature_file
@@ -16,7 +17,15 @@ from neurosleep.data.limited import limit_images
 from neurosleep.data.noise import Noise, disturb
 from neurosleep.data.running_mean import RunningMean
 from neurosleep.data.scaling import scale_by_maximum, standardise_by_first
-from neurosleep.data.splits import Task, class_incremental, cross_modal, joint, permuted, validation_split
+from neurosleep.data.splits import (
+    Task,
+    class_incremental,
+    cross_modal,
+    joint,
+    permutations_of,
+    permuted,
+    validation_split,
+)
 
 __all__ = [
     "Dataset",
@@ -24,6 +33,7 @@ __all__ = [
     "Noise",
     "RunningMean",
     "Task",
+    "blurred_stream",
     "class_incremental",
     "covertype_like",
     "cross_modal",
@@ -37,6 +47,7 @@ __all__ = [
     "load_feature_file",
     "make_extractor",
     "patches",
+    "permutations_of",
     "permuted",
     "scale_by_maximum",
     "standardise_by_first",

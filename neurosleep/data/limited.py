@@ -16,7 +16,11 @@ __all__ = ["limit_images"]
 
 
 def limit_images(
-    tasks: Sequence[Task], *, per_class: int | None = None, shares: Sequence[float] | None = None
+    tasks: Sequence[Task],
+    *,
+    per_class: int | None = None,
+    shares: Sequence[float] | None = None,
+    tests: int | None = None,
 ) -> list[Task]:
     """The tasks with the first training images of each class only, as if there were no others (also in their pools).
 
@@ -29,6 +33,8 @@ def limit_images(
     shares:
         For each class, from 0, the share of its images that there is, above 0 to 1 (unbalanced data: arXiv:2402.10956,
         arXiv:2410.16154); at least one image.
+    tests:
+        At most so many test images of each task, evenly from all over them.
 
     Raises
     ------
@@ -58,7 +64,16 @@ def limit_images(
             raise SettingsError(
                 f"data.class_shares has {len(shares)} numbers.", expected=f"one for each of the classes 0 to {highest}"
             )
+    if tests is not None:
+        tasks = [_fewer_tests(task, check_count("data.tests_per_task", tests)) for task in tasks]
+    if per_class is None and shares is None:
+        return [*tasks]
     return [_limited(task, per_class, shares) for task in tasks]
+
+
+def _fewer_tests(task: Task, most: int) -> Task:
+    step = -(-len(task.test_labels) // most)
+    return replace(task, test_images=task.test_images[::step], test_labels=task.test_labels[::step])
 
 
 def _limited(task: Task, per_class: int | None, shares: Sequence[float] | None) -> Task:

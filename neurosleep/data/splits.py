@@ -7,7 +7,7 @@ data, so that two runs, or two machines, train on the same images.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +16,7 @@ from neurosleep._checks import check_count
 from neurosleep.data.dataset import Array, Dataset, describe
 from neurosleep.errors import DataError, SettingsError, unknown_name
 
-__all__ = ["Task", "class_incremental", "cross_modal", "joint", "permuted", "validation_split"]
+__all__ = ["Task", "class_incremental", "cross_modal", "joint", "permutations_of", "permuted", "validation_split"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -165,29 +165,35 @@ def permuted(
     >>> [task.classes for task in permuted(patches(), 3, seed=0)]
     [(0, 1, 2, 3), (0, 1, 2, 3), (0, 1, 2, 3)]
     """
+    source = _choose(dataset, split)
+    pool, test = (source.images, source.labels), (source.test_images, source.test_labels)
+    return permutations_of(_task("", tuple(range(source.n_classes)), pool, test, images_per_task), n_tasks, seed=seed)
+
+
+def permutations_of(task: Task, n_tasks: int, *, seed: int) -> list[Task]:
+    """A task as it is, and again through one fixed permutation of the pixels after another.
+
+    See Also
+    --------
+    permuted : of all classes of a data set
+
+    Examples
+    --------
+    >>> from neurosleep.data import class_incremental, patches, permutations_of
+    >>> [task.name for task in permutations_of(class_incremental(patches())[0], 3, seed=0)]
+    ['permutation 0', 'permutation 1', 'permutation 2']
+    """
     # The generators live beside torch ones, and torch is not needed to read data.
     from neurosleep.functional.random import check_seed, numpy_generator
 
     check_seed(seed)
-    count = check_count("n_tasks", n_tasks)
-    source = _choose(dataset, split)
-    classes = tuple(range(source.n_classes))
-    pixels = int(np.prod(source.images.shape[1:]))
-    result = []
-    for k in range(count):
-        images, test_images = source.images, source.test_images
-        if k > 0:
-            order = numpy_generator(seed, "permutation", k).permutation(pixels)
-            images, test_images = _permute(images, order), _permute(test_images, order)
-        result.append(
-            _task(
-                f"permutation {k}",
-                classes,
-                (images, source.labels),
-                (test_images, source.test_labels),
-                images_per_task,
-            )
-        )
+    result = [replace(task, name="permutation 0")]
+    pixels = int(np.prod(task.pool_images.shape[1:]))
+    for k in range(1, check_count("n_tasks", n_tasks)):
+        order = numpy_generator(seed, "permutation", k).permutation(pixels)
+        pool, n = _permute(task.pool_images, order), len(task.train_labels)
+        test = _permute(task.test_images, order)
+        result.append(replace(task, name=f"permutation {k}", train_images=pool[:n], pool_images=pool, test_images=test))
     return result
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, fields, replace
 from inspect import signature
 from typing import Any, Literal, TypeAlias
 
+from neurosleep._checks import check_count
 from neurosleep.continual import STRATEGIES, AwakeNetwork, HomeostaticSleep, Learning, Naps
 from neurosleep.data import Noise
 from neurosleep.errors import SettingsError
@@ -20,7 +21,7 @@ from neurosleep.experiments.wakes import LEARNS_BY, WAKE_ORDER, BackpropWake, Wa
 from neurosleep.functional import PlasticityRule, make_rule
 from neurosleep.functional.homeostasis import MeanBy, Target
 from neurosleep.hardware import WayName
-from neurosleep.replay import REM, Sleep
+from neurosleep.replay import REM, PageHinkley, Sleep
 from neurosleep.replay.options import Numbers
 from neurosleep.replay.stages import Form
 
@@ -58,6 +59,9 @@ class Data:
     class_shares: Numbers | None = None
     noise: Noise | None = None
     noise_strength: float | None = None
+    blur: float | None = later(None)
+    parts: int | None = later(None)
+    tests_per_task: int | None = later(None)
 
     def __post_init__(self) -> None:
         if self.permutations is not None and (self.permutations < 1 or self.sequence is not None):
@@ -80,6 +84,13 @@ class Data:
                 f"data.noise is {self.noise!r} and data.noise_strength {self.noise_strength!r}.",
                 expected="both, or neither",
             )
+        if (self.blur is None) != (self.parts is None):
+            raise SettingsError(
+                f"data.blur is {self.blur!r} and data.parts {self.parts!r}.", expected="both, or neither"
+            )
+        for key in ("sequence", "permutations", "images_per_task", "class_shares", "images_per_class"):
+            if self.blur is not None and getattr(self, key) is not None:
+                raise SettingsError(f"data.blur and data.{key} are both given.", expected="one of them")
         if self.deviations is not None and self.scale != "standard":
             raise SettingsError(f"data.deviations is {self.deviations!r}.", expected="data.scale standard with it")
         if self.classes_per_task < 1:
@@ -110,6 +121,9 @@ _FORM, _DRAWS, _TARGET, _DAMPING, _LIMIT, _MEAN_BY, _FRAMES, _UP, _DOWN, _GUARD,
         "components",
     )
 )
+
+
+_WINDOW = PageHinkley().window
 
 
 @dataclass(frozen=True)
@@ -194,11 +208,40 @@ class NREM:
     way: WayName | None = later(None)
     downscale: float = later(_DOWNSCALE)
     components: int = later(_COMPONENTS)
+    every_samples: int | None = later(None)
+    drift: float | None = later(None)
+    drift_window: int = later(_WINDOW)
+
+    @property
+    def task_free(self) -> str | None:
+        """The setting by which sleep goes without tasks, as a sentence has it; None: after tasks."""
+        if self.every_samples is not None:
+            return f"nrem.every_samples is {self.every_samples}"
+        return None if self.drift is None else f"nrem.drift is {self.drift:g}"
 
     @property
     def options(self) -> Table:
         """What the strategy is made with."""
         options = dict(vars(self))
+        threshold, window = options["drift"], options.pop("drift_window")
+        if threshold is not None:
+            if not threshold > 0:
+                raise SettingsError(f"nrem.drift is {threshold!r}.", expected="a number above 0")
+            options["drift"] = PageHinkley(threshold, window=check_count("nrem.drift_window", window))
+        elif window != _WINDOW:
+            raise SettingsError("nrem.drift_window is given, and no drift is looked for.", expected="nrem.drift too")
+        if self.every_samples is not None:
+            check_count("nrem.every_samples", self.every_samples)
+            if threshold is not None:
+                raise SettingsError(
+                    f"nrem.every_samples is {self.every_samples}, and nrem.drift {threshold:g}.",
+                    expected="one of them: a sleep after so many samples, or where the stream drifts",
+                )
+        unread = [f"nrem.{key}" for key in ("after", "every_batches", "profile") if vars(self)[key] is not None]
+        if self.task_free and unread:
+            raise SettingsError(
+                f"{self.task_free}, and {unread[0]} is given, which asks where a task ends.", expected="one of them"
+            )
         every, damping = options.pop("every_batches"), options.pop("nap_damping")
         if every is None and damping != 1:
             raise SettingsError("nrem.nap_damping is given, and there are no naps.", expected="nrem.every_batches too")

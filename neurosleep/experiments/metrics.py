@@ -79,10 +79,34 @@ class SleptRow(ChipRow):
     slept: str
 
 
+class StreamSleepMetrics(TypedDict):
+    """A sleep of a stream without tasks (:class:`~neurosleep.continual.StreamSleep`)."""
+
+    samples: int
+    trigger: str
+    status: str
+    reason: str
+    seconds: float
+    task: int
+
+
+class Growth(TypedDict):
+    """Of each task: seconds awake and in sleep, and the most memory of the process meanwhile (None: not known)."""
+
+    train_s: list[float | None]
+    sleep_s: list[float | None]
+    memory_bytes: list[float | None]
+
+
 class Further(TypedDict, total=False):
-    """What only some runs have: a note from their settings, other data or packages than at first, chips."""
+    """What only some runs have: a note from their settings, other data or packages than at first, chips.
+
+    ``growth`` is missing where tasks were learnt at once, ``stream`` where sleep follows tasks.
+    """
 
     note: str
+    growth: Growth
+    stream: list[StreamSleepMetrics]
     resumed_with: list[str]
     hardware: list[SleptRow]
 

@@ -7,6 +7,7 @@ from neurosleep.replay._sleeping_layers import sleeping_layers
 from neurosleep.replay._thresholds import thresholds_for_rates
 from neurosleep.replay.consolidation import Consolidation, StageOutcome
 from neurosleep.replay.consolidator import Consolidator
+from neurosleep.replay.drift import Drift, PageHinkley
 from neurosleep.replay.guard import Guard, OutputDrive, Verdict, gain_score, newest_recall
 from neurosleep.replay.homeostasis import Regulation, regulate
 from neurosleep.replay.moved_answers import MovedAnswers
@@ -27,6 +28,7 @@ __all__ = [
     "Consolidation",
     "Consolidator",
     "Divergence",
+    "Drift",
     "Guard",
     "LayerChange",
     "Limits",
@@ -34,6 +36,7 @@ __all__ = [
     "MovedAnswers",
     "NoiseResponse",
     "OutputDrive",
+    "PageHinkley",
     "RegulatedLayer",
     "RegulatedLayers",
     "Regulation",

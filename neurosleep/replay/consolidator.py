@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import warnings
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +16,14 @@ from torch import Tensor, nn
 
 from neurosleep._checks import as_images, as_labels, check_count
 from neurosleep._files import write_whole
-from neurosleep.errors import DataError, ExchangeError, NeurosleepWarning
+from neurosleep.errors import DataError, ExchangeError, NeurosleepWarning, SettingsError
 from neurosleep.functional import InputNoise, SetPoint
 from neurosleep.functional.principal_components import loadings_of
 from neurosleep.replay._consolidate import check_consolidates, consolidated
 from neurosleep.replay._judging import Known
 from neurosleep.replay._running_components import MOST, RunningComponents
 from neurosleep.replay.consolidation import Consolidation
+from neurosleep.replay.drift import Drift, PageHinkley
 from neurosleep.replay.guard import Guard, OutputDrive
 from neurosleep.replay.noise_response import NoiseResponse
 from neurosleep.replay.options import Sleep
@@ -43,19 +45,48 @@ class Consolidator:
     No sample is kept, but for up to 1,000 of the newest task, by which its sleep is judged: :meth:`close_task` drops
     them, and they are in no file. Memory does not grow with samples or tasks.
 
+    A stream need not say where a task ends: with ``every_samples`` or ``drift`` it is :attr:`due` when to sleep, and
+    what came since the last sleep takes the place of the newest task.
+
+    Parameters
+    ----------
+    every_samples:
+        A sleep is due after so many samples.
+    drift:
+        A sleep is due where the inputs have drifted, as this test sees it. None of both: sleep is due after tasks, and
+        that is for the caller to know.
+
+    Raises
+    ------
+    SettingsError
+        If a setting makes no sense, or both are given.
+
     See Also
     --------
     neurosleep.consolidate : one sleep, of statistics that are at hand
+    PageHinkley : the test
 
     Examples
     --------
-    >>> keeper = Consolidator()
+    >>> keeper = Consolidator(every_samples=150)
     >>> keeper.observe(torch.rand(100, 4), torch.arange(100) % 2)
     >>> keeper.count, keeper.classes, tuple(keeper.mean.shape)
     (100, (0, 1), (4,))
+    >>> keeper.observe(torch.rand(100, 4), torch.arange(100) % 2)
+    '150 samples since the last sleep'
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, every_samples: int | None = None, drift: PageHinkley | None = None) -> None:
+        if every_samples is not None and drift is not None:
+            raise SettingsError(
+                f"every_samples is {every_samples!r:.60}, and drift {drift!r:.60}.",
+                expected="one of them: a sleep after so many samples, or where the stream drifts",
+            )
+        if drift is not None and not isinstance(drift, PageHinkley):
+            raise SettingsError(f"drift is {drift!r:.60}.", expected="a PageHinkley, or None")
+        self.every_samples = None if every_samples is None else check_count("every_samples", every_samples)
+        self._drift = None if drift is None else Drift(drift)
+        self._since, self._drifted = 0, False
         self.count = 0
         self._mean = torch.zeros(0, dtype=torch.float64)
         self._squares = torch.zeros(0, dtype=torch.float64)
@@ -134,8 +165,24 @@ class Consolidator:
         """Samples of the newest task, ``[n, ...]`` and labels ``[n]``; None right after a task was closed."""
         return (torch.cat(self._images), torch.cat(self._labels)) if self._images else None
 
-    def observe(self, x: Any, y: Any) -> None:
-        """Take in inputs ``[n, ...]`` and their labels ``[n]``, a whole task or batch by batch.
+    @property
+    def due(self) -> str | None:
+        """Why it is time to sleep, with ``every_samples`` or ``drift``; None: it is not. A sleep settles it."""
+        if self.every_samples is not None and self._since >= self.every_samples:
+            return f"{self.every_samples} samples since the last sleep"
+        return "the stream drifted" if self._drifted else None
+
+    @property
+    def since(self) -> int:
+        """Samples observed since the last sleep, or the last task that was closed."""
+        return self._since
+
+    def observe(self, x: Any, y: Any) -> str | None:
+        """Take in inputs ``[n, ...]`` and their labels ``[n]``, a whole task or batch by batch; says what is due.
+
+        Returns
+        -------
+        :attr:`due`: why it is time to sleep, or None.
 
         Raises
         ------
@@ -181,6 +228,9 @@ class Consolidator:
         self._components_now = None
         self._new |= set(labels.tolist()) - self._old
         self._hold(images, labels)
+        self._since += n
+        self._drifted = (self._drift is not None and self._drift.seen(images)) or self._drifted
+        return self.due
 
     def consolidate(
         self,
@@ -267,6 +317,7 @@ class Consolidator:
         self._new = set()
         self._tasks += 1
         self._images, self._labels, self._every, self._offered = [], [], 1, 0
+        self._since, self._drifted = 0, False
         if set_points:
             self.set_points = {**set_points, **self.set_points}
         self._left = self._left if left is None else left
@@ -300,10 +351,21 @@ class Consolidator:
         header = {"neurosleep": json.dumps(self._header())}
         return write_whole(path, to_bytes(self._tensors(), header), error=ExchangeError)
 
-    def state_dict(self) -> dict[str, Tensor]:
-        """The same as tensors; the newest samples are left out here too."""
-        header = torch.tensor(list(json.dumps(self._header()).encode()), dtype=torch.uint8)
-        return {"header": header, **self._tensors()}
+    def state_dict(self, *, newest: bool = False) -> dict[str, Tensor]:
+        """The same as tensors; the newest samples are left out here too, unless ``newest`` wants them.
+
+        With them a stream goes on in the middle just as if it had never stopped.
+        """
+        tensors, header = self._tensors(), self._header()
+        if newest:
+            images, labels = self.newest or (torch.zeros(0), torch.zeros(0, dtype=torch.long))
+            tensors |= {"newest.images": images, "newest.labels": labels}
+            # A copy of its own: the mean of the components is a view of the mean.
+            tensors |= {"components": self._components.rows, "components.mean": self._components.mean.clone()}
+            header["newest"] = [self._every, self._offered, self._components.count]
+        if newest and self._drift is not None:
+            tensors |= {f"drift.{key}": value for key, value in self._drift.state_dict(samples=True).items()}
+        return {"header": torch.tensor(list(json.dumps(header).encode()), dtype=torch.uint8), **tensors}
 
     def copy(self) -> Consolidator:
         """Another that knows the same, without the newest samples."""
@@ -316,6 +378,9 @@ class Consolidator:
         self._take(json.loads(bytes(state["header"].tolist())), state)
 
     def _header(self) -> dict[str, Any]:
+        drift = None if self._drift is None else asdict(self._drift.settings)
+        stream = {"every_samples": self.every_samples, "drift": drift, "since": self._since, "drifted": self._drifted}
+        task_free = self.every_samples is not None or drift is not None
         return {
             "format": _FORMAT,
             "count": self.count,
@@ -325,16 +390,19 @@ class Consolidator:
             "tasks": self._tasks,
             "set_points": {name: list(point) for name, point in self.set_points.items()},
             "left": self._left,
+            **({"stream": stream} if task_free else {}),
         }
 
     def _tensors(self) -> dict[str, Tensor]:
         rows = self._grown().rows
         response = {} if self._response is None else self._response.tensors()
+        drift = {} if self._drift is None else self._drift.state_dict()
         return {
             "mean": self._mean.contiguous(),
             "squares": self._squares.contiguous(),
             "components": rows.contiguous(),
             **response,
+            **{f"drift.{key}": value.contiguous() for key, value in drift.items()},
         }
 
     def _take(self, header: Mapping[str, Any], state: Mapping[str, Tensor]) -> None:
@@ -349,6 +417,22 @@ class Consolidator:
         self.set_points = {str(name): SetPoint(float(m), float(s)) for name, (m, s) in points}
         left = header.get("left")
         self._left = None if left is None else OutputDrive(tuple(map(float, left[0])), float(left[1]))
+        stream = header.get("stream")
+        if stream is not None:
+            drift = stream["drift"]
+            again = Consolidator(
+                every_samples=stream["every_samples"], drift=None if drift is None else PageHinkley(**drift)
+            )
+            self.every_samples, self._drift = again.every_samples, again._drift
+            self._since, self._drifted = int(stream["since"]), bool(stream["drifted"])
+        if stream is not None and self._drift is not None:
+            self._drift.load_state_dict({k.removeprefix("drift."): state[k] for k in state if k.startswith("drift.")})
+        if "newest" in header:
+            self._every, self._offered, count = map(int, header["newest"])
+            self._components = RunningComponents(self._components.rows, state["components.mean"].double(), count)
+            self._components_now = None
+            images, labels = state["newest.images"], state["newest.labels"]
+            self._images, self._labels = ([images.clone()], [labels.clone()]) if len(labels) else ([], [])
 
     @classmethod
     def open(cls, path: str | Path) -> Consolidator:
@@ -369,7 +453,7 @@ class Consolidator:
             keeper = cls()
             keeper._take(header, state)
             mean, squares, rows = (state[name] for name in ("mean", "squares", "components"))
-        except (OSError, SafetensorError, ValueError, KeyError, TypeError, AttributeError) as error:
+        except (OSError, SafetensorError, SettingsError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise ExchangeError(f"{str(path)!r} cannot be read.", found=str(error)[:200], expected=expected) from error
         finite = bool(torch.isfinite(mean).all()) and bool(torch.isfinite(rows).all())
         fits = rows.ndim == 2 and len(rows) <= MOST and (not keeper.count or rows.shape[1] == mean.numel())

@@ -9,6 +9,7 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
+from neurosleep import _memory
 from neurosleep.bench import _map
 from neurosleep.cli.app import app
 from neurosleep.hardware import profile_names
@@ -39,8 +40,8 @@ def test_every_profile_is_timed_or_refused(monkeypatch: pytest.MonkeyPatch) -> N
 def test_where_the_system_does_not_tell_memory_is_not_known(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_map, "_TURNS", 1)
     monkeypatch.setattr(_map, "_SIZES", (784, 5, 10))
-    monkeypatch.setattr(_map, "_FORGET", Path("no such folder/clear_refs"))
-    monkeypatch.setattr(_map, "_STATUS", Path("no such folder/status"))
+    monkeypatch.setattr(_memory, "_FORGET", Path("no such folder/clear_refs"))
+    monkeypatch.setattr(_memory, "_STATUS", Path("no such folder/status"))
     monkeypatch.setattr(_map, "profile_names", lambda: ("ideal", "loihi1"))
     assert set(_map.bench_map()["memory"].values()) == {None}
     shown = CliRunner().invoke(app, ["bench", "map"]).stdout

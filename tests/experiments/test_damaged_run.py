@@ -66,7 +66,7 @@ def copied(request: RunRequest, to: Path) -> RunRequest:
 
 
 def numbers(metrics: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in metrics.items() if key not in ("seconds", "resumed_with")}
+    return {key: value for key, value in metrics.items() if key not in ("seconds", "growth", "resumed_with")}
 
 
 def damaged(content: bytes, at: int, how: str, byte: int) -> bytes:

@@ -149,7 +149,7 @@ def sets(changes: dict[str, Any]) -> list[str]:
 
 
 def without_times(metrics: Any) -> dict[str, Any]:
-    return {key: value for key, value in metrics.items() if key != "seconds"}
+    return {key: value for key, value in metrics.items() if key not in ("seconds", "growth")}
 
 
 def content(out: Path) -> dict[str, bytes]:

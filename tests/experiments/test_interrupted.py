@@ -44,7 +44,7 @@ def metrics(out: Path) -> dict[str, Any]:
     """metrics.json without the times."""
     (path,) = out.rglob("metrics.json")
     found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    del found["seconds"]
+    del found["seconds"], found["growth"]
     return found
 
 

@@ -79,7 +79,7 @@ print(json.dumps({"hits": hits, "names": names, "whole": work("whole"), "killed"
 
 def same(found: dict[str, Any]) -> dict[str, Any]:
     """Without the times and the place."""
-    return {key: value for key, value in found.items() if key not in ("seconds", "file")}
+    return {key: value for key, value in found.items() if key not in ("seconds", "growth", "file")}
 
 
 def check(folder: Path, what: str, kills: int, seed: int = 1) -> None:

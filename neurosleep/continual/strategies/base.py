@@ -9,6 +9,7 @@ from typing import ClassVar
 from torch import Tensor
 
 from neurosleep._shown import brief
+from neurosleep.continual.task_free import StreamSleep
 from neurosleep.data import RunningMean, Task
 from neurosleep.hardware import ChipRegulation
 from neurosleep.learning import Batch
@@ -56,6 +57,8 @@ class Learner:
         The last sleep under a plasticity rule and the last homeostatic one, if any.
     notes:
         What the reader should know of it, such as that nothing fired.
+    stream:
+        The sleeps of a stream without tasks since the last phase.
 
     See Also
     --------
@@ -84,6 +87,7 @@ class Learner:
     sleep_result: SleepResult | None = None
     consolidation: Consolidation | ChipRegulation | None = None
     notes: list[str] = field(default_factory=list)
+    stream: list[StreamSleep] = field(default_factory=list)
 
     __repr__ = brief
 
@@ -110,6 +114,8 @@ class Strategy:
     name: ClassVar[str] = "sequential"
     #: Whether it makes the network sleep, so that it is evaluated before and after.
     sleeps: bool = False
+    #: Whether it must be told where a task ends.
+    needs_boundaries: bool = False
     #: Whether it needs images of past tasks beyond the running mean.
     reads_old_data: bool = False
     #: Whether it decides what is trained on; two of these cannot be combined.

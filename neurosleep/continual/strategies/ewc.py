@@ -97,6 +97,7 @@ class EWC(Strategy):
     """
 
     name: ClassVar[str] = "ewc"
+    needs_boundaries = True
     changes_gradients: ClassVar[bool] = True
     works_with: ClassVar[tuple[str, ...] | None] = ("backprop",)  # the Fisher information in closed form
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import replace
+from time import perf_counter
 from typing import ClassVar
 
 import torch
@@ -12,6 +13,7 @@ from torch import Tensor
 from neurosleep._checks import check_unread
 from neurosleep.continual.naps import Napping, Naps
 from neurosleep.continual.strategies.base import AwakeNetwork, Learner, Strategy
+from neurosleep.continual.task_free import END, StreamSleep
 from neurosleep.conversion import convert
 from neurosleep.data import to_float
 from neurosleep.errors import NeurosleepWarning, UnsupportedError
@@ -20,7 +22,7 @@ from neurosleep.functional.homeostasis import MeanBy, Target
 from neurosleep.hardware import WayName, chosen_way, load_profile, regulate_on_chip
 from neurosleep.learning import Batch
 from neurosleep.networks import EquilibriumMLP, EquilibriumNetwork
-from neurosleep.replay import NREM, Consolidator, Sleep
+from neurosleep.replay import NREM, Consolidation, Consolidator, PageHinkley, Sleep
 from neurosleep.replay.settled_homeostasis import check_settled_rule
 from neurosleep.replay.stages import Form, check_whole
 from neurosleep.spiking import Record
@@ -55,6 +57,10 @@ class HomeostaticSleep(Strategy):
     profile, way:
         A chip on which it sleeps, in spikes and in the chip's arithmetic, and whether its registers or its weights
         change there (:func:`~neurosleep.hardware.regulate_on_chip`). Without guard and naps.
+    every_samples, drift:
+        Sleep without tasks: after so many samples learnt, or where the stream drifts, as of
+        :class:`~neurosleep.Consolidator`, and once where it ends. Where a task ends is not looked at: ``after`` and
+        naps, which ask for it, go without.
 
     See Also
     --------
@@ -70,6 +76,7 @@ class HomeostaticSleep(Strategy):
 
     name: ClassVar[str] = "sleep"
     sleeps = True
+    needs_boundaries = True
 
     def __init__(
         self,
@@ -89,6 +96,8 @@ class HomeostaticSleep(Strategy):
         way: WayName | None = None,
         downscale: float = 1.0,
         components: int = 10,
+        every_samples: int | None = None,
+        drift: PageHinkley | None = None,
     ) -> None:
         check_whole("nrem.after", after)
         if profile is None and form == "rates":
@@ -115,7 +124,13 @@ class HomeostaticSleep(Strategy):
         oscillation = SlowOscillation(frames, up, down, settle=min(10, up - 2))
         self.settings = Sleep(stages=(NREM(rule, form, oscillation, draws, components=components),))
         self.after, self.guard = after, guard
-        self.keeper = Consolidator()
+        #: Whether sleep is due by what passes, and not where a task ends.
+        self.task_free = every_samples is not None or drift is not None
+        if self.task_free:
+            asking = {"after": (after, None), "naps": (naps, None), "profile": (profile, None)}
+            check_unread("Without tasks the strategy 'sleep'", asking, "they ask where a task ends")
+        self.needs_boundaries = not self.task_free
+        self.keeper = Consolidator(every_samples=every_samples, drift=drift)
         #: What is recorded of each sleep, in its spiking form, and what steps it (None: the fastest that can).
         self.record: Record | None = None
         self.engine: str | None = None
@@ -146,21 +161,24 @@ class HomeostaticSleep(Strategy):
             self.napping.start(self.keeper, len(learner.tasks[learner.task].train_labels))
 
     def after_step(self, learner: Learner, batch: Batch) -> None:
-        """Take a nap if it is time."""
-        if self.napping is not None:
+        """Take a nap, or sleep without tasks, if it is time."""
+        if self.task_free:
+            labels = batch.targets if batch.targets.ndim == 1 else batch.targets.argmax(1)
+            trigger = self.keeper.observe(batch.images.detach(), labels)
+            if trigger is not None:
+                self._sleep_in_stream(learner, trigger)
+        elif self.napping is not None:
             self.napping.after_batch(learner.network, batch.images, batch.targets)
 
-    def after_training_exp(self, learner: Learner) -> None:
-        """Observe the task, sleep, and give the network its weights."""
-        task = learner.tasks[learner.task]
-        self.keeper.observe(torch.from_numpy(to_float(task.train_images)), torch.from_numpy(task.train_labels))
-        number = learner.task + 1
-        if self.after is not None and number not in self.after and learner.task - len(learner.tasks) not in self.after:
-            self.keeper.close_task()
-            return
-        if self.profile is not None:
-            self._sleep_on_chip(learner, self.profile)
-            return
+    def _sleep_in_stream(self, learner: Learner, trigger: str) -> Consolidation:
+        samples, start = self.keeper.count, perf_counter()
+        result = self._consolidated(learner)
+        seconds = perf_counter() - start
+        learner.stream.append(StreamSleep(samples, trigger, result.status, result.reason, seconds, learner.task))
+        return result
+
+    def _consolidated(self, learner: Learner) -> Consolidation:
+        """One sleep, whose weights the network has then."""
         # What a single sleep would warn of belongs into the record of the run.
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", NeurosleepWarning)
@@ -173,6 +191,26 @@ class HomeostaticSleep(Strategy):
                 seed=learner.seed,
             )
         result.apply_to(learner.network)
+        return result
+
+    def after_training_exp(self, learner: Learner) -> None:
+        """Observe the task, sleep, and give the network its weights; without tasks, only where the stream ends."""
+        if self.task_free:
+            if learner.task + 1 == len(learner.tasks) and self.keeper.since:
+                self._noted(learner, self._sleep_in_stream(learner, END))
+            return
+        task = learner.tasks[learner.task]
+        self.keeper.observe(torch.from_numpy(to_float(task.train_images)), torch.from_numpy(task.train_labels))
+        number = learner.task + 1
+        if self.after is not None and number not in self.after and learner.task - len(learner.tasks) not in self.after:
+            self.keeper.close_task()
+            return
+        if self.profile is not None:
+            self._sleep_on_chip(learner, self.profile)
+            return
+        self._noted(learner, self._consolidated(learner))
+
+    def _noted(self, learner: Learner, result: Consolidation) -> None:
         learner.consolidation = result
         if self.guard or result.status != "done":
             learner.notes.append(f"{result.status}: {result.reason}")
@@ -202,7 +240,7 @@ class HomeostaticSleep(Strategy):
 
     def state_dict(self) -> dict[str, Tensor]:
         """What was observed."""
-        return self.keeper.state_dict()
+        return self.keeper.state_dict(newest=self.task_free)
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
         """Take it back."""

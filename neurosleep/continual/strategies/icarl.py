@@ -76,6 +76,7 @@ class ICaRL(Strategy):
     """
 
     name: ClassVar[str] = "icarl"
+    needs_boundaries = True
     reads_old_data = True
     chooses_data: ClassVar[bool] = True
 

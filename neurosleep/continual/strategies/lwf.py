@@ -42,6 +42,7 @@ class LwF(Strategy):
     """
 
     name: ClassVar[str] = "lwf"
+    needs_boundaries = True
     works_with: ClassVar[tuple[str, ...] | None] = ("backprop", "bptt")  # a further term of a loss that is derived
 
     def __init__(self, strength: float = 1.0, temperature: float = 2.0) -> None:

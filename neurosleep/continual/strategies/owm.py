@@ -45,6 +45,7 @@ class OWM(Strategy):
     """
 
     name: ClassVar[str] = "owm"
+    needs_boundaries = True
     changes_gradients: ClassVar[bool] = True
     works_with: ClassVar[tuple[str, ...] | None] = ("backprop",)  # each layer's errors and inputs of a batch
 

@@ -45,6 +45,7 @@ class Rehearsal(Strategy):
     """
 
     name: ClassVar[str] = "rehearsal"
+    needs_boundaries = True
     reads_old_data = True
     chooses_data: ClassVar[bool] = True
 

@@ -43,6 +43,7 @@ class SI(Strategy):
     """
 
     name: ClassVar[str] = "si"
+    needs_boundaries = True
     changes_gradients: ClassVar[bool] = True
 
     def __init__(self, strength: float = 5.0, damping: float = 0.1) -> None:

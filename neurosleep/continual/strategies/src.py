@@ -136,6 +136,7 @@ class SRC(Strategy):
     """
 
     name: ClassVar[str] = "src"
+    needs_boundaries = True
     sleeps = True
 
     def __init__(

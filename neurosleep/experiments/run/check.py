@@ -90,6 +90,7 @@ def check_request(request: RunRequest) -> Plan:
         raise unknown_name("engine", experiment.engine, engine_names())
     engine = get_engine(experiment.engine)
     parts = [_part(request, name) for name in request.parts]
+    _check_boundaries(request, parts)
     network = experiment.small_network()
     for part in parts:
         part.check_network(network)
@@ -107,6 +108,36 @@ def check_request(request: RunRequest) -> Plan:
     _check_folder(request)
     strategy = parts[0] if len(parts) == 1 else Combination(parts, experiment.order)
     return Plan(request, trainings, strategy, sleeper, deployment)
+
+
+def _check_boundaries(request: RunRequest, parts: Sequence[Strategy]) -> None:
+    """Find what asks where a task ends, where nobody says so."""
+    experiment = request.settings
+    wake, stream = experiment.wake, experiment.data.blur is not None
+    task_free = experiment.nrem.task_free if "sleep" in request.parts else None
+    why = f"data.blur is {experiment.data.blur:g}: nothing says" if stream else f"{task_free}: sleep is not told"
+    if not stream and task_free is None:
+        return
+    asking = next((part.name for part in parts if part.needs_boundaries), None)
+    if asking is not None:
+        also = "" if asking != "sleep" else ", or nrem.every_samples or nrem.drift with sleep"
+        raise SettingsError(
+            f"{why} where a task ends, and the strategy {asking!r} asks for it.",
+            expected=f"sequential, joint, or sleep alone{also}",
+        )
+    loss = getattr(wake, "loss", None)
+    given = {
+        "lr_per_task": wake.lr_per_task,
+        "epochs_per_task": wake.epochs_per_task,
+        "freeze_after_first": wake.frozen_in(1) or None,
+        "loss": loss if loss == "task-cross-entropy" else None,
+    }
+    key = next((key for key, value in given.items() if value is not None), None)
+    if key is not None:
+        raise SettingsError(
+            f"{why} where a task ends, and wake.{key} is {given[key]!r:.60}, which asks for it.",
+            expected=f"without wake.{key}" if key != "loss" else "wake.loss cross-entropy",
+        )
 
 
 def _part(request: RunRequest, name: str) -> Strategy:
@@ -245,7 +276,7 @@ def source_of(request: RunRequest) -> tuple[object, ...]:
     """What the tasks of a request depend on."""
     data = request.settings.data
     # Only these depend on the seed.
-    drawn = data.order == "random" or data.name == "patches" or data.permutations is not None or data.noise
+    drawn = data.order == "random" or data.name == "patches" or data.permutations is not None or data.noise or data.blur
     return data, request.data, request.seed if drawn else None
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 
 from neurosleep.continual import Progress, Strategy, matrix_metrics
+from neurosleep.continual.task_free import END
 from neurosleep.data import Task
-from neurosleep.experiments.metrics import ChipRow, Further, Metrics
+from neurosleep.experiments.metrics import ChipRow, Further, Growth, Metrics, StreamSleepMetrics
 from neurosleep.experiments.run.request import RunRequest
 from neurosleep.experiments.run.scenario import kind_of
 from neurosleep.hardware import chosen_way, load_profile
@@ -30,9 +33,16 @@ def metrics_of(request: RunRequest, strategy: Strategy, progress: Progress, test
     results: dict[str, float | None] = {"accuracy_all": overall if done else None}
     if done:
         results |= {f"accuracy_all_{name}": over(rows[-1]) for name, rows in progress.read_outs.items()}
-    if strategy.sleeps and done:
+    # Of a stream whose last sleep was before its end there is no such figure.
+    if strategy.sleeps and done and (not progress.stream or progress.stream[-1]["trigger"] == END):
         results["accuracy_all_before_last_sleep"] = over(progress.before_sleep[-1])
     further: Further = {} if request.settings.note is None else {"note": request.settings.note}
+    if square and len(progress.growth) == len(progress.after):
+        further["growth"] = _growth(progress)
+    if progress.stream:
+        further["stream"] = [
+            cast(StreamSleepMetrics, {**sleep, "seconds": round(sleep["seconds"], 3)}) for sleep in progress.stream
+        ]
     labels = torch.cat([torch.as_tensor(task.test_labels) for task in tests]).long()
     divergence = next((phase["divergence"] for phase in progress.sleeps if phase["divergence"]), None)
     return {
@@ -62,6 +72,13 @@ def metrics_of(request: RunRequest, strategy: Strategy, progress: Progress, test
         },
         "seconds": seconds | {"total": round(sum(seconds.values()), 3)},
     }
+
+
+def _growth(progress: Progress) -> Growth:
+    def of(key: str) -> list[float | None]:
+        return [None if (value := task[key]) is None else round(value, 3) for task in progress.growth]
+
+    return {"train_s": of("train"), "sleep_s": of("sleep"), "memory_bytes": of("memory")}
 
 
 def _slept(request: RunRequest) -> str:

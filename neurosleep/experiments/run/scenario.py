@@ -11,12 +11,14 @@ from neurosleep.continual import Strategy
 from neurosleep.data import (
     Dataset,
     Task,
+    blurred_stream,
     class_incremental,
     cross_modal,
     disturb,
     limit_images,
     load_dataset,
     patches,
+    permutations_of,
     permuted,
     scale_by_maximum,
     standardise_by_first,
@@ -43,6 +45,8 @@ def kind_of(settings: Experiment, tasks: int) -> str:
         return "cross-modal"
     if settings.data.permutations is not None:
         return "domain-incremental"
+    if settings.data.blur is not None:
+        return "smooth stream"
     return "class-incremental" if tasks > 1 else "single"
 
 
@@ -105,13 +109,19 @@ def tasks_of(settings: Experiment, folder: str | None, seed: int) -> list[Task]:
         tasks = _cut(dataset, data, seed)
     if data.order == "random":
         tasks = [tasks[k] for k in numpy_generator(seed, "task order").permutation(len(tasks))]
-    if data.images_per_class is not None or data.class_shares is not None:
-        tasks = limit_images(tasks, per_class=data.images_per_class, shares=data.class_shares)
+    tasks = _limited(tasks, data)
     if data.evaluate == "train":
         tasks = [dataclasses.replace(t, test_images=t.pool_images, test_labels=t.pool_labels) for t in tasks]
     if data.noise is not None:
         tasks = [_noisy(task, data, numpy_generator(seed, "test noise", k)) for k, task in enumerate(tasks)]
     return standardise_by_first(tasks) if data.standardise else tasks
+
+
+def _limited(tasks: list[Task], data: Data) -> list[Task]:
+    """The tasks with fewer images, as the settings have it."""
+    if data.images_per_class is None and data.class_shares is None and data.tests_per_task is None:
+        return tasks
+    return limit_images(tasks, per_class=data.images_per_class, shares=data.class_shares, tests=data.tests_per_task)
 
 
 def _noisy(task: Task, data: Data, generator: np.random.Generator) -> Task:
@@ -128,9 +138,13 @@ def _cut(dataset: Dataset, data: Data, seed: int) -> list[Task]:
                 f"data.permutations is {data.permutations}, and data.tasks is given.",
                 expected="one of them: with permutations each task has all classes",
             )
-        return permuted(dataset, data.permutations, seed=seed, images_per_task=data.images_per_task, split=data.split)
+        first = permuted(dataset, 1, seed=seed, images_per_task=data.images_per_task, split=data.split)
+        # Limited first: many permutations of images that are not used would take much memory.
+        return permutations_of(_limited(first, data)[0], data.permutations, seed=seed)
     n = data.classes_per_task
     classes: Sequence[Sequence[int]] | None = data.tasks
     if classes is None:
         classes = [range(c, min(c + n, dataset.n_classes)) for c in range(0, dataset.n_classes, n)]
+    if data.blur is not None and data.parts is not None:
+        return blurred_stream(dataset, classes, blur=data.blur, parts=data.parts, seed=seed, split=data.split)
     return class_incremental(dataset, classes, images_per_task=data.images_per_task, split=data.split)
