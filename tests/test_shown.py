@@ -141,6 +141,7 @@ VALUES: dict[str, Callable[[], Any]] = {
     "SpikingRegulation": spiking_regulation,
     "ChipRegulation": chip_regulation,
     "HomeostaticWay": lambda: ns.hardware.homeostatic_ways(ns.load_profile("generic_int8"))[0],
+    "PageHinkley": lambda: ns.replay.PageHinkley(threshold=20),
     "Naps": lambda: ns.continual.Naps(every=40, damping=0.5),
     "Guard": lambda: ns.replay.Guard(dampings=tuple((900 - k) / 900 for k in range(900))),
     "NoiseResponse": lambda: ns.replay.NoiseResponse.of(

@@ -105,14 +105,14 @@ def _evaluate(
 
 def _spent(learner: Learner, phase: Phase, seconds: float, progress: Progress) -> None:
     """Count what a phase of the present task took; of ``wake``, sleeps of a stream in its middle are sleep."""
-    asleep_for = 0.0
+    of_sleep = 0.0
     while learner.stream:
         slept = learner.stream.pop(0)
         progress.stream.append(slept._asdict())
-        asleep_for += slept.seconds if phase == "wake" else 0.0
+        of_sleep += slept.seconds if phase == "wake" else 0.0
     while len(progress.growth) <= learner.task:
         progress.growth.append({"train": 0.0, "sleep": 0.0, "memory": None})
-    parts = {"train": seconds - asleep_for, "sleep": asleep_for} if phase == "wake" else {"sleep": seconds}
+    parts = {"train": seconds - of_sleep, "sleep": of_sleep} if phase == "wake" else {"sleep": seconds}
     of_task, most = progress.growth[-1], resident("VmHWM")
     for key, value in parts.items():
         progress.seconds[key] += value

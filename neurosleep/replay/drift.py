@@ -28,7 +28,7 @@ class PageHinkley:
     Parameters
     ----------
     threshold:
-        Above 0; a larger one is reached later, and less often by chance alone.
+        Above 0; a larger one is reached later, and less often where nothing changed.
     tolerance:
         Rise of the signal that is no drift, 0 or more.
     window:
