@@ -52,6 +52,7 @@ from neurosleep.functional.multiplicative_stdp import MultiplicativeSTDP
 from neurosleep.functional.oja import Oja, oja_step
 from neurosleep.functional.pair_stdp import PairSTDP, pair_stdp_step
 from neurosleep.functional.plasticity import RULES, EngineRule, PlasticityRule, StreamRule, make_rule, plasticity_step
+from neurosleep.functional.pooled_src import PooledSRC, Pooling
 from neurosleep.functional.random import check_seed, numpy_generator, torch_generator
 from neurosleep.functional.sign_stdp import SignSTDP
 from neurosleep.functional.slow_oscillation import SlowOscillation
@@ -99,6 +100,8 @@ __all__ = [
     "PairSTDP",
     "Parts",
     "PlasticityRule",
+    "PooledSRC",
+    "Pooling",
     "Process",
     "ReadOut",
     "Refractory",

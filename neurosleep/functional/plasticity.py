@@ -12,6 +12,7 @@ from neurosleep.functional.bcm import BCM
 from neurosleep.functional.multiplicative_stdp import MultiplicativeSTDP
 from neurosleep.functional.oja import Oja
 from neurosleep.functional.pair_stdp import PairSTDP
+from neurosleep.functional.pooled_src import PooledSRC
 from neurosleep.functional.sign_stdp import SignSTDP
 from neurosleep.functional.src_rule import SRCRule, StreamUpdates
 from neurosleep.functional.triplet_stdp import TripletSTDP
@@ -25,7 +26,7 @@ class PlasticityRule(Protocol):
 
     See Also
     --------
-    SRCRule, PairSTDP, MultiplicativeSTDP, TripletSTDP, SignSTDP, Oja, BCM : the rules of the package
+    SRCRule, PooledSRC, PairSTDP, MultiplicativeSTDP, TripletSTDP, SignSTDP, Oja, BCM : the rules of the package
     make_rule : a rule from its name and settings
 
     Examples
@@ -88,7 +89,7 @@ class EngineRule(Protocol):
     engine: ClassVar[str]
 
 
-_CLASSES = (SRCRule, PairSTDP, MultiplicativeSTDP, TripletSTDP, SignSTDP, Oja, BCM)
+_CLASSES = (SRCRule, PooledSRC, PairSTDP, MultiplicativeSTDP, TripletSTDP, SignSTDP, Oja, BCM)
 RULES: dict[str, type[PlasticityRule]] = {rule.name: rule for rule in _CLASSES}
 
 
@@ -104,7 +105,7 @@ def make_rule(name: str, **parameters: Any) -> PlasticityRule:
 
     See Also
     --------
-    SRCRule, PairSTDP, MultiplicativeSTDP, TripletSTDP, SignSTDP, Oja, BCM : the rules themselves
+    SRCRule, PooledSRC, PairSTDP, MultiplicativeSTDP, TripletSTDP, SignSTDP, Oja, BCM : the rules themselves
 
     Examples
     --------

@@ -18,6 +18,7 @@ from neurosleep.replay._drawing import CHUNK, check_drive, pieces
 from neurosleep.replay.result import Divergence, SleepResult
 from neurosleep.replay.streams import FirstStream, Streams
 from neurosleep.spiking import Conv, Record, Recorder, SpikingNetwork, get_engine
+from neurosleep.spiking.plastic import changes
 
 __all__ = ["CHUNK", "Limits", "Moment", "check_rule", "sleep"]
 
@@ -125,7 +126,8 @@ def sleep(
     Parameters
     ----------
     network:
-        With exactly one input population, as large as the drive. Convolutions stay as they are.
+        With exactly one input population, as large as the drive. Convolutions stay as they are but for the rule
+        :class:`~neurosleep.functional.PooledSRC`, which changes them too.
     drive, rule, steps:
         Noise, plasticity rule, and number of steps (at least 1). A network that ``map_to`` made takes a rule of its
         chip (:func:`~neurosleep.hardware.chip_rule`) and the engine ``fixed``. With
@@ -223,20 +225,20 @@ def sleep(
 
 def _check_convolutions(network: SpikingNetwork, rule: PlasticityRule | EngineRule) -> None:
     """Say which convolutions stay as they are; refuse a network in which nothing else could change."""
-    names = [f"{q.source} -> {q.target}" for q in network.projections if isinstance(q, Conv)]
+    names = [f"{q.source} -> {q.target}" for q in network.projections if isinstance(q, Conv) and not changes(rule, q)]
     if not names:
         return
     listed = ", ".join(names)
-    if not any(q.plastic for q in network.projections):
+    if not any(changes(rule, q) for q in network.projections):
         raise UnsupportedError(
             f"Under the rule {rule.name!r} no weight of this network would change.",
             found=f"convolutions ({listed}), whose weights many synapses share, and no plastic projection",
             expected="a network with at least one plastic Dense projection",
-            hint="homeostatic sleep changes convolutions too: regulate_spikes, or consolidate with an NREM stage",
+            hint="PooledSRC, and homeostatic sleep (regulate_spikes, NREM stages of consolidate), change convolutions",
         )
     warnings.warn(
         f"The convolutions {listed} stay as they are: a weight that many synapses share is changed by no plasticity "
-        "rule; homeostatic sleep (regulate_spikes, NREM stages of consolidate) changes them too.",
+        "rule but PooledSRC; homeostatic sleep (regulate_spikes, NREM stages of consolidate) changes them too.",
         NeurosleepWarning,
         stacklevel=3,
     )

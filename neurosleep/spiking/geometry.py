@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -11,7 +12,7 @@ from neurosleep.errors import SettingsError
 from neurosleep.spiking.parts import Population
 from neurosleep.spiking.projections import Conv, Dense, Identity, Pool, Projection, Reshape, Transposed
 
-__all__ = ["check_geometry", "output_shape", "propagate"]
+__all__ = ["check_geometry", "output_shape", "propagate", "synapses_with"]
 
 
 def output_shape(projection: Conv | Pool, source: tuple[int, ...]) -> tuple[int, ...]:
@@ -111,3 +112,22 @@ def propagate(projection: Projection, source: Tensor, shape: tuple[int, ...], we
         case Reshape() | Identity():
             return source
     raise TypeError(f"no way to compute a {type(projection).__name__} without its weight")
+
+
+def synapses_with(
+    projection: Conv, pre: Tensor, post: Tensor, source: tuple[int, ...], target: tuple[int, ...]
+) -> Tensor:
+    """How many synapses of each weight of a convolution have a 1 on both sides, in the weight's shape and type.
+
+    ``pre`` and ``post`` are boolean, of populations of shape ``source`` and ``target``. Padding has no synapses.
+    """
+    weight = projection.weight
+    axes = {key: list(getattr(projection, key)) for key in ("stride", "padding", "dilation")}
+    sides = [
+        side.to(weight.dtype).reshape(1, *shape).to(weight.device) for side, shape in ((post, target), (pre, source))
+    ]
+    counts = torch.ops.aten.convolution_backward(
+        *sides, weight, None, *axes.values(), False, [0], projection.groups, [False, True, False]
+    )[1]
+    assert isinstance(counts, Tensor)
+    return counts

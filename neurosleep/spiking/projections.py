@@ -254,7 +254,9 @@ class Transposed(Projection):
 
 @dataclass(frozen=True, eq=False, repr=False, init=False)
 class Conv(Weighted):
-    """A convolution: weights that are the same at every place of a grid. No rule of plasticity changes them.
+    """A convolution: weights that are the same at every place of a grid.
+
+    The rule :class:`~neurosleep.functional.PooledSRC` changes them in sleep, no other rule of plasticity does.
 
     Populations are of shape (channels, length) or (channels, height, width).
 

@@ -15,7 +15,7 @@ def test_rules_are_made_by_name():
 
 
 def test_every_rule_keeps_to_the_protocol():
-    assert set(RULES) == {"src", "stdp", "stdp-multiplicative", "stdp-triplet", "stdp-sign", "oja", "bcm"}
+    assert set(RULES) == {"src", "src-pooled", "stdp", "stdp-multiplicative", "stdp-triplet", "stdp-sign", "oja", "bcm"}
     for kind in RULES.values():
         required = [f.name for f in dataclasses.fields(kind) if f.default is dataclasses.MISSING]
         rule = make_rule(kind.name, **dict.fromkeys(required, 0.125))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import warnings
 from types import SimpleNamespace
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 import torch
 
 from neurosleep.errors import NeurosleepError, NeurosleepWarning, SettingsError, UnknownNameError, UnsupportedError
-from neurosleep.functional import MeanDrive, SpikeEvents, SRCRule
+from neurosleep.functional import MeanDrive, PooledSRC, SpikeEvents, SRCRule
 from neurosleep.replay import Limits, SleepResult, sleep, thresholds_for_rates
 from neurosleep.spiking import Conv, Dense, Population, Record, SpikingNetwork, Transposed
 
@@ -164,6 +165,20 @@ def test_convolutions_stay_in_sleep_and_a_warning_names_them() -> None:
     assert slept.recording.counts["conv"].sum() > 0
     assert torch.equal(slept.network.weights[0], given.weights[0])
     assert not torch.equal(slept.network.weights[1], given.weights[1])
+
+
+@pytest.mark.parametrize("plastic", [True, False])
+def test_a_rule_that_pools_changes_convolutions_in_sleep(plastic: bool) -> None:
+    given, rule = with_convolution(plastic=plastic), PooledSRC(1e-3, 1e-4, "constant")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        slept, other = (
+            sleep(given, drive=drive(), rule=rule, steps=1500, engine=engine) for engine in ("event", "reference")
+        )
+    for k, changed in enumerate((True, plastic)):
+        assert torch.equal(slept.network.weights[k], given.weights[k]) is not changed
+        assert torch.allclose(slept.network.weights[k], other.network.weights[k], rtol=1e-4)
+    assert all(slept.recording.counts["conv"] == other.recording.counts["conv"])
 
 
 def test_a_network_in_which_only_a_convolution_could_change_is_refused() -> None:

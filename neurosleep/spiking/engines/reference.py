@@ -13,6 +13,7 @@ from neurosleep.functional import (
     CubaLIFState,
     LIFState,
     PlasticityRule,
+    PooledSRC,
     SpikeEvents,
     StreamRule,
     StreamUpdates,
@@ -22,10 +23,11 @@ from neurosleep.functional import (
 )
 from neurosleep.spiking.engines.base import Engine, Session, check_inputs, register_engine
 from neurosleep.spiking.engines.batch import BatchInput, BatchSession, ConstantInput
-from neurosleep.spiking.geometry import propagate
+from neurosleep.spiking.geometry import propagate, synapses_with
 from neurosleep.spiking.network import SpikingNetwork
 from neurosleep.spiking.parts import Population
-from neurosleep.spiking.projections import Projection, Transposed, Weighted
+from neurosleep.spiking.plastic import changes
+from neurosleep.spiking.projections import Conv, Projection, Transposed, Weighted
 
 __all__ = ["STEPPERS", "CubaLIFStepper", "LIFStepper", "LIStepper", "ReferenceEngine", "Stepper", "TorchSession"]
 
@@ -100,7 +102,7 @@ class TorchSession(Session, BatchSession):
         self._network, self._device = network, device
         # One rule for every plastic projection, or a list with one for each projection.
         each = list(rule) if isinstance(rule, Sequence) else [rule] * len(network.projections)
-        self._rules = [r if q.plastic else None for r, q in zip(each, network.projections, strict=True)]
+        self._rules = [r if changes(r, q) else None for r, q in zip(each, network.projections, strict=True)]
         self._weights = [
             q.weight.detach().clone().to(device) if isinstance(q, Weighted) else None for q in network.projections
         ]
@@ -163,12 +165,20 @@ class TorchSession(Session, BatchSession):
             if own is None or weight is None:
                 continue
             pre, post = self._past[projection.delay][projection.source] != 0, now[projection.target] != 0
-            if self._updates is None:
+            if isinstance(projection, Conv):
+                if isinstance(own, PooledSRC) and post.any():
+                    self._pool(projection, own, weight, pre[0], post[0])
+            elif self._updates is None:
                 self._traces[k] = own.step_(weight, pre[0], post[0], self._traces[k])
             else:
                 assert isinstance(own, StreamRule)
                 own.step_streams_(weight, pre, post, self._updates)
         return now
+
+    def _pool(self, projection: Conv, rule: PooledSRC, weight: Tensor, pre: Tensor, post: Tensor) -> None:
+        shapes = [self._network.population(name).shape for name in (projection.source, projection.target)]
+        both, alone = (synapses_with(projection, side, post, shapes[0], shapes[1]) for side in (pre, ~pre))
+        rule.step_pooled_(weight, both, alone)
 
     def _arriving(self, k: int, source: Tensor) -> Tensor:
         """What ``source`` ``[batch, n]`` makes arrive through projection ``k``, its scale left out."""

@@ -210,7 +210,8 @@ class EventBatchSession(BatchSession):
         if isinstance(layer, GridPopulation):
             given = Given(offsets, rows, values_of(events, self._dtype), base)
             sent: Events = run_grid(
-                layer.neurons, layer.synapses, given, span, v[low:high], waiting, read_out, layer.kind
+                *(layer.neurons, layer.synapses, given, span, v[low:high], waiting, read_out, layer.kind),
+                layer.pooled.learning,
             )
             return sent
         delays = np.array([q.delay for q in layer.projections], dtype=np.int64)

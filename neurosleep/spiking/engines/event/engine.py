@@ -13,6 +13,7 @@ from neurosleep.functional import (
     MultiplicativeSTDP,
     PairSTDP,
     PlasticityRule,
+    PooledSRC,
     SignSTDP,
     SRCRule,
     StreamRule,
@@ -26,7 +27,8 @@ from neurosleep.spiking.engines.event.grid import is_dense
 from neurosleep.spiking.engines.event.session import EventSession
 from neurosleep.spiking.engines.event.streams import StreamSession
 from neurosleep.spiking.network import SpikingNetwork
-from neurosleep.spiking.projections import Projection, Transposed
+from neurosleep.spiking.plastic import changes
+from neurosleep.spiking.projections import Conv, Projection, Transposed
 
 __all__ = ["EventEngine"]
 
@@ -39,9 +41,9 @@ class EventEngine(Engine):
     population_kinds: ClassVar[frozenset[str]] = frozenset({"input", "relay", "lif", "li"})
     projection_types: ClassVar[frozenset[type[Projection]]] = frozenset({Projection})
     rules: ClassVar[frozenset[str]] = frozenset(
-        rule.name for rule in (SRCRule, PairSTDP, MultiplicativeSTDP, TripletSTDP, SignSTDP)
+        rule.name for rule in (SRCRule, PooledSRC, PairSTDP, MultiplicativeSTDP, TripletSTDP, SignSTDP)
     )
-    symmetric_rules: ClassVar[frozenset[str]] = frozenset({SRCRule.name})
+    symmetric_rules: ClassVar[frozenset[str]] = frozenset({SRCRule.name, PooledSRC.name})
     batches: ClassVar[bool] = True
     homeostasis: ClassVar[frozenset[str]] = frozenset({"weights"})
     spike_counts: ClassVar[bool] = True
@@ -51,16 +53,21 @@ class EventEngine(Engine):
         super()._check_single(network, rule, device)
         if rule is None:
             return
-        relays = [q for q in network.projections if q.plastic and network.population(q.target).kind == "relay"]
+        learning = [q for q in network.projections if changes(rule, q)]
+        relays = [q for q in learning if network.population(q.target).kind == "relay"]
+        matrices = {q.target for q in learning if not isinstance(q, Conv)}
+        both = [q for q in learning if isinstance(q, Conv) and q.target in matrices]
         shared = [q for q in network.projections if isinstance(q, Transposed)]
         grids = [p.name for p in network.layers if not is_dense(network, p.name)]
-        if relays or (shared and grids):
-            q, why = (relays or shared)[0], "whose weight the rule would change, ends in a relay"
-            if not relays:
+        if relays or both or (shared and grids):
+            q, why = (relays or both or shared)[0], "whose weight the rule would change, ends in a relay"
+            if both and not relays:
+                why = f"is a convolution, and a plastic matrix ends in population {q.target!r} too"
+            elif not relays:
                 why = f"is transposed, and convolutions, pooling or graded values reach population {grids[0]!r}"
             raise UnsupportedError(
                 f"The engine 'event' steps no plasticity where projection {q.source!r} -> {q.target!r} {why}.",
-                expected="plastic=False" if relays else "feedback, or convolutions and relays",
+                expected="plastic=False" if relays or both else "feedback, or convolutions and relays",
                 hint="--engine reference steps it",
             )
 

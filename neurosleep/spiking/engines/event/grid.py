@@ -10,9 +10,11 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from neurosleep.functional import PlasticityRule
 from neurosleep.spiking.engines.event.batch_kernels import Events
 from neurosleep.spiking.engines.event.grid_kernels import Kind, Synapses
 from neurosleep.spiking.engines.event.kernels import Neurons
+from neurosleep.spiking.engines.event.pooled import PooledWeights
 from neurosleep.spiking.engines.event.synapses import Layout, synapses_of
 from neurosleep.spiking.network import SpikingNetwork
 from neurosleep.spiking.projections import Dense, Projection, Transposed
@@ -42,11 +44,17 @@ class GridPopulation:
     """Parameters and synapses of one population, position by position.
 
     ``numbers`` are those of the projections that count, all that end in it if not given; with ``sums`` it is a relay of
-    what arrives through these, without a bias.
+    what arrives through these, without a bias. ``rule`` may change convolutions, or nothing.
     """
 
     def __init__(
-        self, network: SpikingNetwork, name: str, numbers: Sequence[int] | None = None, *, sums: bool = False
+        self,
+        network: SpikingNetwork,
+        name: str,
+        numbers: Sequence[int] | None = None,
+        rule: PlasticityRule | None = None,
+        *,
+        sums: bool = False,
     ) -> None:
         population = network.population(name)
         dtype = torch.empty(0, dtype=network.dtype).numpy().dtype
@@ -57,6 +65,7 @@ class GridPopulation:
         self.synapses: Synapses = synapses_of(network, self.projections, self.layout, dtype)
         sizes = [network.population(q.source).size for q in self.projections]
         self.first_row = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+        self.pooled = PooledWeights(network, self.projections, self.layout, self.synapses, self.first_row, rule)
         p = population.lif_params(network.dtype)
         bias = torch.as_tensor(0.0 if sums else population.bias, dtype=network.dtype)
         self.params = np.zeros((6, self.layout.neuron_of.size), dtype=dtype)

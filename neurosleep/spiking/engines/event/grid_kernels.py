@@ -15,6 +15,7 @@ import numpy as np
 from neurosleep._compiled import compiled
 from neurosleep.spiking.engines.event.batch_kernels import Block, Events, note, reset_fired, step_ready, step_refractory
 from neurosleep.spiking.engines.event.kernels import longer
+from neurosleep.spiking.engines.event.pooled_kernels import learn_pooled
 
 __all__ = ["Given", "Kind", "Synapses", "run_grid"]
 
@@ -184,11 +185,13 @@ def _block(neurons: Any, given: Any, v: Any, wait: Any, g: int, b: int, width: i
 
 
 @compiled(boundscheck=False)
-def run_grid(neurons: Any, synapses: Any, given: Any, span: Any, v: Any, wait: Any, read_out: Any, kind: Any) -> Any:
+def run_grid(
+    neurons: Any, synapses: Any, given: Any, span: Any, v: Any, wait: Any, read_out: Any, kind: Any, learning: Any
+) -> Any:
     """Step one population of every sample through a stretch; returns what it sends.
 
     ``v`` is ``[samples, blocks * width]``, ``wait`` int64 of the same shape, or ``[1, ...]`` where no unit ever waits.
-    What a relay sends has values; spikes have none.
+    What a relay sends has values; spikes have none. Where weights change there is one sample.
     """
     blocks, width = synapses.neuron_of.shape
     steps, samples = span.steps, span.samples
@@ -200,13 +203,15 @@ def run_grid(neurons: Any, synapses: Any, given: Any, span: Any, v: Any, wait: A
     sent = np.empty(4096, dtype=np.int32)
     values = np.empty(4096 if kind.relays else 0, dtype=v.dtype)
     used = 0
+    learns = len(learning.geometry.number) > 0
     for b in range(blocks):
         neuron_of = synapses.neuron_of[b]
         ends[b, 0] = used
         for g in range(samples):
             block = _block(neurons, given, v, wait, g, b, width)
             for t in range(steps):
-                total = _sum(synapses, b, given, g * (span.memory + steps) + span.memory + t, block.base, room)
+                at = g * (span.memory + steps) + span.memory + t
+                total = _sum(synapses, b, given, at, block.base, room)
                 if kind.relays:
                     for j in range(width):
                         marks[j] = total[j] != 0
@@ -226,6 +231,8 @@ def run_grid(neurons: Any, synapses: Any, given: Any, span: Any, v: Any, wait: A
                         values[used + k] = total[fired[k]]
                 else:
                     reset_fired(block, neurons.subtract, fired[:count], 0)
+                    if learns and count:
+                        learn_pooled(learning, synapses, given, at, b, fired[:count])
                 used += count
                 ends[b, g * steps + t + 1] = used
                 if read_out.tell:

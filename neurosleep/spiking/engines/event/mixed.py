@@ -10,8 +10,9 @@ from collections.abc import Mapping
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import Tensor
 
-from neurosleep.functional import SpikeEvents
+from neurosleep.functional import PlasticityRule, SpikeEvents
 from neurosleep.spiking.engines.event.batch_kernels import Events, ReadOut, Span, joined, latest
 from neurosleep.spiking.engines.event.grid import GridPopulation, arriving, values_of
 from neurosleep.spiking.engines.event.grid_kernels import Given, run_grid
@@ -37,7 +38,8 @@ class _Grid:
         p = self.population
         events = [seen[q.source] for q in p.projections]
         given = Given(*arriving(p.first_row, events), values_of(events, self.v.dtype), p.params[5:6])
-        sent: Events = run_grid(p.neurons, p.synapses, given, span, self.v, self._wait, self._unread, p.kind)
+        state = (self.v, self._wait, self._unread, p.kind, p.pooled.learning)
+        sent: Events = run_grid(p.neurons, p.synapses, given, span, *state)
         return sent
 
 
@@ -47,10 +49,14 @@ class Mixed:
     What reaches one of the former by other ways than a matrix is added up beside it.
     """
 
-    def __init__(self, network: SpikingNetwork, populations: Mapping[str, Population]) -> None:
+    def __init__(
+        self, network: SpikingNetwork, populations: Mapping[str, Population], rule: PlasticityRule | None
+    ) -> None:
         self._network, self._populations = network, populations
         self._order = [p.name for p in network.layers]
-        self._grids = {name: _Grid(GridPopulation(network, name)) for name in self._order if name not in populations}
+        self._grids = {
+            name: _Grid(GridPopulation(network, name, rule=rule)) for name in self._order if name not in populations
+        }
         self._beside = dict[str, _Grid]()
         for name in populations:
             others = [k for k in network.incoming(name) if not isinstance(network.projections[k], Dense)]
@@ -80,6 +86,11 @@ class Mixed:
     def membranes(self) -> dict[str, npt.NDArray[np.floating]]:
         """The present potentials of the populations that lie position by position, by name."""
         return {n: g.population.of_units(g.v)[0] for n, g in self._grids.items() if not g.population.relays}
+
+    def pooled_weights(self) -> dict[int, Tensor]:
+        """The present weights of convolutions that may change, by number of the projection."""
+        populations = [g.population for g in self._grids.values()]
+        return {p.numbers[k]: p.pooled.weight(k) for p in populations for k in p.pooled.numbers}
 
     def _stretch(self, inputs: Mapping[str, SpikeEvents]) -> dict[str, SpikeEvents]:
         steps = next(iter(inputs.values())).steps

@@ -14,6 +14,7 @@ from neurosleep.functional import (
     MultiplicativeSTDP,
     PairSTDP,
     PlasticityRule,
+    PooledSRC,
     SignSTDP,
     SpikeEvents,
     SRCRule,
@@ -42,7 +43,7 @@ def aligned(weights: npt.NDArray[Any]) -> npt.NDArray[Any]:
 
 def rule_numbers(rule: PlasticityRule | None, dtype: npt.DTypeLike) -> Rule:
     """The rule as compiled code reads it."""
-    if isinstance(rule, SRCRule):
+    if isinstance(rule, SRCRule | PooledSRC):
         return Rule(SRC, np.array((rule.inc, rule.dec, rule.width), dtype=dtype), FACTORS.index(rule.factor))
     if isinstance(rule, SignSTDP):
         return Rule(SIGN, np.array((rule.a, rule.window, rule.w_min, rule.w_max), dtype=dtype), 0)

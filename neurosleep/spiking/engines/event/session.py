@@ -10,7 +10,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from neurosleep.functional import PlasticityRule, SignSTDP, SpikeEvents, SRCRule
+from neurosleep.functional import PlasticityRule, PooledSRC, SignSTDP, SpikeEvents, SRCRule
 from neurosleep.spiking.engines.base import Session, check_inputs
 from neurosleep.spiking.engines.event.grid import is_dense, untied
 from neurosleep.spiking.engines.event.kernels import Arriving, outside
@@ -41,16 +41,19 @@ class EventSession(Session):
         self._past = {p.name: SpikeEvents.empty(p.size, self._memory) for p in network.populations}
         place = {name: k for k, name in enumerate(network.order)}
         loops = any(isinstance(q, Transposed) or place[q.source] >= place[q.target] for q in network.projections)
-        self._mixed = None if plain else Mixed(stepped, self._populations)
+        self._mixed = None if plain else Mixed(stepped, self._populations, rule)
         self._loop = Loop(network, self._populations, self._memory) if loops and self._mixed is None else None
         self._weighted = [k for k, q in enumerate(network.projections) if isinstance(q, Weighted)]
         changing = {number for p in self._populations.values() for number in p.numbers}
+        # Weights that synapses share over places, which lie with the mixed populations.
+        self._pooled = frozenset(() if self._mixed is None else self._mixed.pooled_weights())
+        changing |= self._pooled
         # Those that stay as they are.
         self._fixed = {k: network.weighted[n].weight for n, k in enumerate(self._weighted) if k not in changing}
         # Which weights may have changed since they were last looked at, and the bound that they were held against.
         self._unseen, self._bound = set(self._weighted), math.nan
         # With traces a unit's weights change after its spike too; others change those of units that fire.
-        self._gated = rule is None or isinstance(rule, SRCRule | SignSTDP)
+        self._gated = rule is None or isinstance(rule, SRCRule | PooledSRC | SignSTDP)
 
     def run(self, inputs: Mapping[str, SpikeEvents]) -> dict[str, SpikeEvents]:
         """Advance by the steps of ``inputs``; the spikes of every population."""
@@ -65,7 +68,8 @@ class EventSession(Session):
                 seen = {n: SpikeEvents.concatenate((self._past[n], e), e.n) for n, e in fired.items()}
                 self._past = {n: e.slice(e.steps - self._memory, e.steps) for n, e in seen.items()}
         for k, projection in enumerate(self._network.projections):
-            if projection.plastic and (not self._gated or fired[projection.target].count):
+            learns = projection.plastic or k in self._pooled
+            if learns and (not self._gated or fired[projection.target].count):
                 self._unseen.add(self._network.owner(k))
         return fired
 
@@ -107,6 +111,8 @@ class EventSession(Session):
     def weights(self) -> list[Tensor]:
         """The present weights, of projections that have any."""
         by_projection = {number: weight.detach().cpu().clone() for number, weight in self._fixed.items()}
+        if self._mixed is not None:
+            by_projection |= self._mixed.pooled_weights()
         for population in self._populations.values():
             for q, number in enumerate(population.numbers):
                 by_projection[number] = population.weight(q)
@@ -115,7 +121,7 @@ class EventSession(Session):
     def weights_at(self, number: int, post: npt.NDArray[np.int64], pre: npt.NDArray[np.int64]) -> Tensor:
         """Some of the present weights, of the projection ``number`` of those that have any."""
         wanted = self._weighted[number]
-        if wanted in self._fixed:
+        if wanted in self._fixed or wanted in self._pooled:
             return super().weights_at(number, post, pre)
         population = next(p for p in self._populations.values() if wanted in p.numbers)
         first, width = population.first_row[population.numbers.index(wanted)], population.weights.shape[2]
@@ -125,7 +131,8 @@ class EventSession(Session):
         """Numbers of the projections with a weight that is NaN, or beyond ``bound``."""
         if bound != self._bound:
             self._unseen, self._bound = set(self._weighted), bound
-        found = {k for k, w in self._fixed.items() if k in self._unseen and w.numel() and not w.abs().max() <= bound}
+        single = dict(self._fixed) | ({} if self._mixed is None else self._mixed.pooled_weights())
+        found = {k for k, w in single.items() if k in self._unseen and w.numel() and not w.abs().max() <= bound}
         for population in self._populations.values():
             real = population.weights.dtype.type
             # The largest number of the weights' type within the bound: finite, whatever the bound.

@@ -16,7 +16,7 @@ from neurosleep.spiking.network import SpikingNetwork
 from neurosleep.spiking.parts import Population
 from neurosleep.spiking.projections import Conv, Dense, Pool, Projection
 
-__all__ = ["Layout", "synapses_of"]
+__all__ = ["Layout", "grid_of", "synapses_of", "tap_order"]
 
 _Integers = npt.NDArray[np.int64]
 _Reals = npt.NDArray[np.floating]
@@ -27,7 +27,7 @@ _WEIGHTS, _STATE = 2**19, 3 * 2**17
 _LEAST = 16
 
 
-def _grid(shape: tuple[int, ...]) -> tuple[int, int, int]:
+def grid_of(shape: tuple[int, ...]) -> tuple[int, int, int]:
     """Channels, height and width; units without a grid are channels of one position."""
     if len(shape) not in (2, 3):
         return math.prod(shape), 1, 1
@@ -59,7 +59,7 @@ class Layout:
     @classmethod
     def of(cls, population: Population, incoming: Sequence[Projection], item: int) -> Layout:
         """That of ``population``, whose numbers take ``item`` bytes each."""
-        total, height, width = _grid(population.shape)
+        total, height, width = grid_of(population.shape)
         positions = height * width
         channels = min(total, _channels(positions, incoming, item))
         blocks = -(-total // channels)
@@ -112,7 +112,7 @@ def _reached(n: int, out: int, kernel: int, stride: int, padding: int, dilation:
     return found
 
 
-def _tap_order(kernel: int, stride: int) -> list[int]:
+def tap_order(kernel: int, stride: int) -> list[int]:
     """Taps of one row of a kernel in the order of their weights: to the next place leads the tap a stride before."""
     return sorted(range(kernel), key=lambda k: (k % stride, -k))
 
@@ -131,7 +131,7 @@ def _runs(
     (_, height, width), (_, out_height, out_width) = source, layout.grid
     down = _reached(height, out_height, kernel[0], stride[0], padding[0], dilation[0])
     across = _reached(width, out_width, kernel[1], stride[1], padding[1], dilation[1])
-    slot_of = {k: slot for slot, k in enumerate(_tap_order(kernel[1], stride[1]))}
+    slot_of = {k: slot for slot, k in enumerate(tap_order(kernel[1], stride[1]))}
     line: list[list[tuple[int, int, int]]] = []
     for pairs in across:
         joined: list[tuple[int, int, int]] = []
@@ -183,7 +183,7 @@ def _taps(q: Conv) -> _Reals:
     """The weight ``[out, in / groups, height, width]``, taps of a row in their order."""
     weight: _Reals = q.weight.detach().cpu().numpy()
     weight = weight[:, :, None] if weight.ndim == 3 else weight
-    return weight[..., _tap_order(weight.shape[3], q.stride[-1])]
+    return weight[..., tap_order(weight.shape[3], q.stride[-1])]
 
 
 def _convolution(q: Conv, source: tuple[int, int, int], layout: Layout) -> _Part:
@@ -212,9 +212,9 @@ def _part(network: SpikingNetwork, q: Projection, layout: Layout, dtype: npt.DTy
     blocks, length = layout.neuron_of.shape
     match q:
         case Conv() if q.groups == 1:
-            return _convolution(q, _grid(source.shape), layout)
+            return _convolution(q, grid_of(source.shape), layout)
         case Conv() | Pool():
-            return _of_groups(q, _grid(source.shape), layout)
+            return _of_groups(q, grid_of(source.shape), layout)
         case Dense():
             placed = layout.placed(q.weight.detach().cpu().numpy().T).reshape(source.size, blocks, length)
             return _Part(
