@@ -121,6 +121,7 @@ VALUES: dict[str, Callable[[], Any]] = {
     "SleepResult": sleep_phase,
     "SpikeEvents": lambda: ns.SpikeEvents.from_dense(torch.ones(50, 300, dtype=torch.bool)),
     "MeanDrive": lambda: ns.MeanDrive(np.full(300, 0.5), 200.0, window=3, image_shape=(15, 20)),
+    "PooledSRC": lambda: ns.functional.PooledSRC(0.01, 0.001),
     "SRCRule": lambda: ns.SRCRule(0.01, 0.001),
     "PairSTDP": lambda: ns.PairSTDP(0.01, 0.01, 0.9, 0.9),
     "MultiplicativeSTDP": lambda: ns.functional.MultiplicativeSTDP(0.01, 0.01),

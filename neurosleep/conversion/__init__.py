@@ -7,6 +7,7 @@ from neurosleep.conversion._compare import ConversionCheck, LayerCheck, compare
 from neurosleep.conversion._convert import convert
 from neurosleep.conversion._copied import copied
 from neurosleep.conversion._obstacles import Obstacle
+from neurosleep.conversion._plastic import plastic_convolutions
 from neurosleep.conversion._wake import wake
 from neurosleep.conversion.converted import ConvertedNetwork
 from neurosleep.conversion.feedback import Feedback, feedback_of
@@ -48,6 +49,7 @@ __all__ = [
     "copied",
     "feedback_of",
     "largest_activities",
+    "plastic_convolutions",
     "sleeping_chain",
     "wake",
 ]

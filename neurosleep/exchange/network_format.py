@@ -51,6 +51,8 @@ def network_parts(network: SpikingNetwork) -> tuple[dict[str, Tensor], dict[str,
         entry["options"] = [[key, getattr(q, key)] for key in _OPTIONS.get(q.kind, ())]
         if isinstance(q, Weighted):
             tensors[f"projection/{k}/weight"] = q.weight.detach()
+            if isinstance(q, Conv) and q.plastic:
+                entry["pooled"] = True
         elif isinstance(q, Transposed):
             entry |= {"transpose_of": list(q.of)} | ({"symmetric_rule": True} if q.symmetric_rule else {})
         projections.append(entry)
@@ -91,6 +93,9 @@ def network_of(tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> Spik
             fields["weight"] = tensors[f"projection/{k}/weight"]
         if kind is Dense:
             fields["plastic"] = entry["plastic"]
+        elif kind is Conv:
+            # In the first files "plastic" had no meaning for a convolution, and could be true.
+            fields["plastic"] = entry.get("pooled", False)
         elif kind is Pool and isinstance(fields["kernel"], int):
             # One number stands for every axis of the population, whose shape the class does not know.
             shape = next(p.shape for p in populations if p.name == fields["source"])

@@ -23,7 +23,7 @@ Pooling = Literal["mean", "sum"]
 
 @dataclass(frozen=True)
 class PooledSRC:
-    r"""Specification of the rule: :class:`SRCRule` that also changes convolutions, which that one leaves as they are.
+    r"""Specification of the rule: :class:`SRCRule` that also changes plastic convolutions, which that one does not.
 
     .. math::
         \Delta k = \frac{inc\, n_+ - dec\, n_-}{n_+ + n_-}\, g(k) \quad (\text{mean}), \qquad
@@ -49,6 +49,7 @@ class PooledSRC:
     See Also
     --------
     SRCRule : of matrices only, as published
+    neurosleep.conversion.plastic_convolutions : makes those of a converted network plastic
     neurosleep.sleep : which takes any rule
 
     References

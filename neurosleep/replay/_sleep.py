@@ -126,8 +126,9 @@ def sleep(
     Parameters
     ----------
     network:
-        With exactly one input population, as large as the drive. Convolutions stay as they are but for the rule
-        :class:`~neurosleep.functional.PooledSRC`, which changes them too.
+        With exactly one input population, as large as the drive. Convolutions stay as they are; the rule
+        :class:`~neurosleep.functional.PooledSRC` changes those that are plastic
+        (:func:`~neurosleep.conversion.plastic_convolutions`).
     drive, rule, steps:
         Noise, plasticity rule, and number of steps (at least 1). A network that ``map_to`` made takes a rule of its
         chip (:func:`~neurosleep.hardware.chip_rule`) and the engine ``fixed``. With
@@ -225,20 +226,23 @@ def sleep(
 
 def _check_convolutions(network: SpikingNetwork, rule: PlasticityRule | EngineRule) -> None:
     """Say which convolutions stay as they are; refuse a network in which nothing else could change."""
-    names = [f"{q.source} -> {q.target}" for q in network.projections if isinstance(q, Conv) and not changes(rule, q)]
-    if not names:
+    convolutions = [q for q in network.projections if isinstance(q, Conv)]
+    if not convolutions or any(changes(rule, q) for q in convolutions):
         return
+    names = [f"{q.source} -> {q.target}" for q in convolutions]
     listed = ", ".join(names)
     if not any(changes(rule, q) for q in network.projections):
         raise UnsupportedError(
             f"Under the rule {rule.name!r} no weight of this network would change.",
             found=f"convolutions ({listed}), whose weights many synapses share, and no plastic projection",
             expected="a network with at least one plastic Dense projection",
-            hint="PooledSRC, and homeostatic sleep (regulate_spikes, NREM stages of consolidate), change convolutions",
+            hint="the rule PooledSRC changes convolutions that plastic_convolutions marks, and homeostatic sleep "
+            "(regulate_spikes, or consolidate with an NREM stage) all of them",
         )
     warnings.warn(
         f"The convolutions {listed} stay as they are: a weight that many synapses share is changed by no plasticity "
-        "rule but PooledSRC; homeostatic sleep (regulate_spikes, NREM stages of consolidate) changes them too.",
+        "rule but PooledSRC, where plastic_convolutions marks it; homeostatic sleep (regulate_spikes, NREM stages of "
+        "consolidate) changes them too.",
         NeurosleepWarning,
         stacklevel=3,
     )

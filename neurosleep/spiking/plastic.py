@@ -1,4 +1,4 @@
-"""Which weights a rule changes: plastic matrices, and of a rule that pools updates over places convolutions too."""
+"""Which weights a rule changes: plastic matrices, and plastic convolutions if it pools updates over places."""
 
 from __future__ import annotations
 
@@ -10,6 +10,6 @@ __all__ = ["changes"]
 
 def changes(rule: PlasticityRule | EngineRule | None, projection: Projection) -> bool:
     """Whether ``rule`` (None: no plasticity) changes the weight through ``projection``."""
-    if rule is None:
+    if rule is None or not projection.plastic:
         return False
-    return projection.plastic or (isinstance(projection, Conv) and isinstance(rule, PooledSRC))
+    return not isinstance(projection, Conv) or isinstance(rule, PooledSRC)

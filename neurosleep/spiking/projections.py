@@ -111,7 +111,7 @@ class Projection:
 
     @property
     def plastic(self) -> bool:
-        """Whether a plasticity rule may change the weight through this projection; only a matrix can be."""
+        """Whether a plasticity rule may change the weight through this projection."""
         return False
 
 
@@ -256,8 +256,6 @@ class Transposed(Projection):
 class Conv(Weighted):
     """A convolution: weights that are the same at every place of a grid.
 
-    The rule :class:`~neurosleep.functional.PooledSRC` changes them in sleep, no other rule of plasticity does.
-
     Populations are of shape (channels, length) or (channels, height, width).
 
     Parameters
@@ -270,6 +268,9 @@ class Conv(Weighted):
         As of ``torch.nn.Conv2d``, in neurons: a number per axis, or one for all.
     groups:
         Groups of channels that are not joined with each other.
+    plastic:
+        Whether a rule that pools over places (:class:`~neurosleep.functional.PooledSRC`) may change the weight; other
+        rules change no convolution.
 
     Raises
     ------
@@ -293,6 +294,7 @@ class Conv(Weighted):
     padding: tuple[int, ...]
     dilation: tuple[int, ...]
     groups: int
+    plastic: bool = field(default=False, kw_only=True)
 
     word: ClassVar[str] = "conv"
 
@@ -308,8 +310,10 @@ class Conv(Weighted):
         *,
         scale: float = 1.0,
         delay: int = 0,
+        plastic: bool = False,
     ) -> None:
         super().__init__(source, target, weight, scale=scale, delay=delay)
+        self._set("plastic", truth(f"{self._where}: plastic", plastic))
         if self.weight.ndim not in (3, 4):
             raise SettingsError(
                 f"{self._where}: the weight has shape {tuple(self.weight.shape)}.",

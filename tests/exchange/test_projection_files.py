@@ -134,3 +134,16 @@ def test_files_of_before_with_fewer_options(
     weight = getattr(expected, "weight", None)
     found = network_of({} if weight is None else {"projection/0/weight": weight}, header).projections[0]
     assert type(found) is type(expected) and repr(found) == repr(expected)
+
+
+def test_a_plastic_convolution_says_so_with_a_word_of_its_own() -> None:
+    """The first files had ``plastic`` true of a convolution that no rule could change."""
+    ends = (population("a", (1, 7)), population("b", (1, 5)))
+    for plastic in (True, False):
+        network = SpikingNetwork(ends, (Conv("a", "b", torch.ones(1, 1, 3), plastic=plastic),))
+        tensors, header = network_parts(network)
+        (entry,) = header["projections"]
+        assert entry["plastic"] is plastic and entry.get("pooled", "none") == (True if plastic else "none")
+        assert network_of(tensors, json.loads(json.dumps(header))).projections[0].plastic is plastic
+        entry["plastic"] = True
+        assert network_of(tensors, header).projections[0].plastic is plastic

@@ -145,7 +145,7 @@ def test_weights_beyond_the_bound_from_the_start_are_found(engine: str) -> None:
     assert (found.divergence.step, found.divergence.projection) == (10, "hidden1 -> output")
 
 
-def with_convolution(*, plastic: bool) -> SpikingNetwork:
+def with_convolution(*, plastic: bool, shared: bool = False) -> SpikingNetwork:
     populations = (
         Population("input", "input", (1, 3, 4)),
         Population("conv", "lif", (2, 2, 3), threshold=0.5, decay=0.999),
@@ -154,7 +154,7 @@ def with_convolution(*, plastic: bool) -> SpikingNetwork:
     generator = torch.Generator().manual_seed(0)
     kernel, weight = torch.rand(2, 1, 2, 2, generator=generator), torch.rand(4, 12, generator=generator)
     return SpikingNetwork(
-        populations, (Conv("input", "conv", kernel), Dense("conv", "output", weight, plastic=plastic))
+        populations, (Conv("input", "conv", kernel, plastic=shared), Dense("conv", "output", weight, plastic=plastic))
     )
 
 
@@ -169,7 +169,7 @@ def test_convolutions_stay_in_sleep_and_a_warning_names_them() -> None:
 
 @pytest.mark.parametrize("plastic", [True, False])
 def test_a_rule_that_pools_changes_convolutions_in_sleep(plastic: bool) -> None:
-    given, rule = with_convolution(plastic=plastic), PooledSRC(1e-3, 1e-4, "constant")
+    given, rule = with_convolution(plastic=plastic, shared=True), PooledSRC(1e-3, 1e-4, "constant")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         slept, other = (

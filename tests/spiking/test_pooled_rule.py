@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 
 import numpy as np
@@ -28,9 +29,14 @@ RULES = {
 }
 
 
+def learning(network: SpikingNetwork) -> SpikingNetwork:
+    projections = [dataclasses.replace(q, plastic=True) if isinstance(q, Conv) else q for q in network.projections]
+    return dataclasses.replace(network, projections=tuple(projections))
+
+
 def check_equal(seed: int, name: str) -> bool:
     """In two pieces, so that weights cross the border; whether any convolution changed."""
-    network, rule = random_network(seed), RULES[name]
+    network, rule = learning(random_network(seed)), RULES[name]
     if name != "sum":
         # Nothing is exact from the first change on: far from ties from the start.
         generator = torch.Generator().manual_seed(seed)
@@ -144,7 +150,7 @@ def test_of_a_single_place_it_is_the_rule_of_matrices(engine: str) -> None:
     assert torch.equal(dense, slept(Dense("in", "out", weight), PooledSRC(*steps)))  # type: ignore[arg-type]
     for pooling in ("mean", "sum"):
         pooled = PooledSRC(*steps, pooling=pooling)  # type: ignore[arg-type]
-        assert torch.equal(dense, slept(Conv("in", "out", weight[..., None, None]), pooled))
+        assert torch.equal(dense, slept(Conv("in", "out", weight[..., None, None], plastic=True), pooled))
 
 
 def test_what_the_compiled_rule_cannot_learn_is_refused_by_name() -> None:
@@ -158,8 +164,21 @@ def test_what_the_compiled_rule_cannot_learn_is_refused_by_name() -> None:
         ((Conv("in", "a", kernel, padding=1), Dense("in", "a", matrix)), "is a convolution, and a plastic matrix ends"),
         ((Conv("in", "a", kernel, padding=1), Conv("a", "sum", kernel, padding=1)), "'a' -> 'sum' whose weight"),
     ):
-        network = SpikingNetwork(populations, projections)
+        network = learning(SpikingNetwork(populations, projections))
         with pytest.raises(UnsupportedError, match=match):
             get_engine("event").start(network, RULES["mean"])
         get_engine("event").start(network, SRCRule(0.1, 0.1))
         get_engine("reference").start(network, RULES["mean"])
+
+
+def test_convolutions_that_are_not_plastic_stay_and_so_do_all_under_other_rules() -> None:
+    populations = (Population("in", "input", (1, 4)), Population("out", "lif", (2, 4), threshold=0.25))
+    kernel = torch.ones(2, 1, 3)
+    for engine, rule, plastic in itertools.product(
+        ("event", "reference"), (RULES["mean"], SRCRule(0.1, 0.1)), (True, False)
+    ):
+        projection = Conv("in", "out", kernel, padding=1, plastic=plastic)
+        session = get_engine(engine).start(SpikingNetwork(populations, (projection,)), rule)
+        spikes = session.run({"in": SpikeEvents.from_dense(np.ones((5, 4), dtype=bool))})
+        assert spikes["out"].count == 40
+        assert torch.equal(session.weights()[0], kernel) is not (plastic and rule is RULES["mean"])

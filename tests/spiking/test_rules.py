@@ -18,6 +18,7 @@ from neurosleep.functional import (
     Oja,
     PairSTDP,
     PlasticityRule,
+    PooledSRC,
     SignSTDP,
     SRCRule,
     TripletSTDP,
@@ -32,6 +33,7 @@ from tests.uncompiled import uncompile
 BOUNDS: dict[str, float] = {"w_min": -2.0, "w_max": 2.0}
 RULED: dict[str, PlasticityRule] = {
     "src": SRCRule(0.032, 0.0033),
+    "src-pooled": PooledSRC(0.032, 0.0033),
     "stdp": PairSTDP(0.011, 0.013, 0.9, 0.8),
     "stdp-multiplicative": MultiplicativeSTDP(0.04, 0.05, 1.0, 1.0, 0.9, 0.8, **BOUNDS),
     "van Rossum": MultiplicativeSTDP(0.011, 0.05, 0.0, 1.0, 0.9, 0.8, **BOUNDS),

@@ -25,6 +25,7 @@ from neurosleep.functional import (
 )
 from neurosleep.hardware.energy.synapses import Synapses, Zeros
 from neurosleep.spiking import Recording, SpikingNetwork
+from neurosleep.spiking.plastic import changes
 
 __all__ = ["Activity", "count_activity", "sample_activities"]
 
@@ -353,7 +354,7 @@ def _learning(
 ) -> Tensor:
     changed = torch.zeros(_samples(counts), dtype=torch.float64)
     for q in network.projections:
-        if not q.plastic:
+        if not changes(rule, q):
             continue
         where = f"Projection {q.source!r} -> {q.target!r}"
         pre, post = counts[q.source].sum(1), counts[q.target].sum(1)

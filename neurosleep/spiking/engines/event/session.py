@@ -18,7 +18,8 @@ from neurosleep.spiking.engines.event.loop import Loop
 from neurosleep.spiking.engines.event.mixed import Mixed
 from neurosleep.spiking.engines.event.population import BLOCK, Population
 from neurosleep.spiking.network import SpikingNetwork
-from neurosleep.spiking.projections import Transposed, Weighted
+from neurosleep.spiking.plastic import changes
+from neurosleep.spiking.projections import Conv, Transposed, Weighted
 
 __all__ = ["EventSession"]
 
@@ -29,7 +30,7 @@ class EventSession(Session):
     def __init__(self, network: SpikingNetwork, rule: PlasticityRule | None, most: int = BLOCK) -> None:
         self._network = network
         dense = {p.name: is_dense(network, p.name) for p in network.layers}
-        learning = {q.target for q in network.projections if q.plastic and rule is not None}
+        learning = {q.target for q in network.projections if changes(rule, q) and not isinstance(q, Conv)}
         plain = all(dense.values())
         stepped = network if plain else untied(network)
         self._populations = {
@@ -68,8 +69,7 @@ class EventSession(Session):
                 seen = {n: SpikeEvents.concatenate((self._past[n], e), e.n) for n, e in fired.items()}
                 self._past = {n: e.slice(e.steps - self._memory, e.steps) for n, e in seen.items()}
         for k, projection in enumerate(self._network.projections):
-            learns = projection.plastic or k in self._pooled
-            if learns and (not self._gated or fired[projection.target].count):
+            if projection.plastic and (not self._gated or fired[projection.target].count):
                 self._unseen.add(self._network.owner(k))
         return fired
 
