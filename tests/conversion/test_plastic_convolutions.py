@@ -26,7 +26,7 @@ X = torch.rand(30, 1, 8, 8, generator=torch_generator(0, "x"))
 
 def test_convolutions_of_the_model_sleep_and_wake_and_those_that_make_maxima_stay() -> None:
     given = model()
-    converted = convert(given, X)
+    converted = convert(given, X, read_out="spikes")
     network = plastic_convolutions(converted, given)
     plastic = [isinstance(q, Conv) and q.plastic for q in network.weighted]
     kernels = [(3, 1, 3, 3), (4, 3, 3, 3)]
