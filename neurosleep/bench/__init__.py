@@ -4,6 +4,7 @@ from neurosleep.bench._consolidate import bench_consolidate
 from neurosleep.bench._ep import bench_ep
 from neurosleep.bench._map import bench_map
 from neurosleep.bench._record import bench_record
+from neurosleep.bench._schedule import bench_schedule
 from neurosleep.bench._simulate import bench_simulate
 from neurosleep.bench._sleep import bench_sleep
 
@@ -12,8 +13,18 @@ BENCHMARKS = {
     "ep": bench_ep,
     "map": bench_map,
     "record": bench_record,
+    "schedule": bench_schedule,
     "simulate": bench_simulate,
     "sleep": bench_sleep,
 }
 
-__all__ = ["BENCHMARKS", "bench_consolidate", "bench_ep", "bench_map", "bench_record", "bench_simulate", "bench_sleep"]
+__all__ = [
+    "BENCHMARKS",
+    "bench_consolidate",
+    "bench_ep",
+    "bench_map",
+    "bench_record",
+    "bench_schedule",
+    "bench_simulate",
+    "bench_sleep",
+]

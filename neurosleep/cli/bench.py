@@ -13,14 +13,16 @@ __all__ = ["bench"]
 
 
 def bench(
-    name: Annotated[str, typer.Argument(help="The benchmark: consolidate, ep, map, record, simulate, sleep.")],
+    name: Annotated[
+        str, typer.Argument(help="The benchmark: consolidate, ep, map, record, schedule, simulate, sleep.")
+    ],
     network: Annotated[
         str | None, typer.Option(help="Of simulate: mlp (the default), cnn (two convolutions) or vgg (VGG-11).")
     ] = None,
     data: Data = None,
     as_json: Json = False,
 ) -> None:
-    """Time sleep, homeostasis (consolidate), record, simulate (batches of images), ep or map."""
+    """Time sleep, homeostasis (consolidate), record, simulate (batches of images), ep, map or schedule (Dask)."""
     with user_errors(as_json):
         from neurosleep._checks import check_unread
         from neurosleep.bench import BENCHMARKS

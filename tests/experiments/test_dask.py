@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import platform
 import shutil
 import signal
 import subprocess
@@ -37,18 +38,10 @@ from neurosleep.experiments.run.message import own_side
 from neurosleep.experiments.schedule import cluster as cluster_module
 from neurosleep.experiments.schedule.cluster import Cluster
 from neurosleep.experiments.schedule.on_worker import TOPIC
+from tests.experiments.small_runs import SMALL, sets
 
 distributed = pytest.importorskip("distributed", reason="the extra 'cluster' is not installed")
 
-SMALL: dict[str, Any] = {
-    "data.name": "mnist-mini",
-    "data.images_per_task": 60,
-    "data.tasks": [[0, 1], [2, 3]],
-    "network.sizes": [784, 10, 10],
-    "wake.epochs": 1,
-    "sleep.steps": 100,
-    "sleep.thresholds": [5.0, 5.0],
-}
 # Seconds to wait for what must come, on however slow a machine.
 PATIENCE = 1800
 # A sleep of minutes, within which whatever a test does happens.
@@ -144,10 +137,6 @@ def requests(out: Path, *strategies: str, seeds: int = 1, resume: bool = False, 
     ]
 
 
-def sets(changes: dict[str, Any]) -> list[str]:
-    return [part for key, value in (SMALL | changes).items() for part in ("--set", f"{key}={json.dumps(value)}")]
-
-
 def without_times(metrics: Any) -> dict[str, Any]:
     return {key: value for key, value in metrics.items() if key not in ("seconds", "growth")}
 
@@ -237,7 +226,7 @@ def test_finished_runs_stay_and_a_stopped_one_goes_on_where_it_stopped(address: 
 
 def test_two_clients_that_want_the_same_folders_share_the_runs(address: str, client: Any, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "neurosleep", "run", "src2022/mnist", "--strategy", "src", "--seeds", "2"]
-    command += [*sets({"sleep.steps": 60_000}), "--out", str(tmp_path / "o"), "--scheduler", address, "--json"]
+    command += [*sets(sleep__steps=60_000), "--out", str(tmp_path / "o"), "--scheduler", address, "--json"]
     before = len(client.get_events(TOPIC))
     clients = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(2)]
     told = [process.communicate() for process in clients]
@@ -259,6 +248,58 @@ def test_a_run_that_fails_there_is_named_as_here(address: str, tmp_path: Path) -
         errors.append(caught.value)
     assert type(errors[0]) is type(errors[1]) and str(errors[0]) == str(errors[1])
     assert not (tmp_path / "False").exists()
+
+
+# --- as fast as a process of its own ----------------------------------------------------------------------------------
+
+
+def worker_at_work(dask_worker: Any) -> tuple[bool, bool, bool]:
+    """Whether the worker's profiler runs: before, in, and after a long task, once its event loop has come to it."""
+    import threading
+
+    from neurosleep.experiments.schedule.full_speed import full_speed
+
+    def runs() -> bool:
+        seen = threading.Event()
+        dask_worker.loop.add_callback(seen.set)
+        assert seen.wait(600)
+        return bool(dask_worker.periodic_callbacks["profile"].is_running())
+
+    before = runs()
+    with full_speed(dask_worker):
+        during = runs()
+    return before, during, runs()
+
+
+def test_no_profiler_looks_at_a_run(client: Any) -> None:
+    futures = client.map(lambda _: worker_at_work(distributed.get_worker()), range(2), pure=False)
+    assert client.gather(futures) == [(True, False, True)] * 2
+
+
+FAULTS = """
+import resource, sys, types
+import numpy as np
+from neurosleep.experiments.schedule.full_speed import full_speed
+def faults():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(200):
+        np.ones(100_000).sum()
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+before = faults()
+with full_speed(types.SimpleNamespace(periodic_callbacks={})):
+    faults()
+    during = faults()
+print(before, during, faults())
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the thresholds are glibc's")
+def test_arrays_come_from_memory_that_the_worker_has() -> None:
+    environment = {**os.environ, "MALLOC_TRIM_THRESHOLD_": "65536"}
+    child = subprocess.run([sys.executable, "-c", FAULTS], env=environment, capture_output=True, text=True, check=True)
+    before, during, after = map(int, child.stdout.split())
+    # 200 arrays of 196 pages.
+    assert before > 20_000 and after > 20_000 and during < 2000
 
 
 # --- what is refused before any work ----------------------------------------------------------------------------------
@@ -306,7 +347,7 @@ def test_no_scheduler_is_one_message_and_nothing_is_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, as_json: bool
 ) -> None:
     monkeypatch.setattr(cluster_module, "PATIENCE", 0.5)
-    command = ["run", "src2022/mnist", *sets({}), "--out", str(tmp_path / "o"), "--scheduler", "tcp://127.0.0.1:9"]
+    command = ["run", "src2022/mnist", *sets(), "--out", str(tmp_path / "o"), "--scheduler", "tcp://127.0.0.1:9"]
     result = CliRunner().invoke(app, [*command, *(["--json"] if as_json else [])])
     assert result.exit_code == 2
     if as_json:
@@ -362,7 +403,7 @@ def test_tls_by_the_configuration_of_dask(tmp_path: Path) -> None:
         environment |= {f"{tls}{role}__CERT": str(cert), f"{tls}{role}__KEY": str(key)}
     (tmp_path / "place").mkdir()
     workplace = Workplace(tmp_path / "place", **environment)
-    command = [sys.executable, "-m", "neurosleep", "run", "src2022/mnist", "--strategy", "sequential", *sets({})]
+    command = [sys.executable, "-m", "neurosleep", "run", "src2022/mnist", "--strategy", "sequential", *sets()]
     try:
         workplace.complete("one", look=False)
         command += ["--scheduler", workplace.address, "--json", "--out"]
@@ -391,7 +432,7 @@ def test_tls_by_the_configuration_of_dask(tmp_path: Path) -> None:
 @pytest.mark.skipif(sys.platform == "win32", reason="no SIGINT for one process")
 def test_ctrl_c_cancels_what_is_left_and_says_how_much(address: str, client: Any, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "neurosleep", "run", "src2022/mnist", "--strategy", "src", "--seeds", "3"]
-    command += [*sets(LONG), "--out", str(tmp_path / "o"), "--scheduler", address, "--json"]
+    command += [*sets(sleep__steps=LONG["sleep.steps"]), "--out", str(tmp_path / "o"), "--scheduler", address, "--json"]
     process = subprocess.Popen(
         command,
         stdout=subprocess.PIPE,

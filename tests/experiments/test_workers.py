@@ -23,24 +23,11 @@ from neurosleep.errors import DataError, RunFolderError, RunsFailedError, Settin
 from neurosleep.experiments import RunFolder, RunRequest, apply_changes, load_settings, run_experiment, summarise
 from neurosleep.experiments.schedule.executor import side_by_side
 from neurosleep.experiments.schedule.workers import Processes
+from tests.experiments.small_runs import SMALL, sets
 
-SMALL: dict[str, Any] = {
-    "data.name": "mnist-mini",
-    "data.images_per_task": 60,
-    "data.tasks": [[0, 1], [2, 3]],
-    "network.sizes": [784, 10, 10],
-    "wake.epochs": 1,
-    "sleep.steps": 100,
-    "sleep.thresholds": [5.0, 5.0],
-}
 # Seconds to wait for what must come, on however slow a machine.
 PATIENCE = 900
 linux = pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
-
-
-def sets(**more: Any) -> list[str]:
-    changes = SMALL | {key.replace("__", "."): value for key, value in more.items()}
-    return [part for key, value in changes.items() for part in ("--set", f"{key}={json.dumps(value)}")]
 
 
 def requests(out: Path, seeds: int, *, resume: bool = False, **more: Any) -> list[RunRequest]:

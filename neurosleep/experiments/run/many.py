@@ -11,10 +11,9 @@ from neurosleep._checks import check_count
 from neurosleep._surroundings import surroundings_kept
 from neurosleep.errors import NeurosleepError, RunsFailedError, SettingsError
 from neurosleep.experiments.metrics import Metrics, RunName, Summary, spread_of
-from neurosleep.experiments.run.check import Plan, check_data, check_request, read_data, source_of
+from neurosleep.experiments.run.check import Plan, check_data, check_request
 from neurosleep.experiments.run.events import Listener
 from neurosleep.experiments.run.one import run_one
-from neurosleep.experiments.run.origin import fingerprint
 from neurosleep.experiments.run.request import RunRequest
 from neurosleep.experiments.schedule.cluster import check_scheduler
 from neurosleep.experiments.schedule.executor import Outcome, side_by_side
@@ -132,15 +131,13 @@ def _on_cluster(
     from neurosleep.experiments.run.on_cluster import ClusterRuns
 
     requests = [plan.request for plan in plans]
-    sums: dict[tuple[object, ...], str] = {}
-    for request, tasks in zip(requests, read_data(plans), strict=True):
-        if (source := source_of(request)) not in sums:
-            sums[source] = fingerprint(tasks)
     left = [request for request in requests if not (request.resume and request.folder.finished)]
     if not left:
+        check_data(plans)
         yield from ((number, Outcome(request.folder.metrics())) for number, request in enumerate(requests))
         return
-    with contextlib.closing(ClusterRuns(scheduler, len(left), sums, report, listener)) as runs:
+    with contextlib.closing(ClusterRuns(scheduler, len(left), report, listener)) as runs:
+        runs.read(plans)
         runs.check(left)
         yield from side_by_side(runs, [(request,) for request in requests])
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from types import MappingProxyType
 from typing import Any, TypedDict, cast
 
 from neurosleep._worker import describe, run_parcel
@@ -13,7 +12,7 @@ from neurosleep.errors import DataError, NeurosleepError, RunFolderError, Settin
 from neurosleep.experiments.changes import dump_toml
 from neurosleep.experiments.inside import read_bytes
 from neurosleep.experiments.metrics import Metrics
-from neurosleep.experiments.run.check import source_of
+from neurosleep.experiments.run.check import Plan, read_data, source_of
 from neurosleep.experiments.run.events import Event, Listener
 from neurosleep.experiments.run.message import Message, message_of, own_side, read_error
 from neurosleep.experiments.run.origin import fingerprint
@@ -47,8 +46,6 @@ class ClusterRuns:
         Of the scheduler.
     slots:
         How many runs are handed over at a time; None: as many as there are workers.
-    sums:
-        The SHA-256 of data by what they depend on, as far as it is known.
     report, listener:
         Who is told of them.
     """
@@ -57,21 +54,28 @@ class ClusterRuns:
         self,
         address: str,
         slots: int | None = None,
-        sums: Mapping[tuple[object, ...], str] = MappingProxyType({}),
         report: Callable[[int, str], None] = lambda number, text: None,
         listener: Listener | None = None,
     ) -> None:
         self._slots, self._report, self._listener = slots, report, listener
-        self._sums = dict(sums)
+        #: The SHA-256 of data by what they depend on.
+        self._sums: dict[tuple[object, ...], str] = {}
         self._requests: dict[int, RunRequest] = {}
         self._finished: list[tuple[int, Metrics]] = []
         self._client = own_side()
         self._cluster = Cluster(address, run_parcel, self._told)
+        self._cluster.wake(describe, self._question([]))
 
     @property
     def slots(self) -> int:
         """How many runs are handed over at a time."""
         return self._cluster.slots if self._slots is None else self._slots
+
+    def read(self, plans: Sequence[Plan]) -> None:
+        """Read the data of all plans, once where they are the same; refuse a bad file, and one that does not fit."""
+        for plan, tasks in zip(plans, read_data(plans), strict=True):
+            if (source := source_of(plan.request)) not in self._sums:
+                self._sums[source] = fingerprint(tasks)
 
     def check(self, requests: Sequence[RunRequest]) -> None:
         """Refuse workers that could not run the requests as this machine would, before anything is written.
@@ -83,9 +87,8 @@ class ClusterRuns:
         """
         # Seeds apart, which change nothing here.
         different = {(r.strategy, dump_toml(r.settings)): self._message(r) for r in reversed(requests)}
-        content = json.dumps({"client": self._client, "requests": list(different.values())}).encode()
         refusals: dict[str, Refusal] = {}
-        answers = self._cluster.ask(describe, content)
+        answers = self._cluster.ask(describe, self._question(list(different.values())))
         for worker, answer in answers.items():
             if isinstance(answer, Exception):
                 refusals[worker] = {"versions": [f"{type(answer).__name__}: {answer}"]}
@@ -93,6 +96,9 @@ class ClusterRuns:
                 refusals[worker] = refusal
         if refusals:
             raise _refused(refusals, len(answers))
+
+    def _question(self, messages: Sequence[Message]) -> bytes:
+        return json.dumps({"client": self._client, "requests": messages}).encode()
 
     def start(self, number: int, *task: object) -> None:
         """Hand over a request."""

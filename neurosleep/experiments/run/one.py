@@ -5,10 +5,11 @@ from __future__ import annotations
 from neurosleep._files import remove_leftovers
 from neurosleep._surroundings import surroundings_kept
 from neurosleep.continual import learn_tasks
+from neurosleep.data import Task
 from neurosleep.experiments.changes import dump_toml
 from neurosleep.experiments.metrics import Metrics
 from neurosleep.experiments.report import write_run_figures
-from neurosleep.experiments.run.check import check_fit, check_request
+from neurosleep.experiments.run.check import Plan, check_fit, check_request
 from neurosleep.experiments.run.deployment import deploy, deployment_table
 from neurosleep.experiments.run.events import Listener
 from neurosleep.experiments.run.metrics import add_chips, metrics_of
@@ -18,7 +19,7 @@ from neurosleep.experiments.run.scenario import tasks_of
 from neurosleep.experiments.run.state import DT
 from neurosleep.experiments.run_folder import write_whole
 
-__all__ = ["run_one"]
+__all__ = ["run_one", "run_plan"]
 
 
 @surroundings_kept(threads=1)
@@ -53,6 +54,13 @@ def run_one(request: RunRequest, report: Report = lambda text: None, *, listener
         return folder.metrics()
     tests = tasks_of(request.settings, request.data, request.seed)
     check_fit(plan, tests)
+    return run_plan(plan, tests, report, listener)
+
+
+@surroundings_kept(threads=1)
+def run_plan(plan: Plan, tests: list[Task], report: Report, listener: Listener | None) -> Metrics:
+    """Run what was found to be right, on tasks that are read and fit."""
+    request, folder = plan.request, plan.request.folder
     phases = Phases(plan, tests, folder, report, listener)
     with folder.locked():
         remove_leftovers(folder.path)

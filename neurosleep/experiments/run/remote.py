@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from neurosleep._files import write_whole
+from neurosleep.data import Task
 from neurosleep.data._shelves import ENVIRONMENT
 from neurosleep.errors import DataError, NeurosleepError
 from neurosleep.experiments.run.check import check_data, check_request
 from neurosleep.experiments.run.message import Message, differing, error_message, own_side, request_from
-from neurosleep.experiments.run.one import run_one
+from neurosleep.experiments.run.one import run_plan
 from neurosleep.experiments.run.origin import fingerprint
 from neurosleep.experiments.run.request import RunRequest
 from neurosleep.experiments.schedule.on_worker import NobodyWaitsError, desk
@@ -27,7 +28,7 @@ def describe(content: bytes) -> str:
     """What stands in the way of requests on this machine, as JSON."""
     asked: dict[str, Any] = json.loads(content)
     with tempfile.TemporaryDirectory(prefix="neurosleep-") as out:
-        refusals = (_refusal(asked["client"], message, out) for message in asked["requests"])
+        refusals = (_refusal(asked["client"], message, out)[0] for message in asked["requests"])
         return json.dumps(next(filter(None, refusals), None))
 
 
@@ -36,7 +37,8 @@ def run_parcel(content: bytes) -> bytes:
     asked, files = unpack(content)
     with desk() as place, tempfile.TemporaryDirectory(prefix="neurosleep-", dir=place.folder) as out:
         message = asked["request"]
-        if refusal := _refusal(asked["client"], message, out):
+        refusal, tasks = _refusal(asked["client"], message, out)
+        if refusal:
             return pack({"worker": place.name, "refusal": refusal}, {})
         request = request_from(message, _data_folder(message), out, resume=bool(files))
         for name, file in files.items():
@@ -44,7 +46,7 @@ def run_parcel(content: bytes) -> bytes:
         place.tell({"text": "started"})
         listener = (lambda event: place.tell({"event": event})) if asked["watched"] else None
         try:
-            run_one(request, place.say, listener=listener)
+            run_plan(check_request(request), tasks, place.say, listener)
         except NobodyWaitsError:
             raise
         except Exception as error:
@@ -52,13 +54,14 @@ def run_parcel(content: bytes) -> bytes:
         return pack({"worker": place.name}, files_in(request.folder.path))
 
 
-def _refusal(client: Any, message: Message, out: str) -> dict[str, Any] | None:
-    """Why this machine cannot run a request as its client would, if so: its versions, or an error, as JSON."""
+def _refusal(client: Any, message: Message, out: str) -> tuple[dict[str, Any] | None, list[Task]]:
+    """Why this machine cannot run a request as its client would, as JSON: its versions, or an error. Else the tasks."""
     if others := differing(client, own_side()):
-        return {"versions": others}
+        return {"versions": others}, []
     request = request_from(message, _data_folder(message), str(Path(out, "-check")), resume=False)
     try:
-        found = fingerprint(check_data([check_request(request)]))
+        tasks = check_data([check_request(request)])
+        found = fingerprint(tasks)
         if found != message["data"]:
             raise DataError(
                 f"The data of {_data_name(request)} are not those of the client.",
@@ -66,8 +69,8 @@ def _refusal(client: Any, message: Message, out: str) -> dict[str, Any] | None:
                 expected=f"SHA-256 {message['data']}",
             )
     except NeurosleepError as error:
-        return {"error": _without(out, error_message(error)), "data": _data_name(request)}
-    return None
+        return {"error": _without(out, error_message(error)), "data": _data_name(request)}, []
+    return None, tasks
 
 
 def _data_name(request: RunRequest) -> str:

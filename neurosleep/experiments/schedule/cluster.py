@@ -107,6 +107,10 @@ class Cluster:
         answers = self._client.run(question, content, on_error="return")
         return {names.get(address, address): answer for address, answer in answers.items()}
 
+    def wake(self, question: Callable[[bytes], Coroutine[Any, Any, str]], content: bytes) -> None:
+        """Ask all the same, without waiting for what they answer: their imports take seconds."""
+        self._client.run(question, content, wait=False, on_error="ignore")
+
     def start(self, number: int, *task: object) -> None:
         """Start a task: its key, and the bytes."""
         key, content = task

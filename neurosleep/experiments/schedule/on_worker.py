@@ -6,8 +6,10 @@ import contextlib
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
+
+from neurosleep.experiments.schedule.full_speed import full_speed
 
 __all__ = ["TOPIC", "Desk", "NobodyWaitsError", "desk"]
 
@@ -47,6 +49,10 @@ class Desk:
         """The worker's own folder for what is temporary, which Dask empties also after a worker that was killed."""
         return None if self._worker is None else str(self._worker.local_directory)
 
+    def at_full_speed(self) -> AbstractContextManager[None]:
+        """The worker without what slows a long task."""
+        return contextlib.nullcontext() if self._worker is None else full_speed(self._worker)
+
     def say(self, text: str) -> None:
         """Tell how far the task is, not too often; it ends here if it was cancelled."""
         self.check()
@@ -80,6 +86,7 @@ def desk() -> Iterator[Desk]:
     while not _turn.acquire(timeout=_LOOK):
         place.check()
     try:
-        yield place
+        with place.at_full_speed():
+            yield place
     finally:
         _turn.release()
