@@ -41,9 +41,6 @@ def _ended(processes: list[subprocess.Popen[bytes]], log: Path) -> None:
 @contextlib.contextmanager
 def _cluster(folder: Path) -> Iterator[str]:
     """The address of a scheduler of our own, whose two workers have just started."""
-    from distributed import Client
-
-    client: Any = Client
     log, where = folder / "log", folder / "scheduler.json"
     where.unlink(missing_ok=True)
     options = ("--scheduler-file", str(where), "--no-dashboard")
@@ -52,16 +49,7 @@ def _cluster(folder: Path) -> Iterator[str]:
     workers = ("--nworkers", str(_WORKERS), "--nthreads", "1", "--local-directory", str(folder))
     try:
         processes.append(_started("distributed.cli.dask_worker", *options, *workers, log=log))
-        end = time.monotonic() + _PATIENCE
-        while not where.exists() and time.monotonic() < end:
-            time.sleep(0.1)
-        address = str(json.loads(where.read_text())["address"])
-        with client(address, timeout=_PATIENCE, set_as_default=False) as connected:
-            connected.wait_for_workers(_WORKERS, timeout=_PATIENCE)
-        yield address
-    except (OSError, ValueError, TimeoutError) as error:
-        found = f"{error}\n{log.read_text(errors='replace')[-1000:]}"
-        raise RunFolderError("No scheduler with two workers starts here.", found=found) from error
+        yield _address(where, log)
     finally:
         for process in reversed(processes):
             process.terminate()
@@ -69,6 +57,24 @@ def _cluster(folder: Path) -> Iterator[str]:
                 process.wait(_PATIENCE)
             process.kill()
             process.wait()
+
+
+def _address(where: Path, log: Path) -> str:
+    """Of the scheduler that writes it into the file, once the workers are there."""
+    from distributed import Client
+
+    client: Any = Client
+    end = time.monotonic() + _PATIENCE
+    while not where.exists() and time.monotonic() < end:
+        time.sleep(0.1)
+    try:
+        address = str(json.loads(where.read_text())["address"])
+        with client(address, timeout=_PATIENCE, set_as_default=False) as connected:
+            connected.wait_for_workers(_WORKERS, timeout=_PATIENCE)
+    except (OSError, ValueError, TimeoutError) as error:
+        found = f"{error}\n{log.read_text(errors='replace')[-1000:]}"
+        raise RunFolderError("No scheduler with two workers starts here.", found=found) from error
+    return address
 
 
 class _Sweep:
