@@ -21,7 +21,16 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-__all__ = ["as_images", "as_labels", "as_reals", "check_count", "check_device", "check_number", "check_unread"]
+__all__ = [
+    "as_images",
+    "as_labels",
+    "as_reals",
+    "check_count",
+    "check_device",
+    "check_number",
+    "check_unread",
+    "device_of",
+]
 
 
 def check_count(
@@ -83,13 +92,35 @@ def check_device(device: Any) -> torch.device:
         wanted = torch.device(device)
     except (TypeError, RuntimeError, ValueError) as problem:
         raise SettingsError(f"There is no device {device!r:.60}.", expected="'cpu', 'cuda' or 'cuda:0'") from problem
-    if wanted.type == "cuda" and (not torch.cuda.is_available() or (wanted.index or 0) >= torch.cuda.device_count()):
+    if wanted.type != "cuda":
+        return wanted
+    if not torch.cuda.is_available():
+        built = "" if torch.version.cuda else f", and torch {torch.__version__} is built without CUDA"
         raise UnsupportedError(
-            f"device={str(wanted)!r} is not on this machine.",
-            found=f"{torch.cuda.device_count()} CUDA devices",
+            f"device={str(wanted)!r} is not on this machine: there is no CUDA device here.",
+            found=f"torch.cuda.is_available() is False{built}",
             hint="device='cpu'",
         )
+    count = torch.cuda.device_count()
+    if (wanted.index or 0) >= count:
+        raise UnsupportedError(
+            f"device={str(wanted)!r} is not on this machine.",
+            found=f"{count} CUDA devices",
+            expected="'cuda:0'" if count == 1 else f"'cuda:0' to 'cuda:{count - 1}'",
+            hint="device='cuda' is the first of them",
+        )
     return wanted
+
+
+def device_of(model: torch.nn.Module) -> str:
+    """Where ``model`` is computed: the CUDA device of its parameters, or ``"cpu"``.
+
+    >>> import torch
+    >>> device_of(torch.nn.Linear(2, 1))
+    'cpu'
+    """
+    parameter = next(iter(model.parameters()), None)
+    return str(parameter.device) if parameter is not None and parameter.is_cuda else "cpu"
 
 
 def check_unread(

@@ -129,7 +129,7 @@ class DeviceMemoryError(NeurosleepError):
     >>> from neurosleep.errors import DeviceMemoryError
     >>> print(DeviceMemoryError("256 networks need about 90,000 MiB on the device 'cuda'.", found="81,000 MiB free"))
     256 networks need about 90,000 MiB on the device 'cuda'.
-      Found:   81,000 MiB free
+      Found:    81,000 MiB free
     """
 
 

@@ -255,6 +255,7 @@ CONSOLIDATE: dict[str, Any] = {
     "engine": "abacus",
     "record": ns.Record(spikes="all"),
     "seed": 3,
+    "device": "cuda",
 }
 # The keys of a sleep that is no chip's and comes once, and values that matter.
 KEYS: dict[str, Any] = {
@@ -426,6 +427,6 @@ def test_the_event_engine_refuses_a_gpu_by_name(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     with pytest.raises(ns.UnsupportedError, match="engine 'event' does not compute on the device 'cuda'") as refused:
-        ns.sleep(network(), drive=drive(), rule=RULE, steps=5, device="cuda")
+        ns.sleep(network(), drive=drive(), rule=RULE, steps=5, engine="event", device="cuda")
     assert refused.value.expected == "one of: cpu"
     assert refused.value.hint is not None and "reference" in refused.value.hint

@@ -11,7 +11,7 @@ from typing import Any, Literal, TypeAlias
 import torch
 from torch import Tensor, nn
 
-from neurosleep._checks import as_images, check_unread
+from neurosleep._checks import as_images, check_device, check_unread, device_of
 from neurosleep.conversion import copied, sleeping_chain
 from neurosleep.errors import DataError, NeurosleepWarning, SettingsError
 from neurosleep.functional import InputNoise, check_seed
@@ -65,6 +65,7 @@ def consolidate(
     engine: str | None = None,
     record: Record | None = None,
     seed: int = 0,
+    device: str | None = None,
 ) -> Consolidation:
     """Let a trained classifier sleep after a task, so that it remembers those before; ``model`` stays as it is.
 
@@ -98,6 +99,9 @@ def consolidate(
         and rates, one step at a time, which is slower.
     seed:
         Of the noise; the global generators stay as they are.
+    device:
+        Where all of it is computed, ``"cpu"`` or ``"cuda"``; None: where the model is. The new model is where the given
+        one is.
 
     Raises
     ------
@@ -153,7 +157,11 @@ def consolidate(
         if holdout is not None:
             raise SettingsError("Both holdout and calibration are given.", expected="holdout, which serves both")
     known = Known(noise, as_classes("classes", classes), as_classes("new_classes", new_classes), images, labels)
-    return consolidated(model, known, sleep=sleep, guard=guard, engine=engine, record=record, seed=seed)
+    options: dict[str, Any] = {"sleep": sleep, "guard": guard, "engine": engine, "record": record, "seed": seed}
+    if device is None or not isinstance(model, nn.Module) or check_device(device) == torch.device(device_of(model)):
+        return consolidated(model, known, **options)
+    elsewhere = consolidated(copied(model).to(device), known, **options)
+    return replace(elsewhere, model=elsewhere.model.to(device_of(model)))
 
 
 def consolidated(

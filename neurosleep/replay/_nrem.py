@@ -9,6 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
+from neurosleep._checks import device_of
 from neurosleep.conversion import ConvertedNetwork, Percentile, convert, copied
 from neurosleep.errors import ConversionError, NeurosleepError, UnsupportedError
 from neurosleep.functional import Homeostasis, InputNoise, SetPoint
@@ -20,9 +21,9 @@ from neurosleep.replay.regulated_layers import RegulatedLayers
 from neurosleep.replay.spiking_drives import population_drives
 from neurosleep.replay.spiking_homeostasis import regulate_spikes
 from neurosleep.replay.stages import NREM
-from neurosleep.spiking import Record, SpikingNetwork
+from neurosleep.spiking import Record, SpikingNetwork, get_engine
 
-__all__ = ["converted", "run_nrem", "spiking_form"]
+__all__ = ["converted", "run_nrem", "spiking_form", "stage_device"]
 
 # Frames of noise by which a network is scaled.
 _CALIBRATION = 500
@@ -74,10 +75,18 @@ def run_nrem(
         set_points=points,
         seed=seed,
         task=task,
+        device=stage_device(model, engine),
     )
     named = RegulatedLayers(tuple(dataclasses.replace(one, name=layers[one.name]) for one in slept.layers))
     steps = stage.oscillation.steps * len(named.layers)
     return StageOutcome("NREM", "spikes", named, steps=steps, recording=slept.recording), slept.woken(model)
+
+
+def stage_device(model: nn.Module, engine: str | None) -> str:
+    """Where a spiking stage of ``model`` is stepped: where the model is, if the engine named computes there."""
+    device = device_of(model)
+    able = engine is None or torch.device(device).type in get_engine(engine).devices
+    return device if able else "cpu"
 
 
 def spiking_form(

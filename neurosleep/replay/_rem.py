@@ -13,6 +13,7 @@ from neurosleep.errors import DataError, SettingsError
 from neurosleep.functional import MeanDrive
 from neurosleep.networks import EquilibriumNetwork
 from neurosleep.replay._effect import warn_of_biases
+from neurosleep.replay._nrem import stage_device
 from neurosleep.replay._sleep import CHUNK, Limits
 from neurosleep.replay._sleep import sleep as sleep_phase
 from neurosleep.replay._thresholds import check_rates, thresholds_for_rates
@@ -20,7 +21,7 @@ from neurosleep.replay.consolidation import StageOutcome
 from neurosleep.replay.options import RATE, Sleep
 from neurosleep.replay.result import SleepResult
 from neurosleep.replay.stages import REM
-from neurosleep.spiking import Record, SleepSpan, SpikingNetwork
+from neurosleep.spiking import Record, SleepSpan, SpikingNetwork, get_engine
 
 __all__ = ["REMOutcome", "run_rem"]
 
@@ -64,16 +65,21 @@ def run_rem(
     biased = () if settles else tuple(biased_layers(single, weights))
     if biased and warns:
         warn_of_biases(single, weights)
+    device = stage_device(model, engine)
+    if engine is None and device != "cpu" and not get_engine("torch").offers(network, device, stage.rule):
+        # What the engine of the device does not offer, such as weights that are shared, is stepped where it was before.
+        device = "cpu"
     phase = sleep_phase(
         network,
         drive=stage.noise(drive),
         rule=stage.rule,
         steps=stage.steps_after(0),
-        engine=engine or "event",
+        engine=engine,
         record=record,
         seed=seed,
         task=task,
         limits=Limits(spikes=sleep.spike_limit),
+        device=device,
     )
     by_weight = {weight: name for name, weight in single.named_parameters()}
     names = tuple(by_weight[weight] for weight in weights)

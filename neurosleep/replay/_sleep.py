@@ -112,7 +112,7 @@ def sleep(
     drive: MeanDrive | Streams,
     rule: PlasticityRule | EngineRule,
     steps: int,
-    engine: str = "event",
+    engine: str | None = None,
     record: Record | None = None,
     seed: int = 0,
     task: int = 0,
@@ -135,12 +135,15 @@ def sleep(
         :class:`~neurosleep.replay.Streams` of a drive so many copies of the state, each with noise of its own, go
         through every step, and share the weights.
     engine:
-        Name of a registered engine; several streams take ``event`` or ``reference``.
+        Name of a registered engine; several streams take ``event``, ``reference`` or ``torch``. None: ``event``, and
+        on a CUDA device ``torch``.
     record:
         What to keep; spike counts if not given. Of several streams the first is recorded.
     seed, task:
         Key of the drive's random stream: chunk k of it is drawn from (seed, task, k); of stream s of several, whose
         chunks are shorter, from (seed, task, k, s).
+    device:
+        ``"cpu"``, ``"cuda"`` or ``"cuda:1"``; the network after sleep lies on the CPU.
     limits:
         Beyond which weights or firing it ends as diverged.
     progress:
@@ -189,7 +192,9 @@ def sleep(
     device = str(check_device(device))
     _check_convolutions(network, rule)
     started = perf_counter()
-    stepped = get_engine(engine).start_streams(network, rule, noise.streams, noise.updates, device=device)
+    stepped = get_engine(engine or _usual_engine(device)).start_streams(
+        network, rule, noise.streams, noise.updates, device=device
+    )
     session = FirstStream(stepped, network, noise.streams)
     recorder = Recorder(record or Record(), {p.name: p.size for p in network.populations}, network.dt, network)
     done = 0
@@ -222,6 +227,11 @@ def sleep(
     if not session.fired:
         _warn_of_silence(network, session.driven, steps)
     return result("done")
+
+
+def _usual_engine(device: str) -> str:
+    """The engine that steps a sleep on ``device`` where none is named."""
+    return "torch" if torch.device(device).type == "cuda" else "event"
 
 
 def _check_convolutions(network: SpikingNetwork, rule: PlasticityRule | EngineRule) -> None:

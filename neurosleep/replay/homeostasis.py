@@ -7,6 +7,7 @@ networks that have no spiking counterpart.
 from __future__ import annotations
 
 import copy
+import dataclasses
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from neurosleep._checks import check_count, check_unread
+from neurosleep._checks import check_count, check_device, check_unread, device_of
 from neurosleep.conversion import copied
 from neurosleep.errors import DataError, NeurosleepError, SettingsError, UnsupportedError
 from neurosleep.functional import Homeostasis, InputNoise, SetPoint, check_seed
@@ -86,6 +87,7 @@ def regulate(
     draws: int = 2000,
     seed: int = 0,
     task: int = 0,
+    device: str | None = None,
 ) -> Regulation:
     r"""Let every unit of ``model`` set mean and spread of its drive under noise; a new network comes back.
 
@@ -107,6 +109,8 @@ def regulate(
         Frames of noise; at least 2.
     seed, task:
         Key of the stream of noise.
+    device:
+        Where it is computed, ``"cpu"`` or ``"cuda"``; None: where the model is, and there the new network is too.
 
     Raises
     ------
@@ -138,6 +142,11 @@ def regulate(
     check_seed(seed)
     if rule.target == "layer":
         check_unread("Homeostasis(target='layer')", {"set_points": (set_points, None)}, "target='set-points' has them")
+    if device is not None and (wanted := check_device(device)) != torch.device(device_of(model)):
+        moved = regulate(
+            copied(model).to(wanted), noise, rule, set_points=set_points, draws=draws, seed=seed, task=task
+        )
+        return dataclasses.replace(moved, model=moved.model.to(device_of(model)))
     work = copied(model).float() if _half(model) else copied(model)
     work.eval()
     parameter = next(iter(work.parameters()), torch.zeros(0))

@@ -23,8 +23,9 @@ from neurosleep.replay._regulation import apply_change
 from neurosleep.replay._up_states import UpStates
 from neurosleep.replay.regulated_layers import RegulatedLayer, RegulatedLayers, regulated
 from neurosleep.replay.spiking_drives import PopulationDrive, changed_network, population_drives
-from neurosleep.spiking import Engine, Record, Recording, SpikingNetwork, get_engine
+from neurosleep.spiking import Engine, Record, Recording, SpikingNetwork, fastest_engine, get_engine
 from neurosleep.spiking.engines.batch import ConstantInput
+from neurosleep.spiking.engines.memory import in_pieces
 
 __all__ = ["FrameStepper", "SpikingRegulation", "check_regulates", "regulate_spikes"]
 
@@ -147,8 +148,8 @@ def regulate_spikes(
         Frames between two changes of all layers at once, each of the rule's damping. None: as many passes of all frames
         as there are layers, and a layer changes at the end of its pass, the lowest first.
     engine:
-        An engine that steps batches and declares ``homeostasis``; all give the same. None: ``event`` where it can step
-        the network, else ``reference``.
+        An engine that steps batches and declares ``homeostasis``; all give the same. None: the fastest on the device
+        (``event`` on the CPU, ``torch`` on CUDA, else ``reference``).
     record:
         Which spikes and rates to record, of the whole network in every pass, in steps of their own beside the others,
         which takes longer; the numbers stay the same, to the bit. None: nothing.
@@ -271,8 +272,7 @@ def _chosen(engine: str | None, network: SpikingNetwork, device: str) -> Engine:
         named = get_engine(engine)
         named.check_homeostasis()
         return named
-    compiled = get_engine("event")
-    return compiled if compiled.offers_batches(network, device) else get_engine("reference")
+    return fastest_engine(network, device, batch=True)
 
 
 class FrameStepper:
@@ -300,7 +300,11 @@ class FrameStepper:
         for low in range(start, start + frames, _BLOCK):
             sent = self._noise.frames(min(_BLOCK, start + frames - low), seed=seed, task=task, start=low)
             held = sent.flatten(1).to(device=self._device, dtype=network.dtype)
-            blocks.append(self._block(below, wanted, held))
+
+            def piece(first: int, last: int, held: Tensor = held) -> Halves:
+                return self._block(below, wanted, held[first:last])
+
+            blocks += in_pieces(len(held), piece)
             if self._watched is not None:
                 # In a session of its own: sums of graded inputs would be rounded otherwise if taken step by step.
                 self._watched.watch(self._engine.start_batch(network, len(held), device=self._device), held)

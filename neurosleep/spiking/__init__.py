@@ -2,7 +2,7 @@
 
 from neurosleep.spiking._coding import CODINGS, SPIKE_CODINGS, Coding
 from neurosleep.spiking._simulate import simulate
-from neurosleep.spiking.engines import Engine, Session, engine_names, get_engine, register_engine
+from neurosleep.spiking.engines import Engine, Session, engine_names, fastest_engine, get_engine, register_engine
 from neurosleep.spiking.network import SpikingNetwork
 from neurosleep.spiking.parts import Population
 from neurosleep.spiking.projections import Conv, Dense, Identity, Pool, Projection, Reshape, Transposed
@@ -43,6 +43,7 @@ __all__ = [
     "WeightMonitor",
     "WeightSamples",
     "engine_names",
+    "fastest_engine",
     "get_engine",
     "register_engine",
     "simulate",

@@ -14,6 +14,7 @@ from neurosleep.functional import numpy_generator
 from neurosleep.spiking._coding import Coding, OneAStep, drawn
 from neurosleep.spiking.engines import Engine
 from neurosleep.spiking.engines.batch import BatchInput, BatchSession, ConstantInput, SpikeInput
+from neurosleep.spiking.engines.memory import in_pieces
 from neurosleep.spiking.network import SpikingNetwork
 from neurosleep.spiking.recording.recording import Recording
 
@@ -37,16 +38,23 @@ def batch_of_images(
     device: str,
 ) -> tuple[Recording, int, int]:
     """What ``network`` does with images ``[batch, n]``: values, or spikes a step in the mean; spikes left, and sent."""
-    answers, waiting, sent = [], 0, 0
+    answers, waiting, sent = list[_Answer](), 0, 0
     for block, low in enumerate(range(0, len(mean), _BLOCK)):
-        present = mean[low : low + _BLOCK]
-        session = engine.start_batch(network, len(present), device=device)
-        if coding == "constant":
-            answers.append(_answer(network, session, [ConstantInput(present, steps)]))
-        else:
+        present = mean[low : low + _BLOCK].to(device)
+        queues: list[OneAStep] = []
+
+        def answer(first: int, last: int, present: Tensor = present, block: int = block) -> _Answer:
+            session = engine.start_batch(network, last - first, device=device)
+            if coding == "constant":
+                return _answer(network, session, [ConstantInput(present[first:last], steps)])
+            # Drawn for the whole block, however many of it are stepped at once.
             spikes = DrawnSpikes(present, coding, steps, (seed, block), several)
-            answers.append(_answer(network, session, spikes))
-            waiting, sent = waiting + spikes.queue.waiting, sent + spikes.queue.sent
+            queues.append(spikes.queue)  # noqa: B023
+            return _answer(network, session, (part.of(first, last) for part in spikes))
+
+        answers += in_pieces(len(present), answer)
+        for queue in queues[-1:]:
+            waiting, sent = waiting + queue.waiting, sent + queue.sent
     return _recording(network, steps, answers, engine.name, coding), waiting, sent
 
 
@@ -59,19 +67,25 @@ def batch_of_trains(network: SpikingNetwork, spikes: npt.NDArray[np.bool_], engi
             found=f"spikes of shape {list(spikes.shape)}",
             expected=f"[steps, batch, {source.size}], of at least one sample",
         )
-    answers = []
+    answers = list[_Answer]()
     for low in range(0, spikes.shape[1], _BLOCK):
-        present = spikes[:, low : low + _BLOCK]
-        session = engine.start_batch(network, present.shape[1], device=device)
-        samples, neurons = np.nonzero(present.any(0))
-        parts = (present[start : start + CHUNK, samples, neurons] for start in range(0, len(present), CHUNK))
-        inputs = (SpikeInput(present.shape[1], source.size, samples, neurons, fired) for fired in parts)
-        answers.append(_answer(network, session, inputs))
+        block = spikes[:, low : low + _BLOCK]
+
+        def answer(first: int, last: int, block: npt.NDArray[np.bool_] = block) -> _Answer:
+            present = block[:, first:last]
+            session = engine.start_batch(network, last - first, device=device)
+            samples, neurons = np.nonzero(present.any(0))
+            parts = (present[start : start + CHUNK, samples, neurons] for start in range(0, len(present), CHUNK))
+            inputs = (SpikeInput(last - first, source.size, samples, neurons, fired) for fired in parts)
+            return _answer(network, session, inputs)
+
+        answers += in_pieces(block.shape[1], answer)
     return _recording(network, len(spikes), answers, engine.name, None)
 
 
 def _answer(network: SpikingNetwork, session: BatchSession, inputs: Iterable[BatchInput]) -> _Answer:
-    said = torch.cat([session.advance(part) for part in inputs])
+    # To the host chunk by chunk: a device need not have room for the answers of all samples.
+    said = torch.cat([session.advance(part).cpu() for part in inputs])
     read = [p.name for p in network.layers if p.kind == "li"]
     membranes = session.batch_membranes() if read else {}
     return dict(session.totals()), said, {name: membranes[name] for name in read}

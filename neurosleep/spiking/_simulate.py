@@ -16,7 +16,7 @@ from neurosleep.functional import SpikeEvents
 from neurosleep.spiking._batch import batch_of_images, batch_of_trains
 from neurosleep.spiking._coding import CODINGS, Coding, check_network, expected_spikes, gain_of, paced, say_waiting
 from neurosleep.spiking._single import single_image, single_train
-from neurosleep.spiking.engines import Engine, get_engine
+from neurosleep.spiking.engines import Engine, fastest_engine, get_engine
 from neurosleep.spiking.network import SpikingNetwork
 from neurosleep.spiking.recording.record import Record
 from neurosleep.spiking.recording.recording import Recording
@@ -60,11 +60,14 @@ def simulate(
         1/dt the biases are multiplied by :math:`r\,dt` too, so that the network computes the same, so much stronger.
     engine:
         Name of a registered engine; a batch needs one that steps batches. None: ``event``, which compiles when it is
-        first used, where it offers all kinds that the network has, on the CPU, and else ``reference``.
+        first used, on the CPU, and ``torch`` on a CUDA device; ``reference`` where these do not offer all kinds that
+        the network has.
     record:
         What to keep besides counts, of one image or train: single spikes, potentials, rates over time. A constant input
         sends no spikes that could be kept.
-    device, seed:
+    device:
+        ``"cpu"``, ``"cuda"`` or ``"cuda:1"``. Where its memory is too small for a batch, this goes on in halves.
+    seed:
         Every engine is given the same spikes. They are drawn for 256 samples at once: sample b of a batch has others
         than the same image alone. Of spikes nothing is drawn.
 
@@ -118,7 +121,7 @@ def simulate(
     if coding == "constant":
         unread = {"max_rate": (max_rate, None)}
         check_unread("coding='constant'", unread, "coding='bernoulli' or 'poisson', which make spikes, have it")
-    values, single = _values(network, x, device)
+    values, single = _values(network, x)
     if steps is None:
         raise SettingsError("Images need a number of steps.", expected="steps=..., at least 1")
     gain = gain_of(max_rate, network.dt)
@@ -172,7 +175,7 @@ def _of_spikes(
     return single_train(network, trains, length, _engine(engine, network, device), record or Record(), device)
 
 
-def _values(network: SpikingNetwork, x: object, device: str) -> tuple[Tensor, bool]:
+def _values(network: SpikingNetwork, x: object) -> tuple[Tensor, bool]:
     """Images as finite values ``[batch, n]`` of the network's type, and whether it is one image alone."""
     images = as_images("x", x, SettingsError)
     _only_input(network)
@@ -185,7 +188,7 @@ def _values(network: SpikingNetwork, x: object, device: str) -> tuple[Tensor, bo
             f"Images of shape {tuple(images.shape)} do not fit the network.",
             expected=f"one image [{shape}], or a batch [batch, {shape}], of {source.size} values each",
         )
-    values = batch.flatten(1).to(device=device, dtype=network.dtype)
+    values = batch.flatten(1).to(network.dtype)
     if not torch.isfinite(values).all():
         raise SettingsError("The images hold NaN or infinite values.", expected="finite numbers")
     return values, single
@@ -225,9 +228,5 @@ def _check_counts(record: Record | None) -> None:
 
 
 def _engine(name: str | None, network: SpikingNetwork, device: str, *, batch: bool = False) -> Engine:
-    """The engine of that name; of None the compiled one, or the definition where that one cannot step the network."""
-    if name is not None:
-        return get_engine(name)
-    compiled = get_engine("event")
-    able = compiled.offers_batches(network, device) if batch else compiled.offers(network, device)
-    return compiled if able else get_engine("reference")
+    """The engine of that name; of None the fastest on the device that can step the network."""
+    return get_engine(name) if name is not None else fastest_engine(network, device, batch=batch)

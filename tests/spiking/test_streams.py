@@ -45,12 +45,13 @@ def spikes(seed: int, streams: int, n: int, steps: int = 30) -> SpikeEvents:
     return SpikeEvents.from_dense(rng.random((steps, streams * n)) < rng.choice([0.1, 0.5]))
 
 
+@pytest.mark.parametrize("engine", ["event", "torch"])
 @given(seed=st.integers(0, 2**32 - 1), streams=st.integers(2, 6), updates=st.sampled_from(["sum", "mean"]))
 @settings(max_examples=25)
-def test_event_steps_and_learns_as_the_reference(seed: int, streams: int, updates: str) -> None:
+def test_engines_step_and_learn_as_the_reference(engine: str, seed: int, streams: int, updates: str) -> None:
     net = network(seed)
     events = spikes(seed, streams, net.inputs[0].size)
-    fast, plain = (get_engine(name).start_streams(net, EIGHTHS, streams, updates) for name in ("event", "reference"))
+    fast, plain = (get_engine(name).start_streams(net, EIGHTHS, streams, updates) for name in (engine, "reference"))
     for first, last in ((0, 7), (7, 8), (8, 8), (8, 30)):
         found, expected = (session.run({"in": events.slice(first, last)}) for session in (fast, plain))
         assert all(found[name].equals(expected[name]) for name in expected)
@@ -61,9 +62,10 @@ def test_event_steps_and_learns_as_the_reference(seed: int, streams: int, update
         torch.testing.assert_close(fast.membranes()[name], v)
 
 
+@pytest.mark.parametrize("engine", ["event", "torch"])
 @pytest.mark.parametrize("factor", ["steep", "logistic"])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_the_factor_of_a_weight_is_that_of_the_reference(factor: str, dtype: torch.dtype) -> None:
+def test_the_factor_of_a_weight_is_that_of_the_reference(factor: str, dtype: torch.dtype, engine: str) -> None:
     """Weights of any size: within what the exponential may differ by."""
     draw = torch_generator(0, "weights")
     populations = (
@@ -75,7 +77,7 @@ def test_the_factor_of_a_weight_is_that_of_the_reference(factor: str, dtype: tor
     weights = [(torch.rand(*shape, generator=draw, dtype=torch.float64) / 50 - 0.005).to(dtype) for shape in layers]
     net = SpikingNetwork(populations, (Dense("in", "hidden", weights[0]), Dense("hidden", "out", weights[1])))
     rule = SRCRule(1e-3, 1e-4, factor=factor)
-    fast, plain = (get_engine(name).start_streams(net, rule, 4) for name in ("event", "reference"))
+    fast, plain = (get_engine(name).start_streams(net, rule, 4) for name in (engine, "reference"))
     events = spikes(3, 4, 40, steps=100)
     found, expected = (session.run({"in": events}) for session in (fast, plain))
     assert all(found[name].equals(expected[name]) for name in expected)
@@ -84,7 +86,7 @@ def test_the_factor_of_a_weight_is_that_of_the_reference(factor: str, dtype: tor
         torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-7)
 
 
-@pytest.mark.parametrize("engine", ["event", "reference"])
+@pytest.mark.parametrize("engine", ["event", "reference", "torch"])
 def test_streams_of_the_same_noise_are_one_stream(engine: str) -> None:
     """By the mean of their updates they go where one goes; without a rule each is what it would be alone."""
     net = network(5)

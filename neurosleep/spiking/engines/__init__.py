@@ -1,6 +1,6 @@
 """Engines: ways to step one and the same SpikingNetwork."""
 
-from neurosleep.spiking.engines.base import Engine, Session, engine_names, get_engine, register_engine
+from neurosleep.spiking.engines.base import Engine, Session, engine_names, fastest_engine, get_engine, register_engine
 from neurosleep.spiking.engines.event.engine import EventEngine
 from neurosleep.spiking.engines.norse_engine import NorseEngine
 from neurosleep.spiking.engines.reference import ReferenceEngine
@@ -16,6 +16,7 @@ __all__ = [
     "SnnTorchEngine",
     "TorchEngine",
     "engine_names",
+    "fastest_engine",
     "get_engine",
     "register_engine",
 ]

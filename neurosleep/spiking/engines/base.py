@@ -28,7 +28,16 @@ from neurosleep.spiking.engines.batch import BatchSession
 from neurosleep.spiking.network import SpikingNetwork
 from neurosleep.spiking.projections import Projection, Transposed
 
-__all__ = ["Engine", "Session", "check_inputs", "check_supported", "engine_names", "get_engine", "register_engine"]
+__all__ = [
+    "Engine",
+    "Session",
+    "check_inputs",
+    "check_supported",
+    "engine_names",
+    "fastest_engine",
+    "get_engine",
+    "register_engine",
+]
 
 # Neurons are numbered by int32.
 _MOST_NEURONS = 2**31 - 1
@@ -206,10 +215,12 @@ class Engine(ABC):
         with torch.no_grad():
             return self._start_streams(network, rule, streams, updates, device)
 
-    def offers(self, network: SpikingNetwork, device: str = "cpu") -> bool:
-        """Whether :meth:`start` would take ``network``, without a rule."""
+    def offers(
+        self, network: SpikingNetwork, device: str = "cpu", rule: PlasticityRule | EngineRule | None = None
+    ) -> bool:
+        """Whether :meth:`start` would take ``network`` with ``rule``."""
         try:
-            self._check_single(network, None, device)
+            self._check_single(network, rule, device)
         except UnsupportedError:
             return False
         return True
@@ -424,6 +435,26 @@ def engine_names() -> tuple[str, ...]:
     True
     """
     return tuple(sorted({*_ENGINES, *_ELSEWHERE}))
+
+
+def fastest_engine(network: SpikingNetwork, device: str = "cpu", *, batch: bool = False) -> Engine:
+    """What steps ``network`` where none is named: ``event`` on the CPU, ``torch`` on CUDA, else ``reference``.
+
+    See Also
+    --------
+    get_engine : one by its name
+
+    Examples
+    --------
+    >>> import torch
+    >>> from neurosleep.spiking import Dense, Population, SpikingNetwork, fastest_engine
+    >>> populations = (Population("input", "input", (2,)), Population("output", "lif", (1,)))
+    >>> fastest_engine(SpikingNetwork(populations, (Dense("input", "output", torch.ones(1, 2)),))).name
+    'event'
+    """
+    chosen = get_engine("torch" if check_device(device).type == "cuda" else "event")
+    able = chosen.offers_batches(network, device) if batch else chosen.offers(network, device)
+    return chosen if able else get_engine("reference")
 
 
 def get_engine(name: str) -> Engine:

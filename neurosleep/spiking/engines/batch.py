@@ -61,6 +61,14 @@ class SpikeInput(BatchInput):
         """Number of steps."""
         return len(self.fired)
 
+    def of(self, first: int, last: int) -> SpikeInput:
+        """What the samples ``first`` to ``last`` send."""
+        if (first, last) == (0, self.batch):
+            return self
+        low, high = np.searchsorted(self.samples, (first, last))
+        samples, neurons = self.samples[low:high] - first, self.neurons[low:high]
+        return SpikeInput(last - first, self.n, samples, neurons, self.fired[:, low:high])
+
     def at(self, t: int) -> Tensor:
         """Boolean ``[batch, n]``, or numbers of spikes, float32."""
         kind: type[np.generic] = np.bool_ if self.fired.dtype == np.bool_ else np.float32

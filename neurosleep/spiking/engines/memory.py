@@ -79,8 +79,9 @@ def in_pieces(count: int, work: Callable[[int, int], _T]) -> list[_T]:
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
         width = (width + 1) // 2
+    if width < count:
         warnings.warn(
-            f"The device has too little memory for {min(2 * width, count)} samples at once: it goes on with {width}.",
+            f"The device has too little memory for {count} samples at once: {width} are stepped at a time.",
             NeurosleepWarning,
             stacklevel=2,
         )

@@ -8,7 +8,7 @@ from typing import ClassVar
 import torch
 
 from neurosleep.errors import UnsupportedError
-from neurosleep.functional import EngineRule, PlasticityRule
+from neurosleep.functional import EngineRule, PlasticityRule, StreamRule, StreamUpdates
 from neurosleep.spiking.engines.base import Engine, Session, register_engine
 from neurosleep.spiking.engines.batch import BatchSession
 from neurosleep.spiking.engines.tensor.plasticity import RULES
@@ -34,6 +34,7 @@ class TorchEngine(Engine):
     batches: ClassVar[bool] = True
     homeostasis: ClassVar[frozenset[str]] = frozenset({"weights"})
     spike_counts: ClassVar[bool] = True
+    streams: ClassVar[bool] = True
 
     def start_many(
         self, networks: Sequence[SpikingNetwork], rule: PlasticityRule | None = None, *, device: str = "cpu"
@@ -79,6 +80,16 @@ class TorchEngine(Engine):
 
     def _start(self, network: SpikingNetwork, rule: PlasticityRule | None, device: str) -> Session:
         return TensorSession(network, rule, device)
+
+    def _start_streams(
+        self,
+        network: SpikingNetwork,
+        rule: StreamRule | None,
+        streams: int,
+        updates: StreamUpdates,
+        device: str,
+    ) -> Session:
+        return TensorSession(network, rule, device, streams, updates)
 
     def _start_batch(self, network: SpikingNetwork, batch: int, device: str) -> BatchSession:
         return TensorBatchSession(network, batch, device)

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from neurosleep.functional import PlasticityRule
+from neurosleep.functional import PlasticityRule, StreamUpdates
 from neurosleep.spiking.engines.tensor.neurons import Neurons
 from neurosleep.spiking.engines.tensor.plasticity import learner
 from neurosleep.spiking.engines.tensor.stack import Stack
@@ -27,7 +27,9 @@ class Networks:
     graph and replayed.
     """
 
-    def __init__(self, stack: Stack, batch: int, rule: PlasticityRule | None = None) -> None:
+    def __init__(
+        self, stack: Stack, batch: int, rule: PlasticityRule | None = None, updates: StreamUpdates = "sum"
+    ) -> None:
         self.stack, self.batch = stack, batch
         network = self.network = stack.network
         self._place = {p.name: k for k, p in enumerate(network.populations)}
@@ -43,7 +45,9 @@ class Networks:
             for name, ks in self._incoming.items()
         }
         self._learners = (
-            {} if rule is None else {k: learner(stack.weights[k], rule) for ks in self._plastic.values() for k in ks}
+            {}
+            if rule is None
+            else {k: learner(stack.weights[k], rule, updates) for ks in self._plastic.values() for k in ks}
         )
         self._bases = {name: self._bias(name) for name in self._order}
         #: Steps that are remembered of each population.
@@ -153,6 +157,8 @@ class Networks:
         neurons, sent = self.neurons[name], []
         state, silent = neurons.state, neurons.kind == "li"
         values = {k: window.to(self.stack.dtype) for k, window in windows.items()}
+        # A graded value counts as a spike where it is not 0.
+        fired = {k: v if windows[k].dtype == torch.bool else (v != 0).to(v.dtype) for k, v in values.items()}
         for t in range(steps):
             current = currents[:, t if currents.shape[1] > 1 else 0]
             for k, window in values.items():
@@ -160,7 +166,8 @@ class Networks:
                 current = current + self.stack.scaled(k, arriving)
             spiked, state = neurons.step(current.expand_as(state.v), state)
             sent.append(state.v if silent else spiked)
-            for k, window in windows.items():
-                self._learners[k].step(window[:, t, 0] != 0, spiked[:, 0])
+            post = spiked.to(self.stack.dtype)
+            for k, window in fired.items():
+                self._learners[k].step(window[:, t], post)
         neurons.keep(state)
         return torch.stack(sent, 1)

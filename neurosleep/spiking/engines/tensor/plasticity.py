@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from neurosleep.errors import UnsupportedError
-from neurosleep.functional import PairSTDP, PlasticityRule, SRCRule, weight_factor
+from neurosleep.functional import PairSTDP, PlasticityRule, SRCRule, StreamUpdates, weight_factor
 
 __all__ = ["RULES", "Learner", "learner"]
 
@@ -21,29 +21,28 @@ class Learner(ABC):
 
     @abstractmethod
     def step(self, pre: Tensor, post: Tensor) -> None:
-        """Change the weights after a step in which ``pre`` ``[networks, pre]`` and ``post`` fired, booleans."""
-
-    def _constant(self, value: float) -> Tensor:
-        """Filled on the device: a number from the host would have to be copied there."""
-        return torch.full((), value, dtype=self.weights.dtype, device=self.weights.device)
+        """Change the weights after a step in which ``pre`` ``[networks, streams, pre]`` and ``post`` fired, 0 or 1."""
 
 
 class SRCLearner(Learner):
-    """Sleep Replay Consolidation."""
+    """Sleep Replay Consolidation, of any number of streams."""
 
-    def __init__(self, weights: Tensor, rule: SRCRule) -> None:
+    def __init__(self, weights: Tensor, rule: SRCRule, updates: StreamUpdates) -> None:
         super().__init__(weights)
-        self._rule, self._gain, self._loss = rule, self._constant(rule.inc), self._constant(-rule.dec)
+        self._rule, self._mean = rule, updates == "mean"
 
     def step(self, pre: Tensor, post: Tensor) -> None:
-        """As :class:`~neurosleep.functional.SRCRule` says."""
-        factor = weight_factor(self.weights, self._rule.factor, self._rule.width)
-        change = factor * torch.where(pre, self._gain, self._loss)[:, None, :]
-        self.weights.add_(change * post.to(change.dtype)[:, :, None])
+        """As :func:`~neurosleep.functional.src_stream_rows` says; of one stream that is what ``src_rows`` says."""
+        together = torch.bmm(post.transpose(1, 2), pre)
+        fired = post.sum(1)[:, :, None]
+        change = self._rule.inc * together - self._rule.dec * (fired - together)
+        if self._mean:
+            change /= fired.clamp_min(1)
+        self.weights.add_(change.mul_(weight_factor(self.weights, self._rule.factor, self._rule.width)))
 
 
 class PairSTDPLearner(Learner):
-    """Pairs of spikes, with a trace on either side."""
+    """Pairs of spikes, with a trace on either side, of one stream."""
 
     def __init__(self, weights: Tensor, rule: PairSTDP) -> None:
         super().__init__(weights)
@@ -53,24 +52,23 @@ class PairSTDPLearner(Learner):
 
     def step(self, pre: Tensor, post: Tensor) -> None:
         """As :class:`~neurosleep.functional.PairSTDP` says: the weights of units that fired keep within bounds."""
-        rule, kind = self._rule, self.weights.dtype
-        self._x.mul_(rule.decay_plus).add_(pre.to(kind))
+        rule, row, column = self._rule, pre, post.transpose(1, 2)
+        self._x.mul_(rule.decay_plus).add_(row[:, 0])
         self._y.mul_(rule.decay_minus)
-        lowered = self.weights - pre.to(kind)[:, None, :] * (rule.a_minus * self._y)[:, :, None]
-        raised = lowered + post.to(kind)[:, :, None] * (rule.a_plus * self._x)[:, None, :]
-        touched = pre[:, None, :] | post[:, :, None]
-        self.weights.copy_(torch.where(touched, raised.clamp(rule.w_min, rule.w_max), raised))
-        self._y.add_(post.to(kind))
+        lowered = self.weights - row * (rule.a_minus * self._y)[:, :, None]
+        raised = lowered + column * (rule.a_plus * self._x)[:, None, :]
+        self.weights.copy_(torch.where(row + column > 0, raised.clamp(rule.w_min, rule.w_max), raised))
+        self._y.add_(post[:, 0])
 
 
 #: Names of the rules that can be applied.
 RULES = frozenset({SRCRule.name, PairSTDP.name})
 
 
-def learner(weights: Tensor, rule: PlasticityRule) -> Learner:
-    """What applies ``rule`` to ``weights``."""
+def learner(weights: Tensor, rule: PlasticityRule, updates: StreamUpdates) -> Learner:
+    """What applies ``rule`` to ``weights``; ``updates``: how streams change them together."""
     if isinstance(rule, SRCRule):
-        return SRCLearner(weights, rule)
+        return SRCLearner(weights, rule, updates)
     if isinstance(rule, PairSTDP):
         return PairSTDPLearner(weights, rule)
     raise UnsupportedError(f"The engine 'torch' does not offer the plasticity rule {rule.name!r}.")

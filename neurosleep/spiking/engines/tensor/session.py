@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from neurosleep.functional import PlasticityRule, SpikeEvents
+from neurosleep.functional import PlasticityRule, SpikeEvents, StreamUpdates
 from neurosleep.spiking.engines.base import Session, check_inputs
 from neurosleep.spiking.engines.batch import BatchInput, BatchSession, ConstantInput, SpikeInput
 from neurosleep.spiking.engines.memory import check_room, free_memory
@@ -38,11 +38,16 @@ class _Stretches:
     """Advances networks by any number of steps, in stretches of one length, and a shorter one at the end."""
 
     def __init__(
-        self, networks: Sequence[SpikingNetwork], batch: int, rule: PlasticityRule | None, device: str
+        self,
+        networks: Sequence[SpikingNetwork],
+        batch: int,
+        device: str,
+        rule: PlasticityRule | None = None,
+        updates: StreamUpdates = "sum",
     ) -> None:
         check_alike(networks)
         stack = Stack(networks, device) if free_memory(device) is None else _fitting(networks, batch, device)
-        self.networks = Networks(stack, batch, rule)
+        self.networks = Networks(stack, batch, rule, updates)
         self._replayed = Replayed(self._stretch, device)
         self._time = 0
         step = stack.numbers_per_step() * batch
@@ -87,26 +92,37 @@ def _fitting(networks: Sequence[SpikingNetwork], batch: int, device: str) -> Sta
 
 
 class TensorSessions:
-    """Many networks of one architecture, each with its own weights and its own input, stepped together."""
+    """Many networks of one architecture, each with its own weights and its own input, stepped together.
 
-    def __init__(self, networks: Sequence[SpikingNetwork], rule: PlasticityRule | None, device: str) -> None:
-        self._stretches = _Stretches(networks, 1, rule, device)
+    With several ``streams`` of input each, these lie side by side: neuron k of stream s of n is number ``s * n + k``.
+    """
+
+    def __init__(
+        self,
+        networks: Sequence[SpikingNetwork],
+        rule: PlasticityRule | None,
+        device: str,
+        streams: int = 1,
+        updates: StreamUpdates = "sum",
+    ) -> None:
+        self._stretches = _Stretches(networks, streams, device, rule, updates)
+        self._streams = streams
         self._networks = self._stretches.networks
         self._network, self._device, self._count = networks[0], device, len(networks)
 
     @torch.no_grad()
     def run(self, inputs: Sequence[Mapping[str, SpikeEvents]]) -> list[dict[str, SpikeEvents]]:
         """Advance each network by the steps of its input, all by as many; the spikes of every population of each."""
-        steps = {check_inputs(self._network, given) for given in inputs}
+        steps = {check_inputs(self._network, given, self._streams) for given in inputs}
         assert len(inputs) == self._count and len(steps) == 1
         (length,) = steps
         given = {p.name: self._dense([one[p.name] for one in inputs]) for p in self._network.inputs}
         parts: dict[str, list[list[SpikeEvents]]] = {p.name: [[] for _ in inputs] for p in self._network.layers}
         for _, sent, _ in self._stretches.run(given, length):
             for name, events in parts.items():
-                for one, more in zip(events, _events(sent[name][:, :, 0]), strict=True):
+                for one, more in zip(events, _events(sent[name].flatten(2)), strict=True):
                     one.append(more)
-        sizes = {p.name: p.size for p in self._network.layers}
+        sizes = {p.name: p.size * self._streams for p in self._network.layers}
         return [
             {
                 p.name: inputs[k][p.name]
@@ -118,9 +134,10 @@ class TensorSessions:
         ]
 
     def _dense(self, trains: Sequence[SpikeEvents]) -> Tensor:
-        """Booleans ``[networks, steps, 1, n]`` on the device, to which only the spikes themselves are copied."""
+        """Booleans ``[networks, steps, streams, n]`` on the device, to which only the spikes themselves are copied."""
         steps, n = trains[0].steps, trains[0].n
-        dense = torch.zeros(len(trains), steps, 1, n, dtype=torch.bool, device=self._device)
+        shape = (len(trains), steps, self._streams, n // self._streams)
+        dense = torch.zeros(shape, dtype=torch.bool, device=self._device)
         flat = [
             (k * steps + events.times) * n + events.indices[events.offsets[0] : events.offsets[-1]]
             for k, events in enumerate(trains)
@@ -148,8 +165,8 @@ class TensorSessions:
         return beyond
 
     def membranes(self, number: int) -> dict[str, Tensor]:
-        """The present membrane potentials ``[n]`` of network ``number``, by population."""
-        return {name: one.state.v[number, 0].cpu().clone() for name, one in self._networks.neurons.items()}
+        """The present membrane potentials ``[streams * n]`` of network ``number``, by population."""
+        return {name: one.state.v[number].flatten().cpu().clone() for name, one in self._networks.neurons.items()}
 
 
 def _events(sent: Tensor) -> list[SpikeEvents]:
@@ -166,8 +183,15 @@ def _events(sent: Tensor) -> list[SpikeEvents]:
 class TensorSession(Session):
     """One network, as a stack of one."""
 
-    def __init__(self, network: SpikingNetwork, rule: PlasticityRule | None, device: str) -> None:
-        self._sessions = TensorSessions([network], rule, device)
+    def __init__(
+        self,
+        network: SpikingNetwork,
+        rule: PlasticityRule | None,
+        device: str,
+        streams: int = 1,
+        updates: StreamUpdates = "sum",
+    ) -> None:
+        self._sessions = TensorSessions([network], rule, device, streams, updates)
 
     def run(self, inputs: Mapping[str, SpikeEvents]) -> dict[str, SpikeEvents]:
         """Advance by the steps of ``inputs``; the spikes of every population."""
@@ -190,7 +214,7 @@ class TensorBatchSession(BatchSession):
     """One network with one input population, and a batch of inputs."""
 
     def __init__(self, network: SpikingNetwork, batch: int, device: str) -> None:
-        self._stretches = _Stretches([network], batch, None, device)
+        self._stretches = _Stretches([network], batch, device)
         self._networks = self._stretches.networks
         (self._source,) = network.inputs
         self._last, self._batch, self._device = network.last, batch, device
