@@ -37,6 +37,8 @@ TAKERS: dict[str, tuple[type, ...]] = {
 }
 SAID: dict[str, str] = {
     "engine": "The engine that steps the sleeping network.",
+    "device": "Where networks sleep: `cpu`, `cuda` or `cuda:1` (by the engine `torch` unless another is named); they "
+    "learn on the CPU.",
     "record": "What is recorded of a sleep: `counts`, or `all` for every spike.",
     "analyse": "Whether tables and figures of the last sleep phase, or of how a network settles, are written too.",
     "faithful": "Whether known bugs of the authors' released code are kept; by default they are fixed.",

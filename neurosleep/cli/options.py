@@ -49,6 +49,9 @@ class RunOptions:
         list[str] | None, typer.Option("--set", help="key=value, such as sleep.steps=300; may be given again.")
     ] = None
     engine: Annotated[str | None, typer.Option(help="Engine that steps the sleeping network.")] = None
+    device: Annotated[
+        str | None, typer.Option(help="Where networks sleep: cpu, cuda or cuda:1. They are trained on the CPU.")
+    ] = None
     data: Data = None
     jobs: Annotated[int, typer.Option(help="How many run side by side, one thread each.")] = 1
     scheduler: Annotated[

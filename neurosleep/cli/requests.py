@@ -39,8 +39,9 @@ def make_requests(
 
     name, settings = load_settings(experiment)
     changes: list[Change] = [parse_change(text) for text in options.changes or []]
-    engine: list[Change] = [] if options.engine is None else [("engine", options.engine)]
-    named = changes if options.engine == settings.engine else changes + engine
+    given: dict[str, str | None] = {"engine": options.engine, "device": options.device}
+    steppers: list[Change] = [(key, value) for key, value in given.items() if value is not None]
+    named = changes + [(key, value) for key, value in steppers if value != getattr(settings, key)]
     command = shlex.join(["neurosleep", *sys.argv[1:]])
     folder = options.data or os.environ.get("NEUROSLEEP_DATA")
     requests = [
@@ -61,7 +62,7 @@ def make_requests(
         for seed in seeds
         for strategy in _strategies(default_strategy(experiment, variant) if strategies is None else strategies)
     ]
-    return [with_tuned(request, experiment, changes + engine) for request in requests] if tuned else requests
+    return [with_tuned(request, experiment, changes + steppers) for request in requests] if tuned else requests
 
 
 def _strategies(text: str) -> list[str]:

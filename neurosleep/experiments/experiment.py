@@ -280,6 +280,7 @@ class Experiment:
     """All settings of a run."""
 
     engine: str = "event"
+    device: str = later("cpu")
     record: Literal["counts", "all"] = "counts"
     analyse: bool = False
     faithful: bool = False
@@ -299,6 +300,12 @@ class Experiment:
     nrem: NREM = field(default_factory=NREM)
     hardware: Chips = field(default_factory=Chips)
     rule: Rule = field(default_factory=Rule)
+
+    @property
+    def stepping(self) -> str:
+        """The engine that steps sleep under a rule: on a CUDA device another than the usual one of the CPU."""
+        on_gpu = self.device.startswith("cuda") and self.engine == Experiment.engine
+        return "torch" if on_gpu else self.engine
 
     def __post_init__(self) -> None:
         if self.wake.kind not in LEARNS_BY[self.network.kind]:
@@ -368,6 +375,8 @@ class Experiment:
         for name in ("data", "network", "wake", "nrem"):
             for key, default in later_defaults(type(getattr(self, name))).items():
                 tables[name][key] = None if getattr(getattr(self, name), key) == default else tables[name][key]
+        for key, default in later_defaults(Experiment).items():
+            tables[key] = None if tables[key] == default else tables[key]
         for table, plain in zip(("network", "wake"), PLAIN, strict=True):
             tables[table]["kind"] = None if tables[table]["kind"] == plain else tables[table]["kind"]
         return tables

@@ -262,7 +262,7 @@ def experiment_from(table: Table) -> Experiment:
     kinds = {"network": NETWORKS[network], "wake": WAKES[learning]}
     hints = get_type_hints(Experiment)
     parts: Table = {}
-    for name, values in table.items():
+    for name, values in _without_later(table, Experiment).items():
         if name == "sleep":
             parts["rule"] = _rule(values["rule"])
             given = {key: value for key, value in values.items() if key != "rule"}

@@ -14,7 +14,7 @@ from neurosleep._checks import check_unread
 from neurosleep.continual.naps import Napping, Naps
 from neurosleep.continual.strategies.base import AwakeNetwork, Learner, Strategy
 from neurosleep.continual.task_free import END, StreamSleep
-from neurosleep.conversion import convert
+from neurosleep.conversion import convert, copied
 from neurosleep.data import to_float
 from neurosleep.errors import NeurosleepWarning, UnsupportedError
 from neurosleep.functional import Homeostasis, SlowOscillation
@@ -134,6 +134,8 @@ class HomeostaticSleep(Strategy):
         #: What is recorded of each sleep, in its spiking form, and what steps it (None: the fastest that can).
         self.record: Record | None = None
         self.engine: str | None = None
+        #: Where a copy of the network sleeps.
+        self.device = "cpu"
         self.napping = None if naps is None else Napping(self.settings, naps, guard)
 
     def check_network(self, network: AwakeNetwork) -> None:
@@ -183,7 +185,7 @@ class HomeostaticSleep(Strategy):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", NeurosleepWarning)
             result = self.keeper.consolidate(
-                learner.network,
+                learner.network if self.device == "cpu" else copied(learner.network).to(self.device),
                 sleep=self.settings,
                 guard=self.guard,
                 engine=self.engine,

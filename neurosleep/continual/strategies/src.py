@@ -55,6 +55,7 @@ def one_sleep(
     task: int,
     seed: int,
     engine: str = "event",
+    device: str = "cpu",
     record: Record | None = None,
     progress: Callable[[int], None] = lambda done: None,
     watch: Callable[[Moment], None] | None = None,
@@ -89,6 +90,7 @@ def one_sleep(
         rule=rule_of(s, seed, task),
         steps=s.rem.steps_after(task),
         engine="fixed" if chip else engine,
+        device=device,
         record=record,
         seed=seed,
         task=task,
@@ -144,12 +146,13 @@ class SRC(Strategy):
         settings: Sleep,
         *,
         engine: str = "event",
+        device: str = "cpu",
         record: Record | None = None,
         progress: Callable[[int, int], None] = lambda done, steps: None,
         watch: Callable[[Learner, Moment], None] | None = None,
     ) -> None:
         rule_of(settings)  # refuses what the chip cannot do, before anything is learnt
-        self.settings, self.engine, self.watch = settings, engine, watch
+        self.settings, self.engine, self.device, self.watch = settings, engine, device, watch
         self.record = record or Record()
         self.progress = progress
         self.reads_old_data = settings.reads_old_data
@@ -188,6 +191,7 @@ class SRC(Strategy):
                 task=learner.task,
                 seed=learner.seed,
                 engine=self.engine,
+                device=self.device,
                 record=self.record,
                 progress=lambda done: self.progress(done, steps),
                 watch=None if self.watch is None else partial(self.watch, learner),

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from neurosleep._checks import check_device
 from neurosleep._files import check_folder
 from neurosleep.continual import SRC, STRATEGIES, Combination, HomeostaticSleep, Learning, Strategy
 from neurosleep.data import RunningMean, Task
@@ -88,7 +89,9 @@ def check_request(request: RunRequest) -> Plan:
     deployment = deployment_of(experiment)
     if experiment.engine not in engine_names():
         raise unknown_name("engine", experiment.engine, engine_names())
-    engine = get_engine(experiment.engine)
+    if check_device(experiment.device).type not in ("cpu", "cuda"):
+        raise SettingsError(f"device is {experiment.device!r}.", expected="'cpu', 'cuda' or 'cuda:1'")
+    engine = get_engine(experiment.stepping)
     parts = [_part(request, name) for name in request.parts]
     _check_boundaries(request, parts)
     network = experiment.small_network()
@@ -98,7 +101,8 @@ def check_request(request: RunRequest) -> Plan:
     if sleeper is not None:
         # A few neurons are enough to find that an extra is missing, or that the engine does not know the rule.
         stage = sleeper.settings.rem
-        engine.start_streams(_smallest(sleeper.settings), stage.rule, stage.streams, stage.stream_updates)
+        smallest, device = _smallest(sleeper.settings), experiment.device
+        engine.start_streams(smallest, stage.rule, stage.streams, stage.stream_updates, device=device)
     if any(isinstance(part, HomeostaticSleep) and part.engine is not None for part in parts):
         engine.check_homeostasis()
     if "owm" in request.parts and len(experiment.owm.alpha) != experiment.layers:
@@ -143,10 +147,13 @@ def _check_boundaries(request: RunRequest, parts: Sequence[Strategy]) -> None:
 def _part(request: RunRequest, name: str) -> Strategy:
     experiment = request.settings
     if name == "src":
-        return SRC(experiment.sleep.for_layers(experiment.layers), engine=experiment.engine, record=_record(request))
+        sleep = experiment.sleep.for_layers(experiment.layers)
+        return SRC(sleep, engine=experiment.stepping, device=experiment.device, record=_record(request))
     if name == "sequential" and experiment.data.control == "last":
         return LastTaskOnly()
     strategy = STRATEGIES[name](**experiment.options(name))
+    if isinstance(strategy, HomeostaticSleep):
+        strategy.device = experiment.device
     # What is in rates for whatever reason has no spikes, and no engine.
     if isinstance(strategy, HomeostaticSleep) and experiment.nrem.form != "rates":
         strategy.record = Record(spikes="all") if experiment.record == "all" else None

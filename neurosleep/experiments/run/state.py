@@ -29,7 +29,7 @@ def environment_of(request: RunRequest, origin: Origin) -> dict[str, object]:
     return {
         "versions": origin["versions"],
         "data": origin["data"],
-        "device": "cpu",
+        "device": request.settings.device,
         "machine": platform.machine(),
         "threads": torch.get_num_threads(),
         "commit": own_commit(),
