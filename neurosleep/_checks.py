@@ -27,6 +27,7 @@ __all__ = [
     "as_reals",
     "check_count",
     "check_device",
+    "check_memory",
     "check_number",
     "check_unread",
     "device_of",
@@ -78,6 +79,33 @@ def check_number(
         expected = " ".join(["a finite number", " and ".join(limits)]).strip()
         raise error(f"{name} cannot be {value!r:.60}.", expected=expected)
     return number
+
+
+def _memory() -> float:
+    """Bytes that may be had, of a system that tells; of others infinitely many."""
+    try:
+        with open("/proc/meminfo", encoding="ascii") as lines:
+            for line in lines:
+                if line.startswith("MemAvailable:"):
+                    return 1024.0 * int(line.split()[1])
+    except (OSError, ValueError, IndexError):
+        pass
+    try:
+        return float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+    except (AttributeError, OSError, ValueError):
+        return math.inf
+
+
+def check_memory(what: str, needed: float, hint: str) -> None:
+    """Refuse what needs more bytes of memory than there are: before anything is computed, not when it runs out.
+
+    >>> check_memory("A small thing", 1e3, "a smaller one")
+    """
+    there = _memory()
+    if needed > there:
+        raise SettingsError(
+            f"{what} needs about {needed / 1e9:.3g} GB of memory.", found=f"{there / 1e9:.3g} GB", hint=hint
+        )
 
 
 def check_device(device: Any) -> torch.device:

@@ -29,10 +29,10 @@ _IndexDataCacheFile: Any = caching.IndexDataCacheFile
 
 
 def compiled(**options: Any) -> Callable[[Function], Function]:
-    """A decorator: ``numba.njit`` with these options and with this module's cache."""
+    """A decorator: ``numba.njit`` with these options and this module's cache; other threads run meanwhile."""
 
     def decorate(function: Function) -> Function:
-        dispatcher: Any = numba.njit(**options)(function)
+        dispatcher: Any = numba.njit(nogil=True, **options)(function)
         # With NUMBA_DISABLE_JIT it is the plain function.
         if hasattr(dispatcher, "enable_caching"):
             # RuntimeError: no folder can be written.
@@ -103,4 +103,4 @@ def _sources(function: FunctionType, own: Any) -> str:
             used.append((name, cache.sources))
         elif isinstance(value, bool | int | float | tuple | np.generic):
             used.append((name, repr(value)))
-    return hashlib.sha256(repr((own, used)).encode()).hexdigest()
+    return hashlib.sha256(repr((own, used, "nogil")).encode()).hexdigest()

@@ -19,6 +19,7 @@ import torch
 from neurosleep._checks import as_images, as_reals, check_count, check_number
 from neurosleep._shown import brief
 from neurosleep.errors import NeurosleepWarning, SettingsError, unknown_name
+from neurosleep.functional.drawn_spikes import drawn_spikes
 from neurosleep.functional.events import SpikeEvents
 
 __all__ = ["PROCESSES", "MeanDrive", "Process"]
@@ -114,20 +115,23 @@ class MeanDrive:
 
     def draw(self, generator: np.random.Generator, steps: int, dt: float) -> SpikeEvents:
         """The input spikes of ``steps`` steps of ``dt`` seconds; the same generator state gives the same spikes."""
-        p = self.probability(dt).astype(np.float32)
-        if self.window is None or self.image_shape is None:
-            fired = generator.random((steps, self.n), dtype=np.float32) < p
-            times, neurons = np.nonzero(fired)
-        else:
-            height, width = self.image_shape
+        height, width = (1, self.n) if self.window is None or self.image_shape is None else self.image_shape
+        side = (height, width) if self.window is None else (self.window, self.window)
+        p = self.probability(dt).astype(np.float32).reshape(height, width)
+        row = column = np.zeros(steps, dtype=np.int64)
+        if self.window is not None:
             row = generator.integers(0, height - self.window + 1, size=steps)
             column = generator.integers(0, width - self.window + 1, size=steps)
-            side = np.arange(self.window)
-            within = (side[:, None] * width + side).reshape(-1)
-            pixel = (row * width + column)[:, None] + within
-            fired = generator.random(pixel.shape, dtype=np.float32) < p[pixel]
-            times, visible = np.nonzero(fired)
-            neurons = pixel[times, visible]
-        offsets = np.zeros(steps + 1, dtype=np.int64)
-        np.cumsum(np.bincount(times, minlength=steps), out=offsets[1:])
-        return SpikeEvents._trusted(self.n, offsets, neurons.astype(np.int32))
+        drawn = generator.random((steps, side[0] * side[1]), dtype=np.float32)
+        offsets, neurons = drawn_spikes(drawn, p, row, column, side)
+        return SpikeEvents._trusted(self.n, offsets, neurons)
+
+    def draw_streams(self, generator: np.random.Generator, streams: int, steps: int, dt: float) -> SpikeEvents:
+        """The input spikes of several streams side by side, each of ``steps`` steps: neuron k of stream s is s * n + k.
+
+        All streams of a step are drawn one after another, before the next step.
+        """
+        drawn = self.draw(generator, streams * steps, dt)
+        widths = np.diff(drawn.offsets)
+        first = np.tile(np.arange(streams, dtype=np.int32) * np.int32(self.n), steps)
+        return SpikeEvents._trusted(self.n * streams, drawn.offsets[::streams], drawn.indices + first.repeat(widths))

@@ -13,6 +13,7 @@ from neurosleep.replay.homeostasis import Regulation, regulate
 from neurosleep.replay.moved_answers import MovedAnswers
 from neurosleep.replay.noise_response import NoiseResponse
 from neurosleep.replay.options import OWN_NETWORK, RATE, Sleep
+from neurosleep.replay.population import regulate_many, sleep_many
 from neurosleep.replay.regulated_layers import RegulatedLayer, RegulatedLayers
 from neurosleep.replay.result import Divergence, LayerChange, SleepReport, SleepResult
 from neurosleep.replay.spiking_homeostasis import SpikingRegulation, regulate_spikes
@@ -54,8 +55,10 @@ __all__ = [
     "newest_recall",
     "outputs",
     "regulate",
+    "regulate_many",
     "regulate_spikes",
     "sleep",
+    "sleep_many",
     "sleeping_layers",
     "thresholds_for_rates",
     "warn_of_biases",

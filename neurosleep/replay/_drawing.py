@@ -9,15 +9,13 @@ import numpy as np
 
 from neurosleep.errors import DataError, SettingsError
 from neurosleep.functional import MeanDrive, SpikeEvents, numpy_generator
-from neurosleep.replay.streams import Streams
+from neurosleep.replay.streams import STREAM_CHUNK, Streams
 from neurosleep.spiking import SpikingNetwork
 
 __all__ = ["CHUNK", "check_drive", "drawn", "pieces"]
 
 # Steps drawn at once from one generator: a fixed number, so that every engine, and a resumed run, sees the same spikes.
 CHUNK = 1000
-# The same of several streams, each of which has a generator of its own.
-_STREAM_CHUNK = 100
 
 
 def check_drive(network: SpikingNetwork, drive: MeanDrive) -> None:
@@ -69,9 +67,16 @@ def drawn(drive: MeanDrive, generator: np.random.Generator, steps: int, dt: floa
 
 def pieces(drive: Streams, steps: int, dt: float, seed: int, task: int) -> Iterator[SpikeEvents]:
     """The input spikes of a sleep of so many steps of ``dt`` seconds, all streams side by side, piece by piece."""
-    length = CHUNK if drive.streams == 1 else _STREAM_CHUNK
+    length = CHUNK if drive.streams == 1 else STREAM_CHUNK
     for chunk, start in enumerate(range(0, steps, length)):
-        keys = [(task, chunk)] if drive.streams == 1 else [(task, chunk, stream) for stream in range(drive.streams)]
         # A whole chunk is always drawn, so that a shorter sleep equals the first part of a longer one.
-        parts = [drawn(drive.drive, numpy_generator(seed, "drive", *key), length, dt) for key in keys]
-        yield SpikeEvents.side_by_side(parts).slice(0, min(length, steps - start))
+        generator = numpy_generator(seed, "drive", task, chunk)
+        yield _of_streams(drive, generator, length, dt).slice(0, min(length, steps - start))
+
+
+def _of_streams(drive: Streams, generator: np.random.Generator, steps: int, dt: float) -> SpikeEvents:
+    one = drive.drive
+    # A drive of a user's own, whose steps may hang together, is drawn one stream after another.
+    if drive.streams > 1 and getattr(type(one), "draw", None) is MeanDrive.draw:
+        return one.draw_streams(generator, drive.streams, steps, dt)
+    return SpikeEvents.side_by_side([drawn(one, generator, steps, dt) for _ in range(drive.streams)])

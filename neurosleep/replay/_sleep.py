@@ -10,17 +10,17 @@ from typing import Literal
 
 import torch
 
-from neurosleep._checks import check_count, check_device, check_number, check_unread
+from neurosleep._checks import check_count, check_device, check_memory, check_number, check_unread
 from neurosleep._shown import brief
 from neurosleep.errors import NeurosleepWarning, SettingsError, UnsupportedError
 from neurosleep.functional import EngineRule, MeanDrive, PlasticityRule
 from neurosleep.replay._drawing import CHUNK, check_drive, pieces
 from neurosleep.replay.result import Divergence, SleepResult
-from neurosleep.replay.streams import FirstStream, Streams
-from neurosleep.spiking import Conv, Record, Recorder, SpikingNetwork, get_engine
+from neurosleep.replay.streams import FirstStream, Streams, bytes_of
+from neurosleep.spiking import Conv, Engine, Record, Recorder, SpikingNetwork, get_engine
 from neurosleep.spiking.plastic import changes
 
-__all__ = ["CHUNK", "Limits", "Moment", "check_rule", "sleep"]
+__all__ = ["CHUNK", "Limits", "Moment", "check_rule", "check_sleep", "sleep"]
 
 
 @dataclass(frozen=True)
@@ -140,8 +140,8 @@ def sleep(
     record:
         What to keep; spike counts if not given. Of several streams the first is recorded.
     seed, task:
-        Key of the drive's random stream: chunk k of it is drawn from (seed, task, k); of stream s of several, whose
-        chunks are shorter, from (seed, task, k, s).
+        Key of the drive's random stream: chunk k of it is drawn from (seed, task, k); of several streams all are, in
+        chunks of fewer steps.
     device:
         ``"cpu"``, ``"cuda"`` or ``"cuda:1"``; the network after sleep lies on the CPU.
     limits:
@@ -181,20 +181,11 @@ def sleep(
     ----------
     Tadros et al. (2022), doi:10.1038/s41467-022-34938-7, Algorithm 1.
     """
-    check_count("sleep steps", steps)
-    noise = drive if isinstance(drive, Streams) else Streams(drive, 1)
-    check_drive(network, noise.drive)
-    check_rule(rule)
+    noise, chosen, device = check_sleep(network, drive, rule, steps, limits, engine, device)
     inputs = network.inputs[0]
-    if not isinstance(rule, PlasticityRule):
-        unread = {"limits.weights": (limits.weights, Limits.weights)}
-        check_unread("A rule of a chip", unread, "the chip's grid bounds weights")
-    device = str(check_device(device))
-    _check_convolutions(network, rule)
+    _warn_of_convolutions(_still(network, rule))
     started = perf_counter()
-    stepped = get_engine(engine or _usual_engine(device)).start_streams(
-        network, rule, noise.streams, noise.updates, device=device
-    )
+    stepped = chosen.start_streams(network, rule, noise.streams, noise.updates, device=device)
     session = FirstStream(stepped, network, noise.streams)
     recorder = Recorder(record or Record(), {p.name: p.size for p in network.populations}, network.dt, network)
     done = 0
@@ -234,21 +225,52 @@ def _usual_engine(device: str) -> str:
     return "torch" if torch.device(device).type == "cuda" else "event"
 
 
-def _check_convolutions(network: SpikingNetwork, rule: PlasticityRule | EngineRule) -> None:
-    """Say which convolutions stay as they are; refuse a network in which nothing else could change."""
-    convolutions = [q for q in network.projections if isinstance(q, Conv)]
-    if not convolutions or any(changes(rule, q) for q in convolutions):
-        return
-    names = [f"{q.source} -> {q.target}" for q in convolutions]
-    listed = ", ".join(names)
-    if not any(changes(rule, q) for q in network.projections):
+def check_sleep(
+    network: SpikingNetwork,
+    drive: MeanDrive | Streams,
+    rule: PlasticityRule | EngineRule,
+    steps: int,
+    limits: Limits,
+    engine: str | None,
+    device: str,
+) -> tuple[Streams, Engine, str]:
+    """Refuse, before anything is done, a sleep that makes no sense; its noise as streams, its engine and its device."""
+    check_count("sleep steps", steps)
+    noise = drive if isinstance(drive, Streams) else Streams(drive, 1)
+    check_drive(network, noise.drive)
+    check_rule(rule)
+    if not isinstance(rule, PlasticityRule):
+        unread = {"limits.weights": (limits.weights, Limits.weights)}
+        check_unread("A rule of a chip", unread, "the chip's grid bounds weights")
+    device = str(check_device(device))
+    convolutions = _still(network, rule)
+    if convolutions and not any(changes(rule, q) for q in network.projections):
         raise UnsupportedError(
             f"Under the rule {rule.name!r} no weight of this network would change.",
-            found=f"convolutions ({listed}), whose weights many synapses share, and no plastic projection",
+            found=f"convolutions ({convolutions}), whose weights many synapses share, and no plastic projection",
             expected="a network with at least one plastic Dense projection",
             hint="the rule PooledSRC changes convolutions that plastic_convolutions marks, and homeostatic sleep "
             "(regulate_spikes, or consolidate with an NREM stage) all of them",
         )
+    chosen = get_engine(engine or _usual_engine(device))
+    chosen.check_streams(network, rule, noise.streams, noise.updates, device=device)
+    half = f"streams={noise.streams // 2} needs about half of it" if noise.streams > 1 else "a smaller network"
+    check_memory(f"A sleep of {noise.streams} streams", bytes_of(network, noise.streams), half)
+    return noise, chosen, device
+
+
+def _still(network: SpikingNetwork, rule: PlasticityRule | EngineRule) -> str:
+    """The convolutions of ``network`` if the rule changes none of them."""
+    convolutions = [q for q in network.projections if isinstance(q, Conv)]
+    if any(changes(rule, q) for q in convolutions):
+        return ""
+    return ", ".join(f"{q.source} -> {q.target}" for q in convolutions)
+
+
+def _warn_of_convolutions(listed: str) -> None:
+    """Say which convolutions stay as they are."""
+    if not listed:
+        return
     warnings.warn(
         f"The convolutions {listed} stay as they are: a weight that many synapses share is changed by no plasticity "
         "rule but PooledSRC, where plastic_convolutions marks it; homeostatic sleep (regulate_spikes, NREM stages of "

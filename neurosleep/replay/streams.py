@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -15,7 +16,10 @@ from neurosleep.errors import unknown_name
 from neurosleep.functional import STREAM_UPDATES, MeanDrive, SpikeEvents, StreamUpdates
 from neurosleep.spiking import Session, SpikingNetwork
 
-__all__ = ["FirstStream", "Streams", "check_streams"]
+__all__ = ["STREAM_CHUNK", "FirstStream", "Streams", "bytes_of", "check_streams"]
+
+# Steps of several streams that are drawn at once.
+STREAM_CHUNK = 100
 
 
 def check_streams(where: str, streams: int, updates: str) -> None:
@@ -64,6 +68,20 @@ class Streams:
 
     def __post_init__(self) -> None:
         check_streams("", self.streams, self.updates)
+
+
+def bytes_of(network: SpikingNetwork, streams: int) -> float:
+    """About the bytes that a sleep of so many streams needs; of none, what the slept network does."""
+    item = torch.empty(0, dtype=network.dtype).element_size()
+    weights = sum(item * weight.numel() for weight in network.weights)
+    if not streams:
+        return weights
+    # Weights as the engine lays them out, and read back; potentials, waits and spikes of the steps that delays reach;
+    # of the inputs what is drawn, and its spikes.
+    reach = 1 + max([projection.delay for projection in network.projections], default=0)
+    units = sum(population.size for population in network.populations) * (2 * item + 8 + 5 * reach)
+    drawn = sum(population.size for population in network.inputs) * STREAM_CHUNK * 8
+    return 3 * weights + streams * (units + drawn)
 
 
 class FirstStream(Session):

@@ -198,22 +198,36 @@ class Engine(ABC):
         UnsupportedError
             If the engine steps no streams, or not such a network, or the rule is for one stream only, by name.
         """
+        self.check_streams(network, rule, streams, updates, device=device)
+        if streams == 1:
+            return self.start(network, rule, device=device)
+        assert rule is None or isinstance(rule, StreamRule)
+        with torch.no_grad():
+            return self._start_streams(network, rule, streams, updates, device)
+
+    def check_streams(
+        self,
+        network: SpikingNetwork,
+        rule: PlasticityRule | EngineRule | None,
+        streams: int,
+        updates: StreamUpdates,
+        *,
+        device: str = "cpu",
+    ) -> None:
+        """Refuse by name what :meth:`start_streams` would, before any work."""
         check_count("The number of streams", streams)
         if updates not in STREAM_UPDATES:
             raise unknown_name("way to take updates of streams together", str(updates), STREAM_UPDATES)
         self._check_single(network, rule, device)
         if streams == 1:
-            return self.start(network, rule, device=device)
+            return
         self._check_streams(network, rule)
-        assert rule is None or isinstance(rule, StreamRule)
         widest = max(p.size for p in network.populations)
         if widest * streams > _MOST_NEURONS:
             raise SettingsError(
                 f"{streams} streams of a population of {widest} neurons are too many.",
                 expected=f"streams times neurons at most {_MOST_NEURONS}",
             )
-        with torch.no_grad():
-            return self._start_streams(network, rule, streams, updates, device)
 
     def offers(
         self, network: SpikingNetwork, device: str = "cpu", rule: PlasticityRule | EngineRule | None = None

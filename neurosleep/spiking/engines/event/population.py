@@ -60,9 +60,9 @@ def rule_numbers(rule: PlasticityRule | None, dtype: npt.DTypeLike) -> Rule:
 
 
 class Population:
-    """What the compiled code knows of one population: weights in blocks of ``most`` units, parameters, state."""
+    """What the compiled code knows of one population: blocked weights, parameters, state."""
 
-    def __init__(self, network: SpikingNetwork, name: str, rule: PlasticityRule | None, most: int = BLOCK) -> None:
+    def __init__(self, network: SpikingNetwork, name: str, rule: PlasticityRule | None) -> None:
         population = network.population(name)
         dtype = torch.empty(0, dtype=network.dtype).numpy().dtype
         self.name, self.n = name, population.size
@@ -72,7 +72,7 @@ class Population:
         dense = {k: q for k, q in arriving if isinstance(q, Dense)}
         self.numbers, incoming = list(dense), list(dense.values())
         self.projections = incoming
-        block_width = min(most, -(-self.n // 16) * 16)
+        block_width = min(BLOCK, -(-self.n // 16) * 16)
         blocks = -(-self.n // block_width)
         width = blocks * block_width
         sizes = [network.population(p.source).size for p in incoming]

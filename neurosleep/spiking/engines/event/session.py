@@ -16,7 +16,7 @@ from neurosleep.spiking.engines.event.grid import is_dense, untied
 from neurosleep.spiking.engines.event.kernels import Arriving, outside
 from neurosleep.spiking.engines.event.loop import Loop
 from neurosleep.spiking.engines.event.mixed import Mixed
-from neurosleep.spiking.engines.event.population import BLOCK, Population
+from neurosleep.spiking.engines.event.population import Population
 from neurosleep.spiking.network import SpikingNetwork
 from neurosleep.spiking.plastic import changes
 from neurosleep.spiking.projections import Conv, Transposed, Weighted
@@ -27,16 +27,14 @@ __all__ = ["EventSession"]
 class EventSession(Session):
     """All populations, each over a whole chunk of steps at once where nothing feeds back."""
 
-    def __init__(self, network: SpikingNetwork, rule: PlasticityRule | None, most: int = BLOCK) -> None:
+    def __init__(self, network: SpikingNetwork, rule: PlasticityRule | None) -> None:
         self._network = network
         dense = {p.name: is_dense(network, p.name) for p in network.layers}
         learning = {q.target for q in network.projections if changes(rule, q) and not isinstance(q, Conv)}
         plain = all(dense.values())
         stepped = network if plain else untied(network)
         self._populations = {
-            p.name: Population(stepped, p.name, rule, most)
-            for p in network.layers
-            if dense[p.name] or p.name in learning
+            p.name: Population(stepped, p.name, rule) for p in network.layers if dense[p.name] or p.name in learning
         }
         self._memory = max([p.delay for p in network.projections], default=0)
         self._past = {p.name: SpikeEvents.empty(p.size, self._memory) for p in network.populations}

@@ -1,8 +1,7 @@
 """Compiled: one population over a chunk of steps of several streams, which share its weights and change them together.
 
 Streams take turns within a step, and at its end the weights of the units that fired in any of them change once. As in
-one stream, blocks of units are stepped one after another; here they are small, so that the weights of a block stay in
-the nearer cache while all streams use them.
+one stream, blocks of units are stepped one after another, each through all steps of the chunk.
 """
 
 from __future__ import annotations
@@ -107,6 +106,20 @@ def _learn(w: Any, learning: Any, sources: Any, place: int, spikes: Any, room: A
 
 
 @compiled(boundscheck=False)
+def _step_single(
+    w: Any, rows: Any, start: int, end: int, v: Any, alpha: Any, decay: Any, threshold: Any, strict: bool, acc: Any
+) -> bool:
+    """One step of a block of quiet units with one projection; whether any of them is above its threshold."""
+    width = len(v)
+    if start == end:
+        for j in range(width):
+            v[j] *= decay[j]
+        return False
+    gather(w, rows, start, end, acc)
+    return step_quiet(v, decay, threshold, strict, alpha, acc)
+
+
+@compiled(boundscheck=False)
 def run_streams(neurons: Any, sources: Any, learning: Any, span: Any, v: Any, wait: Any) -> Any:
     """Step one population of every stream through a chunk; its spikes as (times, streams, units), block by block.
 
@@ -133,31 +146,39 @@ def run_streams(neurons: Any, sources: Any, learning: Any, span: Any, v: Any, wa
     offsets, rows = sources.offsets, sources.rows
     single = neurons.quiet and len(sources.scale) == 1
     for b in range(blocks):
+        low = b * width
         w = sources.weights[b]
+        decay, threshold = neurons.params[1, low : low + width], neurons.params[0, low : low + width]
         # A quiet unit at 0 stays there until something arrives.
         at_rest = np.zeros(streams, dtype=np.bool_)
         for s in range(streams):
-            at_rest[s] = single and not v[s, b * width : (b + 1) * width].any()
+            at_rest[s] = single and not v[s, low : low + width].any()
         for t in range(span.steps):
             first = used
             for s in range(streams):
                 place = t * streams + s
-                block = block_of(neurons, sources.base, v, wait, s, b, width)
                 if single:
-                    start, end = offsets[0, place], offsets[0, place + 1]
-                    if start == end:
-                        if not at_rest[s]:
-                            for j in range(width):
-                                block.v[j] *= block.decay[j]
+                    if offsets[0, place] == offsets[0, place + 1] and at_rest[s]:
                         continue
                     at_rest[s] = False
-                    gather(w, rows, start, end, acc)
-                    if not step_quiet(block.v, block.decay, block.threshold, neurons.strict, sources.scale[0], acc):
+                    here = v[s, low : low + width]
+                    if not _step_single(
+                        w,
+                        rows,
+                        offsets[0, place],
+                        offsets[0, place + 1],
+                        here,
+                        sources.scale[0],
+                        decay,
+                        threshold,
+                        neurons.strict,
+                        acc,
+                    ):
                         continue
                     for j in range(width):
-                        above = block.v[j] > block.threshold[j] if neurons.strict else block.v[j] >= block.threshold[j]
-                        marks[j] = above
-                else:
+                        marks[j] = here[j] > threshold[j] if neurons.strict else here[j] >= threshold[j]
+                block = block_of(neurons, sources.base, v, wait, s, b, width)
+                if not single:
                     sum_arriving(w, block.base, sources, place, acc, total)
                     if neurons.refractory == 0:
                         step_ready(block, neurons.strict, total, marks)
@@ -179,5 +200,5 @@ def run_streams(neurons: Any, sources: Any, learning: Any, span: Any, v: Any, wa
                 if learning.rule.kind == SRC:
                     _learn(w, learning, sources, t * streams, spikes[:, first:used], room)
                 for k in range(first, used):
-                    spikes[1, k] += b * width
+                    spikes[1, k] += low
     return times[:used], spikes[0, :used], spikes[1, :used]

@@ -18,9 +18,6 @@ from neurosleep.spiking.network import SpikingNetwork
 
 __all__ = ["StreamSession"]
 
-# Units that are stepped together, at most: so few that their weights stay in a cache of a core's own.
-_BLOCK = 304
-
 
 class StreamSession(EventSession):
     """All populations, each over a whole chunk of steps of all streams at once; nothing feeds back."""
@@ -29,7 +26,7 @@ class StreamSession(EventSession):
         self, network: SpikingNetwork, rule: PlasticityRule | None, streams: int, updates: StreamUpdates
     ) -> None:
         self._streams, self._mean = streams, updates == "mean"
-        super().__init__(network, rule, _BLOCK)
+        super().__init__(network, rule)
         for population in self._populations.values():
             population.weights = aligned(population.weights)
         self._v = {name: np.tile(p.v, (streams, 1)) for name, p in self._populations.items()}
