@@ -1,12 +1,12 @@
 """Benchmarks behind ``neurosleep bench``: ratios, of times taken in one process."""
 
+from neurosleep.bench._bench_sleep import bench_sleep
 from neurosleep.bench._consolidate import bench_consolidate
 from neurosleep.bench._ep import bench_ep
 from neurosleep.bench._map import bench_map
 from neurosleep.bench._record import bench_record
 from neurosleep.bench._schedule import bench_schedule
 from neurosleep.bench._simulate import bench_simulate
-from neurosleep.bench._sleep import bench_sleep
 
 BENCHMARKS = {
     "consolidate": bench_consolidate,

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from neurosleep.bench._sleep import _trained
+from neurosleep.bench._sleep import trained
 from neurosleep.functional import PlasticityRule, SpikeEvents, numpy_generator
 from neurosleep.replay import CHUNK
 from neurosleep.spiking import Record, Recorder, SpikingNetwork, get_engine
@@ -70,7 +70,7 @@ def bench_record(data: str | None = None, seed: int = 0) -> dict[str, Any]:
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        network, drive, rule = _trained(data, seed)
+        network, drive, rule = trained(data, seed)
         whole = [
             drive.draw(numpy_generator(seed, "drive", 0, k), CHUNK, network.dt) for k in range(-(-_STEPS // CHUNK))
         ]

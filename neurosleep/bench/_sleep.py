@@ -21,14 +21,14 @@ from neurosleep.networks import MLP
 from neurosleep.replay import CHUNK
 from neurosleep.spiking import SpikingNetwork, get_engine
 
-__all__ = ["bench_sleep"]
+__all__ = ["time_engines", "trained"]
 
 # Steps timed of each: the whole first sleep, as a run has it (its start fires far more than the rest). The dense
 # loop costs the same whatever fires, so the start of the same sleep is enough for it.
 _STEPS = {"event": 15000, "reference": 15000, "snntorch": 60, "roofline": 15000}
 
 
-def _trained(data: str | None, seed: int) -> tuple[SpikingNetwork, MeanDrive, SRCRule]:
+def trained(data: str | None, seed: int) -> tuple[SpikingNetwork, MeanDrive, SRCRule]:
     """784-1200-1200-10 after task 1 of MNIST with the published settings, and its drive."""
     _, settings = load_settings("src2022/mnist")
     name = "mnist" if data else "mnist-mini"
@@ -119,27 +119,12 @@ def _roofline(network: SpikingNetwork, rule: SRCRule, events: SpikeEvents) -> fl
     return seconds / events.steps
 
 
-def bench_sleep(data: str | None = None, seed: int = 0) -> dict[str, Any]:
-    """One run, one thread: processor seconds per step and their ratios.
-
-    ``event`` and ``reference`` are engines; ``snntorch`` is a loop with snnTorch neurons and a dense update, as a user
-    would write it; ``roofline`` moves the same memory and computes nothing. ``data`` is the folder of the full MNIST;
-    without it the embedded subset trains the network.
-
-    See Also
-    --------
-    neurosleep.bench.BENCHMARKS : all by name
-    neurosleep.sleep : what is timed
-
-    Examples
-    --------
-    >>> from neurosleep.bench import bench_sleep
-    >>> bench_sleep()["ratios"]  # doctest: +SKIP
-    """
+def time_engines(data: str | None, seed: int) -> dict[str, Any]:
+    """As :func:`~neurosleep.bench.bench_sleep` says of one network with one stream of noise."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        network, drive, rule = _trained(data, seed)
+        network, drive, rule = trained(data, seed)
         longest = max(_STEPS.values())
         chunks = [
             drive.draw(numpy_generator(seed, "drive", 0, k), CHUNK, network.dt) for k in range(-(-longest // CHUNK))

@@ -19,6 +19,12 @@ def bench(
     network: Annotated[
         str | None, typer.Option(help="Of simulate: mlp (the default), cnn (two convolutions) or vgg (VGG-11).")
     ] = None,
+    batch: Annotated[
+        int | None, typer.Option(help="Of sleep: whole sleeps with so many streams of noise, beside one stream.")
+    ] = None,
+    population: Annotated[
+        int | None, typer.Option(help="Of sleep: so many networks in two threads, beside two processes.")
+    ] = None,
     data: Data = None,
     as_json: Json = False,
 ) -> None:
@@ -31,10 +37,15 @@ def bench(
         if name not in BENCHMARKS:
             raise unknown_name("benchmark", name, BENCHMARKS)
         options: dict[str, Any] = {}
-        if network is not None:
-            if name != "simulate":
-                check_unread(f"The benchmark {name!r}", {"--network": (network, None)}, "simulate has it")
-            options["network"] = network
+        for key, value, reader in (
+            ("network", network, "simulate"),
+            ("batch", batch, "sleep"),
+            ("population", population, "sleep"),
+        ):
+            if value is not None:
+                if name != reader:
+                    check_unread(f"The benchmark {name!r}", {f"--{key}": (value, None)}, f"{reader} has it")
+                options[key] = value
 
         def show(result: dict[str, Any]) -> None:
             rows = []
@@ -43,7 +54,8 @@ def bench(
                 more = [] if "memory" not in result else [or_dash(result[key][what]) for key in ("memory", "cores")]
                 rows.append((what, f"{time} a {result['unit']}", *more))
             header = ("what", "time") if "memory" not in result else ("what", "time", "memory in bytes", "cores")
-            print_table(f"{name}, one thread", header, rows)
+            threads = "one thread" if result["threads"] == 1 else f"{result['threads']} threads"
+            print_table(f"{name}, {threads}", header, rows)
             print_table(
                 "Ratios", ("ratio", "value"), [(key, f"{value:.2f}") for key, value in result["ratios"].items()]
             )

@@ -26,7 +26,7 @@ def small(data: object, seed: int) -> tuple[SpikingNetwork, MeanDrive, SRCRule]:
 
 
 def test_every_way_of_recording_is_timed(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in (("_STEPS", 2500), ("_TURNS", 1), ("_trained", small)):
+    for name, value in (("_STEPS", 2500), ("_TURNS", 1), ("trained", small)):
         monkeypatch.setattr(_record, name, value)
     found = bench_record()
     ways = ["counts", "spikes", "folder", "weights", "potentials", "every_step"]

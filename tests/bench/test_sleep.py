@@ -21,7 +21,7 @@ def test_the_users_loop_sleeps_as_the_reference_does():
     from neurosleep.functional import numpy_generator
     from neurosleep.spiking import get_engine
 
-    network, drive, rule = _sleep._trained(None, 0)
+    network, drive, rule = _sleep.trained(None, 0)
     events = drive.draw(numpy_generator(0, "drive", 0, 0), 60, network.dt)
     fast = get_engine("event").start(network, rule)
     plain = get_engine("reference").start(network, rule)
