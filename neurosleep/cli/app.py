@@ -17,6 +17,7 @@ from neurosleep.cli.map_network import map_network
 from neurosleep.cli.options import with_groups
 from neurosleep.cli.profiles import profiles
 from neurosleep.cli.report import report
+from neurosleep.cli.reproduce import reproduce
 from neurosleep.cli.results import results
 from neurosleep.cli.run import run
 from neurosleep.cli.tune import tune
@@ -55,6 +56,7 @@ app.command("list")(list_names)
 app.command()(profiles)
 app.command()(cite)
 app.command()(results)
+app.command()(reproduce)
 app.command()(with_groups(convert))
 app.command("map")(with_groups(map_network))
 app.command()(bench)

@@ -5,6 +5,7 @@ Importing this room needs no torch: what computes features imports it when it is
 
 from __future__ import annotations
 
+from neurosleep.data._at_hand import at_hand
 from neurosleep.data._covertype_like import covertype_like
 from neurosleep.data._load import dataset_names, load_dataset
 from neurosleep.data._patches import patches
@@ -33,6 +34,7 @@ __all__ = [
     "Noise",
     "RunningMean",
     "Task",
+    "at_hand",
     "blurred_stream",
     "class_incremental",
     "covertype_like",

@@ -17,7 +17,7 @@ from neurosleep.data._shelves import ENVIRONMENT, Shelf, mended, one_line
 from neurosleep.data.dataset import Dataset
 from neurosleep.errors import DataError
 
-__all__ = ["COLOUR", "load_colour"]
+__all__ = ["BATCHES", "COLOUR", "load_colour"]
 
 BATCHES = "cifar-10-batches-py"  # torchvision's folder of the original pixels
 

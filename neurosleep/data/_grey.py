@@ -16,7 +16,7 @@ from neurosleep.data._shelves import ENVIRONMENT, Shelf, mended, one_line
 from neurosleep.data.dataset import Array, Dataset, describe
 from neurosleep.errors import DataError
 
-__all__ = ["GREY", "load_grey"]
+__all__ = ["GREY", "RESPLIT", "folder_of", "load_grey", "places"]
 
 RESPLIT = "kmnist-resplit"
 GREY = (*SOURCES, RESPLIT)
@@ -76,7 +76,7 @@ def load_grey(name: str, given: Shelf | None, cache: Path, *, download: bool) ->
     raise _not_found(name, source_name, members, shelves, notes)
 
 
-def _places(source: Source) -> Iterator[tuple[str, bool]]:
+def places(source: Source) -> Iterator[tuple[str, bool]]:
     """Folders to search, relative to a shelf, and whether the folder's own name says which set it holds."""
     for folder in source.folders:
         yield f"{folder}/raw", True
@@ -93,7 +93,7 @@ def _read_from(
     What was seen on the way and is of use to the user is added to ``notes``.
     """
     source = SOURCES[source_name]
-    for relative, named in _places(source):
+    for relative, named in places(source):
         place = shelf.folder / relative
         if not os.path.isdir(place):
             continue
@@ -144,9 +144,14 @@ def _read_place(
 
 def _named_after_another(place: Path, source_name: str) -> bool:
     """Whether the given folder itself bears the name of another set, as in ``root="data/FashionMNIST"``."""
-    resolved = place.resolve()
-    own = resolved.parent.name if resolved.name == "raw" else resolved.name
+    own = folder_of(place)
     return any(own in source.folders for name, source in SOURCES.items() if name != source_name)
+
+
+def folder_of(place: Path) -> str:
+    """The name of the folder that says which set a place holds."""
+    resolved = place.resolve()
+    return resolved.parent.name if resolved.name == "raw" else resolved.name
 
 
 def _incomplete(place: str, source: Source, members: tuple[Member, ...], paths: dict[Member, Path]) -> str:
@@ -212,7 +217,7 @@ def _not_found(
     files = ", ".join(source.file_names(m)[0] + "[.gz]" for m in members)
     if source.npz_stem is not None:
         files += f", the same as {source.npz_stem}-*.npz"
-    places = ", ".join(relative for relative, _ in _places(source))
+    tried = ", ".join(relative for relative, _ in places(source))
     looked = " and ".join(f"{shelf.label} = {shelf.folder}" for shelf in shelves)
     hint = (
         f"give the folder that holds it (root=, --data DIR or the environment variable {ENVIRONMENT}), or let "
@@ -227,6 +232,6 @@ def _not_found(
     return DataError(
         f"The data set {name!r} ({source.title}, {counts}) is not at hand.",
         found="; ".join(notes),
-        expected=f"{files}, or {source.single_npz[0]}, in one of the folders {places} of {looked}",
+        expected=f"{files}, or {source.single_npz[0]}, in one of the folders {tried} of {looked}",
         hint=hint,
     )

@@ -34,7 +34,8 @@ def experiment_names() -> tuple[str, ...]:
     root = resources.files("neurosleep") / "experiments" / "published"
     names = []
     for folder in root.iterdir():
-        if folder.is_dir():
+        # What tables and figures of papers are made of is no experiment.
+        if folder.is_dir() and folder.name != "reproduce":
             files = [file.name for file in folder.iterdir() if file.name.endswith(".toml")]
             # The search spaces that a group of experiments shares lie beside them.
             names += [f"{folder.name}/{file[:-5]}" for file in files if file != "tune.toml"]

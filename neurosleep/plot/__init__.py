@@ -20,6 +20,7 @@ from neurosleep.plot._hypnogram import hypnogram, sleep_overview
 from neurosleep.plot._intervals import interval_counts, intervals
 from neurosleep.plot._mosaic import chosen_units, image_shape, receptive_fields, sleep_images, window_rates
 from neurosleep.plot._patch_task import patch_drive, patch_weights
+from neurosleep.plot._published import changes, published_and_ours
 from neurosleep.plot._raster import raster
 from neurosleep.plot._saved_epochs import epochs_saved
 from neurosleep.plot._stdp_window import stdp_window, stdp_window_rows
@@ -44,6 +45,7 @@ __all__ = [
     "accuracy_matrix",
     "activation_spread",
     "animate_sleep",
+    "changes",
     "chip_accuracy",
     "chip_cores",
     "chosen_units",
@@ -63,6 +65,7 @@ __all__ = [
     "patch_drive",
     "patch_weights",
     "progress",
+    "published_and_ours",
     "raster",
     "rates",
     "receptive_fields",

@@ -1,0 +1,236 @@
+"""The picture of a table or figure, one function for each kind, and the rows that it shows."""
+
+from __future__ import annotations
+
+import itertools
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from neurosleep import plot
+from neurosleep._reproductions import Kind, Reproduction
+from neurosleep.experiments.metrics import Metrics, spread_of
+from neurosleep.experiments.reading import Published
+from neurosleep.experiments.reproduction.measures import read_table
+from neurosleep.experiments.reproduction.requests import Entry
+from neurosleep.experiments.reproduction.rows import Row, RunKey, key_of
+from neurosleep.experiments.reproduction.savings import savings_of
+from neurosleep.plot._style import Axes, Figure
+
+__all__ = ["draw"]
+
+Runs = Mapping[RunKey, Metrics]
+Shown = list[dict[str, Any]]
+
+# Panels side by side, and inches of each.
+_ACROSS = 2
+_WIDTH = 6.0
+# The table that a function draws, where it bears another name.
+_TABLES = {"correlation_change": "class_correlation"}
+
+
+def draw(reproduction: Reproduction, entries: Sequence[Entry], rows: Sequence[Row], runs: Runs) -> tuple[Figure, Shown]:
+    """The picture, and its rows."""
+    return _DRAWN[reproduction.kind](reproduction, entries, rows, runs)
+
+
+def _panels(heights: Sequence[float], title: str) -> tuple[Figure, list[Axes]]:
+    """A figure with so many panels, each as high as it needs to be, row by row."""
+    across = min(_ACROSS, len(heights))
+    lines = [max(heights[start : start + across]) for start in range(0, len(heights), across)]
+    figure = plot.figure(_WIDTH * across, sum(lines) + 0.3, title=title)
+    grid = figure.add_gridspec(len(lines), across, height_ratios=lines)
+    return figure, [figure.add_subplot(grid[divmod(k, across)]) for k in range(len(heights))]
+
+
+def _as_row(row: Row) -> dict[str, Any]:
+    published = row.published if isinstance(row.published, Published) else None
+    return {
+        "part": row.part,
+        "label": row.label,
+        "strategy": row.strategy,
+        "published_mean": None if published is None else published.mean,
+        "published_sd": None if published is None else published.sd,
+        "mean": row.spread["mean"],
+        "sd": row.spread["sd"],
+        "values": list(row.values),
+        "missing": row.missing,
+    }
+
+
+def _table(
+    reproduction: Reproduction, entries: Sequence[Entry], rows: Sequence[Row], runs: Runs
+) -> tuple[Figure, Shown]:
+    """A panel for each part: published and ours."""
+    shown = [_as_row(row) for row in rows]
+    parts = [(name, list(members)) for name, members in itertools.groupby(shown, key=lambda row: row["part"])]
+    colours = plot.strategy_colours(str(row["strategy"]) for row in shown)
+    figure, panels = _panels([1.1 + 0.3 * len(members) for _, members in parts], reproduction.title)
+    units = {row.part: row.unit for row in rows}
+    for ax, (name, members) in zip(panels, parts, strict=True):
+        unit = units[name]
+        plot.published_and_ours(members, label=_axis(reproduction, unit), colours=colours, ax=ax)
+        ax.set_title(name, fontsize="medium")
+        if unit == "%":
+            ax.set_xlim(-3, 103)
+    panels[0].legend(frameon=False, fontsize=8, loc="lower right")
+    return figure, shown
+
+
+def _axis(reproduction: Reproduction, unit: str) -> str:
+    name = reproduction.axis or reproduction.measures[0].label or "accuracy"
+    return f"{name} ({unit})" if unit else name
+
+
+def _sweep(
+    reproduction: Reproduction, entries: Sequence[Entry], rows: Sequence[Row], runs: Runs
+) -> tuple[Figure, Shown]:
+    """A panel for each part: a line for each strategy and measure over what its variants stand for."""
+    shown: Shown = []
+    for row in rows:
+        mean, sd = row.spread["mean"], row.spread["sd"]
+        shown.append(
+            {
+                "part": row.part,
+                "line": ", ".join(text for text in (row.strategy, row.measure) if text),
+                "value": row.point,
+                "mean": None if mean is None else mean / 100,
+                "sd": None if sd is None else sd / 100,
+                "values": list(row.values),
+            }
+        )
+    parts = [(name, list(members)) for name, members in itertools.groupby(shown, key=lambda row: row["part"])]
+    figure, panels = _panels([3.8] * len(parts), reproduction.title)
+    for ax, (name, members) in zip(panels, parts, strict=True):
+        plot.sweep(members, label=reproduction.axis, ax=ax)
+        ax.set_title(name, fontsize="medium")
+    return figure, shown
+
+
+def _phases(
+    reproduction: Reproduction, entries: Sequence[Entry], rows: Sequence[Row], runs: Runs
+) -> tuple[Figure, Shown]:
+    """A panel for each strategy: accuracy of each task through the phases, the mean over seeds."""
+    shown: Shown = []
+    for entry in entries:
+        done = [runs[key_of(request)] for request in entry.requests if key_of(request) in runs]
+        shown += [{"part": entry.label, **row} for row in _phase_rows(done)]
+    names = [entry.label for entry in entries]
+    figure, panels = _panels([3.4] * len(names), reproduction.title)
+    for ax, name in zip(panels, names, strict=True):
+        plot.accuracy([row for row in shown if row["part"] == name], ax=ax)
+        ax.set_title(name, fontsize="medium")
+    return figure, shown
+
+
+def _phase_rows(done: Sequence[Metrics]) -> Shown:
+    """The accuracies of all seeds, as the mean over them."""
+    values: dict[tuple[int, str, int], list[float]] = {}
+    for metrics in done:
+        slept = set(metrics["sleep"]["after_task"])
+        before = metrics["accuracy_before_sleep"] or metrics["accuracy_matrix"]
+        for k, (early, late) in enumerate(zip(before, metrics["accuracy_matrix"], strict=False), start=1):
+            for phase, accuracies in (("wake", early), *([("sleep", late)] if k in slept else [])):
+                for task, value in enumerate(accuracies, start=1):
+                    values.setdefault((k, phase, task), []).append(value)
+    return [
+        {"after_task": k, "phase": phase, "on_task": task, "accuracy": spread_of(of)["mean"], "sd": spread_of(of)["sd"]}
+        for (k, phase, task), of in values.items()
+    ]
+
+
+def _changes(
+    reproduction: Reproduction, entries: Sequence[Entry], rows: Sequence[Row], runs: Runs
+) -> tuple[Figure, Shown]:
+    """What each run changed in each measure; before it the tables of the analyses themselves, as means over seeds."""
+    drawings = _analysis_drawings(reproduction, entries, runs)
+    shown: Shown = [
+        {
+            "part": row.part,
+            "label": f"{row.measure}, {row.strategy}",
+            "values": list(row.values),
+            "p": row.p,
+            "published": row.published,
+            "verdict": row.verdict,
+        }
+        for row in rows
+    ]
+    parts = [(name, list(members)) for name, members in itertools.groupby(shown, key=lambda row: row["part"])]
+    heights = [1.2 + 0.36 * len(members) for _, members in parts]
+    figure, panels = _panels([*heights, *([3.6] * len(drawings))], reproduction.title)
+    for ax, (name, members) in zip(panels, parts, strict=False):
+        plot.changes(members, ax=ax)
+        ax.set_title(name, fontsize="medium")
+    for ax, (name, function) in zip(panels[len(parts) :], drawings, strict=True):
+        function(ax)
+        ax.set_title(name, fontsize="small")
+    return figure, shown
+
+
+def _analysis_drawings(
+    reproduction: Reproduction, entries: Sequence[Entry], runs: Runs
+) -> list[tuple[str, Callable[[Axes], object]]]:
+    """Panels of the mean tables; a table with layers has one for each where its function wants a layer."""
+    drawings: list[tuple[str, Callable[[Axes], object]]] = []
+    for entry in entries:
+        folders = [request.folder.path for request in entry.requests if key_of(request) in runs]
+        for name in reproduction.draws:
+            function, _, layer = name.partition(" of ")
+            rows = _mean_table(folders, _TABLES.get(function, function))
+            if layer:
+                rows = [row for row in rows if row.get("layer") == layer]
+            if rows:
+                options = {"layer": layer} if layer else {}
+                drawings.append((f"{entry.label}: {name.replace('_', ' ')}", _drawn(function, rows, options)))
+    return drawings
+
+
+def _drawn(function: str, rows: Shown, options: Mapping[str, str]) -> Callable[[Axes], object]:
+    return lambda ax: getattr(plot, function)(rows, ax=ax, **options)
+
+
+def _mean_table(folders: Sequence[Path], name: str) -> Shown:
+    """The analysis of several runs as one: texts as they are, numbers as their means, p-values left out."""
+    tables = [rows for folder in folders if (rows := read_table(folder, name))]
+    tables = [rows for rows in tables if len(rows) == len(tables[0])]
+    return [
+        {column: _mean_field(column, [row[column] for row in alike]) for column in alike[0]}
+        for alike in zip(*tables, strict=True)
+    ]
+
+
+def _mean_field(column: str, texts: Sequence[str]) -> str | float | None:
+    if column.startswith("p_") or column == "p":
+        return None
+    if len(set(texts)) == 1:
+        return texts[0]
+    numbers = [float(text) for text in texts if text]
+    return statistics.fmean(numbers) if numbers else None
+
+
+def _epochs_saved(
+    reproduction: Reproduction, entries: Sequence[Entry], rows: Sequence[Row], runs: Runs
+) -> tuple[Figure, Shown]:
+    """A panel for each part: epochs that each accuracy takes with and without sleep, of the means over seeds."""
+    parts = list({entry.part.label: entry.part for entry in entries}.values())
+    figure, panels = _panels([3.8] * len(parts), reproduction.title)
+    shown: Shown = []
+    for ax, part in zip(panels, parts, strict=True):
+        table = savings_of(part, rows)
+        if table is not None:
+            plot.epochs_saved(table, ax=ax)
+            shown += [{"part": part.label, **row} for row in table.rows()]
+        else:
+            ax.text(0.5, 0.5, "no range of accuracies in common", transform=ax.transAxes, ha="center")
+        ax.set_title(part.label, fontsize="medium", loc="left")
+    return figure, shown or [{"part": "", "accuracy": None, "epochs_without": None, "epochs_with": None, "saved": None}]
+
+
+_DRAWN: dict[Kind, Callable[..., tuple[Figure, Shown]]] = {
+    "table": _table,
+    "sweep": _sweep,
+    "phases": _phases,
+    "changes": _changes,
+    "epochs-saved": _epochs_saved,
+}

@@ -1,0 +1,171 @@
+"""A table as Markdown, CSV and JSON."""
+
+from __future__ import annotations
+
+import csv
+import io
+import itertools
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from neurosleep._reproductions import Reproduction
+from neurosleep.experiments.markdown import plain_text, table_row
+from neurosleep.experiments.reading import Published
+from neurosleep.experiments.reproduction.requests import Entry, command_of
+from neurosleep.experiments.reproduction.rows import NOT_AT_HAND, RelationRow, Row
+
+__all__ = ["COLUMNS", "as_csv", "as_json", "as_markdown", "cells_of", "commands_of", "csv_text"]
+
+COLUMNS = ("", "published", "ours", "n", "difference", "verdict")
+
+
+def _number(value: float, unit: str) -> str:
+    return f"{value:.2f}" if unit == "%" else f"{value:.3g}"
+
+
+def _spread(mean: float, sd: float | None, unit: str) -> str:
+    return _number(mean, unit) + ("" if sd is None else f" ± {_number(sd, unit)}")
+
+
+def _shown_published(row: Row) -> str:
+    """What is published, as text; said to be not at hand where it is not."""
+    if row.ours_only:
+        return "-"
+    if isinstance(row.published, Published):
+        n = f" (n = {row.published.n})" if row.published.n else ""
+        return _spread(row.published.mean, row.published.sd, row.unit) + n
+    return row.published or NOT_AT_HAND
+
+
+def cells_of(row: Row) -> tuple[str, ...]:
+    """The cells of a row under ``COLUMNS``."""
+    spread = row.spread
+    ours = "-" if spread["mean"] is None else _spread(spread["mean"], spread["sd"], row.unit)
+    n = f"{spread['n']}" + (f" ({row.diverged} diverged)" if row.diverged else "")
+    difference = row.difference
+    p = "" if row.p is None else f" (p = {row.p:.2g})"
+    label = row.label + (" (ours)" if row.ours_only else "")
+    return (label, _shown_published(row), ours, n, "-" if difference is None else f"{difference:+.2f}", row.verdict + p)
+
+
+def _parts(rows: Sequence[Row]) -> list[tuple[str, list[Row]]]:
+    return [(part, list(members)) for part, members in itertools.groupby(rows, key=lambda row: row.part)]
+
+
+def as_markdown(
+    reproduction: Reproduction, rows: Sequence[Row], relations: Sequence[RelationRow], commands: Sequence[str]
+) -> str:
+    """The whole page."""
+    unit = {row.unit for row in rows}
+    in_units = " Values in %, mean ± sd over seeds." if unit == {"%"} else " Mean ± sd over seeds."
+    where = ", ".join(plain_text(text) for text in (reproduction.source, reproduction.place) if text)
+    lines = [f"# {plain_text(reproduction.name)}", "", f"{plain_text(reproduction.title)}. {where}.{in_units}"]
+    if reproduction.note:
+        lines += ["", plain_text(reproduction.note)]
+    lines += ["", "![figure](figure.svg)"]
+    for part, members in _parts(rows):
+        several_units = sorted({row.unit for row in members} - {"", "%"})
+        lines += ["", f"## {plain_text(part)}", ""]
+        if members[0].note:
+            lines += [f"{plain_text(members[0].note[0].upper() + members[0].note[1:])}.", ""]
+        if several_units:
+            lines += [f"Units: {plain_text(', '.join(several_units))}.", ""]
+        lines += [f"| {' | '.join(COLUMNS)} |", f"|{' --- |' * len(COLUMNS)}"]
+        lines += [table_row(cells_of(row)) for row in members]
+    if relations:
+        lines += ["", "## What is published without numbers", ""]
+        lines += ["| statement | source | difference | p (Bonferroni) | ours |", "| --- | --- | --- | --- | --- |"]
+        lines += [
+            table_row(
+                (
+                    row.relation.text,
+                    row.source,
+                    "-" if row.difference is None else f"{row.difference:+.2f}",
+                    "-" if row.p is None else f"{row.p:.2g}",
+                    row.verdict,
+                )
+            )
+            for row in relations
+        ]
+    lines += ["", "## Commands", "", *(f"    {command}" for command in commands)]
+    return "\n".join(lines) + "\n"
+
+
+def commands_of(entries: Sequence[Entry]) -> list[str]:
+    """The commands that make all runs, one a part."""
+    return [command_of(list(members)) for _, members in itertools.groupby(entries, key=lambda entry: entry.part.label)]
+
+
+def _plain(row: Row) -> dict[str, Any]:
+    published = row.published if isinstance(row.published, Published) else None
+    spread = row.spread
+    return {
+        "part": row.part,
+        "variant": row.variant,
+        "strategy": row.strategy,
+        "measure": row.measure,
+        "unit": row.unit,
+        "published": _shown_published(row),
+        "published_mean": None if published is None else published.mean,
+        "published_sd": None if published is None else published.sd,
+        "source": None if published is None else published.source,
+        "mean": spread["mean"],
+        "sd": spread["sd"],
+        "n": spread["n"],
+        "difference": row.difference,
+        "p": row.p,
+        "verdict": row.verdict,
+        "ours_only": row.ours_only,
+        "seeds": list(row.seeds),
+        "values": list(row.values),
+        "diverged": row.diverged,
+        "failed": row.failed,
+        "note": row.note,
+    }
+
+
+def as_json(
+    reproduction: Reproduction, rows: Sequence[Row], relations: Sequence[RelationRow], commands: Sequence[str]
+) -> dict[str, Any]:
+    """The same as plain values."""
+    return {
+        "name": reproduction.name,
+        "title": reproduction.title,
+        "source": reproduction.source,
+        "place": reproduction.place,
+        "note": reproduction.note,
+        "rows": [_plain(row) for row in rows],
+        "relations": [
+            {
+                "text": row.relation.text,
+                "source": row.source,
+                "difference": row.difference,
+                "p": row.p,
+                "verdict": row.verdict,
+            }
+            for row in relations
+        ],
+        "commands": list(commands),
+    }
+
+
+def as_csv(rows: Sequence[Row]) -> str:
+    """The same rows, a line each; seeds and values with spaces between."""
+    return csv_text([_plain(row) for row in rows])
+
+
+def csv_text(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Rows of the same columns as CSV; what is undefined is an empty field."""
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(rows[0])
+    for row in rows:
+        writer.writerow(
+            " ".join("-" if one is None else str(one) for one in value)
+            if isinstance(value, list)
+            else ""
+            if value is None
+            else value
+            for value in row.values()
+        )
+    return buffer.getvalue()

@@ -1,0 +1,260 @@
+"""What came out beside what is published: the rows of a table, with difference, verdict and command."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TypeAlias
+
+import numpy as np
+
+from neurosleep._reproductions import Measure, Part, Relation, Reproduction
+from neurosleep.analysis import welch_test
+from neurosleep.experiments.metrics import Metrics, Spread, spread_of
+from neurosleep.experiments.reading import Published, load_published
+from neurosleep.experiments.reproduction.exact import fisher_exact
+from neurosleep.experiments.reproduction.measures import failed, measured
+from neurosleep.experiments.reproduction.requests import Entry, data_of
+from neurosleep.experiments.run.request import RunRequest
+
+__all__ = ["NOT_AT_HAND", "RelationRow", "Row", "RunKey", "key_of", "relation_rows", "rows_of"]
+
+RunKey: TypeAlias = tuple[str, str, str, int]
+
+NOT_AT_HAND = "not at hand"
+# Below this, after Bonferroni, a difference counts.
+_LEVEL = 0.05
+
+
+@dataclass(frozen=True)
+class Row:
+    """One number of one strategy, over seeds.
+
+    ``published`` is a figure, what is said of its direction, or None where it is not at hand; ``p`` (after Bonferroni)
+    is that of a difference from 0 where a direction is published. ``missing`` says why there is no run; ``point`` is
+    what its variant stands for in a sweep.
+    """
+
+    part: str
+    variant: str
+    strategy: str
+    measure: str
+    unit: str
+    published: Published | str | None
+    values: tuple[float | None, ...]
+    seeds: tuple[int, ...]
+    diverged: int
+    failed: int
+    ours_only: bool
+    comparable: bool
+    missing: str
+    note: str
+    point: float | None = None
+    p: float | None = None
+
+    @property
+    def name(self) -> str:
+        """What relations call it."""
+        return ", ".join(text for text in (self.part, self.variant, self.strategy, self.measure) if text)
+
+    @property
+    def label(self) -> str:
+        """Its name in tables."""
+        return ", ".join(text for text in (self.strategy, self.variant, self.measure) if text)
+
+    @property
+    def spread(self) -> Spread:
+        """Mean and deviation of the values there are."""
+        return spread_of(self.values)
+
+    @property
+    def difference(self) -> float | None:
+        """Ours less the published figure, where the two can be compared."""
+        mean = self.spread["mean"]
+        if mean is None or not isinstance(self.published, Published) or not self.comparable:
+            return None
+        return mean - self.published.mean
+
+    @property
+    def verdict(self) -> str:
+        """In words."""
+        if self.missing:
+            return self.missing
+        mean = self.spread["mean"]
+        if mean is None:
+            return "no number: all runs diverged" if self.diverged else "no number"
+        if self.ours_only:
+            return "ours, not the paper's"
+        if self.published is None:
+            return f"published value {NOT_AT_HAND}"
+        if isinstance(self.published, str):
+            return _direction(self.published, mean, self.p, len(self.seeds))
+        difference = self.difference
+        if difference is None:
+            return "not comparable"
+        if self.published.sd is not None and abs(difference) <= self.published.sd:
+            return "within one published sd"
+        return f"{'short by' if difference < 0 else 'above by'} {abs(difference):.2f}"
+
+
+def _direction(expected: str, mean: float, p: float | None, n: int) -> str:
+    """Whether a change goes where it is published to go."""
+    if p is None or not math.isfinite(p):
+        return f"not tested: {n} seed{'' if n == 1 else 's'}"
+    moves = "rises" if mean > 0 else "falls"
+    if p >= _LEVEL:
+        return "agrees: no fall" if expected == "holds or rises" else f"undecided: {moves}, not significantly"
+    return f"agrees: {moves}" if moves in expected else f"does not agree: {moves}"
+
+
+def rows_of(
+    reproduction: Reproduction,
+    entries: Sequence[Entry],
+    runs: Mapping[RunKey, Metrics],
+    missing: Mapping[str, str],
+    errors: Mapping[RunKey, str],
+) -> list[Row]:
+    """The rows of all entries, a row a measure.
+
+    ``runs`` are those that are done, ``missing`` the data sets that are not to be had with the reason, ``errors`` what
+    stopped the other runs.
+    """
+    rows: list[Row] = []
+    for entry in entries:
+        done = {r.seed: (runs[key_of(r)], r.folder.path) for r in entry.requests if key_of(r) in runs}
+        for measure in _measures(reproduction, entry.part):
+            rows.append(
+                Row(
+                    part=entry.part.label,
+                    variant=entry.variant if len(entry.part.variants) > 1 else "",
+                    strategy=entry.strategy,
+                    measure=measure.label,
+                    unit=measure.unit,
+                    published=measure.expected or _published(entry, measure, reproduction),
+                    values=tuple(measured(measure, metrics, folder) for metrics, folder in done.values()),
+                    seeds=tuple(done),
+                    diverged=sum(metrics["status"] == "diverged" for metrics, _ in done.values()),
+                    failed=sum(failed(metrics) for metrics, _ in done.values()),
+                    ours_only=entry.part.ours,
+                    comparable=entry.part.comparable,
+                    missing=_why_missing(entry, done, missing, errors),
+                    note=entry.part.note,
+                    point=entry.point,
+                )
+            )
+    return _tested(rows)
+
+
+def key_of(run: RunRequest) -> RunKey:
+    """What a run is found by."""
+    return run.experiment, run.variant, run.strategy, run.seed
+
+
+def _measures(reproduction: Reproduction, part: Part) -> tuple[Measure, ...]:
+    if not part.results:
+        return reproduction.measures
+    return tuple(Measure("" if result == "accuracy_all" else _named(result), result) for result in part.results)
+
+
+def _named(result: str) -> str:
+    if result.endswith(".accuracy"):
+        return f"on {result.removesuffix('.accuracy')}"
+    return result.removeprefix("accuracy_all_").replace("_", " ")
+
+
+def _published(entry: Entry, measure: Measure, reproduction: Reproduction) -> Published | None:
+    """The figure of the part, else that of the experiment's own file, of accuracy over all classes."""
+    part = entry.part
+    if part.ours:
+        return None
+    for figure in part.published:
+        places = figure.get("variant", entry.variant), figure.get("result", "accuracy_all")
+        if figure["strategy"] == entry.strategy and places == (entry.variant, measure.result):
+            source = figure.get("source", f"{reproduction.source}, {reproduction.place}")
+            return Published(figure["mean"], figure.get("sd"), figure.get("n"), source, entry.variant)
+    if not measure.result.startswith("accuracy_all") or any(key.startswith("data.") for key in part.changes):
+        return None
+    read_out = measure.result.removeprefix("accuracy_all").strip("_").replace("_", " ")
+    figure_of = load_published(part.experiment).get(entry.strategy + (f", {read_out}" if read_out else ""))
+    return figure_of if figure_of is not None and figure_of.variant == entry.variant else None
+
+
+def _why_missing(
+    entry: Entry,
+    done: Mapping[int, object],
+    missing: Mapping[str, str],
+    errors: Mapping[RunKey, str],
+) -> str:
+    if done:
+        return ""
+    names = [name for name in data_of(entry.requests[0]) if name in missing]
+    if names:
+        return "data " + NOT_AT_HAND + ": " + ", ".join(names)
+    return next((errors[key_of(request)] for request in entry.requests if key_of(request) in errors), "not run")
+
+
+def _tested(rows: list[Row]) -> list[Row]:
+    """The rows with the p-value of a difference from 0 where a direction is published, after Bonferroni over them."""
+    ps: dict[int, float] = {}
+    for number, row in enumerate(rows):
+        values = np.array([value for value in row.values if value is not None])
+        if isinstance(row.published, str) and len(values) > 1:
+            # Against the constant 0, Welch's test is Student's of one sample.
+            p = welch_test(values, np.zeros(len(values))).p
+            if math.isfinite(p):
+                ps[number] = p
+    return [replace(row, p=min(1.0, ps[number] * len(ps))) if number in ps else row for number, row in enumerate(rows)]
+
+
+@dataclass(frozen=True)
+class RelationRow:
+    """A published statement that one row lies above another, and what came out; ``p`` is after Bonferroni."""
+
+    relation: Relation
+    source: str
+    difference: float | None
+    p: float | None
+
+    @property
+    def verdict(self) -> str:
+        """In words."""
+        if self.difference is None:
+            return "not run"
+        if self.p is None:
+            return f"{'agrees' if self.difference > self.relation.by else 'does not agree'} (not tested: too few seeds)"
+        if self.difference > self.relation.by and self.p < _LEVEL:
+            return "agrees"
+        if self.difference < 0 and self.p < _LEVEL:
+            return "does not agree: the other way round"
+        if self.p < _LEVEL:
+            return f"agrees in direction, by less than {self.relation.by:g}"
+        return "undecided: no significant difference"
+
+
+def relation_rows(reproduction: Reproduction, rows: Sequence[Row]) -> list[RelationRow]:
+    """What came out of the published relations."""
+    by_name = {row.name: row for row in rows}
+    results = [
+        (relation, *_compared(by_name.get(relation.above), by_name.get(relation.below)))
+        for relation in reproduction.relations
+    ]
+    tests = sum(p is not None for *_, p in results)
+    return [
+        RelationRow(
+            relation, relation.source or reproduction.source, difference, None if p is None else min(1.0, p * tests)
+        )
+        for relation, difference, p in results
+    ]
+
+
+def _compared(above: Row | None, below: Row | None) -> tuple[float | None, float | None]:
+    """Difference of the means, and the p-value of it: of shares of failed runs by Fisher's exact test."""
+    if above is None or below is None or above.spread["mean"] is None or below.spread["mean"] is None:
+        return None, None
+    difference = above.spread["mean"] - below.spread["mean"]
+    a, b = (np.array([value for value in row.values if value is not None]) for row in (above, below))
+    if set(np.unique(np.concatenate([a, b]))) <= {0.0, 100.0}:
+        return difference, fisher_exact(int((a > 0).sum()), len(a), int((b > 0).sum()), len(b))
+    p = welch_test(a, b).p
+    return difference, p if math.isfinite(p) else None

@@ -1,0 +1,198 @@
+"""What came out beside what is published: numbers of a run, verdicts, tests over seeds."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from neurosleep._reproductions import Measure, Part, Quick, Relation, Reproduction
+from neurosleep.errors import SettingsError
+from neurosleep.experiments.metrics import Metrics
+from neurosleep.experiments.reading import Published
+from neurosleep.experiments.reproduction.exact import fisher_exact
+from neurosleep.experiments.reproduction.measures import failed, measured
+from neurosleep.experiments.reproduction.requests import Asked, entries_of
+from neurosleep.experiments.reproduction.rows import Row, key_of, relation_rows, rows_of
+from neurosleep.experiments.reproduction.savings import saved_rows
+
+SOURCE = "Somebody (2000)"
+
+
+def metrics(**more: Any) -> Metrics:
+    found: Any = {
+        "status": "done",
+        "results": {"accuracy_all": 0.4, "loihi1.accuracy": 0.35},
+        "accuracy_all": 0.4,
+        "accuracy_of_a_guess": 0.1,
+        "accuracy_per_task": [0.3, 0.5],
+        "accuracy_matrix": [[0.9, 0.0], [0.3, 0.5]],
+        "accuracy_before_sleep": [[0.95, 0.0], [0.1, 0.8]],
+        "sleep": {"after_task": [1, 2]},
+    }
+    whole: Metrics = found | more
+    return whole
+
+
+@pytest.mark.parametrize(
+    ("result", "expected"),
+    [
+        ("accuracy_all", 40.0),
+        ("loihi1.accuracy", 35.0),
+        ("task 2", 50.0),
+        ("task 1 before sleep", 10.0),
+        ("task 1 after task 1", 90.0),
+        ("task 3", None),
+        ("task 1 after task 3", None),
+        ("failed", 0.0),
+        ("nothing", None),
+    ],
+)
+def test_a_number_of_a_run(result: str, expected: float | None, tmp_path: Path) -> None:
+    value = measured(Measure(result=result), metrics(), tmp_path)
+    assert value == expected if expected is None else value == pytest.approx(expected)
+
+
+def test_a_run_fails_that_diverges_or_guesses() -> None:
+    assert not failed(metrics())
+    assert failed(metrics(status="diverged", accuracy_all=None))
+    assert failed(metrics(accuracy_all=0.1))
+
+
+def test_a_number_of_an_analysis_is_the_mean_of_its_rows(tmp_path: Path) -> None:
+    (tmp_path / "analysis").mkdir()
+    (tmp_path / "analysis" / "drive.csv").write_text(
+        "layer,before,after\nhidden1,1,2\nhidden1,3,\nhidden1,2,5\noutput,0,9\n"
+    )
+    measure = Measure("drive", table="drive", where={"layer": "hidden1"}, value=("before", "after"), unit="")
+    assert measured(measure, metrics(), tmp_path) == 2.0
+    assert measured(replace(measure, table="none"), metrics(), tmp_path) is None
+    with pytest.raises(SettingsError, match="'drive' has no column 'late'"):
+        measured(replace(measure, value=("late",)), metrics(), tmp_path)
+
+
+def row(**more: Any) -> Row:
+    plain: dict[str, Any] = {
+        "part": "P",
+        "variant": "",
+        "strategy": "src",
+        "measure": "",
+        "unit": "%",
+        "published": None,
+        "values": (40.0, 44.0),
+        "seeds": (0, 1),
+        "diverged": 0,
+        "failed": 0,
+        "ours_only": False,
+        "comparable": True,
+        "missing": "",
+        "note": "",
+    }
+    return Row(**plain | more)
+
+
+@pytest.mark.parametrize(
+    ("more", "verdict"),
+    [
+        ({}, "published value not at hand"),
+        ({"published": Published(48.0, 6.5, 5, SOURCE)}, "within one published sd"),
+        ({"published": Published(48.0, 5.0, 5, SOURCE)}, "short by 6.00"),
+        ({"published": Published(40.5, None, None, SOURCE)}, "above by 1.50"),
+        ({"published": Published(48.0, 6.5, 5, SOURCE), "comparable": False}, "not comparable"),
+        ({"ours_only": True}, "ours, not the paper's"),
+        ({"missing": "data not at hand: mnist", "values": ()}, "data not at hand: mnist"),
+        ({"values": (None, None), "diverged": 2}, "no number: all runs diverged"),
+        ({"published": "rises", "p": 0.01}, "agrees: rises"),
+        ({"published": "falls", "p": 0.01}, "does not agree: rises"),
+        ({"published": "falls", "p": 0.2}, "undecided: rises, not significantly"),
+        ({"published": "holds or rises", "p": 0.2}, "agrees: no fall"),
+        ({"published": "holds or rises", "p": 0.01, "values": (-1.0, -2.0)}, "does not agree: falls"),
+        ({"published": "rises"}, "not tested: 2 seeds"),
+    ],
+)
+def test_a_verdict_says_how_ours_stands(more: dict[str, Any], verdict: str) -> None:
+    assert row(**more).verdict == verdict
+
+
+def made(*parts: Part, seeds: int = 3, **more: Any) -> Reproduction:
+    return Reproduction("a", "A", "B", SOURCE, "Table 1", "table", seeds, parts, Quick(1, 1, "small"), **more)
+
+
+def rows_with(reproduction: Reproduction, values: dict[tuple[str, str], list[float]], out: Path) -> list[Row]:
+    """The rows of runs of these accuracies, by variant and strategy."""
+    entries = entries_of(reproduction, Asked(None, str(out)))
+    runs = {
+        key_of(request): metrics(accuracy_all=value, results={"accuracy_all": value})
+        for entry in entries
+        for request, value in zip(entry.requests, values.get((entry.variant, entry.strategy), []), strict=False)
+    }
+    return rows_of(reproduction, entries, runs, {}, {})
+
+
+def test_what_the_experiment_states_is_published_and_its_part_goes_before(tmp_path: Path) -> None:
+    part = Part("MNIST", "src2022/mnist", ("src", "owm", "ewc"), published=({"strategy": "owm", "mean": 1.0},))
+    rows = rows_with(made(part), {("default", "src"): [0.4, 0.5, 0.6]}, tmp_path)
+    assert isinstance(rows[0].published, Published) and rows[0].published.mean == 48.47
+    assert rows[0].spread["mean"] == pytest.approx(50.0) and rows[0].verdict == "within one published sd"
+    assert isinstance(rows[1].published, Published) and rows[1].published.source == f"{SOURCE}, Table 1"
+    assert rows[1].verdict == "not run"
+    assert rows[2].published is None
+
+
+def test_on_fewer_images_nothing_is_published(tmp_path: Path) -> None:
+    part = Part("MNIST", "src2022/mnist", ("src",), changes={"data.images_per_task": 100})
+    assert rows_with(made(part), {}, tmp_path)[0].published is None
+
+
+def test_a_relation_is_tested_over_seeds_and_corrected(tmp_path: Path) -> None:
+    part = Part("MNIST", "src2022/mnist", ("sequential", "src"))
+    above, below = "MNIST, src", "MNIST, sequential"
+    relations = (Relation("Sleep helps.", above, below, by=10), Relation("It does not.", below, above))
+    one = made(part, relations=relations)
+    rows = rows_with(
+        one, {("default", "sequential"): [0.2, 0.21, 0.19], ("default", "src"): [0.5, 0.52, 0.48]}, tmp_path
+    )
+    first, second = relation_rows(one, rows)
+    assert first.difference == pytest.approx(30.0) and first.verdict == "agrees"
+    # Two tests: twice the p-value of one.
+    assert first.p is not None and 0 < first.p < 0.001 and first.p == second.p
+    assert second.verdict == "does not agree: the other way round"
+    assert [row.verdict for row in relation_rows(one, rows_with(one, {}, tmp_path))] == ["not run", "not run"]
+
+
+def test_directions_are_tested_against_no_change(tmp_path: Path) -> None:
+    measure = Measure("accuracy", expected="rises")
+    part = Part("MNIST", "src2022/mnist", ("sequential", "src"))
+    rows = rows_with(made(part, measures=(measure,)), {("default", "src"): [0.4, 0.5, 0.6]}, tmp_path)
+    # t = 50 / (10 / sqrt 3) = 8.66 with 2 degrees of freedom.
+    assert rows[1].p == pytest.approx(0.01307, abs=1e-4) and rows[1].verdict == "agrees: rises"
+    assert rows[0].p is None
+
+
+def test_saved_epochs_are_those_between_the_curves(tmp_path: Path) -> None:
+    part = Part(
+        "MNIST",
+        "src2022/mnist-epochs",
+        ("icarl", "icarl+src"),
+        ("epochs-1", "epochs-2", "epochs-4"),
+        points=(1, 2, 4),
+        saved=3.7,
+    )
+    one = made(part, seeds=1)
+    accuracies = {"icarl": (0.5, 0.75, 0.875), "icarl+src": (0.75, 0.875, 0.875)}
+    values = {(f"epochs-{e}", s): [v] for s, of in accuracies.items() for e, v in zip((1, 2, 4), of, strict=True)}
+    (saved,) = saved_rows(one, rows_with(one, values, tmp_path))
+    assert saved.values[0] == pytest.approx(1.5, abs=0.01)
+    assert saved.verdict == f"short by {3.7 - float(saved.values[0] or 0):.2f}"
+
+
+@pytest.mark.parametrize(
+    ("counts", "p"),
+    [((8, 10, 1, 10), 0.00548), ((1, 10, 8, 10), 0.00548), ((0, 20, 0, 20), 1.0), ((3, 5, 0, 5), 0.16667)],
+)
+def test_the_exact_test(counts: tuple[int, int, int, int], p: float) -> None:
+    """Against the values of R's fisher.test."""
+    assert math.isclose(fisher_exact(*counts), p, abs_tol=1e-5)
