@@ -306,3 +306,13 @@ def test_a_gpu_sleeps_as_the_reference() -> None:
         fired, expected = one.run(inputs), other.run(inputs)
         assert all(fired[name].equals(expected[name]) for name in fired)
         assert all(torch.equal(*pair) for pair in zip(one.weights(), other.weights(), strict=True))
+
+
+def test_sums_on_a_gpu_are_those_of_float32(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
+    with tensor_session._exact("cpu"):
+        assert torch.backends.cudnn.allow_tf32
+    with contextlib.suppress(KeyError), tensor_session._exact("cuda:1"):
+        assert not torch.backends.cudnn.allow_tf32 and not torch.backends.cuda.matmul.allow_tf32
+        raise KeyError
+    assert torch.backends.cudnn.allow_tf32

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import cast
 
 import numpy as np
@@ -68,16 +69,32 @@ class _Stretches:
         """
         start = 0
         while start < steps:
-            self.networks.arrive(self._time)
+            with _exact(self.networks.stack.device):
+                self.networks.arrive(self._time)
             self._steps = min(self.length, steps - start)
             part = {name: values[:, start : start + self._steps] for name, values in given.items()}
             # Until everything that is held has arrived, stretches differ in what they compute.
             alike = self._steps == self.length and self._time >= self.networks.settled
-            made = self._replayed(part) if alike else self._stretch(part)
+            with _exact(self.networks.stack.device):
+                made = self._replayed(part) if alike else self._stretch(part)
             sent = {name: made[f"sent {name}"] for name in self.networks.network.order}
             yield start, sent, {name: values for name, values in made.items() if not name.startswith("sent ")}
             start += self._steps
             self._time += self._steps
+
+
+@contextmanager
+def _exact(device: str) -> Iterator[None]:
+    """On CUDA devices sums of float32 are those of float32, not of shorter numbers (TF32), whatever is set."""
+    if torch.device(device).type != "cuda":
+        yield
+        return
+    before = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
+    try:
+        yield
+    finally:
+        torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = before
 
 
 def _fitting(networks: Sequence[SpikingNetwork], batch: int, device: str) -> Stack:
@@ -241,7 +258,8 @@ class TensorBatchSession(BatchSession):
         if isinstance(sent, ConstantInput):
             if not self._holds:
                 values = sent.values.to(self._device, self._networks.stack.dtype)
-                self._networks.hold(self._source.name, values[None])
+                with _exact(self._device):
+                    self._networks.hold(self._source.name, values[None])
             self._holds = True
             return {}
         spikes = cast(SpikeInput, sent)
