@@ -17,10 +17,10 @@ from neurosleep.functional import EngineRule, MeanDrive, PlasticityRule
 from neurosleep.replay._drawing import CHUNK, check_drive, pieces
 from neurosleep.replay.result import Divergence, SleepResult
 from neurosleep.replay.streams import FirstStream, Streams, bytes_of
-from neurosleep.spiking import Conv, Engine, Record, Recorder, SpikingNetwork, get_engine
+from neurosleep.spiking import Conv, Engine, Record, Recorder, Session, SpikingNetwork, get_engine
 from neurosleep.spiking.plastic import changes
 
-__all__ = ["CHUNK", "Limits", "Moment", "check_rule", "check_sleep", "sleep"]
+__all__ = ["CHUNK", "Limits", "Moment", "asleep", "check_rule", "check_sleep", "sleep"]
 
 
 @dataclass(frozen=True)
@@ -182,10 +182,25 @@ def sleep(
     Tadros et al. (2022), doi:10.1038/s41467-022-34938-7, Algorithm 1.
     """
     noise, chosen, device = check_sleep(network, drive, rule, steps, limits, engine, device)
-    inputs = network.inputs[0]
     _warn_of_convolutions(_still(network, rule))
-    started = perf_counter()
-    stepped = chosen.start_streams(network, rule, noise.streams, noise.updates, device=device)
+    session = chosen.start_streams(network, rule, noise.streams, noise.updates, device=device)
+    return asleep(network, session, noise, steps, record, seed, task, limits, progress, watch)
+
+
+def asleep(
+    network: SpikingNetwork,
+    stepped: Session,
+    noise: Streams,
+    steps: int,
+    record: Record | None,
+    seed: int,
+    task: int,
+    limits: Limits,
+    progress: Callable[[int], None] = lambda steps: None,
+    watch: Callable[[Moment], None] | None = None,
+) -> SleepResult:
+    """The sleep of ``network`` that the session ``stepped`` steps, of what has been checked."""
+    inputs, started = network.inputs[0], perf_counter()
     session = FirstStream(stepped, network, noise.streams)
     recorder = Recorder(record or Record(), {p.name: p.size for p in network.populations}, network.dt, network)
     done = 0

@@ -11,11 +11,12 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from typing import Any, TypeAlias, TypeVar
 
-from neurosleep._checks import check_count, check_memory
+from neurosleep._checks import check_count, check_memory, check_unread
 from neurosleep._surroundings import surroundings_kept
 from neurosleep.errors import SettingsError
 from neurosleep.functional import EngineRule, Homeostasis, InputNoise, MeanDrive, PlasticityRule, SlowOscillation
-from neurosleep.replay._sleep import Limits, check_sleep, sleep
+from neurosleep.replay._sleep import Limits, sleep
+from neurosleep.replay._stacked import sleep_stacked, stacks
 from neurosleep.replay.result import SleepResult
 from neurosleep.replay.spiking_homeostasis import SpikingRegulation, check_regulates, regulate_spikes
 from neurosleep.replay.streams import Streams, bytes_of
@@ -56,7 +57,8 @@ def sleep_many(
     drive, rule, steps, engine, record, seed, task, limits, device:
         As of :func:`~neurosleep.sleep`: one value for all networks, or a list with one for each.
     jobs:
-        How many sleep at once; None: one for each core.
+        How many sleep at once; None: one for each core. With the engine ``torch`` networks of one architecture that
+        sleep alike, each with its own noise, are stepped as one stack, on a GPU too, of as many as it has room for.
     progress:
         Called with the number of networks that have slept.
 
@@ -96,8 +98,10 @@ def sleep_many(
         "device": device,
     }
     calls = _calls(networks, options)
-    for network, call in zip(networks, calls, strict=True):
-        check_sleep(network, *(call[key] for key in ("drive", "rule", "steps", "limits", "engine", "device")))
+    if stacks(networks, calls):
+        unread = {"jobs": (jobs, None)}
+        check_unread("A population that the engine 'torch' steps as one", unread, "engine='event' reads it")
+        return sleep_stacked(networks, calls, progress)
     streams = max(one.streams if isinstance(one := call["drive"], Streams) else 1 for call in calls)
     return _together(sleep, networks, calls, jobs, streams, progress)
 

@@ -40,7 +40,7 @@ def check_room(what: str, needed: int, device: str) -> None:
         )
 
 
-def in_pieces(count: int, work: Callable[[int, int], _T]) -> list[_T]:
+def in_pieces(count: int, work: Callable[[int, int], _T], what: str = "sample") -> list[_T]:
     """What ``work(low, high)`` gives of ``count`` samples, of all at once or, where memory is too little, of parts.
 
     Each piece is worked on anew from its start, so that nothing of one that failed is left.
@@ -70,7 +70,7 @@ def in_pieces(count: int, work: Callable[[int, int], _T]) -> list[_T]:
             if isinstance(failure, DeviceMemoryError):
                 raise failure
             raise DeviceMemoryError(
-                "The device has too little memory for a single sample.",
+                f"The device has too little memory for a single {what}.",
                 found=str(failure)[:200],
                 expected="a smaller network, or a device with more memory",
                 hint="device='cpu'",
@@ -81,7 +81,7 @@ def in_pieces(count: int, work: Callable[[int, int], _T]) -> list[_T]:
         width = (width + 1) // 2
     if width < count:
         warnings.warn(
-            f"The device has too little memory for {count} samples at once: {width} are stepped at a time.",
+            f"The device has too little memory for {count} {what}s at once: {width} are stepped at a time.",
             NeurosleepWarning,
             stacklevel=2,
         )

@@ -15,6 +15,7 @@ from neurosleep.spiking.engines.tensor.plasticity import RULES
 from neurosleep.spiking.engines.tensor.session import TensorBatchSession, TensorSession, TensorSessions
 from neurosleep.spiking.engines.tensor.stack import check_alike
 from neurosleep.spiking.network import SpikingNetwork
+from neurosleep.spiking.plastic import changes
 from neurosleep.spiking.projections import Projection, Transposed
 
 __all__ = ["TorchEngine"]
@@ -37,9 +38,15 @@ class TorchEngine(Engine):
     streams: ClassVar[bool] = True
 
     def start_many(
-        self, networks: Sequence[SpikingNetwork], rule: PlasticityRule | None = None, *, device: str = "cpu"
+        self,
+        networks: Sequence[SpikingNetwork],
+        rule: PlasticityRule | EngineRule | None = None,
+        streams: int = 1,
+        updates: StreamUpdates = "sum",
+        *,
+        device: str = "cpu",
     ) -> TensorSessions:
-        """A session that steps all ``networks`` together, each from its own input.
+        """A session that steps all ``networks`` together, each from its own input, of so many streams.
 
         Raises
         ------
@@ -51,16 +58,17 @@ class TorchEngine(Engine):
             If they do not fit into the device's memory together.
         """
         check_alike(networks)
-        self._check_single(networks[0], rule, device)
+        self.check_streams(networks[0], rule, streams, updates, device=device)
+        assert rule is None or isinstance(rule, PlasticityRule)
         with torch.no_grad():
-            return TensorSessions(networks, rule, device)
+            return TensorSessions(networks, rule, device, streams, updates)
 
     def _check_single(self, network: SpikingNetwork, rule: PlasticityRule | EngineRule | None, device: str) -> None:
         super()._check_single(network, rule, device)
         if rule is None:
             return
         for q in network.projections:
-            relay = q.plastic and network.population(q.target).kind == "relay"
+            relay = changes(rule, q) and network.population(q.target).kind == "relay"
             if relay or isinstance(q, Transposed):
                 why = "whose weight the rule would change, ends in a relay" if relay else "uses a weight that changes"
                 raise UnsupportedError(

@@ -16,6 +16,7 @@ from neurosleep.functional import PlasticityRule, StreamUpdates
 from neurosleep.spiking.engines.tensor.neurons import Neurons
 from neurosleep.spiking.engines.tensor.plasticity import learner
 from neurosleep.spiking.engines.tensor.stack import Stack
+from neurosleep.spiking.plastic import changes
 
 __all__ = ["Networks"]
 
@@ -41,8 +42,7 @@ class Networks:
         }
         self._incoming = {name: network.incoming(name) for name in self._order}
         self._plastic = {
-            name: [k for k in ks if rule is not None and network.projections[k].plastic]
-            for name, ks in self._incoming.items()
+            name: [k for k in ks if changes(rule, network.projections[k])] for name, ks in self._incoming.items()
         }
         self._learners = (
             {}
