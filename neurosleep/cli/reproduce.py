@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import shlex
+import shutil
 import sys
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -89,20 +91,25 @@ def _listed(data: str | None) -> list[dict[str, Any]]:
 
 
 def _show_list(result: dict[str, Any]) -> None:
-    for paper in dict.fromkeys(row["paper"] for row in result["reproductions"]):
-        rows = [
-            (
-                row["name"],
-                f"{row['place']}: {row['what']}" if row["place"] else row["what"],
-                f"{row['runs']}",
-                f"{row['minutes']:.0f} / {row['minutes_quick']:.0f}",
-                _data_text(row),
-            )
-            for row in result["reproductions"]
-            if row["paper"] == paper
-        ]
-        print_table(paper, ("name", "what", "runs", "minutes", "data"), rows)
-    print("Minutes of one processor, all runs / --quick. Make one: neurosleep reproduce NAME --data DIR --out OUT")
+    """Two lines each, since names may not be broken: what it takes, and what it is."""
+    rows = result["reproductions"]
+    longest = max(len(row["name"]) for row in rows)
+    wide = max(60, min(120, shutil.get_terminal_size().columns))
+    lines = [f"{'name':<{longest + 2}}  runs  minutes (quick)  data"]
+    for paper in dict.fromkeys(row["paper"] for row in rows):
+        lines += ["", paper]
+        for row in (row for row in rows if row["paper"] == paper):
+            minutes = f"{row['minutes']:.0f} ({row['minutes_quick']:.0f})"
+            lines.append(f"  {row['name']:<{longest}}  {row['runs']:>4}  {minutes:>15}  {_data_text(row)}")
+            what = f"{row['place']}: {row['what']}" if row["place"] else row["what"]
+            what = what[0].upper() + what[1:]
+            lines += textwrap.wrap(what, wide, initial_indent="      ", subsequent_indent="      ")
+    lines += [
+        "",
+        "Minutes of one processor, all runs (--quick).",
+        "neurosleep reproduce NAME --data DIR --out OUT makes one.",
+    ]
+    print("\n".join(lines))
 
 
 def _data_text(row: dict[str, Any]) -> str:
@@ -127,5 +134,7 @@ def _show(made: Made) -> None:
     for part in dict.fromkeys(row.part for row in made.rows):
         print_table(part, COLUMNS, [cells_of(row) for row in made.rows if row.part == part])
     for row in made.relations:
-        print(f"{row.relation.text} {row.verdict}.")
-    print(f"Written: {', '.join(made.content['files'])}")
+        print(f"{row.relation.text} Ours: {row.verdict}.")
+    print("\n".join(made.content["sentences"]))
+    folder = Path(made.content["files"][0]).parent
+    print(f"Written into {folder}: {', '.join(Path(file).name for file in made.content['files'])}")

@@ -12,7 +12,10 @@ import pytest
 from typer.testing import CliRunner
 
 from neurosleep.cli.app import app
+from neurosleep.errors import RunFolderError
+from neurosleep.experiments import RunRequest
 from neurosleep.experiments.reproduction import requests
+from neurosleep.experiments.run import many
 
 
 def call(*arguments: str) -> tuple[int, dict[str, Any], str]:
@@ -127,5 +130,36 @@ def test_people_are_told_what_is_done_and_shown_the_rows(tmp_path: Path) -> None
     result = CliRunner().invoke(app, arguments)
     assert result.exit_code == 0
     assert "6 runs to make, 0 done already." in result.stderr
-    assert "overlap-13" in result.stdout and "Written: " in result.stdout
+    assert "overlap-13" in result.stdout and "Written into " in result.stdout
     assert "0 runs to make, 6 done already." in CliRunner().invoke(app, arguments).stderr
+
+
+def test_a_run_that_fails_leaves_a_gap_in_the_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = many.run_one
+
+    def some(request: RunRequest, *rest: Any, **more: Any) -> Any:
+        if request.variant == "overlap-13":
+            raise RunFolderError("There is no room left.")
+        return whole(request, *rest, **more)
+
+    monkeypatch.setattr(many, "run_one", some)
+    code, made, _ = call("src2022/patches", "--quick", "--out", str(tmp_path))
+    assert code == 2 and made["error"]["type"] == "RunsFailedError"
+    rows = {(row["variant"], row["measure"]): row for row in made["rows"]}
+    assert rows["overlap-13", "task 1"]["verdict"] == "There is no room left."
+    assert rows["overlap-16", "task 1"]["mean"] == 100.0
+    assert (tmp_path / "reproduced" / "src2022" / "patches-quick" / "figure.svg").is_file()
+    monkeypatch.undo()
+    code, made, _ = call("src2022/patches", "--quick", "--out", str(tmp_path))
+    assert code == 0 and {row["n"] for row in made["rows"]} == {1}
+
+
+def test_ctrl_c_says_how_to_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stop(request: RunRequest, *rest: Any, **more: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(many, "run_one", stop)
+    result = CliRunner().invoke(app, ["reproduce", "src2022/patches", "--quick", "--out", str(tmp_path)])
+    assert result.exit_code == 130
+    assert "0 of 6 runs are done" in result.stderr and "the same command again" in result.stderr
+    assert not (tmp_path / "reproduced").exists()

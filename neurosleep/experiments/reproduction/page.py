@@ -13,6 +13,7 @@ from neurosleep.experiments.markdown import plain_text, table_row
 from neurosleep.experiments.reading import Published
 from neurosleep.experiments.reproduction.requests import Entry, command_of
 from neurosleep.experiments.reproduction.rows import NOT_AT_HAND, RelationRow, Row
+from neurosleep.experiments.reproduction.sentences import sentences
 
 __all__ = ["COLUMNS", "as_csv", "as_json", "as_markdown", "cells_of", "commands_of", "csv_text"]
 
@@ -62,6 +63,7 @@ def as_markdown(
     lines = [f"# {plain_text(reproduction.name)}", "", f"{plain_text(reproduction.title)}. {where}.{in_units}"]
     if reproduction.note:
         lines += ["", plain_text(reproduction.note)]
+    lines += ["", *(f"- {plain_text(sentence)}" for sentence in sentences(rows, relations))]
     lines += ["", "![figure](figure.svg)"]
     for part, members in _parts(rows):
         several_units = sorted({row.unit for row in members} - {"", "%"})
@@ -145,6 +147,7 @@ def as_json(
             }
             for row in relations
         ],
+        "sentences": sentences(rows, relations),
         "commands": list(commands),
     }
 

@@ -87,7 +87,7 @@ class Row:
         if self.ours_only:
             return "ours, not the paper's"
         if self.published is None:
-            return f"published value {NOT_AT_HAND}"
+            return "-"
         if isinstance(self.published, str):
             return _direction(self.published, mean, self.p, len(self.seeds))
         difference = self.difference

@@ -16,8 +16,9 @@ from neurosleep.experiments.reading import Published
 from neurosleep.experiments.reproduction.exact import fisher_exact
 from neurosleep.experiments.reproduction.measures import failed, measured
 from neurosleep.experiments.reproduction.requests import Asked, entries_of
-from neurosleep.experiments.reproduction.rows import Row, key_of, relation_rows, rows_of
+from neurosleep.experiments.reproduction.rows import RelationRow, Row, key_of, relation_rows, rows_of
 from neurosleep.experiments.reproduction.savings import saved_rows
+from neurosleep.experiments.reproduction.sentences import sentences
 
 SOURCE = "Somebody (2000)"
 
@@ -97,7 +98,7 @@ def row(**more: Any) -> Row:
 @pytest.mark.parametrize(
     ("more", "verdict"),
     [
-        ({}, "published value not at hand"),
+        ({}, "-"),
         ({"published": Published(48.0, 6.5, 5, SOURCE)}, "within one published sd"),
         ({"published": Published(48.0, 5.0, 5, SOURCE)}, "short by 6.00"),
         ({"published": Published(40.5, None, None, SOURCE)}, "above by 1.50"),
@@ -187,6 +188,28 @@ def test_saved_epochs_are_those_between_the_curves(tmp_path: Path) -> None:
     (saved,) = saved_rows(one, rows_with(one, values, tmp_path))
     assert saved.values[0] == pytest.approx(1.5, abs=0.01)
     assert saved.verdict == f"short by {3.7 - float(saved.values[0] or 0):.2f}"
+
+
+def test_sentences_say_where_ours_agrees_and_where_not() -> None:
+    rows = [
+        row(published=Published(48.0, 6.5, 5, SOURCE)),
+        row(published=Published(48.0, 5.0, 5, SOURCE), strategy="owm"),
+        row(strategy="ewc"),
+        row(part="F", published="rises", p=0.01, measure="drive"),
+        row(part="F", published="falls", p=0.01, measure="weights"),
+        row(part="F", published="falls", p=0.5, measure="rate"),
+        row(part="Q", missing="data not at hand: birds", values=()),
+        row(part="Q", ours_only=True),
+    ]
+    said = sentences(rows, [RelationRow(Relation("Sleep helps.", "a", "b"), SOURCE, -3.0, 0.01)])
+    assert said == [
+        "1 of 2 rows with a published figure lie within one published sd of it.",
+        "Short of it: P, owm by 6.0.",
+        "F: ours agree with 1 of 3 published directions; do not agree with: weights; leave undecided: rate.",
+        "Ours agree with 0 of 1 published statements; do not agree with: Sleep helps.",
+        "Of 2 rows no published value is at hand.",
+        "Q is left out: data not at hand: birds.",
+    ]
 
 
 @pytest.mark.parametrize(
