@@ -16,6 +16,7 @@ from neurosleep.plot._correlations import class_correlation, correlation_change
 from neurosleep.plot._curves import accuracy, rates
 from neurosleep.plot._energy import energy
 from neurosleep.plot._equilibrium import activation_spread, settling, stability, state_trajectories
+from neurosleep.plot._growth import growth
 from neurosleep.plot._hypnogram import hypnogram, sleep_overview
 from neurosleep.plot._intervals import interval_counts, intervals
 from neurosleep.plot._mosaic import chosen_units, image_shape, receptive_fields, sleep_images, window_rates
@@ -57,6 +58,7 @@ __all__ = [
     "energy",
     "epochs_saved",
     "figure",
+    "growth",
     "hypnogram",
     "image_shape",
     "input_drive",

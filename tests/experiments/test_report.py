@@ -799,3 +799,31 @@ def test_commands_lists_and_odd_environments_are_shown(make_run: MakeRun) -> Non
     page = Page(write_report(run))
     assert "neurosleep run 'a b'" in page.text and f"gpus x, {DASH}" in page.text
     assert "5 min" in page.text and "2.5 h" in page.text
+
+
+def test_what_grows_is_a_figure_where_it_was_measured(tmp_path: Path, make_run: MakeRun) -> None:
+    growth = {"train_s": [1.0, 1.5, 2.0], "sleep_s": [0.5, 0.5, 0.5], "memory_bytes": [1e9, None, 1.2e9]}
+    make_run("sleep", growth=growth, accuracy_matrix=[[0.9, 0, 0], [0.5, 0.7, 0], [0.4, 0.5, 0.6]])
+    make_run("owm", growth={**growth, "sleep_s": [0.0]})
+    folder = make_run("joint", growth={key: values[:1] for key, values in growth.items()})
+    page = Page(write_report(tmp_path / "out"))
+    said = [alt for alt in re.findall(r'alt="([^"]*)"', page.source) if alt.startswith("Three line charts")]
+    (alt,) = said
+    assert "sleep: accuracy 90.0 % to 50.0 %" in alt and "owm" not in alt and "joint" not in alt
+    assert folder.exists()
+
+
+@pytest.mark.usefixtures("words_only")
+def test_the_sleeps_of_a_stream_are_a_table(tmp_path: Path, make_run: MakeRun) -> None:
+    sleep = {
+        "samples": 3000,
+        "trigger": "the stream drifted",
+        "status": "declined",
+        "reason": "<b>no</b>",
+        "seconds": 1,
+    }
+    make_run("sleep", stream=[sleep, {**sleep, "samples": None}, "nonsense"])
+    make_run("owm", stream="nonsense")
+    page = Page(write_report(tmp_path / "out"))
+    assert "sleep, seed 0: 2 sleeps in a stream without tasks" in page.text
+    assert "3,000" in page.text and "the stream drifted" in page.text and "<b>no</b>" in page.text

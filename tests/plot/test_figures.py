@@ -380,3 +380,22 @@ def test_the_matrix_says_each_number_and_leaves_unknown_ones_grey() -> None:
 def test_vectors_are_the_same_twice_and_whole() -> None:
     svg = plot.to_svg_bytes(plot.progress([]).figure)  # type: ignore[arg-type]
     assert svg == plot.to_svg_bytes(plot.progress([]).figure) and svg.startswith(b"<?xml") and b"</svg>" in svg  # type: ignore[arg-type]
+
+
+def test_growth_has_accuracy_seconds_and_memory_above_each_other() -> None:
+    rows: Rows = [
+        {"strategy": "sleep", "after_task": 2, "accuracy": 0.6, "seconds": 3, "sleep_seconds": 1, "memory": 2e9},
+        {"strategy": "sleep", "after_task": "1", "accuracy": "0.9", "seconds": 2, "sleep_seconds": 1, "memory": ""},
+        {"strategy": "owm", "after_task": 1, "accuracy": None, "seconds": 5, "sleep_seconds": 0, "memory": None},
+    ]
+    top, middle, bottom = (lines(ax) for ax in plot.growth(rows).axes)
+    assert top.keys() == bottom.keys() == {"sleep"} and top["sleep"] == pytest.approx([90, 60])
+    assert bottom["sleep"] == pytest.approx([2])
+    assert list(middle["sleep"]) == [2, 3] and list(middle["owm"]) == [5]
+    # Sleep alone is dotted, of the strategies that sleep.
+    dotted = [line for line in plot.growth(rows).axes[1].get_lines() if line.get_linestyle() == ":"]
+    assert [list(line.get_ydata()) for line in dotted] == [[1, 1]]
+    assert all("not measured" in words(ax) for ax in plot.growth([]).axes)
+    assert plot.growth(rows, colours={"sleep": "#000000"}).axes[0].get_lines()[0].get_color() == "#000000"
+    with pytest.raises(SettingsError, match="seconds"):
+        plot.growth([{"strategy": "sleep", "after_task": 1, "accuracy": 0.5}])

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from neurosleep import plot
 from neurosleep.errors import NeurosleepError
+from neurosleep.experiments.report.growth import growth_image
 from neurosleep.experiments.report.images import Budget, Image, image
 from neurosleep.experiments.report.numbers import (
     DASH,
@@ -166,6 +167,8 @@ def draw_group(group: Group, colours: Mapping[str, str], budget: Budget) -> None
         rows = progress_rows(group)
         if len({row["after_task"] for row in rows}) > 1:
             made.append(_progress(group, rows, colours, budget))
+        if budget.room:
+            made.append(growth_image({name: group.ended(name) for name in group.by_strategy}, colours, budget))
     made.append(_rule(group, budget))
     group.images = [picture for picture in made if picture is not None]
 

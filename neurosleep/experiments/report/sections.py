@@ -19,6 +19,7 @@ from neurosleep.experiments.plain import flatten, number
 from neurosleep.experiments.reading import load_settings
 from neurosleep.experiments.report.chips import chip_images, chip_sentences, chip_tables
 from neurosleep.experiments.report.group import Group
+from neurosleep.experiments.report.growth import stream_table
 from neurosleep.experiments.report.images import Budget
 from neurosleep.experiments.report.numbers import DASH, counted, percent, plain, seconds, show
 from neurosleep.experiments.report.read import Run, matrix_of
@@ -249,6 +250,7 @@ def groups(report: Report) -> list[Section]:
             shown=next((run for run in runs if any(picture.zoom for picture in run.images)), None),
             table_of=_runs_table(group) if len(group.runs) > 1 else None,
             matrix_of=_matrix,
+            stream_of=stream_table,
             facts_of=_facts_table,
         )
         made.append(Section(group.anchor, group.title, html))
@@ -257,7 +259,7 @@ def groups(report: Report) -> list[Section]:
 
 def _told_alone(run: Run, few: bool) -> bool:
     """Whether there is more to show of a run than its line in the table of all."""
-    return few or bool(run.images or run.analyses or run.animation)
+    return few or bool(run.images or run.analyses or run.animation or run.metrics.get("stream"))
 
 
 def _runs_table(group: Group) -> Table:
