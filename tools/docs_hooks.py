@@ -19,6 +19,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 import docs_guard
 import docs_pages
 import docs_settings
+import docs_streams
 
 log = logging.getLogger("mkdocs.hooks.neurosleep")
 _FORMULA = re.compile(r'<(span|div) class="arithmatex">\s*\\([(\[])(.*?)\\[)\]]\s*</\1>', flags=re.DOTALL)
@@ -36,7 +37,7 @@ def on_files(files: Files, config: Any) -> Files:
     """Add the pages that are made anew."""
     made = [*docs_pages.gallery(), ("api/cli.md", docs_pages.command_line()), ("api/index.md", docs_pages.names())]
     made += [("api/settings.md", docs_settings.settings_page()), ("api/runs.md", docs_settings.experiments_page())]
-    made += docs_guard.files()
+    made += [*docs_guard.files(), *docs_streams.files()]
     for path, content in made:
         files.append(File.generated(config, path, content=content))
     return files

@@ -166,6 +166,11 @@ class Consolidator:
         return (torch.cat(self._images), torch.cat(self._labels)) if self._images else None
 
     @property
+    def task_free(self) -> bool:
+        """Whether a sleep is due by what passes, and not where a task ends."""
+        return self.every_samples is not None or self._drift is not None
+
+    @property
     def due(self) -> str | None:
         """Why it is time to sleep, with ``every_samples`` or ``drift``; None: it is not. A sleep settles it."""
         if self.every_samples is not None and self._since >= self.every_samples:
@@ -244,7 +249,8 @@ class Consolidator:
     ) -> Consolidation:
         """One sleep of ``model`` after the newest task, which is closed with it; see :func:`consolidate`.
 
-        ``model`` stays as it is: ``apply_to`` gives it the weights after sleep.
+        ``model`` stays as it is: ``apply_to`` gives it the weights after sleep. With ``every_samples`` or ``drift`` a
+        sleep that is declined closes nothing: classes of which too little has come to tell are new at the next one too.
 
         Raises
         ------
@@ -254,7 +260,11 @@ class Consolidator:
         result = consolidated(
             model, self._known(), sleep=sleep, guard=guard, engine=engine, record=record, seed=seed, task=self._tasks
         )
-        self.close_task(result.set_points, result.left, result.response)
+        if self.task_free and result.status != "done":
+            self._tasks += 1
+            self._since, self._drifted = 0, False
+        else:
+            self.close_task(result.set_points, result.left, result.response)
         return result
 
     def nap(
@@ -380,7 +390,6 @@ class Consolidator:
     def _header(self) -> dict[str, Any]:
         drift = None if self._drift is None else asdict(self._drift.settings)
         stream = {"every_samples": self.every_samples, "drift": drift, "since": self._since, "drifted": self._drifted}
-        task_free = self.every_samples is not None or drift is not None
         return {
             "format": _FORMAT,
             "count": self.count,
@@ -390,7 +399,7 @@ class Consolidator:
             "tasks": self._tasks,
             "set_points": {name: list(point) for name, point in self.set_points.items()},
             "left": self._left,
-            **({"stream": stream} if task_free else {}),
+            **({"stream": stream} if self.task_free else {}),
         }
 
     def _tensors(self) -> dict[str, Tensor]:

@@ -9,9 +9,9 @@ import pytest
 import torch
 from torch import nn
 
-from neurosleep.errors import SettingsError
+from neurosleep.errors import NeurosleepWarning, SettingsError
 from neurosleep.functional import torch_generator
-from neurosleep.replay import Consolidator, PageHinkley
+from neurosleep.replay import Consolidator, Guard, PageHinkley
 
 
 def batches(n: int, seed: int = 0, shift: float = 0.0) -> list[tuple[torch.Tensor, torch.Tensor]]:
@@ -40,6 +40,34 @@ def test_sleep_is_due_where_the_inputs_drift() -> None:
     assert told[-1] == "the stream drifted"
     keeper.close_task()
     assert keeper.due is None
+
+
+def test_after_a_sleep_that_is_declined_what_was_new_stays_new() -> None:
+    """Of an interval that ends with a few samples of new classes nothing can be told; of the next one it can."""
+    torch.manual_seed(0)
+    model = nn.Linear(8, 4)
+    keeper = Consolidator(every_samples=40)
+    rows = torch.rand(120, 8, generator=torch_generator(0, "rows"))
+    keeper.observe(rows[:40], torch.arange(40) % 2)
+    assert keeper.consolidate(model, guard=False).status == "done" and keeper.new_classes == ()
+    with torch.no_grad():
+        model.weight[2:] = -1.0
+    for stop in (80, 120):
+        keeper.observe(rows[stop - 40 : stop], 2 + torch.arange(40) % 2)
+        with pytest.warns(NeurosleepWarning, match="declined"):
+            assert keeper.consolidate(model).status == "declined"
+        assert (keeper.due, keeper.since, keeper.new_classes) == (None, 0, (2, 3))
+        with torch.no_grad():
+            model.weight[2:] = -0.5
+    with torch.no_grad():
+        model.weight[2:] = 3.0
+    assert keeper.consolidate(model, guard=Guard(recall=0, likeness=-1)).status == "done"
+    assert (keeper.classes, keeper.new_classes) == ((0, 1, 2, 3), ())
+    tasks = Consolidator()
+    tasks.observe(rows, torch.arange(120) % 2)
+    with pytest.warns(NeurosleepWarning, match="declined"):
+        assert tasks.consolidate(nn.Linear(8, 2)).status == "declined"
+    assert tasks.new_classes == ()
 
 
 def test_without_either_nothing_is_due() -> None:

@@ -124,13 +124,11 @@ class HomeostaticSleep(Strategy):
         oscillation = SlowOscillation(frames, up, down, settle=min(10, up - 2))
         self.settings = Sleep(stages=(NREM(rule, form, oscillation, draws, components=components),))
         self.after, self.guard = after, guard
-        #: Whether sleep is due by what passes, and not where a task ends.
-        self.task_free = every_samples is not None or drift is not None
-        if self.task_free:
+        self.keeper = Consolidator(every_samples=every_samples, drift=drift)
+        if self.keeper.task_free:
             asking = {"after": (after, None), "naps": (naps, None), "profile": (profile, None)}
             check_unread("Without tasks the strategy 'sleep'", asking, "they ask where a task ends")
-        self.needs_boundaries = not self.task_free
-        self.keeper = Consolidator(every_samples=every_samples, drift=drift)
+        self.needs_boundaries = not self.keeper.task_free
         #: What is recorded of each sleep, in its spiking form, and what steps it (None: the fastest that can).
         self.record: Record | None = None
         self.engine: str | None = None
@@ -164,7 +162,7 @@ class HomeostaticSleep(Strategy):
 
     def after_step(self, learner: Learner, batch: Batch) -> None:
         """Take a nap, or sleep without tasks, if it is time."""
-        if self.task_free:
+        if self.keeper.task_free:
             labels = batch.targets if batch.targets.ndim == 1 else batch.targets.argmax(1)
             trigger = self.keeper.observe(batch.images.detach(), labels)
             if trigger is not None:
@@ -197,7 +195,7 @@ class HomeostaticSleep(Strategy):
 
     def after_training_exp(self, learner: Learner) -> None:
         """Observe the task, sleep, and give the network its weights; without tasks, only where the stream ends."""
-        if self.task_free:
+        if self.keeper.task_free:
             if learner.task + 1 == len(learner.tasks) and self.keeper.since:
                 self._noted(learner, self._sleep_in_stream(learner, END))
             return
@@ -242,7 +240,7 @@ class HomeostaticSleep(Strategy):
 
     def state_dict(self) -> dict[str, Tensor]:
         """What was observed."""
-        return self.keeper.state_dict(newest=self.task_free)
+        return self.keeper.state_dict(newest=self.keeper.task_free)
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
         """Take it back."""
