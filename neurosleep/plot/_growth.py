@@ -77,6 +77,7 @@ def growth(rows: Sequence[Row], *, colours: Mapping[str, str] | None = None, fig
     panels[-1].set_xticks(np.arange(1, last + 1, math.ceil(last / 20)))
     panels[-1].set_xlim(0.5, last + 0.5)
     panels[-1].set_xlabel("after task (dotted: sleep alone)")
+    fig.align_ylabels(panels)
     if names:
         legend_above(panels[0], 4)
     return fig
