@@ -100,8 +100,8 @@ some kinds of network or of learning; one that a kind does not have is an error 
 
 _EXPERIMENTS = """# Experiments
 
-`neurosleep run NAME` runs one. [Settings](settings.md) explains the settings, and [Measured](../results.md) shows the
-results. Published is the accuracy over all classes that the publication reports.
+`neurosleep run NAME` runs one. [Settings](settings.md) explains the settings, and [Results](../results/index.md) shows
+what they reach. Published is the accuracy over all classes that the publication reports.
 """
 
 

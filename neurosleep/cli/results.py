@@ -1,4 +1,4 @@
-"""``neurosleep results``: the page of results."""
+"""``neurosleep results``: the pages of results."""
 
 from __future__ import annotations
 
@@ -15,13 +15,15 @@ __all__ = ["results"]
 
 def results(
     folder: Annotated[Path, typer.Argument(help="Folder of run folders.")] = Path("results"),
-    out: Annotated[Path, typer.Option(help="File to write.")] = Path("docs/results.md"),
+    out: Annotated[Path, typer.Option(help="Folder to write.")] = Path("docs/results"),
     as_json: Json = False,
 ) -> None:
-    """Write docs/results.md from the metrics of full runs."""
+    """Write docs/results from the metrics of full runs: a first page with figures, and the tables of each paper."""
     with user_errors(as_json):
-        from neurosleep.experiments import results_page, write_whole
+        from neurosleep.experiments import results_pages, write_whole
 
-        page, rows = results_page(folder)
-        write_whole(out, page)
-        emit({"file": str(out), "rows": rows}, as_json, lambda r: print(f"{r['file']}: {r['rows']} rows"))
+        pages, rows = results_pages(folder)
+        for name, content in pages.items():
+            write_whole(out / name, content)
+        answer = {"file": str(out / "index.md"), "files": len(pages), "rows": rows}
+        emit(answer, as_json, lambda r: print(f"{r['file']}: {r['rows']} rows on {r['files']} pages and figures"))

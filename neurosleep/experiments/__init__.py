@@ -6,7 +6,7 @@ from neurosleep.experiments.changes import parse_change, variant_name
 from neurosleep.experiments.files import experiment_names
 from neurosleep.experiments.reading import apply_changes, load_settings, variant_names
 from neurosleep.experiments.report import write_animations, write_report, write_run_figures
-from neurosleep.experiments.results import collect_metrics, results_page
+from neurosleep.experiments.results import collect_metrics, results_pages
 from neurosleep.experiments.run.events import Listener
 from neurosleep.experiments.run.live import Follow, Listeners, TensorBoard
 from neurosleep.experiments.run.many import run_experiment, summarise
@@ -35,7 +35,7 @@ __all__ = [
     "load_settings",
     "load_tuned",
     "parse_change",
-    "results_page",
+    "results_pages",
     "run_experiment",
     "run_one",
     "search_space",

@@ -14,6 +14,7 @@ from neurosleep.plot._confusion_change import confusion_change
 from neurosleep.plot._conversion import conversion
 from neurosleep.plot._correlations import class_correlation, correlation_change
 from neurosleep.plot._curves import accuracy, rates
+from neurosleep.plot._dot_whisker import dot_whisker
 from neurosleep.plot._energy import energy
 from neurosleep.plot._equilibrium import activation_spread, settling, stability, state_trajectories
 from neurosleep.plot._growth import growth
@@ -55,6 +56,7 @@ __all__ = [
     "confusion_change",
     "conversion",
     "correlation_change",
+    "dot_whisker",
     "energy",
     "epochs_saved",
     "figure",

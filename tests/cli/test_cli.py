@@ -210,9 +210,10 @@ def test_run_report_and_results(tmp_path: Path) -> None:
     assert code == 0
     assert Path(page["html"]).read_text(encoding="utf-8").count("<html") == 1
 
-    code, table, _ = call("results", str(out), "--out", str(tmp_path / "docs" / "results.md"))
+    code, table, _ = call("results", str(out), "--out", str(tmp_path / "docs"))
     assert (code, table["rows"]) == (0, 2)
-    text = (tmp_path / "docs" / "results.md").read_text(encoding="utf-8")
+    assert table["file"] == str(tmp_path / "docs" / "index.md")
+    text = (tmp_path / "docs" / "src2022.md").read_text(encoding="utf-8")
     mean = found["summary"][1]["accuracy_all"]["mean"]
     assert f"{100 * mean:.2f}" in text
     seen = [line for line in text.splitlines() if line.startswith("    neurosleep run src2022/mnist --strategy")]

@@ -26,8 +26,10 @@ from neurosleep.experiments.strategy_names import check_strategies
 from neurosleep.spiking.engines import base
 
 ROOT = Path(__file__).parents[2]
-GENERATED = {"supported.md", "profiles.md", "results.md"}
-PAGES = sorted(path for path in (ROOT / "docs").rglob("*.md") if path.name not in GENERATED)
+GENERATED = {"supported.md", "profiles.md"}
+PAGES = sorted(
+    path for path in (ROOT / "docs").rglob("*.md") if path.name not in GENERATED and path.parent.name != "results"
+)
 BLOCK = re.compile(
     r"^```(?:\{(?P<classes>[^}]*)\}|(?P<kind>[\w.]*))(?: .*)?\n(?P<text>.*?)^```$", re.DOTALL | re.MULTILINE
 )

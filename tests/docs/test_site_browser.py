@@ -47,7 +47,16 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 def test_pages_load_their_own_files_only_and_fit(site: str, new_tab: Callable[[int], Any]) -> None:
     pages = ["index", "gallery/index", "gallery/forgetting", "concepts/sleep", "concepts/equilibrium", "api/functional"]
-    pages += ["api/cli", "results", "profiles", "how-to/experiment", "citing", "changes"]
+    pages += [
+        "api/cli",
+        "results/index",
+        "results/src2022",
+        "results/chips",
+        "profiles",
+        "how-to/experiment",
+        "citing",
+        "changes",
+    ]
     formulas = 0
     for number, page in enumerate(pages):
         # A phone's width and a screen's, in turn.

@@ -193,11 +193,11 @@ def test_a_file_in_the_way_of_the_output_folder(tmp_path: Path) -> None:
 
 
 def test_a_folder_in_the_way_of_the_results(tmp_path: Path) -> None:
-    (tmp_path / "results.md" / "inside").mkdir(parents=True)
-    out = str(tmp_path / "results.md")
+    (tmp_path / "pages" / "index.md" / "inside").mkdir(parents=True)
+    out = str(tmp_path / "pages")
     assert refused("results", str(RESULTS), "--out", out, "--json")["type"] == "RunFolderError"
-    assert [path.name for path in (tmp_path / "results.md").iterdir()] == ["inside"]
-    assert [path.name for path in tmp_path.iterdir()] == ["results.md"]
+    assert [path.name for path in (tmp_path / "pages" / "index.md").iterdir()] == ["inside"]
+    assert [path.name for path in (tmp_path / "pages").iterdir()] == ["index.md"]
 
 
 DISK = """

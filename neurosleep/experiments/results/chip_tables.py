@@ -1,12 +1,12 @@
-"""The tables of docs/results.md on chips."""
+"""The tables of results on chips."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 
 from neurosleep.experiments.chips import ChipSummary, chip_rows, gains_kept, missing_rows
-from neurosleep.experiments.markdown import plain_text, table_row
 from neurosleep.experiments.metrics import Spread
+from neurosleep.experiments.results.tables import markdown_table
 from neurosleep.hardware import STATEMENT
 
 __all__ = ["chip_lines"]
@@ -20,14 +20,22 @@ def _percent(spread: Spread) -> str:
 
 def _energy(row: ChipSummary) -> str:
     low, high = row["low_j"], row["high_j"]
-    return "not estimated" if low is None or high is None else f"{1e6 * low:.3g} to {1e6 * high:.3g}"
+    return "not estimated" if low is None or high is None else f"{joules(low)} to {joules(high)}"
 
 
-def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
-    return [f"| {' | '.join(header)} |", f"|{' --- |' * len(header)}", *map(table_row, rows)]
+def joules(energy: float) -> str:
+    """Energy with the prefix that keeps its number between 1 and 1000.
+
+    >>> joules(0.00657)
+    '6.57 mJ'
+    """
+    for factor, unit in ((1, "J"), (1e-3, "mJ"), (1e-6, "µJ"), (1e-9, "nJ")):
+        if energy >= factor:
+            return f"{energy / factor:.3g} {unit}"
+    return f"{energy / 1e-12:.3g} pJ"
 
 
-def chip_lines(experiment: str, runs: Iterable[Mapping[str, object]]) -> list[str]:
+def chip_lines(runs: Iterable[Mapping[str, object]]) -> list[str]:
     """Markdown of one experiment's runs on chips; nothing if there are none."""
     runs = list(runs)
     rows = [row for row in chip_rows(runs) if row["fits"]]
@@ -37,11 +45,9 @@ def chip_lines(experiment: str, runs: Iterable[Mapping[str, object]]) -> list[st
     rows.sort(key=lambda row: order[row["profile"]])
     lines = [
         "",
-        f"## {plain_text(experiment)}, on chips",
-        "",
         "Percent right of the same images, mean ± sd over seeds (n): of the awake network, of the spiking one in",
         f"floating point, and of the one on the chip. Every energy is an {STATEMENT}: the least and the most by the",
-        "conventions there are, in µJ an image, of mean activity.",
+        "conventions there are, for an image, of mean activity.",
         "",
     ]
     header = (
@@ -49,14 +55,14 @@ def chip_lines(experiment: str, runs: Iterable[Mapping[str, object]]) -> list[st
         "variant",
         "sleep",
         "n",
-        "awake",
-        "spiking",
-        "on the chip",
-        "quantisation error",
+        "awake (%)",
+        "spiking (%)",
+        "on the chip (%)",
+        "quantisation error (%)",
         "cores",
         "energy",
     )
-    lines += _table(
+    lines += markdown_table(
         header,
         (
             (
@@ -82,8 +88,8 @@ def chip_lines(experiment: str, runs: Iterable[Mapping[str, object]]) -> list[st
             "no sleep (accuracy of the awake network on all test images, means over the n seeds that all three have):",
             "",
         ]
-        lines += _table(
-            ("variant", "chip", "sleep", "n", "no sleep", "in floating point", "on the chip", "kept"),
+        lines += markdown_table(
+            ("variant", "chip", "sleep", "n", "no sleep (%)", "in floating point (%)", "on the chip (%)", "kept"),
             (
                 (
                     row["variant"],
@@ -99,5 +105,5 @@ def chip_lines(experiment: str, runs: Iterable[Mapping[str, object]]) -> list[st
     missing = missing_rows(runs)
     if missing:
         lines += ["", "What does not fit, or is not supported:", ""]
-        lines += _table(("chip", "reason"), ((row["profile"], "; ".join(row["missing"])) for row in missing))
+        lines += markdown_table(("chip", "reason"), ((row["profile"], "; ".join(row["missing"])) for row in missing))
     return lines

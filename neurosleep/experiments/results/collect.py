@@ -30,7 +30,7 @@ def collect_metrics(folder: Path) -> list[Metrics]:
     See Also
     --------
     summarise : means over seeds
-    results_page : a page of them
+    results_pages : pages of them
 
     Examples
     --------

@@ -7,8 +7,8 @@ import re
 import statistics
 from collections.abc import Iterable, Sequence
 
-from neurosleep.experiments.markdown import table_row
 from neurosleep.experiments.metrics import Metrics
+from neurosleep.experiments.results.tables import markdown_table
 
 __all__ = ["guard_lines"]
 
@@ -20,9 +20,9 @@ _COLUMNS = (
     "n",
     "sleeps kept",
     "gain score",
-    "without",
-    "with sleep",
-    "difference, 95 % interval",
+    "without (%)",
+    "with sleep (%)",
+    "difference (points), 95 % interval",
 )
 # 97.5 % points of Student's t for 1 to 9 degrees of freedom.
 _T = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)
@@ -37,17 +37,15 @@ def guard_lines(runs: Iterable[Metrics]) -> list[str]:
         members = [run for run in judged if (run["variant"], run["strategy"]) == (variant, strategy)]
         alone = "+".join(part for part in strategy.split("+") if part != "sleep") or "sequential"
         others = {run["seed"]: run for run in every if (run["variant"], run["strategy"]) == (variant, alone)}
-        rows.append(table_row([variant, strategy, *_cells(members, others)]))
+        rows.append([variant, strategy, *_cells(members, others)])
     if not rows:
         return []
     return [
         "",
         "What the guard foretold and what came of it: sleeps that it kept, of all; the mean gain score that it gave;",
-        "accuracy without and with them, of the seeds that have both, in points.",
+        "accuracy without and with them, of the seeds that have both.",
         "",
-        f"| {' | '.join(_COLUMNS)} |",
-        f"|{' --- |' * len(_COLUMNS)}",
-        *rows,
+        *markdown_table(_COLUMNS, rows),
     ]
 
 

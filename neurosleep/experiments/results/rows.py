@@ -15,13 +15,27 @@ from neurosleep.experiments.results.collect import metrics_by_folder
 from neurosleep.experiments.results.commands import Command, commands_of
 from neurosleep.experiments.tuning.tuned import tuned_record, tuned_variant
 
-__all__ = ["REPORTED", "ResultRow", "Verdict", "result_rows", "rows_of", "sections"]
+__all__ = ["REPORTED", "ResultRow", "Settings", "Verdict", "result_rows", "rows_of", "variant_order"]
 
-Verdict = Literal["", "within one published sd", "short", "above"]
-"""How ours stands to the published mean; empty without either."""
+Verdict = Literal["", "within 1 sd", "short", "above"]
+"""How ours stands to the published mean and its standard deviation; empty without either mean."""
 
 # Seeds of the reported figures, fixed before they were run; any others are shown beside them.
 REPORTED = range(10)
+# Strategies that are no baseline: bounds, and the sleeps that the baselines are compared with.
+_NO_BASELINE = {"sequential", "joint", "joint-matched", "src", "sleep"}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Where settings come from; of a search, its number of trials and accuracy in percent on the validation split."""
+
+    origin: Literal["default", "variant", "tuned"]
+    trials: int | None = None
+    validation: float | None = None
+
+    def __str__(self) -> str:
+        return self.origin if self.trials is None else f"{self.origin}, {self.trials} trials"
 
 
 @dataclass(frozen=True)
@@ -45,7 +59,7 @@ class ResultRow:
     diverged: int
     at_chance: int
     bounds: tuple[float | None, float | None]
-    settings: str
+    settings: Settings
     stored_examples: bool
     seconds: float
     commands: tuple[Command, ...]
@@ -55,6 +69,16 @@ class ResultRow:
     def label(self) -> str:
         """The strategy, with the read-out where it is another than the network's output."""
         return self.strategy + (f", {self.read_out}" if self.read_out else "")
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """The strategies that this one is combined of."""
+        return tuple(self.strategy.split("+"))
+
+    @property
+    def baseline(self) -> bool:
+        """Whether it is, or holds, a method that sleep is compared with; ``joint`` and ``sequential`` are bounds."""
+        return not set(self.parts) <= _NO_BASELINE
 
     @property
     def difference(self) -> float | None:
@@ -70,7 +94,7 @@ class ResultRow:
         if difference is None or self.published is None:
             return ""
         if self.published.sd is not None and abs(difference) <= self.published.sd:
-            return "within one published sd"
+            return "within 1 sd"
         return "short" if difference < 0 else "above"
 
 
@@ -110,19 +134,16 @@ def _bound(runs: Iterable[Metrics], experiment: str, variant: str, strategy: str
     return None
 
 
-def _settings_of(experiment: str, variant: str, strategy: str) -> str:
-    """Where the settings come from: the experiment's file, one of its variants, changes of it, or a search."""
+def _settings_of(experiment: str, variant: str, strategy: str) -> Settings:
     name, _, rest = variant.partition(",")
     if name != "tuned":
-        return "of the experiment" if variant == "default" else "of the variant"
+        return Settings("default" if variant == "default" else "variant")
     try:
         record = tuned_record(experiment, strategy, tuned_variant(experiment, rest))
     except SettingsError:
-        return "tuned"
+        return Settings("tuned")
     validation = record.get("validation", {}).get("mean")
-    return f"tuned, {record.get('trials', '?')} trials" + (
-        f", validation {100 * validation:.2f}" if isinstance(validation, float) else ""
-    )
+    return Settings("tuned", record.get("trials"), 100 * validation if isinstance(validation, float) else None)
 
 
 def _notes(experiment: str, variant: str) -> dict[str, str]:
@@ -176,39 +197,27 @@ def _strategy_rows(members: Mapping[Path, Metrics], every: Sequence[Metrics]) ->
     return rows
 
 
-def sections(experiment: str, variants: Iterable[str]) -> list[tuple[str, list[str]]]:
-    """Title and variants of each table: the variants that the experiment's file names stand in one, in its order."""
+def variant_order(experiment: str, variant: str) -> tuple[bool, int, bool, str]:
+    """What sorts variants: the experiment as it is first, then in the order of its file, each before its tuned one."""
     try:
-        named = variant_names(experiment)
+        named = ("default", *variant_names(experiment))
     except SettingsError:
-        named = ()
-    titles: dict[str, list[str]] = {}
-    for variant in sorted(set(variants)):
-        tuned = variant.startswith("tuned,")
-        if variant.removeprefix("tuned,") in named:
-            titles.setdefault("tuned variants" if tuned else "variants", []).append(variant)
-        else:
-            titles[variant] = [variant]
-    order = {name: place for place, name in enumerate(named)}
-    for members in titles.values():
-        members.sort(key=lambda name: order.get(name.removeprefix("tuned,"), 0))
-    return [(title if len(members) > 1 else members[0], members) for title, members in titles.items()]
+        named = ("default",)
+    name = variant.removeprefix("tuned,") if variant != "tuned" else "default"
+    known = name in named
+    return not known, named.index(name) if known else 0, variant.startswith("tuned"), variant
 
 
 def rows_of(runs: Mapping[Path, Metrics]) -> tuple[ResultRow, ...]:
     """The rows of these runs, given by run folder: by experiment, then variant in its file's order, then strategy."""
-    rows: list[ResultRow] = []
     groups: dict[tuple[str, str, str], dict[Path, Metrics]] = {}
     for path, run in runs.items():
         groups.setdefault((run["experiment"], run["variant"], run["strategy"]), {})[path] = run
+    order = {(experiment, variant): variant_order(experiment, variant) for experiment, variant, _ in groups}
     every = list(runs.values())
-    for experiment in sorted({run["experiment"] for run in every}):
-        own = [key for key in groups if key[0] == experiment]
-        for _, variants in sections(experiment, (variant for _, variant, _ in own)):
-            for variant in variants:
-                for key in own:
-                    if key[1] == variant:
-                        rows += _strategy_rows(groups[key], every)
+    rows: list[ResultRow] = []
+    for key in sorted(groups, key=lambda key: (key[0], order[key[:2]], key[2])):
+        rows += _strategy_rows(groups[key], every)
     return tuple(rows)
 
 
@@ -223,7 +232,7 @@ def result_rows(folder: Path) -> tuple[ResultRow, ...]:
     See Also
     --------
     collect_metrics : the metrics themselves
-    results_page : the rows as a page
+    results_pages : the rows as pages
 
     Examples
     --------

@@ -25,7 +25,7 @@ def test_rows_are_paired_by_seed() -> None:
     runs += [run("sleep", 0, 0.6, NOTES), run("sleep", 1, 0.7, (NOTES[0], NOTES[1].replace("4.00", "-2.00")))]
     # Without a counterpart, or diverged.
     runs += [run("sleep", 7, 0.9, NOTES), run("sleep", 2, None, NOTES)]
-    (row,) = guard_lines(runs)[6:]
+    (row,) = guard_lines(runs)[8:-2]
     cells = [cell.strip() for cell in row.strip("|").split("|")]
     assert cells[:7] == ["user", "sleep", "2", "4 of 8", "2.5", "20.00", "65.00"]
     # Two differences of 40 and 50: half the interval is 12.706 times their standard error of 5.
@@ -34,7 +34,7 @@ def test_rows_are_paired_by_seed() -> None:
 
 @pytest.mark.parametrize(("strategy", "alone"), [("rehearsal+sleep", "rehearsal"), ("sleep+ewc", "ewc")])
 def test_a_combination_is_compared_with_itself_without_sleep(strategy: str, alone: str) -> None:
-    (row,) = guard_lines([run("sequential", 0, 0.1), run(alone, 0, 0.5), run(strategy, 0, 0.75, NOTES)])[6:]
+    (row,) = guard_lines([run("sequential", 0, 0.1), run(alone, 0, 0.5), run(strategy, 0, 0.75, NOTES)])[8:-2]
     assert row.strip("| ").endswith("+25.00")
 
 

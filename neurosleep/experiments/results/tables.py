@@ -1,0 +1,266 @@
+"""The tables of results in Markdown: ours beside the published figures, what is rarely asked for folded below."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from neurosleep.experiments.markdown import plain_text, shown, table_row
+from neurosleep.experiments.metrics import Spread
+from neurosleep.experiments.results.commands import together
+from neurosleep.experiments.results.layout import Known, known_figures
+from neurosleep.experiments.results.rows import ResultRow, variant_order
+
+__all__ = ["OURS", "markdown_table", "method_order", "table_lines", "with_links"]
+
+OURS = "ours, not the paper's"
+# What an address is made of after the name of its kind.
+_ADDRESSES = {"doi:": "https://doi.org/", "arXiv:": "https://arxiv.org/abs/"}
+
+
+@dataclass(frozen=True)
+class _Line:
+    """A row as a table shows it; ``added``: homeostatic sleep beside the rows of a paper; ``known`` from elsewhere."""
+
+    row: ResultRow
+    added: bool
+    known: Known | None
+    protocol: bool
+
+
+def with_links(source: str) -> str:
+    """The text of a source as Markdown, its DOI or arXiv number as a link.
+
+    >>> print(with_links("A (2022), doi:10.1/x"))
+    A (2022), [doi:10.1/x](https://doi.org/10.1/x)
+    """
+
+    def link(match: re.Match[str]) -> str:
+        return f"[{match[1]}{match[2]}]({_ADDRESSES[match[1]]}{match[2]})"
+
+    return re.sub(r"(doi:|arXiv:)([\w./-]*\w)", link, source)
+
+
+def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    """Lines of a table of plain texts, closer than those of other pages."""
+    table = [f"| {' | '.join(header)} |", f"|{' --- |' * len(header)}"]
+    # A mean and its spread stay on one line: the spaces are ones that do not break.
+    table += [table_row(row).replace(" ± ", "\u00a0±\u00a0") for row in rows]
+    return ['<div class="ns-table" markdown="1">', "", *table, "", "</div>"]
+
+
+def _figure(mean: float | None, sd: float | None = None) -> str:
+    if mean is None:
+        return "-"
+    return f"{mean:.2f}" + ("" if sd is None else f" ± {sd:.2f}")
+
+
+def _spread(spread: Spread) -> str:
+    return _figure(spread["mean"], spread["sd"])
+
+
+def base_variant(variant: str) -> str:
+    """The variant without the mark of searched settings."""
+    return "default" if variant == "tuned" else variant.removeprefix("tuned,")
+
+
+def method_order(row: ResultRow) -> tuple[int, str]:
+    """What sorts methods: sequential training, the methods, joint training."""
+    last = {"sequential": 0, "joint-matched": 2, "joint": 3}
+    return last.get(row.strategy, 1), row.label
+
+
+def _method(line: _Line) -> str:
+    return line.row.label + (f" ({OURS})" if line.added else "")
+
+
+def _variant(line: _Line) -> str:
+    return base_variant(line.row.variant)
+
+
+def _published(line: _Line) -> str:
+    published = line.row.published
+    if published is None:
+        return "-"
+    return _figure(published.mean, published.sd) + (f" (n {published.n})" if published.n else "")
+
+
+def _count(line: _Line) -> str:
+    row = line.row
+    failures = [f"{row.diverged} diverged"] if row.diverged else []
+    failures += [f"{row.at_chance} at chance"] if row.at_chance else []
+    return "; ".join([str(row.ours["n"]), *failures])
+
+
+def _difference(line: _Line) -> str:
+    return "-" if line.row.difference is None else f"{line.row.difference:+.2f}"
+
+
+def _known(line: _Line) -> str:
+    if line.known is not None:
+        return f"{line.known.mean:.2f}"
+    return "not at hand" if line.row.baseline and line.protocol else "-"
+
+
+def _settings(line: _Line) -> str:
+    row = line.row
+    if line.added:
+        return f"of {row.experiment}"
+    return str(row.settings) + (", untuned" if row.baseline and row.settings.origin != "tuned" else "")
+
+
+def _stored(line: _Line) -> str:
+    return "yes" if line.row.stored_examples else "no"
+
+
+def _seeds(line: _Line) -> str:
+    seeds = line.row.seeds
+    if len(seeds) > 2 and seeds == tuple(range(seeds[0], seeds[-1] + 1)):
+        return f"{seeds[0]} to {seeds[-1]}"
+    return ", ".join(map(str, seeds)) or "-"
+
+
+def _further(line: _Line) -> str:
+    further = line.row.further
+    return f"{_spread(further)} (n {further['n']})" if further["n"] else "-"
+
+
+def _bounds(line: _Line) -> str:
+    bounds = line.row.bounds
+    if bounds == (None, None):
+        return "-"
+    return " to ".join("?" if bound is None else f"{bound:.1f}" for bound in bounds)
+
+
+def _validation(line: _Line) -> str:
+    return _figure(line.row.settings.validation)
+
+
+_Columns = dict[str, Callable[[_Line], str]]
+_MAIN: _Columns = {
+    "experiment": lambda line: line.row.experiment,
+    "variant": _variant,
+    "method": _method,
+    "published (%)": _published,
+    "ours (%)": lambda line: _spread(line.row.ours),
+    "n": _count,
+    "difference (points)": _difference,
+    "verdict": lambda line: line.row.verdict or "-",
+    "elsewhere (%)": _known,
+    "settings": _settings,
+    "stored examples": _stored,
+}
+_DETAILS: _Columns = {
+    "experiment": _MAIN["experiment"],
+    "variant": _variant,
+    "method": _method,
+    "settings": _settings,
+    "seeds": _seeds,
+    "further seeds (%)": _further,
+    "validation (%)": _validation,
+    "bounds (%)": _bounds,
+    "time (s a run)": lambda line: f"{line.row.seconds:.0f}",
+}
+# Columns that a table of one experiment, or without a published figure, can do without.
+_OPTIONAL = {"published (%)", "difference (points)", "verdict", "elsewhere (%)", "further seeds (%)", "validation (%)"}
+
+
+def _columns(columns: _Columns, lines: Sequence[_Line]) -> _Columns:
+    """The columns that say anything in these lines."""
+    chosen = {}
+    for name, cell in columns.items():
+        cells = {cell(line) for line in lines}
+        if name in _OPTIONAL and cells == {"-"}:
+            continue
+        # Homeostatic sleep beside a paper's rows is of another experiment, which its settings name.
+        if name in ("experiment", "variant") and len({cell(line) for line in lines if not line.added}) < 2:
+            continue
+        chosen[name] = cell
+    strategies = {line.row.label for line in lines}
+    if strategies == {"sequential"} and "variant" in chosen:
+        del chosen["method"]
+    return chosen
+
+
+def _lines_of(rows: Sequence[ResultRow], added: Sequence[ResultRow]) -> list[_Line]:
+    lines = []
+    for row in (*rows, *added):
+        _, known = known_figures(row.experiment)
+        figure = known.get(row.strategy) if not row.read_out else None
+        lines.append(_Line(row, row in added, figure, bool(known) and not row.read_out))
+    return lines
+
+
+def _sources(lines: Sequence[_Line]) -> list[str]:
+    """Where published figures and those from elsewhere come from; the methods are named where there are several."""
+    published: dict[str, dict[str, None]] = {}
+    elsewhere: dict[str, dict[str, None]] = {}
+    for line in lines:
+        if line.row.published is not None:
+            published.setdefault(line.row.published.source, {})[line.row.label] = None
+        if line.known is not None:
+            elsewhere.setdefault(line.known.source, {})[line.row.label] = None
+    sentences = []
+    if published:
+        sentences.append(f"Published: {_named(published)}.")
+    if elsewhere:
+        protocol = next(text for line in lines if (text := known_figures(line.row.experiment)[0]))
+        sentences.append(f"Elsewhere: {protocol}; {_named(elsewhere)}.")
+    elif any(line.row.baseline for line in lines):
+        sentences.append("Figures of the baselines in this protocol from elsewhere: not at hand.")
+    return sentences
+
+
+def _named(sources: dict[str, dict[str, None]]) -> str:
+    if len(sources) == 1:
+        return with_links(next(iter(sources)))
+    return "; ".join(f"{with_links(source)} ({', '.join(names)})" for source, names in sources.items())
+
+
+def _caption(lines: Sequence[_Line]) -> str:
+    split = "/".join(sorted({part for line in lines for part in line.row.split.split("/")}))
+    data = "; ".join(sorted({line.row.data for line in lines}))
+    bounds = {_bounds(line) for line in lines if not line.added} - {"-"}
+    sentences = [f"Data: {plain_text(data)}, {split} split."]
+    if len(bounds) == 1 and "?" not in (both := bounds.pop()):
+        sentences.append(f"Bounds: {both} %, sequential to joint training.")
+    return " ".join(sentences + _sources(lines))
+
+
+def table_lines(rows: Sequence[ResultRow], added: Sequence[ResultRow] = ()) -> list[str]:
+    """The table of these rows with its caption, notes and folded details; ``added`` rows are marked as ours."""
+    experiments = list(dict.fromkeys(row.experiment for row in rows))
+    ordered = sorted(
+        rows,
+        key=lambda row: (
+            experiments.index(row.experiment),
+            variant_order(row.experiment, base_variant(row.variant)),
+            method_order(row),
+            row.variant,
+        ),
+    )
+    lines = _lines_of(ordered, added)
+    main, details = _columns(_MAIN, lines), _columns(_DETAILS, lines)
+    text = markdown_table(tuple(main), ([cell(line) for cell in main.values()] for line in lines))
+    text += ["", _caption(lines), *_notes(ordered)]
+    commands = together(dict.fromkeys(command for row in ordered for command in row.commands))
+    text += ["", '<details markdown="1">', "<summary>Seeds, times and commands</summary>", ""]
+    text += markdown_table(tuple(details), ([cell(line) for cell in details.values()] for line in lines))
+    return [*text, "", *(f"    {shown(command)}" for command in commands), "", "</details>"]
+
+
+def _notes(rows: Sequence[ResultRow]) -> list[str]:
+    """What the experiments' files say of figures, such as what was tried where a published one was not reached."""
+    several = len({row.experiment for row in rows}) > 1
+    notes: dict[str, str] = {}
+    for row in rows:
+        if row.note:
+            name = ", ".join(part for part in (row.experiment if several else "", row.variant, row.strategy) if part)
+            notes[name.replace("default, ", "")] = row.note
+    if not notes:
+        return []
+    text = ["", '<details markdown="1">', "<summary>Notes: what was tried</summary>", ""]
+    for name, note in notes.items():
+        text += [f"*{plain_text(name)}*: {note}", ""]
+    return [*text, "</details>"]
