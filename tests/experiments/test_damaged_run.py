@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from safetensors import safe_open
 
 from neurosleep.errors import NeurosleepError, RunFolderError
-from neurosleep.experiments import RunFolder, RunRequest, apply_changes, cite, load_settings, results_page, run_one
+from neurosleep.experiments import RunFolder, RunRequest, apply_changes, cite, load_settings, results_pages, run_one
 from neurosleep.experiments.sums import SUMS
 
 SETTINGS = apply_changes(
@@ -105,7 +105,7 @@ def check_metrics(runs: tuple[RunRequest, RunRequest], damage: tuple[int, str, i
     path = request.folder.path / "metrics.json"
     path.write_bytes(damaged(path.read_bytes(), *damage))
     good = runs[0].folder.metrics()
-    for read in (request.folder.metrics, lambda: results_page(Path(request.out)), lambda: cite(Path(request.out))):
+    for read in (request.folder.metrics, lambda: results_pages(Path(request.out)), lambda: cite(Path(request.out))):
         try:
             found = read()
         except NeurosleepError:

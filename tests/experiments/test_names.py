@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from neurosleep.errors import NeurosleepError, SettingsError
-from neurosleep.experiments import RunRequest, load_settings, results_page, variant_name
+from neurosleep.experiments import RunRequest, load_settings, results_pages, variant_name
 from neurosleep.experiments.files import experiment_names
 from neurosleep.experiments.inside import check_tree
 from neurosleep.experiments.markdown import plain_text
@@ -92,19 +92,22 @@ def test_markup_in_names_is_text_on_the_page_of_results(tmp_path: Path) -> None:
     path = tmp_path / "own" / "metrics.json"
     path.parent.mkdir()
     path.write_text(json.dumps(metrics(variant="a|b<script>", data="x\n\n# y\0|z")))
-    page, rows = results_page(tmp_path)
+    pages, rows = results_pages(tmp_path)
     assert rows == 1
+    page = "".join(text for text in pages.values() if isinstance(text, str))
+    assert "a\\|b&lt;script&gt;" in page
     assert "<script>" not in page and "\0" not in page and "\n# y" not in page
-    (row,) = [line for line in page.splitlines() if line.startswith("| src")]
-    (header,) = [line for line in page.splitlines() if line.startswith("| strategy")]
-    assert row.replace(r"\|", "").count("|") == header.count("|")
+    rows_of_page = [line for line in page.splitlines() if line.startswith("| a")]
+    headers = [line for line in page.splitlines() if line.startswith("| variant")]
+    counts = [row.replace(r"\|", "").count("|") for row in rows_of_page]
+    assert len(counts) == 2 and counts == [header.count("|") for header in headers]
 
 
 @pytest.mark.parametrize("name", ["experiment", "variant", "strategy"])
 def test_metrics_whose_names_lead_elsewhere_are_refused(tmp_path: Path, name: str) -> None:
     (tmp_path / "metrics.json").write_text(json.dumps(metrics(**{name: "../../x"})))
     with pytest.raises(NeurosleepError, match=r"metrics\.json"):
-        results_page(tmp_path)
+        results_pages(tmp_path)
 
 
 def test_a_link_out_of_a_folder_is_refused_and_one_within_it_followed(tmp_path: Path) -> None:

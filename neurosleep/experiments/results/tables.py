@@ -174,7 +174,8 @@ def _columns(columns: _Columns, lines: Sequence[_Line]) -> _Columns:
         if name in _OPTIONAL and cells == {"-"}:
             continue
         # Homeostatic sleep beside a paper's rows is of another experiment, which its settings name.
-        if name in ("experiment", "variant") and len({cell(line) for line in lines if not line.added}) < 2:
+        own = {cell(line) for line in lines if not line.added}
+        if (name == "experiment" and len(own) == 1) or (name == "variant" and own == {"default"}):
             continue
         chosen[name] = cell
     strategies = {line.row.label for line in lines}
