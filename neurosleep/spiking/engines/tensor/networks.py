@@ -12,7 +12,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from neurosleep.functional import PlasticityRule, StreamUpdates
+from neurosleep.functional import PlasticityRule, SRCRule, StreamUpdates
+from neurosleep.spiking.engines.tensor.fused import Fused, fuses
 from neurosleep.spiking.engines.tensor.neurons import Neurons
 from neurosleep.spiking.engines.tensor.plasticity import learner
 from neurosleep.spiking.engines.tensor.stack import Stack
@@ -44,6 +45,7 @@ class Networks:
         self._plastic = {
             name: [k for k in ks if changes(rule, network.projections[k])] for name, ks in self._incoming.items()
         }
+        self._fused = self._fuse(rule)
         self._learners = (
             {}
             if rule is None
@@ -69,6 +71,24 @@ class Networks:
         self.settled = max(self._memory.values(), default=0)
         self._held: dict[str, Tensor] = {}
         self._through: set[int] = set()
+
+    def _fuse(self, rule: PlasticityRule | None) -> dict[str, Fused]:
+        """Populations that one kernel steps; their weights and potentials lie in its memory from now on."""
+        fused: dict[str, Fused] = {}
+        if not fuses(rule, self.stack.dtype, self.batch, self.stack.device):
+            return fused
+        assert isinstance(rule, SRCRule)
+        for name, plastic in self._plastic.items():
+            neurons = self.neurons.get(name)
+            if neurons is None or not neurons.plain or len(plastic) != 1:
+                continue
+            (k,) = plastic
+            ones = torch.ones(self.stack.count, 1, dtype=self.stack.dtype, device=self.stack.device)
+            scale = self.stack.scaled(k, ones)
+            fused[name] = Fused(self.stack.weights[k], scale, neurons.state.v[:, 0], neurons.p, rule)
+            self.stack.weights[k] = fused[name].weights
+            neurons.state = neurons.state._replace(v=fused[name].v[:, None])
+        return fused
 
     def _bias(self, name: str) -> Tensor:
         bias = self.stack.parameter(self._place[name], lambda p: p.bias)
@@ -150,6 +170,11 @@ class Networks:
             return currents.expand(self.stack.count, steps, self.batch, self.network.population(name).size)
         if not plastic:
             return self.neurons[name].scan(currents, steps)
+        if name in self._fused:
+            size = self.network.population(name).size
+            every = currents.expand(self.stack.count, steps, 1, size)[:, :, 0]
+            window = self._window(plastic[0], seen, sent, steps)
+            return self._fused[name].run(every, window[:, :, 0] != 0)[:, :, None]
         return self._learning(name, currents, {k: self._window(k, seen, sent, steps) for k in plastic}, steps)
 
     def _learning(self, name: str, currents: Tensor, windows: Mapping[int, Tensor], steps: int) -> Tensor:

@@ -33,7 +33,7 @@ class Neurons:
         # Most populations are never refractory, have no synaptic current, and rest at 0: then there is less to compute.
         synaptic = self.kind == "cuba_lif" or (self.kind == "li" and bool(self._synaptic_decay.any()))
         self._rests_at_0 = not bool(self.p.leak.any())
-        self._plain = self.kind == "lif" and population.refractory == 0 and population.reset_time == "same"
+        self.plain = self.kind == "lif" and population.refractory == 0 and population.reset_time == "same"
         self.state = State(
             v=self.p.leak.expand(shape).clone(),
             wait=torch.zeros(shape if population.refractory else (1, 1, 1), dtype=torch.int32, device=stack.device),
@@ -50,7 +50,7 @@ class Neurons:
         if self.kind == "cuba_lif":
             spiked, (v, wait, i) = cuba_lif_step(current, CubaLIFState(*state), p, self._synaptic_decay)
             return spiked, State(v, wait if self._waits else state.wait, i)
-        if not self._plain:
+        if not self.plain:
             spiked, (v, wait) = lif_step(current, LIFState(state.v, state.wait), p)
             return spiked, State(v, wait if self._waits else state.wait, state.i)
         # The same as lif_step, to the bit.

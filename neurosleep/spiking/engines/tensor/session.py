@@ -166,7 +166,7 @@ class TensorSessions:
         """The present weights of network ``number``, in the order of its own, on the CPU."""
         own = (k for k, q in enumerate(self._network.projections) if not isinstance(q, Transposed))
         stacked = self._networks.stack.weights
-        return [stacked[k][number].detach().cpu().clone() for k in own if k in stacked]
+        return [stacked[k][number].detach().cpu().contiguous().clone() for k in own if k in stacked]
 
     def outliers(self, bound: float) -> list[tuple[int, int]]:
         """Network and number of a weight, of all that hold a value beyond ``bound``, or one that is not finite."""
