@@ -14,7 +14,7 @@ __all__ = ["bench"]
 
 def bench(
     name: Annotated[
-        str, typer.Argument(help="The benchmark: consolidate, ep, map, record, schedule, simulate, sleep.")
+        str, typer.Argument(help="The benchmark: consolidate, ep, growth, map, record, schedule, simulate, sleep.")
     ],
     network: Annotated[
         str | None, typer.Option(help="Of simulate: mlp (the default), cnn (two convolutions) or vgg (VGG-11).")
@@ -25,10 +25,11 @@ def bench(
     population: Annotated[
         int | None, typer.Option(help="Of sleep: so many networks in two threads, beside two processes.")
     ] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="Of growth: small sizes, to see that it works.")] = False,
     data: Data = None,
     as_json: Json = False,
 ) -> None:
-    """Time sleep, homeostasis (consolidate), record, simulate (batches of images), ep, map or schedule (Dask)."""
+    """Time sleep, homeostasis (consolidate), record, simulate (batches of images), growth, ep, map or schedule (Dask)."""
     with user_errors(as_json):
         from neurosleep._checks import check_unread
         from neurosleep.bench import BENCHMARKS
@@ -41,6 +42,7 @@ def bench(
             ("network", network, "simulate"),
             ("batch", batch, "sleep"),
             ("population", population, "sleep"),
+            ("quick", quick or None, "growth"),
         ):
             if value is not None:
                 if name != reader:
@@ -61,6 +63,9 @@ def bench(
             )
             for key, (low, high) in result.get("noise", {}).items():
                 print(f"{key}: {low:.2f} to {high:.2f} over the turns")
+            for key, fit in result.get("fits", {}).items():
+                line = f"{1e9 * fit['slope']:.3g} ns more for each of {fit['over']}, R² {fit['r_squared']:.4f}"
+                print(f"{key}: {line}, exponent {fit['exponent']:.2f}")
             for key, reasons in result.get("refused", {}).items():
                 print("\n  ".join([f"Not on {key}:", *reasons]))
 
