@@ -29,7 +29,7 @@ def bench(
     data: Data = None,
     as_json: Json = False,
 ) -> None:
-    """Time sleep, homeostasis (consolidate), record, simulate (batches of images), growth, ep, map or schedule (Dask)."""
+    """Time sleep, homeostasis (consolidate), record, simulate (batches of images), growth, ep, map, schedule."""
     with user_errors(as_json):
         from neurosleep._checks import check_unread
         from neurosleep.bench import BENCHMARKS
