@@ -14,7 +14,7 @@ from neurosleep.experiments.metrics import Metrics, spread_of
 from neurosleep.experiments.reading import Published
 from neurosleep.experiments.reproduction.measures import read_table
 from neurosleep.experiments.reproduction.requests import Entry
-from neurosleep.experiments.reproduction.rows import Row, RunKey, key_of
+from neurosleep.experiments.reproduction.rows import Row, RunKey, key_of, short_labels
 from neurosleep.experiments.reproduction.savings import savings_of
 from neurosleep.plot._style import Axes, Figure
 
@@ -44,37 +44,41 @@ def _panels(heights: Sequence[float], title: str) -> tuple[Figure, list[Axes]]:
     return figure, [figure.add_subplot(grid[divmod(k, across)]) for k in range(len(heights))]
 
 
-def _as_row(row: Row) -> dict[str, Any]:
+def _as_row(row: Row, label: str) -> dict[str, Any]:
     published = row.published if isinstance(row.published, Published) else None
+    panel, _, settings = row.part.partition(", ")
     return {
+        "panel": panel,
         "part": row.part,
-        "label": row.label,
+        "label": ": ".join(text for text in (settings, label) if text),
         "strategy": row.strategy,
         "published_mean": None if published is None else published.mean,
         "published_sd": None if published is None else published.sd,
         "mean": row.spread["mean"],
-        "sd": row.spread["sd"],
-        "values": list(row.values),
-        "missing": row.missing,
+        # Of a share of runs the deviation says nothing more.
+        "sd": None if row.is_share else row.spread["sd"],
+        "values": [] if row.is_share else list(row.values),
+        "missing": row.missing.partition(":")[0],
     }
 
 
 def _table(
     reproduction: Reproduction, entries: Sequence[Entry], rows: Sequence[Row], runs: Runs
 ) -> tuple[Figure, Shown]:
-    """A panel for each part: published and ours."""
-    shown = [_as_row(row) for row in rows]
-    parts = [(name, list(members)) for name, members in itertools.groupby(shown, key=lambda row: row["part"])]
+    """A panel for the parts of each data set: published and ours."""
+    shown = [_as_row(row, label) for row, label in zip(rows, short_labels(rows), strict=True)]
+    panels = [(name, list(members)) for name, members in itertools.groupby(shown, key=lambda row: row["panel"])]
     colours = plot.strategy_colours(str(row["strategy"]) for row in shown)
-    figure, panels = _panels([1.1 + 0.3 * len(members) for _, members in parts], reproduction.title)
+    figure, grid = _panels([1.1 + 0.27 * len(members) for _, members in panels], reproduction.title)
     units = {row.part: row.unit for row in rows}
-    for ax, (name, members) in zip(panels, parts, strict=True):
-        unit = units[name]
+    for ax, (name, members) in zip(grid, panels, strict=True):
+        unit = units[members[0]["part"]]
         plot.published_and_ours(members, label=_axis(reproduction, unit), colours=colours, ax=ax)
         ax.set_title(name, fontsize="medium")
+        ax.tick_params(axis="y", labelsize=8)
         if unit == "%":
             ax.set_xlim(-3, 103)
-    panels[0].legend(frameon=False, fontsize=8, loc="lower right")
+    figure.legend(*grid[0].get_legend_handles_labels(), frameon=False, loc="outside lower center", ncols=2)
     return figure, shown
 
 

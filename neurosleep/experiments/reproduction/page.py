@@ -12,7 +12,7 @@ from neurosleep._reproductions import Reproduction
 from neurosleep.experiments.markdown import plain_text, table_row
 from neurosleep.experiments.reading import Published
 from neurosleep.experiments.reproduction.requests import Entry, command_of
-from neurosleep.experiments.reproduction.rows import NOT_AT_HAND, RelationRow, Row
+from neurosleep.experiments.reproduction.rows import NOT_AT_HAND, RelationRow, Row, short_labels
 from neurosleep.experiments.reproduction.sentences import sentences
 
 __all__ = ["COLUMNS", "as_csv", "as_json", "as_markdown", "cells_of", "commands_of", "csv_text"]
@@ -38,14 +38,16 @@ def _shown_published(row: Row) -> str:
     return row.published or NOT_AT_HAND
 
 
-def cells_of(row: Row) -> tuple[str, ...]:
+def cells_of(row: Row, label: str) -> tuple[str, ...]:
     """The cells of a row under ``COLUMNS``."""
     spread = row.spread
     ours = "-" if spread["mean"] is None else _spread(spread["mean"], spread["sd"], row.unit)
+    if row.is_share and spread["n"]:
+        ours = f"{sum(bool(value) for value in row.values)} of {spread['n']}"
     n = f"{spread['n']}" + (f" ({row.diverged} diverged)" if row.diverged else "")
     difference = row.difference
     p = "" if row.p is None else f" (p = {row.p:.2g})"
-    label = row.label + (" (ours)" if row.ours_only else "")
+    label += " (ours)" if row.ours_only else ""
     return (label, _shown_published(row), ours, n, "-" if difference is None else f"{difference:+.2f}", row.verdict + p)
 
 
@@ -73,7 +75,7 @@ def as_markdown(
         if several_units:
             lines += [f"Units: {plain_text(', '.join(several_units))}.", ""]
         lines += [f"| {' | '.join(COLUMNS)} |", f"|{' --- |' * len(COLUMNS)}"]
-        lines += [table_row(cells_of(row)) for row in members]
+        lines += [table_row(cells_of(row, label)) for row, label in zip(members, short_labels(members), strict=True)]
     if relations:
         lines += ["", "## What is published without numbers", ""]
         lines += ["| statement | source | difference | p (Bonferroni) | ours |", "| --- | --- | --- | --- | --- |"]

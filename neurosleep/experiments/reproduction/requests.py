@@ -12,6 +12,7 @@ from neurosleep.data import at_hand, load_dataset
 from neurosleep.errors import NeurosleepError, SettingsError
 from neurosleep.experiments.changes import Change, change_text, variant_name
 from neurosleep.experiments.reading import load_settings
+from neurosleep.experiments.results.commands import Command
 from neurosleep.experiments.run.request import RunRequest
 from neurosleep.experiments.tuning.tuned import with_tuned
 
@@ -132,12 +133,17 @@ def _request(part: Part, variant: str, strategy: str, seed: int, asked: Asked) -
 def command_of(entries: Sequence[Entry]) -> str:
     """The command that makes the runs of entries of one part, which differ in variant and strategy alone."""
     part = entries[0].part
-    strategies = ",".join(dict.fromkeys(entry.strategy for entry in entries))
-    variants = list(dict.fromkeys(entry.variant for entry in entries))
-    words = ["neurosleep run", part.experiment, "--strategy", strategies, "--seeds", str(len(entries[0].requests))]
-    words += [] if variants == ["default"] else ["--variant", ",".join(variants)]
-    words += [word for key, value in part.changes.items() for word in ("--set", shlex.quote(change_text(key, value)))]
-    return " ".join([*words, *(["--tuned"] if part.tuned else []), "--data DIR --out OUT"])
+    variants = tuple(dict.fromkeys(entry.variant for entry in entries))
+    changes = "".join(f" --set {shlex.quote(change_text(key, value))}" for key, value in part.changes.items())
+    command = Command(
+        experiment=part.experiment,
+        strategies=tuple(dict.fromkeys(entry.strategy for entry in entries)),
+        seeds=f"--seeds {len(entries[0].requests)}",
+        tuned=part.tuned,
+        variants=() if variants == ("default",) else variants,
+        changes=changes,
+    )
+    return str(command)
 
 
 def missing_data(entries: Sequence[Entry], folder: str | None) -> dict[str, str]:

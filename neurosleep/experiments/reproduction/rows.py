@@ -18,7 +18,7 @@ from neurosleep.experiments.reproduction.measures import failed, measured
 from neurosleep.experiments.reproduction.requests import Entry, data_of
 from neurosleep.experiments.run.request import RunRequest
 
-__all__ = ["NOT_AT_HAND", "RelationRow", "Row", "RunKey", "key_of", "relation_rows", "rows_of"]
+__all__ = ["NOT_AT_HAND", "RelationRow", "Row", "RunKey", "key_of", "relation_rows", "rows_of", "short_labels"]
 
 RunKey: TypeAlias = tuple[str, str, str, int]
 
@@ -40,6 +40,7 @@ class Row:
     variant: str
     strategy: str
     measure: str
+    result: str
     unit: str
     published: Published | str | None
     values: tuple[float | None, ...]
@@ -62,6 +63,11 @@ class Row:
     def label(self) -> str:
         """Its name in tables."""
         return ", ".join(text for text in (self.strategy, self.variant, self.measure) if text)
+
+    @property
+    def is_share(self) -> bool:
+        """Whether it counts runs: each value is none or all of 100 %."""
+        return self.result == "failed"
 
     @property
     def spread(self) -> Spread:
@@ -130,6 +136,7 @@ def rows_of(
                     variant=entry.variant if len(entry.part.variants) > 1 else "",
                     strategy=entry.strategy,
                     measure=measure.label,
+                    result="" if measure.table else measure.result,
                     unit=measure.unit,
                     published=measure.expected or _published(entry, measure, reproduction),
                     values=tuple(measured(measure, metrics, folder) for metrics, folder in done.values()),
@@ -149,6 +156,20 @@ def rows_of(
 def key_of(run: RunRequest) -> RunKey:
     """What a run is found by."""
     return run.experiment, run.variant, run.strategy, run.seed
+
+
+def short_labels(rows: Sequence[Row]) -> list[str]:
+    """A label for each row without what is the same in all rows of its part."""
+    labels = []
+    for row in rows:
+        alike = [one for one in rows if one.part == row.part]
+        names = [
+            getattr(row, key)
+            for key in ("strategy", "variant", "measure")
+            if len({getattr(one, key) for one in alike}) > 1
+        ]
+        labels.append(", ".join(name for name in names if name) or row.label)
+    return labels
 
 
 def _measures(reproduction: Reproduction, part: Part) -> tuple[Measure, ...]:

@@ -28,6 +28,7 @@ def saved_rows(reproduction: Reproduction, rows: Sequence[Row]) -> list[Row]:
                 variant="",
                 strategy=part.strategies[1],
                 measure="epochs saved",
+                result="",
                 unit="epochs",
                 published=None if part.saved is None else Published(part.saved, None, None, source),
                 values=values,

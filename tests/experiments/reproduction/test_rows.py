@@ -15,8 +15,9 @@ from neurosleep.experiments.metrics import Metrics
 from neurosleep.experiments.reading import Published
 from neurosleep.experiments.reproduction.exact import fisher_exact
 from neurosleep.experiments.reproduction.measures import failed, measured
+from neurosleep.experiments.reproduction.page import cells_of
 from neurosleep.experiments.reproduction.requests import Asked, entries_of
-from neurosleep.experiments.reproduction.rows import RelationRow, Row, key_of, relation_rows, rows_of
+from neurosleep.experiments.reproduction.rows import RelationRow, Row, key_of, relation_rows, rows_of, short_labels
 from neurosleep.experiments.reproduction.savings import saved_rows
 from neurosleep.experiments.reproduction.sentences import sentences
 
@@ -81,6 +82,7 @@ def row(**more: Any) -> Row:
         "variant": "",
         "strategy": "src",
         "measure": "",
+        "result": "accuracy_all",
         "unit": "%",
         "published": None,
         "values": (40.0, 44.0),
@@ -210,6 +212,17 @@ def test_sentences_say_where_ours_agrees_and_where_not() -> None:
         "Of 2 rows no published value is at hand.",
         "Q is left out: data not at hand: birds.",
     ]
+
+
+def test_labels_leave_out_what_is_the_same_in_all_rows_of_a_part() -> None:
+    rows = [row(variant="a"), row(variant="b"), row(part="Q"), row(part="R"), row(part="R", strategy="owm")]
+    assert short_labels(rows) == ["a", "b", "src", "src", "owm"]
+
+
+def test_a_share_of_runs_is_shown_as_counts() -> None:
+    shares = row(result="failed", values=(100.0, 0.0, 0.0), seeds=(0, 1, 2))
+    assert cells_of(shares, "x4")[:4] == ("x4", "not at hand", "1 of 3", "3")
+    assert cells_of(row(ours_only=True), "sleep")[:3] == ("sleep (ours)", "-", "42.00 ± 2.83")
 
 
 @pytest.mark.parametrize(
