@@ -10,13 +10,13 @@ from typing import Literal
 
 import torch
 
-from neurosleep._checks import check_count, check_device, check_memory, check_number, check_unread
+from neurosleep._checks import check_count, check_device, check_number, check_unread
 from neurosleep._shown import brief
 from neurosleep.errors import NeurosleepWarning, SettingsError, UnsupportedError
 from neurosleep.functional import EngineRule, MeanDrive, PlasticityRule
 from neurosleep.replay._drawing import CHUNK, check_drive, pieces
 from neurosleep.replay.result import Divergence, SleepResult
-from neurosleep.replay.streams import FirstStream, Streams, bytes_of
+from neurosleep.replay.streams import FirstStream, Streams, bytes_of, check_memory_of
 from neurosleep.spiking import Conv, Engine, Record, Recorder, Session, SpikingNetwork, get_engine
 from neurosleep.spiking.plastic import changes
 
@@ -269,8 +269,7 @@ def check_sleep(
         )
     chosen = get_engine(engine or _usual_engine(device))
     chosen.check_streams(network, rule, noise.streams, noise.updates, device=device)
-    half = f"streams={noise.streams // 2} needs about half of it" if noise.streams > 1 else "a smaller network"
-    check_memory(f"A sleep of {noise.streams} streams", bytes_of(network, noise.streams), half)
+    check_memory_of(noise.streams, bytes_of(network, noise.streams))
     return noise, chosen, device
 
 

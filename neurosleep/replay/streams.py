@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import itertools
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,16 +11,24 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from neurosleep._checks import check_count
+from neurosleep._checks import check_count, check_memory
 from neurosleep._shown import brief
 from neurosleep.errors import unknown_name
 from neurosleep.functional import STREAM_UPDATES, MeanDrive, SpikeEvents, StreamUpdates
 from neurosleep.spiking import Session, SpikingNetwork
 
-__all__ = ["STREAM_CHUNK", "FirstStream", "Streams", "bytes_of", "check_streams"]
+__all__ = [
+    "STREAM_CHUNK",
+    "FirstStream",
+    "Streams",
+    "bytes_of",
+    "check_memory_of",
+    "check_stream_memory",
+    "check_streams",
+]
 
 # Steps of several streams that are drawn at once.
-STREAM_CHUNK = 100
+STREAM_CHUNK = 50
 
 
 def check_streams(where: str, streams: int, updates: str) -> None:
@@ -76,12 +85,27 @@ def bytes_of(network: SpikingNetwork, streams: int) -> float:
     weights = sum(item * weight.numel() for weight in network.weights)
     if not streams:
         return weights
-    # Weights as the engine lays them out, and read back; potentials, waits and spikes of the steps that delays reach;
-    # of the inputs what is drawn, and its spikes.
     reach = 1 + max([projection.delay for projection in network.projections], default=0)
-    units = sum(population.size for population in network.populations) * (2 * item + 8 + 5 * reach)
-    drawn = sum(population.size for population in network.inputs) * STREAM_CHUNK * 8
-    return 3 * weights + streams * (units + drawn)
+    units, inputs = (sum(p.size for p in populations) for populations in (network.populations, network.inputs))
+    # Weights as the engine lays them out, and read back.
+    return 3 * weights + streams * _bytes_of_stream(units, inputs, item, reach)
+
+
+def _bytes_of_stream(units: int, inputs: int, item: int, reach: int) -> float:
+    """Potentials, waits, and spikes of the steps that delays reach; of inputs what is drawn, and the spikes of that."""
+    return units * (2 * item + 8 + 5 * reach) + inputs * STREAM_CHUNK * 8
+
+
+def check_stream_memory(streams: int, sizes: Sequence[int]) -> None:
+    """Refuse more streams than memory holds of a network of layers of such ``sizes``, which need not be there yet."""
+    weights = sum(4 * a * b for a, b in itertools.pairwise(sizes))
+    check_memory_of(streams, 3 * weights + streams * _bytes_of_stream(sum(sizes), sizes[0], 4, 1))
+
+
+def check_memory_of(streams: int, needed: float) -> None:
+    """Refuse a sleep that needs more bytes than there are."""
+    half = f"streams={streams // 2} needs about half of it" if streams > 1 else "a smaller network"
+    check_memory(f"A sleep of {streams} streams", needed, half)
 
 
 class FirstStream(Session):

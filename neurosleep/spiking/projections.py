@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, get_args
@@ -124,7 +125,9 @@ class Weighted(Projection):
     def __post_init__(self) -> None:
         super().__post_init__()
         weight = as_reals(f"{self._where}: the weight", self.weight)
-        if not torch.isfinite(weight).all():
+        # One pass, which passes NaN on.
+        ends = torch.aminmax(weight) if weight.numel() else ()
+        if not all(math.isfinite(end) for end in ends):
             raise SettingsError(f"{self._where}: the weight holds NaN or infinite values.", expected="finite numbers")
         self._set("weight", weight)
 

@@ -25,6 +25,7 @@ from neurosleep.functional import check_seed
 from neurosleep.learning import Backprop, PhasedLearning
 from neurosleep.networks import EquilibriumNetwork, FeedForwardNetwork
 from neurosleep.replay import Sleep
+from neurosleep.replay.streams import check_stream_memory
 from neurosleep.spiking import (
     Dense,
     Population,
@@ -101,6 +102,8 @@ def check_request(request: RunRequest) -> Plan:
     if sleeper is not None:
         # A few neurons are enough to find that an extra is missing, or that the engine does not know the rule.
         stage = sleeper.settings.rem
+        if stage.streams > 1:
+            check_stream_memory(stage.streams, experiment.network.sizes)
         smallest, device = _smallest(sleeper.settings), experiment.device
         engine.start_streams(smallest, stage.rule, stage.streams, stage.stream_updates, device=device)
     if any(isinstance(part, HomeostaticSleep) and part.engine is not None for part in parts):

@@ -32,7 +32,7 @@ from neurosleep.spiking.engines.event.batch_kernels import (
 )
 from neurosleep.spiking.engines.event.grid import GridPopulation, arriving, is_dense, untied, values_of
 from neurosleep.spiking.engines.event.grid_kernels import Given, run_grid
-from neurosleep.spiking.engines.event.population import Population, aligned
+from neurosleep.spiking.engines.event.population import Population
 from neurosleep.spiking.geometry import propagate
 from neurosleep.spiking.network import SpikingNetwork
 
@@ -58,7 +58,6 @@ class EventBatchSession(BatchSession):
         for name in self._order:
             if is_dense(network, name):
                 self._dense[name] = Population(network, name, None)
-                self._dense[name].weights = aligned(self._dense[name].weights)
             else:
                 self._grids[name] = GridPopulation(network, name)
         layers = self._layers = {name: self._dense.get(name) or self._grids[name] for name in self._order}

@@ -99,8 +99,8 @@ def note(words: Any, low: int, row: Any, found: int) -> int:
 
 
 @compiled(boundscheck=False, forceinline=True)
-def block_of(neurons: Any, base: Any, v: Any, wait: Any, g: int, b: int, width: int) -> Any:
-    """Views of block ``b`` of sample ``g``; ``base`` is what arrives in every step."""
+def block_of(neurons: Any, base: Any, v: Any, wait: Any, g: int, b: int, width: int, real: int) -> Any:
+    """Views of block ``b`` of sample ``g``, of which ``real`` units count; ``base`` is what arrives in every step."""
     params = neurons.params
     low, high = b * width, (b + 1) * width
     return Block(
@@ -112,7 +112,7 @@ def block_of(neurons: Any, base: Any, v: Any, wait: Any, g: int, b: int, width: 
         base[g if len(base) > 1 else 0, low:high],
         v[g, low:high],
         wait[g if len(wait) > 1 else 0, low:high],
-        min(width, neurons.n - low),
+        real,
     )
 
 
@@ -202,7 +202,8 @@ def run_stretch(neurons: Any, sources: Any, span: Any, v: Any, wait: Any, read_o
         count[:] = 0
         for b in range(blocks):
             low = b * width
-            block, w = block_of(neurons, sources.base, v, wait, g, b, width), sources.weights[b]
+            real, w = min(width, neurons.n - low), sources.weights[b]
+            block = block_of(neurons, sources.base, v, wait, g, b, width, real)
             for t in range(steps):
                 sum_arriving(w, block.base, sources, g * (span.memory + steps) + span.memory + t, acc, total)
                 if neurons.refractory == 0:

@@ -13,7 +13,14 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from neurosleep._compiled import compiled
-from neurosleep.spiking.engines.event.batch_kernels import Block, Events, note, reset_fired, step_ready, step_refractory
+from neurosleep.spiking.engines.event.batch_kernels import (
+    Events,
+    block_of,
+    note,
+    reset_fired,
+    step_ready,
+    step_refractory,
+)
 from neurosleep.spiking.engines.event.kernels import longer
 from neurosleep.spiking.engines.event.pooled_kernels import learn_pooled
 
@@ -169,22 +176,6 @@ def _step_alike(block: Any, strict: bool, total: Any, marks: Any) -> None:
 
 
 @compiled(boundscheck=False)
-def _block(neurons: Any, given: Any, v: Any, wait: Any, g: int, b: int, width: int) -> Any:
-    params, base, low, high = neurons.params, given.base, b * width, (b + 1) * width
-    return Block(
-        params[0, low:high],
-        params[1, low:high],
-        params[2, low:high],
-        params[3, low:high],
-        params[4, low:high],
-        base[g if len(base) > 1 else 0, low:high],
-        v[g, low:high],
-        wait[g if len(wait) > 1 else 0, low:high],
-        width,
-    )
-
-
-@compiled(boundscheck=False)
 def run_grid(
     neurons: Any, synapses: Any, given: Any, span: Any, v: Any, wait: Any, read_out: Any, kind: Any, learning: Any
 ) -> Any:
@@ -208,7 +199,7 @@ def run_grid(
         neuron_of = synapses.neuron_of[b]
         ends[b, 0] = used
         for g in range(samples):
-            block = _block(neurons, given, v, wait, g, b, width)
+            block = block_of(neurons, given.base, v, wait, g, b, width, width)
             for t in range(steps):
                 at = g * (span.memory + steps) + span.memory + t
                 total = _sum(synapses, b, given, at, block.base, room)

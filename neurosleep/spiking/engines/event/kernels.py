@@ -449,12 +449,14 @@ def run_population(units: Any, rule: Any, arriving: Any, steps: int) -> Any:
 @compiled()
 def outside(w: Any, first: int, last: int, limit: Any) -> bool:
     """Whether some rows of ``w`` ``[blocks, rows, width]`` hold NaN, or a value beyond ``limit``."""
-    found = False
+    one, none = w.dtype.type(1), w.dtype.type(0)
     for b in range(w.shape[0]):
         block = w[b]
         for r in range(first, last):
+            # A larger number instead of a truth value: of these the compiler does several at a time.
+            beyond = none
             for j in range(w.shape[2]):
-                found |= not abs(block[r, j]) <= limit
-        if found:
-            return True
+                beyond = max(beyond, none if abs(block[r, j]) <= limit else one)
+            if beyond > 0:
+                return True
     return False

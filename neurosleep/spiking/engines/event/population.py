@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from neurosleep.functional import (
     SRCRule,
     TripletSTDP,
 )
+from neurosleep.spiking.engines.event.block_kernels import lay_out, read_back
 from neurosleep.spiking.engines.event.kernels import Arriving, Neurons, Units, run_population
 from neurosleep.spiking.engines.event.rule_kernels import MULTIPLICATIVE, NONE, SIGN, SRC, STDP, TRIPLET, Rule
 from neurosleep.spiking.network import SpikingNetwork
@@ -32,11 +34,18 @@ __all__ = ["BLOCK", "Population", "aligned", "rule_numbers"]
 BLOCK = 608
 
 
-def aligned(weights: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """A copy that starts with a line of the cache: rows that start within one cost a tenth of all time."""
-    room = np.zeros(weights.nbytes + 64, dtype=np.uint8)
+def _aligned_zeros(shape: tuple[int, ...], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
+    """Zeros that start with a line of the cache: rows that start within one cost a tenth of all time."""
+    size = math.prod(shape) * np.dtype(dtype).itemsize
+    room = np.zeros(size + 64, dtype=np.uint8)
     start = -room.ctypes.data % 64
-    copy: npt.NDArray[Any] = room[start : start + weights.nbytes].view(weights.dtype).reshape(weights.shape)
+    zeros: npt.NDArray[Any] = room[start : start + size].view(dtype).reshape(shape)
+    return zeros
+
+
+def aligned(weights: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """A copy that starts with a line of the cache."""
+    copy = _aligned_zeros(weights.shape, weights.dtype)
     copy[:] = weights
     return copy
 
@@ -77,12 +86,9 @@ class Population:
         width = blocks * block_width
         sizes = [network.population(p.source).size for p in incoming]
         self.first_row = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
-        self.weights = np.zeros((blocks, int(self.first_row[-1]), block_width), dtype=dtype)
+        self.weights = _aligned_zeros((blocks, int(self.first_row[-1]), block_width), dtype)
         for q, projection in enumerate(incoming):
-            padded = np.zeros((width, sizes[q]), dtype=dtype)
-            padded[: self.n] = projection.weight.detach().cpu().numpy()
-            block = padded.reshape(blocks, block_width, sizes[q]).transpose(0, 2, 1)
-            self.weights[:, self.first_row[q] : self.first_row[q + 1]] = block
+            lay_out(np.ascontiguousarray(projection.weight.detach().cpu().numpy()), self.weights, self.first_row[q])
         p = population.lif_params(network.dtype)
         bias = torch.as_tensor(population.bias, dtype=network.dtype)
         self.params = np.zeros((6, width), dtype=dtype)
@@ -132,6 +138,4 @@ class Population:
 
     def weight(self, q: int) -> Tensor:
         """The present weights of its incoming projection ``q``."""
-        rows = self.weights[:, self.first_row[q] : self.first_row[q + 1]]
-        dense = rows.transpose(0, 2, 1).reshape(-1, rows.shape[1])[: self.n]
-        return torch.from_numpy(np.ascontiguousarray(dense))
+        return torch.from_numpy(read_back(self.weights, self.first_row[q], self.first_row[q + 1], self.n))

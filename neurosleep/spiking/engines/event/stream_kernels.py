@@ -177,7 +177,7 @@ def run_streams(neurons: Any, sources: Any, learning: Any, span: Any, v: Any, wa
                         continue
                     for j in range(width):
                         marks[j] = here[j] > threshold[j] if neurons.strict else here[j] >= threshold[j]
-                block = block_of(neurons, sources.base, v, wait, s, b, width)
+                block = block_of(neurons, sources.base, v, wait, s, b, width, min(width, neurons.n - low))
                 if not single:
                     sum_arriving(w, block.base, sources, place, acc, total)
                     if neurons.refractory == 0:

@@ -11,7 +11,7 @@ from torch import Tensor
 from neurosleep.functional import PlasticityRule, SpikeEvents, StreamUpdates
 from neurosleep.spiking.engines.base import check_inputs
 from neurosleep.spiking.engines.event.batch_kernels import Sources, Span
-from neurosleep.spiking.engines.event.population import Population, aligned
+from neurosleep.spiking.engines.event.population import Population
 from neurosleep.spiking.engines.event.session import EventSession
 from neurosleep.spiking.engines.event.stream_kernels import Learning, by_stream, run_streams
 from neurosleep.spiking.network import SpikingNetwork
@@ -27,8 +27,6 @@ class StreamSession(EventSession):
     ) -> None:
         self._streams, self._mean = streams, updates == "mean"
         super().__init__(network, rule)
-        for population in self._populations.values():
-            population.weights = aligned(population.weights)
         self._v = {name: np.tile(p.v, (streams, 1)) for name, p in self._populations.items()}
         # Most populations are never refractory, and have nothing to wait for.
         self._wait = {
