@@ -72,10 +72,10 @@ def test_each_stream_has_noise_of_its_own_and_a_short_sleep_is_the_start_of_a_lo
 
 def test_limits_hold_for_the_mean_of_streams() -> None:
     net = network()
-    fired = ns.sleep(net, drive=Streams(DRIVE, 8), rule=ns.SRCRule(0.0, 0.0), steps=100).fired / 800
+    fired = ns.sleep(net, drive=Streams(DRIVE, 8), rule=ns.SRCRule(0.0, 0.0), steps=50).fired / 400
     for limit, status in ((1.01 * fired, "done"), (0.99 * fired, "diverged")):
         limits = Limits(spikes=limit)
-        slept = ns.sleep(net, drive=Streams(DRIVE, 8), rule=ns.SRCRule(0.0, 0.0), steps=100, limits=limits)
+        slept = ns.sleep(net, drive=Streams(DRIVE, 8), rule=ns.SRCRule(0.0, 0.0), steps=50, limits=limits)
         assert slept.status == status
 
 
