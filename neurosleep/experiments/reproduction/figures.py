@@ -78,7 +78,8 @@ def _table(
         ax.tick_params(axis="y", labelsize=8)
         if unit == "%":
             ax.set_xlim(-3, 103)
-    figure.legend(*grid[0].get_legend_handles_labels(), frameon=False, loc="outside lower center", ncols=2)
+    if any(row["published_mean"] is not None for row in shown):
+        figure.legend(*grid[0].get_legend_handles_labels(), frameon=False, loc="outside lower center", ncols=2)
     return figure, shown
 
 

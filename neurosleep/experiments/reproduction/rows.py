@@ -144,7 +144,8 @@ def rows_of(
                     diverged=sum(metrics["status"] == "diverged" for metrics, _ in done.values()),
                     failed=sum(failed(metrics) for metrics, _ in done.values()),
                     ours_only=entry.part.ours,
-                    comparable=entry.part.comparable,
+                    # On other data, or fewer images or tasks of it, a published figure says nothing about ours.
+                    comparable=entry.part.comparable and not any(key.startswith("data.") for key in entry.part.changes),
                     missing=_why_missing(entry, done, missing, errors),
                     note=entry.part.note,
                     point=entry.point,
@@ -194,7 +195,7 @@ def _published(entry: Entry, measure: Measure, reproduction: Reproduction) -> Pu
         if figure["strategy"] == entry.strategy and places == (entry.variant, measure.result):
             source = figure.get("source", f"{reproduction.source}, {reproduction.place}")
             return Published(figure["mean"], figure.get("sd"), figure.get("n"), source, entry.variant)
-    if not measure.result.startswith("accuracy_all") or any(key.startswith("data.") for key in part.changes):
+    if not measure.result.startswith("accuracy_all"):
         return None
     read_out = measure.result.removeprefix("accuracy_all").strip("_").replace("_", " ")
     figure_of = load_published(part.experiment).get(entry.strategy + (f", {read_out}" if read_out else ""))

@@ -145,9 +145,11 @@ def test_what_the_experiment_states_is_published_and_its_part_goes_before(tmp_pa
     assert rows[2].published is None
 
 
-def test_on_fewer_images_nothing_is_published(tmp_path: Path) -> None:
+def test_on_fewer_images_a_published_figure_is_shown_and_not_compared(tmp_path: Path) -> None:
     part = Part("MNIST", "src2022/mnist", ("src",), changes={"data.images_per_task": 100})
-    assert rows_with(made(part), {}, tmp_path)[0].published is None
+    (only,) = rows_with(made(part), {("default", "src"): [0.4, 0.5, 0.6]}, tmp_path)
+    assert isinstance(only.published, Published) and only.published.mean == 48.47
+    assert only.difference is None and only.verdict == "not comparable"
 
 
 def test_a_relation_is_tested_over_seeds_and_corrected(tmp_path: Path) -> None:
