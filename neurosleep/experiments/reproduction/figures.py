@@ -153,13 +153,13 @@ def _changes(
     shown: Shown = [
         {
             "part": row.part,
-            "label": f"{row.measure}, {row.strategy}",
+            "label": label,
             "values": list(row.values),
             "p": row.p,
             "published": row.published,
             "verdict": row.verdict,
         }
-        for row in rows
+        for row, label in zip(rows, short_labels(rows), strict=True)
     ]
     parts = [(name, list(members)) for name, members in itertools.groupby(shown, key=lambda row: row["part"])]
     heights = [1.2 + 0.36 * len(members) for _, members in parts]

@@ -95,7 +95,7 @@ class Row:
         if self.published is None:
             return "-"
         if isinstance(self.published, str):
-            return _direction(self.published, mean, self.p, len(self.seeds))
+            return _direction(self.published, mean, self.p, len(self.seeds)) if self.comparable else "not comparable"
         difference = self.difference
         if difference is None:
             return "not comparable"
@@ -144,8 +144,7 @@ def rows_of(
                     diverged=sum(metrics["status"] == "diverged" for metrics, _ in done.values()),
                     failed=sum(failed(metrics) for metrics, _ in done.values()),
                     ours_only=entry.part.ours,
-                    # On other data, or fewer images or tasks of it, a published figure says nothing about ours.
-                    comparable=entry.part.comparable and not any(key.startswith("data.") for key in entry.part.changes),
+                    comparable=_is_comparable(entry.part, measure),
                     missing=_why_missing(entry, done, missing, errors),
                     note=entry.part.note,
                     point=entry.point,
@@ -202,6 +201,12 @@ def _published(entry: Entry, measure: Measure, reproduction: Reproduction) -> Pu
     return figure_of if figure_of is not None and figure_of.variant == entry.variant else None
 
 
+def _is_comparable(part: Part, measure: Measure) -> bool:
+    # On other data, or fewer images or tasks of it, a published figure says nothing about ours; a direction does.
+    same_data = not any(key.startswith("data.") for key in part.changes)
+    return part.comparable and (same_data or bool(measure.expected))
+
+
 def _why_missing(
     entry: Entry,
     done: Mapping[int, object],
@@ -237,12 +242,15 @@ class RelationRow:
     source: str
     difference: float | None
     p: float | None
+    comparable: bool = True
 
     @property
     def verdict(self) -> str:
         """In words."""
         if self.difference is None:
             return "not run"
+        if not self.comparable:
+            return "not comparable"
         if self.p is None:
             return f"{'agrees' if self.difference > self.relation.by else 'does not agree'} (not tested: too few seeds)"
         if self.difference > self.relation.by and self.p < _LEVEL:
@@ -264,7 +272,11 @@ def relation_rows(reproduction: Reproduction, rows: Sequence[Row]) -> list[Relat
     tests = sum(p is not None for *_, p in results)
     return [
         RelationRow(
-            relation, relation.source or reproduction.source, difference, None if p is None else min(1.0, p * tests)
+            relation,
+            relation.source or reproduction.source,
+            difference,
+            None if p is None else min(1.0, p * tests),
+            all(by_name[name].comparable for name in (relation.above, relation.below) if name in by_name),
         )
         for relation, difference, p in results
     ]

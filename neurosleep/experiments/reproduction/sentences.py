@@ -55,7 +55,8 @@ def _figures(rows: Sequence[Row]) -> list[str]:
 def _directions(rows: Sequence[Row]) -> list[str]:
     said = []
     for part in dict.fromkeys(row.part for row in rows):
-        published = [row for row in rows if row.part == part and isinstance(row.published, str) and not row.missing]
+        published = [row for row in rows if row.part == part and isinstance(row.published, str)]
+        published = [row for row in published if row.comparable and not row.missing]
         if published:
             names = [(row.measure, row.verdict) for row in published]
             said.append(f"{part}: " + _sorted_out(names, "published directions") + ".")
@@ -63,7 +64,11 @@ def _directions(rows: Sequence[Row]) -> list[str]:
 
 
 def _relations(relations: Sequence[RelationRow]) -> list[str]:
-    made = [(row.relation.text.rstrip("."), row.verdict) for row in relations if row.difference is not None]
+    made = [
+        (row.relation.text.rstrip("."), row.verdict)
+        for row in relations
+        if row.difference is not None and row.comparable
+    ]
     if not made:
         return []
     text = _sorted_out(made, "published statements")

@@ -114,6 +114,7 @@ def row(**more: Any) -> Row:
         ({"published": "holds or rises", "p": 0.2}, "agrees: no fall"),
         ({"published": "holds or rises", "p": 0.01, "values": (-1.0, -2.0)}, "does not agree: falls"),
         ({"published": "rises"}, "not tested: 2 seeds"),
+        ({"published": "rises", "p": 0.01, "comparable": False}, "not comparable"),
     ],
 )
 def test_a_verdict_says_how_ours_stands(more: dict[str, Any], verdict: str) -> None:
@@ -165,6 +166,8 @@ def test_a_relation_is_tested_over_seeds_and_corrected(tmp_path: Path) -> None:
     # Two tests: twice the p-value of one.
     assert first.p is not None and 0 < first.p < 0.001 and first.p == second.p
     assert second.verdict == "does not agree: the other way round"
+    quick = [replace(row, comparable=False) for row in rows]
+    assert [row.verdict for row in relation_rows(one, quick)] == ["not comparable", "not comparable"]
     assert [row.verdict for row in relation_rows(one, rows_with(one, {}, tmp_path))] == ["not run", "not run"]
 
 
