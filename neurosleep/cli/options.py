@@ -73,6 +73,7 @@ class Listening:
     ] = None
     tensorboard: Annotated[Path | None, typer.Option(help="Folder for TensorBoard.")] = None
     wandb: Annotated[str | None, typer.Option(help="Project of Weights & Biases (WANDB_MODE=offline: files).")] = None
+    mlflow: Annotated[str | None, typer.Option(help="Experiment of MLflow (at MLFLOW_TRACKING_URI).")] = None
 
 
 @dataclass(frozen=True)

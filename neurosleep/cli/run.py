@@ -72,11 +72,12 @@ def _failure(error: Exception) -> dict[str, Any]:
 def _listeners(asked: Listening, options: RunOptions) -> Iterator[Any]:
     """What is to be told of runs while they go on; None if nothing is."""
     from neurosleep.errors import SettingsError
-    from neurosleep.experiments import Follow, Listeners, TensorBoard, WandB
+    from neurosleep.experiments import Follow, Listeners, MLflow, TensorBoard, WandB
 
     told: list[Any] = [] if asked.follow is None else [Follow(asked.follow)]
     told += [] if asked.tensorboard is None else [TensorBoard(asked.tensorboard)]
     told += [] if asked.wandb is None else [WandB(asked.wandb)]
+    told += [] if asked.mlflow is None else [MLflow(asked.mlflow)]
     if not asked.live:
         yield Listeners(*told) if told else None
         return

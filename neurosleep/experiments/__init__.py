@@ -12,7 +12,7 @@ from neurosleep.experiments.run.live import Follow, Listeners, TensorBoard
 from neurosleep.experiments.run.many import run_experiment, summarise
 from neurosleep.experiments.run.one import run_one
 from neurosleep.experiments.run.request import RunRequest
-from neurosleep.experiments.run.trackers import WandB
+from neurosleep.experiments.run.trackers import MLflow, WandB
 from neurosleep.experiments.run_folder import RunFolder, write_whole
 from neurosleep.experiments.tuning.search import TuneRequest, tune
 from neurosleep.experiments.tuning.space import search_space
@@ -23,6 +23,7 @@ __all__ = [
     "Follow",
     "Listener",
     "Listeners",
+    "MLflow",
     "RunFolder",
     "RunRequest",
     "TensorBoard",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import pickle
 from collections.abc import Callable, Mapping
@@ -212,6 +213,98 @@ def test_weights_and_biases_without_a_login_is_one_message(tmp_path: Path, run_p
     child = run_python(program, *arguments, imports=(), env=env)
     assert child.code == 2 and "WANDB_MODE=offline" in child.err and "Traceback" not in child.err, child.err
     assert not (tmp_path / "o").exists()
+
+
+MLFLOW = """
+import json, sys
+from pathlib import Path
+from mlflow import MlflowClient
+from neurosleep.experiments import MLflow
+listener = MLflow("sleep")
+for line in Path(sys.argv[1]).read_text().splitlines():
+    listener(json.loads(line))
+client = MlflowClient()
+(place,) = [e for e in client.search_experiments() if e.name == "sleep"]
+runs = []
+for run in client.search_runs([place.experiment_id]):
+    def steps(key):
+        return [m.step for m in client.get_metric_history(run.info.run_id, key)]
+    def files(path=None):
+        for file in client.list_artifacts(run.info.run_id, path):
+            yield from files(file.path) if file.is_dir else [file.path]
+    names = ("asleep/accuracy_all", "asleep/rates/hidden1", "asleep/weight_change/input to hidden1",
+             "after each phase/accuracy_all", "after each phase/task 1")
+    runs.append({
+        "name": run.info.run_name, "status": run.info.status, "params": run.data.params, "tags": run.data.tags,
+        "steps": {key: steps(key) for key in names}, "accuracy_all": run.data.metrics.get("accuracy_all"),
+        "files": sorted(files()), "open": len(listener._runs),
+    })
+print(json.dumps(runs))
+"""
+
+
+@pytest.mark.parametrize("store", ["file", "sqlite"])
+def test_mlflow_has_the_curves_the_files_and_the_end(
+    tmp_path: Path, run_python: Callable[..., Any], store: str
+) -> None:
+    pytest.importorskip("mlflow", reason="the extra 'mlflow' is not installed, which lowers importlib_metadata")
+    if store == "sqlite":
+        pytest.importorskip("cryptography", reason="SQL stores want the whole package 'mlflow'")
+    events = tmp_path / "events.jsonl"
+    metrics = run_experiment([request(tmp_path / "out")], listener=Follow(events))[0]
+
+    def stop(event: Any) -> None:
+        if event["event"] == "phase":
+            raise (RuntimeError if event["seed"] == 1 else KeyboardInterrupt)("here")
+
+    for seed, error in ((1, RuntimeError), (2, KeyboardInterrupt)):
+        with pytest.raises(error):
+            run_experiment([request(tmp_path / "out", seed=seed)], listener=Listeners(Follow(events), stop))
+    before = {path: path.read_bytes() for path in (tmp_path / "out").rglob("*") if path.is_file()}
+    uri = {"file": f"file:{tmp_path / 'store'}", "sqlite": f"sqlite:///{tmp_path / 'store.db'}"}[store]
+    env = {"MLFLOW_TRACKING_URI": uri, "MLFLOW_ALLOW_FILE_STORE": "true", "HOME": str(tmp_path)}
+    child = run_python(MLFLOW, events, imports=(), env=env, cwd=tmp_path)
+    assert child.code == 0, child.err
+    done, failed, stopped = sorted(json.loads(child.out.splitlines()[-1]), key=lambda run: run["name"])
+    assert [run["name"] for run in (done, failed, stopped)] == [f"src seed {seed}" for seed in range(3)]
+    assert [run["status"] for run in (done, failed, stopped)] == ["FINISHED", "FAILED", "KILLED"]
+    assert all(run["open"] == 0 for run in (done, failed, stopped))
+    assert done["params"].items() >= {"strategy": "src", "seed": "0", "settings.data.images_per_task": "200"}.items()
+    assert done["tags"]["status"] == "done" and done["accuracy_all"] == metrics["accuracy_all"]
+    asleep = [1500 * n + step for n in range(5) for step in (1000, 1500)]
+    awake = list(range(1, 11))
+    assert list(map(sorted, done["steps"].values())) == [asleep, asleep, asleep, awake, awake]
+    assert {"metrics.json", "config.toml", "accuracy.csv", "report.html"} <= set(done["files"])
+    assert not any("resume" in file for file in done["files"])
+    assert "config.toml" in failed["files"] and "metrics.json" not in failed["files"]
+    # What is logged changes no run folder.
+    assert {path: path.read_bytes() for path in (tmp_path / "out").rglob("*") if path.is_file()} == before
+
+
+def test_mlflow_without_a_server_is_one_message(tmp_path: Path, run_python: Callable[..., Any]) -> None:
+    pytest.importorskip("mlflow", reason="the extra 'mlflow' is not installed, which lowers importlib_metadata")
+    program = "import sys; from neurosleep.cli import main; sys.argv = ['neurosleep', *sys.argv[1:]]; main()"
+    arguments = ["run", "demo/mnist-mini", "--strategy", "sequential", "--mlflow", "sleep", "--out", tmp_path / "o"]
+    env = {"MLFLOW_TRACKING_URI": "http://127.0.0.1:9", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0", "HOME": str(tmp_path)}
+    child = run_python(program, *arguments, imports=(), env=env)
+    assert child.code == 2 and "MLFLOW_TRACKING_URI" in child.err and "Traceback" not in child.err, child.err
+    assert not (tmp_path / "o").exists()
+
+
+def test_the_end_says_how_a_run_ended_and_where_its_files_are(tmp_path: Path) -> None:
+    events: list[dict[str, Any]] = []
+
+    def listen(event: Any) -> None:
+        events.append(dict(event))
+        if event["event"] == "phase" and event["seed"]:
+            raise (RuntimeError if event["seed"] == 1 else KeyboardInterrupt)("here")
+
+    for seed, status in enumerate(("done", "failed", "stopped")):
+        asked = request(tmp_path, strategy="sequential", seed=seed)
+        with contextlib.suppress(RuntimeError, KeyboardInterrupt):
+            run_experiment([asked], listener=listen)
+        assert (events[-1]["event"], events[-1]["status"]) == ("end", status)
+        assert events[-1]["folder"] == str(asked.folder.path)
 
 
 def test_every_class_is_looked_at_where_a_file_is_sorted_by_them() -> None:

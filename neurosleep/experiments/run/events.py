@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Literal, TypeAlias, TypedDict
 
 from neurosleep.experiments.metrics import RunName
 
-__all__ = ["EndEvent", "EpochEvent", "Event", "Listener", "Look", "PhaseEvent", "SleepEvent", "StartEvent", "Told"]
+__all__ = [
+    "EndEvent",
+    "EpochEvent",
+    "Event",
+    "Listener",
+    "Look",
+    "PhaseEvent",
+    "SleepEvent",
+    "StartEvent",
+    "Told",
+    "end_event",
+]
 
 
 class Told(RunName):
@@ -67,11 +79,27 @@ class SleepEvent(Told, Look):
 
 
 class EndEvent(Told):
-    """The run is over."""
+    """The run is over, and its folder is complete if it is done.
+
+    ``status`` is that of its metrics; ``failed`` where an error ended it, ``stopped`` by Ctrl-C.
+    """
 
     event: Literal["end"]
     status: str
     accuracy_all: float | None
+    folder: str
+
+
+def end_event(name: RunName, folder: str, status: str, accuracy_all: float | None = None) -> EndEvent:
+    """The last event of a run."""
+    return {
+        **name,
+        "time": time.time(),
+        "event": "end",
+        "status": status,
+        "accuracy_all": accuracy_all,
+        "folder": folder,
+    }
 
 
 Event: TypeAlias = StartEvent | EpochEvent | PhaseEvent | SleepEvent | EndEvent

@@ -22,7 +22,7 @@ from neurosleep.errors import NeurosleepError, RunFolderError, missing_extra
 from neurosleep.experiments.metrics import Metrics, RunName
 from neurosleep.experiments.plain import number
 from neurosleep.experiments.run.curves import points
-from neurosleep.experiments.run.events import Event, Listener, Look, Told
+from neurosleep.experiments.run.events import Event, Listener, Look, Told, end_event
 from neurosleep.learning import accuracy
 from neurosleep.replay import Moment
 from neurosleep.spiking import SpikingNetwork
@@ -118,10 +118,15 @@ class Watcher:
             changes[f"{q.source} -> {q.target}"] = number(moved / norm) if norm else None
         return changes
 
-    def end(self, metrics: Metrics) -> None:
-        """The run is over."""
-        accuracy_all = metrics["accuracy_all"]
-        self._listener({"event": "end", **self._told(), "status": metrics["status"], "accuracy_all": accuracy_all})
+    def end(self, folder: Path, outcome: Metrics | BaseException) -> None:
+        """The run is over, by its last task or by an error."""
+        if isinstance(outcome, BaseException):
+            status = "failed" if isinstance(outcome, Exception) else "stopped"
+            # It may be the listener's own, and this is said only for order's sake.
+            with contextlib.suppress(Exception):
+                self._listener(end_event(self._name, str(folder), status))
+        else:
+            self._listener(end_event(self._name, str(folder), outcome["status"], outcome["accuracy_all"]))
 
 
 class Listeners:

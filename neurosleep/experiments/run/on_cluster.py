@@ -13,7 +13,7 @@ from neurosleep.experiments.changes import dump_toml
 from neurosleep.experiments.inside import read_bytes
 from neurosleep.experiments.metrics import Metrics
 from neurosleep.experiments.run.check import Plan, read_data, source_of
-from neurosleep.experiments.run.events import Event, Listener
+from neurosleep.experiments.run.events import Event, Listener, end_event
 from neurosleep.experiments.run.message import Message, message_of, own_side, read_error
 from neurosleep.experiments.run.origin import fingerprint
 from neurosleep.experiments.run.request import RunRequest
@@ -61,6 +61,8 @@ class ClusterRuns:
         #: The SHA-256 of data by what they depend on.
         self._sums: dict[tuple[object, ...], str] = {}
         self._requests: dict[int, RunRequest] = {}
+        #: Of whose runs the listener has heard, and not yet the end.
+        self._heard: set[int] = set()
         self._finished: list[tuple[int, Metrics]] = []
         self._client = own_side()
         self._cluster = Cluster(address, run_parcel, self._told)
@@ -130,7 +132,16 @@ class ClusterRuns:
         if "text" in message:
             self._report(number, str(message["text"]))
         if "event" in message and self._listener is not None:
-            self._listener(cast(Event, message["event"]))
+            event = cast(Event, message["event"])
+            # The end is told when the folder is here.
+            if event["event"] != "end":
+                self._heard.add(number)
+                self._listener(event)
+
+    def _tell_end(self, number: int, request: RunRequest, status: str, accuracy_all: float | None = None) -> None:
+        if number in self._heard and self._listener is not None:
+            self._heard.discard(number)
+            self._listener(end_event(request.name, str(request.folder.path), status, accuracy_all))
 
     def ended(self) -> Iterator[tuple[int, Outcome[Metrics]]]:
         """Wait until a run has come back; number and outcome of each that has.
@@ -146,6 +157,7 @@ class ClusterRuns:
         for number, outcome in self._cluster.ended():
             request = self._requests.pop(number)
             if outcome.value is None:
+                self._tell_end(number, request, "failed")
                 yield number, Outcome(error=outcome.error)
                 continue
             content, files = unpack(outcome.value)
@@ -154,14 +166,19 @@ class ClusterRuns:
             try:
                 if "error" in content:
                     raise read_error(content["error"])
-                result = Outcome(_stored(request, files))
+                metrics = _stored(request, files)
+                self._tell_end(number, request, metrics["status"], metrics["accuracy_all"])
+                result = Outcome(metrics)
             except Exception as error:
+                self._tell_end(number, request, "failed")
                 result = Outcome(error=error)
             yield number, result
 
     def close(self) -> None:
         """Cancel what is under way."""
         self._cluster.close()
+        for number, request in self._requests.items():
+            self._tell_end(number, request, "stopped")
 
 
 def _stored(request: RunRequest, files: Mapping[str, bytes]) -> Metrics:

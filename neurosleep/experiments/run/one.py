@@ -60,8 +60,22 @@ def run_one(request: RunRequest, report: Report = lambda text: None, *, listener
 @surroundings_kept(threads=1)
 def run_plan(plan: Plan, tests: list[Task], report: Report, listener: Listener | None) -> Metrics:
     """Run what was found to be right, on tasks that are read and fit."""
-    request, folder = plan.request, plan.request.folder
+    folder = plan.request.folder
     phases = Phases(plan, tests, folder, report, listener)
+    try:
+        metrics = _run(phases, plan)
+    except BaseException as error:
+        if phases.watcher is not None:
+            phases.watcher.end(folder.path, error)
+        raise
+    if phases.watcher is not None:
+        phases.watcher.end(folder.path, metrics)
+    return metrics
+
+
+def _run(phases: Phases, plan: Plan) -> Metrics:
+    """All of it, until the folder is complete."""
+    request, folder, tests = plan.request, phases.folder, phases.tests
     with folder.locked():
         remove_leftovers(folder.path)
         phases.start()
@@ -84,12 +98,10 @@ def run_plan(plan: Plan, tests: list[Task], report: Report, listener: Listener |
             metrics["resumed_with"] = folder.origin["changed"]
         if plan.deployment is not None and progress.status == "done":
             learner = phases.learner
-            rows = deploy(learner.network, learner.tasks, plan.deployment, seed=request.seed, report=report)
+            rows = deploy(learner.network, learner.tasks, plan.deployment, seed=request.seed, report=phases.report)
             add_chips(request, rows, metrics)
             write_whole(folder.path / "hardware.csv", deployment_table(metrics["hardware"]))
         write_run_figures(folder.path)
         # Last, since it is what says that the folder is complete.
         folder.write_metrics(metrics)
-    if phases.watcher is not None:
-        phases.watcher.end(metrics)
     return metrics
