@@ -68,6 +68,7 @@ _PUBLIC = {
     "load_profile": "neurosleep.hardware",
     "map_to": "neurosleep.hardware",
     "save": "neurosleep.exchange",
+    "show_progress": "neurosleep.replay",
     "simulate": "neurosleep.spiking",
     "sleep": "neurosleep.replay",
     "thresholds_for_rates": "neurosleep.replay",

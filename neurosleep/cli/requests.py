@@ -88,25 +88,33 @@ def seed_range(first: int, number: int) -> range:
 
 @contextmanager
 def show_progress(labels: list[str]) -> Iterator[Callable[[int, str], None]]:
-    """One line per run on standard error, on a terminal only."""
+    """On standard error, on a terminal only: how many runs are over, and of each that is under way where it is."""
     if not sys.stderr.isatty() or not labels:
         yield lambda number, text: None
         return
     from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+    from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
     columns = (
-        TextColumn("{task.description:<22}"),
+        # Names from files may hold what rich takes for markup.
+        TextColumn("{task.description:<22}", markup=False),
         BarColumn(),
-        TextColumn("{task.fields[text]}"),
+        TextColumn("{task.fields[text]}", markup=False),
         TimeElapsedColumn(),
     )
     with Progress(*columns, console=Console(stderr=True)) as progress:
         whole = progress.add_task("runs", total=len(labels), text="")
+        rows: dict[int, TaskID] = {}
 
         def report(number: int, text: str) -> None:
             if text in ("done", "failed"):
                 progress.advance(whole)
-            progress.update(whole, text=f"{labels[number]}: {text}")
+                progress.update(whole, text=f"{labels[number]}: {text}")
+                if number in rows:
+                    progress.remove_task(rows.pop(number))
+                return
+            if number not in rows:
+                rows[number] = progress.add_task(labels[number], total=None, text="")
+            progress.update(rows[number], text=text)
 
         yield report

@@ -1,5 +1,6 @@
 """One sleep phase: drive, rule and engine; the verbs sleep and consolidate."""
 
+from neurosleep._progress import show_progress
 from neurosleep.replay._consolidate import consolidate
 from neurosleep.replay._effect import answers, evenly, outputs, warn_of_biases, warn_of_effect
 from neurosleep.replay._sleep import CHUNK, Limits, Moment, sleep
@@ -57,6 +58,7 @@ __all__ = [
     "regulate",
     "regulate_many",
     "regulate_spikes",
+    "show_progress",
     "sleep",
     "sleep_many",
     "sleeping_layers",

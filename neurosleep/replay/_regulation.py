@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from neurosleep._progress import tell_progress
 from neurosleep.errors import UnsupportedError
 from neurosleep.functional import (
     DriveMoments,
@@ -28,6 +29,8 @@ __all__ = ["apply_change", "run_over"]
 
 # So many numbers are worked on at a time, which a processor's cache holds.
 _AT_ONCE = 2**18
+# What is counted while it goes on.
+_WHAT = "homeostasis in rates, layers"
 _CONVOLUTION_ARGUMENTS = ("input", "weight", "bias", "stride", "padding", "dilation", "groups")
 
 
@@ -63,8 +66,9 @@ def run_over(
     mode = _Regulator(trace.groups, rule, set_points)
     if len(blocks) == 1:
         mode.forward(model, blocks[0](), trace.drives, last=True, whole=True)
+        tell_progress(_WHAT, len(trace.groups), len(trace.groups))
         return mode.layers
-    for group in trace.groups:
+    for number, group in enumerate(trace.groups, start=1):
         by_weights = tuple(drive for drive in group if not mode.by_bias(drive))
         if by_weights:
             for block in blocks:
@@ -73,6 +77,7 @@ def run_over(
         for block in first:
             mode.forward(model, block(), group)
         mode.forward(model, final(), group, last=True)
+        tell_progress(_WHAT, number, len(trace.groups))
     return mode.layers
 
 

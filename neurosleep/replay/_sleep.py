@@ -11,6 +11,7 @@ from typing import Literal
 import torch
 
 from neurosleep._checks import check_count, check_device, check_number, check_unread
+from neurosleep._progress import ShowProgress, shows_progress, tell_progress
 from neurosleep._shown import brief
 from neurosleep.errors import NeurosleepWarning, SettingsError, UnsupportedError
 from neurosleep.functional import EngineRule, MeanDrive, PlasticityRule
@@ -106,6 +107,7 @@ def check_rule(rule: object) -> None:
         )
 
 
+@shows_progress
 def sleep(
     network: SpikingNetwork,
     *,
@@ -118,7 +120,7 @@ def sleep(
     task: int = 0,
     limits: Limits = Limits(),
     device: str = "cpu",
-    progress: Callable[[int], None] = lambda steps: None,
+    progress: ShowProgress | Callable[[int], None] = False,
     watch: Callable[[Moment], None] | None = None,
 ) -> SleepResult:
     """Let ``network`` fire spontaneously and change; a new network comes back, the given one is untouched.
@@ -147,7 +149,8 @@ def sleep(
     limits:
         Beyond which weights or firing it ends as diverged.
     progress:
-        Called with the number of steps done so far.
+        Whether to show how far it is (:func:`~neurosleep.show_progress`); or what is called with the number of steps
+        done so far.
     watch:
         Called after each piece of the sleep with what it is like, of several streams the first; it changes nothing.
 
@@ -219,7 +222,9 @@ def asleep(
             projection = network.weighted[number]
             largest = float(session.weights()[number].abs().max())
             return result("diverged", Divergence(done, f"{projection.source} -> {projection.target}", largest))
-        progress(done)
+        tell_progress("sleep, steps", done, steps)
+        if callable(progress):
+            progress(done)
         if watch is not None:
             present = Moment(
                 done,
@@ -290,7 +295,7 @@ def _warn_of_convolutions(listed: str) -> None:
         "rule but PooledSRC, where plastic_convolutions marks it; homeostatic sleep (regulate_spikes, NREM stages of "
         "consolidate) changes them too.",
         NeurosleepWarning,
-        stacklevel=3,
+        stacklevel=4,
     )
 
 
@@ -301,5 +306,5 @@ def _warn_of_silence(network: SpikingNetwork, inputs: int, steps: int) -> None:
         f"few or too weak for the thresholds ({thresholds}). Lower these (thresholds_for_rates finds some), or raise "
         "the drive's max_rate.",
         NeurosleepWarning,
-        stacklevel=3,
+        stacklevel=4,
     )

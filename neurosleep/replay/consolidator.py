@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from neurosleep._checks import as_images, as_labels, check_count
 from neurosleep._files import write_whole
+from neurosleep._progress import ShowProgress, shows_progress
 from neurosleep.errors import DataError, ExchangeError, NeurosleepWarning, SettingsError
 from neurosleep.functional import InputNoise, SetPoint
 from neurosleep.functional.principal_components import loadings_of
@@ -237,6 +238,7 @@ class Consolidator:
         self._drifted = (self._drift is not None and self._drift.seen(images)) or self._drifted
         return self.due
 
+    @shows_progress
     def consolidate(
         self,
         model: nn.Module,
@@ -246,8 +248,11 @@ class Consolidator:
         engine: str | None = None,
         record: Record | None = None,
         seed: int = 0,
+        progress: ShowProgress = False,
     ) -> Consolidation:
         """One sleep of ``model`` after the newest task, which is closed with it; see :func:`consolidate`.
+
+        ``progress``: whether to show how far it is (:func:`~neurosleep.show_progress`).
 
         ``model`` stays as it is: ``apply_to`` gives it the weights after sleep. With ``every_samples`` or ``drift`` a
         sleep that is declined closes nothing: classes of which too little has come to tell are new at the next one too.

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from neurosleep._checks import check_count, check_device, check_unread, device_of
+from neurosleep._progress import ShowProgress, shows_progress
 from neurosleep.conversion import copied
 from neurosleep.errors import DataError, NeurosleepError, SettingsError, UnsupportedError
 from neurosleep.functional import Homeostasis, InputNoise, SetPoint, check_seed
@@ -78,6 +79,7 @@ class Regulation(RegulatedLayers):
                 theirs[name].copy_(mine[name])
 
 
+@shows_progress
 def regulate(
     model: nn.Module,
     noise: InputNoise,
@@ -88,6 +90,7 @@ def regulate(
     seed: int = 0,
     task: int = 0,
     device: str | None = None,
+    progress: ShowProgress = False,
 ) -> Regulation:
     r"""Let every unit of ``model`` set mean and spread of its drive under noise; a new network comes back.
 
@@ -111,6 +114,8 @@ def regulate(
         Key of the stream of noise.
     device:
         Where it is computed, ``"cpu"`` or ``"cuda"``; None: where the model is, and there the new network is too.
+    progress:
+        Whether to show how far it is (:func:`~neurosleep.show_progress`).
 
     Raises
     ------

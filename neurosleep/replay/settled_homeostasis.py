@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from neurosleep._progress import tell_progress
 from neurosleep.errors import UnsupportedError
 from neurosleep.functional import (
     DriveMoments,
@@ -94,7 +95,8 @@ def regulate_settled(
     plans = planned(sent, *names)
     points |= {one.layer.name: one.layer.target for one in plans.values() if one.layer.target is not None}
     layers = {number: _untouched(one.layer) for number, one in plans.items()}
-    for _ in range(_SWEEPS):
+    for sweep in range(_SWEEPS):
+        tell_progress("homeostasis at the fixed point, sweeps", sweep, _SWEEPS)
         before, done = [parameter.clone() for parameter in model.parameters()], dict(layers)
         for number in names:
             # The first layer's plan is of the fixed point as it still is.

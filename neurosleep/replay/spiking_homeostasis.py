@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from neurosleep._checks import check_count, check_device, check_unread
+from neurosleep._progress import ShowProgress, shows_progress, tell_progress
 from neurosleep.conversion import copied
 from neurosleep.errors import DataError, SettingsError, UnsupportedError
 from neurosleep.functional import Homeostasis, HomeostaticChange, InputNoise, SetPoint, SlowOscillation, check_seed
@@ -111,6 +112,7 @@ class SpikingRegulation(RegulatedLayers):
         return work
 
 
+@shows_progress
 @torch.no_grad()
 def regulate_spikes(
     network: SpikingNetwork,
@@ -125,6 +127,7 @@ def regulate_spikes(
     seed: int = 0,
     task: int = 0,
     device: str = "cpu",
+    progress: ShowProgress = False,
 ) -> SpikingRegulation:
     """Let every unit of a spiking network set mean and spread of its input current in a slow oscillation.
 
@@ -157,6 +160,8 @@ def regulate_spikes(
         As of :func:`regulate`; layers are populations here.
     device:
         Where it is stepped.
+    progress:
+        Whether to show how far it is (:func:`~neurosleep.show_progress`).
 
     Raises
     ------
@@ -297,6 +302,7 @@ class FrameStepper:
         wanted = {source for drive in drives for source in drive.sources}
         below, (seed, task) = _below(network, wanted), self._key
         blocks = []
+        names = ", ".join(drive.name for drive in drives)
         for low in range(start, start + frames, _BLOCK):
             sent = self._noise.frames(min(_BLOCK, start + frames - low), seed=seed, task=task, start=low)
             held = sent.flatten(1).to(device=self._device, dtype=network.dtype)
@@ -308,6 +314,7 @@ class FrameStepper:
             if self._watched is not None:
                 # In a session of its own: sums of graded inputs would be rounded otherwise if taken step by step.
                 self._watched.watch(self._engine.start_batch(network, len(held), device=self._device), held)
+            tell_progress(f"homeostasis of {names}, frames", low + len(held), self._oscillation.frames)
         first, second = ({name: torch.cat([block[k][name] for block in blocks]) for name in wanted} for k in (0, 1))
         h1, h2 = self._oscillation.halves
         for name in wanted:

@@ -9,6 +9,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from neurosleep._progress import tell_progress
 from neurosleep.errors import SettingsError
 from neurosleep.functional import numpy_generator
 from neurosleep.spiking._coding import Coding, OneAStep, drawn
@@ -55,6 +56,7 @@ def batch_of_images(
         answers += in_pieces(len(present), answer)
         for queue in queues[-1:]:
             waiting, sent = waiting + queue.waiting, sent + queue.sent
+        tell_progress("images", min(low + _BLOCK, len(mean)), len(mean))
     return _recording(network, steps, answers, engine.name, coding), waiting, sent
 
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from neurosleep._checks import as_images, check_count, check_device, check_unread
+from neurosleep._progress import ShowProgress, shows_progress
 from neurosleep.errors import SettingsError, UnsupportedError, unknown_name
 from neurosleep.functional import SpikeEvents
 from neurosleep.spiking._batch import batch_of_images, batch_of_trains
@@ -26,6 +27,7 @@ __all__ = ["simulate"]
 Trains = Mapping[str, SpikeEvents]
 
 
+@shows_progress
 @torch.no_grad()
 def simulate(
     network: SpikingNetwork,
@@ -38,6 +40,7 @@ def simulate(
     record: Record | None = None,
     seed: int = 0,
     device: str = "cpu",
+    progress: ShowProgress = False,
 ) -> Recording:
     r"""Let ``network`` answer to ``x``; it starts at rest and its weights stay as they are.
 
@@ -77,6 +80,8 @@ def simulate(
         ``counts`` by population, ``[n]``, of a batch ``[batch, n]``: spikes, int64; of a constant input and, in a
         batch, of relays the sum of what they sent, float64. ``read_out`` ``[steps, n]`` or ``[steps, batch, n]``.
         ``potentials`` of leaky integrators after the last step. ``engine`` and ``coding`` say what was done.
+    progress:
+        Whether to show how far it is (:func:`~neurosleep.show_progress`).
 
     Raises
     ------

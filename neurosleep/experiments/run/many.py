@@ -8,6 +8,7 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from functools import partial
 
 from neurosleep._checks import check_count
+from neurosleep._progress import ShowProgress, shows_progress, tell_progress
 from neurosleep._surroundings import surroundings_kept
 from neurosleep.errors import NeurosleepError, RunsFailedError, SettingsError
 from neurosleep.experiments.metrics import Metrics, RunName, Summary, spread_of
@@ -25,6 +26,7 @@ __all__ = ["run_experiment", "summarise"]
 _NAMED = 10
 
 
+@shows_progress
 @surroundings_kept()
 def run_experiment(
     requests: Sequence[RunRequest],
@@ -33,6 +35,7 @@ def run_experiment(
     scheduler: str | None = None,
     report: Callable[[int, str], None] = lambda number, text: None,
     listener: Listener | None = None,
+    progress: ShowProgress = False,
 ) -> list[Metrics]:
     """Run all requests, ``jobs`` at a time with one thread each; metrics come back in their order.
 
@@ -41,6 +44,9 @@ def run_experiment(
     is ``"done"``, or has ``"failed"``). ``listener`` is told what happens in each; with several jobs it is sent to
     other processes, and so must be one that can be pickled. Ctrl-C ends the runs that are under way; requests with
     ``resume`` go on where they stopped.
+
+    ``progress`` shows how far it is (:func:`~neurosleep.show_progress`): how many runs are over, and of one in this
+    process its tasks and sleeps.
 
     With the address of a ``scheduler`` the workers of a Dask cluster run them (extra ``cluster``); the folders are
     written here when a run has come back, with the same numbers. The runs of a worker that is lost go to another.
@@ -92,6 +98,7 @@ def run_experiment(
                 elif outcome.value is not None:
                     found[number] = outcome.value
                 report(number, "done" if outcome.error is None else "failed")
+                tell_progress("runs", len(found) + len(failed), len(requests))
         except KeyboardInterrupt as stop:
             stop.add_note(f"{len(found)} of {len(requests)} runs are done.")
             stop.add_note("The runs that were under way are ended; with resume=True they go on where they stopped.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from neurosleep._files import remove_leftovers
+from neurosleep._progress import ShowProgress, shows_progress
 from neurosleep._surroundings import surroundings_kept
 from neurosleep.continual import learn_tasks
 from neurosleep.data import Task
@@ -22,11 +23,19 @@ from neurosleep.experiments.run_folder import write_whole
 __all__ = ["run_one", "run_plan"]
 
 
+@shows_progress
 @surroundings_kept(threads=1)
-def run_one(request: RunRequest, report: Report = lambda text: None, *, listener: Listener | None = None) -> Metrics:
+def run_one(
+    request: RunRequest,
+    report: Report = lambda text: None,
+    *,
+    listener: Listener | None = None,
+    progress: ShowProgress = False,
+) -> Metrics:
     """Run one request in the present process and return its metrics; a finished one is not run again.
 
-    ``listener`` is told what happens while it goes on (:mod:`~neurosleep.experiments.run.events`).
+    ``listener`` is told what happens while it goes on (:mod:`~neurosleep.experiments.run.events`); ``progress`` shows
+    how far it is (:func:`~neurosleep.show_progress`).
 
     Raises
     ------
@@ -76,7 +85,7 @@ def run_plan(plan: Plan, tests: list[Task], report: Report, listener: Listener |
 def _run(phases: Phases, plan: Plan) -> Metrics:
     """All of it, until the folder is complete."""
     request, folder, tests = plan.request, phases.folder, phases.tests
-    with folder.locked():
+    with folder.locked(), phases.reporting():
         remove_leftovers(folder.path)
         phases.start()
         learn_tasks(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import TypeAlias
 
@@ -11,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from neurosleep._progress import heard_by, tell_progress
 from neurosleep.continual import AwakeNetwork, Learner, Learning, Progress, trained
 from neurosleep.data import RunningMean, Task
 from neurosleep.experiments.changes import dump_toml
@@ -84,6 +86,16 @@ class Phases:
         if self.request.settings.analyse or self.strategy.sleeps:
             self.awake = copy.deepcopy(learner.network)
 
+    def reporting(self) -> AbstractContextManager[None]:
+        """Tell, meanwhile, also of what is counted within a phase."""
+
+        def hear(what: str, done: int, total: int) -> None:
+            # Of a sleep under a rule, whose steps are reported, and of what is told here.
+            if what.startswith("homeostasis"):
+                self.report(f"task {self.learner.task + 1}, {what}: {done} of {total}")
+
+        return heard_by(hear)
+
     def after_epoch(self, task: int, epoch: int) -> None:
         """Tell of an epoch."""
         self.report(f"task {task + 1}, epoch {epoch}")
@@ -107,6 +119,7 @@ class Phases:
         if self.watcher is not None and (phase == "wake" or learner.sleep_result is not None):
             self.watcher.phase(phase, task, done)
         self.report(f"task {task + 1} of {len(learner.tasks)}, {phase}: {100 * sum(done) / len(done):.1f} %")
+        tell_progress("tasks", task + (phase == "sleep"), len(learner.tasks))
 
     def _analyse(self, phase: str, task: int) -> None:
         learner, network, seed = self.learner, self.learner.network, self.request.seed

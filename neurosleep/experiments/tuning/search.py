@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, TypedDict
 
 from neurosleep._checks import check_count
 from neurosleep._files import check_folder, remove_leftovers
+from neurosleep._progress import ShowProgress, shows_progress, tell_progress
 from neurosleep._surroundings import surroundings_kept
 from neurosleep.data import Task
 from neurosleep.errors import ConversionError, RunFolderError, SettingsError, missing_extra, unknown_name
@@ -155,6 +156,7 @@ class Found(TypedDict):
     trials: int
 
 
+@shows_progress
 @surroundings_kept()
 def tune(
     request: TuneRequest,
@@ -162,10 +164,12 @@ def tune(
     jobs: int = 1,
     scheduler: str | None = None,
     report: Report = lambda number, text: None,
+    progress: ShowProgress = False,
 ) -> Found:
     """Search until ``request.trials`` are finished, ``jobs`` at a time, and write the settings file.
 
-    With the address of a ``scheduler`` the workers of a Dask cluster compute the runs (extra ``cluster``).
+    With the address of a ``scheduler`` the workers of a Dask cluster compute the runs (extra ``cluster``). ``progress``
+    shows how far it is (:func:`~neurosleep.show_progress`).
 
     A trial counts the mean final accuracy (all classes) on the validation split; a run that diverged, or whose network
     fell silent, counts 0. Several calls may share one search, also at the same time. Returns ``file``, ``best`` (the
@@ -236,6 +240,7 @@ def _search(request: TuneRequest, present: Origin, runs: Executor[Metrics] | Non
             if number < request.trials:
                 report(number, "done")
         told.update(finished)
+        tell_progress("trials", min(len(told), request.trials), request.trials)
         return len(finished) < request.trials
 
     if runs is None:
