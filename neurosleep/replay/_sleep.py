@@ -199,7 +199,7 @@ def asleep(
     seed: int,
     task: int,
     limits: Limits,
-    progress: Callable[[int], None] = lambda steps: None,
+    progress: ShowProgress | Callable[[int], None] = False,
     watch: Callable[[Moment], None] | None = None,
 ) -> SleepResult:
     """The sleep of ``network`` that the session ``stepped`` steps, of what has been checked."""
