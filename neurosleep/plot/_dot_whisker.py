@@ -53,6 +53,7 @@ def dot_whisker(
 
     See Also
     --------
+    published_and_ours : one figure of ours on each line
     comparison : a bar per strategy
     strategy_colours : the colours
 

@@ -42,6 +42,7 @@ def published_and_ours(
 
     See Also
     --------
+    dot_whisker : default and searched settings on one line, between bounds
     comparison : bars, without what is published
     changes : differences
 

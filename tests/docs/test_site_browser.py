@@ -22,6 +22,10 @@ LOOK = """() => ({
     pictures: [...document.images].filter(i => i.loading != "lazy").map(i => i.naturalWidth),
     wide: document.documentElement.scrollWidth - innerWidth,
 })"""
+# First heading and width of each table that is wider than where it stands.
+WIDE_TABLES = """() => [...document.querySelectorAll("article table")].filter(
+    t => t.scrollWidth > (t.closest(".md-typeset__scrollwrap") ?? t.parentElement).clientWidth + 1
+).map(t => [t.querySelector("th").textContent, t.scrollWidth])"""
 
 
 class Handler(SimpleHTTPRequestHandler):
@@ -70,6 +74,18 @@ def test_pages_load_their_own_files_only_and_fit(site: str, new_tab: Callable[[i
         assert found["wide"] <= 0, f"{page} is {found['wide']} pixels too wide"
         formulas += len(found["formulas"])
     assert formulas > 15
+
+
+def test_results_fit_one_screen_and_their_tables_the_column(site: str, new_tab: Callable[[int], Any]) -> None:
+    tab = new_tab(1400)
+    tab.page.set_viewport_size({"width": 1400, "height": 900})
+    tab.page.goto(f"{site}/results/index.html", wait_until="networkidle")
+    assert tab.page.evaluate("document.querySelector('article').getBoundingClientRect().bottom") <= 900
+    assert tab.page.locator(".ns-panels img").count() >= 6
+    for page in sorted((ROOT / "docs" / "results").glob("*.md")):
+        tab.page.goto(f"{site}/results/{page.stem}.html", wait_until="networkidle")
+        tab.page.evaluate("document.querySelectorAll('details').forEach(fold => fold.open = true)")
+        assert tab.page.evaluate(WIDE_TABLES) == [], page.stem
 
 
 def test_the_search_finds_a_page_and_a_click_opens_it(site: str, new_tab: Callable[[int], Any]) -> None:
