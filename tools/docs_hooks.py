@@ -18,6 +18,7 @@ from mkdocs.structure.files import File, Files
 sys.path.insert(0, str(Path(__file__).parent))
 import docs_guard
 import docs_pages
+import docs_performance
 import docs_settings
 import docs_streams
 
@@ -38,6 +39,7 @@ def on_files(files: Files, config: Any) -> Files:
     made = [*docs_pages.gallery(), ("api/cli.md", docs_pages.command_line()), ("api/index.md", docs_pages.names())]
     made += [("api/settings.md", docs_settings.settings_page()), ("api/runs.md", docs_settings.experiments_page())]
     made += [*docs_guard.files(), *docs_streams.files()]
+    made += docs_performance.files()
     for path, content in made:
         files.append(File.generated(config, path, content=content))
     return files

@@ -36,7 +36,7 @@ def case(rng: np.random.Generator, steps: int, exact: bool) -> dict[str, Any]:
     found: dict[str, Any] = {f"w{k}": weight for k, weight in enumerate(weights)}
     found |= {"times": times, "neurons": neurons, "steps": steps, "exact": exact}
     found |= {"inc": 2.0**-9, "dec": 2.0**-11} if exact else {"inc": 1e-3, "dec": 1e-4}
-    return found | {"thresholds": np.array([2.0, 1.0, 1.0])}
+    return found | {"thresholds": np.array([3.5, 3.0, 2.5])}
 
 
 # --- Brian 2, in its own environment ----------------------------------------------------------------------------------

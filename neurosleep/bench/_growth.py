@@ -49,15 +49,21 @@ Point = dict[str, float]
 
 
 def fitted(points: Sequence[Point], x: str) -> Point:
-    """The line through the seconds over ``x``: slope, intercept, R squared; and the exponent of a power law."""
+    """The line through the seconds over ``x``: slope, intercept, R squared, the largest relative distance of a point.
+
+    Points span decades: relative distances from the line are made small, or the largest point alone would decide, and R
+    squared is that of the logarithms. ``exponent`` is that of a power law, fitted to these.
+    """
     over, seconds = (np.array([point[key] for point in points]) for key in (x, "seconds"))
-    slope, intercept = np.polyfit(over, seconds, 1)
-    left = ((seconds - (slope * over + intercept)) ** 2).sum()
-    exponent = np.polyfit(np.log(over), np.log(seconds), 1)[0]
+    slope, intercept = np.polyfit(over, seconds, 1, w=1 / seconds)
+    logs = np.log(seconds)
+    left = logs - np.log(np.maximum(slope * over + intercept, np.finfo(float).tiny))
+    exponent = np.polyfit(np.log(over), logs, 1)[0]
     return {
         "slope": float(slope),
         "intercept": float(intercept),
-        "r_squared": 1 - float(left / ((seconds - seconds.mean()) ** 2).sum()),
+        "r_squared": 1 - float((left**2).sum() / ((logs - logs.mean()) ** 2).sum()),
+        "largest_distance": float(np.abs(np.expm1(left)).max()),
         "exponent": float(exponent),
     }
 
