@@ -1,6 +1,6 @@
 """A GPU against one core: many networks asleep at once, and a convolutional network; the same numbers asserted first.
 
-    python benchmarks/gpu.py                         on the first CUDA device, under four minutes; writes a record
+    python benchmarks/gpu.py                         on the first CUDA device, meant for four minutes; writes a record
     python benchmarks/gpu.py --device cpu --quick    the same code in seconds, where there is none; times mean nothing
 
 Input spikes are drawn beforehand: both sides step, and draw nothing.
