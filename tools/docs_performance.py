@@ -18,7 +18,7 @@ Record = Mapping[str, Any]
 #: What a record compares, by its name and, where there is one, its network.
 KINDS = {
     "sleep streams": "Whole sleeps with several streams of noise a step, which share the weights, beside those of one.",
-    "sleep population": "Many networks asleep at once in two threads of one process, beside two processes.",
+    "sleep population": "Sleep of many networks at once in two threads of one process, beside two processes.",
     "sleep": "A step of Sleep Replay Consolidation in 784-1200-1200-10 on MNIST: the engines `event` and `reference`, "
     "a loop of snnTorch neurons with dense updates as a user would write it, and a roofline that moves the same memory "
     "and computes nothing.",
@@ -34,7 +34,7 @@ KINDS = {
     "consolidate": "A homeostatic sleep, beside an epoch of the task before it.",
     "ep": "A batch of Equilibrium Propagation in closed form, against automatic differentiation at every step.",
     "schedule": "Runs on a Dask cluster of two workers, beside two independent processes.",
-    "gpu": "Many networks asleep at once, and a convolutional network, on one GPU against one CPU core.",
+    "gpu": "Sleep of many networks at once, and a convolutional network, on one GPU against one CPU core.",
     "growth": "How the cost of a step grows with one thing at a time.",
 }
 #: Kinds that a reader looks for, and what the page says while there is no record of one.
