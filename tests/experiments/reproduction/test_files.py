@@ -9,6 +9,7 @@ import pytest
 from neurosleep._reproductions import Reproduction, load_reproduction, reproduction_names
 from neurosleep.experiments.reproduction.requests import Asked, as_asked, command_of, data_of, entries_of
 from neurosleep.experiments.run.check import check_request
+from neurosleep.experiments.run.scenario import tasks_of
 
 NAMES = reproduction_names()
 
@@ -41,6 +42,9 @@ def test_its_runs_can_be_made(name: str, tmp_path: Path) -> None:
             members = [entry for entry in entries if entry.part.label == part.label]
             for entry in members[: len(part.strategies)]:
                 check_request(entry.requests[0])
+            request = members[0].requests[0]
+            if set(data_of(request)) <= {"mnist-mini"}:
+                assert tasks_of(request.settings, None, 0), "there are as many images as are asked for"
             assert command_of(members).startswith(f"neurosleep run {part.experiment} --strategy ")
 
 
