@@ -137,6 +137,7 @@ def _show(made: Made) -> None:
         print_table(part, COLUMNS, [cells_of(row, label) for row, label in zip(rows, short_labels(rows), strict=True)])
     for row in made.relations:
         print(f"{row.relation.text} Ours: {row.verdict}.")
-    print("\n".join(made.content["sentences"]))
+    for sentence in made.content["sentences"]:
+        print(sentence)
     folder = Path(made.content["files"][0]).parent
     print(f"Written into {folder}: {', '.join(Path(file).name for file in made.content['files'])}")

@@ -169,7 +169,8 @@ def _changes(
         ax.set_title(name, fontsize="medium")
     for ax, (name, function) in zip(panels[len(parts) :], drawings, strict=True):
         function(ax)
-        ax.set_title(name, fontsize="small")
+        # Above the legend, which leaves room for a title only where a figure is that of a layer.
+        ax.set_title(name, fontsize="small", pad=6 if " of " in name else 24)
     return figure, shown
 
 
