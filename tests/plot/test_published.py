@@ -1,4 +1,4 @@
-"""What came out beside what is published, and what changed from run to run."""
+"""Our results beside what is published, and what changed from run to run."""
 
 from __future__ import annotations
 

@@ -66,7 +66,7 @@ def plan(name: str, asked: Asked) -> Plan:
 
 @dataclass(frozen=True)
 class Made:
-    """What came out: as plain values, as rows, and which files were written; ``error`` if runs have failed."""
+    """The results: as plain values, as rows, and which files were written; ``error`` if runs have failed."""
 
     content: dict[str, Any]
     rows: list[Row]

@@ -1,4 +1,4 @@
-"""What came out beside what is published: the rows of a table, with difference, verdict and command."""
+"""Our results beside what is published: the rows of a table, with difference, verdict and command."""
 
 from __future__ import annotations
 
@@ -236,7 +236,7 @@ def _tested(rows: list[Row]) -> list[Row]:
 
 @dataclass(frozen=True)
 class RelationRow:
-    """A published statement that one row lies above another, and what came out; ``p`` is after Bonferroni."""
+    """A published statement that one row lies above another, and our result; ``p`` is after Bonferroni."""
 
     relation: Relation
     source: str
@@ -263,7 +263,7 @@ class RelationRow:
 
 
 def relation_rows(reproduction: Reproduction, rows: Sequence[Row]) -> list[RelationRow]:
-    """What came out of the published relations."""
+    """Our results for the published relations."""
     by_name = {row.name: row for row in rows}
     results = [
         (relation, *_compared(by_name.get(relation.above), by_name.get(relation.below)))

@@ -1,4 +1,4 @@
-"""What came out beside what is published: numbers of a run, verdicts, tests over seeds."""
+"""Our results beside what is published: numbers of a run, verdicts, tests over seeds."""
 
 from __future__ import annotations
 
