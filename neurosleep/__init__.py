@@ -18,6 +18,7 @@ _PUBLIC = {
     "ConvertedNetwork": "neurosleep.conversion",
     "DataError": "neurosleep.errors",
     "Dense": "neurosleep.spiking",
+    "DeviceMemoryError": "neurosleep.errors",
     "EquilibriumMLP": "neurosleep.networks",
     "ExchangeError": "neurosleep.errors",
     "Feedback": "neurosleep.conversion",

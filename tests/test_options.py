@@ -283,6 +283,8 @@ KEYS: dict[str, Any] = {
     "rounding": "nearest",
     "headroom": 2.0,
     "read_back": "changes",
+    "streams": 4,
+    "stream_updates": "mean",
 }
 
 

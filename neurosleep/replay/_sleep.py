@@ -21,7 +21,7 @@ from neurosleep.replay.streams import FirstStream, Streams, bytes_of, check_memo
 from neurosleep.spiking import Conv, Engine, Record, Recorder, Session, SpikingNetwork, get_engine
 from neurosleep.spiking.plastic import changes
 
-__all__ = ["CHUNK", "Limits", "Moment", "asleep", "check_rule", "check_sleep", "sleep"]
+__all__ = ["CHUNK", "Limits", "Moment", "check_rule", "check_sleep", "sleep", "step_sleep"]
 
 
 @dataclass(frozen=True)
@@ -187,10 +187,10 @@ def sleep(
     noise, chosen, device = check_sleep(network, drive, rule, steps, limits, engine, device)
     _warn_of_convolutions(_still(network, rule))
     session = chosen.start_streams(network, rule, noise.streams, noise.updates, device=device)
-    return asleep(network, session, noise, steps, record, seed, task, limits, progress, watch)
+    return step_sleep(network, session, noise, steps, record, seed, task, limits, progress, watch)
 
 
-def asleep(
+def step_sleep(
     network: SpikingNetwork,
     stepped: Session,
     noise: Streams,

@@ -1,4 +1,4 @@
-"""Many networks asleep at once as one stack on a device: each sleeps in a thread, and all steps are taken together."""
+"""Many networks sleep at once as one stack on a device: each sleeps in a thread, and all steps are taken together."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import Tensor
 
 from neurosleep.errors import SettingsError
 from neurosleep.functional import SpikeEvents
-from neurosleep.replay._sleep import asleep, check_sleep
+from neurosleep.replay._sleep import check_sleep, step_sleep
 from neurosleep.replay.result import SleepResult
 from neurosleep.spiking import Session, SpikingNetwork
 from neurosleep.spiking.engines.memory import in_pieces
@@ -71,7 +71,7 @@ def _together(networks: Sequence[SpikingNetwork], calls: Sequence[Mapping[str, A
             with torch.no_grad():
                 member = _Member(turns, number)
                 options = (call[key] for key in ("steps", "record", "seed", "task", "limits"))
-                return asleep(networks[number], member, noises[number], *options)
+                return step_sleep(networks[number], member, noises[number], *options)
         except BaseException as error:
             turns.fail(error)
             raise

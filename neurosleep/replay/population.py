@@ -1,4 +1,4 @@
-"""Populations: many networks asleep at once in the threads of one process, each as it would sleep alone.
+"""Populations: many networks that sleep at once in the threads of one process, each as it would sleep alone.
 
 What takes the time of a sleep runs without Python's lock: compiled steps, draws of noise, copies of weights. So threads
 need no processes: everything is compiled once, and networks are handed over without being copied.

@@ -89,7 +89,7 @@ def test_every_work_is_used_and_every_use_names_a_work() -> None:
     assert used == set(works)
     for key, work in works.items():
         assert work["type"] in {"article", "inproceedings", "incollection", "techreport", "misc"}
-        assert work["author"] and work["title"] and 1940 < work["year"] < 2030
+        assert work["author"] and work["title"] and 1900 < work["year"] < 2030
         assert re.match(r"[a-z]+\d{4}", key)
         if "eprint" in work:
             assert work["archiveprefix"] == "arXiv" and re.fullmatch(r"\d{4}\.\d{4,5}", work["eprint"])

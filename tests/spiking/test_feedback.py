@@ -390,10 +390,10 @@ def test_engines_refuse_by_name_what_they_do_not_offer(monkeypatch: pytest.Monke
     register_engine(_Plain)
     with pytest.raises(UnsupportedError, match="'plain-test' cannot compute projection 'b' -> 'a'") as refused:
         get_engine("plain-test").start(network())
-    assert refused.value.hint == "engines that can: event, norse, reference, snntorch"
+    assert refused.value.hint == "engines that can: event, norse, reference, snntorch, torch"
     with pytest.raises(UnsupportedError, match="'event' does not offer the rule 'stdp' as symmetric_rule") as refused:
         get_engine("event").start(network(symmetric=True), PairSTDP(0.1, 0.1))
-    assert refused.value.expected == "one of: src"
+    assert refused.value.expected == "one of: src, src-pooled"
     get_engine("event").start(network(symmetric=True))
 
 
