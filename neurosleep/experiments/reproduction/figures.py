@@ -58,7 +58,7 @@ def _as_row(row: Row, label: str) -> dict[str, Any]:
         # Of a share of runs the deviation says nothing more.
         "sd": None if row.is_share else row.spread["sd"],
         "values": [] if row.is_share else list(row.values),
-        "missing": row.missing.partition(":")[0],
+        "missing": "" if row.spread["n"] else row.verdict.partition(":")[0],
     }
 
 
