@@ -16,6 +16,7 @@ from neurosleep.errors import NeurosleepError, SettingsError, UnsupportedError
 from neurosleep.experiments import collect_metrics, load_settings
 from neurosleep.networks import EquilibriumMLP
 from neurosleep.replay import NREM, spiking_homeostasis
+from neurosleep.spiking import Engine
 
 ROOT = Path(__file__).parents[2]
 
@@ -67,9 +68,15 @@ def test_a_guard_and_naps_read_the_draws_beside_spikes() -> None:
 def test_the_engine_that_is_asked_for_steps_the_sleep(
     make_learner: Callable[..., Learner], learn: Callable[..., Progress], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked = []
-    usual = spiking_homeostasis.get_engine
-    monkeypatch.setattr(spiking_homeostasis, "get_engine", lambda name: asked.append(name) or usual(name))
+    asked: list[str] = []
+
+    def noted(engine: Engine) -> Engine:
+        asked.append(engine.name)
+        return engine
+
+    named, fastest = spiking_homeostasis.get_engine, spiking_homeostasis.fastest_engine
+    monkeypatch.setattr(spiking_homeostasis, "get_engine", lambda name: noted(named(name)))
+    monkeypatch.setattr(spiking_homeostasis, "fastest_engine", lambda *given, **how: noted(fastest(*given, **how)))
 
     def weights(engine: str | None) -> torch.Tensor:
         strategy = HomeostaticSleep(frames=40)

@@ -107,7 +107,7 @@ def test_mean_and_maxima_are_of_the_tasks_named(
     for result, of_mean, of_maxima in zip(sleeps, means, maxima, strict=True):
         # All images of a task, not only those it is trained on.
         pool = np.concatenate([learner.tasks[k].pool_images for k in of_mean]).reshape(-1, 12) / 255
-        np.testing.assert_allclose(result["drive"].mean, pool.mean(0), rtol=1e-12)
+        np.testing.assert_allclose(result["drive"].drive.mean, pool.mean(0), rtol=1e-12)
         read = np.concatenate([to_float(learner.tasks[k].pool_images) for k in of_maxima])
         np.testing.assert_array_equal(result["images"].numpy(), read)
     assert [phase["task"] for phase in sleeps] == [0, 1, 2]
@@ -134,7 +134,7 @@ def test_the_settings_reach_the_sleep(make_learner: Make, learn: Learn, sleeps: 
     result = sleeps[1]
     assert (result["recipe"], result["decay"], result["compare"]) == (Ratio(3.0), 0.9, ">")
     assert list(result["thresholds"]) == [0.2, 0.2, 0.2]
-    drive = result["drive"]
+    drive = result["drive"].drive
     assert (drive.window, drive.image_shape, drive.process, drive.max_rate) == (2, (3, 4), "poisson", 200.0)
     assert (result["seed"], result["task"], result["rule"], result["engine"]) == (4, 1, RULE, "event")
 

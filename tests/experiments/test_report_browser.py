@@ -102,8 +102,8 @@ def test_the_report_opens_without_a_complaint(
 ) -> None:
     opened = open_report(report, width)
     assert opened.found["title"].startswith("neurosleep report")
-    # Three of the group; accuracy in two figures of four runs; six and an animation of those that slept and were drawn.
-    assert len(opened.found["pictures"]) == 3 + 2 * 4 + 6 * 2 + 1
+    # Four of the group; accuracy in two figures of four runs; six and an animation of those that slept and were drawn.
+    assert len(opened.found["pictures"]) == 4 + 2 * 4 + 6 * 2 + 1
     assert opened.complaints() == []
 
 

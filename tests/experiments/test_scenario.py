@@ -237,6 +237,15 @@ FAITHFUL: dict[str, dict[str, dict[str, Any]]] = {
     },
     "src2022/undertrained": {"all": {"data.evaluate": "train"}},
 }
+# Those that are changes of others have the same faults.
+FAITHFUL |= {
+    "limited2024/mnist": FAITHFUL["src2022/undertrained"],
+    "limited2024/fashion": FAITHFUL["src2022/undertrained"],
+    "noise2019/mnist": FAITHFUL["src2022/undertrained"],
+    "src2022/mnist-epochs": FAITHFUL["src2022/mnist-icarl"],
+    "src2022/fashion-epochs": FAITHFUL["src2022/fashion-icarl"],
+    "src2022/cifar10-epochs": FAITHFUL["src2022/cifar10-icarl"],
+}
 
 
 def flat(table: dict[str, Any], prefix: str = "") -> dict[str, Any]:

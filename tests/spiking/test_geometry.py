@@ -127,8 +127,6 @@ def test_no_rule_changes_shared_weights(name: str) -> None:
     fired = session.run({"input": SpikeEvents.from_dense(torch.ones(20, network.population("input").size))})
     assert fired["out"].count > 0 and not any(projection.plastic for projection in network.projections)
     assert torch.equal(session.weights()[0], network.weights[0])
-    with pytest.raises(TypeError, match="plastic"):
-        Conv("input", "conv", network.weights[0], plastic=True)  # type: ignore[call-arg]
 
 
 def build(shape: tuple[int, ...], target: tuple[int, ...], kind: Any, *given: Any, **options: Any) -> SpikingNetwork:

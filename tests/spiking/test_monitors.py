@@ -390,7 +390,7 @@ def test_a_sleep_that_diverges_keeps_what_was_seen():
     assert found.recording.weight_monitor("input -> hidden1").steps.tolist() == [0, 1000]
 
 
-@pytest.mark.parametrize("engine", ["event", "reference", "snntorch", "norse", "torch"])
+@pytest.mark.parametrize("engine", ["event", "reference", "snntorch", "norse"])
 def test_single_weights_are_those_of_the_whole(engine):
     """Over several blocks of the compiled engine, two projections into one population, and a transposed one."""
     draw = torch.Generator().manual_seed(4)
