@@ -17,7 +17,8 @@ Record = Mapping[str, Any]
 
 #: What a record compares, by its name and, where there is one, its network.
 KINDS = {
-    "sleep streams": "Whole sleeps with several streams of noise a step, which share the weights, beside those of one.",
+    "sleep streams": "Whole sleeps with several streams of noise a step, which share the weights, beside those of one: "
+    "with as many steps of streams in all (same steps), and with a quarter of them (quarter).",
     "sleep population": "Sleep of many networks at once in two threads of one process, beside two processes.",
     "sleep": "A step of Sleep Replay Consolidation in 784-1200-1200-10 on MNIST: the engines `event` and `reference`, "
     "a loop of snnTorch neurons with dense updates as a user would write it, and a roofline that moves the same memory "
@@ -198,7 +199,7 @@ def growth(record: Record | None) -> str:
     if tasks:
         first, last = tasks[0], tasks[-1]
         lines.append(
-            f"\nA homeostatic sleep after {last['tasks']} tasks takes {_time(last['seconds'])}, after {first['tasks']} "
+            f"\nA homeostatic sleep after {last['tasks']} tasks takes {_time(last['seconds'])}, after one task "
             f"{_time(first['seconds'])}; what is kept between them is {last['bytes']:,} and {first['bytes']:,} bytes."
         )
     return "\n".join(lines) + "\n\n"
