@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import json
-import shutil
-import textwrap
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from neurosleep.cli._converted import filled, show_converted
 from neurosleep.cli.errors import user_errors
 from neurosleep.cli.options import FileOptions, Json, emit, print_table, read_options
 
 __all__ = ["convert"]
 
-# Lines of a terminal of the usual width; wider ones are not filled, since long lines read badly.
-_WIDTH = 80
 # Longer lists of what would be right are those of all that there is.
 _LONGEST = 240
 
@@ -62,18 +58,7 @@ def convert(
                 )
         assert to is not None and out is not None
         outcome = convert_file(model, to=to, out=out, read=read, inexact=inexact)
-
-        def show(result: dict[str, Any]) -> None:
-            rows = [(layer["name"], layer["kind"], _layer_size(layer)) for layer in result["layers"]]
-            print_table(f"Layers of {result['out']}", ("layer", "kind", "size"), rows)
-            for key, value in result["report"].items():
-                print(f"{key}: {json.dumps(value)}")
-
-        emit(outcome, as_json, show)
-
-
-def _layer_size(layer: dict[str, Any]) -> str:
-    return " x ".join(map(str, layer.get("shape") or layer.get("weight") or [])) or "-"
+        emit(outcome, as_json, show_converted)
 
 
 def _checked(model: Path, read: Any) -> dict[str, Any]:
@@ -98,24 +83,18 @@ def _checked(model: Path, read: Any) -> dict[str, Any]:
 
 
 def _show_check(result: dict[str, Any]) -> None:
-    width = min(_WIDTH, shutil.get_terminal_size((_WIDTH, 24)).columns)
-
-    def lines(text: str, label: str = "", indent: int = 0) -> None:
-        head = " " * indent + label
-        print(textwrap.fill(text, width, initial_indent=head, subsequent_indent=" " * len(head)))
-
     obstacles = result["obstacles"]
     count = "1 thing stands" if len(obstacles) == 1 else f"{len(obstacles)} things stand"
-    lines(f"{result['file']}: " + ("converts." if result["converts"] else f"does not convert; {count} in the way."))
+    filled(f"{result['file']}: " + ("converts." if result["converts"] else f"does not convert; {count} in the way."))
     for number, one in enumerate(obstacles, 1):
         print()
-        lines(one["why"], f"{number}. ")
+        filled(one["why"], f"{number}. ")
         for label, key in (("Line:     ", "line"), ("Expected: ", "expected"), ("Try:      ", "hint")):
             if one[key] and len(one[key]) <= _LONGEST:
-                lines(one[key], label, 3)
+                filled(one[key], label, 3)
     if any(len(one["expected"] or "") > _LONGEST for one in obstacles):
         print()
-        lines("The page 'Supported formats' of the documentation lists all layers and operators that are taken.")
+        filled("The page 'Supported formats' of the documentation lists all layers and operators that are taken.")
     if result["layers"]:
         print()
         rows = []
@@ -124,4 +103,4 @@ def _show_check(result: dict[str, Any]) -> None:
             rows.append((what, layer["becomes"], layer["sleeps"] or "-"))
         print_table("What is taken, and how", ("layer", "becomes", "sleeps"), rows)
     for note in result["notes"]:
-        lines(note, "Note: ")
+        filled(note, "Note: ")

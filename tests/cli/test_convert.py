@@ -220,3 +220,18 @@ def test_dt_is_for_nir_and_an_output_for_onnx(files: Path) -> None:
         code, found = call(*arguments, *wrong)
         assert code == 2 and said in found["error"]["message"], found
     assert call(*arguments, "--input-shape", "6", "--recipe", "max")[0] == 0
+
+
+def test_what_was_made_is_told_in_sentences(files: Path) -> None:
+    arguments = ["convert", str(files / "mlp.safetensors"), "--calibration", str(files / "x.npy")]
+    arguments += ["--to", "snntorch", "--out", str(files / "told")]
+    told = CliRunner().invoke(app, arguments, env={"COLUMNS": "80"})
+    assert told.exit_code == 0, told.output
+    lines = told.output.splitlines()
+    # A path is a word: it is not split, however long.
+    assert all(len(line) <= 80 or str(files) in line for line in lines) and not set(told.output) & set("[{")
+    whole = " ".join(told.output.split())
+    size = (files / "told" / "model.py").stat().st_size
+    assert f"{files / 'told'}: model.py ({size / 1e3:.3g} kB), weights.safetensors (" in whole
+    assert "largest activations of" in whole and "Layers of the model: " in whole
+    assert any(line.startswith("│ hidden1") and "dense from input" in line for line in lines)

@@ -1,0 +1,86 @@
+"""What ``neurosleep convert`` made, in sentences and one table."""
+
+from __future__ import annotations
+
+import shutil
+import textwrap
+from pathlib import Path
+from typing import Any
+
+from neurosleep.cli.options import print_table
+
+__all__ = ["filled", "show_converted"]
+
+# Lines of a terminal of the usual width; wider ones are not filled, since long lines read badly.
+_WIDTH = 80
+
+
+def filled(text: str, label: str = "", indent: int = 0) -> None:
+    """Print ``text`` behind ``label``, in lines that fit, of whole words."""
+    width = min(_WIDTH, shutil.get_terminal_size((_WIDTH, 24)).columns)
+    head = " " * indent + label
+    after = " " * len(head)
+    # Names and paths stay whole.
+    whole = textwrap.TextWrapper(
+        width, initial_indent=head, subsequent_indent=after, break_long_words=False, break_on_hyphens=False
+    )
+    print(whole.fill(text))
+
+
+def show_converted(result: dict[str, Any]) -> None:
+    """What was written, the layers that it holds, how they were scaled, and what there is to say of it."""
+    report = result["report"]
+    filled(_written(Path(result["out"])))
+    kinds = any("from" in layer for layer in result["layers"])
+    head = ("population", "kind", "neurons", "input", "scale") if kinds else ("layer", "kind", "size")
+    print_table("Layers", head, [row for layer in result["layers"] for row in _rows(layer)])
+    if "recipe" in report:
+        images = report.get("images")
+        largest = [
+            f"{layer['population']} {layer['largest']:.3g}" for layer in report.get("layers", ()) if layer["largest"]
+        ]
+        of = f" of {images} images" if images else ""
+        what = f"; largest activations{of}: {', '.join(largest)}" if largest else of
+        filled(f"Scaled by the recipe {report['recipe']!r}{what}.")
+    became = [f"{layer['layer']}: {layer['became']}" for layer in report.get("became", ())]
+    if became:
+        filled("; ".join(became) + ".", "Layers of the model: ")
+    inexact = report.get("inexact", ())
+    for note in report.get("notes", ()):
+        filled(note, "Note: ")
+    for difference in [inexact] if isinstance(inexact, str) else inexact:
+        filled(str(difference), "Not exact: ")
+
+
+def _written(out: Path) -> str:
+    if not out.is_dir():
+        return f"Written: {out} ({_size(out.stat().st_size)})."
+    files = sorted(path for path in out.iterdir() if path.is_file())
+    each = ", ".join(f"{path.name} ({_size(path.stat().st_size)})" for path in files)
+    return f"Written: the folder {out}: {each}."
+
+
+def _size(count: int) -> str:
+    for unit, one in (("MB", 1e6), ("kB", 1e3)):
+        if count >= one:
+            return f"{count / one:.3g} {unit}"
+    return f"{count} bytes"
+
+
+def _times(shape: Any) -> str:
+    return " x ".join(map(str, shape or ())) or "-"
+
+
+def _rows(layer: dict[str, Any]) -> list[tuple[str, ...]]:
+    """One row a layer; of a population one for each projection into it."""
+    if "from" not in layer:
+        return [(layer["name"], layer["kind"], _times(layer.get("shape") or layer.get("weight")))]
+    own = (layer["name"], layer["kind"], _times(layer["shape"]))
+    incoming = [
+        (
+            f"{one['kind']} from {one['source']}" + (f", {_times(one['weight'])}" if one.get("weight") else ""),
+            f"{one['scale']:.4g}" if one.get("scale") is not None else "-",
+        )
+        for one in layer["from"]
+    ]
+    return [(*(own if not k else ("", "", "")), *row) for k, row in enumerate(incoming)] or [(*own, "-", "-")]
