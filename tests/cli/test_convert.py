@@ -234,4 +234,4 @@ def test_what_was_made_is_told_in_sentences(files: Path) -> None:
     size = (files / "told" / "model.py").stat().st_size
     assert f"{files / 'told'}: model.py ({size / 1e3:.3g} kB), weights.safetensors (" in whole
     assert "largest activations of" in whole and "Layers of the model: " in whole
-    assert any(line.startswith("│ hidden1") and "dense from input" in line for line in lines)
+    assert any(line.startswith("│ layers_0") and "dense from " in line for line in lines)
