@@ -44,8 +44,8 @@ class Script:
         self.draw = np.random.RandomState(seed).random_sample
         self.rates = SLEEP[name]
         images = ns.load_dataset(name, data)
-        self.pixels = np.asarray(images.train_images, dtype=np.float64).reshape(-1, 784) / 255
-        self.labels = np.asarray(images.train_labels)
+        self.pixels = np.asarray(images.images, dtype=np.float64).reshape(-1, 784) / 255
+        self.labels = np.asarray(images.labels)
         self.inputs = torch.from_numpy(self.pixels).float()
         self.targets = torch.eye(10)[torch.from_numpy(self.labels.astype(np.int64))]
         self.test = torch.from_numpy(to_float(images.test_images)).float().reshape(-1, 784)

@@ -27,6 +27,11 @@ def call(*arguments: object) -> tuple[int, dict[str, Any]]:
     return result.exit_code, json.loads(line)
 
 
+def fits(text: str) -> bool:
+    """Whether no line is over 80 characters but by a single word, such as a long path: words stay whole."""
+    return all(len(line) <= 80 or " " not in line.strip() for line in text.splitlines())
+
+
 def spoken(*arguments: object) -> tuple[int, str]:
     result = CliRunner().invoke(app, ["convert", *map(str, arguments), "--check"], env={"COLUMNS": "80"})
     return result.exit_code, result.stdout
@@ -67,7 +72,7 @@ def test_a_network_that_converts(tmp_path: Path) -> None:
     sleeps = {layer["operation"]: layer["sleeps"] for layer in found["layers"]}
     assert sleeps["Conv2d"] == sleeps["Linear"] == "yes" and sleeps["ReLU"] is None
     code, text = spoken(path)
-    assert code == 0 and "converts" in text and max(map(len, text.splitlines())) <= 80
+    assert code == 0 and "converts" in text and fits(text)
     # It says the same as the conversion does afterwards.
     model = ns.load(path)
     assert isinstance(model, nn.Module)
@@ -87,7 +92,7 @@ def test_operators_that_are_not_read_and_layers_that_do_not_convert_in_one_list(
     taken = [layer["operation"] for layer in found["layers"]]
     assert taken.count("Linear") >= 3 and "ReLU" in taken
     code, text = spoken(path)
-    assert code == 2 and max(map(len, text.splitlines())) <= 80
+    assert code == 2 and fits(text)
     for word in ("1. The operator 'Hardmax'", "2. Layer 'Sigmoid_3' (Sigmoid)", "3. The operator", "Try:"):
         assert word in text
     # Without the rest a file that is not read is an error, and says the first.

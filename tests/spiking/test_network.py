@@ -445,5 +445,5 @@ def seconds(populations_: int) -> float:
 
 def test_the_time_to_make_a_network_grows_with_its_populations_and_not_with_their_square():
     seconds(100)
-    few, many = min(seconds(1000) for _ in range(3)), seconds(8000)
+    few, many = (min(seconds(count) for _ in range(3)) for count in (1000, 8000))
     assert many < 24 * few  # 8 times, and not 64
