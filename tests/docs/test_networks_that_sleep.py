@@ -1,4 +1,4 @@
-"""The README's list of networks that sleep: each is built here, sleeps in the form that the list says, and changes."""
+"""The list on the page how-to/consolidate: each network sleeps in the form that it says, and changes."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from torch import Tensor, nn
 import neurosleep as ns
 from neurosleep.functional import SlowOscillation
 
-README = Path(__file__).parents[2] / "README.md"
+PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "consolidate.md"
 
 
 def rows() -> dict[str, str]:
-    text = README.read_text(encoding="utf-8")
-    table = text[text.index("Networks that sleep by default") :].split("\n\n")[1]
+    text = PAGE.read_text(encoding="utf-8")
+    table = text[text.index("| network | NREM is |") :].split("\n\n")[0]
     return dict(re.findall(r"^\| (.+) \| in (spikes|rates) \|$", table, flags=re.MULTILINE))
 
 
