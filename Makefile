@@ -3,6 +3,7 @@
 #   PYTHON=python3.12        the Python (3.11 or newer) that makes the virtual environment
 #   VENV=DIR                 use, or make, the environment there instead of .venv
 #   PYTEST_ARGS="-k engines" further arguments for pytest
+#   PIP_ARGS="--pre"         further arguments of pip install, such as another index
 #   TEST_JOBS=4             processes that share the tests (2), one thread each
 #   NEUROSLEEP_DATA=DIR      folder of the real data sets, read by the package itself
 
@@ -13,6 +14,7 @@ TEST_JOBS ?= 2
 
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
+PIP_ARGS ?=
 
 # The stamps say what is installed from which checkout, since several checkouts may take turns with one environment:
 # an editable install points at the last one, so each install removes the stamps of the others.
@@ -28,7 +30,7 @@ COVERAGE := --cov=neurosleep --cov-branch --cov-report=term-missing:skip-covered
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo install test test-full checks lint types rooms docs format clean
+.PHONY: help demo install test test-full checks lint types rooms docs wheel try-wheel format clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -67,6 +69,16 @@ docs: $(DEV_READY) ## the documentation, strictly, into out/site; its gallery ru
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 	$(BIN)/python tools/check_site.py
 
+wheel: | $(BIN)/pip ## build the source distribution and, from it, the wheel: dist/
+	$(call heading,source distribution and wheel)
+	$(PIP) install --quiet $(PIP_ARGS) build
+	rm -rf dist
+	$(BIN)/python -m build --outdir dist .
+
+try-wheel: wheel ## install the wheel into a bare environment, and use it from an empty folder
+	$(call heading,the wheel in a bare environment)
+	$(BIN)/python tools/try_wheel.py dist/*.whl --python $(PYTHON) --pip="$(PIP_ARGS)"
+
 format: $(DEV_READY) ## let ruff mend and format what it can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
@@ -84,10 +96,10 @@ $(BIN)/pip:
 
 $(DEMO_READY): pyproject.toml | $(BIN)/pip
 	$(call heading,install)
-	$(PIP) install -e .
+	$(PIP) install $(PIP_ARGS) -e .
 	@rm -f $(VENV)/.neurosleep-* && touch $(DEMO_READY)
 
 $(DEV_READY): pyproject.toml | $(BIN)/pip
 	$(call heading,install for development)
-	$(PIP) install -e ".[dev]"
+	$(PIP) install $(PIP_ARGS) -e ".[dev]"
 	@rm -f $(VENV)/.neurosleep-* && touch $(DEMO_READY) $(DEV_READY)
