@@ -49,6 +49,9 @@ class Batch:
         learns.
     residual:
         Of an equilibrium network: per layer the largest change of a state in the last step of the free phase.
+    rates:
+        Step size of each tensor that learning changes (``trained``); none with Adam, whose steps are no multiple of the
+        gradient.
 
     See Also
     --------
@@ -70,6 +73,7 @@ class Batch:
     progress: float = 0.0
     deltas: tuple[Tensor, ...] = ()
     residual: Tensor | None = None
+    rates: tuple[float, ...] = ()
 
     __repr__ = brief
 
@@ -273,7 +277,7 @@ class Backprop:
                 chosen = order[start : start + self.batch]
                 sums, activities = network.trace(images[chosen], generator=dropout)
                 progress = (epoch * len(starts) + number) / (self.epochs * len(starts))
-                batch = Batch(images[chosen], targets[chosen], activities, progress)
+                batch = Batch(images[chosen], targets[chosen], activities, progress, rates=step.sizes)
                 loss = task_loss(sums[-1], batch.targets, self.loss, classes)
                 extra = loss_term(batch)
                 if extra is not None:
@@ -299,6 +303,7 @@ class _Step:
         self.rates = [rates[layer_of[k]] for k in numbers]
         self.momentum = settings.momentum
         self.adam = Adam() if settings.optimiser == "adam" else None
+        self.sizes = () if self.adam else tuple(rates[layer] for layer in layer_of)
         if len(velocity) != (n if self.adam is None else 2 * n + 1):
             raise SettingsError(
                 f"The optimiser's state has {len(velocity)} tensors.", expected="those that Backprop.state gives"

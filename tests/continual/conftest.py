@@ -13,7 +13,7 @@ import torch
 from neurosleep.continual import Learner, Progress, Strategy, learn_tasks
 from neurosleep.data import Task, class_incremental, load_dataset, to_float
 from neurosleep.functional import torch_generator
-from neurosleep.learning import Backprop
+from neurosleep.learning import Backprop, Batch
 from neurosleep.networks import MLP
 from tests.continual.avalanche_tools import copies
 
@@ -96,7 +96,7 @@ def added_gradient() -> Callable[..., list[torch.Tensor]]:
     def added(learner: Learner, strategy: Strategy, batch: Any = None) -> list[torch.Tensor]:
         for weight in learner.network.weights:
             weight.grad = torch.zeros_like(weight)
-        strategy.after_backward(learner, batch)
+        strategy.after_backward(learner, batch or Batch(torch.empty(0), torch.empty(0), []))
         return [weight.grad.double() for weight in learner.network.weights if weight.grad is not None]
 
     return added

@@ -14,6 +14,7 @@ from neurosleep.continual import EWC, Learner, Progress, Strategy
 from neurosleep.continual.strategies import fisher_diagonal
 from neurosleep.data import to_float
 from neurosleep.errors import SettingsError, UnknownNameError
+from neurosleep.learning import Backprop, Batch
 from neurosleep.networks import MLP
 
 Added = Callable[..., list[Tensor]]
@@ -217,6 +218,75 @@ def test_a_strong_penalty_holds_the_weights(
         learn(learner, EWC(strength), after_phase=keep)
         moved.append(float((weights_of(learner)[2] - anchor[2]).norm()))
     assert moved[0] > moved[1] > moved[2] > 0
+
+
+class Plain(EWC):
+    """Steps of the penalty as long as those of the loss."""
+
+    def after_backward(self, learner: Learner, batch: Batch) -> None:
+        super().after_backward(learner, Batch(batch.images, batch.targets, batch.activities))
+
+
+@pytest.mark.parametrize("strength", [1e3, 1e6, 1e12])
+@pytest.mark.parametrize("momentum", [0.0, 0.5, 0.9])
+def test_no_strength_diverges(
+    make_learner: Callable[..., Learner],
+    learn: Callable[..., Progress],
+    weights_of: Callable[[Learner], list[Tensor]],
+    momentum: float,
+    strength: float,
+) -> None:
+    training = Backprop(lr=0.1, momentum=momentum, batch=10, epochs=10)
+    assert learn(make_learner(dropout=0.0), Plain(strength), training).status == "diverged"
+    learner, strategy, first = make_learner(dropout=0.0), EWC(strength), []
+
+    def keep(phase: str, task: int) -> None:
+        if (phase, task) == ("sleep", 0):
+            first.extend([weights_of(learner)[2], strategy.state_dict()["importance2"]])
+
+    assert learn(learner, strategy, training, after_phase=keep).status == "done"
+    # What mattered for the first task is where that task left it.
+    anchor, importance = first
+    important = importance > 0.01
+    assert int(important.sum()) > 2
+    moved = (weights_of(learner)[2] - anchor).abs()[important]
+    # The momentum of the first task's last steps takes them a little further before the penalty has them back.
+    assert float(moved.max()) < 20 / strength + 0.002
+
+
+def test_steps_that_do_not_overshoot_are_plain_ones_bit_for_bit(
+    make_learner: Callable[..., Learner], learn: Callable[..., Progress]
+) -> None:
+    one, other, far = (make_learner() for _ in range(3))
+    learn(one, EWC(1.0)), learn(other, Plain(1.0))
+    assert all(torch.equal(a, b) for a, b in zip(one.network.weights, other.network.weights, strict=True))
+    learn(far, EWC(100.0))
+    assert not torch.equal(one.network.weights[0], far.network.weights[0])
+
+
+def test_a_step_is_at_most_the_way_to_the_minimum_of_the_penalty(make_learner: Callable[..., Learner]) -> None:
+    learner, strategy = make_learner(dropout=0.0), EWC(50.0)
+    strategy.after_training_exp(learner)
+    state, weights = strategy.state_dict(), learner.network.weights
+    anchors = [weight.detach().clone() for weight in weights]
+    source = torch.Generator().manual_seed(4)
+    given = [torch.randn(weight.shape, generator=source) for weight in weights]
+    for weight, gradient in zip(weights, given, strict=True):
+        weight.data += 0.3 * torch.randn(weight.shape, generator=source)
+        weight.grad = gradient.clone()
+    rates = (0.1, 0.02, 0.5)
+    strategy.after_backward(learner, Batch(torch.empty(0), torch.empty(0), [], rates=rates))
+    shortened = 0
+    for k, (weight, gradient, anchor, rate) in enumerate(zip(weights, given, anchors, rates, strict=True)):
+        curvature = 50.0 * state[f"importance{k}"]
+        # The minimum of gradient * w + curvature / 2 * (w - anchor) ** 2, or a plain step where that falls short of it.
+        plain = weight.detach() - rate * (gradient + curvature * (weight.detach() - anchor))
+        stays = rate * curvature <= 1
+        shortened += int((~stays).sum())
+        target = torch.where(stays, plain, anchor - gradient / curvature)
+        assert weight.grad is not None
+        torch.testing.assert_close(weight.detach() - rate * weight.grad, target, rtol=1e-4, atol=1e-5)
+    assert shortened > 5
 
 
 def test_the_state_comes_back(make_learner: Callable[..., Learner], added_gradient: Added) -> None:

@@ -184,3 +184,13 @@ def test_a_memory_of_so_many_images_is_shared_by_the_old_classes_and_repeated(
 def learner_data(learner: Learner, task: int) -> tuple[torch.Tensor, torch.Tensor]:
     given = learner.tasks[task]
     return torch.from_numpy(to_float(given.train_images)), torch.from_numpy(given.train_labels)
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("fraction", [1e-6, 0.0075])
+def test_a_fraction_too_small_for_a_batch_has_every_old_class(fraction: float, seed: int) -> None:
+    tasks = numbered((60, 3, 40, 2, 50, 50), train=5)
+    for task in (1, 2):
+        images, labels = replayed(Rehearsal(fraction), tasks, task, seed)
+        assert sorted(labels.tolist()) == list(range(2 * task))
+        assert len(set(images)) == 2 * task

@@ -5,6 +5,11 @@ The penalty is :math:`\frac{\lambda}{2} \sum_k \sum_i F_i^k (w_i - w_i^k)^2` wit
 :math:`\lambda\,(w \sum_k F^k - \sum_k F^k w^k)`, needs two sums only, so that memory does not grow with the tasks.
 Online (Schwarz et al. 2018, arXiv 1805.06370): one running :math:`F \leftarrow \gamma F + F^k`, held to the newest
 weights.
+
+The step of a weight is never longer than to the minimum of its penalty: with SGD its step size is at most
+:math:`1 / (\lambda \sum_k F^k)`. A plain step overshoots where :math:`\eta \lambda \sum_k F^k > 1` and diverges beyond
+:math:`2 (1 + m)` (momentum m), which a large :math:`\lambda` meets within a task or two. What the weights are held to
+is the same, and where no step would overshoot, the numbers are those of plain steps bit for bit.
 """
 
 from __future__ import annotations
@@ -124,12 +129,14 @@ class EWC(Strategy):
             )
 
     def after_backward(self, learner: Learner, batch: Batch) -> None:
-        """Add the gradient of the penalty."""
-        for weight, importance, anchored in zip(
-            trained(learner.network), self._importance, self._anchored, strict=False
+        """Add the gradient of the penalty, and shorten the steps that would overshoot it."""
+        for k, (weight, importance, anchored) in enumerate(
+            zip(trained(learner.network), self._importance, self._anchored, strict=False)
         ):
             assert weight.grad is not None
             weight.grad += self.strength * (importance * weight.detach() - anchored)
+            if batch.rates:
+                weight.grad /= (batch.rates[k] * self.strength * importance).clamp_(min=1.0)
 
     def after_training_exp(self, learner: Learner) -> None:
         """Measure what mattered for the task just learnt."""

@@ -24,7 +24,8 @@ class Rehearsal(Strategy):
     fraction:
         Part of ALL training images of the old tasks that is mixed into the new task, from 0 to 1; drawn anew, without
         replacement, before each task, and rounded to whole batches as in the released code of Tadros et al. (2022).
-        Where that would leave none of a fraction above 0, it is rounded to whole images, at least one per old class.
+        Where that would leave none of a fraction above 0, it is rounded to whole images, at least one of each old
+        class.
     multiple:
         Size of such a batch; 1 rounds to whole images.
     stored:
@@ -61,14 +62,16 @@ class Rehearsal(Strategy):
             return _with_memory(old, self.stored, images, targets)
         stored = sum(len(task.pool_labels) for task in old)
         # Half rounds up, as MATLAB does it; Python would round it to even.
-        count = int(np.floor(self.fraction * stored / self.multiple + 0.5)) * self.multiple
-        if not count and self.fraction:
-            classes = len({c for task in old for c in task.classes})
-            count = max(int(np.floor(self.fraction * stored + 0.5)), classes)
-        count = min(count, stored)
-        if not count:
+        count = min(int(np.floor(self.fraction * stored / self.multiple + 0.5)) * self.multiple, stored)
+        if not (stored and self.fraction):
             return images, targets
-        chosen = np.sort(numpy_generator(learner.seed, "rehearsal", learner.task).permutation(stored)[:count])
+        order = numpy_generator(learner.seed, "rehearsal", learner.task).permutation(stored)
+        if not count:
+            # The first of each class to the front, so that none is left out.
+            _, firsts = np.unique(np.concatenate([task.pool_labels for task in old])[order], return_index=True)
+            order = np.concatenate([order[firsts], np.delete(order, firsts)])
+            count = min(max(int(np.floor(self.fraction * stored + 0.5)), len(firsts)), stored)
+        chosen = np.sort(order[:count])
         parts_x, parts_y, start = [images], [targets], 0
         for task in old:
             of_task = chosen[(chosen >= start) & (chosen < start + len(task.pool_labels))] - start
