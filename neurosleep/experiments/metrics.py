@@ -9,7 +9,7 @@ from typing import NotRequired, TypedDict
 from neurosleep.continual.metrics import MatrixMetrics
 
 __all__ = ["ChipRow", "ImageEnergy", "Metrics", "OnChip", "RunName", "SleepMetrics", "SleptRow", "Spread", "Summary"]
-__all__ += ["Further", "spread_of"]
+__all__ += ["Further", "at_chance", "spread_of"]
 
 
 class RunName(TypedDict):
@@ -163,3 +163,9 @@ def spread_of(values: Iterable[float | None]) -> Spread:
         "sd": statistics.stdev(numbers) if len(numbers) > 1 else None,
         "n": len(numbers),
     }
+
+
+def at_chance(metrics: Metrics) -> bool:
+    """Whether a run ended no better than to name the most frequent class every time, where that is known."""
+    accuracy = metrics["accuracy_all"]
+    return accuracy is not None and accuracy <= metrics.get("accuracy_of_a_guess", -1.0)

@@ -8,6 +8,7 @@ from neurosleep.plot._accuracy_matrix import accuracy_matrix
 from neurosleep.plot._animation import animate_sleep, sleep_rows
 from neurosleep.plot._before_after import input_drive, sparseness, stable_rank
 from neurosleep.plot._by_class import representation_change, sleep_wake_similarity, task_specific_firing
+from neurosleep.plot._changes import changes
 from neurosleep.plot._chips import chip_accuracy, chip_cores
 from neurosleep.plot._comparison import comparison, progress
 from neurosleep.plot._confusion_change import confusion_change
@@ -22,7 +23,6 @@ from neurosleep.plot._hypnogram import hypnogram, sleep_overview
 from neurosleep.plot._intervals import interval_counts, intervals
 from neurosleep.plot._mosaic import chosen_units, image_shape, receptive_fields, sleep_images, window_rates
 from neurosleep.plot._patch_task import patch_drive, patch_weights
-from neurosleep.plot._published import changes, published_and_ours
 from neurosleep.plot._raster import raster
 from neurosleep.plot._saved_epochs import epochs_saved
 from neurosleep.plot._stdp_window import stdp_window, stdp_window_rows
@@ -69,7 +69,6 @@ __all__ = [
     "patch_drive",
     "patch_weights",
     "progress",
-    "published_and_ours",
     "raster",
     "rates",
     "receptive_fields",

@@ -7,19 +7,13 @@ from collections.abc import Sequence
 
 from matplotlib.axes import Axes
 
-from neurosleep.plot._style import GREY, MARKERS, Row, axes, field, plain, say, task_colours
+from neurosleep.plot._style import GREY, MARKERS, Row, axes, field, guides, lines_down, plain, say, task_colours
 
 __all__ = ["chip_accuracy", "chip_cores"]
 
 
 def _chips(rows: Sequence[Row]) -> list[str]:
     return list(dict.fromkeys(str(row["profile"]) for row in rows))
-
-
-def _name_chips(ax: Axes, names: Sequence[str]) -> None:
-    ax.set_yticks(range(len(names)), [plain(name) for name in names])
-    ax.tick_params(axis="y", length=0)
-    ax.set_ylim(max(len(names), 1) - 0.5, -0.5)
 
 
 def chip_accuracy(rows: Sequence[Row], *, bounds: Sequence[Row] = (), ax: Axes | None = None) -> Axes:
@@ -82,8 +76,8 @@ def chip_accuracy(rows: Sequence[Row], *, bounds: Sequence[Row] = (), ax: Axes |
         say(ax, "no network was put on a chip")
     else:
         ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=min(2, len(ways)), frameon=False, fontsize=9)
-    _name_chips(ax, chips)
-    ax.grid(axis="y", color="#e5e5e5", zorder=0)
+    lines_down(ax, chips)
+    guides(ax, "y")
     ax.set_xlim(0, 100)
     ax.set_xlabel("accuracy on the chip (%)")
     return ax
@@ -129,6 +123,6 @@ def chip_cores(rows: Sequence[Row], *, ax: Axes | None = None) -> Axes:
         say(ax, "no network was put on a chip")
     ax.set_xscale("log")
     ax.set_xlim(0.8, most * 4)
-    _name_chips(ax, chips)
+    lines_down(ax, chips)
     ax.set_xlabel("cores")
     return ax

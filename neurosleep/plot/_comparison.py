@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.axes import Axes
 
-from neurosleep.plot._style import GREY, MARKERS, Row, axes, field, plain, say, strategy_colours
+from neurosleep.plot._style import GREY, MARKERS, Row, axes, field, guides, palette_of, plain, say
 from neurosleep.plot._tables import legend_above
 
 __all__ = ["comparison", "progress"]
@@ -55,7 +55,7 @@ def comparison(summary: Sequence[Row], *, colours: Mapping[str, str] | None = No
     'accuracy, all classes (%)'
     """
     ax = axes(ax, max(4.0, 1.6 + 0.9 * len(summary)), 3.6)
-    palette = strategy_colours(str(entry["strategy"]) for entry in summary) | dict(colours or {})
+    palette = palette_of((str(entry["strategy"]) for entry in summary), colours)
     names = []
     for k, entry in enumerate(summary):
         mean = 100 * field(entry["accuracy_all"], "mean")
@@ -94,8 +94,7 @@ def comparison(summary: Sequence[Row], *, colours: Mapping[str, str] | None = No
     ax.set_xlim(-0.6, max(len(names), 1) - 0.4)
     ax.set_ylim(0, 103)
     ax.set_ylabel("accuracy, all classes (%)")
-    ax.grid(axis="y", color="#e4e4e4", zorder=0)
-    ax.set_axisbelow(True)
+    guides(ax, "y")
     return ax
 
 
@@ -136,7 +135,7 @@ def progress(rows: Sequence[Row], *, colours: Mapping[str, str] | None = None, a
         mean, sd = 100 * field(row, "mean"), 100 * field(row, "sd")
         if math.isfinite(mean):
             lines.setdefault(str(row["strategy"]), []).append((field(row, "after_task"), mean, sd))
-    palette = strategy_colours(lines) | dict(colours or {})
+    palette = palette_of(lines, colours)
     last = max((task for points in lines.values() for task, _, _ in points), default=1.0)
     for k, (name, points) in enumerate(lines.items()):
         task, middle, deviation = (np.array(values) for values in zip(*sorted(points), strict=True))
@@ -164,7 +163,7 @@ def progress(rows: Sequence[Row], *, colours: Mapping[str, str] | None = None, a
     ax.set_ylim(-3, 103)
     ax.set_xlabel("after task")
     ax.set_ylabel("accuracy on tasks so far (%)")
-    ax.grid(axis="y", color="#e4e4e4", zorder=0)
+    guides(ax, "y")
     if lines:
         legend_above(ax, 4)
     return ax

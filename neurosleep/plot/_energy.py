@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
 
 from neurosleep.errors import SettingsError
-from neurosleep.plot._style import GREY, PALETTE, Row, axes, field, plain, say
+from neurosleep.plot._style import GREY, PALETTE, Row, axes, field, lines_down, say
 
 __all__ = ["energy"]
 
@@ -45,7 +45,7 @@ def energy(rows: Sequence[Row], *, label: str = "energy", ax: Axes | None = None
     ax = axes(ax, 6.0, 1.2 + 0.34 * max(len(rows), 2))
     names, drawn = [], []
     for k, row in enumerate(rows):
-        names.append(plain(str(row.get("label", ""))))
+        names.append(str(row.get("label", "")))
         ends = [value for value in (field(row, "low"), field(row, "high")) if not math.isnan(value)]
         if any(value < 0 or math.isinf(value) for value in ends) or ends != sorted(ends):
             raise SettingsError(f"The energies of {names[-1]!r} are {ends}.", expected="0 <= low <= high, in joules")
@@ -71,9 +71,7 @@ def energy(rows: Sequence[Row], *, label: str = "energy", ax: Axes | None = None
         ax.xaxis.set_minor_formatter(NullFormatter())
     else:
         ax.set_xticks([])
-    ax.set_yticks(range(len(names)), names)
-    ax.tick_params(axis="y", length=0)
-    ax.set_ylim(max(len(names), 1) - 0.5, -0.5)
+    lines_down(ax, names)
     ax.set_xlabel(f"{label} (J)")
     return ax
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.axes import Axes
 
-from neurosleep.plot._style import MARKERS, Figure, Row, axes, field, figure, plain, say, strategy_colours
+from neurosleep.plot._style import MARKERS, Figure, Row, axes, field, figure, guides, palette_of, plain, say
 from neurosleep.plot._tables import legend_above
 
 __all__ = ["growth"]
@@ -56,7 +56,7 @@ def growth(rows: Sequence[Row], *, colours: Mapping[str, str] | None = None, fig
     fig = figure(6.0, 6.6) if fig is None else fig
     panels = fig.subplots(3, 1, sharex=True)
     names = list(dict.fromkeys(str(row["strategy"]) for row in rows))
-    palette = strategy_colours(names) | dict(colours or {})
+    palette = palette_of(names, colours)
     last = max((field(row, "after_task") for row in rows), default=1.0)
     # Of many tasks a mark at some of them tells the lines apart.
     every = math.ceil(last / 10)
@@ -72,7 +72,7 @@ def growth(rows: Sequence[Row], *, colours: Mapping[str, str] | None = None, fig
         if not top:
             say(ax, "not measured")
         ax.set_ylabel(label)
-        ax.grid(axis="y", color="#e4e4e4", zorder=0)
+        guides(ax, "y")
         ax.set_ylim(0, 103 if column == "accuracy" else 1.12 * top or 1)
     panels[-1].set_xticks(np.arange(1, last + 1, math.ceil(last / 20)))
     panels[-1].set_xlim(0.5, last + 0.5)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import io
 import math
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import matplotlib
 from matplotlib.axes import Axes
@@ -19,8 +19,8 @@ from neurosleep._files import write_whole
 from neurosleep.errors import SettingsError
 
 __all__ = ["MARKERS", "PALETTE", "Row", "axes", "field", "figure", "plain", "save", "say", "task_colours"]
-# The last two are types for who hands figures on.
-__all__ += ["Axes", "Figure", "strategy_colours", "to_png_bytes", "to_svg_bytes"]
+# The first two of these are types for who hands figures on.
+__all__ += ["Axes", "Figure", "guides", "lines_down", "palette_of", "strategy_colours", "to_png_bytes", "to_svg_bytes"]
 
 Row = Mapping[str, Any]
 """One row of a table: column name to value, as a number or as the text that a CSV file holds."""
@@ -199,6 +199,24 @@ def axes(ax: Axes | None, width: float = 6.4, height: float = 3.6) -> Axes:
     chosen = figure(width, height).add_subplot() if ax is None else ax
     chosen.spines[["top", "right"]].set_visible(False)
     return chosen
+
+
+def guides(ax: Axes, axis: Literal["x", "y"]) -> None:
+    """Pale lines at the numbers of an axis, behind what is drawn."""
+    ax.grid(axis=axis, color="#e4e4e4", zorder=0)
+    ax.set_axisbelow(True)
+
+
+def lines_down(ax: Axes, names: Sequence[str]) -> None:
+    """A named line for each, from top to bottom; what belongs to the first is drawn at y = 0, to the next at 1."""
+    ax.set_yticks(range(len(names)), [plain(name) for name in names])
+    ax.tick_params(axis="y", length=0)
+    ax.set_ylim(max(len(names), 1) - 0.45, -0.55)
+
+
+def palette_of(names: Iterable[str], colours: Mapping[str, str] | None) -> dict[str, str]:
+    """A colour for each strategy: the given one, else that of :func:`strategy_colours`."""
+    return strategy_colours(names) | dict(colours or {})
 
 
 def say(ax: Axes, text: str) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from matplotlib.axes import Axes
 
-from neurosleep.plot._style import GREY, PALETTE, Row, axes, field, plain, say
+from neurosleep.plot._style import GREY, PALETTE, Row, axes, field, guides, plain, say
 
 __all__ = ["sweep"]
 
@@ -75,7 +75,7 @@ def sweep(points: Sequence[Row], *, label: str, ax: Axes | None = None) -> Axes:
     ax.set_xlabel(plain(label))
     ax.set_ylabel("accuracy (%)")
     ax.set_ylim(0, 103)
-    ax.grid(axis="y", color="#e4e4e4", zorder=0)
+    guides(ax, "y")
     if lines:
         ax.legend(frameon=False, fontsize=9, labelcolor=GREY if len(lines) == 1 else None)
     return ax

@@ -12,7 +12,7 @@ from neurosleep.errors import NeurosleepError
 
 
 def row(method: str, kind: str, mean: float | None, sd: float | None = None, strategy: str = "") -> dict[str, Any]:
-    return {"method": method, "strategy": strategy or method, "kind": kind, "mean": mean, "sd": sd}
+    return {"label": method, "strategy": strategy or method, "kind": kind, "mean": mean, "sd": sd}
 
 
 ROWS = [
@@ -74,11 +74,31 @@ def test_what_is_not_known_is_left_out_and_nothing_says_so() -> None:
     assert plot.dot_whisker(ROWS, ax=axes) is axes
 
 
+def test_seeds_are_ticks_and_what_is_missing_says_why() -> None:
+    rows = [
+        row("src", "published", 48.0, 5.0),
+        row("src", "default", 46.0, 4.0) | {"values": [42.0, None, 50.0], "missing": ""},
+        row("owm", "published", 77.0),
+        row("owm", "default", None) | {"values": [], "missing": "costs $5"},
+    ]
+    ax = plot.dot_whisker(rows)
+    ticks = [(list(line.get_xdata()), list(line.get_ydata())) for line in ax.get_lines() if line.get_marker() == "|"]
+    assert ([42.0, 50.0], [0.0, 0.0]) in ticks
+    assert [(text.get_text(), text.get_position()[1]) for text in ax.texts] == [(r"costs \$5", 1.0)]
+    assert [mark[:2] for mark in markers(ax)] == [("D", 48.0), ("o", 46.0), ("D", 77.0)]
+
+
+def test_the_axis_is_of_percent_only_where_the_numbers_are() -> None:
+    ax = plot.dot_whisker([row("src", "default", 3.7, 0.2)], label="epochs saved (epochs)")
+    assert ax.get_xlabel() == "epochs saved (epochs)" and ax.get_xlim()[1] < 5
+    assert plot.dot_whisker([row("src", "default", 3.7)]).get_xlim() == (0, 100)
+
+
 def test_a_kind_that_there_is_not_and_a_missing_number_are_refused() -> None:
     with pytest.raises(NeurosleepError, match="guessed"):
         plot.dot_whisker([row("src", "guessed", 1.0)])
     with pytest.raises(NeurosleepError, match="sd"):
-        plot.dot_whisker([{"method": "src", "strategy": "src", "kind": "default", "mean": 1.0}])
+        plot.dot_whisker([{"label": "src", "strategy": "src", "kind": "default", "mean": 1.0}])
 
 
 def test_the_same_bytes_each_time() -> None:

@@ -11,7 +11,6 @@ from typing import Any
 from neurosleep import plot
 from neurosleep._reproductions import Kind, Reproduction
 from neurosleep.experiments.metrics import Metrics, spread_of
-from neurosleep.experiments.reading import Published
 from neurosleep.experiments.reproduction.measures import read_table
 from neurosleep.experiments.reproduction.requests import Entry
 from neurosleep.experiments.reproduction.rows import Row, RunKey, key_of, short_labels
@@ -44,42 +43,48 @@ def _panels(heights: Sequence[float], title: str) -> tuple[Figure, list[Axes]]:
     return figure, [figure.add_subplot(grid[divmod(k, across)]) for k in range(len(heights))]
 
 
-def _as_row(row: Row, label: str) -> dict[str, Any]:
-    published = row.published if isinstance(row.published, Published) else None
+def _drawn_rows(row: Row, label: str) -> Shown:
+    """What is published of a row, if it is a number, and what is ours: a line of the picture."""
     panel, _, settings = row.part.partition(", ")
-    return {
-        "panel": panel,
-        "part": row.part,
-        "label": ": ".join(text for text in (settings, label) if text),
-        "strategy": row.strategy,
-        "published_mean": None if published is None else published.mean,
-        "published_sd": None if published is None else published.sd,
-        "mean": row.spread["mean"],
+    line: dict[str, Any] = {"panel": panel, "label": ": ".join(text for text in (settings, label) if text)}
+    line |= {"part": row.part, "strategy": row.strategy, "unit": row.unit}
+    empty: dict[str, Any] = {"values": [], "missing": ""}
+    published = row.figure
+    shown = [] if published is None else [{"kind": "published", "mean": published.mean, "sd": published.sd} | empty]
+    ours = {
+        "kind": "tuned" if row.tuned else "default",
+        "mean": row.ours["mean"],
         # Of a share of runs the deviation says nothing more.
-        "sd": None if row.is_share else row.spread["sd"],
+        "sd": None if row.is_share else row.ours["sd"],
         "values": [] if row.is_share else list(row.values),
-        "missing": "" if row.spread["n"] else row.verdict.partition(":")[0],
+        "missing": "" if row.ours["n"] else row.verdict.partition(":")[0],
     }
+    return [line | one for one in (*shown, ours)]
 
 
 def _table(
     reproduction: Reproduction, entries: Sequence[Entry], rows: Sequence[Row], runs: Runs
 ) -> tuple[Figure, Shown]:
     """A panel for the parts of each data set: published and ours."""
-    shown = [_as_row(row, label) for row, label in zip(rows, short_labels(rows), strict=True)]
+    pairs = zip(rows, short_labels(rows), strict=True)
+    shown = [line for row, label in pairs for line in _drawn_rows(row, label)]
     panels = [(name, list(members)) for name, members in itertools.groupby(shown, key=lambda row: row["panel"])]
     colours = plot.strategy_colours(str(row["strategy"]) for row in shown)
-    figure, grid = _panels([1.1 + 0.27 * len(members) for _, members in panels], reproduction.title)
-    units = {row.part: row.unit for row in rows}
+    heights = [1.1 + 0.27 * len({row["label"] for row in members}) for _, members in panels]
+    figure, grid = _panels(heights, reproduction.title)
+    kinds: dict[str, Any] = {}
     for ax, (name, members) in zip(grid, panels, strict=True):
-        unit = units[members[0]["part"]]
-        plot.published_and_ours(members, label=_axis(reproduction, unit), colours=colours, ax=ax)
+        unit = members[0]["unit"]
+        plot.dot_whisker(members, label=_axis(reproduction, unit), colours=colours, ax=ax)
         ax.set_title(name, fontsize="medium")
         ax.tick_params(axis="y", labelsize=8)
         if unit == "%":
+            # Marks at 0 and 100 stay whole.
             ax.set_xlim(-3, 103)
-    if any(row["published_mean"] is not None for row in shown):
-        figure.legend(*grid[0].get_legend_handles_labels(), frameon=False, loc="outside lower center", ncols=2)
+        handles, labels = ax.get_legend_handles_labels()
+        kinds |= dict(zip(labels, handles, strict=True))
+    if len(kinds) > 1:
+        figure.legend(kinds.values(), kinds, frameon=False, loc="outside lower center", ncols=len(kinds))
     return figure, shown
 
 
@@ -94,7 +99,7 @@ def _sweep(
     """A panel for each part: a line for each strategy and measure over what its variants stand for."""
     shown: Shown = []
     for row in rows:
-        mean, sd = row.spread["mean"], row.spread["sd"]
+        mean, sd = row.ours["mean"], row.ours["sd"]
         shown.append(
             {
                 "part": row.part,

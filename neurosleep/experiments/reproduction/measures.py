@@ -11,7 +11,7 @@ from pathlib import Path
 from neurosleep._reproductions import Measure
 from neurosleep.errors import SettingsError
 from neurosleep.experiments.inside import is_there, read_text
-from neurosleep.experiments.metrics import Metrics
+from neurosleep.experiments.metrics import Metrics, at_chance
 
 __all__ = ["failed", "measured", "read_table"]
 
@@ -36,8 +36,7 @@ def measured(measure: Measure, metrics: Metrics, folder: Path) -> float | None:
 
 def failed(metrics: Metrics) -> bool:
     """Whether a run diverged, or ended no better than to name the most frequent class every time."""
-    accuracy = metrics["accuracy_all"]
-    return metrics["status"] == "diverged" or accuracy is None or accuracy <= metrics.get("accuracy_of_a_guess", -1.0)
+    return metrics["status"] == "diverged" or at_chance(metrics)
 
 
 def _of_metrics(result: str, metrics: Metrics) -> float | None:

@@ -10,9 +10,8 @@ from typing import Any
 
 from neurosleep._reproductions import Reproduction
 from neurosleep.experiments.markdown import plain_text, table_row
-from neurosleep.experiments.reading import Published
 from neurosleep.experiments.reproduction.requests import Entry, command_of
-from neurosleep.experiments.reproduction.rows import NOT_AT_HAND, RelationRow, Row, short_labels
+from neurosleep.experiments.reproduction.rows import RelationRow, Row, short_labels
 from neurosleep.experiments.reproduction.sentences import sentences
 
 __all__ = ["COLUMNS", "as_csv", "as_json", "as_markdown", "cells_of", "commands_of", "csv_text"]
@@ -20,35 +19,11 @@ __all__ = ["COLUMNS", "as_csv", "as_json", "as_markdown", "cells_of", "commands_
 COLUMNS = ("", "published", "ours", "n", "difference", "verdict")
 
 
-def _number(value: float, unit: str) -> str:
-    return f"{value:.2f}" if unit == "%" else f"{value:.3g}"
-
-
-def _spread(mean: float, sd: float | None, unit: str) -> str:
-    return _number(mean, unit) + ("" if sd is None else f" ± {_number(sd, unit)}")
-
-
-def _shown_published(row: Row) -> str:
-    """What is published, as text; said to be not at hand where it is not."""
-    if row.ours_only:
-        return "-"
-    if isinstance(row.published, Published):
-        n = f" (n = {row.published.n})" if row.published.n else ""
-        return _spread(row.published.mean, row.published.sd, row.unit) + n
-    return row.published or NOT_AT_HAND
-
-
 def cells_of(row: Row, label: str) -> tuple[str, ...]:
     """The cells of a row under ``COLUMNS``."""
-    spread = row.spread
-    ours = "-" if spread["mean"] is None else _spread(spread["mean"], spread["sd"], row.unit)
-    if row.is_share and spread["n"]:
-        ours = f"{sum(bool(value) for value in row.values)} of {spread['n']}"
-    n = f"{spread['n']}" + (f" ({row.diverged} diverged)" if row.diverged else "")
-    difference = row.difference
-    p = "" if row.p is None else f" (p = {row.p:.2g})"
     label += " (ours)" if row.ours_only else ""
-    return (label, _shown_published(row), ours, n, "-" if difference is None else f"{difference:+.2f}", row.verdict + p)
+    p = "" if row.p is None else f" (p = {row.p:.2g})"
+    return label, row.published_text, row.ours_text, row.n_text, row.difference_text, row.verdict + p
 
 
 def _parts(rows: Sequence[Row]) -> list[tuple[str, list[Row]]]:
@@ -101,21 +76,20 @@ def commands_of(entries: Sequence[Entry]) -> list[str]:
 
 
 def _plain(row: Row) -> dict[str, Any]:
-    published = row.published if isinstance(row.published, Published) else None
-    spread = row.spread
+    figure, ours = row.figure, row.ours
     return {
         "part": row.part,
         "variant": row.variant,
         "strategy": row.strategy,
         "measure": row.measure,
         "unit": row.unit,
-        "published": _shown_published(row),
-        "published_mean": None if published is None else published.mean,
-        "published_sd": None if published is None else published.sd,
-        "source": None if published is None else published.source,
-        "mean": spread["mean"],
-        "sd": spread["sd"],
-        "n": spread["n"],
+        "published": row.published_text,
+        "published_mean": None if figure is None else figure.mean,
+        "published_sd": None if figure is None else figure.sd,
+        "source": None if figure is None else figure.source,
+        "mean": ours["mean"],
+        "sd": ours["sd"],
+        "n": ours["n"],
         "difference": row.difference,
         "p": row.p,
         "verdict": row.verdict,
@@ -123,7 +97,7 @@ def _plain(row: Row) -> dict[str, Any]:
         "seeds": list(row.seeds),
         "values": list(row.values),
         "diverged": row.diverged,
-        "failed": row.failed,
+        "failed": row.diverged + row.at_chance,
         "note": row.note,
     }
 

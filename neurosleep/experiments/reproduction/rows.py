@@ -11,46 +11,35 @@ import numpy as np
 
 from neurosleep._reproductions import Measure, Part, Relation, Reproduction
 from neurosleep.analysis import welch_test
-from neurosleep.experiments.metrics import Metrics, Spread, spread_of
+from neurosleep.experiments.metrics import Metrics, at_chance
 from neurosleep.experiments.reading import Published, load_published
 from neurosleep.experiments.reproduction.exact import fisher_exact
-from neurosleep.experiments.reproduction.measures import failed, measured
+from neurosleep.experiments.reproduction.measures import measured
 from neurosleep.experiments.reproduction.requests import Entry, data_of
+from neurosleep.experiments.results.compared import NOT_AT_HAND, ComparedRow
 from neurosleep.experiments.run.request import RunRequest
 
-__all__ = ["NOT_AT_HAND", "RelationRow", "Row", "RunKey", "key_of", "relation_rows", "rows_of", "short_labels"]
+__all__ = ["RelationRow", "Row", "RunKey", "key_of", "relation_rows", "rows_of", "short_labels"]
 
 RunKey: TypeAlias = tuple[str, str, str, int]
 
-NOT_AT_HAND = "not at hand"
 # Below this, after Bonferroni, a difference counts.
 _LEVEL = 0.05
 
 
-@dataclass(frozen=True)
-class Row:
-    """One number of one strategy, over seeds.
+@dataclass(frozen=True, kw_only=True)
+class Row(ComparedRow):
+    """One number of a table or figure, of one strategy over seeds.
 
-    ``published`` is a figure, what is said of its direction, or None where it is not at hand; ``p`` (after Bonferroni)
-    is that of a difference from 0 where a direction is published. ``missing`` says why there is no run; ``point`` is
-    what its variant stands for in a sweep.
+    ``p`` (after Bonferroni) is that of a difference from 0 where a direction is published. ``missing`` says why there
+    is no run; ``point`` is what its variant stands for in a sweep; ``tuned``: whether its settings are of a search.
     """
 
     part: str
-    variant: str
-    strategy: str
     measure: str
     result: str
-    unit: str
-    published: Published | str | None
-    values: tuple[float | None, ...]
-    seeds: tuple[int, ...]
-    diverged: int
-    failed: int
-    ours_only: bool
-    comparable: bool
-    missing: str
-    note: str
+    missing: str = ""
+    tuned: bool = False
     point: float | None = None
     p: float | None = None
 
@@ -70,38 +59,20 @@ class Row:
         return self.result == "failed"
 
     @property
-    def spread(self) -> Spread:
-        """Mean and deviation of the values there are."""
-        return spread_of(self.values)
-
-    @property
-    def difference(self) -> float | None:
-        """Ours less the published figure, where the two can be compared."""
-        mean = self.spread["mean"]
-        if mean is None or not isinstance(self.published, Published) or not self.comparable:
-            return None
-        return mean - self.published.mean
+    def ours_text(self) -> str:
+        """Ours, as a cell of a table; of a share the counts, which say more than its deviation."""
+        n = self.ours["n"]
+        return f"{sum(bool(value) for value in self.values)} of {n}" if self.is_share and n else super().ours_text
 
     @property
     def verdict(self) -> str:
-        """In words."""
+        """How ours stands to what is published, in words."""
         if self.missing:
             return self.missing
-        mean = self.spread["mean"]
-        if mean is None:
-            return "no number: all runs diverged" if self.diverged else "no number"
-        if self.ours_only:
-            return "ours, not the paper's"
-        if self.published is None:
-            return "-"
-        if isinstance(self.published, str):
-            return _direction(self.published, mean, self.p, len(self.seeds)) if self.comparable else "not comparable"
-        difference = self.difference
-        if difference is None:
-            return "not comparable"
-        if self.published.sd is not None and abs(difference) <= self.published.sd:
-            return "within one published sd"
-        return f"{'short by' if difference < 0 else 'above by'} {abs(difference):.2f}"
+        mean = self.ours["mean"]
+        if mean is None or not isinstance(self.published, str) or self.ours_only or not self.comparable:
+            return super().verdict
+        return _direction(self.published, mean, self.p, len(self.seeds))
 
 
 def _direction(expected: str, mean: float, p: float | None, n: int) -> str:
@@ -142,11 +113,12 @@ def rows_of(
                     values=tuple(measured(measure, metrics, folder) for metrics, folder in done.values()),
                     seeds=tuple(done),
                     diverged=sum(metrics["status"] == "diverged" for metrics, _ in done.values()),
-                    failed=sum(failed(metrics) for metrics, _ in done.values()),
+                    at_chance=sum(m["status"] != "diverged" and at_chance(m) for m, _ in done.values()),
                     ours_only=entry.part.ours,
                     comparable=_is_comparable(entry.part, measure),
                     missing=_why_missing(entry, done, missing, errors),
                     note=entry.part.note,
+                    tuned=entry.part.tuned,
                     point=entry.point,
                 )
             )
@@ -284,9 +256,9 @@ def relation_rows(reproduction: Reproduction, rows: Sequence[Row]) -> list[Relat
 
 def _compared(above: Row | None, below: Row | None) -> tuple[float | None, float | None]:
     """Difference of the means, and the p-value of it: of shares of failed runs by Fisher's exact test."""
-    if above is None or below is None or above.spread["mean"] is None or below.spread["mean"] is None:
+    if above is None or below is None or above.ours["mean"] is None or below.ours["mean"] is None:
         return None, None
-    difference = above.spread["mean"] - below.spread["mean"]
+    difference = above.ours["mean"] - below.ours["mean"]
     a, b = (np.array([value for value in row.values if value is not None]) for row in (above, below))
     if set(np.unique(np.concatenate([a, b]))) <= {0.0, 100.0}:
         return difference, fisher_exact(int((a > 0).sum()), len(a), int((b > 0).sum()), len(b))

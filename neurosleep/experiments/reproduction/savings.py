@@ -34,7 +34,7 @@ def saved_rows(reproduction: Reproduction, rows: Sequence[Row]) -> list[Row]:
                 values=values,
                 seeds=tuple(seeds),
                 diverged=0,
-                failed=0,
+                at_chance=0,
                 ours_only=part.ours,
                 comparable=part.comparable,
                 missing=next((row.missing for row in of_part if row.missing), "") if not seeds else "",
@@ -67,5 +67,5 @@ def savings_of(part: Part, rows: Sequence[Row], seed: int | None = None) -> Tabl
 
 def _value(row: Row, seed: int | None) -> float | None:
     if seed is None:
-        return row.spread["mean"]
+        return row.ours["mean"]
     return dict(zip(row.seeds, row.values, strict=True)).get(seed)

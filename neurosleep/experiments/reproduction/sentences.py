@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from neurosleep.experiments.reading import Published
 from neurosleep.experiments.reproduction.rows import RelationRow, Row
+from neurosleep.experiments.results.compared import ABOVE, SHORT, WITHIN
 
 __all__ = ["sentences"]
 
@@ -41,13 +41,13 @@ def _list(names: Sequence[str]) -> str:
 
 
 def _figures(rows: Sequence[Row]) -> list[str]:
-    compared = [row for row in rows if isinstance(row.published, Published) and row.difference is not None]
+    compared = [row for row in rows if row.difference is not None]
     if not compared:
         return []
-    within = [row for row in compared if row.verdict.startswith("within")]
-    said = [f"{len(within)} of {_rows(len(compared))} with a published figure lie within one published sd of it."]
-    for start, words in (("short", "Short of it"), ("above", "Above it")):
-        names = [f"{row.name} by {abs(row.difference or 0):.1f}" for row in compared if row.verdict.startswith(start)]
+    agreeing = sum(row.agrees for row in compared)
+    said = [f"{agreeing} of {_rows(len(compared))} with a published figure agree with it ({WITHIN})."]
+    for verdict, words in ((SHORT, "Short of it"), (ABOVE, "Above it")):
+        names = [f"{row.name} by {abs(row.difference or 0):.1f}" for row in compared if row.verdict == verdict]
         said += [f"{words}: {_list(names)}."] if names else []
     return said
 

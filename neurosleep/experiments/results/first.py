@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from neurosleep.experiments.results.compared import ABOVE, SHORT, WITHIN
 from neurosleep.experiments.results.layout import Table
 from neurosleep.experiments.results.rows import ResultRow
 from neurosleep.experiments.results.tables import base_variant, method_order
@@ -27,14 +28,14 @@ def panel_rows(table: Table, rows: Sequence[ResultRow], added: Sequence[ResultRo
             continue
         # Experiments of one table differ in how the network learns, which the end of their name says.
         suffix = row.experiment.removeprefix(table.experiments[0]).lstrip("-")
-        line = {"method": row.strategy + (f" ({suffix})" if suffix else ""), "strategy": row.strategy}
-        if row.published is not None and line["method"] not in published:
-            published.add(line["method"])
-            drawn.append(line | {"kind": "published", "mean": row.published.mean, "sd": row.published.sd})
+        line = {"label": row.strategy + (f" ({suffix})" if suffix else ""), "strategy": row.strategy}
+        if row.figure is not None and line["label"] not in published:
+            published.add(line["label"])
+            drawn.append(line | {"kind": "published", "mean": row.figure.mean, "sd": row.figure.sd})
         kind = "tuned" if row.settings.origin == "tuned" else "default"
         drawn.append(line | {"kind": kind, "mean": row.ours["mean"], "sd": row.ours["sd"]})
     for row in added:
-        line = {"method": f"{row.strategy} (ours)", "strategy": row.strategy}
+        line = {"label": f"{row.strategy} (ours)", "strategy": row.strategy}
         drawn.append(line | {"kind": "default", "mean": row.ours["mean"], "sd": row.ours["sd"]})
     return drawn
 
@@ -59,16 +60,16 @@ def alternative(table: Table, drawn: Sequence[Mapping[str, Any]]) -> str:
     for row in drawn:
         if row["mean"] is not None:
             name = {"published": "published ", "default": "", "tuned": "searched "}[row["kind"]]
-            figures.setdefault(row["method"], []).append(f"{name}{row['mean']:.1f}")
+            figures.setdefault(row["label"], []).append(f"{name}{row['mean']:.1f}")
     methods = "; ".join(f"{name} {', '.join(of)}" for name, of in figures.items())
     return f"{table.panel}, accuracy in percent: {methods}"
 
 
 def _counts(rows: Sequence[ResultRow]) -> str:
     counts = Counter(row.verdict for row in rows)
-    verdicts = f"{counts['above']} above and {counts['short']} short"
-    within = f"{counts['within 1 sd']} lie within one published sd"
-    return f"{len(rows)} figures have a published one beside them: {within}, {verdicts}"
+    agreeing = sum(row.agrees for row in rows)
+    others = f"{counts[ABOVE]} lie above and {counts[SHORT]} short"
+    return f"{len(rows)} figures have a published one beside them: {agreeing} agree ({WITHIN}), {others}"
 
 
 def _named(figures: Mapping[str, ResultRow]) -> str:
@@ -85,7 +86,7 @@ _LEGEND = (
 def sentences(panels: Sequence[tuple[Table, Sequence[ResultRow], Sequence[ResultRow]]]) -> list[str]:
     """What the figures say, in numbers; a sentence whose runs are missing is left out."""
     said = [_LEGEND]
-    claimed = [row for _, rows, _ in panels for row in rows if row.verdict]
+    claimed = [row for _, rows, _ in panels for row in rows if row.difference is not None]
     own = [row for row in claimed if row.settings.origin != "tuned"]
     searched = [row for row in claimed if row.settings.origin == "tuned"]
     if own:

@@ -9,16 +9,14 @@ from typing import Literal
 
 from neurosleep.errors import SettingsError
 from neurosleep.experiments.files import experiment_names
-from neurosleep.experiments.metrics import Metrics, Spread, spread_of
+from neurosleep.experiments.metrics import Metrics, Spread, at_chance, spread_of
 from neurosleep.experiments.reading import Published, load_notes, load_published, variant_names
 from neurosleep.experiments.results.collect import metrics_by_folder
 from neurosleep.experiments.results.commands import Command, commands_of
+from neurosleep.experiments.results.compared import ComparedRow
 from neurosleep.experiments.tuning.tuned import tuned_record, tuned_variant
 
-__all__ = ["REPORTED", "ResultRow", "Settings", "Verdict", "result_rows", "rows_of", "variant_order"]
-
-Verdict = Literal["", "within 1 sd", "short", "above"]
-"""How ours stands to the published mean and its standard deviation; empty without either mean."""
+__all__ = ["REPORTED", "ResultRow", "Settings", "result_rows", "rows_of", "variant_order"]
 
 # Seeds of the reported figures, fixed before they were run; any others are shown beside them.
 REPORTED = range(10)
@@ -38,32 +36,24 @@ class Settings:
         return self.origin if self.trials is None else f"{self.origin}, {self.trials} trials"
 
 
-@dataclass(frozen=True)
-class ResultRow:
+@dataclass(frozen=True, kw_only=True)
+class ResultRow(ComparedRow):
     """What one strategy reaches in one variant of an experiment, read out in one way; accuracies are in percent.
 
-    ``ours`` is over the reported ``seeds`` that did not diverge, ``further`` over all other seeds, ``bounds`` the
-    means of sequential and joint training of the same data (None: not run), ``seconds`` the mean of a run.
+    ``values`` are those of the reported ``seeds``, ``further`` is over all other seeds; ``bounds`` are the means of
+    sequential and joint training of the same data (None: not run), ``seconds`` is the mean of a run.
     """
 
     experiment: str
-    variant: str
-    strategy: str
     read_out: str
     data: str
     split: str
-    published: Published | None
-    ours: Spread
     further: Spread
-    seeds: tuple[int, ...]
-    diverged: int
-    at_chance: int
     bounds: tuple[float | None, float | None]
     settings: Settings
     stored_examples: bool
     seconds: float
     commands: tuple[Command, ...]
-    note: str
 
     @property
     def label(self) -> str:
@@ -80,23 +70,6 @@ class ResultRow:
         """Whether it is, or holds, a method that sleep is compared with; ``joint`` and ``sequential`` are bounds."""
         return not set(self.parts) <= _NO_BASELINE
 
-    @property
-    def difference(self) -> float | None:
-        """Ours less what is published, in points."""
-        if self.published is None or self.ours["mean"] is None:
-            return None
-        return self.ours["mean"] - self.published.mean
-
-    @property
-    def verdict(self) -> Verdict:
-        """In words."""
-        difference = self.difference
-        if difference is None or self.published is None:
-            return ""
-        if self.published.sd is not None and abs(difference) <= self.published.sd:
-            return "within 1 sd"
-        return "short" if difference < 0 else "above"
-
 
 def _published(experiment: str, variant: str) -> dict[str, Published]:
     # On other data, or fewer images or tasks of it, a published figure says nothing about ours.
@@ -107,20 +80,10 @@ def _published(experiment: str, variant: str) -> dict[str, Published]:
     return {strategy: figure for strategy, figure in load_published(experiment).items() if figure.variant == base}
 
 
-def _accuracies(runs: Iterable[Metrics], result: str) -> Spread:
-    """Mean and spread of one result in percent, of the runs that have it."""
+def _accuracies(runs: Iterable[Metrics], result: str) -> tuple[float | None, ...]:
+    """One result of each run in percent; None where it has none."""
     accuracies = (run["results"].get(result) for run in runs)
-    return spread_of(None if value is None else 100 * value for value in accuracies)
-
-
-def _failures(runs: Iterable[Metrics]) -> tuple[int, int]:
-    """How many diverged, and how many of the others ended no better than a guess, where that is known."""
-    diverged, guessing = 0, 0
-    for run in runs:
-        accuracy = run["results"].get("accuracy_all")
-        diverged += run["status"] == "diverged"
-        guessing += accuracy is not None and accuracy <= run.get("accuracy_of_a_guess", -1.0)
-    return diverged, guessing
+    return tuple(None if value is None else 100 * value for value in accuracies)
 
 
 def _bound(runs: Iterable[Metrics], experiment: str, variant: str, strategy: str) -> float | None:
@@ -128,7 +91,7 @@ def _bound(runs: Iterable[Metrics], experiment: str, variant: str, strategy: str
     bounding = [run for run in runs if (run["experiment"], run["strategy"]) == (experiment, strategy)]
     for name in (variant, "default"):
         members = [run for run in bounding if run["variant"] == name and run["seed"] in REPORTED]
-        mean = _accuracies(members, "accuracy_all")["mean"]
+        mean = spread_of(_accuracies(members, "accuracy_all"))["mean"]
         if mean is not None:
             return mean
     return None
@@ -160,10 +123,10 @@ def _strategy_rows(members: Mapping[Path, Metrics], every: Sequence[Metrics]) ->
     """The row of a strategy in one variant, and one for each further read-out of its networks."""
     runs = list(members.values())
     experiment, variant, strategy = (runs[0][key] for key in ("experiment", "variant", "strategy"))
-    reported = [run for run in runs if run["seed"] in REPORTED]
+    reported = sorted((run for run in runs if run["seed"] in REPORTED), key=lambda run: run["seed"])
+    further = [run for run in runs if run["seed"] not in REPORTED]
     names = sorted({key for run in runs for key in run["results"] if key.startswith("accuracy_all")})
     published = _published(experiment, variant)
-    diverged, at_chance = _failures(reported)
     rows = []
     for name in names:
         if name == "accuracy_all_before_last_sleep":
@@ -178,11 +141,11 @@ def _strategy_rows(members: Mapping[Path, Metrics], every: Sequence[Metrics]) ->
                 data="; ".join(sorted({run["data"] for run in runs})),
                 split="/".join(sorted({run["split"] for run in runs})),
                 published=published.get(strategy + (f", {read_out}" if read_out else "")),
-                ours=_accuracies(reported, name),
-                further=_accuracies((run for run in runs if run["seed"] not in REPORTED), name),
-                seeds=tuple(sorted({run["seed"] for run in reported})),
-                diverged=diverged,
-                at_chance=at_chance,
+                values=_accuracies(reported, name),
+                further=spread_of(_accuracies(further, name)),
+                seeds=tuple(run["seed"] for run in reported),
+                diverged=sum(run["status"] == "diverged" for run in reported),
+                at_chance=sum(run["status"] != "diverged" and at_chance(run) for run in reported),
                 bounds=(
                     _bound(every, experiment, variant, "sequential"),
                     _bound(every, experiment, variant, "joint"),

@@ -7,24 +7,22 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from neurosleep.experiments.markdown import plain_text, shown, table_row
-from neurosleep.experiments.metrics import Spread
 from neurosleep.experiments.results.commands import together
+from neurosleep.experiments.results.compared import NOT_AT_HAND, OURS, figure_text
 from neurosleep.experiments.results.layout import Known, known_figures
 from neurosleep.experiments.results.rows import ResultRow, variant_order
 
-__all__ = ["OURS", "markdown_table", "method_order", "table_lines", "with_links"]
+__all__ = ["base_variant", "markdown_table", "method_order", "table_lines", "with_links"]
 
-OURS = "ours, not the paper's"
 # What an address is made of after the name of its kind.
 _ADDRESSES = {"doi:": "https://doi.org/", "arXiv:": "https://arxiv.org/abs/"}
 
 
 @dataclass(frozen=True)
 class _Line:
-    """A row as a table shows it; ``added``: homeostatic sleep beside the rows of a paper; ``known`` from elsewhere."""
+    """A row as a table shows it, and what is ``known`` from elsewhere."""
 
     row: ResultRow
-    added: bool
     known: Known | None
     protocol: bool
 
@@ -50,16 +48,6 @@ def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list
     return ['<div class="ns-table" markdown="1">', "", *table, "", "</div>"]
 
 
-def _figure(mean: float | None, sd: float | None = None) -> str:
-    if mean is None:
-        return "-"
-    return f"{mean:.2f}" + ("" if sd is None else f" ± {sd:.2f}")
-
-
-def _spread(spread: Spread) -> str:
-    return _figure(spread["mean"], spread["sd"])
-
-
 def base_variant(variant: str) -> str:
     """The variant without the mark of searched settings."""
     return "default" if variant == "tuned" else variant.removeprefix("tuned,")
@@ -72,7 +60,7 @@ def method_order(row: ResultRow) -> tuple[int, str]:
 
 
 def _method(line: _Line) -> str:
-    return line.row.label + (f" ({OURS})" if line.added else "")
+    return line.row.label + (" (ours)" if line.row.ours_only else "")
 
 
 def _variant(line: _Line) -> str:
@@ -80,32 +68,19 @@ def _variant(line: _Line) -> str:
 
 
 def _published(line: _Line) -> str:
-    published = line.row.published
-    if published is None:
-        return "-"
-    return _figure(published.mean, published.sd) + (f" (n {published.n})" if published.n else "")
-
-
-def _count(line: _Line) -> str:
-    row = line.row
-    failures = [f"{row.diverged} diverged"] if row.diverged else []
-    failures += [f"{row.at_chance} at chance"] if row.at_chance else []
-    return "; ".join([str(row.ours["n"]), *failures])
-
-
-def _difference(line: _Line) -> str:
-    return "-" if line.row.difference is None else f"{line.row.difference:+.2f}"
+    # Where nothing is published of most rows, to say so in each hides the others.
+    return "-" if line.row.published is None else line.row.published_text
 
 
 def _known(line: _Line) -> str:
     if line.known is not None:
-        return f"{line.known.mean:.2f}"
-    return "not at hand" if line.row.baseline and line.protocol else "-"
+        return figure_text(line.known.mean)
+    return NOT_AT_HAND if line.row.baseline and line.protocol else "-"
 
 
 def _settings(line: _Line) -> str:
     row = line.row
-    if line.added:
+    if row.ours_only:
         return f"of {row.experiment}"
     return str(row.settings) + (", untuned" if row.baseline and row.settings.origin != "tuned" else "")
 
@@ -123,7 +98,7 @@ def _seeds(line: _Line) -> str:
 
 def _further(line: _Line) -> str:
     further = line.row.further
-    return f"{_spread(further)} (n {further['n']})" if further["n"] else "-"
+    return f"{figure_text(further['mean'], further['sd'])} (n {further['n']})" if further["n"] else "-"
 
 
 def _bounds(line: _Line) -> str:
@@ -134,7 +109,7 @@ def _bounds(line: _Line) -> str:
 
 
 def _validation(line: _Line) -> str:
-    return _figure(line.row.settings.validation)
+    return figure_text(line.row.settings.validation)
 
 
 _Columns = dict[str, Callable[[_Line], str]]
@@ -143,10 +118,10 @@ _MAIN: _Columns = {
     "variant": _variant,
     "method": _method,
     "published (%)": _published,
-    "ours (%)": lambda line: _spread(line.row.ours),
-    "n": _count,
-    "difference (points)": _difference,
-    "verdict": lambda line: line.row.verdict or "-",
+    "ours (%)": lambda line: line.row.ours_text,
+    "n": lambda line: line.row.n_text,
+    "difference (points)": lambda line: line.row.difference_text,
+    "verdict": lambda line: line.row.verdict,
     "elsewhere (%)": _known,
     "settings": _settings,
     "stored examples": _stored,
@@ -170,11 +145,10 @@ def _columns(columns: _Columns, lines: Sequence[_Line]) -> _Columns:
     """The columns that say anything in these lines."""
     chosen = {}
     for name, cell in columns.items():
-        cells = {cell(line) for line in lines}
-        if name in _OPTIONAL and cells == {"-"}:
-            continue
         # Homeostatic sleep beside a paper's rows is of another experiment, which its settings name.
-        own = {cell(line) for line in lines if not line.added}
+        own = {cell(line) for line in lines if not line.row.ours_only}
+        if name in _OPTIONAL and {cell(line) for line in lines} <= {"-", OURS}:
+            continue
         if (name == "experiment" and len(own) == 1) or (name == "variant" and own == {"default"}):
             continue
         chosen[name] = cell
@@ -189,7 +163,7 @@ def _lines_of(rows: Sequence[ResultRow], added: Sequence[ResultRow]) -> list[_Li
     for row in (*rows, *added):
         _, known = known_figures(row.experiment)
         figure = known.get(row.strategy) if not row.read_out else None
-        lines.append(_Line(row, row in added, figure, bool(known) and not row.read_out))
+        lines.append(_Line(row, figure, bool(known) and not row.read_out))
     return lines
 
 
@@ -198,8 +172,8 @@ def _sources(lines: Sequence[_Line]) -> list[str]:
     published: dict[str, dict[str, None]] = {}
     elsewhere: dict[str, dict[str, None]] = {}
     for line in lines:
-        if line.row.published is not None:
-            published.setdefault(line.row.published.source, {})[line.row.label] = None
+        if line.row.figure is not None:
+            published.setdefault(line.row.figure.source, {})[line.row.label] = None
         if line.known is not None:
             elsewhere.setdefault(line.known.source, {})[line.row.label] = None
     sentences = []
@@ -222,7 +196,7 @@ def _named(sources: dict[str, dict[str, None]]) -> str:
 def _caption(lines: Sequence[_Line]) -> str:
     split = "/".join(sorted({part for line in lines for part in line.row.split.split("/")}))
     data = "; ".join(sorted({line.row.data for line in lines}))
-    bounds = {_bounds(line) for line in lines if not line.added} - {"-"}
+    bounds = {_bounds(line) for line in lines if not line.row.ours_only} - {"-"}
     sentences = [f"Data: {plain_text(data)}, {split} split."]
     if len(bounds) == 1 and "?" not in (both := bounds.pop()):
         sentences.append(f"Bounds: {both} %, sequential to joint training.")
@@ -230,7 +204,7 @@ def _caption(lines: Sequence[_Line]) -> str:
 
 
 def table_lines(rows: Sequence[ResultRow], added: Sequence[ResultRow] = ()) -> list[str]:
-    """The table of these rows with its caption, notes and folded details; ``added`` rows are marked as ours."""
+    """The table of these rows with its caption, notes and folded details; ``added`` rows end it."""
     experiments = list(dict.fromkeys(row.experiment for row in rows))
     ordered = sorted(
         rows,

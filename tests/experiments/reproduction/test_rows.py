@@ -88,7 +88,7 @@ def row(**more: Any) -> Row:
         "values": (40.0, 44.0),
         "seeds": (0, 1),
         "diverged": 0,
-        "failed": 0,
+        "at_chance": 0,
         "ours_only": False,
         "comparable": True,
         "missing": "",
@@ -101,13 +101,14 @@ def row(**more: Any) -> Row:
     ("more", "verdict"),
     [
         ({}, "-"),
-        ({"published": Published(48.0, 6.5, 5, SOURCE)}, "within one published sd"),
-        ({"published": Published(48.0, 5.0, 5, SOURCE)}, "short by 6.00"),
-        ({"published": Published(40.5, None, None, SOURCE)}, "above by 1.50"),
+        ({"published": Published(48.0, 6.5, 5, SOURCE)}, "within 1 sd"),
+        ({"published": Published(48.0, 5.0, 5, SOURCE)}, "short"),
+        ({"published": Published(40.5, None, None, SOURCE)}, "above"),
+        ({"published": Published(41.5, None, None, SOURCE)}, "within 1 point"),
         ({"published": Published(48.0, 6.5, 5, SOURCE), "comparable": False}, "not comparable"),
         ({"ours_only": True}, "ours, not the paper's"),
         ({"missing": "data not at hand: mnist", "values": ()}, "data not at hand: mnist"),
-        ({"values": (None, None), "diverged": 2}, "no number: all runs diverged"),
+        ({"values": (None, None), "diverged": 2}, "no number: all diverged"),
         ({"published": "rises", "p": 0.01}, "agrees: rises"),
         ({"published": "falls", "p": 0.01}, "does not agree: rises"),
         ({"published": "falls", "p": 0.2}, "undecided: rises, not significantly"),
@@ -140,7 +141,7 @@ def test_what_the_experiment_states_is_published_and_its_part_goes_before(tmp_pa
     part = Part("MNIST", "src2022/mnist", ("src", "owm", "ewc"), published=({"strategy": "owm", "mean": 1.0},))
     rows = rows_with(made(part), {("default", "src"): [0.4, 0.5, 0.6]}, tmp_path)
     assert isinstance(rows[0].published, Published) and rows[0].published.mean == 48.47
-    assert rows[0].spread["mean"] == pytest.approx(50.0) and rows[0].verdict == "within one published sd"
+    assert rows[0].ours["mean"] == pytest.approx(50.0) and rows[0].verdict == "within 1 sd"
     assert isinstance(rows[1].published, Published) and rows[1].published.source == f"{SOURCE}, Table 1"
     assert rows[1].verdict == "not run"
     assert rows[2].published is None
@@ -194,7 +195,8 @@ def test_saved_epochs_are_those_between_the_curves(tmp_path: Path) -> None:
     values = {(f"epochs-{e}", s): [v] for s, of in accuracies.items() for e, v in zip((1, 2, 4), of, strict=True)}
     (saved,) = saved_rows(one, rows_with(one, values, tmp_path))
     assert saved.values[0] == pytest.approx(1.5, abs=0.01)
-    assert saved.verdict == f"short by {3.7 - float(saved.values[0] or 0):.2f}"
+    assert saved.verdict == "short" and saved.difference == pytest.approx(-2.2, abs=0.01)
+    assert replace(saved, values=(2.8,)).verdict == "within 1 epoch"
 
 
 def test_sentences_say_where_ours_agrees_and_where_not() -> None:
@@ -210,7 +212,7 @@ def test_sentences_say_where_ours_agrees_and_where_not() -> None:
     ]
     said = sentences(rows, [RelationRow(Relation("Sleep helps.", "a", "b"), SOURCE, -3.0, 0.01)])
     assert said == [
-        "1 of 2 rows with a published figure lie within one published sd of it.",
+        "1 of 2 rows with a published figure agree with it (within one published sd; where none is stated, within 1).",
         "Short of it: P, owm by 6.0.",
         "F: ours agree with 1 of 3 published directions; do not agree with: weights; leave undecided: rate.",
         "Ours agree with 0 of 1 published statements; do not agree with: Sleep helps.",
