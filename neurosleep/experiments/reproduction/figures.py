@@ -50,8 +50,10 @@ def _drawn_rows(row: Row, label: str) -> Shown:
     line |= {"part": row.part, "strategy": row.strategy, "unit": row.unit}
     empty: dict[str, Any] = {"values": [], "missing": ""}
     published = row.figure
-    shown = [] if published is None else [{"kind": "published", "mean": published.mean, "sd": published.sd} | empty]
-    ours = {
+    shown: Shown = (
+        [] if published is None else [{"kind": "published", "mean": published.mean, "sd": published.sd} | empty]
+    )
+    ours: dict[str, Any] = {
         "kind": "tuned" if row.tuned else "default",
         "mean": row.ours["mean"],
         # Of a share of runs the deviation says nothing more.
