@@ -32,6 +32,9 @@ __all__ = [
     "unknown_name",
 ]
 
+# Of more names than these only the nearest are listed.
+_FEW, _NEAREST = 20, 5
+
 
 class NeurosleepError(ValueError):
     """A usage error: the base of all errors of this package.
@@ -74,6 +77,8 @@ class NeurosleepError(ValueError):
 
     def __str__(self) -> str:
         rows = [("Found", self.found), ("Expected", self.expected), ("Try", self.hint)]
+        if isinstance(self, UnknownNameError):  # what is meant is found faster in one name than among all
+            rows.reverse()
         return "\n".join([self.message] + [f"  {label + ':':<9} {text}" for label, text in rows if text])
 
 
@@ -398,7 +403,7 @@ class MissingExtraError(NeurosleepError):
 
 
 def unknown_name(kind: str, given: str, known: Iterable[str]) -> UnknownNameError:
-    """The error for a name that does not exist; it names the nearest existing one.
+    """The error for a name that does not exist; it names those that do, where they are many the nearest.
 
     See Also
     --------
@@ -409,17 +414,16 @@ def unknown_name(kind: str, given: str, known: Iterable[str]) -> UnknownNameErro
     >>> from neurosleep.errors import unknown_name
     >>> print(unknown_name("strategy", "scr", ["src", "joint"]))
     There is no strategy named 'scr'.
-      Expected: one of: joint, src
       Try:      did you mean 'src'?
+      Expected: one of: joint, src
     """
     names = sorted(known)
     # A name may be anything that a file holds, and as long.
-    close = difflib.get_close_matches(str(given)[:200], names, n=1, cutoff=0.0)
-    return UnknownNameError(
-        f"There is no {kind} named {given!r:.200}.",
-        expected="one of: " + ", ".join(names),
-        hint=f"did you mean {close[0]!r}?" if close else None,
-    )
+    nearest = difflib.get_close_matches(str(given)[:200], names, n=_NEAREST, cutoff=0.0)
+    close = difflib.get_close_matches(str(given)[:200], nearest, n=1)
+    expected = ": " + ", ".join(names) if len(names) <= _FEW else f" {len(names)}; nearest: {', '.join(nearest)}"
+    hint = f"did you mean {close[0]!r}?" if close else None
+    return UnknownNameError(f"There is no {kind} named {given!r:.200}.", expected=f"one of{expected}", hint=hint)
 
 
 def missing_extra(module: str, extra: str, purpose: str) -> MissingExtraError:
@@ -488,11 +492,9 @@ def shorten_warnings() -> None:
     """
     usual = warnings.formatwarning
 
-    def formatted(
-        message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
-    ) -> str:
-        if issubclass(category, UserWarning):
-            return f"Warning: {message}\n"
-        return usual(message, category, filename, lineno, line)
+    def formatted(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> str:
+        return (
+            f"Warning: {message}\n" if issubclass(category, UserWarning) else usual(message, category, *where, **more)
+        )
 
     warnings.formatwarning = formatted

@@ -2,35 +2,18 @@
 
 from __future__ import annotations
 
-import shutil
-import textwrap
 from pathlib import Path
 from typing import Any
 
-from neurosleep.cli.options import print_table
+from neurosleep.cli._text import print_table, say
 
-__all__ = ["filled", "show_converted"]
-
-# Lines of a terminal of the usual width; wider ones are not filled, since long lines read badly.
-_WIDTH = 80
-
-
-def filled(text: str, label: str = "", indent: int = 0) -> None:
-    """Print ``text`` behind ``label``, in lines that fit, of whole words."""
-    width = min(_WIDTH, shutil.get_terminal_size((_WIDTH, 24)).columns)
-    head = " " * indent + label
-    after = " " * len(head)
-    # Names and paths stay whole.
-    whole = textwrap.TextWrapper(
-        width, initial_indent=head, subsequent_indent=after, break_long_words=False, break_on_hyphens=False
-    )
-    print(whole.fill(text))
+__all__ = ["show_converted"]
 
 
 def show_converted(result: dict[str, Any]) -> None:
     """What was written, the layers that it holds, how they were scaled, and what there is to say of it."""
     report = result["report"]
-    filled(_written(Path(result["out"])))
+    say(_written(Path(result["out"])))
     kinds = any("from" in layer for layer in result["layers"])
     head = ("population", "kind", "neurons", "input", "scale") if kinds else ("layer", "kind", "size")
     print_table("Layers", head, [row for layer in result["layers"] for row in _rows(layer)])
@@ -41,15 +24,15 @@ def show_converted(result: dict[str, Any]) -> None:
         ]
         of = f" of {images} images" if images else ""
         what = f"; largest activations{of}: {', '.join(largest)}" if largest else of
-        filled(f"Scaled by the recipe {report['recipe']!r}{what}.")
+        say(f"Scaled by the recipe {report['recipe']!r}{what}.")
     became = [f"{layer['layer']}: {layer['became']}" for layer in report.get("became", ())]
     if became:
-        filled("; ".join(became) + ".", "Layers of the model: ")
+        say("; ".join(became) + ".", "Layers of the model: ")
     inexact = report.get("inexact", ())
     for note in report.get("notes", ()):
-        filled(note, "Note: ")
+        say(note, "Note: ")
     for difference in [inexact] if isinstance(inexact, str) else inexact:
-        filled(str(difference), "Not exact: ")
+        say(str(difference), "Not exact: ")
 
 
 def _written(out: Path) -> str:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
+from neurosleep import __version__
+from neurosleep.cli._text import show_warnings
 from neurosleep.cli.bench import bench
 from neurosleep.cli.cite import cite
 from neurosleep.cli.convert import convert
@@ -21,7 +24,6 @@ from neurosleep.cli.reproduce import reproduce
 from neurosleep.cli.results import results
 from neurosleep.cli.run import run
 from neurosleep.cli.tune import tune
-from neurosleep.errors import shorten_warnings
 
 __all__ = ["app", "main"]
 
@@ -44,23 +46,74 @@ class _Commands(TyperGroup):
 app = typer.Typer(
     cls=_Commands,
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     help="A trained network that forgets becomes a spiking network, sleeps, wakes up and remembers.",
+    epilog="A first look: [bold]neurosleep demo[/bold]   Of one command: [bold]neurosleep run --help[/bold]",
 )
 
-app.command()(with_groups(run))
-app.command()(with_groups(tune))
-app.command()(report)
-app.command("list")(list_names)
-app.command()(profiles)
-app.command()(cite)
-app.command()(results)
-app.command()(reproduce)
-app.command()(with_groups(convert))
-app.command("map")(with_groups(map_network))
-app.command()(bench)
-app.command()(demo)
+# The commands in groups, each with two that can be typed.
+_COMMANDS: dict[str, dict[str, tuple[Callable[..., None], tuple[str, str]]]] = {
+    "Experiments": {
+        "demo": (demo, ("demo", "demo --seeds 1 --out first-look")),
+        "run": (
+            run,
+            (
+                "run demo/classifier --strategy sequential,sleep,joint --seeds 3",
+                "run src2022/mnist --set sleep.steps=3000 --jobs 2",
+            ),
+        ),
+        "tune": (
+            tune,
+            ("tune demo/mnist-mini --strategy ewc --jobs 2", "tune src2022/mnist --trials 60 --resume"),
+        ),
+        "report": (report, ("report runs", "report runs --animate")),
+        "reproduce": (reproduce, ("reproduce", "reproduce src2022/table1 --quick")),
+    },
+    "Networks and chips": {
+        "convert": (
+            convert,
+            (
+                "convert model.onnx --to nir --calibration x.npy --out m.nir",
+                "convert model.onnx --check",
+            ),
+        ),
+        "map": (
+            map_network,
+            (
+                "map snn.safetensors --profile loihi1",
+                "map model.onnx --profile speck2f --calibration x.npy",
+            ),
+        ),
+        "profiles": (profiles, ("profiles", "profiles loihi2")),
+    },
+    "What there is": {
+        "list": (list_names, ("list", "list --json")),
+        "cite": (cite, ("cite runs > used.bib", "cite --profile loihi1,truenorth")),
+    },
+    "For those who develop it": {
+        "results": (results, ("results results --out docs/results", "results runs --out pages")),
+        "bench": (bench, ("bench sleep", "bench simulate --network cnn --json")),
+    },
+}
+for _panel, _commands in _COMMANDS.items():
+    for _name, (_command, _examples) in _commands.items():
+        _epilog = "\n\n".join(["Examples:", *(f"[bold]neurosleep {example}[/bold]" for example in _examples)])
+        app.command(_name, rich_help_panel=_panel, epilog=_epilog)(with_groups(_command))
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        print(f"neurosleep {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """A trained network that forgets becomes a spiking network, sleeps, wakes up and remembers."""
 
 
 def main() -> None:
@@ -77,5 +130,5 @@ def main() -> None:
     >>> sys.argv = ["neurosleep", "--help"]  # doctest: +SKIP
     >>> main()  # doctest: +SKIP
     """
-    shorten_warnings()
+    show_warnings()
     app()

@@ -6,8 +6,9 @@ from typing import Annotated, Any
 
 import typer
 
+from neurosleep.cli._text import print_table
 from neurosleep.cli.errors import user_errors
-from neurosleep.cli.options import Data, Json, emit, or_dash, print_table
+from neurosleep.cli.options import Data, Json, emit, or_dash
 
 __all__ = ["bench"]
 
@@ -17,13 +18,16 @@ def bench(
         str, typer.Argument(help="The benchmark: consolidate, ep, growth, map, record, schedule, simulate, sleep.")
     ],
     network: Annotated[
-        str | None, typer.Option(help="Of simulate: mlp (the default), cnn (two convolutions) or vgg (VGG-11).")
+        str | None,
+        typer.Option(help="Of simulate: mlp (the default), cnn (two convolutions) or vgg (VGG-11)."),
     ] = None,
     batch: Annotated[
-        int | None, typer.Option(help="Of sleep: whole sleeps with so many streams of noise, beside one stream.")
+        int | None,
+        typer.Option(help="Of sleep: whole sleeps with so many streams of noise, beside one stream."),
     ] = None,
     population: Annotated[
-        int | None, typer.Option(help="Of sleep: so many networks in two threads, beside two processes.")
+        int | None,
+        typer.Option(help="Of sleep: so many networks in two threads, beside two processes."),
     ] = None,
     quick: Annotated[bool, typer.Option("--quick", help="Of growth: small sizes, to see that it works.")] = False,
     data: Data = None,

@@ -7,9 +7,10 @@ from typing import Annotated, Any
 
 import typer
 
-from neurosleep.cli._converted import filled, show_converted
+from neurosleep.cli._converted import show_converted
+from neurosleep.cli._text import print_table, say
 from neurosleep.cli.errors import user_errors
-from neurosleep.cli.options import FileOptions, Json, emit, print_table, read_options
+from neurosleep.cli.options import FileOptions, Json, emit, read_options
 
 __all__ = ["convert"]
 
@@ -23,7 +24,8 @@ def convert(
     to: Annotated[str | None, typer.Option(help="What to make of it: snn, nir, onnx, snntorch, norse.")] = None,
     out: Annotated[Path | None, typer.Option(help="File to write; for snntorch and norse a folder.")] = None,
     check: Annotated[
-        bool, typer.Option("--check", help="Only say what stands in the way, all at once, and what is taken how.")
+        bool,
+        typer.Option("--check", help="Only say what stands in the way, all at once, and what is taken how."),
     ] = False,
     file: FileOptions,
     reset: Annotated[
@@ -85,16 +87,16 @@ def _checked(model: Path, read: Any) -> dict[str, Any]:
 def _show_check(result: dict[str, Any]) -> None:
     obstacles = result["obstacles"]
     count = "1 thing stands" if len(obstacles) == 1 else f"{len(obstacles)} things stand"
-    filled(f"{result['file']}: " + ("converts." if result["converts"] else f"does not convert; {count} in the way."))
+    say(f"{result['file']}: " + ("converts." if result["converts"] else f"does not convert; {count} in the way."))
     for number, one in enumerate(obstacles, 1):
         print()
-        filled(one["why"], f"{number}. ")
+        say(one["why"], f"{number}. ")
         for label, key in (("Line:     ", "line"), ("Expected: ", "expected"), ("Try:      ", "hint")):
             if one[key] and len(one[key]) <= _LONGEST:
-                filled(one[key], label, 3)
+                say(one[key], label, 3)
     if any(len(one["expected"] or "") > _LONGEST for one in obstacles):
         print()
-        filled("The page 'Supported formats' of the documentation lists all layers and operators that are taken.")
+        say("The page 'Supported formats' of the documentation lists all layers and operators that are taken.")
     if result["layers"]:
         print()
         rows = []
@@ -103,4 +105,4 @@ def _show_check(result: dict[str, Any]) -> None:
             rows.append((what, layer["becomes"], layer["sleeps"] or "-"))
         print_table("What is taken, and how", ("layer", "becomes", "sleeps"), rows)
     for note in result["notes"]:
-        filled(note, "Note: ")
+        say(note, "Note: ")

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from neurosleep.cli._text import print_table
 from neurosleep.cli.errors import interruptible, user_errors
-from neurosleep.cli.options import Json, Out, RunOptions, Seed, as_percent, emit, print_table
+from neurosleep.cli.options import WHERE, Json, Out, RunOptions, Seed, as_percent, emit
 from neurosleep.cli.requests import make_requests, seed_range, show_progress
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ def demo(
     out: Out = Path("demo"),
     seeds: Annotated[int, typer.Option(help="Number of seeds.")] = 3,
     seed: Seed = 0,
-    jobs: Annotated[int, typer.Option(help="Runs side by side.")] = 2,
+    jobs: Annotated[int, typer.Option(help="Runs side by side.", rich_help_panel=WHERE)] = 2,
     as_json: Json = False,
 ) -> None:
     """Two digits after another on embedded real data: forgetting, sleep, and what came back."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import json
 import signal
-import sys
 import threading
 import traceback
 from collections.abc import Iterator
@@ -14,6 +13,7 @@ from typing import Any
 
 import typer
 
+from neurosleep.cli._text import say_error
 from neurosleep.errors import NeurosleepError, RunFolderError, RunsFailedError
 
 __all__ = ["described", "fail", "interruptible", "usage_errors", "user_errors"]
@@ -43,7 +43,7 @@ def fail(error: NeurosleepError, as_json: bool, more: dict[str, Any] | None = No
     if as_json:
         print(json.dumps({"error": described(error), **(more or {})}, allow_nan=False))
     else:
-        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        say_error(type(error).__name__, str(error))
     if isinstance(error, RunsFailedError) and error.internal is not None:
         traceback.print_exception(error.internal)
         raise typer.Exit(1)
@@ -106,7 +106,7 @@ def interruptible(as_json: bool, hint: str) -> Iterator[None]:
         if as_json:
             _print_error("Interrupted", message, hint)
         else:
-            print(f"{message}\n  Try:      {hint}", file=sys.stderr)
+            say_error("", f"{message}\n  Try:      {hint}", "warning")
         raise typer.Exit(128 + number) from None
     finally:
         if handled:

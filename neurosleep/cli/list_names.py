@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from neurosleep.cli._text import print_table
 from neurosleep.cli.errors import user_errors
-from neurosleep.cli.options import Json, emit, print_table
+from neurosleep.cli.options import Json, emit
 
 __all__ = ["list_names"]
 

@@ -7,8 +7,9 @@ from typing import Annotated, Any
 
 import typer
 
+from neurosleep.cli._text import print_table
 from neurosleep.cli.errors import user_errors
-from neurosleep.cli.options import FileOptions, Json, Seed, emit, print_table, read_options
+from neurosleep.cli.options import FileOptions, Json, Seed, emit, read_options
 
 __all__ = ["map_network"]
 
@@ -25,10 +26,12 @@ def map_network(
         typer.Option("--allow-split", help="Split sums of too many inputs over helper neurons; less accurate."),
     ] = False,
     mismatch_sd: Annotated[
-        float | None, typer.Option(help="Relative mismatch of an analogue chip; else the profile's figure.")
+        float | None,
+        typer.Option(help="Relative mismatch of an analogue chip; else the profile's figure."),
     ] = None,
     inputs: Annotated[
-        Path | None, typer.Option(help="Images (.npy, .npz) to simulate for energy; else the calibration images.")
+        Path | None,
+        typer.Option(help="Images (.npy, .npz) to simulate for energy; else the calibration images."),
     ] = None,
     coding: Annotated[str, typer.Option(help="How images become spikes: bernoulli, poisson.")] = "bernoulli",
     seed: Seed = 0,

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from copy import copy
 from dataclasses import dataclass, fields, is_dataclass
 from functools import wraps
 from inspect import Parameter, Signature, signature
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, get_args, get_type_hints
 
 import typer
+from typer.models import OptionInfo
 
 if TYPE_CHECKING:
     from neurosleep.exchange import ReadOptions
@@ -26,40 +28,62 @@ __all__ = [
     "as_percent",
     "emit",
     "or_dash",
-    "print_table",
     "read_options",
     "with_groups",
 ]
 
-Json = Annotated[bool, typer.Option("--json", help="Print exactly one JSON object on standard output.")]
+# Groups of options in --help, in the words of every command that has them.
+WHAT = "What to do"
+WHERE = "How and where it runs"
+FILES = "Files and folders"
+WATCH = "While it runs"
+READING = "How the file is read"
 
+Json = Annotated[
+    bool, typer.Option("--json", help="Print exactly one JSON object on standard output.", rich_help_panel="Options")
+]
 
-Out = Annotated[Path, typer.Option(help="Output folder.")]
+Out = Annotated[Path, typer.Option(help="Output folder.", rich_help_panel=FILES)]
 
-Data = Annotated[str | None, typer.Option(help="Folder of the data sets (else NEUROSLEEP_DATA, else a download).")]
+Data = Annotated[
+    str | None,
+    typer.Option(help="Folder of the data sets (else NEUROSLEEP_DATA, else a download).", rich_help_panel=FILES),
+]
 
-Seed = Annotated[int, typer.Option(help="First seed.")]
+Seed = Annotated[int, typer.Option(help="First seed.", rich_help_panel=WHAT)]
 
 
 @dataclass(frozen=True)
 class RunOptions:
     """What every command that runs experiments can be told of the runs."""
 
+    panel: ClassVar[str] = WHERE
+
     changes: Annotated[
-        list[str] | None, typer.Option("--set", help="key=value, such as sleep.steps=300; may be given again.")
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="KEY=VALUE", help="Such as sleep.steps=300; may be given again.", rich_help_panel=WHAT
+        ),
     ] = None
     engine: Annotated[str | None, typer.Option(help="Engine that steps the sleeping network.")] = None
     device: Annotated[
-        str | None, typer.Option(help="Where networks sleep: cpu, cuda or cuda:1. They are trained on the CPU.")
+        str | None,
+        typer.Option(help="Where networks sleep: cpu, cuda or cuda:1. They are trained on the CPU."),
     ] = None
     data: Data = None
     jobs: Annotated[int, typer.Option(help="How many run side by side, one thread each.")] = 1
     scheduler: Annotated[
-        str | None, typer.Option(help="Address of a Dask scheduler (tcp:// or tls://) whose workers run them.")
+        str | None,
+        typer.Option(help="Address of a Dask scheduler (tcp:// or tls://) whose workers run them."),
     ] = None
-    resume: Annotated[bool, typer.Option(help="Resume an interrupted run (a search also with more trials).")] = False
+    resume: Annotated[
+        bool, typer.Option(help="Resume an interrupted run (a search also with more trials).", rich_help_panel=FILES)
+    ] = False
     force: Annotated[
-        bool, typer.Option("--force", help="With --resume, even if data or packages differ; the results say so.")
+        bool,
+        typer.Option(
+            "--force", help="With --resume, even if data or packages differ; the results say so.", rich_help_panel=FILES
+        ),
     ] = False
 
 
@@ -67,9 +91,12 @@ class RunOptions:
 class Listening:
     """Who can be told of runs while they go on."""
 
+    panel: ClassVar[str] = WATCH
+
     live: Annotated[bool, typer.Option("--live", help="Show rates, weights and accuracy while it sleeps.")] = False
     follow: Annotated[
-        Path | None, typer.Option(help="File to which events are appended, one JSON object per line.")
+        Path | None,
+        typer.Option(help="File to which events are appended, one JSON object per line."),
     ] = None
     tensorboard: Annotated[Path | None, typer.Option(help="Folder for TensorBoard.")] = None
     wandb: Annotated[str | None, typer.Option(help="Project of Weights & Biases (WANDB_MODE=offline: files).")] = None
@@ -80,17 +107,24 @@ class Listening:
 class FileOptions:
     """What every command that reads a network from a file can be told of it."""
 
+    panel: ClassVar[str] = READING
+
     calibration: Annotated[Path | None, typer.Option(help="Images (.npy, .npz) for an awake network's scale.")] = None
     recipe: Annotated[str | None, typer.Option(help="How an awake network is scaled; else percentile.")] = None
     approximate: Annotated[bool, typer.Option("--approximate", help="Average in place of max-pooling.")] = False
     external_data: Annotated[Path | None, typer.Option(help="Second file that holds an ONNX file's weights.")] = None
     output_name: Annotated[str | None, typer.Option(help="Which of an ONNX file's outputs is read.")] = None
     input_shape: Annotated[
-        str | None, typer.Option(help="Shape of an image, where an ONNX file leaves it open: 3,32,32.")
+        str | None,
+        typer.Option(help="Shape of an image, where an ONNX file leaves it open: 3,32,32."),
     ] = None
-    dt: Annotated[float | None, typer.Option(help="Step of a NIR file of another tool, in seconds: 0.001.")] = None
+    dt: Annotated[
+        float | None,
+        typer.Option(help="Step of a NIR file of another tool, in seconds: 0.001."),
+    ] = None
     writer: Annotated[
-        str | None, typer.Option(help="Tool that wrote a NIR file: nir (by the letter), snntorch, norse.")
+        str | None,
+        typer.Option(help="Tool that wrote a NIR file: nir (by the letter), snntorch, norse."),
     ] = None
 
 
@@ -107,7 +141,10 @@ def read_options(file: FileOptions, **more: Any) -> ReadOptions:
 
 
 def with_groups(command: Callable[..., None]) -> Callable[..., None]:
-    """``command`` as typer takes it: each field of a parameter that is a dataclass becomes an option of its own."""
+    """``command`` as typer takes it: each field of a parameter that is a dataclass becomes an option of its own.
+
+    In ``--help`` options stand in groups: those of a dataclass in its ``panel``, others in that of what is done.
+    """
     hints = get_type_hints(command, include_extras=True)
     groups: dict[str, type[Any]] = {
         name: kind for name, kind in hints.items() if isinstance(kind, type) and is_dataclass(kind)
@@ -117,11 +154,17 @@ def with_groups(command: Callable[..., None]) -> Callable[..., None]:
         if name in groups:
             types = get_type_hints(groups[name], include_extras=True)
             parameters += [
-                Parameter(entry.name, Parameter.KEYWORD_ONLY, default=entry.default, annotation=types[entry.name])
+                Parameter(
+                    entry.name,
+                    Parameter.KEYWORD_ONLY,
+                    default=entry.default,
+                    annotation=_in_panel(types[entry.name], groups[name].panel),
+                )
                 for entry in fields(groups[name])
             ]
         else:
-            parameters.append(parameter.replace(kind=Parameter.KEYWORD_ONLY, annotation=hints[name]))
+            annotation = _in_panel(hints[name], WHAT)
+            parameters.append(parameter.replace(kind=Parameter.KEYWORD_ONLY, annotation=annotation))
 
     @wraps(command)
     def flat(**given: Any) -> None:
@@ -136,27 +179,23 @@ def with_groups(command: Callable[..., None]) -> Callable[..., None]:
     return flat
 
 
+def _in_panel(annotation: Any, panel: str) -> Any:
+    """``annotation`` with its option in this group of ``--help``, if it has none yet."""
+    of, *options = get_args(annotation)
+    (option,) = options
+    if not isinstance(option, OptionInfo) or option.rich_help_panel is not None:
+        return annotation
+    option = copy(option)
+    option.rich_help_panel = panel
+    return Annotated[of, option]
+
+
 def emit(result: dict[str, Any], as_json: bool, show: Callable[[dict[str, Any]], None]) -> None:
     """Print what a command found, for a program or for a person."""
     if as_json:
         print(json.dumps(result, allow_nan=False))
     else:
         show(result)
-
-
-def print_table(title: str, header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
-    """Print rows under a title."""
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    # As texts, since names and citations from files may hold what rich takes for markup.
-    table = Table(title=Text(title), title_justify="left")
-    for name in header:
-        table.add_column(name, overflow="fold")
-    for row in rows:
-        table.add_row(*map(Text, row))
-    Console().print(table)
 
 
 def as_percent(entry: dict[str, Any]) -> str:

@@ -7,8 +7,9 @@ from typing import Annotated, Any
 
 import typer
 
+from neurosleep.cli._text import print_table
 from neurosleep.cli.errors import user_errors
-from neurosleep.cli.options import Json, emit, print_table
+from neurosleep.cli.options import Json, emit
 
 __all__ = ["profiles"]
 

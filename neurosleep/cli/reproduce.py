@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from neurosleep._reproductions import load_reproduction, reproduction_names
+from neurosleep.cli._text import print_table
 from neurosleep.cli.errors import fail, interruptible, user_errors
-from neurosleep.cli.options import Data, Json, Out, emit, print_table
+from neurosleep.cli.options import WHERE, Data, Json, Out, emit
 from neurosleep.cli.requests import show_progress
 
 if TYPE_CHECKING:
@@ -28,14 +29,20 @@ def reproduce(
     *,
     data: Data = None,
     out: Out = Path("runs"),
-    jobs: Annotated[int, typer.Option(help="How many runs go side by side, one thread each.")] = 1,
+    jobs: Annotated[
+        int, typer.Option(help="How many runs go side by side, one thread each.", rich_help_panel=WHERE)
+    ] = 1,
     quick: Annotated[
-        bool, typer.Option("--quick", help="The small version, in minutes: fewer seeds and images.")
+        bool,
+        typer.Option("--quick", help="The small version, in minutes: fewer seeds and images."),
     ] = False,
     seeds: Annotated[int | None, typer.Option(help="Number of seeds, from 0; else as many as the list says.")] = None,
     scheduler: Annotated[
         str | None,
-        typer.Option(help="Address of a Dask scheduler (tcp:// or tls://) whose workers run what is missing."),
+        typer.Option(
+            help="Address of a Dask scheduler (tcp:// or tls://) whose workers run what is missing.",
+            rich_help_panel=WHERE,
+        ),
     ] = None,
     as_json: Json = False,
 ) -> None:

@@ -9,29 +9,38 @@ from typing import Annotated, Any
 
 import typer
 
+from neurosleep.cli._text import print_table, say
 from neurosleep.cli.errors import described, fail, interruptible, user_errors
-from neurosleep.cli.options import Json, Listening, Out, RunOptions, Seed, as_percent, emit, print_table
+from neurosleep.cli.options import Json, Listening, Out, RunOptions, Seed, as_percent, emit
 from neurosleep.cli.requests import make_requests, seed_range, show_progress
 from neurosleep.errors import NeurosleepError, RunsFailedError
 
 __all__ = ["run"]
+
+# Exit code where somebody wants to know; 1 and 2 are internal and usage errors.
+DIVERGED = 3
 
 
 def run(
     experiment: Annotated[str, typer.Argument(help="A packaged experiment, or your own TOML file.")],
     *,
     strategy: Annotated[
-        str | None, typer.Option(help="Strategies, separated by commas; else the experiment's own, or src.")
+        str | None,
+        typer.Option(help="Strategies, separated by commas; else the experiment's own, or src."),
     ] = None,
     seeds: Annotated[int, typer.Option(help="Number of seeds.")] = 1,
     seed: Seed = 0,
     variant: Annotated[
-        str | None, typer.Option(help="Variants in the experiment's file, separated by commas; else its usual ones.")
+        str | None,
+        typer.Option(help="Variants in the experiment's file, separated by commas; else its usual ones."),
     ] = None,
     options: RunOptions,
     listening: Listening,
     out: Out = Path("runs"),
     tuned: Annotated[bool, typer.Option("--tuned", help="With the settings found by tune, as committed.")] = False,
+    fail_on_divergence: Annotated[
+        bool, typer.Option("--fail-on-divergence", help=f"Exit with {DIVERGED} if a run diverged.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Run an experiment: strategies × seeds, each into a folder of its own."""
@@ -60,6 +69,8 @@ def run(
             fail(error, as_json, {**result, "failed": failed})
         else:
             emit({"out": str(out), "runs": runs, "summary": summarise(runs)}, as_json, _show_summary)
+            if fail_on_divergence and any(one["status"] == "diverged" for one in runs):
+                raise typer.Exit(DIVERGED)
 
 
 def _failure(error: Exception) -> dict[str, Any]:
@@ -93,17 +104,35 @@ def _listeners(asked: Listening, options: RunOptions) -> Iterator[Any]:
 
 
 def _show_summary(result: dict[str, Any]) -> None:
-    for variant in dict.fromkeys(r["variant"] for r in result["summary"]):
-        rows = [
-            (
-                r["strategy"],
-                as_percent(r["accuracy_all"]),
-                *(str(n) for n in (r["accuracy_all"]["n"], r["diverged"], r["failed"])),
-            )
-            for r in result["summary"]
-            if r["variant"] == variant
-        ]
-        name = result["summary"][0]["experiment"]
-        title = f"{name} ({variant}): accuracy over all classes after the last task"
-        print_table(title, ("strategy", "accuracy", "n", "diverged", "failed"), rows)
-    print(f"Runs: {result['out']}   Report: neurosleep report {result['out']}")
+    """One table for all variants, what diverged, and where it lies."""
+    summary = result["summary"]
+    several = len({row["variant"] for row in summary}) > 1
+    # Columns of zeros tell nothing.
+    bad = [name for name in ("diverged", "failed") if any(row[name] for row in summary)]
+    rows = [
+        (
+            *([row["variant"]] if several else []),
+            row["strategy"],
+            as_percent(row["accuracy_all"]),
+            *(str(row["accuracy_all"]["n"]), *(str(row[name]) for name in bad)),
+        )
+        for row in summary
+    ]
+    first = summary[0]
+    of = f"{first['experiment']}, {first['variant']}" if not several and first["variant"] != "default" else ""
+    header = (*(["variant"] if several else []), "strategy", "accuracy", "seeds", *bad)
+    title = f"{of or first['experiment']}: accuracy over all classes after the last task (mean ± SD)"
+    print_table(title, header, rows)
+    for row in summary:
+        if row["diverged"]:
+            _say_diverged(row, f"{row['variant']}, {row['strategy']}" if several else row["strategy"])
+    say(f"Runs: {result['out']}   Report: neurosleep report {result['out']}")
+
+
+def _say_diverged(row: dict[str, Any], name: str) -> None:
+    counted, diverged = row["accuracy_all"]["n"], row["diverged"]
+    if counted:
+        told = f"{diverged} of {counted + diverged} runs diverged; the accuracy is that of the others."
+    else:
+        told = "every run diverged, so that there is no accuracy."
+    say(told, f"{name}: ", verdict="warning" if counted else "error")

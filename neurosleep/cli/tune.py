@@ -8,8 +8,9 @@ from typing import Annotated, Any
 
 import typer
 
+from neurosleep.cli._text import print_table
 from neurosleep.cli.errors import interruptible, user_errors
-from neurosleep.cli.options import Json, Out, RunOptions, as_percent, emit, print_table
+from neurosleep.cli.options import Json, Out, RunOptions, as_percent, emit
 from neurosleep.cli.requests import make_requests, show_progress
 
 __all__ = ["tune"]
@@ -24,10 +25,12 @@ def tune(
     seeds: Annotated[int, typer.Option(help="Tuning seeds that a trial is averaged over: 100, 101, …")] = 3,
     seed: Annotated[int, typer.Option(help="Seed of the sampler.")] = 0,
     variant: Annotated[
-        str | None, typer.Option(help="Variant in the experiment's file; else what it starts with.")
+        str | None,
+        typer.Option(help="Variant in the experiment's file; else what it starts with."),
     ] = None,
     prune: Annotated[
-        bool, typer.Option("--prune", help="Stop a trial that falls below the median of the others.")
+        bool,
+        typer.Option("--prune", help="Stop a trial that falls below the median of the others."),
     ] = False,
     options: RunOptions,
     out: Out = Path("tuned"),
