@@ -11,8 +11,9 @@ from neurosleep.errors import SettingsError
 from neurosleep.experiments.changes import Change, change_text, changes_between, parse_change, variant_name
 from neurosleep.experiments.files import experiment_names
 from neurosleep.experiments.metrics import Metrics
-from neurosleep.experiments.reading import load_settings, variant_names
-from neurosleep.experiments.tuning.tuned import load_tuned, tuned_variant
+from neurosleep.experiments.reading import load_settings
+from neurosleep.experiments.results.variants import VariantName
+from neurosleep.experiments.tuning.tuned import load_tuned
 
 __all__ = ["Command", "commands_of", "together"]
 
@@ -40,23 +41,14 @@ class Command:
 
 def _command(run: Path, experiment: str, variant: str, strategy: str) -> Command:
     """What a run was made with: from its settings where they lie beside its metrics, else from its variant."""
-    name, _, rest = variant.partition(",")
-    in_file: str | None = None
-    tuned = False
-    try:
-        in_file = name if name in variant_names(experiment) else None
-        tuned = name == "tuned" and not in_file
-        if tuned and tuned_variant(experiment, rest) != "default":
-            in_file, _, rest = rest.partition(",")
-    except SettingsError:
-        pass
-    command = Command(experiment, (strategy,), "", tuned, (in_file,) if in_file else (), _UNKNOWN)
+    name = VariantName.of(experiment, variant)
+    in_file = None if name.named == "default" else name.named
+    command = Command(experiment, (strategy,), "", name.tuned, (in_file,) if in_file else (), _UNKNOWN)
     if not (run / "config.toml").is_file():
-        text = rest if tuned or in_file else variant
-        changes = [] if text in ("", "default") else _from_name(text)
+        changes = _from_name(name.changes) if name.changes else []
     else:
         try:
-            before = load_tuned(experiment, strategy, in_file or "default") if tuned else None
+            before = load_tuned(experiment, strategy, name.named) if name.tuned else None
             if before is None:
                 _, before = load_settings(experiment, strategy=strategy, variant=in_file)
             changes = changes_between(before, load_settings(str(run / "config.toml"))[1])

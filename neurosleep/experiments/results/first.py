@@ -9,7 +9,7 @@ from typing import Any
 from neurosleep.experiments.results.compared import ABOVE, SHORT, WITHIN
 from neurosleep.experiments.results.layout import Table
 from neurosleep.experiments.results.rows import ResultRow
-from neurosleep.experiments.results.tables import base_variant, method_order
+from neurosleep.experiments.results.tables import method_order
 from neurosleep.plot import dot_whisker, figure, to_svg_bytes
 
 __all__ = ["alternative", "panel", "panel_rows", "sentences"]
@@ -24,7 +24,7 @@ def panel_rows(table: Table, rows: Sequence[ResultRow], added: Sequence[ResultRo
     drawn: list[dict[str, Any]] = []
     published: set[str] = set()
     for row in sorted(rows, key=method_order):
-        if base_variant(row.variant) != "default" or row.read_out or row.strategy in _BOUNDING:
+        if row.variant_name.figures_of != "default" or row.read_out or row.strategy in _BOUNDING:
             continue
         # Experiments of one table differ in how the network learns, which the end of their name says.
         suffix = row.experiment.removeprefix(table.experiments[0]).lstrip("-")
@@ -45,7 +45,7 @@ def panel(table: Table, rows: Sequence[ResultRow], added: Sequence[ResultRow]) -
     drawn = panel_rows(table, rows, added)
     fig = figure(*_SIZE)
     fig.set_layout_engine("none")
-    bounds = next((row.bounds for row in rows if base_variant(row.variant) == "default"), (None, None))
+    bounds = next((row.bounds for row in rows if row.variant_name.figures_of == "default"), (None, None))
     # The same room for names in every panel.
     ax = dot_whisker(drawn, bounds=bounds, ax=fig.add_axes((0.345, 0.17, 0.625, 0.73)))
     ax.set_title(table.panel, fontsize="medium")
@@ -84,7 +84,10 @@ _LEGEND = (
 
 
 def sentences(panels: Sequence[tuple[Table, Sequence[ResultRow], Sequence[ResultRow]]]) -> list[str]:
-    """What the figures say, in numbers; a sentence whose runs are missing is left out."""
+    """What the figures say, in numbers; a sentence whose runs are missing is left out.
+
+    Runs whose settings were changed by hand have nothing published beside them, and are counted nowhere.
+    """
     said = [_LEGEND]
     claimed = [row for _, rows, _ in panels for row in rows if row.difference is not None]
     own = [row for row in claimed if row.settings.origin != "tuned"]

@@ -10,13 +10,14 @@ from typing import Literal
 from neurosleep.errors import SettingsError
 from neurosleep.experiments.files import experiment_names
 from neurosleep.experiments.metrics import Metrics, Spread, at_chance, spread_of
-from neurosleep.experiments.reading import Published, load_notes, load_published, variant_names
+from neurosleep.experiments.reading import Published, load_notes, load_published
 from neurosleep.experiments.results.collect import metrics_by_folder
 from neurosleep.experiments.results.commands import Command, commands_of
 from neurosleep.experiments.results.compared import ComparedRow
-from neurosleep.experiments.tuning.tuned import tuned_record, tuned_variant
+from neurosleep.experiments.results.variants import VariantName, variant_order
+from neurosleep.experiments.tuning.tuned import tuned_record
 
-__all__ = ["REPORTED", "ResultRow", "Settings", "result_rows", "rows_of", "variant_order"]
+__all__ = ["REPORTED", "ResultRow", "Settings", "result_rows", "rows_of"]
 
 # Seeds of the reported figures, fixed before they were run; any others are shown beside them.
 REPORTED = range(10)
@@ -26,9 +27,12 @@ _NO_BASELINE = {"sequential", "joint", "joint-matched", "src", "sleep"}
 
 @dataclass(frozen=True)
 class Settings:
-    """Where settings come from; of a search, its number of trials and accuracy in percent on the validation split."""
+    """Where settings come from.
 
-    origin: Literal["default", "variant", "tuned"]
+    ``changed``: by ``--set``. A search has a number of trials and an accuracy in percent on the validation split.
+    """
+
+    origin: Literal["default", "variant", "tuned", "changed"]
     trials: int | None = None
     validation: float | None = None
 
@@ -61,6 +65,11 @@ class ResultRow(ComparedRow):
         return self.strategy + (f", {self.read_out}" if self.read_out else "")
 
     @property
+    def variant_name(self) -> VariantName:
+        """What the name of its variant says."""
+        return VariantName.of(self.experiment, self.variant)
+
+    @property
     def parts(self) -> tuple[str, ...]:
         """The strategies that this one is combined of."""
         return tuple(self.strategy.split("+"))
@@ -71,13 +80,11 @@ class ResultRow(ComparedRow):
         return not set(self.parts) <= _NO_BASELINE
 
 
-def _published(experiment: str, variant: str) -> dict[str, Published]:
-    # On other data, or fewer images or tasks of it, a published figure says nothing about ours.
-    if "data." in variant or experiment not in experiment_names():
+def _published(name: VariantName) -> dict[str, Published]:
+    if name.figures_of is None:
         return {}
-    name = variant.partition(",")[0]
-    base = name if name in variant_names(experiment) else "default"
-    return {strategy: figure for strategy, figure in load_published(experiment).items() if figure.variant == base}
+    figures = load_published(name.experiment)
+    return {strategy: figure for strategy, figure in figures.items() if figure.variant == name.figures_of}
 
 
 def _accuracies(runs: Iterable[Metrics], result: str) -> tuple[float | None, ...]:
@@ -97,26 +104,25 @@ def _bound(runs: Iterable[Metrics], experiment: str, variant: str, strategy: str
     return None
 
 
-def _settings_of(experiment: str, variant: str, strategy: str) -> Settings:
-    name, _, rest = variant.partition(",")
-    if name != "tuned":
-        return Settings("default" if variant == "default" else "variant")
+def _settings_of(name: VariantName, strategy: str) -> Settings:
+    if name.changes:
+        return Settings("changed")
+    if not name.tuned:
+        return Settings("default" if name.named == "default" else "variant")
     try:
-        record = tuned_record(experiment, strategy, tuned_variant(experiment, rest))
+        record = tuned_record(name.experiment, strategy, name.named)
     except SettingsError:
         return Settings("tuned")
     validation = record.get("validation", {}).get("mean")
     return Settings("tuned", record.get("trials"), 100 * validation if isinstance(validation, float) else None)
 
 
-def _notes(experiment: str, variant: str) -> dict[str, str]:
+def _notes(name: VariantName) -> dict[str, str]:
     """What the experiment's file says of the figures of a variant, or of the same with settings from a search."""
-    if experiment not in experiment_names():
+    if name.experiment not in experiment_names():
         return {}
-    name, _, rest = variant.partition(",")
-    if name == "tuned" and tuned_variant(experiment, rest) != "default":
-        name = f"tuned,{tuned_variant(experiment, rest)}"
-    return load_notes(experiment).get(name, {})
+    parts = ("tuned" if name.tuned else "", "" if name.named == "default" else name.named, name.changes)
+    return load_notes(name.experiment).get(",".join(part for part in parts if part) or "default", {})
 
 
 def _strategy_rows(members: Mapping[Path, Metrics], every: Sequence[Metrics]) -> list[ResultRow]:
@@ -126,7 +132,8 @@ def _strategy_rows(members: Mapping[Path, Metrics], every: Sequence[Metrics]) ->
     reported = sorted((run for run in runs if run["seed"] in REPORTED), key=lambda run: run["seed"])
     further = [run for run in runs if run["seed"] not in REPORTED]
     names = sorted({key for run in runs for key in run["results"] if key.startswith("accuracy_all")})
-    published = _published(experiment, variant)
+    of_variant = VariantName.of(experiment, variant)
+    published = _published(of_variant)
     rows = []
     for name in names:
         if name == "accuracy_all_before_last_sleep":
@@ -150,25 +157,14 @@ def _strategy_rows(members: Mapping[Path, Metrics], every: Sequence[Metrics]) ->
                     _bound(every, experiment, variant, "sequential"),
                     _bound(every, experiment, variant, "joint"),
                 ),
-                settings=_settings_of(experiment, variant, strategy),
+                settings=_settings_of(of_variant, strategy),
                 stored_examples=any(run["reads_old_data"] for run in runs),
                 seconds=sum(run["seconds"]["total"] for run in runs) / len(runs),
                 commands=commands_of(members),
-                note=_notes(experiment, variant).get(strategy, ""),
+                note=_notes(of_variant).get(strategy, ""),
             )
         )
     return rows
-
-
-def variant_order(experiment: str, variant: str) -> tuple[bool, int, bool, str]:
-    """What sorts variants: the experiment as it is first, then in the order of its file, each before its tuned one."""
-    try:
-        named = ("default", *variant_names(experiment))
-    except SettingsError:
-        named = ("default",)
-    name = variant.removeprefix("tuned,") if variant != "tuned" else "default"
-    known = name in named
-    return not known, named.index(name) if known else 0, variant.startswith("tuned"), variant
 
 
 def rows_of(runs: Mapping[Path, Metrics]) -> tuple[ResultRow, ...]:

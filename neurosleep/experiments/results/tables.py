@@ -10,9 +10,10 @@ from neurosleep.experiments.markdown import plain_text, shown, table_row
 from neurosleep.experiments.results.commands import together
 from neurosleep.experiments.results.compared import NOT_AT_HAND, OURS, figure_text
 from neurosleep.experiments.results.layout import Known, known_figures
-from neurosleep.experiments.results.rows import ResultRow, variant_order
+from neurosleep.experiments.results.rows import ResultRow
+from neurosleep.experiments.results.variants import variant_order
 
-__all__ = ["base_variant", "markdown_table", "method_order", "table_lines", "with_links"]
+__all__ = ["markdown_table", "method_order", "table_lines", "with_links"]
 
 # What an address is made of after the name of its kind.
 _ADDRESSES = {"doi:": "https://doi.org/", "arXiv:": "https://arxiv.org/abs/"}
@@ -48,11 +49,6 @@ def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list
     return ['<div class="ns-table" markdown="1">', "", *table, "", "</div>"]
 
 
-def base_variant(variant: str) -> str:
-    """The variant without the mark of searched settings."""
-    return "default" if variant == "tuned" else variant.removeprefix("tuned,")
-
-
 def method_order(row: ResultRow) -> tuple[int, str]:
     """What sorts methods: sequential training, the methods, joint training."""
     last = {"sequential": 0, "joint-matched": 2, "joint": 3}
@@ -64,7 +60,7 @@ def _method(line: _Line) -> str:
 
 
 def _variant(line: _Line) -> str:
-    return base_variant(line.row.variant)
+    return line.row.variant_name.text
 
 
 def _published(line: _Line) -> str:
@@ -210,7 +206,7 @@ def table_lines(rows: Sequence[ResultRow], added: Sequence[ResultRow] = ()) -> l
         rows,
         key=lambda row: (
             experiments.index(row.experiment),
-            variant_order(row.experiment, base_variant(row.variant)),
+            variant_order(row.experiment, row.variant)[:3],
             method_order(row),
             row.variant,
         ),

@@ -79,14 +79,14 @@ def test_methods_stand_between_their_bounds_with_default_and_searched_settings_t
     add(tmp_path, "owm", 0, 0.6, variant="tuned")
     add(tmp_path, "src", 0, 0.6, variant="faithful=true")
     page = pages(tmp_path)["src2022.md"]
-    rows = re.findall(r"(?m)^\| ([\w=]+) \| ([\w=]+) \| [\d.-]+ .*(?:yes|no) \|$", page)
+    rows = re.findall(r"(?m)^\| ([\w=: ]+) \| ([\w=]+) \| [\d.-]+ .*(?:yes|no) \|$", page)
     assert rows == [
         ("default", "sequential"),
         ("default", "owm"),
         ("default", "owm"),
         ("default", "src"),
         ("default", "joint"),
-        ("faithful=true", "src"),
+        ("changed: faithful=true", "src"),
     ]
 
 
@@ -106,6 +106,12 @@ def test_the_first_page_says_it_in_numbers(add: Add, tmp_path: Path) -> None:
     add(tmp_path, "src", 0, 0.6, variant="tuned")
     add(tmp_path, "sleep", 0, 0.7, experiment="homeostatic/mnist")
     made, _ = results_pages(tmp_path)
+    # What was changed by hand is in the tables alone.
+    for variant in ("sleep.streams=32", "tuned,sleep.streams=32"):
+        add(tmp_path, "src", 0, 0.99, variant=variant)
+    changed, _ = results_pages(tmp_path)
+    assert (changed["index.md"], changed["mnist.svg"]) == (made["index.md"], made["mnist.svg"])
+    assert str(changed["src2022.md"]).count("| changed: sleep.streams=32 | src | - | 99.00 | 1 | - | - |") == 2
     first = made["index.md"]
     assert isinstance(first, str)
     assert "With default settings, 3 figures have a published one beside them: 2 agree (within one" in first

@@ -104,8 +104,6 @@ def test_commands_have_the_changes_of_a_variant(add: Add, tmp_path: Path) -> Non
     assert commands(tmp_path) == [f"{start}  # and --set as the name of the variant says"]
     (folder / "config.toml").write_text(dump_toml(apply_changes(load_settings("src2022/mnist")[1], changes)))
     assert commands(tmp_path) == [f"{start} --set sleep.scale_data=current --set 'sleep.thresholds=[1.0, 2.0, 3.0]'"]
-    (row,) = result_rows(tmp_path)
-    assert row.published is not None and row.published.mean == 48.47
 
 
 def test_commands_name_the_tuned_settings(add: Add, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -169,6 +167,40 @@ def test_other_data_and_experiments_of_ones_own_have_nothing_published_beside_th
         ("src2022/mnist", None, "validation", "-", (None, None)),
     ]
     assert commands(tmp_path)[0].startswith("neurosleep run mine.toml --strategy src --seeds 1")
+
+
+@pytest.mark.parametrize(
+    ("variant", "text", "origin", "published"),
+    [
+        ("default", "default", "default", 48.47),
+        ("tuned", "default", "tuned", 48.47),
+        ("sleep.streams=32,sleep.steps=9", "changed: sleep.streams=32, sleep.steps=9", "changed", None),
+        ("tuned,wake.lr=0.08", "changed: wake.lr=0.08", "changed", None),
+        ("faster", "changed (faster)", "changed", None),
+    ],
+)
+def test_changed_settings_are_no_default_ones_and_have_nothing_published_beside_them(
+    variant: str, text: str, origin: str, published: float | None, add: Add, tmp_path: Path
+) -> None:
+    add(tmp_path, "src", 0, 0.48, variant=variant)
+    (row,) = result_rows(tmp_path)
+    assert (row.variant_name.text, row.settings.origin) == (text, origin)
+    assert (None if row.figure is None else row.figure.mean) == published
+    assert row.verdict == ("within 1 sd" if published else "-")
+
+
+def test_variants_of_a_file_are_known_by_name(add: Add, tmp_path: Path) -> None:
+    """Each has the figures of its own, not those of the experiment as it is."""
+    names = ("fraction-0.05", "tuned,fraction-0.05", "fraction-0.05,wake.lr=0.08")
+    for variant in names:
+        add(tmp_path, "src", 0, 0.4, experiment="src2022/mnist-rehearsal", variant=variant)
+    rows = {row.variant: row.variant_name for row in result_rows(tmp_path)}
+    assert [rows[name].text for name in names] == [
+        "fraction-0.05",
+        "fraction-0.05",
+        "fraction-0.05, changed: wake.lr=0.08",
+    ]
+    assert [rows[name].figures_of for name in names] == ["fraction-0.05", "fraction-0.05", None]
 
 
 def test_bounds_are_those_of_the_variant_or_of_the_experiment(add: Add, tmp_path: Path) -> None:
