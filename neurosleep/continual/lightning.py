@@ -8,14 +8,9 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from neurosleep._checks import check_unread
-from neurosleep._shown import short_line
-from neurosleep.continual.naps import Napping, Naps
-from neurosleep.errors import DataError, SettingsError, UnsupportedError, missing_extra
-from neurosleep.functional import check_seed
-from neurosleep.replay import Consolidation, Consolidator, Guard, Sleep
-from neurosleep.replay.consolidate_checks import check_spiking
-from neurosleep.replay.guard import check_guard
+from neurosleep.continual._fit_sleep import FitSleep, part_of
+from neurosleep.errors import DataError, UnsupportedError, missing_extra
+from neurosleep.replay import Guard, Sleep
 from neurosleep.spiking import Record
 
 __all__ = ["SleepCallback"]
@@ -35,7 +30,7 @@ def _callback() -> Any:
 _Callback: Any = _callback()
 
 
-class SleepCallback(_Callback):
+class SleepCallback(FitSleep, _Callback):
     """After each ``Trainer.fit``, which learns one task, the network sleeps; give the same callback to every Trainer.
 
     As :class:`neurosleep.Consolidator`: it observes the batches of the first epoch of each fit, and sleeps when the fit
@@ -92,6 +87,7 @@ class SleepCallback(_Callback):
     See Also
     --------
     neurosleep.Consolidator : the same in a loop of one's own
+    neurosleep.continual.transformers.SleepTrainerCallback : the same for the Trainer of Hugging Face
     neurosleep.continual.avalanche.SleepPlugin : the same for Avalanche
     """
 
@@ -108,26 +104,9 @@ class SleepCallback(_Callback):
         engine: str | None = None,
         record: Record | None = None,
     ) -> None:
-        super().__init__()
-        if settings is not None and not isinstance(settings, Sleep):
-            raise SettingsError(f"settings is {settings!r:.60}.", expected="a Sleep, or None")
-        check_guard(guard)
-        check_seed(seed)
-        check_spiking(Sleep() if settings is None else settings, engine, record)
-        if every is None:
-            check_unread("Without naps a callback", {"nap_damping": (nap_damping, 1.0)}, "every=40 gives naps")
-            self._napping = None
-        else:
-            self._napping = Napping(settings or Sleep(), Naps(every, nap_damping), guard, seed)
-        self.settings, self.network, self.batch, self.guard = settings, network, batch, guard
-        self.seed, self.engine, self.record = seed, engine, record
-        self.fits = 0
-        self.keeper = self._next = Consolidator()
-        self.result: Consolidation | None = None
+        super().__init__(settings, guard, every, nap_damping, seed, engine, record)
+        self.network, self.batch = network, batch
         self._first_epoch = 0
-
-    def __repr__(self) -> str:
-        return short_line(f"<SleepCallback: {self.fits} tasks, {self.keeper!r}>")
 
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
         """What is observed from now on belongs to a new task."""
@@ -137,9 +116,8 @@ class SleepCallback(_Callback):
                 expected="Trainer(devices=1)",
             )
         self._sleeper(pl_module)
-        self._next, self._first_epoch = self.keeper.copy(), trainer.current_epoch
-        if self._napping is not None:
-            self._napping.start(self.keeper, 0)
+        self._first_epoch = trainer.current_epoch
+        self._start()
 
     def on_train_batch_start(self, trainer: Any, pl_module: Any, batch: Any, batch_idx: int) -> None:
         """Observe the batch, and refuse now what could not sleep later."""
@@ -148,33 +126,15 @@ class SleepCallback(_Callback):
         inputs, labels = self._read(batch)
         self._next.observe(inputs, labels)
         if batch_idx == 0:
-            network = self._sleeper(pl_module)
-            self._next.check(network, sleep=self.settings, guard=self.guard, engine=self.engine)
+            self._check(self._sleeper(pl_module))
 
     def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         """Take a nap if it is time."""
-        if self._napping is not None:
-            self._napping.count(self._sleeper(pl_module), self._next)
+        self._nap(self._sleeper(pl_module))
 
     def on_train_end(self, trainer: Any, pl_module: Any) -> None:
         """Sleep, in place."""
-        self.keeper = self._next
-        self.fits += 1
-        network = self._sleeper(pl_module)
-        self.result = self.keeper.consolidate(
-            network, sleep=self.settings, guard=self.guard, engine=self.engine, record=self.record, seed=self.seed
-        )
-        if self.result.status == "done":
-            self.result.apply_to(network)
-
-    def state_dict(self) -> dict[str, Any]:
-        """What a checkpoint of Lightning holds of it: the tasks learnt, without any sample."""
-        return {"keeper": self.keeper.state_dict(), "fits": self.fits}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take back what :meth:`state_dict` gave."""
-        self.keeper.load_state_dict(state_dict["keeper"])
-        self.fits = int(state_dict["fits"])
+        self._sleep(self._sleeper(pl_module))
 
     def _read(self, batch: Any) -> tuple[Tensor, Tensor]:
         if self.batch is not None:
@@ -192,13 +152,7 @@ class SleepCallback(_Callback):
     def _sleeper(self, module: Any) -> nn.Module:
         """The network that sleeps, in the LightningModule."""
         if self.network is not None:
-            part: nn.Module | None = dict(module.named_modules()).get(self.network)
-            if part is None:
-                raise SettingsError(
-                    f"The {type(module).__name__} has no part named {self.network!r}.",
-                    expected="one of " + ", ".join(name for name, _ in module.named_children()),
-                )
-            return part
+            return part_of(module, self.network)
         if type(module).forward.__module__.partition(".")[0] in ("lightning", "pytorch_lightning"):
             raise UnsupportedError(
                 f"The {type(module).__name__} has no forward of its own, and what of it is to sleep is not plain.",

@@ -20,10 +20,7 @@ from torch.utils.data import DataLoader, TensorDataset
 import neurosleep as ns
 from neurosleep.continual.naps import Napping, Naps
 from neurosleep.errors import MissingExtraError, NeurosleepError, NeurosleepWarning
-from neurosleep.functional import torch_generator
-
-RATES = ns.Sleep(stages=(ns.NREM(form="rates", draws=200),))
-TASKS = ((0, 1), (2, 3), (4, 5))
+from tests.continual.fit_tools import RATES, Recurrent, right, task, values
 
 pytestmark = pytest.mark.filterwarnings("ignore:The network did not sleep")
 
@@ -71,24 +68,8 @@ def lit() -> SimpleNamespace:
     )
 
 
-def task(k: int) -> tuple[Tensor, Tensor]:
-    patterns = (torch.rand(6, 12, generator=torch_generator(0, "patterns")) > 0.5).float()
-    y = torch.tensor(TASKS[k]).repeat(40)
-    noise = torch.rand(len(y), 12, generator=torch_generator(0, "images", k))
-    return (patterns[y] + 0.4 * noise).clamp(0, 1), y
-
-
 def loader(k: int) -> Any:
     return DataLoader(TensorDataset(*task(k)), batch_size=10)
-
-
-def right(model: nn.Module, k: int) -> float:
-    x, y = task(k)
-    return float((ns.replay.answers(model, x) == y).double().mean())
-
-
-def values(module: nn.Module) -> list[Tensor]:
-    return [parameter.detach().clone() for parameter in module.parameters()]
 
 
 @pytest.mark.parametrize("optimiser", ["sgd", "adam"])
@@ -196,15 +177,6 @@ def test_a_checkpoint_holds_what_is_kept(lit: SimpleNamespace, tmp_path: Path) -
     for one, sleeper in ((module, callback), (again, other)):
         lit.fit(one, [sleeper], loader(1))
     assert all(torch.equal(a, b) for a, b in zip(values(module), values(again), strict=True))
-
-
-class Recurrent(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.cell = nn.RNN(12, 6)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.cell(x)[0]
 
 
 def test_what_cannot_sleep_is_refused_before_a_batch_is_learnt(lit: SimpleNamespace) -> None:

@@ -40,6 +40,7 @@ NEEDS = {
     "convert.md": ("onnx",),
     "lightning.md": ("lightning",),
     "to-hardware-tools.md": ("nir",),
+    "transformers.md": ("transformers", "accelerate"),
     "tune.md": ("optuna",),
 }
 LONG = {"cluster.md", "index.md", "tune.md", "experiment.md"}
