@@ -20,7 +20,7 @@ from neurosleep.analysis._similarity import sleep_wake_similarity
 from neurosleep.analysis._solutions import solution_distance
 from neurosleep.analysis._sparse import sparseness, treves_rolls
 from neurosleep.analysis._spike_summary import firing_statistics, neuron_statistics
-from neurosleep.analysis._student import TTest, incomplete_beta, welch_test
+from neurosleep.analysis._student import TTest, incomplete_beta, paired_test, welch_test
 from neurosleep.analysis._synchrony import chi_synchrony, spike_contrast
 from neurosleep.analysis._task_firing import task_specific_firing
 from neurosleep.analysis._trains import SpikeTrains, spike_trains
@@ -53,6 +53,7 @@ __all__ = [
     "isi",
     "mean_pairwise_correlation",
     "neuron_statistics",
+    "paired_test",
     "pairwise_correlation",
     "patch_drive",
     "patch_weights",

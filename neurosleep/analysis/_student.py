@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from neurosleep.errors import SettingsError
 
-__all__ = ["TTest", "incomplete_beta", "welch_test"]
+__all__ = ["TTest", "incomplete_beta", "paired_test", "welch_test"]
 
 
 class TTest(NamedTuple):
@@ -73,6 +73,48 @@ def welch_test(a: NDArray[np.float64], b: NDArray[np.float64]) -> TTest:
     df = 1 / (share**2 / (len(a) - 1) + (1 - share) ** 2 / (len(b) - 1))
     t = difference / math.sqrt(u + v)
     return TTest(t, df, incomplete_beta(df / 2, 0.5, df / (df + t * t)))
+
+
+def paired_test(a: NDArray[np.float64], b: NDArray[np.float64]) -> TTest:
+    r"""Whether the differences of two samples of pairs, such as two methods on equal seeds, have a mean other than 0.
+
+    .. math::  t = \frac{\bar d}{s_d/\sqrt n}, \qquad p = I_{\nu/(\nu + t^2)}(\nu/2, 1/2), \qquad \nu = n - 1
+
+    with the differences :math:`d = a - b`. NaN of fewer than two pairs, or where all differences are 0; the same
+    difference in each pair gives p = 0.
+
+    Raises
+    ------
+    SettingsError
+        If the samples have different lengths.
+
+    See Also
+    --------
+    welch_test : of samples that are not paired
+
+    References
+    ----------
+    Student (1908), doi:10.1093/biomet/6.1.1.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from neurosleep.analysis import paired_test
+    >>> result = paired_test(np.array([0.60, 0.58, 0.63]), np.array([0.41, 0.36, 0.47]))
+    >>> round(result.t, 3), result.df, round(result.p, 4)
+    (10.967, 2, 0.0082)
+    """
+    if len(a) != len(b):
+        raise SettingsError("The samples are not pairs.", found=f"{len(a)} and {len(b)} values", expected="as many")
+    d, n = np.asarray(a) - np.asarray(b), len(a)
+    if n < 2 or not d.any():
+        return TTest(math.nan, math.nan, math.nan)
+    # Equal differences may differ in their last bits, those of the numbers that they are of.
+    spread = float(d.std(ddof=1))
+    if spread <= 4 * np.finfo(float).eps * float(np.abs(np.concatenate([a, b])).max()):
+        return TTest(math.copysign(math.inf, float(d.mean())), n - 1, 0.0)
+    t = float(d.mean()) / (spread / math.sqrt(n))
+    return TTest(t, n - 1, incomplete_beta((n - 1) / 2, 0.5, (n - 1) / (n - 1 + t * t)))
 
 
 def incomplete_beta(a: float, b: float, x: float) -> float:

@@ -105,6 +105,8 @@ def _listeners(asked: Listening, options: RunOptions) -> Iterator[Any]:
 
 def _show_summary(result: dict[str, Any]) -> None:
     """One table for all variants, what diverged, and where it lies."""
+    from neurosleep.experiments.divergence import told_divergence
+
     summary = result["summary"]
     several = len({row["variant"] for row in summary}) > 1
     # Columns of zeros tell nothing.
@@ -126,6 +128,10 @@ def _show_summary(result: dict[str, Any]) -> None:
     for row in summary:
         if row["diverged"]:
             _say_diverged(row, f"{row['variant']}, {row['strategy']}" if several else row["strategy"])
+    for metrics in result["runs"]:
+        if metrics["status"] == "diverged":
+            name = f"{metrics['variant']}, {metrics['strategy']}, seed {metrics['seed']}"
+            say(told_divergence(metrics), f"{name}: ", verdict="warning")
     say(f"Runs: {result['out']}   Report: neurosleep report {result['out']}")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from math import isfinite
 from time import perf_counter
 from typing import Any, Literal, Protocol
 
@@ -12,12 +13,13 @@ from torch import Tensor
 
 from neurosleep._memory import forget_peak, resident
 from neurosleep._shown import brief
+from neurosleep.continual._wake_watch import WakeWatch
 from neurosleep.continual.strategies import Learner, Strategy, trained
 from neurosleep.data import Task, to_float
 from neurosleep.functional import torch_generator
 from neurosleep.hardware import ChipRegulation
-from neurosleep.learning import Batch, accuracy
-from neurosleep.replay import Consolidation
+from neurosleep.learning import Batch, predict
+from neurosleep.replay import Consolidation, SleepResult
 
 __all__ = ["Learning", "Progress", "learn_tasks"]
 
@@ -63,7 +65,10 @@ class Progress:
     those of a strategy's further classifiers, after each task. ``replayed`` counts the images of old tasks that were
     trained on with each. ``growth`` has of each task the ``seconds`` of wake and of sleep, and the most ``memory`` that
     the process took meanwhile, in bytes (None where the system does not tell). ``stream`` has the sleeps of a stream
-    without tasks (:class:`StreamSleep`).
+    without tasks (:class:`StreamSleep`). ``epochs`` has the mean ``loss`` and the ``accuracy`` on the training batches
+    of each ``epoch`` of each ``task`` (None where there is none), ``divergence`` where it diverged: ``task``,
+    ``phase``, ``epoch``, ``step``, ``layer``, ``quantity`` and ``value`` (None: not finite).
+    ``answers`` has the last evaluation as rows of class, answer and number of images.
 
     See Also
     --------
@@ -88,6 +93,9 @@ class Progress:
     seconds: dict[str, float] = field(default_factory=lambda: {"train": 0.0, "sleep": 0.0, "evaluate": 0.0})
     growth: list[dict[str, float | None]] = field(default_factory=list)
     stream: list[dict[str, Any]] = field(default_factory=list)
+    epochs: list[dict[str, Any]] = field(default_factory=list)
+    divergence: dict[str, Any] | None = None
+    answers: list[list[int]] = field(default_factory=list)
 
     __repr__ = brief
 
@@ -97,7 +105,12 @@ def _evaluate(
 ) -> list[float]:
     start = perf_counter()
     strategy.before_eval(learner)
-    accuracies = [accuracy(learner.network, images, labels) for images, labels in tests]
+    answers = [predict(learner.network, images).cpu() for images, _ in tests]
+    accuracies = [float((a == labels).double().mean()) for a, (_, labels) in zip(answers, tests, strict=True)]
+    pairs, images = torch.stack([torch.cat([labels for _, labels in tests]), torch.cat(answers)], 1).unique(
+        dim=0, return_counts=True
+    )
+    progress.answers = torch.cat([pairs, images[:, None]], 1).tolist()
     strategy.after_eval(learner)
     progress.seconds["evaluate"] += perf_counter() - start
     return accuracies
@@ -133,6 +146,23 @@ def _regulated(learner: Learner, consolidation: Consolidation | ChipRegulation) 
         "windows": {},
         "sizes": {},
         "weights": {},
+    }
+
+
+def _in_sleep(task: int, result: SleepResult) -> dict[str, Any] | None:
+    """Where a sleep phase diverged, as :class:`Progress` holds it."""
+    where = result.divergence
+    if where is None:
+        return None
+    firing = where.projection.startswith("firing")
+    return {
+        "task": task,
+        "phase": "sleep",
+        "epoch": None,
+        "step": where.step,
+        "layer": "all layers" if firing else where.projection,
+        "quantity": "spikes per step" if firing else "largest weight",
+        "value": where.value if isfinite(where.value) else None,
     }
 
 
@@ -184,6 +214,12 @@ def learn_tasks(
             )
             progress.replayed.append(len(targets) - len(task.train_labels))
             present = training[learner.task] if isinstance(training, Sequence) else training
+            watch = WakeWatch(learner.network, learner.task)
+
+            def after_step(batch: Batch, watch: WakeWatch = watch) -> None:
+                strategy.after_step(learner, batch)
+                watch.step(batch)
+
             for epoch in present.fit(
                 learner.network,
                 images,
@@ -192,14 +228,16 @@ def learn_tasks(
                 lambda name, epoch: torch_generator(learner.seed, name, learner.task, epoch),
                 loss_term=lambda batch: strategy.loss_term(learner, batch),
                 after_backward=lambda batch: strategy.after_backward(learner, batch),
-                after_step=lambda batch: strategy.after_step(learner, batch),
+                after_step=after_step,
             ):
+                watch.epoch(epoch)
                 after_epoch(learner.task, epoch)
             learner.mean.update(task.pool_images)
             _spent(learner, "wake", perf_counter() - start, progress)
             progress.before_sleep.append(_evaluate(learner, strategy, held, progress))
             if not all(bool(torch.isfinite(weight).all()) for weight in trained(learner.network)):
-                progress.status = "diverged"
+                progress.status, progress.divergence = "diverged", watch.divergence()
+            progress.epochs += watch.epochs
             progress.phase = "sleep"
         else:
             learner.sleep_result, learner.consolidation, learner.notes = None, None, []
@@ -227,7 +265,7 @@ def learn_tasks(
                     }
                 )
                 if result.status == "diverged":
-                    progress.status = "diverged"
+                    progress.status, progress.divergence = "diverged", _in_sleep(learner.task, result)
             elif learner.consolidation is not None:
                 progress.sleeps.append(_regulated(learner, learner.consolidation))
             progress.phase, progress.task = "wake", progress.task + 1

@@ -5,7 +5,7 @@ from neurosleep.experiments._cite import cite
 from neurosleep.experiments.changes import parse_change, variant_name
 from neurosleep.experiments.files import experiment_names
 from neurosleep.experiments.reading import apply_changes, load_settings, variant_names
-from neurosleep.experiments.report import write_animations, write_report, write_run_figures
+from neurosleep.experiments.report import write_animations, write_comparison, write_report, write_run_figures
 from neurosleep.experiments.results import collect_metrics, results_pages
 from neurosleep.experiments.run.events import Listener
 from neurosleep.experiments.run.live import Follow, Listeners, TensorBoard
@@ -46,6 +46,7 @@ __all__ = [
     "variant_names",
     "with_tuned",
     "write_animations",
+    "write_comparison",
     "write_report",
     "write_run_figures",
     "write_whole",

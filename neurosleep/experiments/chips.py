@@ -29,6 +29,8 @@ class ChipSummary(TypedDict):
     mapped: Spread
     by_seed: dict[int, float]
     weight_error: Spread
+    # Shown to the chip, in the run that showed most.
+    images: int | None
     low_j: float | None
     high_j: float | None
 
@@ -117,6 +119,7 @@ def chip_rows(runs: Iterable[Mapping[str, object]]) -> list[ChipSummary]:
                     if isinstance(seed := row["seed"], int) and (accuracy := number(row["accuracy_all"])) is not None
                 },
                 "weight_error": _spread(row.get("weight_error") for row in rows),
+                "images": max((shown for row in rows if isinstance(shown := row.get("images"), int)), default=None),
                 "low_j": _spread(energy.get("low_j") for energy in energies)["mean"],
                 "high_j": _spread(energy.get("high_j") for energy in energies)["mean"],
             }

@@ -28,6 +28,19 @@ class Divergence(TypedDict):
     projection: str
 
 
+class RunDivergence(TypedDict):
+    """Where a run diverged, and what to try; ``epoch`` is None in sleep, ``value`` where it is not finite."""
+
+    task: int
+    phase: str
+    epoch: int | None
+    step: int
+    layer: str
+    quantity: str
+    value: float | None
+    hint: str
+
+
 class SleepMetrics(TypedDict):
     """The sleeps of a run, an entry each; ``spikes_per_step`` by population, in the order of ``populations``."""
 
@@ -101,10 +114,12 @@ class Growth(TypedDict):
 class Further(TypedDict, total=False):
     """What only some runs have: a note from their settings, other data or packages than at first, chips.
 
-    ``growth`` is missing where tasks were learnt at once, ``stream`` where sleep follows tasks.
+    ``growth`` is missing where tasks were learnt at once, ``stream`` where sleep follows tasks, ``divergence`` where
+    there was none, and of earlier versions.
     """
 
     note: str
+    divergence: RunDivergence
     growth: Growth
     stream: list[StreamSleepMetrics]
     resumed_with: list[str]

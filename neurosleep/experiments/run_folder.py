@@ -239,6 +239,21 @@ class RunFolder:
                 rows += [f"{k + 1},sleep,{j + 1},{value!r}" for j, value in enumerate(progress.after[k])]
         write_whole(self.path / "accuracy.csv", "\n".join(rows) + "\n")
 
+    def write_training(self, progress: Progress) -> None:
+        """training.csv: mean loss and accuracy on the training batches of each epoch, tasks counted from 1."""
+        rows = ["task,epoch,loss,accuracy"]
+        for epoch in progress.epochs:
+            known = ["" if epoch[key] is None else repr(epoch[key]) for key in ("loss", "accuracy")]
+            rows.append(",".join((str(epoch["task"] + 1), str(epoch["epoch"]), *known)))
+        if len(rows) > 1:
+            write_whole(self.path / "training.csv", "\n".join(rows) + "\n")
+
+    def write_confusion(self, progress: Progress) -> None:
+        """confusion.csv: number of test images of each class by answer, as the run left the network."""
+        rows = ["class,answer,images", *(",".join(map(str, row)) for row in progress.answers)]
+        if len(rows) > 1:
+            write_whole(self.path / "confusion.csv", "\n".join(rows) + "\n")
+
     def write_firing(self, progress: Progress) -> None:
         """firing.csv: spikes of each population in windows of the sleeps, if any were counted."""
         rows = ["after_task,population,neurons,start_step,steps,spikes"]

@@ -52,6 +52,8 @@ class Batch:
     rates:
         Step size of each tensor that learning changes (``trained``); none with Adam, whose steps are no multiple of the
         gradient.
+    loss:
+        Its mean loss before the step, what a strategy added included; None where learning has no loss.
 
     See Also
     --------
@@ -74,6 +76,7 @@ class Batch:
     deltas: tuple[Tensor, ...] = ()
     residual: Tensor | None = None
     rates: tuple[float, ...] = ()
+    loss: Tensor | None = None
 
     __repr__ = brief
 
@@ -280,13 +283,22 @@ class Backprop:
                 batch = Batch(images[chosen], targets[chosen], activities, progress, rates=step.sizes)
                 loss = task_loss(sums[-1], batch.targets, self.loss, classes)
                 extra = loss_term(batch)
+                batch.loss = self._shown_loss(loss, sums[-1], batch.targets)
                 if extra is not None:
                     loss = loss + extra
+                    batch.loss = batch.loss + extra.detach()
                 batch.deltas = step.differentiate(loss, sums)
                 after_backward(batch)
                 step.take()
                 after_step(batch)
             yield epoch + 1
+
+    def _shown_loss(self, loss: Tensor, output: Tensor, targets: Tensor) -> Tensor:
+        """The loss as a number to look at: of the straight-through one, whose product means nothing, half the error."""
+        if self.loss != "straight-through-mse":
+            return loss.detach()
+        target = F.one_hot(targets, output.shape[1]) if targets.ndim == 1 else targets
+        return (torch.relu(output.detach()) - target).square().sum() / (2 * len(output))
 
 
 class _Step:

@@ -104,5 +104,6 @@ class BPTT(PhasedLearning):
             extra = loss_term(batch)
             if extra is not None:
                 loss = loss + extra
+            batch.loss = loss.detach()
             # With fewer steps than layers the first layers do not reach the loss yet: zeros.
             return list(torch.autograd.grad(loss, network.trained, materialize_grads=True, allow_unused=True))

@@ -11,6 +11,7 @@ from neurosleep.plot._by_class import representation_change, sleep_wake_similari
 from neurosleep.plot._changes import changes
 from neurosleep.plot._chips import chip_accuracy, chip_cores
 from neurosleep.plot._comparison import comparison, progress
+from neurosleep.plot._confusion import confusion
 from neurosleep.plot._confusion_change import confusion_change
 from neurosleep.plot._conversion import conversion
 from neurosleep.plot._correlations import class_correlation, correlation_change
@@ -19,6 +20,7 @@ from neurosleep.plot._dot_whisker import dot_whisker
 from neurosleep.plot._energy import energy
 from neurosleep.plot._equilibrium import activation_spread, settling, stability, state_trajectories
 from neurosleep.plot._growth import growth
+from neurosleep.plot._hover import hover_points
 from neurosleep.plot._hypnogram import hypnogram, sleep_overview
 from neurosleep.plot._intervals import interval_counts, intervals
 from neurosleep.plot._mosaic import chosen_units, image_shape, receptive_fields, sleep_images, window_rates
@@ -36,6 +38,7 @@ from neurosleep.plot._style import (
     to_svg_bytes,
 )
 from neurosleep.plot._sweep import sweep
+from neurosleep.plot._training import training
 from neurosleep.plot._unit_drives import unit_drives
 from neurosleep.plot._weight_change import weight_change
 from neurosleep.plot._weight_counts import weight_histogram
@@ -53,6 +56,7 @@ __all__ = [
     "chosen_units",
     "class_correlation",
     "comparison",
+    "confusion",
     "confusion_change",
     "conversion",
     "correlation_change",
@@ -61,6 +65,7 @@ __all__ = [
     "epochs_saved",
     "figure",
     "growth",
+    "hover_points",
     "hypnogram",
     "image_shape",
     "input_drive",
@@ -92,6 +97,7 @@ __all__ = [
     "task_specific_firing",
     "to_png_bytes",
     "to_svg_bytes",
+    "training",
     "unit_drives",
     "weight_change",
     "weight_histogram",

@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.axes import Axes
 
-from neurosleep.plot._style import GREY, MARKERS, Row, axes, field, guides, palette_of, plain, say
+from neurosleep.plot._room import fitted, room_of
+from neurosleep.plot._style import GREY, MARKERS, Row, axes, field, guides, lines_down, palette_of, plain, say
 from neurosleep.plot._tables import legend_above
 
 __all__ = ["comparison", "progress"]
@@ -18,16 +19,17 @@ _BOUNDS = ("sequential", "joint")
 
 
 def comparison(summary: Sequence[Row], *, colours: Mapping[str, str] | None = None, ax: Axes | None = None) -> Axes:
-    """A bar per strategy: accuracy over all classes in %, mean and standard deviation, and a dot per seed.
+    """A bar per strategy: accuracy over all classes in %, mean and standard deviation in numbers, and a dot per seed.
 
-    The bounds ``sequential`` and ``joint`` go on as dashed lines behind the bars of the others.
+    The bounds ``sequential`` and ``joint`` go on as dashed lines behind the bars of the others; a black diamond below a
+    bar is what is published of the strategy.
 
     Parameters
     ----------
     summary:
-        In the order of the bars, each with ``strategy``, ``accuracy_all`` (``mean``, ``sd`` and ``n``; fractions, the
-        first two None where undefined) and, where known, ``values`` (the fraction of each seed) and ``diverged``
-        (number of runs that did).
+        In the order of the bars from the top, each with ``strategy``, ``accuracy_all`` (``mean``, ``sd`` and ``n``;
+        fractions, the first two None where undefined) and, where known, ``values`` (the fraction of each seed),
+        ``published`` (``mean`` and ``sd``, fractions) and ``diverged`` (number of runs that did).
     colours:
         Of the strategies; :func:`strategy_colours` of these if not given.
     ax:
@@ -41,6 +43,7 @@ def comparison(summary: Sequence[Row], *, colours: Mapping[str, str] | None = No
     See Also
     --------
     progress : after each task
+    dot_whisker : of several settings
     strategy_colours : the colours
 
     Examples
@@ -51,51 +54,73 @@ def comparison(summary: Sequence[Row], *, colours: Mapping[str, str] | None = No
     ...     {"strategy": "src", "accuracy_all": {"mean": 0.58, "sd": 0.03, "n": 2}, "values": [0.55, 0.61]},
     ... ]
     >>> ax = comparison(rows)
-    >>> ax.get_ylabel()
+    >>> ax.get_xlabel()
     'accuracy, all classes (%)'
     """
-    ax = axes(ax, max(4.0, 1.6 + 0.9 * len(summary)), 3.6)
+    ax = axes(ax, 6.4, 1.1 + 0.42 * max(len(summary), 2))
     palette = palette_of((str(entry["strategy"]) for entry in summary), colours)
-    names = []
+    room = 0.4 * room_of(ax)
+    names, bounds = [], []
     for k, entry in enumerate(summary):
-        mean = 100 * field(entry["accuracy_all"], "mean")
-        sd = 100 * field(entry["accuracy_all"], "sd")
+        name, mean, sd = str(entry["strategy"]), 100 * field(entry["accuracy_all"], "mean"), 0.0
         if math.isfinite(mean):
-            colour = palette[str(entry["strategy"])]
-            ax.bar(k, mean, width=0.65, color=colour, alpha=0.8, zorder=2)
-            if str(entry["strategy"]) in _BOUNDS and len(summary) > 1:
-                ax.axhline(mean, color=colour, linestyle="--", linewidth=1.1, zorder=1)
+            sd = 100 * field(entry["accuracy_all"], "sd")
+            ax.barh(k, mean, height=0.58, color=palette[name], alpha=0.8, zorder=2)
+            if name in _BOUNDS and len(summary) > 1:
+                bounds.append((mean, name))
+                ax.axvline(mean, color=palette[name], linestyle="--", linewidth=1.1, zorder=1)
             if math.isfinite(sd):
-                ax.errorbar(k, mean, yerr=sd, color="black", capsize=4, linewidth=1.2, zorder=3)
+                ax.errorbar(mean, k, xerr=sd, color="black", capsize=4, linewidth=1.2, zorder=3)
+            _at_end(ax, k, f"{mean:.1f} ± {sd:.1f}" if math.isfinite(sd) else f"{mean:.1f}")
         else:
-            ax.text(k, 2, "no result", rotation=90, ha="center", va="bottom", color=GREY)
-        values = [100 * float(value) for value in entry.get("values") or () if value is not None]
-        # Side by side, so that equal seeds stay visible.
-        beside = np.linspace(-0.18, 0.18, len(values)) if len(values) > 1 else np.zeros(len(values))
-        if values:
-            ax.plot(
-                k + beside,
-                values,
-                linestyle="none",
-                marker="o",
+            _at_end(ax, k, "no result")
+        _seeds(ax, k, [100 * float(value) for value in entry.get("values") or () if value is not None])
+        published = entry.get("published")
+        if published:
+            theirs, spread = 100 * field(published, "mean"), 100 * field(published, "sd")
+            ax.errorbar(
+                theirs,
+                k + 0.39,
+                xerr=spread if math.isfinite(spread) else None,
+                color="black",
+                marker="D",
                 markersize=4.5,
-                color="white",
-                markeredgecolor="black",
-                zorder=4,
+                linewidth=1.1,
+                zorder=5,
             )
         diverged = int(entry.get("diverged") or 0)
-        names.append(plain(str(entry["strategy"])) + (f"\n({diverged} diverged)" if diverged else ""))
+        names.append(fitted(name, room) + (f"\n({diverged} diverged)" if diverged else ""))
+    _name_bounds(ax, sorted(bounds))
     if not summary:
         say(ax, "nothing to compare")
-    ax.set_xticks(range(len(names)), names)
-    if len(names) > 7 or any(len(line) > 14 for name in names for line in name.split("\n")):
-        for label in ax.get_xticklabels():
-            label.set(rotation=35, ha="right", rotation_mode="anchor")
-    ax.set_xlim(-0.6, max(len(names), 1) - 0.4)
-    ax.set_ylim(0, 103)
-    ax.set_ylabel("accuracy, all classes (%)")
-    guides(ax, "y")
+    lines_down(ax, names)
+    ax.set_xlim(0, 103)
+    published = any(entry.get("published") for entry in summary)
+    ax.set_xlabel("accuracy, all classes (%)" + ("   ◆ published" if published else ""))
+    guides(ax, "x")
     return ax
+
+
+def _at_end(ax: Axes, k: int, text: str) -> None:
+    """What a line says, beside the axes."""
+    place = ax.get_yaxis_transform()
+    ax.annotate(text, (1, k), (5, 0), xycoords=place, textcoords="offset points", va="center", color=GREY, fontsize=9)
+
+
+def _seeds(ax: Axes, k: int, values: Sequence[float]) -> None:
+    """A dot for each seed, one below the other, so that equal ones stay visible."""
+    beside = np.linspace(-0.16, 0.16, len(values)) if len(values) > 1 else np.zeros(len(values))
+    if values:
+        look = {"markersize": 4.5, "color": "white", "markeredgecolor": "black", "zorder": 4}
+        ax.plot(values, k + beside, linestyle="none", marker="o", **look)  # type: ignore[arg-type]
+
+
+def _name_bounds(ax: Axes, bounds: Sequence[tuple[float, str]]) -> None:
+    """Names above the dashed lines, away from each other where these are close."""
+    close = len(bounds) > 1 and bounds[1][0] - bounds[0][0] < 30
+    for (mean, name), side in zip(bounds, ("right", "left") if close else ("center", "center"), strict=False):
+        place = ax.get_xaxis_transform()
+        ax.text(mean, 1.01, name, transform=place, ha=side, va="bottom", color=GREY, fontsize=8)
 
 
 def progress(rows: Sequence[Row], *, colours: Mapping[str, str] | None = None, ax: Axes | None = None) -> Axes:

@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 
 from neurosleep._checks import check_number
 from neurosleep.errors import SettingsError
+from neurosleep.plot._room import columns_for, fitted, room_of
 from neurosleep.plot._spikes import window_rows
 from neurosleep.plot._style import GREY, MARKERS, PALETTE, Row, axes, field, plain, say, task_colours
 from neurosleep.spiking import Recording
@@ -217,12 +218,13 @@ def _legend(ax: Axes, most: int = 14, lift: float = 0.0) -> None:
         handles, labels = [handles[k] for k in chosen], [labels[k] for k in chosen]
     root = ax.get_figure(root=True)
     above = root is not None and root.get_figwidth() < 5.5 and len(handles) <= 9
+    columns, short = columns_for(ax, labels, 3 if above else 1)
     ax.legend(
         handles,
-        labels,
+        short if above else [plain(fitted(label, 0.3 * room_of(ax), 9.0)) for label in labels],
         loc="lower left" if above else "upper left",
         bbox_to_anchor=(0.0, 1.01 + lift) if above else (1.01, 1.0),
-        ncols=3 if above else 1,
+        ncols=columns,
         columnspacing=1.2,
         borderaxespad=0,
         frameon=False,

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from matplotlib.axes import Axes
 
-from neurosleep.plot._style import GREY, PALETTE, Row, axes, field, guides, plain, say
+from neurosleep.plot._room import fitted, room_of
+from neurosleep.plot._style import Row, axes, field, guides, palette_of, plain, say
+from neurosleep.plot._tables import legend_above
 
 __all__ = ["sweep"]
 
 
-def sweep(points: Sequence[Row], *, label: str, ax: Axes | None = None) -> Axes:
+def sweep(
+    points: Sequence[Row], *, label: str, colours: Mapping[str, str] | None = None, ax: Axes | None = None
+) -> Axes:
     """A line per strategy: accuracy in % against what a sweep varies, mean and standard deviation over seeds.
 
     Parameters
@@ -23,6 +27,8 @@ def sweep(points: Sequence[Row], *, label: str, ax: Axes | None = None) -> Axes:
         ``sd`` (fractions, None where undefined).
     label:
         What is varied, for the axis.
+    colours:
+        Of the lines by name; :func:`strategy_colours` of these if not given.
     ax:
         Where to draw; by default on a new figure.
 
@@ -34,6 +40,7 @@ def sweep(points: Sequence[Row], *, label: str, ax: Axes | None = None) -> Axes:
     See Also
     --------
     comparison : at one value
+    strategy_colours : the colours
 
     Examples
     --------
@@ -54,6 +61,7 @@ def sweep(points: Sequence[Row], *, label: str, ax: Axes | None = None) -> Axes:
     steps = [b - a for a, b in itertools.pairwise(values)]
     even = not steps or max(steps) < 4 * min(steps)
     place = {value: value if even else float(k) for k, value in enumerate(values)}
+    palette = palette_of(lines, colours)
     for k, (name, found) in enumerate(lines.items()):
         found.sort()
         spread = [sd if math.isfinite(sd) else 0.0 for _, _, sd in found]
@@ -61,7 +69,7 @@ def sweep(points: Sequence[Row], *, label: str, ax: Axes | None = None) -> Axes:
             [place[value] for value, _, _ in found],
             [mean for _, mean, _ in found],
             yerr=spread,
-            color=PALETTE[k % len(PALETTE)],
+            color=palette[name],
             marker="osDv^<>"[k % 7],
             linestyle=("-", "--", ":", "-.")[k % 4],
             markersize=4.5,
@@ -72,10 +80,10 @@ def sweep(points: Sequence[Row], *, label: str, ax: Axes | None = None) -> Axes:
         say(ax, "no result in this sweep")
     if lines and (not even or len(values) <= 8):
         ax.set_xticks([place[value] for value in values], [f"{value:g}" for value in values])
-    ax.set_xlabel(plain(label))
+    ax.set_xlabel(plain(fitted(label, room_of(ax))))
     ax.set_ylabel("accuracy (%)")
     ax.set_ylim(0, 103)
     guides(ax, "y")
     if lines:
-        ax.legend(frameon=False, fontsize=9, labelcolor=GREY if len(lines) == 1 else None)
+        legend_above(ax, 4)
     return ax

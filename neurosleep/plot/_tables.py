@@ -11,6 +11,7 @@ from typing import Any, Protocol, TypeVar, cast
 from matplotlib.axes import Axes
 
 from neurosleep.errors import SettingsError, unknown_name
+from neurosleep.plot._room import columns_for
 from neurosleep.plot._style import PALETTE, Row, axes, field, say
 
 __all__ = [
@@ -131,12 +132,16 @@ def numbers(rows: Sequence[Row], column: str) -> list[float]:
 
 
 def legend_above(ax: Axes, columns: int = 2, *, titled: bool = False) -> None:
-    """The legend above the axes, and above their title if they have one, each label once."""
+    """The legend above the axes, and above their title if they have one, each label once.
+
+    In so many columns, or fewer where there is no room for them.
+    """
     handles, labels = ax.get_legend_handles_labels()
     entries = dict(zip(labels, handles, strict=True))
+    columns, labels = columns_for(ax, list(entries), columns)
     ax.legend(
         list(entries.values()),
-        list(entries),
+        labels,
         loc="lower left",
         bbox_to_anchor=(0, 1.1 if titled else 1.0),
         ncols=columns,

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from neurosleep.analysis import incomplete_beta, welch_test
+from neurosleep.analysis import incomplete_beta, paired_test, welch_test
 from neurosleep.errors import SettingsError
 
 
@@ -54,6 +54,23 @@ def test_definition() -> None:
     assert welch_test(b, a).t == pytest.approx(-t) and welch_test(b, a).p == pytest.approx(p)
     assert welch_test(1e-9 * a, 1e-9 * b).p == pytest.approx(p)
     assert welch_test(a + 5, b + 5).p == pytest.approx(p)
+
+
+def test_of_pairs() -> None:
+    generator = np.random.default_rng(4)
+    a, b = generator.normal(1, 2, size=12), generator.normal(0, 2, size=12)
+    t, df, p = paired_test(a, b)
+    d = a - b
+    assert (t, df) == (pytest.approx(d.mean() / (d.std(ddof=1) / math.sqrt(12))), 11)
+    assert p == pytest.approx(two_sided(t, 11)) and paired_test(b, a) == pytest.approx((-t, 11, p))
+    # What is common to a pair does not count.
+    common = generator.normal(0, 50, size=12)
+    assert paired_test(a + common, b + common).p == pytest.approx(p)
+    assert paired_test(np.array([0.3, 0.5, 0.9]), np.array([0.1, 0.3, 0.7])) == (math.inf, 2, 0.0)
+    for few in (paired_test(a[:1], b[:1]), paired_test(a, a)):
+        assert all(math.isnan(value) for value in few)
+    with pytest.raises(SettingsError, match="not pairs"):
+        paired_test(a, b[:3])
 
 
 def test_limits() -> None:

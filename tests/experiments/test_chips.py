@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ import pytest
 
 from neurosleep.experiments import write_report
 from neurosleep.experiments.chips import chip_rows, gains_kept, missing_rows, variant_parts
+from neurosleep.experiments.report.numbers import si, wilson
 from neurosleep.experiments.results.chip_tables import chip_lines
 
 NONE, BEFORE, CHANCE = "no sleep", "slept before mapping", "slept on the chip, rounding by chance"  # as stored
@@ -106,7 +109,24 @@ def test_the_report_has_a_section_on_chips(tmp_path: Path) -> None:
     page = write_report(tmp_path).read_text()
     assert "On chips" in page and "80 % of the gain of sleep in floating point is kept (n = 1)" in page
     assert "estimate from a profile, not a chip" in page and "too many synapses" in page
-    assert "1 to 3" in page
+    assert "1 µJ to 3 µJ" in page
+    # A line for each chip, the ways of sleeping side by side.
+    table = page.split("Accuracy on each chip by how the network sleeps")[1].split("</table>")[0]
+    heads = re.findall(r"<th scope=.col.[^>]*>(.*?)</th>", table)
+    assert heads[:4] == ["Chip", "Experiment", "no sleep", "sleep before mapping"] and "Cores" in heads
+    rows = re.findall(r"<tr>(.*?)</tr>", table.split("<tbody>")[1], re.DOTALL)
+    assert len(rows) == len({re.sub("<.*?>", "", row.split("</th>")[0]) for row in rows})
+
+
+def test_intervals_and_prefixes() -> None:
+    # 36 of 40: the interval of Wilson's score, as printed in many tables (0.7695 to 0.9604).
+    assert wilson(0.9, 40) == pytest.approx((0.76947, 0.96042), abs=1e-4)
+    assert wilson(0.0, 10)[0] == 0.0 and wilson(1.0, 10)[1] == 1.0
+    for n, share in ((7, 0.3), (400, 0.5)):
+        for bound in wilson(share, n):
+            assert abs(bound - share) == pytest.approx(1.959964 * math.sqrt(bound * (1 - bound) / n))
+    told = [si(value, "J") for value in (6.91e-3, 3.07, 9.999e-4, 0.0, 2e-18, 4.5e4)]
+    assert told == ["6.91 mJ", "3.07 J", "1 mJ", "0 J", "2 aJ", "45 kJ"]
 
 
 def test_the_results_page_has_tables_of_chips() -> None:

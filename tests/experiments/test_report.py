@@ -7,12 +7,15 @@ import csv
 import hashlib
 import io
 import json
+import math
+import os
 import re
 import shutil
 from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 from xml.etree import ElementTree
 
 import numpy as np
@@ -20,17 +23,21 @@ import pytest
 from matplotlib.image import imread
 from safetensors.numpy import save_file
 
-from neurosleep import plot
+from neurosleep import analysis, plot
 from neurosleep.errors import RunFolderError
 from neurosleep.experiments import apply_changes, load_settings
 from neurosleep.experiments.changes import dump_toml
 from neurosleep.experiments.report import page as _page
 from neurosleep.experiments.report import write_animations, write_report, write_run_figures
 from neurosleep.experiments.report import zoom as _zoom
-from neurosleep.experiments.report.figures import FIGURES, as_csv
+from neurosleep.experiments.report.figures import FIGURES
+from neurosleep.experiments.report.images import as_csv
+from neurosleep.experiments.report.learnt import LEARNT
 from neurosleep.experiments.report.numbers import DASH
+from neurosleep.experiments.report.paired import _holm, told_p
 from neurosleep.experiments.report.read import read_run
 from neurosleep.functional import SpikeEvents
+from neurosleep.networks import MLP
 from neurosleep.spiking import Recording
 
 MakeRun = Callable[..., Path]
@@ -95,9 +102,8 @@ class Page(HTMLParser):
 
     def json(self) -> list[dict[str, Any]]:
         """The spikes for the rasters that can be zoomed."""
-        return [
-            json.loads(text) for text in re.findall(r'<script type="application/json"[^>]*>(.*?)</script>', self.source)
-        ]
+        found = re.findall(r'<script type="application/json" class="spikes">(.*?)</script>', self.source)
+        return [json.loads(text) for text in found]
 
 
 @pytest.fixture
@@ -200,17 +206,23 @@ def test_the_page_needs_nothing_else_and_can_be_read_by_all(tmp_path: Path, make
     for tag in ("link", "iframe", "object"):
         assert not page.all(tag)
     # Its own script, which the policy knows by its content, and the spikes that it reads.
-    assert [script.get("type") for script in page.all("script")] == ["application/json"] * 2 + [None]
+    kinds = [(script.get("type"), script.get("class")) for script in page.all("script")]
+    assert kinds[-1] == (None, None) and kinds.count(("application/json", "spikes")) == 2
+    assert set(kinds[:-1]) == {("application/json", "spikes"), ("application/json", "points")}
     script = page.source.rsplit("<script>", 1)[1].split("</script>")[0]
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     assert f"script-src 'sha256-{digest}'" in page.source
-    assert all((link["href"] or "").startswith("#") for link in page.all("a"))
+    # Links lead to places of the page, to tables inside it, or to files of the runs, which lie beside it.
+    links = [str(link["href"]) for link in page.all("a")]
+    assert all(link.startswith(("#", "data:text/csv;base64,")) for link in links)
+    tables = [base64.b64decode(link.split(",")[1]).decode() for link in links if link.startswith("data:")]
+    assert tables[0].splitlines()[:2] == ["strategy,mean,sd,n,diverged", "src,0.471,0.04100000000000001,3,0"]
     assert page.all("html") == [{"lang": "en"}] and len(page.all("h1")) == 1
     assert page.all("th") and all(cell.get("scope") in ("row", "col") for cell in page.all("th"))
     assert len(page.images()) == len(page.all("img")) and path.stat().st_size < 5_000_000
     assert "Missing or not counted" not in page.text
-    # Two that compare, six figures of the first seed of each strategy, one of each other run.
-    assert len(page.images()) == 2 + 2 * 6 + 4 * 1
+    # Two that compare, five figures of the first seed of each strategy, one of each other run.
+    assert len(page.images()) == 2 + 2 * 5 + 4 * 1
     assert list(path.parent.glob(".*")) == []
 
 
@@ -220,7 +232,7 @@ def test_a_run_is_told_in_full(tmp_path: Path, make_run: MakeRun) -> None:
     assert page.source == Page(write_report(run)).source
     # It has a column of its own.
     assert "accuracy_all" not in page.text
-    assert len(page.images()) == 8
+    assert len(page.images()) == 7
     for words in (
         "neurosleep run src2022/mnist --strategy src --seed 0",
         'name = "mnist" # <b>not bold</b>',
@@ -277,6 +289,171 @@ def test_small_gaps_are_called_small(tmp_path: Path, make_run: MakeRun) -> None:
         in page.text
     )
     assert "ewc ends at 34.0 ± 7.1 % (n = 2), level with sequential." in page.text
+
+
+@pytest.mark.usefixtures("words_only")
+def test_a_diverged_run_says_where_and_what_to_try(tmp_path: Path, make_run: MakeRun) -> None:
+    where = {"task": 2, "phase": "sleep", "epoch": None, "step": 3000, "layer": "input -> hidden1"}
+    where |= {"quantity": "largest weight", "value": 2.5e6, "hint": "lower sleep.rule.inc"}
+    make_run("src", 0, None, status="diverged", divergence=where)
+    make_run("ewc", 0, None, status="diverged", divergence="<odd>", sleep={"divergence": [1]})
+    text = Page(write_report(tmp_path / "out")).text
+    told = "Diverged in task 2, sleep, step 3,000: largest weight of input -> hidden1 2.5e+06. "
+    told += "Try: lower sleep.rule.inc."
+    assert f"src has no result. {told}" in text and f"not counted in the means. {told}" in text
+    assert "ewc has no result. " in text and "2 runs diverged and are not counted in the means." in text
+
+
+def test_files_of_a_run_are_linked_from_the_page(tmp_path: Path, make_run: MakeRun) -> None:
+    run = make_run()
+    write_run_figures(run)
+    for folder in (tmp_path / "out", run):
+        page = Page(write_report(folder))
+        links = [unquote(str(link["href"])) for link in page.all("a")]
+        files = [folder / link for link in links if not link.startswith(("#", "data:"))]
+        assert {file.name for file in files} >= {"accuracy.csv", "raster.csv", "rates.csv"}
+        assert all(file.is_file() for file in files)
+
+
+def test_what_was_learnt_is_drawn(tmp_path: Path, make_run: MakeRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_page, "FIGURES", LEARNT)
+    run = make_run()
+    (run / "training.csv").write_text("task,epoch,loss,accuracy\n1,1,0.5,0.25\n1,2,,0.75\n1,x,1,1\n1,3,inf,1\n")
+    (run / "confusion.csv").write_text("class,answer,images\n0,0,3\n0,1,1\n1,1,2\n1,-1,2\n")
+    table = analysis.weight_histogram(MLP([4, 3, 2]), MLP([4, 3, 2]), bins=5)
+    (run / "analysis").mkdir()
+    table.to_csv(run / "analysis" / "weight_histogram.csv")
+    page = Page(write_report(tmp_path / "out"))
+    alts = " ".join(str(image["alt"]) for image in page.all("img"))
+    assert "accuracy by class: 0: 75.0 %, 1: 100.0 %." in alts
+    assert "in training, over 2 epochs; at the end 75.0 % of the training images are right." in alts
+    assert "weights into hidden1, output of src, seed 0 before and after the last sleep phase" in alts
+    assert "training.csv: 2 of 4 rows make no sense" in page.text and "confusion.csv: 1 of 4 rows" in page.text
+    (run / "analysis" / "weight_histogram.csv").write_text("layer,quantity,low\nhidden1,before,x\n")
+    assert "Histograms" not in " ".join(str(i["alt"]) for i in Page(write_report(tmp_path / "out")).all("img"))
+
+
+def test_few_intervals_make_no_distribution(make_run: MakeRun) -> None:
+    run = make_run()
+    figure = next(figure for figure in FIGURES if figure.name == "intervals")
+    assert not figure.there(read_run(run, run))
+    often = SpikeEvents.from_dense(np.ones((60, 1)))
+    save_spikes(run, {"often": often, "rarely": SpikeEvents.from_dense(np.eye(60, 4))})
+    read = read_run(run, run)
+    assert figure.there(read) and {row["population"] for row in figure.table(read)[1]} == {"often"}
+
+
+@pytest.mark.usefixtures("words_only")
+def test_a_silent_sleep_is_called_silent(tmp_path: Path, make_run: MakeRun) -> None:
+    def sleep(*rates: list[float]) -> dict[str, Any]:
+        return {"steps": [100] * len(rates), "spikes_per_step": list(rates), "populations": ["input", "h1", "h2"]}
+
+    make_run("src", 0, 0.5, sleep=sleep([9, 0, 0], [9, 0, 0]))
+    make_run("sleep", 0, 0.5, sleep=sleep([9, 1, 0], [9, 0, 0], [9, 2, 0]))
+    make_run("ewc+src", 0, 0.5, sleep=sleep([9, 1, 0], [9, 3, 0]))
+    make_run("owm", 0, 0.5, sleep=sleep([9, 1, 1]))
+    text = Page(write_report(tmp_path / "out")).text
+    sentences = dict(re.findall(r"(\S+) ends at 50\.0 % \(n = 1\)\.(.*?)(?= \S+ ends at| One seed)", text))
+    assert "Silent: in every sleep phase no unit behind the input fired, so that nothing was" in sentences["src"]
+    assert "Silent: in 1 of 3 sleep phases no unit behind the input fired" in sentences["sleep"]
+    assert "Silent in sleep: no unit of h2 ever fired." in sentences["ewc+src"] and "Silent" not in sentences["owm"]
+
+
+@pytest.mark.usefixtures("words_only")
+def test_firing_that_is_soon_over_is_said(tmp_path: Path, make_run: MakeRun) -> None:
+    def firing(*spikes: int) -> str:
+        rows = [
+            f"2,{p},4,{250 * k},250,{n}" for p, ns in (("input", [99] * 8), ("h", spikes)) for k, n in enumerate(ns)
+        ]
+        return "\n".join(["after_task,population,neurons,start_step,steps,spikes", "1,h,4,0,250,1", *rows]) + "\n"
+
+    # A step lasts 2 ms, a window half a second.
+    (make_run("src", 0, 0.5) / "firing.csv").write_text(firing(93, 5, 2, 0, 0, 0, 0, 0))
+    (make_run("ewc+src", 0, 0.5) / "firing.csv").write_text(firing(20, 20, 20, 20, 20, 20, 20, 20))
+    (make_run("owm", 0, 0.5) / "firing.csv").write_text(firing(93))
+    text = Page(write_report(tmp_path / "out")).text
+    told = "93 % of the spikes of the last sleep phase come in the first 0.5 s of 4 s; after that the network is nearly"
+    assert text.count(told) == text.count("spikes of the last sleep phase") == 1 and "src ends at" in text
+
+
+@pytest.mark.usefixtures("few_figures")
+def test_variants_that_differ_in_one_number_are_a_sweep_whatever_they_are_called(
+    tmp_path: Path, make_run: MakeRun
+) -> None:
+    for k, steps in enumerate((30000, 10000, 20000)):
+        run = make_run("src", 0, 0.3 + k / 10, variant=f"v{k}")
+        (run / "config.toml").write_text(f'record = "all"\n[sleep]\nsteps = {steps}\n')
+    for k in (0, 1, 2):
+        (make_run("src", 0, 0.3, experiment="own", variant=f"v{k}") / "config.toml").write_text(
+            f"[a]\nb = {k}\nc = {k}"
+        )
+    page = Page(write_report(tmp_path / "out"))
+    assert "src2022/mnist: sweep over sleep.steps" in page.text and "own: sweep" not in page.text
+    # The figure first, then one table; the points are folded, and each is told in a section of none but the sweep.
+    assert page.text.index("30000 src 1 30.0 %") < page.text.index("Points")
+    assert "sleep.steps from 10000 to 30000 (3 points)" in page.text and "10,000" in page.text
+    assert [d.get("class") for d in page.all("details") if str(d.get("id")).startswith("group-")] == ["run"] * 3
+    assert len([s for s in page.all("section") if str(s["id"]).startswith("group-")]) == 3
+
+
+@pytest.mark.usefixtures("words_only")
+def test_the_head_says_when_with_what_and_how_long(tmp_path: Path, make_run: MakeRun) -> None:
+    for seed in (0, 1):
+        run = make_run("src", seed)
+        environment = {"versions": {"neurosleep": "0.1.0"}, "machine": "x86_64", "device": "cpu"}
+        (run / "environment.json").write_text(json.dumps(environment))
+        os.utime(run / "metrics.json", (1.7e9, 1.7e9))
+    text = Page(write_report(tmp_path / "out")).text
+    assert "2 runs: 2 done. Files of 2023-11-14; neurosleep 0.1.0; x86_64, cpu; 7 s in all." in text
+
+
+@pytest.mark.usefixtures("words_only")
+def test_named_accuracies_are_percent_and_what_src_reads_is_explained(tmp_path: Path, make_run: MakeRun) -> None:
+    run = make_run("src", 0, results={"accuracy_all_nearest_mean": 0.7446}, reads_old_data=True)
+    (run / "config.toml").write_text('[sleep]\nscale_data = "seen"\n')
+    text = Page(write_report(tmp_path / "out")).text
+    assert "accuracy all nearest mean 74.5 %" in text and "0.7446" not in text
+    assert "src uses stored examples for one thing only" in text
+
+
+@pytest.mark.usefixtures("words_only")
+def test_strategies_are_tested_on_equal_seeds(tmp_path: Path, make_run: MakeRun) -> None:
+    for seed, (src, ewc) in enumerate([(0.60, 0.41), (0.58, 0.36), (0.63, 0.47)]):
+        make_run("src", seed, src)
+        make_run("ewc", seed, ewc)
+        make_run("owm", seed + 2, 0.1)
+    page = Page(write_report(tmp_path / "out"))
+    assert "Do the strategies differ? Paired tests on equal seeds" in page.text
+    # The pair that shares one seed alone is not tested.
+    assert "src - ewc 3 +19.0 0.0082 0.0082" in page.text and "owm -" not in page.text and "- owm" not in page.text
+    assert _holm([0.01, math.nan, 0.04, 0.03]) == pytest.approx([0.03, math.nan, 0.06, 0.06], nan_ok=True)
+    assert [told_p(p) for p in (1e-9, 0.0123, math.nan)] == ["< 0.001", "0.012", DASH]
+
+
+@pytest.mark.usefixtures("words_only")
+def test_published_figures_and_reported_seeds_stand_apart(tmp_path: Path, make_run: MakeRun) -> None:
+    for seed, accuracy in ((0, 0.4), (1, 0.42), (10, 0.9), (11, 0.7)):
+        make_run("src", seed, accuracy)
+    make_run("sequential", 0, 0.2, accuracy_before_sleep=None, sleep=None)
+    make_run("joint", 0, 0.97)
+    make_run("joint-matched", 0, 0.9)
+    make_run("rehearsal", 100, 0.5)
+    text = Page(write_report(tmp_path / "out")).text
+    assert "src ends at 41.0 ± 1.4 % (n = 2), 21 points above sequential." in text
+    assert "Published: 48.5 ± 5.0 %. Further seeds: 80.0 ± 14.1 %." in text
+    assert "joint ends at 97.0 % (n = 1), 77 points above sequential. Published: 98.0 %." in text
+    # Where no seed is a reported one, all count.
+    assert "rehearsal ends at 50.0 % (n = 1)" in text
+    assert "rehearsal closes 39 % of the gap between sequential and joint, the largest share." in text
+    assert "41.0 ± 1.4 % 48.5 ± 5.0 % 80.0 ± 14.1 %" in text
+
+
+@pytest.mark.usefixtures("words_only")
+def test_other_data_and_splits_have_no_published_figure(tmp_path: Path, make_run: MakeRun) -> None:
+    make_run("src", 0, variant="data.images_per_task=100")
+    make_run("src", 1, experiment="my-own")
+    make_run("src", 2, split="validation")
+    assert "Published" not in Page(write_report(tmp_path / "out")).text
 
 
 @pytest.mark.usefixtures("few_figures")
@@ -471,7 +648,7 @@ def test_what_a_recorded_run_holds_is_drawn_with_its_data(make_run: MakeRun) -> 
     (run / "resume").mkdir()
     save_file({"weight0": np.arange(12.0).reshape(3, 4)}, run / "resume" / "bundle.safetensors")
     files = {file.name: file for file in write_run_figures(run)}
-    names = ("weight_change", "intervals", "sleep_images", "receptive_fields")
+    names = ("weight_change", "sleep_images", "receptive_fields")
     assert all(f"{name}.{kind}" in files for name in names for kind in ("png", "csv"))
 
     def table(name: str) -> list[dict[str, str]]:
@@ -479,8 +656,8 @@ def test_what_a_recorded_run_holds_is_drawn_with_its_data(make_run: MakeRun) -> 
 
     assert [row["change"] for row in table("weight_change")] == ["0.0", "0.25"]
     assert len(table("sleep_images")) == 8 * 4 and len(table("receptive_fields")) == 3 * 4
-    # No neuron fires twice, which the figure says.
-    assert table("intervals") == []
+    # No neuron fires twice.
+    assert "intervals.png" not in files
     page = Page(write_report(run))
     assert "The colour is the task whose images excite the neuron most." in page.text
     (content,) = page.json()
@@ -631,7 +808,7 @@ def test_hostile_text_stays_text(tmp_path: Path, make_run: MakeRun) -> None:
     (folder / "metrics.json").write_text(json.dumps(metrics))
     page = Page(write_report(tmp_path / "out"))
     assert "alert(1)</script>" not in page.source and "<script>alert(1)</script> · $x" in page.text
-    assert len(page.images()) == 8
+    assert len(page.images()) == 7
 
 
 def test_many_runs_stay_below_the_limit_and_say_what_is_left_out(
@@ -744,7 +921,7 @@ def test_run_figures_come_with_their_data(make_run: MakeRun) -> None:
     files = write_run_figures(run)
     assert [file.name for file in files] == [
         f"{name}.{kind}"
-        for name in ("accuracy", "accuracy_matrix", "raster", "rates", "intervals", "sleep_images")
+        for name in ("accuracy", "accuracy_matrix", "raster", "rates", "sleep_images")
         for kind in ("png", "csv")
     ]
     assert sorted(files) == sorted((run / "figures").iterdir())

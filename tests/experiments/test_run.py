@@ -31,6 +31,7 @@ from neurosleep.experiments import (
     summarise,
     write_whole,
 )
+from neurosleep.experiments.divergence import told_divergence
 from neurosleep.experiments.run.commit import own_commit
 from neurosleep.spiking import Recording
 
@@ -398,6 +399,34 @@ def test_a_full_disk_is_an_error_of_the_folder_and_leaves_no_half_file(
     assert run_one(request(tmp_path, two, resume=True))["status"] == "done"
 
 
+# --- what was learnt --------------------------------------------------------------------------------------------------
+
+
+def test_answers_by_class_and_weights_around_the_sleep_are_written(
+    tmp_path: Path, whole: tuple[RunRequest, dict[str, Any]]
+) -> None:
+    def rows(path: Path) -> list[dict[str, str]]:
+        return list(csv.DictReader(io.StringIO(path.read_text())))
+
+    folder, metrics = whole[0].folder.path, whole[1]
+    answers = [tuple(int(row[key]) for key in ("class", "answer", "images")) for row in rows(folder / "confusion.csv")]
+    total = sum(images for _, _, images in answers)
+    right = sum(images for known, answer, images in answers if known == answer)
+    assert right / total == pytest.approx(metrics["accuracy_all"], abs=1e-12)
+    assert {known for known, _, _ in answers} == set(range(10)) and len(set(answers)) == len(answers)
+    weights = rows(folder / "analysis" / "weight_histogram.csv")
+    for layer, synapses in (("hidden1", 784 * 40), ("hidden2", 40 * 30), ("output", 300)):
+        for quantity in ("before", "after"):
+            counts = [int(r["count"]) for r in weights if (r["layer"], r["quantity"]) == (layer, quantity)]
+            assert sum(counts) == synapses
+    assert {"confusion.png", "training.png", "weights.png"} <= {path.name for path in (folder / "figures").iterdir()}
+    # What never slept has no weights before and after.
+    awake = request(tmp_path, ("analyse", True), strategy="sequential")
+    run_one(awake)
+    assert not (awake.folder.path / "analysis" / "weight_histogram.csv").exists()
+    assert (awake.folder.path / "confusion.csv").is_file()
+
+
 # --- diverged ---------------------------------------------------------------------------------------------------------
 
 
@@ -410,6 +439,11 @@ def test_a_diverged_sleep_is_said_and_counts_nowhere(tmp_path: Path) -> None:
     assert metrics["results"] == {"accuracy_all": None}
     assert metrics["bwt"] is None
     assert metrics["sleep"]["divergence"]["step"] == 300
+    where = metrics["divergence"]
+    assert (where["task"], where["phase"], where["epoch"], where["step"]) == (1, "sleep", None, 300)
+    assert where["layer"] == metrics["sleep"]["divergence"]["projection"] and where["quantity"] == "largest weight"
+    assert where["value"] is None or where["value"] > 1e4
+    assert "sleep.rule.inc" in where["hint"]
     text = (wanted.folder.path / "metrics.json").read_text(encoding="utf-8")
     assert json.loads(text, parse_constant=lambda name: pytest.fail(name)) == metrics
     assert not re.search("nan|inf", (wanted.folder.path / "accuracy.csv").read_text())
@@ -418,6 +452,36 @@ def test_a_diverged_sleep_is_said_and_counts_nowhere(tmp_path: Path) -> None:
     assert row["diverged"] == 1
     # Resuming keeps it as it is.
     assert run_one(request(tmp_path, *wild, resume=True)) == metrics
+
+
+def test_a_diverged_wake_phase_says_where_and_what_to_try(tmp_path: Path) -> None:
+    metrics = run_one(request(tmp_path, ("wake.lr", 1e30), strategy="sequential"))
+    where = metrics["divergence"]
+    assert metrics["status"] == "diverged" and where["value"] is None and where["quantity"] == "weights"
+    assert (where["task"], where["phase"], where["epoch"]) == (1, "wake", 1) and 1 <= where["step"] <= 4
+    assert where["layer"].startswith("layers.") and "wake.lr" in where["hint"]
+    assert told_divergence(metrics) == (
+        f"Diverged in task 1, wake, epoch 1, step {where['step']}: weights of {where['layer']} not finite. "
+        "Try: lower wake.lr, or the strength of the strategy if it adds to the loss."
+    )
+    # What earlier versions wrote, and what says nothing.
+    earlier = {"sleep": {"divergence": {"step": 1000, "projection": "input -> hidden"}}}
+    assert told_divergence(earlier) == "It left its bounds within 1000 steps of a sleep: input -> hidden."
+    assert told_divergence({"sleep": None}) == told_divergence({}) == ""
+    assert told_divergence({"divergence": {"phase": "wake"}}) == "Diverged in wake: a number not finite."
+
+
+def test_loss_and_accuracy_of_each_epoch_are_written(tmp_path: Path) -> None:
+    wanted = request(tmp_path, ("wake.epochs", 3), strategy="sequential")
+    metrics = run_one(wanted)
+    assert "divergence" not in metrics
+    rows = list(csv.DictReader(io.StringIO((wanted.folder.path / "training.csv").read_text())))
+    assert [(row["task"], row["epoch"]) for row in rows] == [(str(t), str(e)) for t in range(1, 6) for e in (1, 2, 3)]
+    losses = [float(row["loss"]) for row in rows]
+    assert all(math.isfinite(loss) and loss > 0 for loss in losses) and losses[2] < losses[0]
+    assert all(0 <= float(row["accuracy"]) <= 1 for row in rows) and float(rows[2]["accuracy"]) > 0.8
+    # What is learnt is what is learnt without looking.
+    assert same(metrics) == same(run_one(request(tmp_path / "again", ("wake.epochs", 3), strategy="sequential")))
 
 
 def test_a_diverged_wake_training_is_said(tmp_path: Path) -> None:

@@ -219,22 +219,27 @@ def test_comparison_draws_means_deviations_and_seeds() -> None:
         {"strategy": "ewc", "accuracy_all": {"mean": None, "sd": None, "n": 0}},
     ]
     ax = plot.comparison(summary)
-    assert [patch.get_height() for patch in ax.patches] == pytest.approx([50, 20])  # type: ignore[attr-defined]
-    assert sorted(y for _, y in dots(ax)) == pytest.approx([20, 40, 50, 60])
+    assert [patch.get_width() for patch in ax.patches] == pytest.approx([50, 20])  # type: ignore[attr-defined]
+    assert sorted(x for x, _ in dots(ax)) == pytest.approx([20, 40, 50, 60])
     (bar,) = ax.containers[1:2]
-    low, high = bar.lines[2][0].get_segments()[0][:, 1]  # type: ignore[attr-defined]
+    low, high = bar.lines[2][0].get_segments()[0][:, 0]  # type: ignore[attr-defined]
     assert (low, high) == pytest.approx((40, 60))
-    assert [label.get_text() for label in ax.get_xticklabels()] == ["src", "sequential\n(2 diverged)", "ewc"]
-    assert "no result" in words(ax) and png(ax).size
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["src", "sequential\n(2 diverged)", "ewc"]
+    assert all(text in words(ax) for text in ("no result", "50.0 ± 10.0", "20.0", "sequential")) and png(ax).size
+    assert "published" not in ax.get_xlabel()
+
+
+def test_comparison_marks_what_is_published() -> None:
+    row: dict[str, Any] = {"strategy": "src", "accuracy_all": {"mean": 0.5, "sd": 0.1, "n": 3}}
+    other = {**row, "strategy": "owm", "published": {"mean": 0.7704, "sd": None}}
+    ax = plot.comparison([row | {"published": {"mean": 0.4847, "sd": 0.0503}}, other])
+    marks = [tuple(np.ravel(line.get_data())) for line in ax.get_lines() if line.get_marker() == "D"]
+    assert marks == [pytest.approx((48.47, 0.39)), pytest.approx((77.04, 1.39))]
+    assert ax.get_xlabel().endswith("published")
 
 
 def test_comparison_of_nothing_says_so() -> None:
     assert "nothing to compare" in words(plot.comparison([]))
-
-
-def test_comparison_of_many_strategies_turns_their_names() -> None:
-    summary = [{"strategy": f"strategy {k}", "accuracy_all": {"mean": 0.1, "sd": 0, "n": 2}} for k in range(9)]
-    assert plot.comparison(summary).get_xticklabels()[0].get_rotation() == 35
 
 
 # --- figures and files ------------------------------------------------------------------------------------------------
@@ -302,6 +307,8 @@ def test_a_sweep_draws_a_line_per_strategy_in_order_of_the_value() -> None:
         np.array([[2, 20]])
     )
     assert ax.get_xlabel() == "overlap" and png(ax).any()
+    shown = [to_rgb(bar.lines[0].get_color()) for bar in ax.containers]
+    assert shown == [to_rgb(plot.strategy_colours([name])[name]) for name in ("src", "ewc")]
 
 
 def test_points_far_apart_are_ranked_so_that_small_ones_can_be_told_apart() -> None:
@@ -345,8 +352,8 @@ def test_a_strategy_has_one_colour_wherever_it_is_drawn() -> None:
 def test_the_bounds_go_on_as_lines_behind_the_bars() -> None:
     names = ("src", "sequential", "joint")
     summary: Rows = [{"strategy": n, "accuracy_all": {"mean": k / 4, "sd": 0, "n": 2}} for k, n in enumerate(names)]
-    level = [line.get_ydata() for line in plot.comparison(summary).get_lines() if line.get_linestyle() == "--"]
-    assert [float(np.asarray(y)[0]) for y in level] == [25, 50]
+    level = [line.get_xdata() for line in plot.comparison(summary).get_lines() if line.get_linestyle() == "--"]
+    assert [float(np.asarray(x)[0]) for x in level] == [25, 50]
 
 
 def test_progress_is_a_line_per_strategy_and_what_learns_at_once_is_level() -> None:

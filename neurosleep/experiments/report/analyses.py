@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+from dataclasses import replace
 
 from neurosleep.experiments.report.images import Budget, Image, image
 from neurosleep.experiments.report.read import Run
 
-__all__ = ["ANALYSES", "analyses_of"]
+__all__ = ["ANALYSES", "analyses_of", "headed"]
 
 # The figures that a run's analyses left beside their tables, in the order in which they are shown.
 ANALYSES = {
@@ -31,6 +33,19 @@ ANALYSES = {
 }
 
 
+# Of equilibrium networks, whether they sleep or not.
+_SETTLING = {"settling", "state_trajectories", "activation_spread"}
+
+
+def headed(images: Sequence[Image]) -> list[tuple[str, list[Image]]]:
+    """The figures below headings that say what they show."""
+    parts = {
+        "How the network settles": [picture for picture in images if picture.name in _SETTLING],
+        "What the last sleep changed": [picture for picture in images if picture.name not in _SETTLING],
+    }
+    return [(heading, members) for heading, members in parts.items() if members]
+
+
 def analyses_of(run: Run, budget: Budget) -> tuple[list[Image], int]:
     """The figures that the run's analyses left, as far as there is room, and the number of those left out."""
     found = [
@@ -48,7 +63,8 @@ def analyses_of(run: Run, budget: Budget) -> tuple[list[Image], int]:
         except OSError as error:
             run.notes.append(f"{path.name} cannot be read: {error.strerror}.")
             continue
-        made = image(png, f"{ANALYSES[name]}: {who}.", f"{ANALYSES[name]} ({part or 'all layers'}).", budget)
+        words = f"{ANALYSES[name]}: {who}.", f"{ANALYSES[name]} ({part or 'all layers'})."
+        made = image(png, *words, budget, name=name)
         if made is not None:
-            images.append(made)
+            images.append(replace(made, table=run.link(f"figures/{path.stem}.csv")))
     return images, len(found) - len(images)

@@ -8,7 +8,7 @@ from neurosleep import plot
 from neurosleep.experiments.chips import ChipSummary, chip_rows, gains_kept, missing_rows, variant_parts
 from neurosleep.experiments.metrics import Spread
 from neurosleep.experiments.report.images import Budget, Image, image
-from neurosleep.experiments.report.numbers import DASH, percent, plain
+from neurosleep.experiments.report.numbers import DASH, percent, plain, si, wilson
 from neurosleep.experiments.report.read import Run
 from neurosleep.experiments.report.table import Cell, Table, one_number, words
 from neurosleep.hardware import STATEMENT
@@ -45,6 +45,14 @@ def chip_sentences(runs: Sequence[Run]) -> list[str]:
     return told
 
 
+def _accuracy(spread: Spread, images: int | None) -> Cell:
+    """An accuracy on the images shown to a chip; of a single seed with the interval that so few images leave."""
+    if spread["mean"] is None or spread["n"] != 1 or not images:
+        return _figure(spread)
+    low, high = wilson(spread["mean"], images)
+    return Cell(f"{percent(spread['mean'])} ({100 * low:.0f} to {100 * high:.0f})", spread["mean"], True)
+
+
 def _figure(spread: Spread) -> Cell:
     if spread["mean"] is None:
         return Cell(DASH, None, True)
@@ -58,7 +66,35 @@ def _energy(row: ChipSummary) -> Cell:
     low, high = row["low_j"], row["high_j"]
     if low is None or high is None:
         return Cell("not estimated", None, True)
-    return Cell(f"{1e6 * low:.3g} to {1e6 * high:.3g}", high, True)
+    return Cell(si(low, "J") if low == high else f"{si(low, 'J')} to {si(high, 'J')}", high, True)
+
+
+def _by_chip(rows: Rows) -> Table:
+    """A line for each chip and experiment: the ways of sleeping side by side."""
+    usual = [row for row in rows if not variant_parts(row["variant"])[0].startswith("small-steps")] or list(rows)
+    ways = list(dict.fromkeys(row["slept"] for row in usual))
+    lines: dict[tuple[str, str, str], list[ChipSummary]] = {}
+    for row in usual:
+        if row["fits"]:
+            chip = row["profile"] + (", sums split" if row["split"] else "")
+            lines.setdefault((chip, row["experiment"], variant_parts(row["variant"])[1]), []).append(row)
+    shown = []
+    for (chip, experiment, rest), members in lines.items():
+        by_way = {row["slept"]: row for row in reversed(members)}
+        cells = [
+            _accuracy(by_way[way]["mapped"], by_way[way]["images"]) if way in by_way else Cell(DASH, None, True)
+            for way in ways
+        ]
+        cores = [row["cores"] for row in members if row["cores"] is not None]
+        name = f"{experiment}, {rest}" if rest else experiment
+        most = max(cores, default=None)
+        end = [_energy(members[0]), Cell(DASH if most is None else plain(most), most, True)]
+        shown.append([words(chip), words(name), *cells, *end])
+    caption = (
+        "Accuracy on each chip by how the network sleeps: mean ± standard deviation over seeds, or of one seed the "
+        "95 % interval that its number of images leaves (Wilson)"
+    )
+    return Table(caption, ["Chip", "Experiment", *ways, "Energy of an image", "Cores"], shown)
 
 
 def chip_tables(runs: Sequence[Run]) -> list[Table]:
@@ -74,7 +110,7 @@ def chip_tables(runs: Sequence[Run]) -> list[Table]:
         "On the chip",
         "Quantisation error",
         "Cores",
-        "Energy of an image (µJ)",
+        "Energy of an image",
     ]
     summaries = chip_rows(metrics)
     order = {chip: k for k, chip in enumerate(dict.fromkeys(row["profile"] for row in summaries))}
@@ -86,9 +122,7 @@ def chip_tables(runs: Sequence[Run]) -> list[Table]:
             words(f"{row['experiment']}, {row['variant'] if several else variant_parts(row['variant'])[0]}"),
             words(row["slept"] + ("" if row["strategy"] in ("sequential", "src") else f" ({row['strategy']})")),
             one_number(row["awake"]["n"]),
-            _figure(row["awake"]),
-            _figure(row["converted"]),
-            _figure(row["mapped"]),
+            *(_accuracy(row[key], row["images"]) for key in ("awake", "converted", "mapped")),
             _figure(row["weight_error"]),
             Cell(DASH if row["cores"] is None else plain(row["cores"]), row["cores"], True),
             _energy(row),
@@ -101,7 +135,8 @@ def chip_tables(runs: Sequence[Run]) -> list[Table]:
         for row in missing_rows(metrics)
     ]
     tables = [
-        Table("Networks on chips: accuracy on the same images, mean ± standard deviation over seeds", columns, rows)
+        _by_chip(summaries),
+        Table("Every network on every chip: accuracy on the same images, mean ± standard deviation", columns, rows),
     ]
     if missing:
         tables.append(Table("What does not fit, or is not supported", ["Chip", "Experiment", "Reason"], missing))

@@ -2,85 +2,44 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import itertools
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 
 from neurosleep import plot
 from neurosleep.errors import SettingsError
-from neurosleep.experiments.report.images import Budget, Image, image
+from neurosleep.experiments.report.images import Budget, Image, as_csv, image
+from neurosleep.experiments.report.learnt import LEARNT
 from neurosleep.experiments.report.numbers import counted, percent
 from neurosleep.experiments.report.read import Rows, Run, input_weights, load_spikes
+from neurosleep.experiments.report.run_figure import RunFigure, Tabulated
 from neurosleep.experiments.report.zoom import zoom_data
 from neurosleep.experiments.run_folder import write_whole
 from neurosleep.functional import SpikeEvents
 from neurosleep.plot._style import Figure
 from neurosleep.spiking import Recording
 
-__all__ = ["FIGURES", "RunFigure", "animation_of", "as_csv", "run_image", "write_animation"]
+__all__ = ["FIGURES", "animation_of", "run_image", "write_animation"]
 
 RASTER_STEPS = 2000
 # Moments of a sleep that are shown as images, and over how many steps each.
 IMAGES, IMAGE_STEPS = 8, 20
+# Fewer inter-spike intervals make no distribution.
+FEWEST_INTERVALS = 50
 # Units whose weights are shown as images.
 FIELDS = 15
-_Table = tuple[Sequence[str], Rows]
-
-
-@dataclass(frozen=True)
-class RunFigure:
-    """One figure of a run.
-
-    Attributes
-    ----------
-    name:
-        Stem of its files.
-    height:
-        In inches, at a width of 4.8: narrow enough for its text to be read on a phone too, where the width counts.
-    title:
-        Of the figure when it stands alone.
-    there:
-        Whether the run has the data for it.
-    draw:
-        On an empty figure.
-    words:
-        Alternative text and caption.
-    table:
-        The data that it shows: column names and rows.
-    dots:
-        Whether it is a picture of many dots or squares, which as vectors would be large.
-    """
-
-    name: str
-    height: float
-    title: Callable[[Run], str]
-    there: Callable[[Run], bool]
-    draw: Callable[[Run, Figure], None]
-    words: Callable[[Run], tuple[str, str]]
-    table: Callable[[Run], _Table]
-    dots: bool = False
-
-    def png(self, run: Run, *, dpi: float = 150) -> bytes:
-        """The figure alone, titled, as a PNG file."""
-        fig = plot.figure(6.0, self.height + 0.4, title=f"{run.name}: {self.title(run)}")
-        self.draw(run, fig)
-        return plot.to_png_bytes(fig, dpi=dpi)
-
-    def embedded(self, run: Run) -> bytes:
-        """The figure as it stands under a heading and above a caption."""
-        fig = plot.figure(4.8, self.height)
-        self.draw(run, fig)
-        return plot.to_png_bytes(fig, dpi=140) if self.dots else plot.to_svg_bytes(fig)
 
 
 def run_image(figure: RunFigure, run: Run, budget: Budget) -> Image | None:
     """The figure for the page, if there is room."""
     zoom = zoom_data(run, budget) if figure.name == "raster" else None
-    return image(figure.embedded(run), *figure.words(run), budget, name=figure.name, zoom=zoom)
+    content, points = figure.embedded(run)
+    made = image(content, *figure.words(run), budget, name=figure.name, zoom=zoom)
+    if made is None:
+        return None
+    points = points if points is not None and budget.take(len(points)) else None
+    return replace(made, points=points, table=run.link(f"figures/{figure.name}.csv"))
 
 
 def write_animation(run: Run) -> list[Path]:
@@ -115,15 +74,6 @@ def animation_of(run: Run, budget: Budget) -> Image | None:
     if made is None:
         run.notes.append("The animation is left out to keep this file small; it is figures/sleep.gif.")
     return made
-
-
-def as_csv(rows: Rows, columns: Sequence[str]) -> bytes:
-    """Rows as the text of a CSV file."""
-    buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, columns, extrasaction="ignore", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return buffer.getvalue().encode("utf-8")
 
 
 # --- accuracy ---------------------------------------------------------------------------------------------------------
@@ -170,7 +120,7 @@ def _matrix_words(run: Run) -> tuple[str, str]:
     )
 
 
-def _matrix_table(run: Run) -> _Table:
+def _matrix_table(run: Run) -> Tabulated:
     return ("after_task", "on_task", "accuracy"), [
         {"after_task": after, "on_task": on, "accuracy": value}
         for after, row in enumerate(_after_tasks(run), start=1)
@@ -207,7 +157,7 @@ def _raster_words(run: Run) -> tuple[str, str]:
     )
 
 
-def _raster_table(run: Run) -> _Table:
+def _raster_table(run: Run) -> Tabulated:
     """One row per spike."""
     return ("population", "time_s", "neuron"), [
         {"population": name, "time_s": round(int(step) * run.dt, 9), "neuron": int(neuron)}
@@ -243,7 +193,7 @@ def _hypnogram_words(run: Run) -> tuple[str, str]:
     )
 
 
-def _hypnogram_table(run: Run) -> _Table:
+def _hypnogram_table(run: Run) -> Tabulated:
     return ("stage", "state", "cycle", "start_s", "seconds"), [
         {
             "stage": span.stage,
@@ -265,7 +215,7 @@ def _rates_words(run: Run) -> tuple[str, str]:
     return f"Line chart: firing rates of {populations} while {run.name} sleeps.", "Firing rates through the sleeps."
 
 
-def _rates_table(run: Run) -> _Table:
+def _rates_table(run: Run) -> Tabulated:
     """The firing windows with the mean rate of a neuron in Hz."""
     return ("after_task", "population", "start_s", "seconds", "rate_hz"), [
         {
@@ -309,7 +259,7 @@ def _images_words(run: Run) -> tuple[str, str]:
     )
 
 
-def _images_table(run: Run) -> _Table:
+def _images_table(run: Run) -> Tabulated:
     events = _inputs(run)
     assert events is not None
     spans, rates = plot.window_rates(events, windows=IMAGES, length=IMAGE_STEPS, dt=run.dt)
@@ -333,7 +283,7 @@ def _fields_words(run: Run) -> tuple[str, str]:
     )
 
 
-def _fields_table(run: Run) -> _Table:
+def _fields_table(run: Run) -> Tabulated:
     weights = input_weights(run)
     assert weights is not None
     return ("unit", "pixel", "weight"), [
@@ -346,8 +296,18 @@ def _fields_table(run: Run) -> _Table:
 # --- intervals and weights --------------------------------------------------------------------------------------------
 
 
+def _intervals_of(run: Run) -> dict[str, SpikeEvents]:
+    """The populations with enough intervals for a distribution."""
+    load_spikes(run)
+    return {
+        name: events
+        for name, events in (run.spikes or {}).items()
+        if sum(row["intervals"] for row in plot.interval_counts(events, dt=run.dt, bins=1)) >= FEWEST_INTERVALS
+    }
+
+
 def _draw_intervals(run: Run, fig: Figure) -> None:
-    plot.intervals(run.spikes or {}, dt=run.dt, ax=fig.add_subplot())
+    plot.intervals(_intervals_of(run), dt=run.dt, ax=fig.add_subplot())
 
 
 def _intervals_words(run: Run) -> tuple[str, str]:
@@ -357,8 +317,8 @@ def _intervals_words(run: Run) -> tuple[str, str]:
     )
 
 
-def _intervals_table(run: Run) -> _Table:
-    return ("population", "low_s", "high_s", "intervals"), plot.interval_counts(run.spikes or {}, dt=run.dt)
+def _intervals_table(run: Run) -> Tabulated:
+    return ("population", "low_s", "high_s", "intervals"), plot.interval_counts(_intervals_of(run), dt=run.dt)
 
 
 def _draw_weights(run: Run, fig: Figure) -> None:
@@ -413,6 +373,7 @@ FIGURES: tuple[RunFigure, ...] = (
         _raster_table,
         dots=True,
     ),
+    *LEARNT,
     RunFigure(
         "hypnogram",
         5.6,
@@ -445,7 +406,7 @@ FIGURES: tuple[RunFigure, ...] = (
         "intervals",
         3.0,
         lambda run: f"inter-spike intervals in the sleep phase after task {run.spikes_after}",
-        _has_spikes,
+        lambda run: bool(_intervals_of(run)),
         _draw_intervals,
         _intervals_words,
         _intervals_table,

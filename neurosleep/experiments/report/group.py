@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import math
+import re
 import statistics
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from neurosleep import plot
 from neurosleep.errors import NeurosleepError
+from neurosleep.experiments.divergence import told_divergence
+from neurosleep.experiments.published_figures import REPORTED, published_figures
+from neurosleep.experiments.reading import Published
+from neurosleep.experiments.report.asleep import sleep_sentences
 from neurosleep.experiments.report.growth import growth_image
-from neurosleep.experiments.report.images import Budget, Image, image
+from neurosleep.experiments.report.images import Budget, Image, drawing
 from neurosleep.experiments.report.numbers import (
     DASH,
     counted,
@@ -27,8 +33,10 @@ from neurosleep.experiments.report.read import Rows, Run, matrix_of
 from neurosleep.experiments.report.table import Cell, Table, accuracies, durations, numbers, words
 from neurosleep.functional import make_rule
 
-__all__ = ["Group", "groups_of"]
+__all__ = ["Group", "groups_of", "is_accuracy"]
 
+# What the others are measured against, and which takes no part in the contest.
+BOUNDS = ("sequential", "joint", "joint-matched")
 BEFORE_SLEEP = "accuracy_all_before_last_sleep"
 
 
@@ -42,7 +50,10 @@ class Group:
     anchor: str
     runs: list[Run]
     by_strategy: dict[str, list[Run]]
+    # Accuracies of the reported seeds, and apart from them those of any further ones.
     scores: dict[str, list[float]]
+    further: dict[str, list[float]]
+    published: dict[str, Published]
     images: list[Image] = field(default_factory=list)
 
     @property
@@ -72,7 +83,8 @@ class Group:
     @property
     def table(self) -> Table:
         """The strategies side by side."""
-        columns = ["Strategy", "Seeds", "Accuracy", "Before the last sleep", "Forgetting", "Backward transfer"]
+        columns = ["Strategy", "Seeds", "Accuracy", "Published", "Further seeds", "Before the last sleep"]
+        columns += ["Forgetting", "Backward transfer"]
         columns += ["Uses stored examples", "Time", "Runs"]
         rows = []
         for name in self.by_strategy:
@@ -83,6 +95,8 @@ class Group:
                     words(name),
                     Cell(str(len(self.scores[name])), len(self.scores[name]), True),
                     accuracies(self.scores[name]),
+                    _published(self.published.get(name)),
+                    accuracies(self.further[name]),
                     accuracies(run.results.get(BEFORE_SLEEP) for run in ended),
                     accuracies(run.metrics.get("forgetting_max_minus_last") for run in ended),
                     accuracies(run.metrics.get("bwt") for run in ended),
@@ -91,10 +105,29 @@ class Group:
                     words(", ".join(f"{count} {state}" for state, count in sorted(states.items()))),
                 ]
             )
+        # Forgetting with the other sign, as it mostly is, says nothing more.
+        if all(_mirrored(row[7].key, row[6].key) for row in rows) and columns[7] == "Backward transfer":
+            rows = [[*row[:7], words(DASH), *row[8:]] for row in rows]
         # A column in which nothing stands says nothing.
         filled = [k for k in range(len(columns)) if k == 0 or any(row[k].text not in ("–", "") for row in rows)]
         caption = "Strategies: mean ± standard deviation over the seeds that ended without diverging"
         return Table(caption, [columns[k] for k in filled], [[row[k] for k in filled] for row in rows])
+
+    @property
+    def footnote(self) -> str:
+        """What the use of stored examples means where it is the scale of the conversion alone."""
+        scaled = [
+            name
+            for name in self.by_strategy
+            if name == "src" and _reads_old_data(self.ended(name)) == "yes" and _scale_data(self.ended(name)) == "seen"
+        ]
+        if not scaled:
+            return ""
+        return (
+            "src uses stored examples for one thing only: the maxima of activities that scale its conversion are taken "
+            "over all images seen (sleep.scale_data = seen, as in the released code); with "
+            "--set sleep.scale_data=current it uses none."
+        )
 
     @property
     def results(self) -> Table | None:
@@ -103,10 +136,31 @@ class Group:
         if not names:
             return None
         rows = [
-            [words(name), *(numbers(run.results.get(name) for run in self.ended(s)) for s in self.by_strategy)]
+            [
+                words(name.replace("_", " ")),
+                *(_result(name, (run.results.get(name) for run in self.ended(s))) for s in self.by_strategy),
+            ]
             for name in names
         ]
         return Table("Further results: mean ± standard deviation", ["Result", *self.by_strategy], rows)
+
+
+def _mirrored(value: float | None, other: float | None) -> bool:
+    return (value is None) == (other is None) and (value is None or other is None or abs(value + other) < 5e-4)
+
+
+def _scale_data(runs: Sequence[Run]) -> object:
+    sleep = next((run.settings.get("sleep") for run in runs), None)
+    return sleep.get("scale_data") if isinstance(sleep, dict) else None
+
+
+def is_accuracy(name: str) -> bool:
+    """Whether a named number is a fraction that is shown in percent."""
+    return "accuracy" in re.split(r"[_.]", name)
+
+
+def _result(name: str, values: Iterable[float | None]) -> Cell:
+    return accuracies(values) if is_accuracy(name) else numbers(values)
 
 
 def groups_of(runs: Sequence[Run]) -> list[Group]:
@@ -121,12 +175,39 @@ def _group(anchor: str, key: tuple[str, str, str], runs: list[Run]) -> Group:
     by_strategy: dict[str, list[Run]] = {}
     for run in runs:
         by_strategy.setdefault(run.strategy, []).append(run)
-    scores = {name: [run.score for run in members if run.score is not None] for name, members in by_strategy.items()}
+    counted_in = {name: _reported(members) for name, members in by_strategy.items()}
+    scores = {name: [run.score for run in members if run.score is not None] for name, members in counted_in.items()}
+    further = {
+        name: [run.score for run in members if run.score is not None and run not in counted_in[name]]
+        for name, members in by_strategy.items()
+    }
     # The best first; those without a number last.
     ranked = sorted(by_strategy, key=lambda name: (-statistics.fmean(scores[name]) if scores[name] else math.inf, name))
     return Group(
-        *key, anchor, runs, {name: by_strategy[name] for name in ranked}, {name: scores[name] for name in ranked}
+        *key,
+        anchor,
+        runs,
+        {name: by_strategy[name] for name in ranked},
+        {name: scores[name] for name in ranked},
+        further,
+        published_figures(*key[:2]) if key[2] in ("", "test") else {},
     )
+
+
+def _reported(runs: list[Run]) -> list[Run]:
+    """The runs whose seeds are reported beside what is published; all, where there is none of these."""
+    return [run for run in runs if run.seed.isdecimal() and int(run.seed) in REPORTED] or runs
+
+
+def _published(figure: Published | None) -> Cell:
+    """A published figure as those of ours are written."""
+    return Cell(DASH, None, True) if figure is None else Cell(_theirs(figure), figure.mean / 100, True)
+
+
+def _theirs(figure: Published) -> str:
+    if figure.sd is None:
+        return f"{figure.mean:.1f} %"
+    return f"{figure.mean:.1f} ± {figure.sd:.1f} %"
 
 
 def _order(run: Run) -> tuple[str, str, str, float, str]:
@@ -191,30 +272,40 @@ def _rule(group: Group, budget: Budget) -> Image | None:
         both = next(row["change"] for row in plot.stdp_window_rows(rule, steps=1, dt=run.dt) if row["lag_s"] == 0)
         told = f"{both:.3g} in the same step, {alone:.3g} by the unit alone"
         alt = f"Stems: change of a weight by the rule {rule.name}; {told}."
-        return image(plot.to_svg_bytes(fig), alt, caption, budget, name="rule")
+        return drawing(fig, alt, caption, budget, name="rule", rows=plot.stdp_window_rows(rule, dt=run.dt))
     return None
 
 
 def _comparison(group: Group, colours: Mapping[str, str], budget: Budget) -> Image | None:
-    summary = [
+    summary: list[dict[str, Any]] = [
         {
             "strategy": name,
             "accuracy_all": {"mean": mean(values), "sd": sd(values), "n": len(values)},
             "values": values,
+            "published": _fraction(group.published.get(name)),
             "diverged": sum(run.status == "diverged" for run in group.by_strategy[name]),
         }
         for name, values in group.scores.items()
     ]
-    fig = plot.figure(max(4.8, 1.6 + 0.8 * len(summary)), 3.4)
+    fig = plot.figure(4.8, 1.1 + 0.42 * max(len(summary), 3))
     plot.comparison(summary, colours=colours, ax=fig.add_subplot())
     told = ", ".join(f"{name} {spread(values) if values else 'no result'}" for name, values in group.scores.items())
-    return image(
-        plot.to_svg_bytes(fig),
+    sources = dict.fromkeys(figure.source for name, figure in group.published.items() if name in group.scores)
+    theirs = f" Black diamonds: published ({'; '.join(sources)})." if sources else ""
+    return drawing(
+        fig,
         f"Bar chart: accuracy over all classes of {told}.",
-        "Accuracy over all classes after the last task: mean, standard deviation and every seed.",
+        f"Accuracy over all classes after the last task: mean, standard deviation and every seed.{theirs}",
         budget,
         name="comparison",
+        rows=[{"strategy": row["strategy"], **row["accuracy_all"], "diverged": row["diverged"]} for row in summary],
     )
+
+
+def _fraction(figure: Published | None) -> dict[str, float | None] | None:
+    if figure is None:
+        return None
+    return {"mean": figure.mean / 100, "sd": None if figure.sd is None else figure.sd / 100}
 
 
 def progress_rows(group: Group) -> Rows:
@@ -231,16 +322,17 @@ def progress_rows(group: Group) -> Rows:
 
 
 def _progress(group: Group, rows: Rows, colours: Mapping[str, str], budget: Budget) -> Image | None:
-    fig = plot.figure(4.8, 3.4)
+    fig = plot.figure(4.8, 3.2 + 0.1 * len(group.by_strategy))
     plot.progress(rows, colours=colours, ax=fig.add_subplot())
     last = {str(row["strategy"]): row for row in rows}
     told = ", ".join(f"{name} ends at {percent(row['mean'])}" for name, row in last.items())
-    return image(
-        plot.to_svg_bytes(fig),
+    return drawing(
+        fig,
         f"Line chart: mean accuracy on the tasks learnt so far, after each task: {told}.",
         "Accuracy on the tasks learnt so far, after each task (and its sleep): mean and standard deviation over seeds.",
         budget,
         name="progress",
+        rows=rows,
     )
 
 
@@ -254,12 +346,17 @@ def _verdict(group: Group) -> list[str]:
     for name, values in scores.items():
         if not values:
             found = _named_numbers(group.ended(name))
-            sentences.append(f"{name} ends with {found}." if found else f"{name} has no result.")
+            where = [text for run in group.by_strategy[name] if (text := told_divergence(run.metrics))][:1]
+            sentences.append(f"{name} ends with {found}." if found else " ".join([f"{name} has no result.", *where]))
             continue
         text = f"{name} ends at {spread(values)} (n = {len(values)})"
         if lowest and name != "sequential":
             text += f", {_gap(values, lowest)}"
-        sentences.append(" ".join([text + ".", *_slept(group.ended(name)), *_guess(values, group.ended(name))]))
+        further = [f"Further seeds: {spread(group.further[name])}."] if group.further[name] else []
+        theirs = [f"Published: {_theirs(group.published[name])}."] if name in group.published else []
+        ended = group.ended(name)
+        more = [*_slept(ended), *sleep_sentences(ended), *_guess(values, ended), *theirs, *further]
+        sentences.append(" ".join([text + ".", *more]))
     sentences += _share(scores, lowest, highest)
     numbers_of_seeds = [len(values) for values in scores.values() if values]
     if numbers_of_seeds and max(numbers_of_seeds) == 1:
@@ -301,7 +398,7 @@ def _guess(values: Sequence[float], runs: Sequence[Run]) -> list[str]:
 
 def _share(scores: Mapping[str, list[float]], lowest: Sequence[float], highest: Sequence[float]) -> list[str]:
     """How much of the way between the bounds the best strategy goes."""
-    between = [name for name in scores if name not in ("sequential", "joint") and scores[name]]
+    between = [name for name in scores if name not in BOUNDS and scores[name]]
     if not (lowest and highest and between):
         return []
     low, high = statistics.fmean(lowest), statistics.fmean(highest)
@@ -335,5 +432,6 @@ def _named_numbers(runs: Sequence[Run], most: int = 3) -> str:
     for name in names:
         values = [value for run in runs if (value := run.results.get(name)) is not None]
         if values:
-            texts.append(f"{name} {plain_spread(values)} (n = {len(values)})")
+            told = spread(values) if is_accuracy(name) else plain_spread(values)
+            texts.append(f"{name} {told} (n = {len(values)})")
     return ", ".join(texts[:most]) + (f" and {len(texts) - most} more" if len(texts) > most else "")

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from neurosleep import plot
 from neurosleep.experiments.plain import number
-from neurosleep.experiments.report.images import Budget, Image, image
+from neurosleep.experiments.report.images import Budget, Image, drawing
 from neurosleep.experiments.report.numbers import DASH, counted, mean, percent, seconds
 from neurosleep.experiments.report.read import Rows, Run, matrix_of
 from neurosleep.experiments.report.table import Cell, Table, words
@@ -63,13 +63,14 @@ def growth_image(by_strategy: Mapping[str, Sequence[Run]], colours: Mapping[str,
         f"{seconds(firsts[name]['seconds'])} to {seconds(row['seconds'])} a task"
         for name, row in lasts.items()
     )
-    return image(
-        plot.to_svg_bytes(fig),
+    return drawing(
+        fig,
         f"Three line charts over the tasks: accuracy on the tasks so far, seconds of each task, peak memory. {told}.",
         "As tasks come: accuracy on those so far, seconds of each (wake and sleep), and the most memory that the "
         "process took meanwhile, the data included; means over seeds.",
         budget,
         name="growth",
+        rows=rows,
     )
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Iterable
 
 from neurosleep.experiments.plain import number
 
 __all__ = ["DASH", "counted", "defined", "mean", "minus", "percent", "plain", "plain_spread", "points", "sd"]
-__all__ += ["seconds", "show", "spread"]
+__all__ += ["seconds", "show", "si", "spread", "wilson"]
 
 DASH = "–"
 
@@ -52,15 +53,17 @@ def plain_spread(values: Iterable[object]) -> str:
 
 
 def plain(value: float | None) -> str:
-    """A number with four digits."""
-    return DASH if value is None else minus(value, ".4g")
+    """A number with four digits, or all of its whole part."""
+    if value is None:
+        return DASH
+    return minus(value, ",.0f" if 1e4 <= abs(value) < 1e12 else ".4g")
 
 
 def minus(value: float, form: str) -> str:
     """A number in a format, with a real minus sign."""
     text = format(value, form)
     # No number is "-0.0", and a minus is not a hyphen.
-    return text.lstrip("-") if not float(text) else text.replace("-", "−")
+    return text.lstrip("-") if not float(text.replace(",", "")) else text.replace("-", "−")
 
 
 def points(gap: float) -> str:
@@ -81,6 +84,23 @@ def seconds(value: float | None) -> str:
     if value < 120:
         return f"{value:.3g} s"
     return f"{value / 60:.0f} min" if value < 7200 else f"{value / 3600:.1f} h"
+
+
+def si(value: float, unit: str) -> str:
+    """A quantity with three digits and a prefix, such as 6.91 mJ."""
+    if not value or not math.isfinite(value):
+        return f"{value:g} {unit}"
+    power = min(max(math.floor(math.log10(abs(float(f"{value:.2e}"))) / 3), -6), 3)
+    prefix = ("a", "f", "p", "n", "µ", "m", "", "k", "M", "G")[power + 6]
+    return f"{value / 1000.0**power:.3g} {prefix}{unit}"
+
+
+def wilson(share: float, n: int) -> tuple[float, float]:
+    """The 95 % interval of a share of ``n`` (Wilson 1927, doi:10.1080/01621459.1927.10502953)."""
+    z2 = 1.959964**2
+    middle = (share + z2 / (2 * n)) / (1 + z2 / n)
+    half = math.sqrt(z2 * (share * (1 - share) / n + z2 / (4 * n * n))) / (1 + z2 / n)
+    return max(0.0, middle - half), min(1.0, middle + half)
 
 
 def show(value: object) -> str:

@@ -14,22 +14,22 @@ from markupsafe import Markup
 from neurosleep import plot
 from neurosleep.errors import RunFolderError
 from neurosleep.experiments.report.analyses import analyses_of
+from neurosleep.experiments.report.compared import Compared, compared_sections
 from neurosleep.experiments.report.figures import (
     FIGURES,
     RunFigure,
     animation_of,
-    as_csv,
     run_image,
     write_animation,
 )
 from neurosleep.experiments.report.group import Group, draw_group, groups_of
-from neurosleep.experiments.report.images import Budget
+from neurosleep.experiments.report.images import Budget, as_csv
 from neurosleep.experiments.report.read import Run, read_run, run_folders
-from neurosleep.experiments.report.sections import Report, sections_of, source, templates
+from neurosleep.experiments.report.sections import Report, Section, sections_of, source, templates
 from neurosleep.experiments.report.sweep import sweeps_of
 from neurosleep.experiments.run_folder import write_whole
 
-__all__ = ["write_animations", "write_report", "write_run_figures"]
+__all__ = ["write_animations", "write_comparison", "write_report", "write_run_figures"]
 
 # Up to so many runs, each shows all its figures; of more, only the first seed of each strategy shows all.
 FEW_RUNS = 4
@@ -78,10 +78,65 @@ def write_report(folder: Path) -> Path:
     colours = plot.strategy_colours(run.strategy for run in runs)
     groups = groups_of(runs)
     sweeps = sweeps_of(groups, images)
-    for group in groups:
+    report = Report(folder.resolve().name, [run for group in groups for run in group.runs], groups, sweeps, texts)
+    for group in report.alone:
         draw_group(group, colours, images)
     _draw_runs(groups, images)
-    report = Report(folder.resolve().name, [run for group in groups for run in group.runs], groups, sweeps, texts)
+    path = folder / "report.html"
+    _write_page(path, report, sections_of(report))
+    return path
+
+
+def write_comparison(folder: Path, other: Path) -> Path:
+    """Write ``compared.html`` into ``other``: its runs beside those of ``folder``.
+
+    In which settings the two differ, and each strategy's accuracies, with Student's paired test on the seeds that both
+    have. Groups of runs belong together if experiment, evaluation split and variant are equal, or if each folder has
+    one variant only.
+
+    Parameters
+    ----------
+    folder, other:
+        Two output folders.
+
+    Returns
+    -------
+    Path
+        The HTML file.
+
+    Raises
+    ------
+    RunFolderError
+        If there is no run in one of the folders, if they are the same, or if the page cannot be written.
+
+    See Also
+    --------
+    write_report : the page on one folder
+    neurosleep.analysis.paired_test : the test
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from neurosleep.experiments import write_comparison
+    >>> write_comparison(Path("out"), Path("out-with-longer-sleep"))  # doctest: +SKIP
+    """
+    folder, other = Path(folder), Path(other)
+    if folder.resolve() == other.resolve():
+        raise RunFolderError(
+            "A folder cannot be compared with itself.", found=str(folder), expected="two output folders"
+        )
+    groups = [groups_of(_runs(each)) for each in (folder, other)]
+    names = folder.resolve().name, other.resolve().name
+    # Folders of one name, such as a/out and b/out, are told apart by where they lie.
+    if names[0] == names[1]:
+        names = str(folder), str(other)
+    compared = Compared(names, (groups[0], groups[1]))
+    path = other / "compared.html"
+    _write_page(path, compared, compared_sections(compared, Budget(IMAGE_BYTES)))
+    return path
+
+
+def _write_page(path: Path, report: Report | Compared, sections: Sequence[Section]) -> None:
     script = source("report.js")
     digest = base64.b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode("ascii")
     html = (
@@ -89,15 +144,13 @@ def write_report(folder: Path) -> Path:
         .get_template("report.html.j2")
         .render(
             report=report,
-            sections=sections_of(report),
+            sections=sections,
             style=Markup(source("report.css")),
             script=Markup(script),
             digest=digest,
         )
     )
-    path = folder / "report.html"
     write_whole(path, html.encode("utf-8", errors="replace"))
-    return path
 
 
 def _runs(folder: Path) -> list[Run]:

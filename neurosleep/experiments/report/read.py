@@ -14,14 +14,16 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
 from neurosleep.errors import DataError, RunFolderError, SettingsError
+from neurosleep.experiments.divergence import told_divergence
 from neurosleep.experiments.inside import check_tree, is_there, read_bytes
 from neurosleep.experiments.plain import number
-from neurosleep.experiments.report.images import Image
+from neurosleep.experiments.report.images import Image, Rows
 from neurosleep.experiments.sums import check_sum
 from neurosleep.functional import SpikeEvents
 from neurosleep.plot import image_shape
@@ -32,9 +34,9 @@ __all__ = ["Rows", "Run", "input_weights", "load_spikes", "matrix_of", "read_run
 DEFAULT_DT = 0.001
 ACCURACY = ("after_task", "phase", "on_task", "accuracy")
 WEIGHTS = ("after_task", "projection", "time_s", "change")
+TRAINING = ("task", "epoch", "loss", "accuracy")
+CONFUSION = ("class", "answer", "images")
 FIRING = ("after_task", "population", "neurons", "start_step", "steps", "spikes")
-
-Rows = list[dict[str, Any]]
 
 
 @dataclass
@@ -43,6 +45,8 @@ class Run:
 
     folder: Path
     where: str
+    # Its path from the folder of the page; empty where that is the run's own.
+    path: str
     metrics: dict[str, Any]
     environment: dict[str, Any]
     experiment: str
@@ -55,6 +59,8 @@ class Run:
     command: str = ""
     accuracy: Rows = field(default_factory=list)
     firing: Rows = field(default_factory=list)
+    training: Rows = field(default_factory=list)
+    confusion: Rows = field(default_factory=list)
     weights: Rows = field(default_factory=list)
     # What the last sleep that was recorded holds, once load_spikes has read it.
     spikes: dict[str, SpikeEvents] | None = None
@@ -79,6 +85,10 @@ class Run:
             return tomllib.loads(self.config)
         except (tomllib.TOMLDecodeError, RecursionError):
             return {}
+
+    def link(self, name: str) -> str:
+        """The address of one of its files, from the page; empty where there is no such file."""
+        return quote(f"{self.path}/{name}".lstrip("/")) if (self.folder / name).is_file() else ""
 
     @property
     def tasks(self) -> int:
@@ -134,7 +144,8 @@ def read_run(folder: Path, root: Path) -> Run:
     if status == "unfinished":
         notes.append("The run has not ended; its numbers are not counted.")
     elif status == "diverged":
-        notes.append("The run diverged; its numbers are not counted in the means." + _where_diverged(metrics))
+        where = told_divergence(metrics)
+        notes.append(f"The run diverged; its numbers are not counted in the means. {where}".rstrip())
     environment: dict[str, Any] = {}
     if is_there(folder / "environment.json"):
         environment = _json(folder / "environment.json", notes)
@@ -147,6 +158,7 @@ def read_run(folder: Path, root: Path) -> Run:
     run = Run(
         folder=folder,
         where=where or absolute.name,
+        path=where,
         metrics=metrics,
         environment=environment,
         experiment=str(metrics.get("experiment") or "/".join(levels[:-3])),
@@ -163,6 +175,10 @@ def read_run(folder: Path, root: Path) -> Run:
     else:
         notes.append("config.toml is missing: the settings are unknown.")
     run.accuracy = _accuracy_rows(run)
+    if is_there(folder / "training.csv"):
+        run.training = _checked(folder / "training.csv", TRAINING, notes)
+    if is_there(folder / "confusion.csv"):
+        run.confusion = _checked(folder / "confusion.csv", CONFUSION, notes)
     if is_there(folder / "firing.csv"):
         run.firing = _checked(folder / "firing.csv", FIRING, notes)
     if is_there(folder / "weights.csv"):
@@ -170,15 +186,6 @@ def read_run(folder: Path, root: Path) -> Run:
     if status == "done" and "accuracy_all" in metrics and run.score is None:
         notes.append("Its accuracy over all classes is undefined.")
     return run
-
-
-def _where_diverged(metrics: dict[str, Any]) -> str:
-    """At which step of a sleep, and in which projection, if it says so."""
-    sleep = metrics.get("sleep")
-    divergence = sleep.get("divergence") if isinstance(sleep, dict) else None
-    if not isinstance(divergence, dict) or not {"step", "projection"} <= divergence.keys():
-        return ""
-    return f" It left its bounds within {divergence['step']} steps of a sleep: {divergence['projection']}."
 
 
 def _json(path: Path, notes: list[str]) -> dict[str, Any]:
@@ -248,7 +255,7 @@ def _sound(column: str, value: object, optional: str) -> bool:
         return value != ""
     if column == "phase":
         return value in ("wake", "sleep")
-    if column == optional and value == "":
+    if value == "" and (column == optional or column == "loss"):
         return True
     try:
         number = float(value)
@@ -256,10 +263,15 @@ def _sound(column: str, value: object, optional: str) -> bool:
         return False
     if column == optional:
         return not math.isinf(number)
+    if column == "loss":
+        return math.isfinite(number)
     if column == "time_s":
         return math.isfinite(number) and number >= 0
-    # Everything else is a count; only a position and the spikes may be zero.
-    return math.isfinite(number) and number == int(number) and number >= (column not in ("start_step", "spikes"))
+    if column == "accuracy":
+        return 0 <= number <= 1
+    # Everything else is a count; only a position, the spikes and the number of a class may be zero.
+    least = 0 if column in ("start_step", "spikes", "class", "answer") else 1
+    return math.isfinite(number) and number == int(number) and number >= least
 
 
 def _accuracy_rows(run: Run) -> Rows:

@@ -17,11 +17,14 @@ from neurosleep.errors import NeurosleepError
 from neurosleep.experiments.changes import changes_between
 from neurosleep.experiments.plain import flatten, number
 from neurosleep.experiments.reading import load_settings
+from neurosleep.experiments.report.analyses import headed
 from neurosleep.experiments.report.chips import chip_images, chip_sentences, chip_tables
-from neurosleep.experiments.report.group import Group
+from neurosleep.experiments.report.group import Group, is_accuracy
 from neurosleep.experiments.report.growth import stream_table
+from neurosleep.experiments.report.head import head_facts
 from neurosleep.experiments.report.images import Budget
 from neurosleep.experiments.report.numbers import DASH, counted, percent, plain, seconds, show
+from neurosleep.experiments.report.paired import paired_table
 from neurosleep.experiments.report.read import Run, matrix_of
 from neurosleep.experiments.report.sweep import Sweep
 from neurosleep.experiments.report.table import Cell, Table, accuracies, one_number, one_percent, words
@@ -51,6 +54,11 @@ class Report:
         states = Counter(run.status for run in self.runs)
         told = ", ".join(f"{count} {state}" for state, count in sorted(states.items()))
         return f"{counted(len(self.runs), 'run')}: {told}."
+
+    @property
+    def head(self) -> str:
+        """When, with what, where and how long."""
+        return "; ".join(head_facts(self.runs))
 
     @property
     def alone(self) -> list[Group]:
@@ -139,14 +147,15 @@ def missing(report: Report) -> list[Section]:
     if not notes:
         return []
     told = [(note, _whose(members, report.runs).removeprefix("of ")) for note, members in notes.items()]
-    html = render("missing", notes=told[:MOST_NOTES], total=len(told))
+    calm = all(run.status == "done" for run in report.runs)
+    html = render("missing", notes=told[:MOST_NOTES], total=len(told), calm=calm)
     return [Section("missing", "Missing or not counted", html)]
 
 
 def asked(report: Report) -> list[Section]:
     """The configuration: experiment, changes, strategies, seeds, data, network."""
     rows = []
-    for group in report.groups:
+    for group, variant in _told_variants(report):
         run = next((run for run in group.runs if run.settings), group.runs[0])
         network = run.settings.get("network", {})
         sizes = network.get("sizes") if isinstance(network, dict) else None
@@ -157,7 +166,7 @@ def asked(report: Report) -> list[Section]:
         rows.append(
             [
                 words(group.experiment),
-                words(group.variant.replace(",", ", ")),
+                words(variant),
                 words(", ".join(sorted(group.by_strategy))),
                 words(_seeds(group)),
                 words(group.split or DASH),
@@ -180,6 +189,12 @@ def asked(report: Report) -> list[Section]:
     return [Section("asked", "Configuration", render("asked", table_of=table, changes=_changes(report)))]
 
 
+def _told_variants(report: Report) -> list[tuple[Group, str]]:
+    """The groups that stand for themselves with their variants; of each sweep its first, with what it goes through."""
+    firsts = [(next(iter(sweep.groups[min(sweep.groups)])), sweep.span) for sweep in report.sweeps]
+    return firsts + [(group, group.variant.replace(",", ", ")) for group in report.alone]
+
+
 def _seeds(group: Group) -> str:
     seeds = list(dict.fromkeys(run.seed for run in group.runs))
     return ", ".join(seeds) if len(seeds) <= 5 else f"{seeds[0]} to {seeds[-1]} ({len(seeds)})"
@@ -188,7 +203,7 @@ def _seeds(group: Group) -> str:
 def _changes(report: Report) -> list[Table]:
     """The settings in which each variant differs from the experiment as it is shipped."""
     tables: dict[str, Table] = {}
-    for group in report.groups:
+    for group, variant in _told_variants(report):
         run = next((run for run in group.runs if run.settings), None)
         if run is None:
             continue
@@ -202,7 +217,7 @@ def _changes(report: Report) -> list[Table]:
         rows = [[words(key), words(show(value)), words(show(flat.get(key)))] for key, value in changed]
         size = sum(len(cell.text) + 20 for row in rows for cell in row)
         if rows and report.texts.take(size):
-            caption = f"Settings of {group.experiment} that were changed: {group.variant.replace(',', ', ')}"
+            caption = f"Settings of {group.experiment} that were changed: {variant}"
             tables.setdefault(caption, Table(caption, ["Setting", "Here", "As shipped"], rows))
     return list(tables.values())
 
@@ -211,9 +226,21 @@ def _changes(report: Report) -> list[Table]:
 
 
 def sweeps(report: Report) -> list[Section]:
-    """A picture for each sweep."""
+    """A picture, a table and the folded points of each sweep."""
     return [
-        Section(f"sweep-{k}", sweep.title, render("sweep", sweep=sweep))
+        Section(
+            f"sweep-{k}",
+            sweep.title,
+            render(
+                "sweep",
+                sweep=sweep,
+                points=[
+                    (f"{sweep.label} {value:g}", group, _group_html(report, group, told=False))
+                    for value, groups in sorted(sweep.groups.items())
+                    for group in groups
+                ],
+            ),
+        )
         for k, sweep in enumerate(report.sweeps, start=1)
     ]
 
@@ -233,28 +260,36 @@ def chips(report: Report) -> list[Section]:
 
 def groups(report: Report) -> list[Section]:
     """Strategies compared, and every run."""
-    told = {id(group) for group in report.alone} if len(report.alone) <= FEW_GROUPS else set()
+    told = len(report.alone) <= FEW_GROUPS
+    return [Section(group.anchor, group.title, _group_html(report, group, told=told)) for group in report.alone]
+
+
+def _group_html(report: Report, group: Group, *, told: bool) -> Markup:
+    """A group; ``told`` says whether its verdict stands at the top of the page."""
     few = len(report.runs) <= 4
-    made = []
-    for group in report.groups:
-        for run in group.runs:
-            run.facts = _facts(run, report.texts) if _told_alone(run, few) else []
-        html = render(
-            "group",
-            group=group,
-            few=few,
-            verdict=[] if id(group) in told else group.verdict,
-            # The best strategy first, as in the tables.
-            runs=(runs := [run for own in group.by_strategy.values() for run in own if _told_alone(run, few)]),
-            # Of many, one that shows a sleep phase is unfolded.
-            shown=next((run for run in runs if any(picture.zoom for picture in run.images)), None),
-            table_of=_runs_table(group) if len(group.runs) > 1 else None,
-            matrix_of=_matrix,
-            stream_of=stream_table,
-            facts_of=_facts_table,
-        )
-        made.append(Section(group.anchor, group.title, html))
-    return made
+    for run in group.runs:
+        run.facts = _facts(run, report.texts) if _told_alone(run, few) else []
+    # The best strategy first, as in the tables.
+    runs = [run for members in group.by_strategy.values() for run in members if _told_alone(run, few)]
+    return render(
+        "group",
+        group=group,
+        few=few,
+        verdict=[] if told else group.verdict,
+        runs=runs,
+        # Of many, one that shows a sleep phase is unfolded: the homeostatic one, where there are several.
+        shown=min(
+            (run for run in runs if any(picture.zoom for picture in run.images)),
+            key=lambda run: run.strategy != "sleep",
+            default=None,
+        ),
+        table_of=_runs_table(group) if len(group.runs) > 1 else None,
+        matrix_of=_matrix,
+        stream_of=stream_table,
+        facts_of=_facts_table,
+        headed=headed,
+        paired=paired_table({name: group.ended(name) for name in group.by_strategy}),
+    )
 
 
 def _told_alone(run: Run, few: bool) -> bool:
@@ -314,7 +349,10 @@ def _facts(run: Run, texts: Budget) -> list[tuple[str, str]]:
         ("Sleep", seconds(number(spent.get("sleep")))),
         ("Evaluation", seconds(number(spent.get("evaluate")))),
     ]
-    facts += [(name, plain(value)) for name, value in run.results.items()]
+    facts += [
+        (name.replace("_", " "), percent(value) if is_accuracy(name) else plain(value))
+        for name, value in run.results.items()
+    ]
     sleep = metrics.get("sleep")
     if isinstance(sleep, dict) and isinstance(sleep.get("steps"), list) and sleep["steps"]:
         facts.append(("Steps per sleep phase", ", ".join(f"{number(steps) or 0:,.0f}" for steps in sleep["steps"])))
@@ -385,9 +423,9 @@ def _whose(members: Sequence[Run], runs: Sequence[Run]) -> str:
 
 SECTIONS: tuple[Callable[[Report], list[Section]], ...] = (
     verdict,
+    sweeps,
     missing,
     asked,
-    sweeps,
     chips,
     groups,
     settings,

@@ -7,10 +7,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from neurosleep import plot
+from neurosleep.experiments.plain import flatten, number
 from neurosleep.experiments.report.group import Group
-from neurosleep.experiments.report.images import Budget, Image, image
+from neurosleep.experiments.report.images import Budget, Image, drawing
 from neurosleep.experiments.report.numbers import defined, mean, percent, sd
 from neurosleep.experiments.report.read import Rows, Run, matrix_of
+from neurosleep.experiments.report.table import Cell, Table, accuracies, words
 
 __all__ = ["Sweep", "sweeps_of"]
 
@@ -44,12 +46,35 @@ class Sweep:
         }
 
     @property
+    def span(self) -> str:
+        """What it goes through."""
+        return f"{self.label} from {min(self.groups):g} to {max(self.groups):g} ({len(self.groups)} points)"
+
+    @property
+    def table(self) -> Table:
+        """All its points, a line for each strategy."""
+        rows = [
+            [
+                Cell(f"{value:g}", value, True, anchor=group.anchor),
+                words(name),
+                Cell(str(len(scores)), len(scores), True),
+                accuracies(scores),
+                group.above_sequential(name),
+            ]
+            for value, groups in sorted(self.groups.items())
+            for group in groups
+            for name, scores in group.scores.items()
+        ]
+        caption = "Accuracy over all classes after the last task: mean ± standard deviation over seeds"
+        return Table(caption, [self.label, "Strategy", "Seeds", "Accuracy", "Above sequential"], rows)
+
+    @property
     def verdict(self) -> list[str]:
         """The outcome over all points in a sentence for each strategy."""
         return _verdict(self.label.replace("-", " "), self.runs) or ["No point of it has a result."]
 
 
-def sweeps_of(groups: Iterable[Group], budget: Budget) -> list[Sweep]:
+def sweeps_of(groups: Sequence[Group], budget: Budget) -> list[Sweep]:
     """The sweeps among the groups, with their figures."""
     found: dict[tuple[str, str, str], Sweep] = {}
     for group in groups:
@@ -58,20 +83,40 @@ def sweeps_of(groups: Iterable[Group], budget: Budget) -> list[Sweep]:
             key = (group.experiment, match["label"], (match["rest"] or "").strip(","))
             found.setdefault(key, Sweep(*key, {})).groups.setdefault(float(match["value"]), []).append(group)
     sweeps = [sweep for _, sweep in sorted(found.items()) if sum(map(bool, sweep.runs.values())) >= 3]
+    named = {id(group) for sweep in sweeps for members in sweep.groups.values() for group in members}
+    sweeps += _of_one_setting([group for group in groups if id(group) not in named])
     for sweep in sweeps:
         _draw(sweep, budget)
     return sweeps
 
 
+def _of_one_setting(groups: Sequence[Group]) -> list[Sweep]:
+    """Sweeps whose variants differ in one setting, a number, whatever they are called."""
+    parts: dict[tuple[str, str], list[Group]] = {}
+    for group in groups:
+        parts.setdefault((group.experiment, group.split), []).append(group)
+    sweeps = []
+    for (experiment, _), members in parts.items():
+        tables = [flatten(next((run.settings for run in group.runs if run.settings), {})) for group in members]
+        keys = {key for table in tables for key in table}
+        differing = [key for key in sorted(keys) if len({repr(table.get(key)) for table in tables}) > 1]
+        values = [number(table.get(differing[0])) for table in tables] if len(differing) == 1 else []
+        points = {value: [group] for value, group in zip(values, members, strict=False) if value is not None}
+        if len(points) == len(members) >= 3:
+            sweep = Sweep(experiment, differing[0], "", points)
+            sweeps += [sweep] if sum(map(bool, sweep.runs.values())) >= 3 else []
+    return sweeps
+
+
 def _draw(sweep: Sweep, budget: Budget) -> None:
     for what, lines in _lines(sweep.runs).items() if budget.room else ():
-        fig = plot.figure(4.8, 3.4)
+        fig = plot.figure(4.8, 3.2 + 0.1 * len({row["line"] for row in lines}))
         plot.sweep(lines, label=sweep.label.replace("-", " "), ax=fig.add_subplot())
         names = ", ".join(dict.fromkeys(str(row["line"]) for row in lines))
         reach = f"from {min(sweep.groups):g} to {max(sweep.groups):g}"
         alt = f"Line chart: {what} against {sweep.label} {reach}: {names}."
         caption = f"{what[0].upper()}{what[1:]} against {sweep.label}."
-        made = image(plot.to_svg_bytes(fig), alt, caption, budget, name="sweep")
+        made = drawing(fig, alt, caption, budget, name="sweep", rows=lines)
         if made is not None:
             sweep.images.append(made)
 

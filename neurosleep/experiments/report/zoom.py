@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import base64
-import json
 
 import numpy as np
 from markupsafe import Markup
 
 from neurosleep import plot
-from neurosleep.experiments.report.images import Budget
+from neurosleep.experiments.report.images import Budget, as_json
 from neurosleep.experiments.report.read import Run
 from neurosleep.functional import SpikeEvents
 
@@ -53,11 +52,8 @@ def zoom_data(run: Run, budget: Budget) -> Markup | None:
             for k, (name, events) in enumerate(shown.items())
         ],
     }
-    # Nothing in it may end the element that holds it.
-    text = json.dumps(content, separators=(",", ":"))
-    for sign in "<>&":
-        text = text.replace(sign, f"\\u{ord(sign):04x}")
-    return Markup(text) if budget.take(len(text)) else None
+    text = as_json(content)
+    return text if budget.take(len(text)) else None
 
 
 def _steps_within(populations: list[SpikeEvents]) -> int:

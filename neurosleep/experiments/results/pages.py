@@ -9,12 +9,13 @@ from pathlib import Path
 
 from neurosleep.experiments.markdown import plain_text
 from neurosleep.experiments.metrics import Metrics
+from neurosleep.experiments.published_figures import REPORTED
 from neurosleep.experiments.results.chip_tables import chip_lines
 from neurosleep.experiments.results.collect import metrics_by_folder
 from neurosleep.experiments.results.first import alternative, panel, panel_rows, sentences
 from neurosleep.experiments.results.guard_table import guard_lines
 from neurosleep.experiments.results.layout import Page, Table, load_pages
-from neurosleep.experiments.results.rows import REPORTED, ResultRow, rows_of
+from neurosleep.experiments.results.rows import ResultRow, rows_of
 from neurosleep.experiments.results.tables import table_lines, with_links
 
 __all__ = ["results_pages"]

@@ -10,6 +10,7 @@ from typing import Literal
 from neurosleep.errors import SettingsError
 from neurosleep.experiments.files import experiment_names
 from neurosleep.experiments.metrics import Metrics, Spread, at_chance, spread_of
+from neurosleep.experiments.published_figures import REPORTED
 from neurosleep.experiments.reading import Published, load_notes, load_published
 from neurosleep.experiments.results.collect import metrics_by_folder
 from neurosleep.experiments.results.commands import Command, commands_of
@@ -17,10 +18,8 @@ from neurosleep.experiments.results.compared import ComparedRow
 from neurosleep.experiments.results.variants import VariantName, variant_order
 from neurosleep.experiments.tuning.tuned import tuned_record
 
-__all__ = ["REPORTED", "ResultRow", "Settings", "result_rows", "rows_of"]
+__all__ = ["ResultRow", "Settings", "result_rows", "rows_of"]
 
-# Seeds of the reported figures, fixed before they were run; any others are shown beside them.
-REPORTED = range(10)
 # Strategies that are no baseline: bounds, and the sleeps that the baselines are compared with.
 _NO_BASELINE = {"sequential", "joint", "joint-matched", "src", "sleep"}
 

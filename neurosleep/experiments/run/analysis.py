@@ -22,6 +22,7 @@ from neurosleep.analysis import (
     preferred_class,
     settling,
     state_trajectories,
+    weight_histogram,
 )
 from neurosleep.data import Task, to_float
 from neurosleep.experiments.run_folder import write_whole
@@ -30,7 +31,7 @@ from neurosleep.plot._style import Axes
 from neurosleep.replay import RegulatedLayers
 from neurosleep.spiking import Recording
 
-__all__ = ["write_analysis", "write_homeostasis", "write_preferred_task", "write_settling"]
+__all__ = ["write_analysis", "write_homeostasis", "write_preferred_task", "write_settling", "write_weights"]
 
 # Test images that settle for the tables of an equilibrium network.
 _SETTLING_IMAGES = 500
@@ -105,6 +106,13 @@ def write_settling(
     if before is not None:
         tables |= {"settling_before": settling(before, x), "activation_spread_before": activation_spread(before, x)}
     return _write(folder, tables)
+
+
+def write_weights(folder: Path, before: MLP, after: MLP) -> Path:
+    """Write ``analysis/weight_histogram.csv``: the weights of each layer before and after the last sleep."""
+    path = folder / "analysis" / "weight_histogram.csv"
+    weight_histogram(before, after).to_csv(path)
+    return path
 
 
 def write_preferred_task(folder: Path, network: MLP, tasks: Sequence[Task]) -> Path:

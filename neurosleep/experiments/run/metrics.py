@@ -9,6 +9,7 @@ import torch
 from neurosleep.continual import Progress, Strategy, matrix_metrics
 from neurosleep.continual.task_free import END
 from neurosleep.data import Task
+from neurosleep.experiments.divergence import divergence_of
 from neurosleep.experiments.metrics import ChipRow, Further, Growth, Metrics, StreamSleepMetrics
 from neurosleep.experiments.run.request import RunRequest
 from neurosleep.experiments.run.scenario import kind_of
@@ -39,6 +40,8 @@ def metrics_of(request: RunRequest, strategy: Strategy, progress: Progress, test
     further: Further = {} if request.settings.note is None else {"note": request.settings.note}
     if square and len(progress.growth) == len(progress.after):
         further["growth"] = _growth(progress)
+    if progress.divergence is not None:
+        further["divergence"] = divergence_of(progress.divergence)
     if progress.stream:
         further["stream"] = [
             cast(StreamSleepMetrics, {**sleep, "seconds": round(sleep["seconds"], 3)}) for sleep in progress.stream

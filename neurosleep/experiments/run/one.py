@@ -99,6 +99,8 @@ def _run(phases: Phases, plan: Plan) -> Metrics:
         )
         progress = phases.progress
         folder.write_accuracy(progress)
+        folder.write_training(progress)
+        folder.write_confusion(progress)
         if progress.sleeps:
             folder.write_firing(progress)
             folder.write_weights(progress, dt=DT)

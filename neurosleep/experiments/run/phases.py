@@ -21,6 +21,7 @@ from neurosleep.experiments.run.analysis import (
     write_homeostasis,
     write_preferred_task,
     write_settling,
+    write_weights,
 )
 from neurosleep.experiments.run.check import Plan
 from neurosleep.experiments.run.events import Listener
@@ -127,6 +128,9 @@ class Phases:
             self.awake.load_state_dict(network.state_dict())
         if task + 1 != len(learner.tasks) or self.progress.status != "done":
             return
+        slept = learner.sleep_result is not None or learner.consolidation is not None
+        if phase == "sleep" and slept and isinstance(self.awake, MLP) and isinstance(network, MLP):
+            write_weights(self.folder.path, self.awake, network)
         if phase == "sleep" and learner.consolidation is not None:
             stages = [stage.regulated for stage in learner.consolidation.stages if stage.regulated is not None]
             write_homeostasis(self.folder.path, self.awake, network, stages[-1] if stages else None, self.tests)

@@ -95,6 +95,7 @@
       this.box = null;
       this.build(figure);
       new ResizeObserver(() => this.draw()).observe(this.canvas);
+      window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.draw());
     }
 
     build(figure) {
@@ -248,7 +249,9 @@
       this.canvas.height = Math.round(tall * ratio);
       const pen = this.canvas.getContext("2d");
       pen.scale(ratio, ratio);
-      pen.fillStyle = "#fff";
+      const style = getComputedStyle(document.documentElement);
+      [this.ink, this.quiet, this.line] = ["--text", "--quiet", "--line"].map((name) => style.getPropertyValue(name));
+      pen.fillStyle = style.getPropertyValue("--page");
       pen.fillRect(0, 0, full, tall);
       const { t0, t1, y0, y1 } = this.view;
       const x = (t) => left + ((t - t0) / (t1 - t0)) * width;
@@ -257,7 +260,7 @@
       this.axes(pen, x, y, { left, top, width, height, full });
       if (this.box) {
         const { from, to } = this.box;
-        pen.strokeStyle = "#1c1c1c";
+        pen.strokeStyle = this.ink;
         pen.setLineDash([5, 3]);
         pen.strokeRect(x(from.t), y(from.y), x(to.t) - x(from.t), y(to.y) - y(from.y));
         pen.setLineDash([]);
@@ -296,8 +299,8 @@
     axes(pen, x, y, { left, top, width, height, full }) {
       const { t0, t1, y0, y1 } = this.view;
       const dt = this.data.dt;
-      pen.strokeStyle = "#1c1c1c";
-      pen.fillStyle = "#1c1c1c";
+      pen.strokeStyle = this.ink;
+      pen.fillStyle = this.ink;
       pen.font = "12px system-ui, sans-serif";
       pen.beginPath();
       pen.moveTo(left, top);
@@ -318,12 +321,12 @@
         const first = Math.max(0, Math.floor((low - p.base) / p.apart));
         const last = Math.min(p.n, Math.ceil((high - p.base) / p.apart)) - 1;
         const middle = (y(low) + y(high)) / 2;
-        pen.fillStyle = "#1c1c1c";
+        pen.fillStyle = this.ink;
         pen.fillText(p.name, left - 8, middle - 1, left - 10);
-        pen.fillStyle = "#555";
+        pen.fillStyle = this.quiet;
         pen.fillText(first === 0 && last === p.n - 1 ? `${p.n} neurons` : `${first} to ${last}`, left - 8, middle + 13, left - 10);
         if (p.base > y0) {
-          pen.fillStyle = "#d0d0d0";
+          pen.fillStyle = this.line;
           pen.fillRect(left, y(p.base) + 1, width, 1);
         }
       }
@@ -332,6 +335,48 @@
 
   for (const holder of document.querySelectorAll("script.spikes")) {
     new Raster(holder.closest("figure"), JSON.parse(holder.textContent));
+  }
+
+  // --- values on hover --------------------------------------------------------------------------------------------------
+
+  for (const holder of document.querySelectorAll("script.points")) {
+    const picture = holder.closest("figure").querySelector("img");
+    const points = JSON.parse(holder.textContent);
+    const [frame, tip, mark] = ["frame", "tip", "mark"].map((name) => {
+      const part = document.createElement("div");
+      part.className = name;
+      return part;
+    });
+    for (const part of [tip, mark]) {
+      part.hidden = true;
+      part.setAttribute("aria-hidden", "true");
+    }
+    picture.replaceWith(frame);
+    frame.append(picture, mark, tip);
+    const hide = () => {
+      tip.hidden = true;
+      mark.hidden = true;
+    };
+    frame.addEventListener("pointerleave", hide);
+    frame.addEventListener("pointermove", (event) => {
+      const { left, top, width, height } = picture.getBoundingClientRect();
+      const away = ([x, y]) => Math.hypot(event.clientX - left - x * width, event.clientY - top - y * height);
+      const near = points.reduce((best, point) => (away(point) < away(best) ? point : best));
+      // Farther away than a finger is wide, nothing is meant.
+      if (away(near) > 28) {
+        hide();
+        return;
+      }
+      const [x, y, text] = near;
+      tip.textContent = text;
+      for (const part of [tip, mark]) part.hidden = false;
+      mark.style.left = `${100 * x}%`;
+      mark.style.top = `${100 * y}%`;
+      // Towards the middle, so that it stays within the picture.
+      tip.style.left = x < 0.5 ? `calc(${100 * x}% + 12px)` : "";
+      tip.style.right = x < 0.5 ? "" : `calc(${100 - 100 * x}% + 12px)`;
+      tip.style.top = `calc(${100 * y}% + ${y < 0.5 ? 10 : -34}px)`;
+    });
   }
 
   // --- animations -----------------------------------------------------------------------------------------------------
@@ -346,6 +391,15 @@
       }
     });
   }
+
+  // --- links ----------------------------------------------------------------------------------------------------------
+
+  const unfold = () => {
+    const target = document.getElementById(decodeURIComponent(window.location.hash.slice(1)));
+    if (target && target.tagName === "DETAILS") target.open = true;
+  };
+  window.addEventListener("hashchange", unfold);
+  unfold();
 
   // --- print ----------------------------------------------------------------------------------------------------------
 
