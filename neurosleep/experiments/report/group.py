@@ -15,7 +15,6 @@ from neurosleep.errors import NeurosleepError
 from neurosleep.experiments.divergence import told_divergence
 from neurosleep.experiments.published_figures import REPORTED, published_figures
 from neurosleep.experiments.reading import Published
-from neurosleep.experiments.report.asleep import sleep_sentences
 from neurosleep.experiments.report.growth import growth_image
 from neurosleep.experiments.report.images import Budget, Image, drawing
 from neurosleep.experiments.report.numbers import (
@@ -30,6 +29,7 @@ from neurosleep.experiments.report.numbers import (
     spread,
 )
 from neurosleep.experiments.report.read import Rows, Run, matrix_of
+from neurosleep.experiments.report.sleep_firing import sleep_sentences
 from neurosleep.experiments.report.table import Cell, Table, accuracies, durations, numbers, words
 from neurosleep.functional import make_rule
 
