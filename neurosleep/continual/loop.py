@@ -8,6 +8,7 @@ from math import isfinite
 from time import perf_counter
 from typing import Any, Literal, Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -107,10 +108,9 @@ def _evaluate(
     strategy.before_eval(learner)
     answers = [predict(learner.network, images).cpu() for images, _ in tests]
     accuracies = [float((a == labels).double().mean()) for a, (_, labels) in zip(answers, tests, strict=True)]
-    pairs, images = torch.stack([torch.cat([labels for _, labels in tests]), torch.cat(answers)], 1).unique(
-        dim=0, return_counts=True
-    )
-    progress.answers = torch.cat([pairs, images[:, None]], 1).tolist()
+    pairs = np.stack([torch.cat(parts).numpy() for parts in ([labels for _, labels in tests], answers)], axis=1)
+    found, images = np.unique(pairs, axis=0, return_counts=True)
+    progress.answers = np.column_stack([found, images]).tolist()
     strategy.after_eval(learner)
     progress.seconds["evaluate"] += perf_counter() - start
     return accuracies

@@ -110,9 +110,8 @@ def _at(ax: Axes, x: float) -> str:
 def _tick(ax: Axes, at: float, *, vertical: bool) -> str:
     """What an axis with named places calls this one; empty where it has numbers."""
     axis = ax.yaxis if vertical else ax.xaxis
-    locator = axis.get_major_locator()
-    if not isinstance(locator, FixedLocator):
+    if not isinstance(axis.get_major_locator(), FixedLocator):
         return ""
-    places, labels = np.asarray(locator.locs, float), axis.get_ticklabels()
+    places, labels = np.array(axis.get_majorticklocs(), dtype=np.float64), axis.get_ticklabels()
     near = int(np.abs(places - at).argmin()) if len(places) else -1
     return str(labels[near].get_text()) if 0 <= near < len(labels) and abs(places[near] - at) < 0.3 else ""

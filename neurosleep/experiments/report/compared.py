@@ -137,9 +137,6 @@ def _settings(names: tuple[str, str], one: Group, two: Group) -> Table:
     keys = [key for key in dict.fromkeys([*first, *second]) if first.get(key) != second.get(key)]
     rows = [[words(key), words(show(first.get(key))), words(show(second.get(key)))] for key in keys]
     titles = [f"{name} ({group.variant})" for name, group in zip(names, (one, two), strict=True)]
-    caption = (
-        f"{one.experiment}: {counted(len(rows), 'setting that differs', 'settings that differ')}"
-        if rows
-        else f"{one.experiment}: none"
-    )
+    told = counted(len(rows), "setting that differs", "settings that differ") if rows else "no setting differs"
+    caption = f"{one.experiment}: {told}"
     return Table(caption, ["Setting", *titles], rows)

@@ -17,7 +17,6 @@ from neurosleep.experiments.report.analyses import analyses_of
 from neurosleep.experiments.report.compared import Compared, compared_sections
 from neurosleep.experiments.report.figures import (
     FIGURES,
-    RunFigure,
     animation_of,
     run_image,
     write_animation,
@@ -25,6 +24,7 @@ from neurosleep.experiments.report.figures import (
 from neurosleep.experiments.report.group import Group, draw_group, groups_of
 from neurosleep.experiments.report.images import Budget, as_csv
 from neurosleep.experiments.report.read import Run, read_run, run_folders
+from neurosleep.experiments.report.run_figure import RunFigure
 from neurosleep.experiments.report.sections import Report, Section, sections_of, source, templates
 from neurosleep.experiments.report.sweep import sweeps_of
 from neurosleep.experiments.run_folder import write_whole
