@@ -24,7 +24,7 @@ __all__ = ["analyse_sleep"]
 def analyse_sleep(
     before: Layered,
     after: Layered,
-    recording: Recording,
+    recording: Recording | None,
     images: Tensor | Array,
     labels: Tensor | Array,
     tasks: Sequence[Sequence[int]],
@@ -38,7 +38,7 @@ def analyse_sleep(
     before, after:
         The awake network before and after the sleep.
     recording:
-        Of the sleep.
+        Of the sleep; None where it kept no spikes.
     images, labels:
         Test images, floating point ``[n, inputs]``, and their classes ``[n]``. Only those of ``tasks`` are used.
     tasks:
@@ -50,8 +50,8 @@ def analyse_sleep(
     -------
     ``class_correlation``, ``correlation_summary``, ``sparseness``, ``representation_change``, ``weight_summary``,
     ``weight_histogram``, ``stable_rank``; of a network with hidden layers also ``task_specific_firing`` and
-    ``sleep_wake_similarity``, and after at least two tasks ``input_drive``. The function of each name says what the
-    table holds.
+    ``sleep_wake_similarity`` where there is a recording, and after at least two tasks ``input_drive``. The function of
+    each name says what the table holds.
 
     See Also
     --------
@@ -87,8 +87,9 @@ def analyse_sleep(
         "stable_rank": stable_rank(before, after),
     }
     if len(before.weights) > 1:
-        tables["task_specific_firing"] = task_specific_firing(before, recording, x, y, seed=seed)
-        tables["sleep_wake_similarity"] = sleep_wake_similarity(before, recording, x, y, seed=seed)
+        if recording is not None:
+            tables["task_specific_firing"] = task_specific_firing(before, recording, x, y, seed=seed)
+            tables["sleep_wake_similarity"] = sleep_wake_similarity(before, recording, x, y, seed=seed)
         if len(groups) > 1:
             tables["input_drive"] = input_drive(before, after, x, y, groups)
     return tables

@@ -47,6 +47,21 @@ def test_analyses_of_digits(tmp_path: Path) -> None:
     assert any(abs(change) > 1e-6 for change in moved)
 
 
+@pytest.mark.parametrize("form", ["rates", "spikes"])
+def test_analyses_of_homeostatic_sleep(tmp_path: Path, form: str) -> None:
+    """The same tables as of sleep under a rule; those of firing only where it had spikes."""
+    sets = ["wake.epochs=1", "data.images_per_task=200", "network.sizes=[784,40,30,10]", f"nrem.form={form}"]
+    sets += ["nrem.draws=64" if form == "rates" else "nrem.frames=64"]
+    folder = _run(tmp_path, "demo/mnist-mini", *(x for s in sets for x in ("--set", s)), strategy="sleep")
+    tables = {path.stem: _rows(path) for path in (folder / "analysis").glob("*.csv")}
+    firing = {"task_specific_firing", "sleep_wake_similarity"}
+    assert {"correlation_summary", "input_drive", "sparseness", "weight_histogram", "unit_drives"} <= set(tables)
+    assert firing & set(tables) == (firing if form == "spikes" else set())
+    assert {row["layer"] for row in tables["input_drive"]} == {"hidden1", "hidden2"}
+    assert any(float(row["change"]) != 0 for row in tables["input_drive"])
+    assert (folder / "figures" / "input_drive.png").stat().st_size > 2000
+
+
 @pytest.mark.parametrize("overlap", [12])
 def test_analyses_of_patches(tmp_path: Path, overlap: int) -> None:
     folder = _run(tmp_path, "src2022/patches", "--variant", f"overlap-{overlap:02d}", "--set", "sleep.steps=500")

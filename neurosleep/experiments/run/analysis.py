@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -31,7 +32,7 @@ from neurosleep.plot._style import Axes
 from neurosleep.replay import RegulatedLayers
 from neurosleep.spiking import Recording
 
-__all__ = ["write_analysis", "write_homeostasis", "write_preferred_task", "write_settling", "write_weights"]
+__all__ = ["renamed", "write_analysis", "write_homeostasis", "write_preferred_task", "write_settling", "write_weights"]
 
 # Test images that settle for the tables of an equilibrium network.
 _SETTLING_IMAGES = 500
@@ -42,12 +43,15 @@ _BY_LAYER = ("class_correlation", "task_specific_firing", "unit_drives", "weight
 
 
 def write_analysis(
-    folder: Path, before: MLP, after: MLP, recording: Recording, tasks: Sequence[Task], *, seed: int = 0
+    folder: Path, before: MLP, after: MLP, recording: Recording | None, tasks: Sequence[Task], *, seed: int = 0
 ) -> list[Path]:
     """Analyse one sleep and write ``analysis/NAME.csv`` and ``figures/NAME.png`` below ``folder``.
 
-    ``before`` and ``after`` are the awake networks around the sleep, ``tasks`` those learnt so far.
+    ``before`` and ``after`` are the awake networks around the sleep, ``recording`` its spikes if it kept any (the
+    input's first), and ``tasks`` those learnt so far.
     """
+    if recording is not None:
+        recording = renamed(recording, ["input", *(f"hidden{k}" for k in range(1, len(after.weights))), "output"])
     images = np.concatenate([task.test_images.reshape(len(task.test_images), -1) for task in tasks])
     labels = np.concatenate([task.test_labels for task in tasks])
     x, y = torch.from_numpy(to_float(images)), torch.from_numpy(labels)
@@ -57,6 +61,16 @@ def write_analysis(
         tables["patch_drive"] = patch_drive(before, after, x, y, classes)
         tables["patch_weights"] = patch_weights(before, after, x, y, classes)
     return _write(folder, tables)
+
+
+def renamed(recording: Recording, names: Sequence[str]) -> Recording:
+    """``recording`` with these names for its populations in their order; each conversion has names of its own."""
+    name = dict(zip(recording.counts, names, strict=False))
+    return dataclasses.replace(
+        recording,
+        counts={name[key]: counts for key, counts in recording.counts.items()},
+        spikes={name[key]: events for key, events in recording.spikes.items()},
+    )
 
 
 def write_homeostasis(

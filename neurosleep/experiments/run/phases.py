@@ -17,6 +17,7 @@ from neurosleep.continual import AwakeNetwork, Learner, Learning, Progress, trai
 from neurosleep.data import RunningMean, Task
 from neurosleep.experiments.changes import dump_toml
 from neurosleep.experiments.run.analysis import (
+    renamed,
     write_analysis,
     write_homeostasis,
     write_preferred_task,
@@ -140,10 +141,11 @@ class Phases:
             self.report("analysing the free phase")
             before = self.awake if phase == "sleep" and learner.sleep_result is not None else None
             write_settling(self.folder.path, network, self.tests, before=before, seed=seed)
-        elif phase == "sleep" and learner.sleep_result is not None:
-            self.report("analysing the last sleep")
-            assert isinstance(self.awake, MLP) and isinstance(network, MLP)
-            write_analysis(self.folder.path, self.awake, network, learner.sleep_result.recording, self.tests, seed=seed)
+        elif phase == "sleep" and isinstance(self.awake, MLP) and isinstance(network, MLP):
+            slept = learner.sleep_result or learner.consolidation
+            if slept is not None:
+                self.report("analysing the last sleep")
+                write_analysis(self.folder.path, self.awake, network, slept.recording, self.tests, seed=seed)
 
     def _record(self, recording: Recording, task: int) -> None:
         """Write what a sleep recorded into the progress and, where single spikes were, into a file."""
@@ -170,9 +172,7 @@ class Phases:
             return recording
         rem = replace(recording, hypnogram=(SleepSpan("REM", "tonic", 0, recording.steps),))
         # The two conversions name layers in ways of their own; both have them in the order of the network.
-        names = dict(zip(nrem.counts, recording.counts, strict=False))
-        counts = {names[key]: one for key, one in nrem.counts.items()}
-        nrem = replace(nrem, counts=counts, spikes={names[key]: events for key, events in nrem.spikes.items()})
+        nrem = renamed(nrem, list(recording.counts))
         first = self.request.parts.index("sleep") < self.request.parts.index("src")
         return nrem.then(rem) if first else rem.then(nrem)
 
