@@ -129,8 +129,8 @@ class Phases:
             self.awake.load_state_dict(network.state_dict())
         if task + 1 != len(learner.tasks) or self.progress.status != "done":
             return
-        slept = learner.sleep_result is not None or learner.consolidation is not None
-        if phase == "sleep" and slept and isinstance(self.awake, MLP) and isinstance(network, MLP):
+        slept = learner.sleep_result or learner.consolidation
+        if phase == "sleep" and slept is not None and isinstance(self.awake, MLP) and isinstance(network, MLP):
             write_weights(self.folder.path, self.awake, network)
         if phase == "sleep" and learner.consolidation is not None:
             stages = [stage.regulated for stage in learner.consolidation.stages if stage.regulated is not None]
@@ -141,11 +141,9 @@ class Phases:
             self.report("analysing the free phase")
             before = self.awake if phase == "sleep" and learner.sleep_result is not None else None
             write_settling(self.folder.path, network, self.tests, before=before, seed=seed)
-        elif phase == "sleep" and isinstance(self.awake, MLP) and isinstance(network, MLP):
-            slept = learner.sleep_result or learner.consolidation
-            if slept is not None:
-                self.report("analysing the last sleep")
-                write_analysis(self.folder.path, self.awake, network, slept.recording, self.tests, seed=seed)
+        elif phase == "sleep" and slept is not None and isinstance(self.awake, MLP) and isinstance(network, MLP):
+            self.report("analysing the last sleep")
+            write_analysis(self.folder.path, self.awake, network, slept.recording, self.tests, seed=seed)
 
     def _record(self, recording: Recording, task: int) -> None:
         """Write what a sleep recorded into the progress and, where single spikes were, into a file."""
