@@ -31,7 +31,9 @@ _WORD = re.compile(r"\\(?:text|mathrm|operatorname|begin|end)\{[^}]*\}|\\[A-Za-z
 def mathml(tex: str, block: bool) -> str:
     """MathML of a formula; raises what latex2mathml raises."""
     tex = _WORD.sub(lambda m: rf"\mathrm{{{m[1]}}}" if m[1] else m[0], tex)
-    return convert(tex, display="block" if block else "inline")
+    made: str = convert(tex, display="block" if block else "inline")
+    # One on lines of its own may be wider than the page, and is scrolled by itself, with keys too.
+    return made.replace("<math ", '<math tabindex="0" ', 1) if block else made
 
 
 def on_files(files: Files, config: Any) -> Files:
