@@ -125,6 +125,15 @@ def test_the_blocks_of_a_page_run_in_order(page: Path, tmp_path: Path, monkeypat
             assert kind in ("", "text", "pycon"), f"{where} is of a kind that no test knows: {kind!r}"
 
 
+def test_figures_of_what_to_choose_are_those_of_the_results() -> None:
+    results = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "docs" / "results").glob("*.md"))
+    for name in ("which.md", "limitations.md"):
+        text = (ROOT / "docs" / name).read_text(encoding="utf-8")
+        figures = re.findall(r"\d+\.\d\d(?: ± \d+\.\d\d)?", text)
+        assert len(figures) >= 4
+        assert [figure for figure in figures if f"| {figure} |" not in results.replace("\u00a0", " ")] == []
+
+
 def test_the_first_page_names_every_extra() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     table = (ROOT / "docs" / "index.md").read_text(encoding="utf-8").split("| extra | for |")[1].split("\n\n")[0]
