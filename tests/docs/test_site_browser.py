@@ -1,4 +1,4 @@
-"""The documentation in a browser, served and from a disk: it loads only its own files, fits, is readable, is searched."""
+"""The documentation in a browser, served and from a disk: only its own files, nothing cut off, readable, searched."""
 
 from __future__ import annotations
 
