@@ -39,6 +39,7 @@ NEEDS = {
     "exchange.md": ("nir", "onnx"),
     "convert.md": ("onnx",),
     "lightning.md": ("lightning",),
+    "nwb.md": ("pynwb",),
     "to-hardware-tools.md": ("nir",),
     "transformers.md": ("transformers", "accelerate"),
     "tune.md": ("optuna",),

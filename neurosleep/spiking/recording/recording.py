@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from neurosleep.errors import DataError, SettingsError
 from neurosleep.functional import SpikeEvents
 from neurosleep.spiking.recording.files import read_recording, write_npz, write_spikes_csv
 from neurosleep.spiking.recording.neo import block
+from neurosleep.spiking.recording.nwb import write_nwb
 from neurosleep.spiking.recording.rate_monitor import RateMonitor
 from neurosleep.spiking.recording.record import Neurons
 from neurosleep.spiking.recording.recorded import Recorded
@@ -208,6 +210,43 @@ class Recording(Recorded):
         signals = [self.state_monitor(name).to_neo() for name in self.states]
         signals += [self.weight_monitor(name).to_neo() for name in self.weights]
         return block(trains, signals, self.dt, self.steps)
+
+    def to_nwb(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        description: str = "spikes of a simulated network",
+        start: datetime | None = None,
+    ) -> Path:
+        """Write a file of Neurodata Without Borders (extra ``nwb``), which tools of neurophysiology read.
+
+        Neurons whose spikes were recorded are units, each with its ``population`` and its number there (``neuron``);
+        ``processing["neurosleep"]`` holds the counts of all neurons, firing rates, potentials and weights over time,
+        and a sleep's stages are the intervals ``hypnogram``. Times are seconds since the start. A ``/`` or ``:`` in a
+        name is written as ``%2F``, ``%3A``.
+
+        Parameters
+        ----------
+        path:
+            The file, which is there whole or not at all.
+        description:
+            What was recorded, in a sentence.
+        start:
+            When the session started, with its time zone; None: now.
+
+        Raises
+        ------
+        UnsupportedError
+            If the recording is of a batch.
+        MissingExtraError, SettingsError, DataError
+            If pynwb is not there, an option makes no sense, or the file cannot be written.
+
+        References
+        ----------
+        Rübel et al. (2022). The Neurodata Without Borders ecosystem for neurophysiological data science. eLife 11,
+        doi:10.7554/eLife.78362.
+        """
+        return write_nwb(self, path, description, start)
 
     @classmethod
     def open(cls, path: str | os.PathLike[str]) -> Recording:
