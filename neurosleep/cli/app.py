@@ -59,7 +59,7 @@ _COMMANDS: dict[str, dict[str, tuple[Callable[..., None], tuple[str, str]]]] = {
             run,
             (
                 "run demo/classifier --strategy sequential,sleep,joint --seeds 3",
-                "run src2022/mnist --set sleep.steps=3000 --jobs 2",
+                "run src2022/mnist --set sleep.steps=3000 --name short",
             ),
         ),
         "tune": (

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from neurosleep.cli._board import show_progress
 from neurosleep.cli._text import print_table
 from neurosleep.cli.errors import interruptible, user_errors
 from neurosleep.cli.options import WHERE, Json, Out, RunOptions, Seed, as_percent, emit
-from neurosleep.cli.requests import make_requests, seed_range, show_progress
+from neurosleep.cli.requests import make_requests, seed_range
 
 if TYPE_CHECKING:
     from neurosleep.experiments.metrics import Metrics
@@ -41,7 +42,7 @@ def demo(
             for experiment, strategies in _PARTS.items()
             for request in make_requests(experiment, strategies, seed_range(seed, seeds), RunOptions(), out)
         ]
-        with show_progress([f"{r.strategy}, seed {r.seed}" for r in requests]) as progress:
+        with show_progress([(f"{r.strategy}, seed {r.seed}", "") for r in requests], silent=as_json) as progress:
             runs = run_experiment(requests, jobs=jobs, report=progress)
         page = write_report(out)
         result = {

@@ -9,7 +9,7 @@ import threading
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NoReturn
 
 import typer
 
@@ -38,7 +38,7 @@ def described(error: NeurosleepError) -> dict[str, Any]:
     return {"type": type(error).__name__, "message": message, "hint": error.hint}
 
 
-def fail(error: NeurosleepError, as_json: bool, more: dict[str, Any] | None = None) -> None:
+def fail(error: NeurosleepError, as_json: bool, more: dict[str, Any] | None = None) -> NoReturn:
     """Print the error, and end the command."""
     if as_json:
         print(json.dumps({"error": described(error), **(more or {})}, allow_nan=False))

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from neurosleep._reproductions import load_reproduction, reproduction_names
+from neurosleep.cli._board import show_progress
 from neurosleep.cli._text import print_table
 from neurosleep.cli.errors import fail, interruptible, user_errors
 from neurosleep.cli.options import WHERE, Data, Json, Out, emit
-from neurosleep.cli.requests import show_progress
 
 if TYPE_CHECKING:
     from neurosleep.experiments.reproduction.make import Made, Plan
@@ -61,10 +61,10 @@ def reproduce(
         check_count("--jobs", jobs)
         folder = data or os.environ.get("NEUROSLEEP_DATA")
         to_make = plan(name, Asked(folder, str(out), seeds, quick, shlex.join(["neurosleep", *sys.argv[1:]])))
-        labels = [f"{r.experiment}, {r.variant}, {r.strategy}, seed {r.seed}" for r in to_make.to_run]
+        labels = [(f"{r.strategy}, seed {r.seed}", f"{r.experiment}, {r.variant}") for r in to_make.to_run]
         if not as_json:
             print(_before(to_make), file=sys.stderr)
-        with show_progress(labels) as report:
+        with show_progress(labels, silent=as_json) as report:
             made = make(to_make, jobs=jobs, scheduler=scheduler, report=report)
         if made.error is None:
             emit(made.content, as_json, lambda _: _show(made))

@@ -1,11 +1,12 @@
-"""The runs that a command asks for, and their progress."""
+"""The runs that a command asks for."""
 
 from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,11 +15,46 @@ from neurosleep.cli.options import RunOptions
 if TYPE_CHECKING:
     from neurosleep.experiments import RunRequest
     from neurosleep.experiments.changes import Change
+    from neurosleep.experiments.experiment import Experiment
 
-__all__ = ["make_requests", "seed_range", "show_progress"]
+__all__ = ["Label", "labelled", "make_requests", "seed_range"]
 
 # Each is a run.
 _MOST_SEEDS = 10_000
+
+
+@dataclass(frozen=True)
+class Label:
+    """What changed settings are called in an output folder: the short name, and whether somebody gave it."""
+
+    short: str | None = None
+    given: bool = False
+
+
+@contextmanager
+def labelled(experiment: str, options: RunOptions, out: Path, name: str | None) -> Iterator[tuple[Label, list[str]]]:
+    """The label of what a command changes, and these changes as ``--set`` takes them."""
+    from neurosleep.experiments.changes import change_text
+    from neurosleep.experiments.reading import load_settings, variant_names
+    from neurosleep.experiments.variants import named_changes
+
+    stem, settings = load_settings(experiment)
+    changes = _changes(options, settings)
+    with named_changes(out, stem, changes, name=name, in_file=variant_names(experiment)) as short:
+        yield Label(short, name is not None), [change_text(key, value) for key, value in changes]
+
+
+def _changes(options: RunOptions, settings: Experiment) -> list[Change]:
+    """What the options change of an experiment: ``--set``, and an engine and device that are not its own."""
+    from neurosleep.experiments import parse_change
+
+    changes: list[Change] = [parse_change(text) for text in options.changes or []]
+    return changes + [(key, value) for key, value in _steppers(options) if value != getattr(settings, key)]
+
+
+def _steppers(options: RunOptions) -> list[Change]:
+    given: dict[str, str | None] = {"engine": options.engine, "device": options.device}
+    return [(key, value) for key, value in given.items() if value is not None]
 
 
 def make_requests(
@@ -30,27 +66,27 @@ def make_requests(
     *,
     variants: list[str] | None = None,
     tuned: bool = False,
+    label: Label | None = None,
 ) -> list[RunRequest]:
-    """A run for each variant, seed and strategy."""
+    """A run for each variant, seed and strategy; ``label`` is what its changes are called."""
     import os
 
-    from neurosleep.experiments import RunRequest, load_settings, parse_change, variant_name, with_tuned
+    from neurosleep.experiments import RunRequest, load_settings, parse_change, with_tuned
     from neurosleep.experiments.reading import default_strategy, default_variants
+    from neurosleep.experiments.variants import variant_with
 
+    label = label or Label()
     name, settings = load_settings(experiment)
-    changes: list[Change] = [parse_change(text) for text in options.changes or []]
-    given: dict[str, str | None] = {"engine": options.engine, "device": options.device}
-    steppers: list[Change] = [(key, value) for key, value in given.items() if value is not None]
-    named = changes + [(key, value) for key, value in steppers if value != getattr(settings, key)]
+    changes = _changes(options, settings)
     command = shlex.join(["neurosleep", *sys.argv[1:]])
     folder = options.data or os.environ.get("NEUROSLEEP_DATA")
     requests = [
         RunRequest(
             name,
-            variant_name(named, variant),
+            variant_with(Path(out, name), label.short, changes, variant, named=label.given),
             strategy,
             seed,
-            load_settings(experiment, strategy=strategy, variant=variant, changes=named)[1],
+            load_settings(experiment, strategy=strategy, variant=variant, changes=changes)[1],
             folder,
             str(out),
             options.resume,
@@ -62,7 +98,10 @@ def make_requests(
         for seed in seeds
         for strategy in _strategies(default_strategy(experiment, variant) if strategies is None else strategies)
     ]
-    return [with_tuned(request, experiment, changes + steppers) for request in requests] if tuned else requests
+    if not tuned:
+        return requests
+    given = [*map(parse_change, options.changes or []), *_steppers(options)]
+    return [with_tuned(request, experiment, given) for request in requests]
 
 
 def _strategies(text: str) -> list[str]:
@@ -84,37 +123,3 @@ def seed_range(first: int, number: int) -> range:
             expected=f"--seed from 0 to 2^63 - 1, --seeds from 1 to {_MOST_SEEDS}",
         )
     return range(first, first + number)
-
-
-@contextmanager
-def show_progress(labels: list[str]) -> Iterator[Callable[[int, str], None]]:
-    """On standard error, on a terminal only: how many runs are over, and of each that is under way where it is."""
-    if not sys.stderr.isatty() or not labels:
-        yield lambda number, text: None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
-
-    columns = (
-        # Names from files may hold what rich takes for markup.
-        TextColumn("{task.description:<22}", markup=False),
-        BarColumn(),
-        TextColumn("{task.fields[text]}", markup=False),
-        TimeElapsedColumn(),
-    )
-    with Progress(*columns, console=Console(stderr=True)) as progress:
-        whole = progress.add_task("runs", total=len(labels), text="")
-        rows: dict[int, TaskID] = {}
-
-        def report(number: int, text: str) -> None:
-            if text in ("done", "failed"):
-                progress.advance(whole)
-                progress.update(whole, text=f"{labels[number]}: {text}")
-                if number in rows:
-                    progress.remove_task(rows.pop(number))
-                return
-            if number not in rows:
-                rows[number] = progress.add_task(labels[number], total=None, text="")
-            progress.update(rows[number], text=text)
-
-        yield report

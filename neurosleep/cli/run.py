@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 
+from neurosleep.cli._board import show_progress
 from neurosleep.cli._text import print_table, say
 from neurosleep.cli.errors import described, fail, interruptible, user_errors
 from neurosleep.cli.options import Json, Listening, Out, RunOptions, Seed, as_percent, emit
-from neurosleep.cli.requests import make_requests, seed_range, show_progress
+from neurosleep.cli.requests import labelled, make_requests, seed_range
 from neurosleep.errors import NeurosleepError, RunsFailedError
 
 __all__ = ["run"]
@@ -34,6 +35,9 @@ def run(
         str | None,
         typer.Option(help="Variants in the experiment's file, separated by commas; else its usual ones."),
     ] = None,
+    name: Annotated[
+        str | None, typer.Option(help="What the changed settings are called, folder included; else v1, v2, …")
+    ] = None,
     options: RunOptions,
     listening: Listening,
     out: Out = Path("runs"),
@@ -47,30 +51,50 @@ def run(
     with interruptible(as_json, "the same command with --resume continues where it stopped"), user_errors(as_json):
         from neurosleep.experiments import run_experiment, summarise
 
-        variants = [name.strip() for name in (variant or "").split(",") if name.strip()]
-        requests = make_requests(
-            experiment, strategy, seed_range(seed, seeds), options, out, variants=variants, tuned=tuned
-        )
-        labels = [f"{r.variant}, {r.strategy}, seed {r.seed}" for r in requests]
-        try:
-            with (
-                _listeners(listening, options) as listener,
-                show_progress([] if listening.live else labels) as report,
-            ):
-                runs = run_experiment(
-                    requests, jobs=options.jobs, scheduler=options.scheduler, report=report, listener=listener
-                )
-        except RunsFailedError as error:
-            names = [name for name, _ in error.failures]
-            result = {"out": str(out), "runs": error.runs, "summary": summarise(error.runs, names)}
-            if not as_json:
-                _show_summary(result)
-            failed = [{**name, "error": _failure(failure)} for name, failure in error.failures]
-            fail(error, as_json, {**result, "failed": failed})
-        else:
-            emit({"out": str(out), "runs": runs, "summary": summarise(runs)}, as_json, _show_summary)
-            if fail_on_divergence and any(one["status"] == "diverged" for one in runs):
-                raise typer.Exit(DIVERGED)
+        variants = [one.strip() for one in (variant or "").split(",") if one.strip()]
+        with labelled(experiment, options, out, name) as (label, changes):
+            requests = make_requests(
+                experiment,
+                strategy,
+                seed_range(seed, seeds),
+                options,
+                out,
+                variants=variants,
+                tuned=tuned,
+                label=label,
+            )
+            # What a short name stands for is said once; names of earlier versions say it themselves.
+            named = {label.short: changes} if label.short and changes and label.short in requests[0].variant else {}
+            for short, texts in {} if as_json else named.items():
+                say(", ".join(texts), f"{short}: ", verdict="note")
+            several = len({r.variant for r in requests}) > 1
+            labels = [(f"{r.strategy}, seed {r.seed}", r.variant if several or label.short else "") for r in requests]
+            try:
+                with (
+                    _listeners(listening, options) as listener,
+                    show_progress([] if listening.live else labels, silent=as_json) as report,
+                ):
+                    runs = run_experiment(
+                        requests, jobs=options.jobs, scheduler=options.scheduler, report=report, listener=listener
+                    )
+            except RunsFailedError as error:
+                _fail(error, {"out": str(out), "changes": named}, as_json)
+        result = {"out": str(out), "runs": runs, "summary": summarise(runs), "changes": named}
+        emit(result, as_json, _show_summary)
+        if fail_on_divergence and any(one["status"] == "diverged" for one in runs):
+            raise typer.Exit(DIVERGED)
+
+
+def _fail(error: RunsFailedError, result: dict[str, Any], as_json: bool) -> NoReturn:
+    """End where some of several runs have failed, with what the others gave."""
+    from neurosleep.experiments import summarise
+
+    names = [name for name, _ in error.failures]
+    result |= {"runs": error.runs, "summary": summarise(error.runs, names)}
+    if not as_json:
+        _show_summary(result)
+    failed = [{**name, "error": _failure(failure)} for name, failure in error.failures]
+    fail(error, as_json, {**result, "failed": failed})
 
 
 def _failure(error: Exception) -> dict[str, Any]:

@@ -8,10 +8,11 @@ from typing import Annotated, Any
 
 import typer
 
+from neurosleep.cli._board import show_progress
 from neurosleep.cli._text import print_table
 from neurosleep.cli.errors import interruptible, user_errors
 from neurosleep.cli.options import Json, Out, RunOptions, as_percent, emit
-from neurosleep.cli.requests import make_requests, show_progress
+from neurosleep.cli.requests import make_requests
 
 __all__ = ["tune"]
 
@@ -60,7 +61,7 @@ def tune(
             raise SettingsError("--set data.split has no place here.", expected="the validation split, always")
         space = search_space(experiment, strategy, runs[0].settings, fixed)
         request = TuneRequest(runs[0], space, trials, sampler, seed, seeds, prune, names[0])
-        with show_progress([f"trial {number}" for number in range(trials)]) as progress:
+        with show_progress([(f"trial {number}", "") for number in range(trials)], silent=as_json) as progress:
             outcome = search(request, jobs=options.jobs, scheduler=options.scheduler, report=progress)
 
         def show(result: dict[str, Any]) -> None:

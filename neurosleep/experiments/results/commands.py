@@ -7,13 +7,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from neurosleep.errors import SettingsError
+from neurosleep.errors import NeurosleepError, SettingsError
 from neurosleep.experiments.changes import Change, change_text, changes_between, parse_change, variant_name
 from neurosleep.experiments.files import experiment_names
 from neurosleep.experiments.metrics import Metrics
 from neurosleep.experiments.reading import load_settings
 from neurosleep.experiments.results.variants import VariantName
 from neurosleep.experiments.tuning.tuned import load_tuned
+from neurosleep.experiments.variants import variants_in
 
 __all__ = ["Command", "commands_of", "together"]
 
@@ -45,7 +46,7 @@ def _command(run: Path, experiment: str, variant: str, strategy: str) -> Command
     in_file = None if name.named == "default" else name.named
     command = Command(experiment, (strategy,), "", name.tuned, (in_file,) if in_file else (), _UNKNOWN)
     if not (run / "config.toml").is_file():
-        changes = _from_name(name.changes) if name.changes else []
+        changes = _from_name(name.changes, run.parents[2]) if name.changes else []
     else:
         try:
             before = load_tuned(experiment, strategy, name.named) if name.tuned else None
@@ -59,11 +60,16 @@ def _command(run: Path, experiment: str, variant: str, strategy: str) -> Command
     return replace(command, changes="".join(f" --set {shlex.quote(change_text(key, value))}" for key, value in changes))
 
 
-def _from_name(text: str) -> list[Change] | None:
-    """The changes that a variant was named after, if the name says them all: odd characters are replaced in names."""
+def _from_name(text: str, folder: Path) -> list[Change] | None:
+    """The changes of a variant: those behind a short name in the experiment's ``folder``, else those it is named after.
+
+    None if the name does not say them all: odd characters are replaced in names.
+    """
     try:
+        if (short := variants_in(folder).get(text)) is not None:
+            return [parse_change(change) for change in short]
         changes = [parse_change(part) for part in text.split(",")]
-    except SettingsError:
+    except NeurosleepError:
         return None
     whole = variant_name(changes) == text and not any("_" in str(value) for _, value in changes)
     return changes if whole else None

@@ -40,10 +40,10 @@ def run_experiment(
     """Run all requests, ``jobs`` at a time with one thread each; metrics come back in their order.
 
     Everything that can be checked is checked for all of them before the first starts. A run that fails all the same
-    does not stop the others. ``report(number, text)`` tells the progress of a request (with several jobs only that it
-    is ``"done"``, or has ``"failed"``). ``listener`` is told what happens in each; with several jobs it is sent to
-    other processes, and so must be one that can be pickled. Ctrl-C ends the runs that are under way; requests with
-    ``resume`` go on where they stopped.
+    does not stop the others. ``report(number, text)`` tells the progress of a request, at last that it is ``"done"``,
+    or has ``"failed"``. ``listener`` is told what happens in each; with several jobs it is sent to other processes, and
+    so must be one that can be pickled. Ctrl-C ends the runs that are under way; requests with ``resume`` go on where
+    they stopped.
 
     ``progress`` shows how far it is (:func:`~neurosleep.show_progress`): how many runs are over, and of one in this
     process its tasks and sleeps.
@@ -116,7 +116,8 @@ def _here(
     """What becomes of each request, as they end: one after another in this process, or side by side in others."""
     if jobs > 1:
         run = partial(run_one, listener=listener)
-        with contextlib.closing(side_by_side(Processes(run, jobs), [(request,) for request in requests])) as outcomes:
+        tasks = [(request,) for request in requests]
+        with contextlib.closing(side_by_side(Processes(run, jobs, report), tasks)) as outcomes:
             yield from outcomes
         return
     for number, request in enumerate(requests):

@@ -27,6 +27,7 @@ from neurosleep.experiments.run.analysis import (
 from neurosleep.experiments.run.check import Plan
 from neurosleep.experiments.run.events import Listener
 from neurosleep.experiments.run.live import Watcher
+from neurosleep.experiments.run.position import Position
 from neurosleep.experiments.run.state import environment_of, stored_state
 from neurosleep.experiments.run_folder import RunFolder, restore, tensors_of, write_whole
 from neurosleep.functional import torch_generator
@@ -64,7 +65,7 @@ class Phases:
         self.progress = Progress()
         self.watcher = None if listener is None else Watcher(listener, request.name, tests)
         if plan.sleeper is not None:
-            plan.sleeper.progress = lambda done, steps: report(f"sleep, step {done} of {steps}")
+            plan.sleeper.progress = lambda done, steps: self._say("sleep", done, steps)
             plan.sleeper.watch = None if self.watcher is None else self.watcher.sleep
         self.awake = network
 
@@ -94,13 +95,17 @@ class Phases:
         def hear(what: str, done: int, total: int) -> None:
             # Of a sleep under a rule, whose steps are reported, and of what is told here.
             if what.startswith("homeostasis"):
-                self.report(f"task {self.learner.task + 1}, {what}: {done} of {total}")
+                self._say(what, done, total)
 
         return heard_by(hear)
 
+    def _say(self, phase: str, step: int, steps: int) -> None:
+        """Report steps of a phase of the task that is under way."""
+        self.report(str(Position(self.learner.task + 1, len(self.learner.tasks), phase, step, steps)))
+
     def after_epoch(self, task: int, epoch: int) -> None:
         """Tell of an epoch."""
-        self.report(f"task {task + 1}, epoch {epoch}")
+        self.report(str(Position(task + 1, len(self.learner.tasks), f"wake, epoch {epoch}")))
         if self.watcher is not None:
             self.watcher.epoch(task, epoch)
 
@@ -120,7 +125,7 @@ class Phases:
         done = progress.after[-1] if phase == "sleep" else progress.before_sleep[-1]
         if self.watcher is not None and (phase == "wake" or learner.sleep_result is not None):
             self.watcher.phase(phase, task, done)
-        self.report(f"task {task + 1} of {len(learner.tasks)}, {phase}: {100 * sum(done) / len(done):.1f} %")
+        self.report(str(Position(task + 1, len(learner.tasks), f"{phase}: {100 * sum(done) / len(done):.1f} %")))
         tell_progress("tasks", task + (phase == "sleep"), len(learner.tasks))
 
     def _analyse(self, phase: str, task: int) -> None:

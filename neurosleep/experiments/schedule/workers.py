@@ -10,9 +10,11 @@ import pickle
 import signal
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Generic, TypeVar
@@ -25,6 +27,8 @@ from neurosleep.experiments.schedule.executor import Outcome
 __all__ = ["Processes", "check_main_guard"]
 
 _NAME = "neurosleep-worker"
+# Seconds between two texts of progress of one worker, at least.
+_EVERY = 0.2
 # Exit code of a worker in which the user's script, imported by it, came to start workers again.
 _UNGUARDED = 78
 
@@ -51,18 +55,19 @@ def check_main_guard() -> None:
 class Processes(Generic[T]):
     """Calls ``function`` with the arguments that a task is, in up to ``jobs`` processes of their own.
 
-    A process that is ended from outside is an outcome of its task alone; the next task has a new one.
+    A process that is ended from outside is an outcome of its task alone; the next task has a new one. With ``report``
+    the function has an argument of that name too, which takes texts; here they are heard with the number of the task.
     """
 
-    def __init__(self, function: Callable[..., T], jobs: int) -> None:
-        self._function, self.slots = function, jobs
+    def __init__(self, function: Callable[..., T], jobs: int, report: Callable[[int, str], None] | None = None) -> None:
+        self._function, self.slots, self._report = function, jobs, report
         self._workers: list[_Worker] = []
 
     def start(self, number: int, *task: object) -> None:
         """Call the function, in a process that is free or else a new one."""
         worker = next((worker for worker in self._workers if worker.task is None), None)
         if worker is None:
-            worker = _start(self._function)
+            worker = _start(self._function, self._report is not None)
             self._workers.append(worker)
         worker.task = number
         with contextlib.suppress(BrokenPipeError, ConnectionError):  # it has died, which is seen when it has ended
@@ -86,8 +91,12 @@ class Processes(Generic[T]):
             elif not worker.started:
                 worker.started = True
                 continue
+            elif isinstance(told := pickle.loads(message), str):
+                if self._report is not None and worker.task is not None:
+                    self._report(worker.task, told)
+                continue
             else:
-                outcome = pickle.loads(message)
+                outcome = told
             number, worker.task = worker.task, None
             assert number is not None
             yield number, outcome
@@ -103,10 +112,10 @@ class Processes(Generic[T]):
         self._workers = []
 
 
-def _start(function: Callable[..., object]) -> _Worker:
+def _start(function: Callable[..., object], tells: bool) -> _Worker:
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
-    process = context.Process(target=_serve, args=(theirs, function), name=_NAME)
+    process = context.Process(target=_serve, args=(theirs, function, tells), name=_NAME)
     with _uninterrupted():
         process.start()
     theirs.close()
@@ -166,7 +175,7 @@ def _uninterrupted() -> Iterator[None]:
             signal.raise_signal(missed)
 
 
-def _serve(connection: Connection, function: Callable[..., object]) -> None:
+def _serve(connection: Connection, function: Callable[..., object], tells: bool) -> None:
     """What a worker does: one call after another, until there are no more."""
     _end_with_parent()
     # Ctrl-C goes to every process of a terminal; the parent is the one to answer it.
@@ -176,6 +185,8 @@ def _serve(connection: Connection, function: Callable[..., object]) -> None:
     shorten_warnings()
     torch.set_num_threads(1)
     connection.send_bytes(b"started")
+    if tells:
+        function = partial(function, report=_Teller(connection))
     while True:
         try:
             message = connection.recv_bytes()
@@ -186,6 +197,18 @@ def _serve(connection: Connection, function: Callable[..., object]) -> None:
         except Exception as error:
             outcome = Outcome(error=_portable(error))
         connection.send_bytes(pickle.dumps(outcome))
+
+
+class _Teller:
+    """Sends texts to the parent, not too often."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection, self._told = connection, 0.0
+
+    def __call__(self, text: str) -> None:
+        if time.monotonic() - self._told >= _EVERY:
+            self._told = time.monotonic()
+            self._connection.send_bytes(pickle.dumps(text))
 
 
 def _end_with_parent() -> None:

@@ -213,7 +213,7 @@ def tune(
 def _executor(request: TuneRequest, jobs: int, scheduler: str | None, report: Report) -> Executor[Metrics] | None:
     """Who computes runs, if not this process one after another."""
     if scheduler is None:
-        return Processes(run_one, jobs) if jobs > 1 else None
+        return Processes(run_one, jobs, report) if jobs > 1 else None
     # Here, so that only a cluster needs Dask.
     from neurosleep.experiments.run.on_cluster import ClusterRuns
 
