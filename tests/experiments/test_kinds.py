@@ -388,11 +388,11 @@ def test_the_command_line_takes_the_usual_strategy_and_variants_of_a_file(tmp_pa
     assert result.exit_code == 0, result.output
     runs = json.loads(result.stdout)["runs"]
     assert [(r["variant"], r["strategy"], r["kind"]) for r in runs] == [
-        ("a,wake.epochs=1", "sequential", "single"),
-        ("wake.epochs=1", "sequential", "single"),
+        ("a,v1", "sequential", "single"),
+        ("v1", "sequential", "single"),
     ]
     assert not any(r["reads_old_data"] for r in runs)
-    config = tomllib.loads((tmp_path / "out/mine/a,wake.epochs=1/sequential/seed0/config.toml").read_text())
+    config = tomllib.loads((tmp_path / "out/mine/a,v1/sequential/seed0/config.toml").read_text())
     assert (config["network"]["kind"], config["network"]["basal_branches"]) == ("dendritic", 2)
     assert (config["wake"]["kind"], config["wake"]["epochs"]) == ("ep", 1)
     refused = CliRunner().invoke(app, [*arguments, "--strategy", "ewc", "--variant", "a"])
