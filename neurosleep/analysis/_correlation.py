@@ -8,7 +8,15 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from neurosleep.analysis._inputs import Array, Layered, activity_batches, check_images, check_pair, layer_names
+from neurosleep.analysis._inputs import (
+    Array,
+    Layered,
+    activity_batches,
+    check_images,
+    check_pair,
+    class_means,
+    layer_names,
+)
 from neurosleep.analysis.table import Table
 
 __all__ = ["class_correlation", "correlation_summary", "pearson_rows"]
@@ -23,7 +31,9 @@ def pearson_rows(activities: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(centred / length[:, None])
 
 
-def class_correlation(before: Layered, after: Layered, images: Tensor | Array, labels: Tensor | Array) -> Table:
+def class_correlation(
+    before: Layered, after: Layered, images: Tensor | Array, labels: Tensor | Array, *, centred: bool = False
+) -> Table:
     r"""Mean Pearson correlation between the activities of the images of two classes, before and after sleep.
 
     Parameters
@@ -32,6 +42,9 @@ def class_correlation(before: Layered, after: Layered, images: Tensor | Array, l
         The network at two moments.
     images, labels:
         Floating point ``[n, inputs]`` and classes ``[n]``.
+    centred:
+        Whether each unit's mean activity over all images is taken away first: what is left tells images apart, and what
+        all images have in common, such as the newest task's units after it was learnt, no longer makes them alike.
 
     Returns
     -------
@@ -66,7 +79,7 @@ def class_correlation(before: Layered, after: Layered, images: Tensor | Array, l
     check_pair(before, after)
     x, y = check_images(before, images, labels)
     classes = np.unique(y)
-    blocks = [_blocks(network, x, y, classes) for network in (before, after)]
+    blocks = [_blocks(network, x, y, classes, centred) for network in (before, after)]
     a, b = np.meshgrid(classes, classes, indexing="ij")
     names = layer_names(before)
     return Table(
@@ -81,14 +94,17 @@ def class_correlation(before: Layered, after: Layered, images: Tensor | Array, l
     )
 
 
-def _blocks(network: Layered, x: Tensor, y: NDArray[np.int64], classes: NDArray[np.int64]) -> list[NDArray[np.float64]]:
+def _blocks(
+    network: Layered, x: Tensor, y: NDArray[np.int64], classes: NDArray[np.int64], centred: bool
+) -> list[NDArray[np.float64]]:
     """Mean correlations ``[classes, classes]`` of each layer."""
+    common = [mean[0] if centred else 0.0 for mean in class_means(network, x, y, [classes.tolist()])[1:]]
     sums = [np.zeros((len(classes), len(weight))) for weight in network.weights]
     counts = [np.zeros(len(classes)) for _ in sums]
     for place, layers in activity_batches(network, x):
         member = (y[place] == classes[:, None]).astype(np.float64)
-        for total, count, layer in zip(sums, counts, layers, strict=True):
-            z = pearson_rows(layer)
+        for total, count, layer, mean in zip(sums, counts, layers, common, strict=True):
+            z = pearson_rows(layer - mean)
             defined = ~np.isnan(z[:, 0])
             total += member[:, defined] @ z[defined]
             count += member @ defined

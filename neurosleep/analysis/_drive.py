@@ -35,6 +35,7 @@ def input_drive(
     tasks: Sequence[Sequence[int]],
     *,
     units: int | None = None,
+    share: bool = False,
 ) -> Table:
     r"""Mean total input of each task's units for that task's images, before and after sleep.
 
@@ -48,6 +49,11 @@ def input_drive(
         The classes of each task learnt so far, at least two, the newest last.
     units:
         How many hidden units stand for a task; a tenth of each layer if not given.
+    share:
+        Whether ``before``, ``after`` and ``change`` are, in place of the input, the part of the layer's activity on the
+        task's images that these units have, from 0 to 1: where sleep lowers the input of the whole layer, it tells
+        whose units remain (NaN where a layer is silent). ``all_before`` and ``all_after`` are then the units' part of
+        the layer.
 
     Returns
     -------
@@ -105,8 +111,13 @@ def input_drive(
             others = np.arange(len(groups)) != task
             rest = counts[others] @ means[0][k + 1][others] / counts[others].sum()
             chosen = np.argsort(rest - means[0][k + 1][task], kind="stable")[:n]
-            early, late = (float(drive[task, chosen].mean()) for drive in drives)
-            layer_wide = {"all_before": float(drives[0][task].mean()), "all_after": float(drives[1][task].mean())}
+            if share:
+                active = [mean[k + 1][task] for mean in means]
+                early, late = (float(a[chosen].sum() / a.sum()) if a.sum() > 0 else float("nan") for a in active)
+                layer_wide = {"all_before": n / size, "all_after": n / size}
+            else:
+                early, late = (float(drive[task, chosen].mean()) for drive in drives)
+                layer_wide = {"all_before": float(drives[0][task].mean()), "all_after": float(drives[1][task].mean())}
             age = "new" if task == len(groups) - 1 else "old"
             rows.append(
                 {"layer": layer, "task": task + 1, "age": age, "units": n}

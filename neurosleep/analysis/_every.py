@@ -48,10 +48,11 @@ def analyse_sleep(
 
     Returns
     -------
-    ``class_correlation``, ``correlation_summary``, ``sparseness``, ``representation_change``, ``weight_summary``,
-    ``weight_histogram``, ``stable_rank``; of a network with hidden layers also ``task_specific_firing`` and
-    ``sleep_wake_similarity`` where there is a recording, and after at least two tasks ``input_drive``. The function of
-    each name says what the table holds.
+    ``class_correlation``, ``correlation_summary``, ``centred_correlation`` (such a summary, ``centred``),
+    ``sparseness``, ``representation_change``, ``weight_summary``, ``weight_histogram``, ``stable_rank``; of a network
+    with hidden layers also ``task_specific_firing`` and ``sleep_wake_similarity`` where there is a recording, and after
+    at least two tasks ``input_drive`` and ``activity_share`` (the same with ``share``). The function of each name says
+    what the table holds.
 
     See Also
     --------
@@ -69,7 +70,7 @@ def analyse_sleep(
     >>> images, labels = torch.rand(6, 16), torch.tensor([0, 1, 0, 1, 0, 1])
     >>> tables = analyse_sleep(before, after, recording, images, labels, tasks=[(0,), (1,)])
     >>> sorted(tables)[:3]
-    ['class_correlation', 'correlation_summary', 'input_drive']
+    ['activity_share', 'centred_correlation', 'class_correlation']
     """
     check_pair(before, after)
     x, y = check_images(before, images, labels)
@@ -80,6 +81,7 @@ def analyse_sleep(
     tables = {
         "class_correlation": correlation,
         "correlation_summary": correlation_summary(correlation),
+        "centred_correlation": correlation_summary(class_correlation(before, after, x, y, centred=True)),
         "sparseness": sparseness(before, after, x, y),
         "representation_change": representation_change(before, after, x, y),
         "weight_summary": weight_summary(before, after),
@@ -92,4 +94,5 @@ def analyse_sleep(
             tables["sleep_wake_similarity"] = sleep_wake_similarity(before, recording, x, y, seed=seed)
         if len(groups) > 1:
             tables["input_drive"] = input_drive(before, after, x, y, groups)
+            tables["activity_share"] = input_drive(before, after, x, y, groups, share=True)
     return tables

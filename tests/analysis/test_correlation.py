@@ -13,11 +13,12 @@ from neurosleep.analysis import Table, class_correlation, correlation_summary
 from neurosleep.networks import MLP
 
 
-def plain(network: MLP, x: torch.Tensor, y: torch.Tensor, layer: int) -> np.ndarray:
+def plain(network: MLP, x: torch.Tensor, y: torch.Tensor, layer: int, centred: bool = False) -> np.ndarray:
     """The same by NumPy's correlation matrix of all images, NaN left out."""
     network.eval()
     with torch.no_grad():
         a = torch.relu(network.activities(x)[layer]).double().numpy()
+    a = a - a.mean(0) if centred else a
     classes = np.unique(y)
     with warnings.catch_warnings(), np.errstate(invalid="ignore", divide="ignore"):
         warnings.simplefilter("ignore", RuntimeWarning)
@@ -25,15 +26,16 @@ def plain(network: MLP, x: torch.Tensor, y: torch.Tensor, layer: int) -> np.ndar
         return np.array([[np.nanmean(r[np.ix_(y == a, y == b)]) for b in classes] for a in classes])
 
 
+@pytest.mark.parametrize("centred", [False, True])
 @pytest.mark.parametrize("seed", range(10))
-def test_it_equals_the_plain_matrix(seed: int, pair: Any) -> None:
+def test_it_equals_the_plain_matrix(seed: int, pair: Any, centred: bool) -> None:
     before, after, x, y = pair(seed)
-    x[:4] = 0  # silent images have no correlation
-    table = class_correlation(before, after, x, y)
+    x[:4] = 0  # silent images have no correlation, unless they differ from the mean
+    table = class_correlation(before, after, x, y, centred=centred)
     for k, layer in enumerate(("hidden1", "hidden2", "output")):
         own = table.where(layer=layer)
         for moment, network in (("before", before), ("after", after)):
-            expected = plain(network, x, y, k)
+            expected = plain(network, x, y, k, centred)
             np.testing.assert_allclose(own[moment].reshape(3, 3), expected, atol=1e-9)
             assert own["class_a"].reshape(3, 3)[:, 0].tolist() == [0, 1, 2]
         np.testing.assert_array_equal(own["change"], own["after"] - own["before"])
@@ -92,3 +94,19 @@ def test_the_summary_counts_each_pair_once() -> None:
     assert same["change"] == pytest.approx(0.05)
     assert (different["pairs"], different["change"], different["fell"]) == (1, -0.4, 1.0)
     assert [row["pairs"] for row in silent] == [0, 0] and np.isnan(silent[0]["change"])
+
+
+def test_what_all_images_share_makes_them_alike_only_where_it_is_not_taken_away() -> None:
+    """Two classes with a unit each beside one that answers to all: alike as they are, opposite about their mean."""
+    shared, alone = (MLP([3, 3, 2]) for _ in range(2))
+    with torch.no_grad():
+        shared.weights[0].copy_(torch.diag(torch.tensor([1.0, 1.0, 5.0])))
+        alone.weights[0].copy_(torch.diag(torch.tensor([1.0, 1.0, 0.0])))
+    x, y = torch.tensor([[1.0, 0, 1], [0, 1, 1]]).repeat(5, 1), torch.tensor([0, 1]).repeat(5)
+    raw, centred = (
+        correlation_summary(class_correlation(shared, alone, x, y, centred=c)).where(layer="hidden1", pair=pair)
+        for c in (False, True)
+        for pair in ("different classes",)
+    )
+    assert raw["before"][0] > 0.8 and raw["after"][0] == pytest.approx(-0.5)
+    assert centred["before"][0] == pytest.approx(-1) and centred["after"][0] == pytest.approx(-1)

@@ -63,3 +63,33 @@ def test_a_known_case() -> None:
     x, y = torch.eye(4), torch.arange(4)
     table = input_drive(net, slept, x, y, [[0, 1], [2, 3]], units=2)
     assert table["before"].tolist() == [0.5, 0.5] and table["after"].tolist() == [1.0, 0.25]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_share_of_a_layers_activity_against_the_plain_definition(seed: int, pair: Any) -> None:
+    before, after, x, y = pair(seed)
+    table = input_drive(before, after, x, y, TASKS, units=2, share=True)
+    for network in (before, after):
+        network.eval()
+    with torch.no_grad():
+        early, late = (network.activities(x) for network in (before, after))
+    for row in table.rows():
+        k = int(row["layer"][-1]) - 1
+        own = torch.isin(y, torch.tensor(TASKS[row["task"] - 1]))
+        chosen = (early[k][own].mean(0) - early[k][~own].mean(0)).topk(2).indices
+        for moment, layers in (("before", early), ("after", late)):
+            total = layers[k][own].double().sum(0)
+            assert row[moment] == pytest.approx(float(total[chosen].sum() / total.sum()), abs=1e-6)
+        assert row["all_before"] == row["all_after"] == pytest.approx(2 / len(total))
+
+
+def test_the_share_does_not_see_a_layer_that_is_driven_less_as_a_whole(pair: Any) -> None:
+    before, after, x, y = pair(3)
+    with torch.no_grad():
+        for early, late in zip(before.weights, after.weights, strict=True):
+            late.copy_(early * 0.25)
+    np.testing.assert_allclose(input_drive(before, after, x, y, TASKS, share=True)["change"], 0, atol=1e-6)
+    assert (input_drive(before, after, x, y, TASKS)["change"] != 0).all()
+    with torch.no_grad():
+        after.weights[0].zero_()
+    assert np.isnan(input_drive(before, after, x, y, TASKS, share=True)["after"]).all()
