@@ -38,7 +38,12 @@ def mathml(tex: str, block: bool) -> str:
 
 def on_files(files: Files, config: Any) -> Files:
     """Add the pages that are made anew."""
-    made = [*docs_pages.gallery(), ("api/cli.md", docs_pages.command_line()), ("api/index.md", docs_pages.names())]
+    made = [
+        *docs_pages.gallery(),
+        *docs_pages.tutorial(),
+        ("api/cli.md", docs_pages.command_line()),
+        ("api/index.md", docs_pages.names()),
+    ]
     made += [("api/settings.md", docs_settings.settings_page()), ("api/runs.md", docs_settings.experiments_page())]
     made += [*docs_guard.files(), *docs_streams.files()]
     made += docs_performance.files()

@@ -117,6 +117,36 @@ def gallery() -> Iterator[tuple[str, str | bytes]]:
         yield f"gallery/{e.name}.ipynb", e.notebook
 
 
+_PART = """# {number}. {title}
+
+{text}
+
+[Notebook]({name}.ipynb){{ download }} · [Script]({name}.py){{ download }}
+
+{cells}
+
+![The figure that the last cells draw]({name}.png)
+"""
+
+
+def tutorial() -> Iterator[tuple[str, str | bytes]]:
+    """Its parts: for each a page of text and code in turn, the picture, the script and a notebook."""
+    state, notebooks = _state(), _tool("make_notebooks")
+    for path in sorted((EXAMPLES / "tutorial").glob("*.py")):
+        e = run_example(path, state)
+        _, parts = notebooks.head_and_cells(e.code)
+        cells = "\n\n".join(f"{words}\n\n```python\n{code}\n```" if code else words for words, code in parts).strip()
+        number = e.name.partition("_")[0]
+        printed = f"\nIt prints:\n\n```text\n{e.printed.rstrip()}\n```\n" if e.printed.strip() else ""
+        yield (
+            f"tutorial/{e.name}.md",
+            _PART.format(number=number, title=e.title, text=e.text, name=e.name, cells=cells) + printed,
+        )
+        yield f"tutorial/{e.name}.png", e.picture
+        yield f"tutorial/{e.name}.py", e.code
+        yield f"tutorial/{e.name}.ipynb", e.notebook
+
+
 # What a newcomer should meet first; further ones follow by name.
 _FIRST = (
     "forgetting",

@@ -154,4 +154,5 @@ def test_every_page_is_in_the_navigation() -> None:
     assert there <= listed
     made = {"gallery/index.md", "performance.md", "concepts/guard.md"}
     made |= {f"api/{name}.md" for name in ("index", "cli", "runs", "settings")}
+    made |= {f"tutorial/{path.stem}.md" for path in (ROOT / "examples" / "tutorial").glob("*.py")}
     assert listed - there == made, "pages that are made in each build"

@@ -11,7 +11,7 @@ import pytest
 from matplotlib.figure import Figure
 
 ROOT = Path(__file__).parents[2]
-EXAMPLES = sorted((ROOT / "examples").glob("plot_*.py"))
+EXAMPLES = [*sorted((ROOT / "examples").glob("plot_*.py")), *sorted((ROOT / "examples" / "tutorial").glob("*.py"))]
 nbformat = pytest.importorskip("nbformat")
 
 
@@ -36,10 +36,11 @@ def test_one_notebook_of_each_example_and_all_of_its_code(
         code = [cell.source for cell in made.cells if cell.cell_type == "code"]
         assert all(not cell.outputs and cell.execution_count is None for cell in made.cells if "outputs" in cell)
         assert code[-1] == "fig" and "__main__" not in "\n".join(code)
+        assert code[0] == tool.INSTALL and 'SOURCE = ""' in code[0]
         tree = ast.parse(path.read_text(encoding="utf-8"))
         # The text at the head is a cell of its own, the block for scripts is left out.
         wanted = [ast.dump(node) for node in tree.body[1:-1]]
-        assert [ast.dump(node) for node in ast.parse("\n".join(code[:-1])).body] == wanted
+        assert [ast.dump(node) for node in ast.parse("\n".join(code[1:-1])).body] == wanted
         told = [cell.source for cell in made.cells if cell.cell_type == "markdown"]
         assert told[0].startswith("# ") and len(told) == path.read_text(encoding="utf-8").count("\n# %% ") + 1
 
@@ -55,3 +56,15 @@ def test_the_cells_run_one_after_another(tool: ModuleType) -> None:
         if cell.cell_type == "code" and cell.source != "fig":
             exec(compile(cell.source, "cell", "exec"), names)
     assert isinstance(names["fig"], Figure)
+
+
+def test_the_first_cell_installs_from_what_its_variable_names(
+    tool: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commands: list[list[str]] = []
+    monkeypatch.setattr("subprocess.run", lambda command, check: commands.append(command))
+    exec(compile(tool.INSTALL, "cell", "exec"), {})
+    assert commands == []
+    for source in ("dist/neurosleep.whl", "a checkout"):
+        exec(compile(tool.INSTALL.replace('SOURCE = ""', f"SOURCE = {source!r}"), "cell", "exec"), {})
+        assert commands[-1][1:] == ["-m", "pip", "install", "--quiet", source]
