@@ -108,20 +108,27 @@ def print_table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]
     if title:
         say(title, verdict="title")
     table = Table()
-    words = [_longest_word((name, *(row[number] for row in rows))) for number, name in enumerate(header)]
     out = console()
-    # Of each column: its borders, two spaces and a line.
-    room = out.width - 3 * len(header) - 1
-    most = next((cap for cap in range(_LONGEST_WORD, 5, -1) if sum(min(cap, word) for word in words) <= room), 1)
-    for number, name in enumerate(header):
-        cells = [row[number] for row in rows]
-        numbers = bool(rows) and all(_NUMBER.match(cell) for cell in cells)
-        table.add_column(
-            Text(name), overflow="fold", min_width=min(most, words[number]), justify="right" if numbers else "left"
-        )
+    columns = [[name, *(row[number] for row in rows)] for number, name in enumerate(header)]
+    # Of each column: two spaces and a line.
+    for width, (name, *cells) in zip(_widths(columns, out.width - 3 * len(header) - 1), columns, strict=True):
+        numbers = bool(cells) and all(_NUMBER.match(cell) for cell in cells)
+        table.add_column(Text(name), overflow="fold", width=width, justify="right" if numbers else "left")
     for row in rows:
         table.add_row(*map(Text, row))
     out.print(table)
+
+
+def _widths(columns: Sequence[Sequence[str]], room: int) -> list[int]:
+    """Of each column, so that all fit: as wide as its longest cell if there is room, else words stay whole first."""
+    whole = [max(map(len, cells)) for cells in columns]
+    words = [_longest_word(cells) for cells in columns]
+    cap = next((cap for cap in range(_LONGEST_WORD, 5, -1) if sum(min(cap, word) for word in words) <= room), 5)
+    widths = [min(cap, word) for word in words]
+    while sum(widths) < room and widths != whole:
+        _, number = max((wanted - width, -k) for k, (wanted, width) in enumerate(zip(whole, widths, strict=True)))
+        widths[-number] += 1
+    return widths
 
 
 def _longest_word(cells: Sequence[str]) -> int:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from neurosleep.cli._text import print_table
+from neurosleep.cli._mapped import show_mapped
 from neurosleep.cli.errors import user_errors
 from neurosleep.cli.options import FileOptions, Json, Seed, emit, read_options
 
@@ -34,12 +35,17 @@ def map_network(
         typer.Option(help="Images (.npy, .npz) to simulate for energy; else the calibration images."),
     ] = None,
     coding: Annotated[str, typer.Option(help="How images become spikes: bernoulli, poisson.")] = "bernoulli",
+    labels: Annotated[
+        Path | None, typer.Option(help="Classes (.npy) of the images in --inputs, for the accuracy on the chip.")
+    ] = None,
     seed: Seed = 0,
+    strict: Annotated[bool, typer.Option("--strict", help="Exit with 2 if the network does not fit.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", help="Say how the energy was counted.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Say what a network becomes on a chip: cores, limits, errors of quantisation, and energy, given images."""
+    """Say whether a network fits a chip, and its cores, quantisation errors and, given images, energy and accuracy."""
     with user_errors(as_json):
-        from neurosleep.hardware import energy_text, map_file
+        from neurosleep.hardware import map_file
 
         mapped = map_file(
             model,
@@ -52,26 +58,9 @@ def map_network(
             mismatch_sd=mismatch_sd,
             inputs=inputs,
             coding=coding,
+            labels=labels,
         )
 
-        def show(result: dict[str, Any]) -> None:
-            rows = [
-                (
-                    f"{layer['source']} > {layer['layer']}",
-                    str(layer["bits"] or "float"),
-                    f"{layer['scale']:.4g}",
-                    "-" if layer["error"] is None else f"{100 * layer['error']:.2f} %",
-                    str(layer["saturated"]),
-                    str(layer["zeroed"]),
-                    str(layer["cores"] or "-"),
-                )
-                for layer in result["layers"]
-            ]
-            header = ("layer", "bits", "scale", "quantisation error", "saturated", "underflow to zero", "cores")
-            print_table(f"On {result['profile']}", header, rows)
-            for finding in result["findings"]:
-                print(f"{finding['level']}: {': '.join(t for t in (finding['layer'], finding['text']) if t)}")
-            print(f"Fits: {'yes' if result['fits'] else 'no'}   Cores: {result['cores'] or '-'}")
-            print(energy_text(result["profile"], result["energy"]))
-
-        emit(mapped, as_json, show)
+        emit(mapped, as_json, partial(show_mapped, verbose=verbose))
+        if strict and not mapped["fits"]:
+            raise typer.Exit(2)

@@ -6,7 +6,10 @@ import dataclasses
 from pathlib import Path
 from typing import Any, cast
 
-from neurosleep.errors import NeurosleepError, unknown_name
+import numpy as np
+from numpy.typing import NDArray
+
+from neurosleep.errors import DataError, NeurosleepError, SettingsError, unknown_name
 from neurosleep.exchange import ReadOptions, read_calibration, read_spiking
 from neurosleep.hardware._energy_of import energy_of
 from neurosleep.hardware.arithmetic.rounding import Rounding
@@ -15,7 +18,7 @@ from neurosleep.hardware.mapping.mapped import MappedNetwork
 from neurosleep.hardware.profiles.load import load_profile
 from neurosleep.hardware.profiles.profile import HardwareProfile
 from neurosleep.hardware.report import MappingFinding
-from neurosleep.spiking import SPIKE_CODINGS, Coding, simulate
+from neurosleep.spiking import SPIKE_CODINGS, Coding, Recording, simulate
 
 __all__ = ["map_file"]
 
@@ -36,6 +39,7 @@ def map_file(
     mismatch_sd: float | None = None,
     inputs: str | Path | None = None,
     coding: str = "bernoulli",
+    labels: str | Path | None = None,
 ) -> dict[str, Any]:
     """Read a network, convert it if it is awake, and say what it becomes on a chip, fits it or not.
 
@@ -55,11 +59,14 @@ def map_file(
         calibration images, where there are any and they are of that kind.
     coding:
         How images become spikes: ``bernoulli`` or ``poisson``.
+    labels:
+        File (.npy) of the class of each of the images in ``inputs``, for the accuracy.
 
     Returns
     -------
     dict
-        ``profile``, ``fits``, ``cores``, ``layers``, ``findings`` and ``energy``.
+        ``profile``, ``fits``, ``cores``, ``layers``, ``findings`` and ``energy``; with labels ``accuracy`` too:
+        fractions of the ``images``, on the ``chip`` and of the ``network`` that it was given.
 
     Raises
     ------
@@ -106,14 +113,40 @@ def map_file(
     )
     report = mapped.report
     file = inputs if inputs is not None else read.calibration
+    expected = None if labels is None else _labels(labels, inputs)
+    accuracy: dict[str, Any] | None = None
     if file is not None:
         shown = (steps, coding, seed)
-        report = dataclasses.replace(report, energy=_energy(mapped, profile, file, shown, inputs is not None))
+        energy, recording = _energy(mapped, profile, file, shown, inputs is not None)
+        report = dataclasses.replace(report, energy=energy)
+        if expected is not None and recording is not None:
+            before = simulate(network, read_calibration(file, "file of inputs"), steps, coding=coding, seed=seed)
+            accuracy = {
+                "images": len(expected),
+                "chip": float(recording.accuracy(expected)[-1]),
+                "network": float(before.accuracy(expected)[-1]),
+            }
     outcome = report.to_json()
     if to_value:
         text = "neurons reset to 0: the chip has no reset that subtracts the threshold"
         outcome["findings"].insert(0, MappingFinding("note", "", text).to_json())
-    return outcome
+    return outcome if accuracy is None else {**outcome, "accuracy": accuracy}
+
+
+def _labels(path: str | Path, inputs: str | Path | None) -> NDArray[np.integer]:
+    """The class of each image, of a file."""
+    if inputs is None:
+        raise SettingsError("There are labels, and no images that they are of.", expected="--inputs with their images")
+    try:
+        labels = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise DataError(
+            f"The file of labels {str(path)!r:.200} cannot be read.", found=f"{error}"[:200], expected="an .npy file"
+        ) from error
+    if not isinstance(labels, np.ndarray) or labels.ndim != 1 or not np.issubdtype(labels.dtype, np.integer):
+        found = f"{labels.dtype}, shape {labels.shape}" if isinstance(labels, np.ndarray) else "several arrays"
+        raise DataError("The labels are no classes.", found=found, expected="one integer for each image")
+    return labels
 
 
 def _energy(
@@ -122,8 +155,8 @@ def _energy(
     file: str | Path,
     shown: tuple[int, Coding, int],
     asked: bool,
-) -> dict[str, Any]:
-    """The energy of images of a file; where they were not meant for it (not ``asked``) they need not serve."""
+) -> tuple[dict[str, Any], Recording | None]:
+    """Energy and recording of images of a file; those not meant for it (not ``asked``) need not serve."""
     steps, coding, seed = shown
     try:
         images = read_calibration(file, "file of inputs" if asked else "calibration file")
@@ -131,9 +164,9 @@ def _energy(
             images = images[:_CALIBRATION]
         engine = "fixed" if network.arithmetic is not None else None
         recording = simulate(network, images, steps, coding=coding, engine=engine, seed=seed)
-        return energy_of(network, recording, profile).to_json()
+        return energy_of(network, recording, profile).to_json(), recording
     except NeurosleepError as error:
         if asked:
             raise
         reason = f"the calibration images could not be shown to the network: {error.message}"
-        return {**network.report.energy, "reason": reason}
+        return {**network.report.energy, "reason": reason}, None
