@@ -150,7 +150,7 @@ def test_strategies_without_sleep_run(tmp_path: Path, strategy: str) -> None:
     assert metrics["sleep"]["steps"] == []
     assert metrics["reads_old_data"] is (strategy == "joint")
     assert not (wanted.folder.path / "firing.csv").exists()
-    drawn = {"accuracy"} if strategy == "joint" else {"accuracy", "accuracy_matrix"}
+    drawn = {"accuracy", "confusion", "training"} | (set() if strategy == "joint" else {"accuracy_matrix"})
     found = {path.name for path in (wanted.folder.path / "figures").iterdir()}
     assert found == {f"{name}.{kind}" for name in drawn for kind in ("png", "csv")}
     # Joint training has one task, so nothing can be forgotten between tasks.

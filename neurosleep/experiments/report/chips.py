@@ -72,7 +72,10 @@ def _energy(row: ChipSummary) -> Cell:
 def _by_chip(rows: Rows) -> Table:
     """A line for each chip and experiment: the ways of sleeping side by side."""
     usual = [row for row in rows if not variant_parts(row["variant"])[0].startswith("small-steps")] or list(rows)
-    ways = list(dict.fromkeys(row["slept"] for row in usual))
+    # What the others are compared with comes first.
+    first = ("no sleep", "sleep before mapping")
+    found = dict.fromkeys(row["slept"] for row in usual)
+    ways = [way for way in first if way in found] + [way for way in found if way not in first]
     lines: dict[tuple[str, str, str], list[ChipSummary]] = {}
     for row in usual:
         if row["fits"]:
