@@ -39,7 +39,9 @@ def test_settings_and_accuracies_of_two_folders(tmp_path: Path) -> None:
     run(long, "ewc", 0, 0.5, steps=300, variant="v1")
     run(short, "owm", 0, 0.2)
     run(long, "owm", 1, 0.3, steps=300, variant="v1")
-    run(long, "si", 0, None, steps=300, variant="v1", status="diverged")
+    where = {"task": 1, "phase": "wake", "epoch": 1, "step": 3, "layer": "layers.0.weight", "quantity": "weights"}
+    where |= {"value": None, "hint": "lower wake.lr"}
+    run(long, "si", 0, None, steps=300, variant="v1", status="diverged", divergence=where)
     page = write_comparison(short, long)
     assert page == long / "compared.html"
     found = text(page)
@@ -47,7 +49,7 @@ def test_settings_and_accuracies_of_two_folders(tmp_path: Path) -> None:
     assert f"{told}(p = 0.0082, paired)." in found
     assert "my/own, ewc: 50.0 % in short, 50.0 % in long, level on 1 equal seed." in found
     assert "my/own, owm: 20.0 % in short, 30.0 % in long; no seed in common." in found
-    assert "my/own, si: no result in short, no result in long; no seed in common." in found
+    assert "my/own, si: no result in short, no result in long; no seed in common. Diverged in task 1, wake" in found
     assert "my/own: 1 setting that differs" in found and "sleep.steps 100 300" in found and "wake.lr" not in found
     assert "Setting short (default) long (v1)" in found and "3 +19.0 0.0082" in found
 

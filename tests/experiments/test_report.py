@@ -393,7 +393,7 @@ def test_variants_that_differ_in_one_number_are_a_sweep_whatever_they_are_called
     page = Page(write_report(tmp_path / "out"))
     assert "src2022/mnist: sweep over sleep.steps" in page.text and "own: sweep" not in page.text
     # The figure first, then one table; the points are folded, and each is told in a section of none but the sweep.
-    assert page.text.index("30000 src 1 30.0 %") < page.text.index("Points")
+    assert page.text.index("30000 1 30.0 %") < page.text.index("Points")
     assert "sleep.steps from 10000 to 30000 (3 points)" in page.text and "10,000" in page.text
     assert [d.get("class") for d in page.all("details") if str(d.get("id")).startswith("group-")] == ["run"] * 3
     assert len([s for s in page.all("section") if str(s["id"]).startswith("group-")]) == 3

@@ -173,7 +173,7 @@ def test_recorded_spikes_are_as_many_as_counted(tmp_path: Path, whole: tuple[Run
     metrics = run_one(wanted)
     assert same(metrics) == same(whole[1])
     sleep = metrics["sleep"]
-    names = {"accuracy", "accuracy_matrix", "raster", "rates"}
+    names = {"accuracy", "accuracy_matrix", "raster", "rates", "confusion", "training", "weights"}
     names |= {"weight_change", "intervals", "sleep_images", "receptive_fields"}
     drawn = {f"{name}.{kind}" for name in names for kind in ("png", "csv")}
     assert {path.name for path in (wanted.folder.path / "figures").iterdir()} == drawn

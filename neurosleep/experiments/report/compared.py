@@ -10,6 +10,7 @@ import numpy as np
 
 from neurosleep import plot
 from neurosleep.analysis import paired_test
+from neurosleep.experiments.divergence import told_divergence
 from neurosleep.experiments.plain import flatten
 from neurosleep.experiments.report.group import Group
 from neurosleep.experiments.report.head import head_facts
@@ -103,7 +104,8 @@ def _accuracies(names: tuple[str, str], one: Group, two: Group) -> tuple[list[st
         else:
             rows.append([*cells, Cell(DASH, None, True), Cell(DASH, None, True)])
             text += "; no seed in common"
-        sentences.append(text.replace("p = <", "p <") + ".")
+        diverged = [told_divergence(run.metrics) for group in (one, two) for run in group.by_strategy.get(strategy, ())]
+        sentences.append(" ".join([text.replace("p = <", "p <") + ".", *dict.fromkeys(filter(None, diverged))]))
     return sentences, rows
 
 
@@ -122,7 +124,7 @@ def _drawn(names: tuple[str, str], one: Group, two: Group, budget: Budget) -> Im
             colours[row] = own[strategy]
             spread_of = {"mean": mean(values), "sd": sd(values), "n": len(values)}
             summary.append({"strategy": row, "accuracy_all": spread_of, "values": values})
-    if not budget.room:
+    if not budget.room or not any(row["values"] for row in summary):
         return None
     fig = plot.figure(4.8, 1.1 + 0.42 * max(len(summary), 3))
     plot.comparison(summary, colours=colours, ax=fig.add_subplot())

@@ -424,9 +424,9 @@ def _whose(members: Sequence[Run], runs: Sequence[Run]) -> str:
 SECTIONS: tuple[Callable[[Report], list[Section]], ...] = (
     verdict,
     sweeps,
+    chips,
     missing,
     asked,
-    chips,
     groups,
     settings,
     environment,

@@ -12,7 +12,7 @@ from neurosleep.experiments.report.group import Group
 from neurosleep.experiments.report.images import Budget, Image, drawing
 from neurosleep.experiments.report.numbers import defined, mean, percent, sd
 from neurosleep.experiments.report.read import Rows, Run, matrix_of
-from neurosleep.experiments.report.table import Cell, Table, accuracies, words
+from neurosleep.experiments.report.table import Cell, Table, accuracies
 
 __all__ = ["Sweep", "sweeps_of"]
 
@@ -52,21 +52,20 @@ class Sweep:
 
     @property
     def table(self) -> Table:
-        """All its points, a line for each strategy."""
+        """All its points, a line each, the strategies side by side."""
+        names = list(
+            dict.fromkeys(name for groups in self.groups.values() for group in groups for name in group.scores)
+        )
         rows = [
             [
                 Cell(f"{value:g}", value, True, anchor=group.anchor),
-                words(name),
-                Cell(str(len(scores)), len(scores), True),
-                accuracies(scores),
-                group.above_sequential(name),
+                Cell(str(seeds := max(map(len, group.scores.values()), default=0)), seeds, True),
+                *(accuracies(group.scores.get(name, [])) for name in names),
             ]
-            for value, groups in sorted(self.groups.items())
-            for group in groups
-            for name, scores in group.scores.items()
+            for value, group in points
         ]
         caption = "Accuracy over all classes after the last task: mean ± standard deviation over seeds"
-        return Table(caption, [self.label, "Strategy", "Seeds", "Accuracy", "Above sequential"], rows)
+        return Table(caption, [self.label, "Seeds", *names], rows)
 
     @property
     def verdict(self) -> list[str]:
