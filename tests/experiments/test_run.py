@@ -479,7 +479,8 @@ def test_loss_and_accuracy_of_each_epoch_are_written(tmp_path: Path) -> None:
     assert [(row["task"], row["epoch"]) for row in rows] == [(str(t), str(e)) for t in range(1, 6) for e in (1, 2, 3)]
     losses = [float(row["loss"]) for row in rows]
     assert all(math.isfinite(loss) and loss > 0 for loss in losses) and losses[2] < losses[0]
-    assert all(0 <= float(row["accuracy"]) <= 1 for row in rows) and float(rows[2]["accuracy"]) > 0.8
+    accuracies = [float(row["accuracy"]) for row in rows]
+    assert all(0 <= accuracy <= 1 for accuracy in accuracies) and accuracies[2] > accuracies[0]
     # What is learnt is what is learnt without looking.
     assert same(metrics) == same(run_one(request(tmp_path / "again", ("wake.epochs", 3), strategy="sequential")))
 

@@ -265,7 +265,7 @@ def _rule(group: Group, budget: Budget) -> Image | None:
             rule = make_rule(**given)
         except (NeurosleepError, TypeError):
             continue
-        fig = plot.figure(4.8, 3.2)
+        fig = plot.figure(3.6, 2.7)
         plot.stdp_window(rule, dt=run.dt, ax=fig.add_subplot())
         caption = f"The plasticity rule {rule.name}: Δw (at w = 0) for a pair of spikes, against t_post - t_pre."
         alone = next(row["change"] for row in plot.stdp_window_rows(rule, steps=1, dt=run.dt) if row["lag_s"] is None)

@@ -53,9 +53,8 @@ class Sweep:
     @property
     def table(self) -> Table:
         """All its points, a line each, the strategies side by side."""
-        names = list(
-            dict.fromkeys(name for groups in self.groups.values() for group in groups for name in group.scores)
-        )
+        points = [(value, group) for value, groups in sorted(self.groups.items()) for group in groups]
+        names = list(dict.fromkeys(name for _, group in points for name in group.scores))
         rows = [
             [
                 Cell(f"{value:g}", value, True, anchor=group.anchor),

@@ -139,6 +139,9 @@
       legend.hidden = !this.data.task_colours.length;
       const zoom = make("div", { className: "zoom" }, bar, this.canvas, legend, this.output, make("p", { className: "hint", textContent: hint }));
       figure.classList.add("zoomable");
+      // How many steps are in the page is said below the raster.
+      const words = caption.firstChild;
+      words.textContent = words.textContent.replace(/ in the first [\d,]+ steps? of/, " of");
       figure.insertBefore(zoom, caption);
       this.listen();
     }
