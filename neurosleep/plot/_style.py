@@ -52,27 +52,28 @@ def task_colours(n: int) -> list[str]:
     return [to_hex(scale(0.9 * k / (n - 1))) for k in range(n)]
 
 
-# Fixed, so that a strategy looks the same in every report. Bounds stand back behind what is compared with them, in
+# Fixed, so that a strategy looks the same in every report; single strategies can be told apart with any kind of
+# colour blindness (tests/plot/test_colours.py measures it). Bounds stand back behind what is compared with them, in
 # greys; with sleep beside it a strategy is darker, with SRC lighter.
 _STRATEGIES = {
-    "sequential": "#8a8a8a",
-    "joint": "#3c3c3c",
-    "joint-matched": "#b4b4b4",
+    "sequential": "#6c6c6c",
+    "joint": "#272727",
+    "joint-matched": "#bebebe",
     "src": PALETTE[0],
     "sleep": PALETTE[1],
     "sleep+src": "#8c2d04",
     "rehearsal": PALETTE[2],
     "rehearsal+sleep": "#00563f",
     "rehearsal+src": "#66c5a8",
-    "ewc": "#7e57c2",
-    "ewc+sleep": "#45277f",
-    "ewc+src": "#b39ddb",
+    "ewc": "#7f20f2",
+    "ewc+sleep": "#3d0d80",
+    "ewc+src": "#b48cf2",
     "icarl": PALETTE[5],
     "icarl+sleep": "#8a5f00",
     "icarl+src": "#d9b65c",
     "owm": PALETTE[3],
     "si": PALETTE[4],
-    "lwf": "#a6761d",
+    "lwf": "#59200d",
 }
 
 
@@ -89,7 +90,7 @@ def strategy_colours(names: Iterable[str]) -> dict[str, str]:
     --------
     >>> from neurosleep.plot import strategy_colours
     >>> strategy_colours(["sequential", "src"])
-    {'sequential': '#8a8a8a', 'src': '#0072B2'}
+    {'sequential': '#6c6c6c', 'src': '#0072B2'}
     """
     wanted = sorted(set(names))
     others = [name for name in wanted if name not in _STRATEGIES]
