@@ -50,7 +50,7 @@ def test_settings_and_accuracies_of_two_folders(tmp_path: Path) -> None:
     assert "my/own, ewc: 50.0 % in short, 50.0 % in long, level on 1 equal seed." in found
     assert "my/own, owm: 20.0 % in short, 30.0 % in long; no seed in common." in found
     assert "my/own, si: no result in short, no result in long; no seed in common. Diverged in task 1, wake" in found
-    assert "my/own: 1 setting that differs" in found and "sleep.steps 100 300" in found and "wake.lr" not in found
+    assert "my/own: 1 setting that differs" in found and "sleep.steps 100 300" in found and "wake.lr 0.1" not in found
     assert "Setting short (default) long (v1)" in found and "3 +19.0 0.0082" in found
 
 

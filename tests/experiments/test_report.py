@@ -39,6 +39,7 @@ from neurosleep.experiments.report.read import read_run
 from neurosleep.functional import SpikeEvents
 from neurosleep.networks import MLP
 from neurosleep.spiking import Recording
+from tests.plot.test_room import outside
 
 MakeRun = Callable[..., Path]
 
@@ -334,6 +335,32 @@ def test_what_was_learnt_is_drawn(tmp_path: Path, make_run: MakeRun, monkeypatch
     assert "training.csv: 2 of 4 rows make no sense" in page.text and "confusion.csv: 1 of 4 rows" in page.text
     (run / "analysis" / "weight_histogram.csv").write_text("layer,quantity,low\nhidden1,before,x\n")
     assert "Histograms" not in " ".join(str(i["alt"]) for i in Page(write_report(tmp_path / "out")).all("img"))
+
+
+def test_the_texts_of_a_run_stay_within_its_figures(make_run: MakeRun) -> None:
+    run = make_run()
+    rows = [f"{task},{epoch},0.5,0.5" for task in range(1, 21) for epoch in range(1, 6)]
+    (run / "training.csv").write_text("\n".join(["task,epoch,loss,accuracy", *rows]) + "\n")
+    pairs = [f"{k},{j},{1 + k}" for k in range(10) for j in range(10)]
+    (run / "confusion.csv").write_text("\n".join(["class,answer,images", *pairs]) + "\n")
+    (run / "analysis").mkdir()
+    table = analysis.weight_histogram(MLP([4, 3, 3, 2]), MLP([4, 3, 3, 2]), bins=5)
+    table.to_csv(run / "analysis" / "weight_histogram.csv")
+    read = read_run(run, run)
+    drawn = [figure for figure in FIGURES if figure.there(read)]
+    assert {"training", "confusion", "weights", "rates", "raster"} <= {figure.name for figure in drawn}
+    for figure in drawn:
+        fig = plot.figure(4.8, figure.height)
+        figure.draw(read, fig)
+        assert outside(fig) == [], figure.name
+
+
+def test_the_rule_of_a_run_without_a_result_is_not_drawn(tmp_path: Path, make_run: MakeRun) -> None:
+    rule = '[sleep.rule]\nname = "src"\ninc = 0.01\ndec = 0.001\n'
+    (make_run("src", 0, None, status="diverged") / "config.toml").write_text(rule)
+    assert "plasticity rule" not in Page(write_report(tmp_path / "out")).text
+    (make_run("src", 1) / "config.toml").write_text(rule)
+    assert "plasticity rule" in Page(write_report(tmp_path / "out")).text
 
 
 def test_few_intervals_make_no_distribution(make_run: MakeRun) -> None:

@@ -20,9 +20,10 @@ def outside(fig: Figure) -> list[str]:
     """The texts of a figure that are drawn in part outside of it."""
     fig.draw_without_rendering()
     unseen = set()
-    for ax in fig.axes:
+    for ax in fig.findobj(Axes):
         for axis in (ax.xaxis, ax.yaxis):
-            drawn = axis._update_ticks()  # type: ignore[attr-defined]
+            shown = ax.axison and ax.get_visible() and axis.get_visible()
+            drawn = axis._update_ticks() if shown else []
             for tick in axis.get_major_ticks() + axis.get_minor_ticks():
                 unseen |= set() if tick in drawn else {tick.label1, tick.label2}
     whole = fig.bbox.padded(1.0)

@@ -255,8 +255,8 @@ def draw_group(group: Group, colours: Mapping[str, str], budget: Budget) -> None
 
 
 def _rule(group: Group, budget: Budget) -> Image | None:
-    """What a pair of spikes does to a weight, by the rule of the first run that slept."""
-    for run in group.runs:
+    """What a pair of spikes does to a weight, by the rule of the first run that slept and has a result."""
+    for run in (run for name in group.by_strategy for run in group.ended(name)):
         sleep = run.settings.get("sleep")
         given = sleep.get("rule") if isinstance(sleep, dict) and run.metrics.get("accuracy_before_sleep") else None
         if not isinstance(given, dict) or not budget.room:

@@ -76,8 +76,16 @@ def _layers(rows: Rows) -> Sequence[str]:
 def _draw_weights(run: Run, fig: Figure) -> None:
     rows = _weights(run)
     layers = _layers(rows)
-    for ax, layer in zip(fig.subplots(len(layers), 1, squeeze=False)[:, 0], layers, strict=True):
+    panels = fig.subplots(len(layers), 1, squeeze=False)[:, 0]
+    for ax, layer in zip(panels, layers, strict=True):
         plot.weight_histogram(rows, layer=layer, ax=ax)
+        # One legend for all, and short titles: the panels are low.
+        legend = ax.get_legend()
+        if legend is not None:
+            legend.remove()
+        ax.set_title(layer, loc="center", fontsize=9)
+        ax.set_xlabel("weight" if ax is panels[-1] else "")
+    fig.legend(*panels[0].get_legend_handles_labels(), loc="outside upper left", ncols=2, frameon=False, fontsize=9)
 
 
 def _weights_words(run: Run) -> tuple[str, str]:
