@@ -87,7 +87,7 @@ _COMMANDS: dict[str, dict[str, tuple[Callable[..., None], tuple[str, str]]]] = {
         "profiles": (profiles, ("profiles", "profiles loihi2")),
     },
     "What there is": {
-        "list": (list_names, ("list", "list --json")),
+        "list": (list_names, ("list", "list experiments")),
         "cite": (cite, ("cite runs > used.bib", "cite --profile loihi1,truenorth")),
     },
     "For those who develop it": {

@@ -10,7 +10,7 @@ import typer
 
 from neurosleep.cli._mapped import show_mapped
 from neurosleep.cli.errors import user_errors
-from neurosleep.cli.options import FileOptions, Json, Seed, emit, read_options
+from neurosleep.cli.options import FileOptions, Json, Seed, completed, emit, read_options
 
 __all__ = ["map_network"]
 
@@ -18,7 +18,9 @@ __all__ = ["map_network"]
 def map_network(
     model: Annotated[Path, typer.Argument(help="File of a network: .onnx, .nir, .safetensors.")],
     *,
-    profile: Annotated[str, typer.Option(help="A chip's profile by name, or your own TOML file.")],
+    profile: Annotated[
+        str, typer.Option(help="A chip's profile by name, or your own TOML file.", autocompletion=completed("profiles"))
+    ],
     file: FileOptions,
     rounding: Annotated[str | None, typer.Option(help="How weights are rounded; else as the profile says.")] = None,
     steps: Annotated[int, typer.Option(help="Time steps per inference.")] = 100,

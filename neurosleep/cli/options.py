@@ -26,6 +26,7 @@ __all__ = [
     "RunOptions",
     "Seed",
     "as_percent",
+    "completed",
     "emit",
     "or_dash",
     "read_options",
@@ -196,6 +197,17 @@ def emit(result: dict[str, Any], as_json: bool, show: Callable[[dict[str, Any]],
         print(json.dumps(result, allow_nan=False))
     else:
         show(result)
+
+
+def completed(kind: str) -> Callable[[], list[str]]:
+    """What a shell completes an argument with: the names of a kind of :func:`neurosleep._catalogue.catalogue`."""
+
+    def names() -> list[str]:
+        from neurosleep._catalogue import catalogue
+
+        return [entry.name for entry in catalogue(kind)]
+
+    return names
 
 
 def as_percent(entry: dict[str, Any]) -> str:

@@ -12,7 +12,7 @@ import typer
 from neurosleep.cli._board import show_progress
 from neurosleep.cli._text import print_table, say
 from neurosleep.cli.errors import described, fail, interruptible, user_errors
-from neurosleep.cli.options import Json, Listening, Out, RunOptions, Seed, as_percent, emit
+from neurosleep.cli.options import Json, Listening, Out, RunOptions, Seed, as_percent, completed, emit
 from neurosleep.cli.requests import labelled, make_requests, seed_range
 from neurosleep.errors import NeurosleepError, RunsFailedError
 
@@ -23,7 +23,10 @@ DIVERGED = 3
 
 
 def run(
-    experiment: Annotated[str, typer.Argument(help="A packaged experiment, or your own TOML file.")],
+    experiment: Annotated[
+        str,
+        typer.Argument(help="A packaged experiment, or your own TOML file.", autocompletion=completed("experiments")),
+    ],
     *,
     strategy: Annotated[
         str | None,

@@ -11,14 +11,17 @@ import typer
 from neurosleep.cli._board import show_progress
 from neurosleep.cli._text import print_table
 from neurosleep.cli.errors import interruptible, user_errors
-from neurosleep.cli.options import Json, Out, RunOptions, as_percent, emit
+from neurosleep.cli.options import Json, Out, RunOptions, as_percent, completed, emit
 from neurosleep.cli.requests import make_requests
 
 __all__ = ["tune"]
 
 
 def tune(
-    experiment: Annotated[str, typer.Argument(help="A packaged experiment, or your own TOML file.")],
+    experiment: Annotated[
+        str,
+        typer.Argument(help="A packaged experiment, or your own TOML file.", autocompletion=completed("experiments")),
+    ],
     *,
     strategy: Annotated[str, typer.Option(help="The strategy whose settings are searched.")] = "src",
     trials: Annotated[int, typer.Option(help="Number of finished trials, those resumed included.")] = 20,

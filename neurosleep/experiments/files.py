@@ -6,6 +6,7 @@ import tomllib
 from importlib import resources
 from pathlib import Path
 
+from neurosleep._catalogue import experiment_names
 from neurosleep.errors import SettingsError, unknown_name
 from neurosleep.experiments.experiment import Table
 
@@ -16,30 +17,6 @@ _LARGEST_FILE = 1 << 22
 # How deep tables and lists of a file may be nested, and the numbers in it beside 0: what float32 holds in full.
 _DEEPEST = 20
 _SMALLEST_NUMBER, _LARGEST_NUMBER = 1.2e-38, 3.4e38
-
-
-def experiment_names() -> tuple[str, ...]:
-    """The experiments that come with the package.
-
-    See Also
-    --------
-    load_settings : the settings of one
-
-    Examples
-    --------
-    >>> from neurosleep.experiments import experiment_names
-    >>> "src2022/mnist" in experiment_names()
-    True
-    """
-    root = resources.files("neurosleep") / "experiments" / "published"
-    names = []
-    for folder in root.iterdir():
-        # What tables and figures of papers are made of is no experiment.
-        if folder.is_dir() and folder.name != "reproduce":
-            files = [file.name for file in folder.iterdir() if file.name.endswith(".toml")]
-            # The search spaces that a group of experiments shares lie beside them.
-            names += [f"{folder.name}/{file[:-5]}" for file in files if file != "tune.toml"]
-    return tuple(sorted(names))
 
 
 def read_experiment(experiment: str) -> tuple[str, Table]:

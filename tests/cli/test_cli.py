@@ -143,7 +143,7 @@ def test_mistakes_are_one_error_object_and_nothing_is_written(
         (["run"], "experiment", "run --help"),
         (["run", "src2022/mnist", "--stratgy", "src"], "--stratgy", "run --help"),
         (["run", "src2022/mnist", "--seeds", "two"], "--seeds", "run --help"),
-        (["list", "more"], "more", "list --help"),
+        (["list", "rules", "more"], "more", "list --help"),
         (["rnu"], "rnu", "--help"),
         ([], "--json", "--help"),
     ],

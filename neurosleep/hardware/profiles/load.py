@@ -7,6 +7,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+from neurosleep._catalogue import profile_folder, profile_names
 from neurosleep.errors import HardwareProfileError, SettingsError, unknown_name
 from neurosleep.hardware.findings import Finding, printable
 from neurosleep.hardware.profiles.profile import HardwareProfile, build_profile
@@ -27,29 +28,6 @@ REFUSED = {
     "akd1000": _AKIDA,
     "northpole": _NORTHPOLE,
 }
-
-
-def profile_folder() -> Path:
-    """Where the shipped profiles lie: inside the installed package, or beside it in a checkout."""
-    package = Path(__file__).resolve().parents[2]
-    installed = package / "hardware_profiles"
-    return installed if installed.is_dir() else package.parent / "hardware_profiles"
-
-
-def profile_names() -> tuple[str, ...]:
-    """The names of the shipped profiles.
-
-    See Also
-    --------
-    load_profile : loads one
-
-    Examples
-    --------
-    >>> from neurosleep.hardware import profile_names
-    >>> "loihi1" in profile_names()
-    True
-    """
-    return tuple(sorted(path.stem for path in profile_folder().glob("*.toml")))
 
 
 def load_profile(profile: str | Path) -> HardwareProfile:
