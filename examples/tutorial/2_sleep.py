@@ -42,7 +42,7 @@ print(monitor.num_spikes, "spikes of", len(monitor.count), "hidden units in", re
 # %% Left: half a second of it. Noise is held in each up state, and all is silent in between. Right: the drive of
 # every output under noise. Outputs of old digits are driven less than new ones (open circles); after sleep (full)
 # all are driven alike.
-fig = plot.figure(9.5, 4.0)
+fig = plot.figure(12.0, 4.4)
 left, right = fig.subplots(1, 2, width_ratios=[1.4, 1])
 spikes = {name: events.slice(0, 500) for name, events in recording.spikes.items()}
 plot.raster(spikes, max_neurons=200, ax=left)

@@ -30,7 +30,7 @@ awake = consolidator.consolidate(model).model
 
 # %% Rates of spikes stand for activities. A few hundred images are enough to find the scale of each layer.
 calibration = torch.from_numpy(to_float(data.images[::20]))
-network = ns.convert(awake, calibration, read_out="spikes", reset="to_value")  # Loihi's reset is to a value
+network = ns.convert(awake, calibration, read_out="spikes", reset="to_value")  # Loihi resets to zero
 print(network)
 
 # %% Eight bits for a weight, 128 neurons on a core at most 1,024, and so on. What does not fit would be named.

@@ -26,9 +26,11 @@ from neurosleep.experiments.strategy_names import check_strategies
 from neurosleep.spiking.engines import base
 
 ROOT = Path(__file__).parents[2]
-GENERATED = {"supported.md", "profiles.md"}
+GENERATED = {"supported.md"}
 PAGES = sorted(
-    path for path in (ROOT / "docs").rglob("*.md") if path.name not in GENERATED and path.parent.name != "results"
+    path
+    for path in (ROOT / "docs").rglob("*.md")
+    if path.name not in GENERATED and path.parent.name not in ("results", "profiles")
 )
 BLOCK = re.compile(
     r"^```(?:\{(?P<classes>[^}]*)\}|(?P<kind>[\w.]*))(?: .*)?\n(?P<text>.*?)^```$", re.DOTALL | re.MULTILINE

@@ -67,7 +67,15 @@ UNNAMED = """() => {
 }"""
 PAGES = (
     *("index", "gallery/index", "gallery/forgetting", "concepts/overview", "concepts/sleep", "concepts/equilibrium"),
-    *("api/functional", "api/cli", "results/index", "results/src2022", "results/chips", "profiles"),
+    *(
+        "api/functional",
+        "api/cli",
+        "results/index",
+        "results/src2022",
+        "results/chips",
+        "profiles/index",
+        "profiles/loihi1",
+    ),
     *("how-to/consolidate", "how-to/experiment", "which", "faq", "glossary", "limitations", "citing", "changes"),
 )
 

@@ -1,6 +1,6 @@
 """The schema of ``hardware_profiles/*.toml`` as one table, gathered from the fields of the tables' classes.
 
-Validation, the JSON schema for editors and the table of keys in docs/profiles.md are all made from :data:`KEYS`.
+Validation, the JSON schema for editors and the table of keys in docs/profiles/ are all made from :data:`KEYS`.
 """
 
 from __future__ import annotations
