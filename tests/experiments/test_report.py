@@ -224,7 +224,7 @@ def test_the_page_needs_nothing_else_and_can_be_read_by_all(tmp_path: Path, make
     assert page.all("html") == [{"lang": "en"}] and len(page.all("h1")) == 1
     assert page.all("th") and all(cell.get("scope") in ("row", "col") for cell in page.all("th"))
     assert len(page.images()) == len(page.all("img")) and path.stat().st_size < 5_000_000
-    assert "Missing or not counted" not in page.text
+    assert "missing" not in [section["id"] for section in page.all("section")]
     # Two that compare, five figures of the first seed of each strategy, one of each other run.
     assert len(page.images()) == 2 + 2 * 5 + 4 * 1
     assert list(path.parent.glob(".*")) == []
@@ -424,6 +424,16 @@ def test_variants_that_differ_in_one_number_are_a_sweep_whatever_they_are_called
     assert "sleep.steps from 10000 to 30000 (3 points)" in page.text and "10,000" in page.text
     assert [d.get("class") for d in page.all("details") if str(d.get("id")).startswith("group-")] == ["run"] * 3
     assert len([s for s in page.all("section") if str(s["id"]).startswith("group-")]) == 3
+
+
+@pytest.mark.usefixtures("words_only")
+def test_what_sleep_phases_say_of_themselves_is_told(tmp_path: Path, make_run: MakeRun) -> None:
+    sleep = {"steps": [100], "spikes_per_step": [[9, 1]], "populations": ["input", "h"]}
+    make_run("src", 0, sleep=sleep | {"notes": ["after task 2: it changed 6.3 % of the answers.", 7]})
+    make_run("src", 1, sleep=sleep | {"notes": "odd"})
+    page = Page(write_report(tmp_path / "out"))
+    assert "Sleep after task 2: it changed 6.3 % of the answers. (src2022/mnist/default/src/seed0)" in page.text
+    assert "missing" in [section["id"] for section in page.all("section")] and "odd" not in page.text
 
 
 @pytest.mark.usefixtures("words_only")

@@ -183,6 +183,10 @@ def read_run(folder: Path, root: Path) -> Run:
         run.firing = _checked(folder / "firing.csv", FIRING, notes)
     if is_there(folder / "weights.csv"):
         run.weights = _checked(folder / "weights.csv", WEIGHTS, notes, optional="change")
+    # What its sleep phases said of themselves, such as that they did nothing or changed much.
+    sleep = metrics.get("sleep")
+    said = sleep.get("notes") if isinstance(sleep, dict) else None
+    notes += [f"Sleep {note}" for note in said if isinstance(note, str)] if isinstance(said, list) else []
     if status == "done" and "accuracy_all" in metrics and run.score is None:
         notes.append("Its accuracy over all classes is undefined.")
     return run

@@ -149,7 +149,7 @@ def missing(report: Report) -> list[Section]:
     told = [(note, _whose(members, report.runs).removeprefix("of ")) for note, members in notes.items()]
     calm = all(run.status == "done" for run in report.runs)
     html = render("missing", notes=told[:MOST_NOTES], total=len(told), calm=calm)
-    return [Section("missing", "Missing or not counted", html)]
+    return [Section("missing", "Notes", html)]
 
 
 def asked(report: Report) -> list[Section]:
