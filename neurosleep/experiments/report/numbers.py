@@ -96,7 +96,7 @@ def si(value: float, unit: str) -> str:
 
 
 def wilson(share: float, n: int) -> tuple[float, float]:
-    """The 95 % interval of a share of ``n`` (Wilson 1927, doi:10.1080/01621459.1927.10502953)."""
+    """The 95 % interval of a share of ``n``: that of Wilson's score."""
     z2 = 1.959964**2
     middle = (share + z2 / (2 * n)) / (1 + z2 / n)
     half = math.sqrt(z2 * (share * (1 - share) / n + z2 / (4 * n * n))) / (1 + z2 / n)
