@@ -13,6 +13,7 @@ from neurosleep.exchange.norse.read import from_norse
 from neurosleep.exchange.norse.write import to_norse
 from neurosleep.exchange.snntorch.read import from_snntorch
 from neurosleep.exchange.snntorch.write import to_snntorch, write_snntorch
+from neurosleep.exchange.sonata.write import write_sonata
 from neurosleep.exchange.spikingjelly.read import from_spikingjelly
 
 __all__ = [
@@ -41,4 +42,5 @@ __all__ = [
     "write_nir_data",
     "write_norse",
     "write_snntorch",
+    "write_sonata",
 ]

@@ -42,6 +42,7 @@ NEEDS = {
     "convert.md": ("onnx",),
     "lightning.md": ("lightning",),
     "nwb.md": ("pynwb",),
+    "sonata.md": ("h5py", "libsonata"),
     "to-hardware-tools.md": ("nir",),
     "transformers.md": ("transformers", "accelerate"),
     "tune.md": ("optuna",),

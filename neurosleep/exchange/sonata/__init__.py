@@ -1,0 +1,1 @@
+"""Networks and spikes in the SONATA format."""
