@@ -18,6 +18,8 @@ __all__ = ["Board", "show_progress", "span"]
 _EVERY = 30.0
 # Of more runs than this at a time the others are only counted.
 _MOST = 24
+# What a search reports of its best trial starts so.
+_BEST = "best so far"
 # Below this share nothing is said about the time that is left.
 _EARLY = 0.05
 
@@ -48,7 +50,7 @@ class Board:
     Parameters
     ----------
     labels:
-        Of each run what says it in short, such as its strategy and seed, and what may be cut off: variant, experiment.
+        Of each run what says it in short, such as its strategy and seed, and what may be left out: variant, experiment.
     clock:
         Seconds, from anywhere.
     """
@@ -58,12 +60,16 @@ class Board:
         self._since = clock()
         self._under_way: dict[int, _Run] = {}
         self._over = self._failed = 0
+        self._best = ""
 
     def told(self, number: int, text: str) -> None:
         """Take what a run reports."""
         # Here, since --help shall not wait for what runs need.
         from neurosleep.experiments.run.position import Position
 
+        if text.startswith(_BEST):
+            self._best = f"; {text}"
+            return
         if text in ("done", "failed"):
             self._over += 1
             self._failed += text == "failed"
@@ -81,7 +87,7 @@ class Board:
             run.rate = (at.step - run.counted[1]) / (now - run.counted[0])
 
     def lines(self, width: int) -> list[str]:
-        """One line for all runs, and one for each that is under way; what says least is cut off where it is long."""
+        """One line for all runs, and one for each that is under way; what says least stands last."""
         rows = [self._line(number, run)[:width] for number, run in sorted(self._under_way.items())]
         more = [f"and {len(rows) - _MOST} more"] if len(rows) > _MOST else []
         return [self.summary()[:width], *rows[:_MOST], *more]
@@ -91,7 +97,8 @@ class Board:
         failed = f", {self._failed} of them failed" if self._failed else ""
         elapsed = self._clock() - self._since
         share = (self._over + sum(run.at.share for run in self._under_way.values() if run.at)) / len(self._labels)
-        return f"{self._over} of {len(self._labels)} done{failed}; {span(elapsed)} so far{_left(elapsed, share)}"
+        done = f"{self._over} of {len(self._labels)} done{failed}"
+        return f"{done}; {span(elapsed)} so far{_left(elapsed, share)}{self._best}"
 
     def _line(self, number: int, run: _Run) -> str:
         name, more = self._labels[number]

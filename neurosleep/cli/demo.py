@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from neurosleep.cli._board import show_progress
-from neurosleep.cli._text import print_table
+from neurosleep.cli._text import print_table, say
 from neurosleep.cli.errors import interruptible, user_errors
 from neurosleep.cli.options import WHERE, Json, Out, RunOptions, Seed, as_percent, emit
 from neurosleep.cli.requests import make_requests, seed_range
@@ -16,14 +16,16 @@ from neurosleep.cli.requests import make_requests, seed_range
 if TYPE_CHECKING:
     from neurosleep.experiments.metrics import Metrics
 
-__all__ = ["demo"]
+__all__ = ["brought_back", "demo"]
 
 # An ordinary network without sleep and with; and the published recipe on the network that it was made for.
 _PARTS = {"demo/classifier": "sequential,sleep", "demo/mnist-mini": "src"}
+# Title of the table of a strategy, and the one that shows the same network without sleep.
 _TITLES = {
-    "sleep": "Ordinary network, sleep",
-    "src": "Published recipe, src",
+    "sleep": ("Ordinary network, sleep", "sequential"),
+    "src": ("Published recipe, src", None),
 }
+_DIGITS = ("0, 1", "2, 3", "4, 5", "6, 7", "8, 9")
 
 
 def demo(
@@ -52,8 +54,11 @@ def demo(
         }
 
         def show(result: dict[str, Any]) -> None:
-            for strategy, title in _TITLES.items():
-                _print_run(f"{title}, seed {seed}: % right before → after", _run_of(runs, strategy))
+            for strategy, (title, beside) in _TITLES.items():
+                run = _run_of(runs, strategy)
+                contrast = None if beside is None else _run_of(runs, beside)
+                _print_run(f"{title}, seed {seed}: % right before → after sleep", run, contrast)
+                say(brought_back(run), verdict="ok")
             table = [
                 (name, as_percent(entry["accuracy_all"]), str(entry["accuracy_all"]["n"]))
                 for name, entry in result["strategies"].items()
@@ -70,10 +75,25 @@ def _run_of(runs: list[Metrics], strategy: str) -> Metrics:
     return next(run for run in runs if run["strategy"] == strategy)
 
 
-def _print_run(title: str, run: Metrics) -> None:
+def _print_run(title: str, run: Metrics, contrast: Metrics | None) -> None:
     before_and_after = zip(run["accuracy_before_sleep"] or (), run["accuracy_matrix"], strict=True)
     rows = [
         (f"task {k + 1}", *(f"{100 * b:.0f} → {100 * a:.0f}" for b, a in zip(before, after, strict=True)))
         for k, (before, after) in enumerate(before_and_after)
     ]
-    print_table(title, ("after", "0, 1", "2, 3", "4, 5", "6, 7", "8, 9"), rows)
+    rows = [(*row, *[""] * (1 + len(_DIGITS) - len(row))) for row in rows]
+    if contrast is not None:
+        rows.append(("5, never slept", *(f"{100 * one:.0f}" for one in contrast["accuracy_matrix"][-1])))
+    print_table(title, ("after", *_DIGITS), rows)
+
+
+def brought_back(run: Metrics) -> str:
+    """What the last sleep did for the digits that it helped most, in a sentence."""
+    before, after = (run["accuracy_before_sleep"] or [[]])[-1], run["accuracy_matrix"][-1]
+    gains = [a - b for b, a in zip(before[:-1], after[:-1], strict=True)]
+    k = max(range(len(gains)), key=lambda number: gains[number])
+    digits = _DIGITS[k].replace(", ", " and ")
+    if gains[k] <= 0:
+        return f"After task {len(after)}, sleep brings no digits back."
+    share = f"from {100 * before[k]:.0f} % to {100 * after[k]:.0f} %"
+    return f"After task {len(after)}, sleep brings digits {digits} back {share}."

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from neurosleep.cli._board import show_progress
-from neurosleep.cli._text import print_table
+from neurosleep.cli._text import print_table, say
 from neurosleep.cli.errors import interruptible, user_errors
 from neurosleep.cli.options import Json, Out, RunOptions, as_percent, completed, emit
 from neurosleep.cli.requests import make_requests
 
 __all__ = ["tune"]
+
+# Rows of trials, at most.
+_SHOWN = 10
 
 
 def tune(
@@ -67,12 +71,32 @@ def tune(
         with show_progress([(f"trial {number}", "") for number in range(trials)], silent=as_json) as progress:
             outcome = search(request, jobs=options.jobs, scheduler=options.scheduler, report=progress)
 
-        def show(result: dict[str, Any]) -> None:
-            rows = [(key, json.dumps(value)) for key, value in result["best"].items()]
-            print_table(f"Found for {strategy} in {result['trials']} trials", ("setting", "value"), rows)
-            print(
-                f"Validation: {as_percent(result['validation'])} (n = {result['validation']['n']}), best of all trials"
-            )
-            print(f"Settings: {result['file']}   Run: neurosleep run {result['file']} --strategy {strategy}")
+        emit({"out": str(out), **outcome}, as_json, partial(_show, strategy=strategy))
 
-        emit({"out": str(out), **outcome}, as_json, show)
+
+def _show(result: dict[str, Any], *, strategy: str) -> None:
+    """The best trials, which settings matter, what was found, and where it lies."""
+    ranked = sorted(result["table"], key=lambda row: -1.0 if row["accuracy"] is None else row["accuracy"], reverse=True)
+    trials = [
+        (
+            str(row["number"]),
+            "given up" if row["accuracy"] is None else f"{100 * row['accuracy']:.2f} %",
+            ", ".join(f"{name} {_short(value)}" for name, value in row["values"].items()),
+        )
+        for row in ranked[:_SHOWN]
+    ]
+    title = "Trials" if len(ranked) <= _SHOWN else f"The best {_SHOWN} of {len(ranked)} trials"
+    print_table(title, ("trial", "validation", "settings"), trials)
+    if result["importances"]:
+        explained = [(name, f"{100 * share:.0f} %") for name, share in result["importances"].items()]
+        print_table("How much of the trials' differences each explains (PED-ANOVA)", ("setting", "share"), explained)
+    rows = [(key, json.dumps(value)) for key, value in result["best"].items()]
+    print_table(f"Found for {strategy} in {result['trials']} trials", ("setting", "value"), rows)
+    validation = result["validation"]
+    seeds = "1 seed" if validation["n"] == 1 else f"{validation['n']} seeds"
+    say(f"Validation: {as_percent(validation)} ({seeds}), the best of all trials, which is biased upwards.")
+    say(f"Settings: {result['file']}   Run: neurosleep run {result['file']} --strategy {strategy}")
+
+
+def _short(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else json.dumps(value).strip('"')

@@ -6,8 +6,11 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+from neurosleep.cli.demo import brought_back
 
 
 @pytest.mark.full
@@ -28,3 +31,10 @@ def test_the_demo_gains_at_least_15_points_in_the_mean_of_its_seeds(tmp_path: Pa
         assert accuracy[name]["mean"] == pytest.approx(sum(run["accuracy_all"] for run in runs) / 3)
     assert Path(found["report"]).is_file()
     assert len(list(tmp_path.rglob("raster.png"))) == 3
+
+
+def test_what_sleep_brings_back_is_a_sentence() -> None:
+    run: Any = {"accuracy_before_sleep": [[0.9], [0.0, 0.9, 0.98]], "accuracy_matrix": [[0.9], [0.42, 0.95, 0.9]]}
+    assert brought_back(run) == "After task 3, sleep brings digits 0 and 1 back from 0 % to 42 %."
+    run = {"accuracy_before_sleep": [[0.9], [0.5, 0.98]], "accuracy_matrix": [[0.9], [0.4, 0.9]]}
+    assert brought_back(run) == "After task 2, sleep brings no digits back."

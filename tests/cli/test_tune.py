@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+from neurosleep.cli._board import Board
 from neurosleep.cli.app import app
+from neurosleep.experiments.tuning.search import BEST
 
 SMALL = [
     "data.name=mnist-mini",
@@ -39,7 +41,7 @@ def test_the_settings_that_are_found_run(tmp_path: Path) -> None:
     tuned = tmp_path / "tuned"
     code, found = call("tune", "src2022/mnist", "--trials", "3", "--seeds", "2", *CHANGES, "--out", str(tuned))
     assert code == 0
-    assert set(found) == {"out", "file", "best", "validation", "trials"}
+    assert set(found) == {"out", "file", "best", "validation", "trials", "table", "importances"}
     assert found["out"] == str(tuned)
     assert found["trials"] == 3
     assert found["validation"].keys() == {"mean", "sd", "n"}
@@ -68,7 +70,7 @@ def test_run_takes_the_tuned_settings_beside_the_experiment(tmp_path: Path) -> N
     code, plain = call("run", str(own), "--out", str(tmp_path / "runs"))
     code, tuned = call("run", str(own), "--tuned", "--set", "wake.batch=50", "--out", str(tmp_path / "runs"))
     assert code == 0
-    assert [run["variant"] for run in (plain["runs"][0], tuned["runs"][0])] == ["default", "tuned,wake.batch=50"]
+    assert [run["variant"] for run in (plain["runs"][0], tuned["runs"][0])] == ["default", "tuned,v1"]
     assert plain["runs"][0]["sleep"]["steps"][0] == 100
     assert tuned["runs"][0]["sleep"]["steps"][0] == 50
     code, error = call("run", str(own), "--tuned", "--strategy", "src,sequential", "--out", str(tmp_path / "more"))
@@ -130,3 +132,28 @@ def test_a_missing_extra_names_what_to_install(
     assert package in found["error"]["message"]
     assert found["error"]["hint"] == 'pip install "neurosleep[tune]"'
     assert not (tmp_path / "out").exists()
+
+
+def test_trials_and_importances_are_told(tmp_path: Path) -> None:
+    """The best first, each with what it varied; which settings matter is Optuna's word, once there are some trials."""
+    command = ["tune", "demo/mnist-mini", "--strategy", "sequential", "--trials", "8", "--seeds", "1", *CHANGES]
+    code, found = call(*command, "--out", str(tmp_path))
+    assert code == 0
+    values = {row["number"]: row["accuracy"] for row in found["table"]}
+    assert sorted(values) == list(range(8)) and max(values.values()) == found["validation"]["mean"]
+    if len(set(values.values())) > 1:
+        assert sum(found["importances"].values()) == pytest.approx(1.0)
+        assert set(found["importances"]) == set(found["table"][0]["values"])
+    shown = CliRunner().invoke(app, [*command, "--out", str(tmp_path), "--resume"], env={"COLUMNS": "120"}).stdout
+    rows = [line for line in shown.splitlines() if line.startswith("│")]
+    first = [cell.strip() for cell in rows[0].split("│")[1:4]]
+    assert first[1] == f"{100 * max(values.values()):.2f} %" and values[int(first[0])] == max(values.values())
+    assert ("PED-ANOVA" in shown) == bool(found["importances"])
+
+
+def test_the_best_so_far_is_on_the_board() -> None:
+    board = Board([("trial 0", ""), ("trial 1", "")], lambda: 0.0)
+    board.told(0, "seed 100, task 1 of 5, wake, epoch 1")
+    board.told(0, f"{BEST}: trial 0 with 57.80 %")
+    board.told(0, "done")
+    assert board.lines(80) == ["1 of 2 done; 0:00 so far, about 0:00 left; best so far: trial 0 with 57.80 %"]

@@ -45,12 +45,14 @@ from neurosleep.functional import check_seed
 if TYPE_CHECKING:
     from neurosleep.experiments.tuning.study import Study
 
-__all__ = ["SAMPLERS", "TUNING_SEEDS", "TuneRequest", "tune"]
+__all__ = ["BEST", "SAMPLERS", "TUNING_SEEDS", "TuneRequest", "tune"]
 
 SAMPLERS = ("tpe", "cma-es", "nsga2")
 # Never among the seeds that results are reported of (0 to 9).
 TUNING_SEEDS = tuple(range(100, 120))
 
+#: What a report of the best trial so far starts with.
+BEST = "best so far"
 # Seconds to wait where other processes have all trials that are left.
 _MOMENT = 0.2
 
@@ -147,13 +149,27 @@ class TuneRequest:
         return self.folder / "runs" / f"trial{number}"
 
 
+class TrialRow(TypedDict):
+    """One finished trial: its number, mean accuracy (None if it was given up) and what it varied, by parameter."""
+
+    number: int
+    accuracy: float | None
+    values: PlainTable
+
+
 class Found(TypedDict):
-    """What a search ends with: its file, the best settings by dotted key, their accuracy, the finished trials."""
+    """What a search ends with: its file, the best settings by dotted key, their accuracy, the finished trials.
+
+    ``table`` has a row for each trial, ``importances`` say of each parameter about how much of the trials' differences
+    it explains (empty of few trials).
+    """
 
     file: str
     best: PlainTable
     validation: Spread
     trials: int
+    table: list[TrialRow]
+    importances: dict[str, float]
 
 
 @shows_progress
@@ -235,9 +251,13 @@ def _search(request: TuneRequest, present: Origin, runs: Executor[Metrics] | Non
 
     def unfinished() -> bool:
         """Whether trials are left; tells of those that have ended since, here, elsewhere or in an earlier call."""
-        finished = {trial.number for trial in study.finished()}
+        trials = {trial.number: trial.value for trial in study.finished()}
+        finished = set(trials)
+        best = max((k for k in trials if trials[k] is not None), key=lambda k: (trials[k], -k), default=None)
         for number in sorted(finished - told):
             if number < request.trials:
+                if best is not None:
+                    report(number, f"{BEST}: trial {best} with {100 * (trials[best] or 0.0):.2f} %")
                 report(number, "done")
         told.update(finished)
         tell_progress("trials", min(len(told), request.trials), request.trials)
@@ -429,4 +449,15 @@ def _finish(request: TuneRequest, study: Study, changed: list[str]) -> Found:
     # A run of the settings file is for the test split again.
     write_whole(request.file, tuned_file(request.space.settings(values), header, request.space.table))
     best_settings = request.space.changes(values)
-    return {"file": str(request.file), "best": best_settings, "validation": validation, "trials": len(finished)}
+    table: list[TrialRow] = [
+        {"number": t.number, "accuracy": t.value if t in complete else None, "values": study.values(t)}
+        for t in finished
+    ]
+    return {
+        "file": str(request.file),
+        "best": best_settings,
+        "validation": validation,
+        "trials": len(finished),
+        "table": table,
+        "importances": study.importances(),
+    }

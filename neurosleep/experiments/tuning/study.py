@@ -29,6 +29,8 @@ from neurosleep.functional import numpy_generator
 
 __all__ = ["Study"]
 
+# Of fewer trials nobody can say which setting matters.
+_FEW = 8
 _FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
 # Optuna's 50 are made for thousands of trials; with some dozens that would be a random search.
 _NSGA2_POPULATION = 12
@@ -94,6 +96,19 @@ class Study:
     def finished(self) -> list[FrozenTrial]:
         """The trials that have ended, by number."""
         return [trial for trial in self.trials() if trial.state in _FINISHED]
+
+    def importances(self) -> dict[str, float]:
+        """By name of the parameter, about how much of the trials' differences it explains (PED-ANOVA, Optuna's own).
+
+        Empty of fewer than :data:`_FEW` trials with a value, or of such as have all the same.
+        """
+        complete = [trial for trial in self.trials() if trial.state == TrialState.COMPLETE]
+        if len(complete) < _FEW or len({trial.value for trial in complete}) == 1:
+            return {}
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            evaluator = optuna.importance.PedAnovaImportanceEvaluator()
+            return dict(optuna.importance.get_param_importances(self._study, evaluator=evaluator))
 
     @contextmanager
     def reserve(self, trials: int) -> Iterator[optuna.Trial | None]:
