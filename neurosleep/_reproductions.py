@@ -75,6 +75,9 @@ class Part:
         ``mean``, ``sd``, ``n``.
     comparable:
         Whether a published figure says something about ours: not where data are others.
+    stated:
+        Whether the figures that the experiment's own file states are of these runs too: not where settings in
+        ``changes`` make them others.
     saved:
         Training epochs that sleep is published to save.
     quick:
@@ -95,9 +98,15 @@ class Part:
     results: tuple[str, ...] = ()
     published: tuple[Mapping[str, Any], ...] = ()
     comparable: bool = True
+    stated: bool = True
     saved: float | None = None
     note: str = ""
     quick: Mapping[str, Any] | None = field(default_factory=dict)
+
+    @property
+    def tells_variants(self) -> bool:
+        """Whether rows are told apart by their variant: there are several, or one point of a sweep."""
+        return len(self.variants) > 1 or bool(self.points)
 
 
 @dataclass(frozen=True)

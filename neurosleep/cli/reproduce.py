@@ -136,12 +136,10 @@ def _before(to_make: Plan) -> str:
 
 
 def _show(made: Made) -> None:
-    from neurosleep.experiments.reproduction.page import COLUMNS, cells_of
-    from neurosleep.experiments.reproduction.rows import short_labels
+    from neurosleep.experiments.reproduction.page import table_of
 
     for part in dict.fromkeys(row.part for row in made.rows):
-        rows = [row for row in made.rows if row.part == part]
-        print_table(part, COLUMNS, [cells_of(row, label) for row, label in zip(rows, short_labels(rows), strict=True)])
+        print_table(part, *table_of([row for row in made.rows if row.part == part]))
     for row in made.relations:
         print(f"{row.relation.text} Ours: {row.verdict}.")
     for sentence in made.content["sentences"]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from matplotlib.axes import Axes
 
@@ -82,8 +83,13 @@ def dot_whisker(
             raise unknown_name("kind of figure", kind, tuple(_KINDS))
         colour = "black" if kind == "published" else palette[str(row["strategy"])]
         place = names.index(str(row["label"])) + _STEP * (list(_KINDS).index(kind) - 1)
-        if _dot(ax, row, place, kind, colour, new=kind not in kinds):
+        if _dot(ax, row, place, kind, colour):
             kinds[kind] = None
+    for kind in kinds:
+        # In black, since a colour is that of one strategy.
+        marker, filled = _KINDS[kind]
+        look: dict[str, Any] = {"color": "black", "markerfacecolor": "black" if filled else "white"}
+        ax.plot([], [], linestyle="none", marker=marker, markersize=5.5, label=_LABELS[kind], **look)
     if not rows:
         say(ax, "nothing to compare")
     lines_down(ax, names)
@@ -105,7 +111,7 @@ def _band(ax: Axes, bounds: tuple[float | None, float | None]) -> None:
             ax.axvline(bound, color=GREY, linestyle=":", linewidth=1.0, zorder=1)
 
 
-def _dot(ax: Axes, row: Row, place: float, kind: str, colour: str, *, new: bool) -> bool:
+def _dot(ax: Axes, row: Row, place: float, kind: str, colour: str) -> bool:
     """Draw one mean, or why there is none; whether there is one."""
     mean, sd = field(row, "mean"), field(row, "sd")
     if not math.isfinite(mean):
@@ -126,7 +132,6 @@ def _dot(ax: Axes, row: Row, place: float, kind: str, colour: str, *, new: bool)
         markersize=4.5 if kind == "published" else 5.5,
         markerfacecolor=colour if filled else "white",
         linewidth=1.3,
-        label=_LABELS[kind] if new else None,
         zorder=3,
     )
     return True

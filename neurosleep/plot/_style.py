@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import math
 import os
+import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -122,7 +123,9 @@ def figure(width: float = 6.4, height: float = 3.6, *, title: str = "") -> Figur
     sides = check_number("The figure width", width, above=0), check_number("The figure height", height, above=0)
     made = Figure(figsize=sides, dpi=100, layout="constrained")
     if title:
-        made.suptitle(plain(title), fontsize="medium")
+        # About twelve letters of this size fill an inch.
+        lines = textwrap.wrap(title, max(10, int(11.5 * sides[0])))
+        made.suptitle("\n".join(map(plain, lines)), fontsize="medium")
     return made
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 
 from neurosleep.errors import unknown_name
 from neurosleep.plot._style import PALETTE, axes, say
@@ -73,6 +74,8 @@ def weight_histogram(data: Data, *, layer: str, part: str = "all", ax: Axes | No
     ax.set_yscale("log")
     ax.set_ylim(0.5, 3 * largest)
     zero_line(ax, reached, vertical=True)
+    # Small numbers of many digits touch each other where there are more.
+    ax.xaxis.set_major_locator(MaxNLocator(5))
     if len(drawn) > 1:
         legend_above(ax, titled=True)
     return ax

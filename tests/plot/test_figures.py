@@ -322,6 +322,30 @@ def test_an_empty_sweep_says_so() -> None:
     assert "no result" in words(plot.sweep([], label="k"))
 
 
+def test_published_points_of_a_sweep_are_diamonds_in_the_colour_of_their_line() -> None:
+    points = [{"line": "icarl", "value": k, "mean": 0.5, "sd": None, "kind": "ours"} for k in (50, 100)]
+    points.append({"line": "icarl", "value": 100, "mean": 0.655, "sd": 0.0466, "kind": "published"})
+    ax = plot.sweep(points, label="K", colours={"other": "#000000", "icarl": "#123456"}, legend=False)
+    line, published = (container[0] for container in ax.containers)
+    assert line.get_color() == "#123456" and list(line.get_xdata()) == [50.0, 100.0]
+    assert published.get_marker() == "D" and published.get_markerfacecolor() == "#123456"
+    assert [float(x) for x in (*published.get_xdata(), *published.get_ydata())] == [100.0, pytest.approx(65.5)]
+    assert ax.get_legend() is None
+    legend = plot.sweep(points, label="K").get_legend()
+    assert legend is not None and [text.get_text() for text in legend.get_texts()] == ["icarl", "published"]
+
+
+def test_a_long_title_stays_on_its_figure() -> None:
+    title = "A memory that is too weak: all digits at once, too few steps, with and without one sleep"
+    for width in (3.0, 6.0, 12.0):
+        fig = plot.figure(width, 3.0, title=title)
+        assert fig._suptitle is not None
+        fig.draw_without_rendering()
+        box = fig._suptitle.get_window_extent()
+        assert box.x0 >= 0 and box.x1 <= fig.bbox.width, width
+        assert fig._suptitle.get_text().replace("\n", " ") == title
+
+
 def test_a_single_task_has_no_mean_of_tasks() -> None:
     rows = [{"after_task": 1, "phase": "wake", "on_task": 1, "accuracy": 0.5}]
     labels = plot.accuracy(rows).get_legend_handles_labels()[1]

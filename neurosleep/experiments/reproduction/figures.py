@@ -74,7 +74,6 @@ def _table(
     colours = plot.strategy_colours(str(row["strategy"]) for row in shown)
     heights = [1.1 + 0.27 * len({row["label"] for row in members}) for _, members in panels]
     figure, grid = _panels(heights, reproduction.title)
-    kinds: dict[str, Any] = {}
     for ax, (name, members) in zip(grid, panels, strict=True):
         unit = members[0]["unit"]
         plot.dot_whisker(members, label=_axis(reproduction, unit), colours=colours, ax=ax)
@@ -83,10 +82,7 @@ def _table(
         if unit == "%":
             # Marks at 0 and 100 stay whole.
             ax.set_xlim(-3, 103)
-        handles, labels = ax.get_legend_handles_labels()
-        kinds |= dict(zip(labels, handles, strict=True))
-    if len(kinds) > 1:
-        figure.legend(kinds.values(), kinds, frameon=False, loc="outside lower center", ncols=len(kinds))
+    _legend(figure, grid)
     return figure, shown
 
 
@@ -101,23 +97,33 @@ def _sweep(
     """A panel for each part: a line for each strategy and measure over what its variants stand for."""
     shown: Shown = []
     for row in rows:
-        mean, sd = row.ours["mean"], row.ours["sd"]
-        shown.append(
-            {
-                "part": row.part,
-                "line": ", ".join(text for text in (row.strategy, row.measure) if text),
-                "value": row.point,
-                "mean": None if mean is None else mean / 100,
-                "sd": None if sd is None else sd / 100,
-                "values": list(row.values),
-            }
-        )
+        line = ", ".join(text for text in (row.strategy, row.measure) if text)
+        pairs = [] if row.figure is None else [("published", row.figure.mean, row.figure.sd, [])]
+        pairs += [("ours", row.ours["mean"], row.ours["sd"], list(row.values))]
+        for kind, mean, sd, values in pairs:
+            numbers = {name: None if value is None else value / 100 for name, value in (("mean", mean), ("sd", sd))}
+            of_row = {"part": row.part, "strategy": row.strategy, "line": line, "value": row.point, "kind": kind}
+            shown.append(of_row | numbers | {"values": values})
+    palette = plot.strategy_colours(row["strategy"] for row in shown)
+    colours = {row["line"]: palette[row["strategy"]] for row in shown}
     parts = [(name, list(members)) for name, members in itertools.groupby(shown, key=lambda row: row["part"])]
-    figure, panels = _panels([3.8] * len(parts), reproduction.title)
+    figure, panels = _panels([3.4] * len(parts), reproduction.title)
     for ax, (name, members) in zip(panels, parts, strict=True):
-        plot.sweep(members, label=reproduction.axis, ax=ax)
+        plot.sweep(members, label=reproduction.axis, colours=colours, legend=False, ax=ax)
         ax.set_title(name, fontsize="medium")
+    _legend(figure, panels)
     return figure, shown
+
+
+def _legend(figure: Figure, panels: Sequence[Axes]) -> None:
+    """One legend for all panels, below them."""
+    handles: dict[str, Any] = {}
+    for ax in panels:
+        drawn, labels = ax.get_legend_handles_labels()
+        handles |= dict(zip(labels, drawn, strict=True))
+    if len(handles) > 1:
+        across = 3 if len(panels) > 1 else 2
+        figure.legend(handles.values(), handles, frameon=False, loc="outside lower center", ncols=across)
 
 
 def _phases(
@@ -160,7 +166,7 @@ def _changes(
     shown: Shown = [
         {
             "part": row.part,
-            "label": label,
+            "label": label + (f" ({row.unit})" if row.unit else ""),
             "values": list(row.values),
             "p": row.p,
             "published": row.published,

@@ -14,16 +14,26 @@ from neurosleep.experiments.reproduction.requests import Entry, command_of
 from neurosleep.experiments.reproduction.rows import RelationRow, Row, short_labels
 from neurosleep.experiments.reproduction.sentences import sentences
 
-__all__ = ["COLUMNS", "as_csv", "as_json", "as_markdown", "cells_of", "commands_of", "csv_text"]
+__all__ = ["as_csv", "as_json", "as_markdown", "commands_of", "csv_text", "table_of"]
 
-COLUMNS = ("", "published", "ours", "n", "difference", "verdict")
+# Columns that a table without a word in them can do without.
+_OPTIONAL = {"published", "difference", "verdict"}
 
 
-def cells_of(row: Row, label: str) -> tuple[str, ...]:
-    """The cells of a row under ``COLUMNS``."""
-    label += " (ours)" if row.ours_only else ""
-    p = "" if row.p is None else f" (p = {row.p:.2g})"
-    return label, row.published_text, row.ours_text, row.n_text, row.difference_text, row.verdict + p
+def table_of(rows: Sequence[Row]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    """Head and cells of a table: units stand in the head where all rows have the same, else with each."""
+    units = {"" if row.is_share else row.unit for row in rows}
+    head = f" ({unit})" if len(units) == 1 and (unit := next(iter(units))) else ""
+    columns: dict[str, list[str]] = {name: [] for name in ("", "published", "ours", "n", "difference", "verdict")}
+    for row, label in zip(rows, short_labels(rows), strict=True):
+        unit = f" ({row.unit})" if len(units) > 1 and row.unit and not row.is_share else ""
+        cells = (row.published_text, row.ours_text, row.n_text, row.difference_text, row.verdict_text)
+        name = label + unit + (" (ours)" if row.ours_only else "")
+        for column, cell in zip(columns.values(), (name, *cells), strict=True):
+            column.append(cell)
+    chosen = {name: cells for name, cells in columns.items() if name not in _OPTIONAL or set(cells) != {"-"}}
+    header = tuple(name + (head if name in ("published", "ours") else "") for name in chosen)
+    return header, list(zip(*chosen.values(), strict=True))
 
 
 def _parts(rows: Sequence[Row]) -> list[tuple[str, list[Row]]]:
@@ -34,23 +44,22 @@ def as_markdown(
     reproduction: Reproduction, rows: Sequence[Row], relations: Sequence[RelationRow], commands: Sequence[str]
 ) -> str:
     """The whole page."""
-    unit = {row.unit for row in rows}
-    in_units = " Values in %, mean ± sd over seeds." if unit == {"%"} else " Mean ± sd over seeds."
     where = ", ".join(plain_text(text) for text in (reproduction.source, reproduction.place) if text)
-    lines = [f"# {plain_text(reproduction.name)}", "", f"{plain_text(reproduction.title)}. {where}.{in_units}"]
+    lines = [
+        f"# {plain_text(reproduction.name)}",
+        "",
+        f"{plain_text(reproduction.title)}. {where}. Mean ± sd over seeds.",
+    ]
     if reproduction.note:
         lines += ["", plain_text(reproduction.note)]
     lines += ["", *(f"- {plain_text(sentence)}" for sentence in sentences(rows, relations))]
     lines += ["", "![figure](figure.svg)"]
     for part, members in _parts(rows):
-        several_units = sorted({row.unit for row in members} - {"", "%"})
         lines += ["", f"## {plain_text(part)}", ""]
         if members[0].note:
             lines += [f"{plain_text(members[0].note[0].upper() + members[0].note[1:])}.", ""]
-        if several_units:
-            lines += [f"Units: {plain_text(', '.join(several_units))}.", ""]
-        lines += [f"| {' | '.join(COLUMNS)} |", f"|{' --- |' * len(COLUMNS)}"]
-        lines += [table_row(cells_of(row, label)) for row, label in zip(members, short_labels(members), strict=True)]
+        header, table = table_of(members)
+        lines += [f"| {' | '.join(header)} |", f"|{' --- |' * len(header)}", *map(table_row, table)]
     if relations:
         lines += ["", "## What is published without numbers", ""]
         lines += ["| statement | source | difference | p (Bonferroni) | ours |", "| --- | --- | --- | --- | --- |"]

@@ -54,7 +54,7 @@ class Entry:
     @property
     def label(self) -> str:
         """Its name in pictures."""
-        return ", ".join([self.part.label, *([self.variant] if len(self.part.variants) > 1 else []), self.strategy])
+        return ", ".join([self.part.label, *([self.variant] if self.part.tells_variants else []), self.strategy])
 
     @property
     def point(self) -> float | None:

@@ -74,6 +74,11 @@ class Row(ComparedRow):
             return super().verdict
         return _direction(self.published, mean, self.p, len(self.seeds))
 
+    @property
+    def verdict_text(self) -> str:
+        """The verdict as a cell of a table, with the p-value that it goes by."""
+        return self.verdict + (f" (p = {self.p:.2g})" if self.p is not None and self.comparable else "")
+
 
 def _direction(expected: str, mean: float, p: float | None, n: int) -> str:
     """Whether a change goes where it is published to go."""
@@ -104,7 +109,7 @@ def rows_of(
             rows.append(
                 Row(
                     part=entry.part.label,
-                    variant=entry.variant if len(entry.part.variants) > 1 else "",
+                    variant=entry.variant if entry.part.tells_variants else "",
                     strategy=entry.strategy,
                     measure=measure.label,
                     result="" if measure.table else measure.result,
@@ -135,12 +140,11 @@ def short_labels(rows: Sequence[Row]) -> list[str]:
     labels = []
     for row in rows:
         alike = [one for one in rows if one.part == row.part]
-        names = [
-            getattr(row, key)
-            for key in ("strategy", "variant", "measure")
-            if len({getattr(one, key) for one in alike}) > 1
-        ]
-        labels.append(", ".join(name for name in names if name) or row.label)
+        keys = [key for key in ("strategy", "variant", "measure") if len({getattr(one, key) for one in alike}) > 1]
+        # A lone point of a sweep is told all the same.
+        keys += ["variant"] if row.point is not None and "variant" not in keys else []
+        label = ", ".join(name for key in keys if (name := getattr(row, key)))
+        labels.append(label or ("all tasks" if keys else row.label))
     return labels
 
 
@@ -166,7 +170,7 @@ def _published(entry: Entry, measure: Measure, reproduction: Reproduction) -> Pu
         if figure["strategy"] == entry.strategy and places == (entry.variant, measure.result):
             source = figure.get("source", f"{reproduction.source}, {reproduction.place}")
             return Published(figure["mean"], figure.get("sd"), figure.get("n"), source, entry.variant)
-    if not measure.result.startswith("accuracy_all"):
+    if not part.stated or not measure.result.startswith("accuracy_all"):
         return None
     read_out = measure.result.removeprefix("accuracy_all").strip("_").replace("_", " ")
     figure_of = load_published(part.experiment).get(entry.strategy + (f", {read_out}" if read_out else ""))

@@ -81,3 +81,23 @@ def test_sleep_of_our_own_stands_apart(name: str) -> None:
         sleeps = any("sleep" in strategy.split("+") for strategy in part.strategies)
         assert part.ours or not sleeps, part.label
         assert not (part.ours and part.published), part.label
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_changed_settings_are_not_beside_the_figures_of_the_experiment(name: str) -> None:
+    """The released code, other data and what is written down aside, they make runs that the figures are not of."""
+    for part in load_reproduction(name).parts:
+        same = all(key in ("faithful", "analyse") or key.startswith("data.") for key in part.changes)
+        assert same != (not part.stated), part.label
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if any(part.points for part in load_reproduction(name).parts)])
+def test_the_points_of_a_sweep_differ_in_their_settings(name: str, tmp_path: Path) -> None:
+    """What a variant sets is not set back by what its strategy has in every variant."""
+    reproduction, asked = versions(name, tmp_path)[0]
+    entries = entries_of(reproduction, asked)
+    for part in reproduction.parts:
+        for strategy in part.strategies:
+            alike = [entry for entry in entries if (entry.part.label, entry.strategy) == (part.label, strategy)]
+            settings = [repr(entry.requests[0].settings) for entry in alike]
+            assert len(set(settings)) == len(alike), (part.label, strategy)

@@ -15,7 +15,7 @@ from neurosleep.experiments.metrics import Metrics
 from neurosleep.experiments.reading import Published
 from neurosleep.experiments.reproduction.exact import fisher_exact
 from neurosleep.experiments.reproduction.measures import failed, measured
-from neurosleep.experiments.reproduction.page import cells_of
+from neurosleep.experiments.reproduction.page import table_of
 from neurosleep.experiments.reproduction.requests import Asked, entries_of
 from neurosleep.experiments.reproduction.rows import RelationRow, Row, key_of, relation_rows, rows_of, short_labels
 from neurosleep.experiments.reproduction.savings import saved_rows
@@ -224,12 +224,44 @@ def test_sentences_say_where_ours_agrees_and_where_not() -> None:
 def test_labels_leave_out_what_is_the_same_in_all_rows_of_a_part() -> None:
     rows = [row(variant="a"), row(variant="b"), row(part="Q"), row(part="R"), row(part="R", strategy="owm")]
     assert short_labels(rows) == ["a", "b", "src", "src", "owm"]
+    # Of several measures the one without a name is over all tasks; a lone point of a sweep is told all the same.
+    assert short_labels([row(), row(measure="task 1")]) == ["all tasks", "task 1"]
+    assert short_labels([row(variant="k-50", point=50.0)]) == ["k-50"]
 
 
 def test_a_share_of_runs_is_shown_as_counts() -> None:
-    shares = row(result="failed", values=(100.0, 0.0, 0.0), seeds=(0, 1, 2))
-    assert cells_of(shares, "x4")[:4] == ("x4", "not at hand", "1 of 3", "3")
-    assert cells_of(row(ours_only=True), "sleep")[:3] == ("sleep (ours)", "-", "42.00 ± 2.83")
+    shares = row(result="failed", values=(100.0, 0.0, 0.0), seeds=(0, 1, 2), diverged=1, variant="x4")
+    assert table_of([shares]) == (
+        ("", "published", "ours", "n"),
+        [("src, x4", "not at hand", "1 of 3", "3; 1 diverged")],
+    )
+
+
+def test_a_table_has_units_in_its_head_and_no_column_without_a_word() -> None:
+    ours = row(ours_only=True, strategy="sleep")
+    assert table_of([ours]) == (
+        ("", "ours (%)", "n", "verdict"),
+        [("sleep (ours)", "42.00 ± 2.83", "2", "ours, not the paper's")],
+    )
+    published = row(published=Published(48.0, 5.0, 5, SOURCE))
+    header, cells = table_of([published])
+    assert header == ("", "published (%)", "ours (%)", "n", "difference", "verdict")
+    assert cells == [("src", "48.00 ± 5.00 (n 5)", "42.00 ± 2.83", "2", "-6.00", "short")]
+    # Where they differ, each row has its own.
+    mixed = [row(measure="rate", unit="Hz", values=(0.5,)), row(measure="share"), row(measure="weight", unit="")]
+    assert [cells[0] for cells in table_of(mixed)[1]] == ["rate (Hz)", "share (%)", "weight"]
+
+
+def test_a_p_value_stands_only_where_the_verdict_goes_by_it() -> None:
+    tested = row(published="rises", p=0.01)
+    assert tested.verdict_text == "agrees: rises (p = 0.01)"
+    assert replace(tested, comparable=False).verdict_text == "not comparable"
+
+
+def test_settings_that_make_another_protocol_have_nothing_published_beside_them(tmp_path: Path) -> None:
+    part = Part("MNIST", "src2022/mnist", ("src",), changes={"sleep.after": [-1]}, stated=False)
+    (only,) = rows_with(made(part), {("default", "src"): [0.4]}, tmp_path)
+    assert only.published is None and only.verdict == "-"
 
 
 @pytest.mark.parametrize(
