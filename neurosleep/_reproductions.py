@@ -81,8 +81,8 @@ class Part:
     saved:
         Training epochs that sleep is published to save.
     quick:
-        What the quick version changes here beside what it changes everywhere; ``experiment``, ``variants`` and
-        ``strategies`` in it replace those here. None: it leaves this part out.
+        What the quick version changes here beside what it changes everywhere; ``experiment``, ``variants``,
+        ``strategies`` and ``results`` in it replace those here. None: it leaves this part out.
     """
 
     label: str

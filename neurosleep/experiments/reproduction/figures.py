@@ -70,7 +70,8 @@ def _table(
     """A panel for the parts of each data set: published and ours."""
     pairs = zip(rows, short_labels(rows), strict=True)
     shown = [line for row, label in pairs for line in _drawn_rows(row, label)]
-    panels = [(name, list(members)) for name, members in itertools.groupby(shown, key=lambda row: row["panel"])]
+    names = list(dict.fromkeys(row["panel"] for row in shown))
+    panels = [(name, [row for row in shown if row["panel"] == name]) for name in names]
     colours = plot.strategy_colours(str(row["strategy"]) for row in shown)
     heights = [1.1 + 0.27 * len({row["label"] for row in members}) for _, members in panels]
     figure, grid = _panels(heights, reproduction.title)
@@ -237,12 +238,14 @@ def _epochs_saved(
     shown: Shown = []
     for ax, part in zip(panels, parts, strict=True):
         table = savings_of(part, rows)
+        title = part.label
         if table is not None:
-            plot.epochs_saved(table, ax=ax)
+            title += f": {plot.epochs_saved(table, ax=ax).get_title()}"
             shown += [{"part": part.label, **row} for row in table.rows()]
         else:
             ax.text(0.5, 0.5, "no range of accuracies in common", transform=ax.transAxes, ha="center")
-        ax.set_title(part.label, fontsize="medium", loc="left")
+            ax.set_axis_off()
+        ax.set_title(title, fontsize="small")
     return figure, shown or [{"part": "", "accuracy": None, "epochs_without": None, "epochs_with": None, "saved": None}]
 
 

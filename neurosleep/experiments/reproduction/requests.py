@@ -95,7 +95,7 @@ def as_asked(reproduction: Reproduction, asked: Asked) -> Reproduction:
 _MOST_SEEDS = 1000
 
 # What the quick version of a part may replace; everything else in it is a setting.
-_REPLACED = ("experiment", "variants", "strategies", "points", "tuned")
+_REPLACED = ("experiment", "variants", "strategies", "points", "tuned", "results")
 
 
 def _quickly(part: Part, changes: Mapping[str, Any]) -> Part:

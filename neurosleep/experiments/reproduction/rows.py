@@ -121,7 +121,8 @@ def rows_of(
                     at_chance=sum(m["status"] != "diverged" and at_chance(m) for m, _ in done.values()),
                     ours_only=entry.part.ours,
                     comparable=_is_comparable(entry.part, measure),
-                    missing=_why_missing(entry, done, missing, errors),
+                    missing=_why_missing(entry, done, missing, errors)
+                    or _off_chip(measure, [m for m, _ in done.values()]),
                     note=entry.part.note,
                     tuned=entry.part.tuned,
                     point=entry.point,
@@ -195,6 +196,13 @@ def _why_missing(
     if names:
         return "data " + NOT_AT_HAND + ": " + ", ".join(names)
     return next((errors[key_of(request)] for request in entry.requests if key_of(request) in errors), "not run")
+
+
+def _off_chip(measure: Measure, runs: Sequence[Metrics]) -> str:
+    """Why no run has an accuracy on a chip, if the network is on none."""
+    chip, dot, what = measure.result.rpartition(".")
+    tried = [row for run in runs for row in run.get("hardware") or () if row["profile"] == chip]
+    return "does not fit" if dot and what == "accuracy" and tried and not any(row["fits"] for row in tried) else ""
 
 
 def _tested(rows: list[Row]) -> list[Row]:

@@ -199,6 +199,15 @@ def test_saved_epochs_are_those_between_the_curves(tmp_path: Path) -> None:
     assert replace(saved, values=(2.8,)).verdict == "within 1 epoch"
 
 
+def test_a_chip_that_the_network_is_not_on_says_so(tmp_path: Path) -> None:
+    part = Part("MNIST", "src2022/mnist", ("src",), results=("odin.accuracy", "loihi1.accuracy", "loihi2.accuracy"))
+    entries = entries_of(made(part, seeds=1), Asked(None, str(tmp_path)))
+    chips = [{"profile": "odin", "fits": False}, {"profile": "loihi1", "fits": True}]
+    runs = {key_of(entries[0].requests[0]): metrics(hardware=chips)}
+    rows = rows_of(made(part, seeds=1), entries, runs, {}, {})
+    assert [one.verdict for one in rows] == ["does not fit", "-", "no number"]
+
+
 def test_sentences_say_where_ours_agrees_and_where_not() -> None:
     rows = [
         row(published=Published(48.0, 6.5, 5, SOURCE)),
