@@ -99,7 +99,9 @@ def _sweep(
     shown: Shown = []
     for row in rows:
         line = ", ".join(text for text in (row.strategy, row.measure) if text)
-        pairs = [] if row.figure is None else [("published", row.figure.mean, row.figure.sd, [])]
+        pairs: list[tuple[str, float | None, float | None, list[float | None]]] = []
+        if row.figure is not None:
+            pairs.append(("published", row.figure.mean, row.figure.sd, []))
         pairs += [("ours", row.ours["mean"], row.ours["sd"], list(row.values))]
         for kind, mean, sd, values in pairs:
             numbers = {name: None if value is None else value / 100 for name, value in (("mean", mean), ("sd", sd))}
