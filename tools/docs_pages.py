@@ -186,7 +186,7 @@ def command_line() -> str:
     parts = [_COMMANDS]
     for name, sub in command.commands.items():
         parts.append(f"## neurosleep {name}\n\n{inspect.cleandoc(sub.help or '')}\n")
-        rows = ["| | default | |", "| --- | --- | --- |"]
+        rows = ["| option | default | meaning |", "| --- | --- | --- |"]
         for parameter in sub.params:
             if "--help" in parameter.opts:
                 continue
@@ -208,7 +208,7 @@ the top-level names; every subpackage has more, on a page of its own.
 Weights are `[post, pre]`, tensors time first; times are in seconds, rates in hertz, and what is counted in steps says
 so. Images are rows of floats, `[n, inputs]`.
 
-| name | subpackage | |
+| name | subpackage | what it is |
 | --- | --- | --- |
 """
 

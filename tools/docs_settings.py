@@ -171,7 +171,7 @@ def settings_page() -> str:
         title = table if key else "The file itself"
         if title != last:
             heading = f"`[{title}]`" if key else title
-            parts.append(f"\n## {heading}\n\n| setting | type | default | |\n| --- | --- | --- | --- |\n")
+            parts.append(f"\n## {heading}\n\n| setting | type | default | meaning |\n| --- | --- | --- | --- |\n")
             last = title
         said = (meaning(path) or "").replace("|", "\\|")
         if kinds_with(path):
