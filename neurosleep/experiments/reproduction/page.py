@@ -22,7 +22,7 @@ _OPTIONAL = {"published", "difference", "verdict"}
 
 def table_of(rows: Sequence[Row]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
     """Head and cells of a table: units stand in the head where all rows have the same, else with each."""
-    units = {"" if row.is_share else row.unit for row in rows}
+    units = {"failed" if row.is_share else row.unit for row in rows}
     head = f" ({unit})" if len(units) == 1 and (unit := next(iter(units))) else ""
     columns: dict[str, list[str]] = {name: [] for name in ("", "published", "ours", "n", "difference", "verdict")}
     for row, label in zip(rows, short_labels(rows), strict=True):

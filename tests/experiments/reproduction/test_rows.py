@@ -241,7 +241,7 @@ def test_labels_leave_out_what_is_the_same_in_all_rows_of_a_part() -> None:
 def test_a_share_of_runs_is_shown_as_counts() -> None:
     shares = row(result="failed", values=(100.0, 0.0, 0.0), seeds=(0, 1, 2), diverged=1, variant="x4")
     assert table_of([shares]) == (
-        ("", "published", "ours", "n"),
+        ("", "published (failed)", "ours (failed)", "n"),
         [("src, x4", "not at hand", "1 of 3", "3; 1 diverged")],
     )
 
