@@ -132,4 +132,6 @@ def _widths(columns: Sequence[Sequence[str]], room: int) -> list[int]:
 
 
 def _longest_word(cells: Sequence[str]) -> int:
-    return max((len(word) for cell in cells for word in cell.split()), default=1)
+    """Letters of the longest word, with the spaces that a cell starts with."""
+    words = ((k, len(cell) - len(cell.lstrip()), word) for cell in cells for k, word in enumerate(cell.split()))
+    return max((len(word) + (0 if k else indent) for k, indent, word in words), default=1)

@@ -84,7 +84,7 @@ _COMMANDS: dict[str, dict[str, tuple[Callable[..., None], tuple[str, str]]]] = {
                 "map model.onnx --profile speck2f --calibration x.npy",
             ),
         ),
-        "profiles": (profiles, ("profiles", "profiles loihi2")),
+        "profiles": (profiles, ("profiles", "profiles loihi2 --section energy")),
     },
     "What there is": {
         "list": (list_names, ("list", "list experiments")),

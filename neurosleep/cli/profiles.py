@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from neurosleep.cli._text import print_table
+from neurosleep.cli._text import print_table, say
 from neurosleep.cli.errors import user_errors
 from neurosleep.cli.options import Json, emit
 
@@ -17,6 +17,9 @@ __all__ = ["profiles"]
 def profiles(
     profile: Annotated[
         str | None, typer.Argument(metavar="[NAME|FILE]", help="A shipped profile, or a .toml file of your own.")
+    ] = None,
+    section: Annotated[
+        str | None, typer.Option(help="Of one profile this table of its file alone: energy, weights, membrane, …")
     ] = None,
     schema: Annotated[bool, typer.Option("--schema", help="Print the JSON schema of profiles, for editors.")] = False,
     as_json: Json = False,
@@ -37,9 +40,27 @@ def profiles(
         rows = [
             {"id": p.id, "name": p.name, "kind": p.kind, "findings": [f.as_json() for f in p.findings]} for p in loaded
         ]
+        if section is not None and profile is None:
+            raise SettingsError("--section is of one profile.", expected="its name too: neurosleep profiles loihi1")
         if profile is not None:
             rows[0] |= _profile_details(loaded[0])
-        emit({"profiles": rows}, as_json, _show_profiles if profile is None else _show_profile)
+        if section is not None:
+            _keep_section(rows[0], section)
+        show = _show_profiles if profile is None else _show_profile if section is None else _show_figures
+        emit({"profiles": rows}, as_json, show)
+
+
+def _keep_section(profile: dict[str, Any], section: str) -> None:
+    """Only the figures of a table, and the sources of these."""
+    from neurosleep.errors import unknown_name
+
+    sections = dict.fromkeys(figure["key"].partition(".")[0] for figure in profile["figures"])
+    if section not in sections:
+        raise unknown_name("section", section, sections)
+    figures = [figure for figure in profile["figures"] if figure["key"].startswith(f"{section}.")]
+    named = {figure["source"] for figure in figures}
+    profile["figures"] = figures
+    profile["sources"] = {name: one for name, one in profile["sources"].items() if name in named}
 
 
 def _profile_details(profile: Any) -> dict[str, Any]:
@@ -69,10 +90,11 @@ def _profile_details(profile: Any) -> dict[str, Any]:
 def _show_profiles(result: dict[str, Any]) -> None:
     rows = [(p["id"], p["name"], p["kind"], str(len(p["findings"]))) for p in result["profiles"]]
     print_table("Hardware profiles", ("profile", "chip", "kind", "warnings"), rows)
-    print("One of them: neurosleep profiles NAME   A file of your own: neurosleep profiles FILE.toml")
+    say("One of them: neurosleep profiles NAME   A file of your own: neurosleep profiles FILE.toml")
 
 
-def _show_profile(result: dict[str, Any]) -> None:
+def _show_figures(result: dict[str, Any]) -> None:
+    """The figures of a profile, or of a section of it, with their sources."""
     (profile,) = result["profiles"]
     rows: list[tuple[str, str, str, str]] = []
     table = ""
@@ -86,15 +108,20 @@ def _show_profile(result: dict[str, Any]) -> None:
     print_table(f"{profile['name']} ({profile['id']}, {profile['kind']})", ("figure", "value", "source", "grade"), rows)
     sources = [(name, f"{s['citation']} ({s['year']})") for name, s in profile["sources"].items()]
     print_table("Sources", ("source", "citation"), sources)
+
+
+def _show_profile(result: dict[str, Any]) -> None:
+    _show_figures(result)
+    (profile,) = result["profiles"]
     parts = [(part["part"], part["where"], part["how"]) for part in profile["sleep"]]
     print_table("Which part of a sleep phase runs where", ("part", "where", "how"), parts)
     print_table("Homeostatic sleep on the chip", ("in", "possible"), list(profile["homeostasis"].items()))
     for table, note in profile["notes"].items():
-        print(f"{table}: {note}")
+        say(note, f"{table}: ", verdict="note")
     if profile["unpublished"]:
-        print("Not public: " + ", ".join(profile["unpublished"]))
+        say(", ".join(profile["unpublished"]), "Not public: ")
     for finding in profile["findings"]:
-        print("Warning: " + finding["text"])
+        say(finding["text"], "Warning: ", verdict="warning")
 
 
 def _plain(value: Any) -> str:

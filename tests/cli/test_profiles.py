@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
 from typer.testing import CliRunner
 
 from neurosleep.cli.app import app
@@ -99,3 +100,19 @@ def test_the_schema_is_one_json_object_and_takes_no_name() -> None:
     code, found = call("profiles", "odin", "--schema")
     assert code == 2
     assert found["error"]["type"] == "SettingsError"
+
+
+@pytest.mark.parametrize("columns", [80, 120])
+def test_a_section_alone_with_whole_words(columns: int) -> None:
+    whole = json.loads(CliRunner().invoke(app, ["profiles", "loihi1", "--json"]).stdout)["profiles"][0]
+    expected = [figure for figure in whole["figures"] if figure["key"].startswith("energy.")]
+    told = CliRunner().invoke(app, ["profiles", "loihi1", "--section", "energy", "--json"])
+    assert json.loads(told.stdout)["profiles"][0]["figures"] == expected
+    shown = CliRunner().invoke(app, ["profiles", "loihi1", "--section", "energy"], env={"COLUMNS": str(columns)})
+    lines = shown.stdout.splitlines()
+    assert max(map(len, lines)) <= columns
+    words = {word for line in lines for word in line.replace("│", " ").split()}
+    assert {figure["key"].rpartition(".")[2] for figure in expected if figure["key"].count(".") == 1} <= words
+    assert "neurons_per_core" not in words
+    for arguments in (["--section", "energy"], ["loihi1", "--section", "energi"]):
+        assert CliRunner().invoke(app, ["profiles", *arguments]).exit_code == 2
