@@ -101,8 +101,8 @@ def paired_test(a: NDArray[np.float64], b: NDArray[np.float64]) -> TTest:
     >>> import numpy as np
     >>> from neurosleep.analysis import paired_test
     >>> result = paired_test(np.array([0.60, 0.58, 0.63]), np.array([0.41, 0.36, 0.47]))
-    >>> round(result.t, 3), result.df, round(result.p, 4)
-    (10.967, 2, 0.0082)
+    >>> round(result.t, 2), result.df, round(result.p, 4)
+    (10.97, 2, 0.0082)
     """
     if len(a) != len(b):
         raise SettingsError("The samples are not pairs.", found=f"{len(a)} and {len(b)} values", expected="as many")

@@ -43,7 +43,7 @@ _FIELDS = (
     "note",
 )
 _VERBATIM = ("doi", "eprint", "archiveprefix", "year")
-_ESCAPES = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
+_ESCAPES = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "ü": r"{\"u}"}
 _ESCAPES |= {character: "\\" + character for character in "&%$#_"}
 # Grades of a profile's sources that somebody can look up.
 _PUBLIC = ("code", "primary", "secondary")
