@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 from neurosleep import __version__
 from neurosleep.cli._text import show_warnings
@@ -28,7 +28,22 @@ from neurosleep.cli.tune import tune
 __all__ = ["app", "main"]
 
 
-class _Commands(TyperGroup):
+class _Help:
+    """``--help`` and what typer adds to it are flags as ours are: no type is told of them."""
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        parameters: list[Any] = super().get_params(ctx)  # type: ignore[misc]
+        for parameter in parameters:
+            if getattr(parameter, "is_flag", False):
+                parameter.metavar = ""
+        return parameters
+
+
+class _Command(_Help, TyperCommand):
+    """One command."""
+
+
+class _Commands(_Help, TyperGroup):
     """The commands; with ``--json``, a usage error in the arguments themselves is one JSON object too."""
 
     def make_context(self, info_name: Any, args: Any, parent: Any = None, **extra: Any) -> Any:
@@ -98,7 +113,7 @@ _COMMANDS: dict[str, dict[str, tuple[Callable[..., None], tuple[str, str]]]] = {
 for _panel, _commands in _COMMANDS.items():
     for _name, (_command, _examples) in _commands.items():
         _epilog = "\n\n".join(["Examples:", *(f"[bold]neurosleep {example}[/bold]" for example in _examples)])
-        app.command(_name, rich_help_panel=_panel, epilog=_epilog)(with_groups(_command))
+        app.command(_name, cls=_Command, rich_help_panel=_panel, epilog=_epilog)(with_groups(_command))
 
 
 def _print_version(asked: bool) -> None:

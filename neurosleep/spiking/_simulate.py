@@ -24,7 +24,8 @@ from neurosleep.spiking.recording.recording import Recording
 
 __all__ = ["simulate"]
 
-Trains = Mapping[str, SpikeEvents]
+Spikes = SpikeEvents | Tensor | npt.NDArray[np.generic]
+Trains = Mapping[str, Spikes]
 
 
 @shows_progress
@@ -50,8 +51,8 @@ def simulate(
         Any network that the engine offers; of images and batches, one with a single input population.
     x:
         Images: one, of the input's shape or flat ``[n]``, or a batch ``[batch, *shape]`` or ``[batch, n]``; any float
-        type, or ``uint8``, of which 255 becomes 1. Or spikes: :class:`~neurosleep.functional.SpikeEvents` (a mapping by
-        population name if there are several inputs), or booleans ``[time, n]``, of a batch ``[time, batch, n]``.
+        type, or ``uint8``, of which 255 becomes 1. Or spikes: :class:`~neurosleep.functional.SpikeEvents` or booleans
+        ``[time, n]`` (a mapping by population name if there are several inputs), of a batch ``[time, batch, n]``.
     steps:
         How long images are shown; of spikes their number of steps if not given, else at most that.
     coding, max_rate:
@@ -175,9 +176,27 @@ def _of_spikes(
             chosen = _engine(engine, network, device, batch=True)
             return batch_of_trains(network, spikes[:steps].cpu().numpy(), chosen, device)
         x = SpikeEvents.from_dense(spikes)
-    trains = {_only_input(network): x} if isinstance(x, SpikeEvents) else x
+    trains = {_only_input(network): x} if isinstance(x, SpikeEvents) else {k: _train(k, one) for k, one in x.items()}
     length = _check_covered({name: events.steps for name, events in trains.items()}, steps)
     return single_train(network, trains, length, _engine(engine, network, device), record or Record(), device)
+
+
+def _train(name: str, x: object) -> SpikeEvents:
+    """The spikes that the input population ``name`` is given."""
+    if isinstance(x, SpikeEvents):
+        return x
+    boolean = getattr(x, "dtype", None) in (np.dtype(bool), torch.bool)
+    if boolean and isinstance(x, Tensor | np.ndarray) and x.ndim == 2:
+        return SpikeEvents.from_dense(x)
+    given = f"{type(x).__name__}"
+    if isinstance(x, Tensor | np.ndarray):
+        given += f" of {x.dtype} and shape {tuple(x.shape)}"
+    raise SettingsError(
+        f"The input {name!r} cannot be read as spikes.",
+        found=given,
+        expected="SpikeEvents, or booleans [time, n]; a mapping holds one train of each input, no images and no batch",
+        hint="values above 0 become spikes with x > 0",
+    )
 
 
 def _values(network: SpikingNetwork, x: object) -> tuple[Tensor, bool]:

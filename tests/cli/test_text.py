@@ -97,6 +97,8 @@ def test_help_has_examples_that_are_right(monkeypatch: pytest.MonkeyPatch, comma
     _, _, shown = result.stdout.partition("Examples:")
     examples = [line.strip() for line in shown.splitlines() if line.strip()]
     assert len(examples) == 2 and max(map(len, result.stdout.splitlines())) <= 80
+    # A flag takes nothing.
+    assert "--json" in result.stdout and "<bool>" not in result.stdout
     for example in examples:
         program, name, *arguments = shlex.split(example.partition(">")[0])
         assert (program, name) == ("neurosleep", command)

@@ -49,6 +49,26 @@ def test_spikes_as_by_hand(network: SpikingNetwork, engine: str) -> None:
     assert recording.counts["out"].tolist() == expected.sum(0).tolist()
 
 
+def test_a_mapping_holds_booleans_or_events(network: SpikingNetwork) -> None:
+    """Of two inputs, each in any form that one alone may have; anything else is refused by its name."""
+    both = SpikingNetwork(
+        (Population("more", "input", (2,)), *network.populations),
+        (*network.projections, Dense("more", "out", torch.full((4, 2), 0.5, dtype=torch.float64))),
+    )
+    spikes, more = _spikes(30, 6), _spikes(30, 2)
+    events = {"input": ns.functional.SpikeEvents.from_dense(spikes), "more": ns.functional.SpikeEvents.from_dense(more)}
+    counts = ns.simulate(both, events).counts["out"]
+    assert counts.sum() > ns.simulate(network, spikes).counts["out"].sum() > 0
+    given: dict[str, Any]
+    for given in ({"input": spikes, "more": more}, {"input": spikes.numpy(), "more": events["more"]}):
+        assert np.array_equal(ns.simulate(both, given).counts["out"], counts)
+    for bad in (spikes.float(), spikes[:, None], spikes[0], spikes.tolist(), None):
+        with pytest.raises(SettingsError, match="The input 'input' cannot be read as spikes"):
+            ns.simulate(both, {"input": bad, "more": more})  # type: ignore[dict-item]
+    with pytest.raises(SettingsError, match="do not cover the steps"):
+        ns.simulate(both, {"input": spikes, "more": more[:20]})
+
+
 def test_batch_of_spikes_is_one_train_after_another(network: SpikingNetwork) -> None:
     spikes = _spikes(200, 3, 6)
     counts = ns.simulate(network, spikes).counts["out"]
