@@ -38,17 +38,17 @@ for task in tasks:
     train(x, labels)
     consolidator.observe(x, labels)
 
-# %% One sleep, and what every unit did in it: each circle is a unit, open before sleep and full after it.
+# %% One sleep, and what the outputs did in it: open circles before sleep, full ones after it.
 result = consolidator.consolidate(model)
-units = result.stages[0].regulated
-fig = plot.figure(11.5, 3.9)
-left, middle, ax = fig.subplots(1, 3)
-plot.unit_drives(units, layer="0", ax=left).set_title("hidden units")
-plot.unit_drives(units, layer="2", classes=range(10), new_classes=range(5, 10), ax=middle).set_title("outputs")
+before, after = right(model), right(result.model)
+fig = plot.figure(9.0, 4.2, title=f"All ten digits: {50 * sum(before):.0f} % before sleep, {50 * sum(after):.0f} % after")
+left, ax = fig.subplots(1, 2)
+outputs = result.stages[0].regulated
+plot.unit_drives(outputs, layer="2", classes=range(10), new_classes=range(5, 10), ax=left).set_title("")
 
 # %% The old digits are recognised again.
 for k, (age, shift) in enumerate((("old digits, 0 to 4", -0.2), ("new digits, 5 to 9", 0.2))):
-    heights = [100 * right(network)[k] for network in (model, result.model)]
+    heights = [100 * before[k], 100 * after[k]]
     bars = ax.bar([shift, 1 + shift], heights, width=0.36, color=plot.PALETTE[k], label=age)
     ax.bar_label(bars, fmt="%.0f", padding=2)
 ax.set(xticks=[0, 1], xticklabels=["before sleep", "after sleep"], ylabel="accuracy (%)")

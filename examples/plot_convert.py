@@ -42,7 +42,7 @@ check = compare(model, network, test, torch.from_numpy(data.test_labels[::10]), 
 print(*check.advice, sep="\n")
 unlabelled = compare(model, network, test, steps=60)
 
-fig = plot.figure(8.0, 3.2)
+fig = plot.figure(8.0, 3.6)
 left, right = fig.subplots(1, 2)
 plot.conversion(check, ax=left)
 plot.conversion(unlabelled, ax=right).set_title("error of each layer's rates", fontsize="medium")

@@ -28,14 +28,16 @@ networks = {
     ),
 }
 learning = EquilibriumPropagation(free_steps=30, nudged_steps=8, lr=(0.4, 0.02), momentum=0.9, batch=50, epochs=6)
-fig = plot.figure(9.5, 3.2)
+fig = plot.figure(10.0, 3.8, title="Dendrites: more of the hidden units take part, but 1000 images are learnt more slowly")
 left, *others = fig.subplots(1, 3)
+others[1].sharey(others[0])
 for k, ((name, network), ax) in enumerate(zip(networks.items(), others, strict=True)):
     state, right = learning.state(network), [accuracy(network, x_test, labels_test)]
     for _ in learning.fit(network, x, labels, state, lambda name, epoch: torch_generator(0, name, epoch)):
         right.append(accuracy(network, x_test, labels_test))
     left.plot([100 * r for r in right], marker="o", color=plot.PALETTE[k], label=name)
-    plot.activation_spread(activation_spread(network, x_test), ax=ax).set_title(name, fontsize="medium")
+    plot.activation_spread(activation_spread(network, x_test), ax=ax).set_xlabel("number: participation ratio")
+    ax.set_title(name, fontsize="medium")
 
 # %% Accuracy after each epoch; mean state of each layer, and above each bar the part of its units that takes part.
 left.set(xlabel="epoch", ylabel="accuracy on test images (%)", ylim=(0, 100))

@@ -30,8 +30,11 @@ result = ns.sleep(network, drive=drive, rule=ns.SRCRule(inc=1e-3, dec=1e-4), ste
 fig = plot.figure(10.5, 3.4)
 left, middle, right = fig.subplots(1, 3)
 potentials = result.state_monitor("hidden1")
-left.plot(potentials.t[:400], potentials.v[:, :400].T, linewidth=1)
-left.set(xlabel="time (s)", ylabel="potential of three units")
+for k, potential in enumerate(potentials.v[:, :400]):
+    left.plot(potentials.t[:400], potential, linewidth=1, color=plot.PALETTE[k + 3], label=f"unit {k}")
+left.set(xlabel="time (s)", ylabel="potential")
+left.spines[["top", "right"]].set_visible(False)
+left.legend(loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0, frameon=False, fontsize=9)
 plot.weight_change(result, ax=middle)
 plot.intervals({p.name: result.spikes[p.name] for p in network.layers}, ax=right)
 

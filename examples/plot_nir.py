@@ -36,10 +36,15 @@ before, after = (ns.simulate(n, spikes, record=record).spikes for n in (network,
 last = [trains["output"] for trains in (before, after)]
 differ = int(np.sum(last[0].to_dense().numpy() != last[1].to_dense().numpy()))
 
-fig = plot.figure(
-    8.0, 4.0, title=f"Output spikes before and after: {last[0].count} and {last[1].count}, {differ} differ"
-)
-plot.raster({"as it was": last[0], "from the file": last[1]}, ax=fig.add_subplot())
+# %% One over the other: a circle without a dot, or a dot without a circle, would be a spike that differs.
+fig = plot.figure(8.0, 4.0, title=f"Output spikes: {last[0].count} before, {last[1].count} after, {differ} differ")
+ax = fig.add_subplot()
+ax.spines[["top", "right"]].set_visible(False)
+rings, dots = (np.nonzero(trains.to_dense().numpy()) for trains in last)
+ax.plot(*rings, "o", markersize=6, markerfacecolor="none", color=plot.PALETTE[0], label="as it was")
+ax.plot(*dots, "o", markersize=2.5, color=plot.PALETTE[1], label="from the file")
+ax.set(xlabel="time (ms), the first half", ylabel="output neuron", xlim=(0, 150), yticks=range(0, 20, 5))
+ax.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, frameon=False)
 
 if __name__ == "__main__":
     plot.save(fig, "plot_nir.png")

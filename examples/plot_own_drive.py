@@ -41,9 +41,12 @@ model = ns.MLP([784, 100, 50, 10], init=0.1, generator=torch_generator(0, "init"
 network = ns.thresholds_for_rates(ns.convert(model, images, recipe="recursive"), drive, [0.01, 0.01, 0.01])
 result = ns.sleep(network, drive=drive, rule=ns.SRCRule(1e-4, 1e-5), steps=1000, record=ns.Record(spikes="all"))
 
-# %% One second of it.
+# %% One second of it; the up states are shaded.
 fig = plot.figure(8.0, 4.2)
-plot.raster(result.recording, ax=fig.add_subplot())
+ax = plot.raster(result.recording, ax=fig.add_subplot())
+for start in range(drive.length, result.recording.steps, 2 * drive.length):
+    ax.axvspan(1e-3 * start, 1e-3 * (start + drive.length), color="#e4e4e4", linewidth=0, zorder=0)
+    ax.annotate("up", (1e-3 * (start + drive.length / 2), 1.0), (0, 3), "axes fraction", "offset points", ha="center")
 
 if __name__ == "__main__":
     plot.save(fig, "plot_own_drive.png")

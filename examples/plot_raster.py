@@ -20,20 +20,20 @@ velocity = [torch.zeros_like(weight) for weight in model.weights]
 for _ in Backprop(epochs=1).fit(model, x, labels, velocity, lambda name, epoch: torch_generator(0, name, epoch)):
     pass
 
-# %% Convert, find thresholds at which each layer fires in 2 % of the steps, and sleep for two seconds of 1 ms steps.
+# %% Convert, find thresholds at which each layer fires in 2 % of the steps, and sleep for a second of 1 ms steps.
 network = ns.convert(model, x[:1000], recipe="recursive")
 drive = ns.MeanDrive(x.mean(0).double().numpy(), max_rate=60.0, window=11, image_shape=(28, 28))  # Hz
 network = ns.thresholds_for_rates(network, drive, [0.02, 0.02, 0.02])
-record = ns.Record(spikes="all", rates_every=50)
-result = ns.sleep(network, drive=drive, rule=ns.SRCRule(inc=1e-4, dec=1e-5), steps=2000, record=record)
+record = ns.Record(spikes="all", rates_every=25)
+result = ns.sleep(network, drive=drive, rule=ns.SRCRule(inc=1e-4, dec=1e-5), steps=1000, record=record)
 print(result.status, {p.name: result.recording.spikes_per_step(p.name) for p in network.populations})
 
-# %% The first half second, and the rates of the whole sleep.
-recording = result.recording
+# %% The spikes, and below them the rates at the same times and in the same colours.
 fig = plot.figure(8.0, 6.0)
-above, below = fig.subplots(2, height_ratios=[2, 1])
-plot.raster({name: spikes.slice(0, 500) for name, spikes in recording.spikes.items()}, ax=above)
-plot.rates(recording, ax=below)
+above, below = fig.subplots(2, height_ratios=[2, 1], sharex=True)
+plot.raster(result.recording, ax=above).set_xlabel("")
+plot.rates(result.recording, ax=below).set(xlabel="time (s)", xlim=(0, 1))
+below.get_legend().remove()
 
 if __name__ == "__main__":
     plot.save(fig, "plot_raster.png")

@@ -34,8 +34,10 @@ axes = fig.subplots(2, 2)
 seen = result.recording.spikes["input"]
 plot.sleep_images(seen, windows=6, length=20, ax=axes[0, 0])
 plot.sleep_images(seen, windows=6, ax=axes[0, 1])
+limit = float(after.weights[0][units].abs().max())  # one scale of colours for both
 for ax, network_then, when in zip(axes[1], (model, after), ("before", "after"), strict=True):
-    plot.receptive_fields(network_then.weights[0].detach().numpy(), units=units, ax=ax).set_title(f"{when} the sleep")
+    fields = network_then.weights[0].detach().numpy()
+    plot.receptive_fields(fields, units=units, limit=limit, ax=ax).set_title(f"{when} the sleep")
 
 if __name__ == "__main__":
     plot.save(fig, "plot_seen_in_sleep.png")

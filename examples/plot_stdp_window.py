@@ -30,7 +30,9 @@ rules = {
 fig = plot.figure(13.0, 6.4)
 for ax, (title, (rule, weight)) in zip(fig.subplots(2, 4).flat, rules.items(), strict=False):
     plot.stdp_window(rule, weight=weight, ax=ax).set_title(title, fontsize="medium")
+    ax.get_legend().remove()
 fig.axes[-1].remove()
+fig.legend(*fig.axes[5].get_legend_handles_labels(), loc="center", bbox_to_anchor=(0.88, 0.27), frameon=False)
 
 if __name__ == "__main__":
     plot.save(fig, "plot_stdp_window.png")

@@ -8,13 +8,14 @@ from matplotlib.axes import Axes
 
 from neurosleep.conversion import ConversionCheck
 from neurosleep.errors import SettingsError
-from neurosleep.plot._style import GREY, PALETTE, figure
+from neurosleep.plot._style import GREY, PALETTE, axes
+from neurosleep.plot._tables import legend_above
 
 __all__ = ["conversion"]
 
 
 def conversion(check: ConversionCheck, *, ax: Axes | None = None, **kwargs: Any) -> Axes:
-    """Draw accuracy against time steps, with the model's as a line; without labels the error of each layer as bars.
+    """Accuracy in % against time steps, with the model's as a line; without labels the error of each layer as bars.
 
     Parameters
     ----------
@@ -42,18 +43,19 @@ def conversion(check: ConversionCheck, *, ax: Axes | None = None, **kwargs: Any)
     """
     if not check.layers:
         raise SettingsError("The comparison holds no layer.", expected="what neurosleep.conversion.compare returns")
-    ax = ax if ax is not None else figure().subplots()
+    ax = axes(ax)
     if check.accuracy and check.accuracy_model is not None:
         steps = range(1, len(check.accuracy) + 1)
-        ax.plot(steps, check.accuracy, **({"color": PALETTE[0], "label": "spiking network"} | kwargs))
-        ax.axhline(check.accuracy_model, color=PALETTE[1], linestyle="--", label="model")
-        ax.set(xlabel="time steps", ylabel="accuracy")
-        ax.legend()
+        ax.plot(steps, [100 * value for value in check.accuracy], **({"color": PALETTE[0], "label": "spiking network"} | kwargs))
+        ax.axhline(100 * check.accuracy_model, color=PALETTE[1], linestyle="--", label="model")
+        ax.set(xlabel="time steps", ylabel="accuracy (%)")
+        legend_above(ax)
         return ax
     names = [layer.population for layer in check.layers]
-    ax.bar(names, [layer.error or 0.0 for layer in check.layers], **({"color": PALETTE[0]} | kwargs))
+    heights = [100 * (layer.error or 0.0) for layer in check.layers]
+    ax.bar(names, heights, **({"color": PALETTE[0], "width": 0.5} | kwargs))
     for k, layer in enumerate(check.layers):
         if layer.error is None:
             ax.text(k, 0, "not known", rotation=90, ha="center", va="bottom", color=GREY)
-    ax.set(xlabel="layer", ylabel="mean error / mean activation")
+    ax.set(xlabel="layer", ylabel="mean error (% of the mean activation)")
     return ax

@@ -97,6 +97,7 @@ def receptive_fields(
     *,
     shape: Shape | None = None,
     units: Sequence[int] | int = 16,
+    limit: float | None = None,
     ax: Axes | None = None,
 ) -> Axes:
     """Weights from the inputs to single units, as images: blue below 0, white at 0, red above.
@@ -109,13 +110,17 @@ def receptive_fields(
         Of the images: ``(height, width)`` or ``(height, width, colours)``; a square if not given.
     units:
         Which units, or how many: those whose weights differ most from 0.
+    limit:
+        Where the colours end: at this weight, and its negative. The same for several figures makes them comparable;
+        by default where 0.5 % of the weights lie beyond.
     ax:
         Where to draw; by default on a new figure.
 
     Raises
     ------
     SettingsError
-        If the weights are no matrix, the inputs do not fill the shape, or there is no such unit.
+        If the weights are no matrix, the inputs do not fill the shape, there is no such unit, or ``limit`` is not
+        positive.
 
     See Also
     --------
@@ -136,6 +141,8 @@ def receptive_fields(
     chosen = chosen_units(matrix, units) if isinstance(units, int) else [int(unit) for unit in units]
     if any(not 0 <= unit < len(matrix) for unit in chosen):
         raise SettingsError(f"The units are {chosen}.", expected=f"numbers from 0 to {len(matrix) - 1}")
+    if limit is not None:
+        check_number("The limit of the colours", limit, above=0)
     ax = axes(ax, 6.0, 4.0)
     if not chosen:
         say(ax, "no unit")
@@ -145,8 +152,8 @@ def receptive_fields(
     fields = fields.mean(axis=-1) if len(shape) == 3 else fields
     # A few extreme weights would leave the rest white.
     sizes = np.abs(fields[np.isfinite(fields)])
-    limit = float(np.quantile(sizes, 0.995)) if sizes.size else 0.0
-    _mosaic(ax, fields, [f"unit {unit}" for unit in chosen], "RdBu_r", (-(limit or 1.0), limit or 1.0), "weight")
+    end = limit or (float(np.quantile(sizes, 0.995)) if sizes.size else 0.0) or 1.0
+    _mosaic(ax, fields, [f"unit {unit}" for unit in chosen], "RdBu_r", (-end, end), "weight")
     if not sizes.size:
         say(ax, "no weight is finite")
     return ax

@@ -22,7 +22,9 @@ _ENTRY = 48.0
 
 @lru_cache(maxsize=4096)
 def _width(text: str, size: float) -> float:
-    """Width of a text in points."""
+    """Width of a text in points: of its longest line."""
+    if "\n" in text:
+        return max(_width(line, size) for line in text.split("\n"))
     if not text.strip():
         return 0.0
     return float(TextPath((0, 0), plain(text), size=size, prop=FontProperties()).get_extents().width)
@@ -46,13 +48,15 @@ def room_of(ax: Axes) -> float:
     assert figure is not None
     cell = ax.get_subplotspec()
     share = ax.get_position().width if cell is None else cell.get_position(figure).width
-    # Of the only axes of a figure, whose margins the layout finds.
-    whole = cell is not None and cell.get_gridspec().get_geometry() == (1, 1)
-    return max(72 * float(figure.get_figwidth()) * (1.0 if whole else share) - _BESIDE, 40.0)
+    if cell is not None and cell.get_topmost_subplotspec() == cell:
+        # The layout finds margins and gaps, and gives the columns of a figure all of its width.
+        grid = cell.get_gridspec()
+        share /= sum(grid[0, k].get_position(figure).width for k in range(grid.ncols))
+    return max(72 * float(figure.get_figwidth()) * min(share, 1.0) - _BESIDE, 40.0)
 
 
 def columns_for(ax: Axes, labels: Sequence[str], most: int, size: float = 9.0) -> tuple[int, list[str]]:
-    """How many columns of these labels have room above the axes, and the labels, cut where one alone has none."""
+    """How many columns of these labels have room above the axes, and the labels; one that has none alone is in two lines, or cut."""
     room = room_of(ax)
     short = [_cut(label, room - _ENTRY, size) for label in labels]
     for columns in range(min(most, max(len(labels), 1)), 1, -1):
@@ -66,5 +70,10 @@ def columns_for(ax: Axes, labels: Sequence[str], most: int, size: float = 9.0) -
 def _cut(label: str, points: float, size: float) -> str:
     """A label for matplotlib, whose dollar signs are escaped already."""
     text = label.replace(r"\$", "$")
-    short = fitted(text, points, size)
+    short = text
+    if _width(text, size) > points:
+        words = text.split(" ")
+        halves = [(" ".join(words[:k]), " ".join(words[k:])) for k in range(1, len(words))]
+        lines = min(halves, key=lambda pair: max(_width(line, size) for line in pair), default=(text,))
+        short = fitted("\n".join(lines), points, size)
     return label if short == text else plain(short)

@@ -35,6 +35,7 @@ def test_a_good_conversion_agrees_in_every_layer() -> None:
     assert found["compared"][0]["population"] == report.populations[0]
     ax = conversion(check)
     assert ax.get_xlabel() == "time steps" and len(ax.lines[0].get_xdata()) == 1000
+    assert ax.get_ylabel() == "accuracy (%)" and ax.lines[1].get_ydata()[0] == 100 * check.accuracy_model
     assert len(conversion(compare(net, snn, images, steps=5)).patches) == 3
 
 

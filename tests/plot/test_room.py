@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from neurosleep import plot
-from neurosleep.plot._room import columns_for, fitted
+from neurosleep.plot._room import columns_for, fitted, room_of
 
 SHIPPED = ["sequential", "joint", "src", "sleep", "rehearsal+src", "icarl+sleep", "ewc", "owm", "si", "lwf"]
 
@@ -130,6 +130,14 @@ def test_a_legend_has_as_many_columns_as_there_is_room_for() -> None:
     assert 1 < columns < 4 and labels == names
     assert columns_for(axes_of(4.8), [60 * "w", "x"], 4)[0] == 1
     assert columns_for(axes_of(4.8), [], 4) == (1, [])
+    # Two lines before a word is cut.
+    assert columns_for(axes_of(4.8), [f"{20 * 'w'} {20 * 'v'}"], 4) == (1, [f"{20 * 'w'}\n{20 * 'v'}"])
+
+
+def test_the_axes_of_a_row_share_all_of_its_width() -> None:
+    third, whole = plot.figure(10.5, 3).subplots(1, 3)[1], plot.figure(10.5, 3).add_subplot()
+    assert room_of(whole) + 62 == pytest.approx(3 * (room_of(third) + 62))
+    assert columns_for(third, ["input -> hidden1"], 2)[1] == ["input -> hidden1"]
     # What matplotlib would read as a formula stays escaped.
     assert columns_for(axes_of(12), [r"\$5"], 4)[1] == [r"\$5"]
     cut = columns_for(axes_of(4.8), [r"\$" + 80 * "w" + r"\$"], 4)[1][0]

@@ -176,6 +176,9 @@ def test_receptive_fields_are_the_largest_weights_in_their_order() -> None:
         plot.receptive_fields(weights, units=[])
     )
     assert "no weight is finite" in words(plot.receptive_fields(np.full((2, 4), np.nan)))
+    assert plot.receptive_fields(weights, limit=0.25).images[0].get_clim() == (-0.25, 0.25)
+    with pytest.raises(SettingsError, match="limit of the colours"):
+        plot.receptive_fields(weights, limit=0.0)
     for wrong in ({"weights": weights[0]}, {"weights": weights, "units": [5]}, {"weights": weights[:, :2]}):
         with pytest.raises(SettingsError):
             plot.receptive_fields(**wrong)  # type: ignore[arg-type]
