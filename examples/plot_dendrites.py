@@ -28,7 +28,9 @@ networks = {
     ),
 }
 learning = EquilibriumPropagation(free_steps=30, nudged_steps=8, lr=(0.4, 0.02), momentum=0.9, batch=50, epochs=6)
-fig = plot.figure(10.0, 3.8, title="Dendrites: more of the hidden units take part, but 1000 images are learnt more slowly")
+fig = plot.figure(
+    10.0, 3.8, title="Dendrites: more of the hidden units take part, but 1000 images are learnt more slowly"
+)
 left, *others = fig.subplots(1, 3)
 others[1].sharey(others[0])
 for k, ((name, network), ax) in enumerate(zip(networks.items(), others, strict=True)):

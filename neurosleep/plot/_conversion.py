@@ -46,7 +46,11 @@ def conversion(check: ConversionCheck, *, ax: Axes | None = None, **kwargs: Any)
     ax = axes(ax)
     if check.accuracy and check.accuracy_model is not None:
         steps = range(1, len(check.accuracy) + 1)
-        ax.plot(steps, [100 * value for value in check.accuracy], **({"color": PALETTE[0], "label": "spiking network"} | kwargs))
+        ax.plot(
+            steps,
+            [100 * value for value in check.accuracy],
+            **({"color": PALETTE[0], "label": "spiking network"} | kwargs),
+        )
         ax.axhline(100 * check.accuracy_model, color=PALETTE[1], linestyle="--", label="model")
         ax.set(xlabel="time steps", ylabel="accuracy (%)")
         legend_above(ax)
