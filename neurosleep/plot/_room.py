@@ -56,7 +56,7 @@ def room_of(ax: Axes) -> float:
 
 
 def columns_for(ax: Axes, labels: Sequence[str], most: int, size: float = 9.0) -> tuple[int, list[str]]:
-    """How many columns of these labels have room above the axes, and the labels; one that has none alone is in two lines, or cut."""
+    """How many columns of these labels have room above the axes, and the labels; too long ones in two lines, or cut."""
     room = room_of(ax)
     short = [_cut(label, room - _ENTRY, size) for label in labels]
     for columns in range(min(most, max(len(labels), 1)), 1, -1):
