@@ -57,7 +57,8 @@ def conversion(check: ConversionCheck, *, ax: Axes | None = None, **kwargs: Any)
         return ax
     names = [layer.population for layer in check.layers]
     heights = [100 * (layer.error or 0.0) for layer in check.layers]
-    ax.bar(names, heights, **({"color": PALETTE[0], "width": 0.5} | kwargs))
+    bars: dict[str, Any] = {"color": PALETTE[0], "width": 0.5}
+    ax.bar(names, heights, **(bars | kwargs))
     for k, layer in enumerate(check.layers):
         if layer.error is None:
             ax.text(k, 0, "not known", rotation=90, ha="center", va="bottom", color=GREY)
