@@ -40,6 +40,8 @@ for k, ((name, network), ax) in enumerate(zip(networks.items(), others, strict=T
     left.plot([100 * r for r in right], marker="o", color=plot.PALETTE[k], label=name)
     plot.activation_spread(activation_spread(network, x_test), ax=ax).set_xlabel("number: participation ratio")
     ax.set_title(name, fontsize="medium")
+    for bar in ax.patches:
+        bar.set_color(plot.PALETTE[k])
 
 # %% Accuracy after each epoch; mean state of each layer, and above each bar the part of its units that takes part.
 left.set(xlabel="epoch", ylabel="accuracy on test images (%)", ylim=(0, 100))

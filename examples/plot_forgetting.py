@@ -47,6 +47,9 @@ fig = plot.figure(7.5, 6.0, title="Ten digits, two at a time: without sleep, and
 above, below = fig.subplots(2)
 plot.accuracy(learn(Strategy()), chance=0.1, ax=above)
 plot.accuracy(learn(SRC(sleep)), chance=0.1, ax=below)
+for line in (*above.lines[:5], *below.lines[:5]):  # the mean of all tasks is what is compared
+    line.set_alpha(0.35)
+above.get_legend().remove()
 
 if __name__ == "__main__":
     plot.save(fig, "plot_forgetting.png")

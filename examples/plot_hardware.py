@@ -45,6 +45,7 @@ for profile, colour in zip(("ideal", "generic_int8", "loihi1", "spinnaker1"), pl
     energies.append({"label": profile, "low": low and low / len(x_test), "high": high and high / len(x_test)})
 left.set(xlabel="time steps (1 ms)", ylabel="accuracy (%)", ylim=(0, 100))
 left.legend(frameon=False)
+left.spines[["top", "right"]].set_visible(False)
 plot.energy(energies, label="energy per image", ax=right)
 
 if __name__ == "__main__":

@@ -20,38 +20,41 @@ EXPERIMENT = """
 extends = "demo/mnist-mini"
 record = "counts"
 [data]
-images_per_task = 300
+images_per_task = 200
 tasks = [[0, 1], [2, 3], [4, 5]]
 [network]
 sizes = [784, 100, 10]
 [sleep]
-steps = 1000
+steps = 500
 thresholds = [1.0, 1.0]
 [tune.src]
 "sleep.alpha_scale" = { low = 0.3, high = 30.0, log = true }
 "sleep.rule.inc" = { low = 0.001, high = 0.1, log = true }
 """
 
-# %% Eight trials, each the mean of one tuning seed; the same as `neurosleep tune search.toml --trials 8 --seeds 1`.
+# %% 20 trials, each the mean of one tuning seed; the same as `neurosleep tune search.toml --trials 20 --seeds 1`.
 with tempfile.TemporaryDirectory() as folder:
     file = Path(folder, "search.toml")
     file.write_text(EXPERIMENT, encoding="utf-8")
     name, settings = load_settings(str(file), strategy="src")
     run = RunRequest(name, "default", "src", seed=0, settings=settings, data=None, out=folder)
-    request = TuneRequest(run, search_space(str(file), "src", settings), trials=8, seeds=1)
+    request = TuneRequest(run, search_space(str(file), "src", settings), trials=20, seeds=1)
     result = tune(request)
     journal = JournalFileBackend(str(request.folder / "journal.log"))
     trials = optuna.load_study(study_name="tune", storage=JournalStorage(journal)).trials
 print(result["best"], result["validation"])
 
-# %% Every trial over the two settings; the larger and darker, the better.
-fig = plot.figure(6.0, 4.0)
-ax = fig.add_subplot()
-keys, values = list(trials[0].params), [100 * trial.value for trial in trials]
-x, y = ([trial.params[key] for trial in trials] for key in keys)
-dots = ax.scatter(x, y, s=[4 * v for v in values], c=values, cmap="cividis_r", edgecolors="black", linewidths=0.6)
-ax.set(xscale="log", yscale="log", xlabel=keys[0], ylabel=keys[1])
-fig.colorbar(dots, label="validation accuracy (%)")
+# %% Every trial over each of the two settings: where one decides, the dots rise or fall along it; the ring is the best.
+fig = plot.figure(8.0, 3.6)
+panels, values = fig.subplots(1, 2, sharey=True), [100 * trial.value for trial in trials]
+for ax, key in zip(panels, trials[0].params, strict=True):
+    x = [trial.params[key] for trial in trials]
+    ax.plot(x, values, "o", color=plot.PALETTE[0], alpha=0.7)
+    ax.plot(result["best"][key], max(values), "o", markersize=11, markerfacecolor="none", color=plot.PALETTE[1])
+    ax.set(xscale="log", xlabel=key)
+    ax.tick_params(axis="x", which="minor", labelbottom=False)
+    ax.spines[["top", "right"]].set_visible(False)
+panels[0].set_ylabel("validation accuracy (%)")
 
 if __name__ == "__main__":
     plot.save(fig, "plot_tuning.png")

@@ -58,7 +58,7 @@ WRITERS: dict[str, tuple[Callable[[Path], Any], str, type[NeurosleepError]]] = {
     "monitor": (lambda path: _table_files.write_arrays(path, {"a": torch.ones(2).numpy()}), "a.npz", RunFolderError),
     "features": (lambda path: features._write_part(path, torch.ones(2, 2).numpy()), "a.npy", DataError),
     "figure": (lambda path: _style.save(figure(1, 1), path), "a.png", RunFolderError),
-    "animation": (lambda path: _animation._write(frames(), 1, path), "a.gif", RunFolderError),
+    "animation": (lambda path: _animation._write_gif(frames(), 1, path), "a.gif", RunFolderError),
     "table": (lambda path: Table.from_rows([{"a": 1}]).to_csv(path), "a.csv", RunFolderError),
     "network": (lambda path: ns.save(ns.MLP([4, 3]), path), "a.safetensors", ExchangeError),
     "folder": (lambda path: write_folder(path, {"a": torch.ones(2)}, "a = 1", {}), "a", ExchangeError),

@@ -23,7 +23,10 @@ def report(
     *,
     animate: Annotated[
         bool,
-        typer.Option("--animate", help="Also a GIF of a recorded sleep phase of each strategy (figures/sleep.gif)."),
+        typer.Option(
+            "--animate",
+            help="Also a GIF of a recorded sleep phase of each strategy (figures/sleep.gif; with ffmpeg an MP4).",
+        ),
     ] = False,
     as_json: Json = False,
 ) -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import io
 import os
+import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from matplotlib.animation import FFMpegWriter
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
@@ -16,7 +18,7 @@ from PIL import Image
 
 from neurosleep._checks import check_number
 from neurosleep._files import write_whole
-from neurosleep.errors import SettingsError
+from neurosleep.errors import SettingsError, UnsupportedError
 from neurosleep.plot._raster import raster
 from neurosleep.plot._spikes import Spikes, change_rows
 from neurosleep.plot._spikes import populations as of_populations
@@ -40,14 +42,15 @@ def animate_sleep(
     max_dots: int = 20_000,
     title: str = "",
 ) -> Path:
-    """Write a GIF in which a sleep phase passes: the raster and the rates, and weight changes where they are known.
+    """Write an animation of a sleep phase: the raster and the rates pass, and weight changes where they are known.
 
     Parameters
     ----------
     spikes:
         The events of the populations by name, or a recording.
     path:
-        A name that ends in ``.gif``; missing folders are made.
+        A name that ends in ``.gif``, or in ``.mp4``, which the program ffmpeg must be there for; missing folders are
+        made.
     dt:
         Length of a step in seconds; if not given, that of the recording, or 0.001.
     weights:
@@ -70,7 +73,9 @@ def animate_sleep(
     Raises
     ------
     SettingsError
-        If the name does not end in ``.gif``, there is no step to show, or a number is not positive.
+        If the name ends in neither, there is no step to show, or a number is not positive.
+    UnsupportedError
+        If the name ends in ``.mp4`` and ffmpeg is missing, or cannot write it.
     RunFolderError
         If the file cannot be written.
 
@@ -92,8 +97,15 @@ def animate_sleep(
     'sleep.gif'
     """
     target = Path(path)
-    if target.suffix.lower() != ".gif":
-        raise SettingsError(f"The animation cannot be written as {target.name!r}.", expected="a name that ends in .gif")
+    if target.suffix.lower() not in (".gif", ".mp4"):
+        raise SettingsError(
+            f"The animation cannot be written as {target.name!r}.", expected="a name that ends in .gif or .mp4"
+        )
+    if target.suffix.lower() == ".mp4" and not FFMpegWriter.isAvailable():
+        raise UnsupportedError(
+            f"The animation {target.name!r} needs the program ffmpeg, which is not on the PATH.",
+            hint="install it (Debian: apt-get install ffmpeg), or give the name the ending .gif",
+        )
     populations, dt = of_populations(spikes, dt)
     weights = change_rows(spikes if isinstance(spikes, Recording) else ()) if weights is None else weights
     check_number("The length of the animation", seconds, above=0)
@@ -117,7 +129,8 @@ def animate_sleep(
     parts[0].set_xlim(0, steps * dt)
     if weights:
         parts[2].set_ylabel("weight change\n(rms)")
-    return _write(_frames(fig, parts, frames), seconds, target)
+    write = _write_mp4 if target.suffix.lower() == ".mp4" else _write_gif
+    return write(_frames(fig, parts, frames), seconds, target)
 
 
 def _frames(fig: Figure, parts: Sequence[Axes], count: int) -> list[Image.Image]:
@@ -152,7 +165,7 @@ def _pixels(fig: Figure) -> NDArray[np.uint8]:
     return np.asarray(Image.open(io.BytesIO(to_png_bytes(fig, dpi=_DPI))).convert("RGB"))
 
 
-def _write(frames: Sequence[Image.Image], seconds: float, target: Path) -> Path:
+def _write_gif(frames: Sequence[Image.Image], seconds: float, target: Path) -> Path:
     # Few colours, shared by all pictures, make it small.
     palette = frames[-1].quantize(64)
     first, *others = [frame.quantize(palette=palette, dither=Image.Dither.NONE) for frame in frames]
@@ -161,6 +174,27 @@ def _write(frames: Sequence[Image.Image], seconds: float, target: Path) -> Path:
 
     def write(temporary: Path) -> None:
         first.save(temporary, "GIF", save_all=True, append_images=others, duration=duration, optimize=False)
+
+    return write_whole(target, write, what=f"The animation {str(target)!r}")
+
+
+def _write_mp4(frames: Sequence[Image.Image], seconds: float, target: Path) -> Path:
+    size = frames[0].size
+    screen = Figure(figsize=(size[0] / _DPI, size[1] / _DPI), dpi=_DPI)
+    # The container is named, since a temporary file has an ending of its own; its index comes first, so that a
+    # browser plays it while it loads.
+    film = FFMpegWriter(len(frames) / seconds, codec="h264", extra_args=["-f", "mp4", "-movflags", "+faststart"])
+
+    def write(temporary: Path) -> None:
+        try:
+            with film.saving(screen, temporary, _DPI):
+                for frame in frames:
+                    screen.images.clear()
+                    screen.figimage(np.asarray(frame))
+                    film.grab_frame()
+        except subprocess.CalledProcessError as error:
+            said = str(error.stderr or error.stdout or error).strip().splitlines()[-1]
+            raise UnsupportedError(f"ffmpeg could not write the animation {target.name!r}: {said}") from error
 
     return write_whole(target, write, what=f"The animation {str(target)!r}")
 

@@ -742,9 +742,10 @@ def test_animations_are_written_and_shown(tmp_path: Path, make_run: MakeRun) -> 
     make_run("src", 2)
     files = write_animations(tmp_path / "out")
     # The first seed that holds spikes stands for its strategy.
-    assert files == [run / "figures" / name for name in ("sleep.gif", "sleep.csv")]
+    names = ("sleep.gif", "sleep.mp4", "sleep.csv") if shutil.which("ffmpeg") else ("sleep.gif", "sleep.csv")
+    assert files == [run / "figures" / name for name in names] and all(file.is_file() for file in files)
     assert files[0].read_bytes().startswith(b"GIF8")
-    assert next(csv.DictReader(io.StringIO(files[1].read_text())))["population"] == "input"
+    assert next(csv.DictReader(io.StringIO(files[-1].read_text())))["population"] == "input"
     source = write_report(tmp_path / "out").read_text()
     assert source.count("data:image/gif;base64,") == 1 and "Animation of a sleep phase" in source
     files[0].write_bytes(b"nonsense")

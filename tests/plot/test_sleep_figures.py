@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import io
 import itertools
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from matplotlib.animation import FFMpegWriter
 from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 from matplotlib.image import imread
 from PIL import Image
 
 from neurosleep import plot
-from neurosleep.errors import DataError, RunFolderError, SettingsError
+from neurosleep.errors import DataError, RunFolderError, SettingsError, UnsupportedError
 from neurosleep.functional import SpikeEvents, numpy_generator
 from neurosleep.plot import _animation
 from neurosleep.spiking import Record, Recorder, Recording, WeightSamples
@@ -218,6 +220,37 @@ def test_a_sleep_grows_from_picture_to_picture(tmp_path: Path) -> None:
     assert all(a <= b for a, b in itertools.pairwise(amounts)) and amounts[-1] > 1.5 * amounts[0]
 
 
+@pytest.mark.skipif(not FFMpegWriter.isAvailable(), reason="the program ffmpeg is not on the PATH")
+def test_an_mp4_holds_the_pictures_of_the_gif(tmp_path: Path) -> None:
+    spikes, shape = {"a": events(200, 20, 0.05)}, (450, 540, 3)
+    path = plot.animate_sleep(spikes, tmp_path / "new" / "a.mp4", frames=10, seconds=2)
+    assert [file.name for file in path.parent.iterdir()] == ["a.mp4"] and path.read_bytes()[4:8] == b"ftyp"
+    read = ["ffmpeg", "-v", "error", "-i", str(path), "-f", "rawvideo", "-pix_fmt", "rgb24", "-"]
+    pictures = np.frombuffer(subprocess.run(read, check=True, capture_output=True).stdout, np.uint8)
+    pictures = pictures.reshape(-1, *shape).astype(int)
+    told = subprocess.run(["ffmpeg", "-i", str(path)], capture_output=True, text=True, check=False).stderr
+    assert "Duration: 00:00:02.00" in told and "h264" in told and "yuv420p" in told
+    with Image.open(plot.animate_sleep(spikes, tmp_path / "a.gif", frames=10, seconds=2)) as film:
+        assert len(pictures) == film.n_frames == 10
+        for k in range(10):
+            film.seek(k)
+            # Both lose colours, in their own ways, but not the place of a dot: each is nearest to its own.
+            apart = np.abs(pictures - np.asarray(film.convert("RGB")).astype(int)).mean(axis=(1, 2, 3))
+            assert apart.argmin() == k and apart[k] < 4
+
+
+def test_without_ffmpeg_an_mp4_is_refused_before_any_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(UnsupportedError, match=r"ffmpeg(.|\n)*\.gif"):
+        plot.animate_sleep({"a": ONE}, tmp_path / "a.mp4")
+    # One that is there and fails says why.
+    (tmp_path / "ffmpeg").write_text("#!/bin/sh\n/bin/cat > /dev/null\necho no such encoder >&2\nexit 1\n")
+    (tmp_path / "ffmpeg").chmod(0o755)
+    with pytest.raises(UnsupportedError, match="no such encoder"):
+        plot.animate_sleep({"a": ONE}, tmp_path / "a.mp4", frames=2)
+    assert [file.name for file in tmp_path.iterdir()] == ["ffmpeg"]
+
+
 def test_the_rates_of_a_sleep_are_spikes_per_neuron_and_second() -> None:
     part = events(100, 4, 0.3)
     rows = plot.sleep_rows({"a": part, "none": SpikeEvents.empty(0, 100)}, dt=0.01, windows=5)
@@ -234,8 +267,8 @@ def test_a_sleep_of_next_to_nothing_comes_out(tmp_path: Path, spikes: SpikeEvent
 def test_a_sleep_that_cannot_be_shown_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(SettingsError, match="no step"):
         plot.animate_sleep({"a": SpikeEvents.empty(4)}, tmp_path / "a.gif")
-    with pytest.raises(SettingsError, match=r"\.gif"):
-        plot.animate_sleep({"a": ONE}, tmp_path / "a.mp4")
+    with pytest.raises(SettingsError, match=r"\.gif or \.mp4"):
+        plot.animate_sleep({"a": ONE}, tmp_path / "a.avi")
     monkeypatch.setattr("os.replace", lambda *_: (_ for _ in ()).throw(OSError("disk full")))
     with pytest.raises(RunFolderError, match="disk full"):
         plot.animate_sleep({"a": ONE}, tmp_path / "a.gif", frames=2)

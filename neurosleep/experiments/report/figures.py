@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -43,18 +44,24 @@ def run_image(figure: RunFigure, run: Run, budget: Budget) -> Image | None:
 
 
 def write_animation(run: Run) -> list[Path]:
-    """``figures/sleep.gif``, in which the recorded sleep passes, and its rates as ``sleep.csv``, if there is one."""
+    """``figures/sleep.gif``, in which the recorded sleep passes, and its rates as ``sleep.csv``, if there is one.
+
+    For slides also ``sleep.mp4``, where ffmpeg is there.
+    """
     if not _has_spikes(run) or not any(events.steps for events in (run.spikes or {}).values()):
         return []
     spikes = run.spikes or {}
     path = run.folder / "figures" / "sleep.gif"
     weights = [row for row in _last_weights(run) if int(row["after_task"]) == run.spikes_after and row["change"]]
     title = f"{run.name}: the sleep after task {run.spikes_after}"
-    plot.animate_sleep(spikes, path, dt=run.dt, tasks=run.preferred or None, weights=weights, title=title)
+    endings = (".gif", ".mp4") if shutil.which("ffmpeg") else (".gif",)
+    films = [path.with_suffix(ending) for ending in endings]
+    for film in films:
+        plot.animate_sleep(spikes, film, dt=run.dt, tasks=run.preferred or None, weights=weights, title=title)
     rows = plot.sleep_rows(spikes, dt=run.dt)
     write_whole(path.with_suffix(".csv"), as_csv(rows, ("population", "start_s", "stop_s", "rate_hz")))
     run.spikes = None
-    return [path, path.with_suffix(".csv")]
+    return [*films, path.with_suffix(".csv")]
 
 
 def animation_of(run: Run, budget: Budget) -> Image | None:

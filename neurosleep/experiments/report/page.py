@@ -226,7 +226,7 @@ def write_run_figures(run_folder: Path) -> list[Path]:
 def write_animations(folder: Path) -> list[Path]:
     """Write ``figures/sleep.gif`` and ``sleep.csv`` of the first seed of each strategy whose spikes were recorded.
 
-    :func:`write_report` shows them from then on.
+    :func:`write_report` shows them from then on. Where the program ffmpeg is installed, ``sleep.mp4`` lies beside them.
 
     Parameters
     ----------
