@@ -41,9 +41,7 @@ for task in tasks:
 # %% One sleep, and what the outputs did in it: open circles before sleep, full ones after it.
 result = consolidator.consolidate(model)
 before, after = right(model), right(result.model)
-fig = plot.figure(
-    9.0, 4.2, title=f"All ten digits: {50 * sum(before):.0f} % before sleep, {50 * sum(after):.0f} % after"
-)
+fig = plot.figure(9.0, 4.2, title=f"All digits: {50 * sum(before):.0f} % before sleep, {50 * sum(after):.0f} % after")
 left, ax = fig.subplots(1, 2)
 outputs = result.stages[0].regulated
 plot.unit_drives(outputs, layer="2", classes=range(10), new_classes=range(5, 10), ax=left).set_title("")

@@ -44,6 +44,7 @@ for k, ((name, network), ax) in enumerate(zip(networks.items(), others, strict=T
         bar.set_color(plot.PALETTE[k])
 
 # %% Accuracy after each epoch; mean state of each layer, and above each bar the part of its units that takes part.
+others[0].set_ylim(-0.05, 1)
 left.set(xlabel="epoch", ylabel="accuracy on test images (%)", ylim=(0, 100))
 left.spines[["top", "right"]].set_visible(False)
 left.legend(frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1.0), fontsize=9)

@@ -34,7 +34,7 @@ axes = fig.subplots(2, 2)
 seen = result.recording.spikes["input"]
 plot.sleep_images(seen, windows=6, length=20, ax=axes[0, 0])
 plot.sleep_images(seen, windows=6, ax=axes[0, 1])
-limit = float(after.weights[0][units].abs().max())  # one scale of colours for both
+limit = float(after.weights[0].detach()[units].abs().max())  # one scale of colours for both
 for ax, network_then, when in zip(axes[1], (model, after), ("before", "after"), strict=True):
     fields = network_then.weights[0].detach().numpy()
     plot.receptive_fields(fields, units=units, limit=limit, ax=ax).set_title(f"{when} the sleep")

@@ -45,14 +45,13 @@ with tempfile.TemporaryDirectory() as folder:
 print(result["best"], result["validation"])
 
 # %% Every trial over each of the two settings: where one decides, the dots rise or fall along it; the ring is the best.
-fig = plot.figure(8.0, 3.6)
-panels, values = fig.subplots(1, 2, sharey=True), [100 * trial.value for trial in trials]
+fig, values = plot.figure(8.0, 3.6), [100 * trial.value for trial in trials]
+panels = fig.subplots(1, 2, sharey=True)
 for ax, key in zip(panels, trials[0].params, strict=True):
-    x = [trial.params[key] for trial in trials]
-    ax.plot(x, values, "o", color=plot.PALETTE[0], alpha=0.7)
+    ax.plot([trial.params[key] for trial in trials], values, "o", color=plot.PALETTE[0], alpha=0.7)
     ax.plot(result["best"][key], max(values), "o", markersize=11, markerfacecolor="none", color=plot.PALETTE[1])
     ax.set(xscale="log", xlabel=key)
-    ax.tick_params(axis="x", which="minor", labelbottom=False)
+    ax.tick_params(which="minor", labelbottom=False)
     ax.spines[["top", "right"]].set_visible(False)
 panels[0].set_ylabel("validation accuracy (%)")
 
