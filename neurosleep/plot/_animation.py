@@ -183,7 +183,9 @@ def _write_mp4(frames: Sequence[Image.Image], seconds: float, target: Path) -> P
     screen = Figure(figsize=(size[0] / _DPI, size[1] / _DPI), dpi=_DPI)
     # The container is named, since a temporary file has an ending of its own; its index comes first, so that a
     # browser plays it while it loads.
-    film = FFMpegWriter(len(frames) / seconds, codec="h264", extra_args=["-f", "mp4", "-movflags", "+faststart"])
+    # ffmpeg takes fractions of a picture per second, though matplotlib's types do not.
+    rate: Any = len(frames) / seconds
+    film = FFMpegWriter(rate, codec="h264", extra_args=["-f", "mp4", "-movflags", "+faststart"])
 
     def write(temporary: Path) -> None:
         try:
