@@ -1,7 +1,8 @@
-"""What belongs to the user's program and must be as it was when a verb returns: torch's threads, global generators."""
+"""What a verb finds: cores, and what must be as it was when it returns: torch's threads, global generators."""
 
 from __future__ import annotations
 
+import os
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,7 +10,12 @@ from contextlib import contextmanager
 import numpy as np
 import torch
 
-__all__ = ["surroundings_kept"]
+__all__ = ["cores", "surroundings_kept"]
+
+
+def cores() -> int:
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @contextmanager

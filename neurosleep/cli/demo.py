@@ -14,12 +14,14 @@ from neurosleep.cli.options import WHERE, Json, Out, RunOptions, Seed, as_percen
 from neurosleep.cli.requests import make_requests, seed_range
 
 if TYPE_CHECKING:
+    from neurosleep.experiments import RunRequest
     from neurosleep.experiments.metrics import Metrics
 
 __all__ = ["brought_back", "demo"]
 
 # An ordinary network without sleep and with; and the published recipe on the network that it was made for.
 _PARTS = {"demo/classifier": "sequential,sleep", "demo/mnist-mini": "src"}
+_SHOWN = [strategy for strategies in _PARTS.values() for strategy in strategies.split(",")]
 # Title of the table of a strategy, and the one that shows the same network without sleep.
 _TITLES = {
     "sleep": ("Ordinary network, sleep", "sequential"),
@@ -32,20 +34,27 @@ def demo(
     out: Out = Path("demo"),
     seeds: Annotated[int, typer.Option(help="Number of seeds.")] = 3,
     seed: Seed = 0,
-    jobs: Annotated[int, typer.Option(help="Runs side by side.", rich_help_panel=WHERE)] = 2,
+    jobs: Annotated[
+        int | None,
+        typer.Option(help="How many run side by side, one thread each; else one on each core.", rich_help_panel=WHERE),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Two digits after another on embedded real data: forgetting, sleep, and what came back."""
     with interruptible(as_json, "start it anew, with another --out"), user_errors(as_json):
+        from neurosleep._surroundings import cores
         from neurosleep.experiments import run_experiment, summarise, write_report
 
-        requests = [
-            request
-            for experiment, strategies in _PARTS.items()
-            for request in make_requests(experiment, strategies, seed_range(seed, seeds), RunOptions(), out)
-        ]
+        requests = _in_turn(
+            [
+                request
+                for experiment, strategies in _PARTS.items()
+                for request in make_requests(experiment, strategies, seed_range(seed, seeds), RunOptions(), out)
+            ]
+        )
         with show_progress([(f"{r.strategy}, seed {r.seed}", "") for r in requests], silent=as_json) as progress:
-            runs = run_experiment(requests, jobs=jobs, report=progress)
+            runs = run_experiment(requests, jobs=cores() if jobs is None else jobs, report=progress)
+        runs.sort(key=lambda run: (_SHOWN.index(run["strategy"]), run["seed"]))
         page = write_report(out)
         result = {
             "out": str(out),
@@ -64,10 +73,21 @@ def demo(
                 for name, entry in result["strategies"].items()
             ]
             print_table("All ten digits, after task 5", ("strategy", "accuracy", "seeds"), table)
-            raster = requests[-seeds].folder.path / "figures" / "raster.png"
+            raster = requests[0].folder.path / "figures" / "raster.png"
             print(f"Report: {result['report']}\nRaster: {raster}")
 
         emit(result, as_json, show)
+
+
+def _in_turn(requests: list[RunRequest]) -> list[RunRequest]:
+    """The runs in the order in which they start: the long ones first, so that all cores are busy until the end.
+
+    Between the first run of src, which compiles what it needs after an installation, and the others, which find it
+    compiled, those that need something else.
+    """
+    by_strategy = {name: [request for request in requests if request.strategy == name] for name in _SHOWN}
+    first, *others = by_strategy["src"]
+    return [first, *by_strategy["sleep"], *others, *by_strategy["sequential"]]
 
 
 def _run_of(runs: list[Metrics], strategy: str) -> Metrics:

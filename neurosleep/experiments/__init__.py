@@ -14,6 +14,7 @@ from neurosleep.experiments.run.one import run_one
 from neurosleep.experiments.run.request import RunRequest
 from neurosleep.experiments.run.trackers import MLflow, WandB
 from neurosleep.experiments.run_folder import RunFolder, write_whole
+from neurosleep.experiments.tuning.function import tune_function
 from neurosleep.experiments.tuning.search import TuneRequest, tune
 from neurosleep.experiments.tuning.space import search_space
 from neurosleep.experiments.tuning.tuned import load_tuned, with_tuned
@@ -42,6 +43,7 @@ __all__ = [
     "search_space",
     "summarise",
     "tune",
+    "tune_function",
     "variant_name",
     "variant_names",
     "with_tuned",

@@ -6,13 +6,12 @@ need no processes: everything is compiled once, and networks are handed over wit
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from typing import Any, TypeAlias, TypeVar
 
 from neurosleep._checks import check_count, check_memory, check_unread
-from neurosleep._surroundings import surroundings_kept
+from neurosleep._surroundings import cores, surroundings_kept
 from neurosleep.errors import SettingsError
 from neurosleep.functional import EngineRule, Homeostasis, InputNoise, MeanDrive, PlasticityRule, SlowOscillation
 from neurosleep.replay._sleep import Limits, sleep
@@ -185,11 +184,6 @@ def _calls(networks: Sequence[SpikingNetwork], options: Mapping[str, Any]) -> li
     return [{key: values[k] for key, values in each.items()} for k in range(len(networks))]
 
 
-def _cores() -> int:
-    """The cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def _together(
     verb: Callable[..., T],
     networks: Sequence[SpikingNetwork],
@@ -198,7 +192,7 @@ def _together(
     streams: int,
     progress: Callable[[int], None],
 ) -> list[T]:
-    jobs = min(len(networks), _cores() if jobs is None else check_count("jobs", jobs))
+    jobs = min(len(networks), cores() if jobs is None else check_count("jobs", jobs))
     results = sum(bytes_of(network, 0) for network in networks)
     working = jobs * max(bytes_of(network, streams) for network in networks)
     fewer = f"networks in parts, half of {len(networks)} at a time" + (f", or jobs={jobs // 2}" if jobs > 1 else "")

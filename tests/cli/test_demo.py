@@ -9,8 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
+from neurosleep.cli.app import app
 from neurosleep.cli.demo import brought_back
+from neurosleep.cli.options import RunOptions
+from neurosleep.cli.requests import make_requests
+
+# Not the function of that name, which its package exports too.
+demo = sys.modules["neurosleep.cli.demo"]
 
 
 @pytest.mark.full
@@ -31,6 +38,22 @@ def test_the_demo_gains_at_least_15_points_in_the_mean_of_its_seeds(tmp_path: Pa
         assert accuracy[name]["mean"] == pytest.approx(sum(run["accuracy_all"] for run in runs) / 3)
     assert Path(found["report"]).is_file()
     assert len(list(tmp_path.rglob("raster.png"))) == 3
+
+
+def test_side_by_side_it_is_the_same_to_the_last_bit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As many runs at once as there are cores; in which order they start changes no number and no row."""
+    smaller = RunOptions(["data.images_per_task=60", "wake.epochs=1"])
+    monkeypatch.setattr(demo, "make_requests", lambda *given: make_requests(*given[:3], smaller, *given[4:]))
+    monkeypatch.setattr("neurosleep._surroundings.cores", lambda: 2)
+    shown, numbers = [], []
+    for name, jobs in (("one", ["--jobs", "1"]), ("all", [])):
+        result = CliRunner().invoke(app, ["demo", "--seeds", "2", "--out", str(tmp_path / name), "--json", *jobs])
+        assert result.exit_code == 0, result.output
+        shown.append(json.loads(result.stdout)["strategies"])
+        runs = [json.loads(path.read_text()) for path in sorted((tmp_path / name).rglob("metrics.json"))]
+        numbers.append([{key: value for key, value in run.items() if key != "seconds"} for run in runs])
+    assert len(numbers[0]) == 6 and numbers[0] == numbers[1]
+    assert shown[0] == shown[1] and list(shown[0]) == ["sequential", "sleep", "src"]
 
 
 def test_what_sleep_brings_back_is_a_sentence() -> None:

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from neurosleep.cli._board import Board
 from neurosleep.cli.app import app
-from neurosleep.experiments.tuning.search import BEST
+from neurosleep.experiments.tuning.trials import BEST
 
 SMALL = [
     "data.name=mnist-mini",

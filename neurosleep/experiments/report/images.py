@@ -13,6 +13,7 @@ from typing import Any
 from markupsafe import Markup
 
 from neurosleep import plot
+from neurosleep.plot._hover import drawn_points
 from neurosleep.plot._style import Figure
 
 __all__ = ["Budget", "Image", "Rows", "as_csv", "as_json", "drawing", "image"]
@@ -76,7 +77,7 @@ def drawing(
     made = image(plot.to_svg_bytes(fig), alt, caption, budget, name=name)
     if made is None:
         return None
-    points, table = as_json(plot.hover_points(fig)), ""
+    points, table = as_json(drawn_points(fig)), ""
     if rows:
         content = as_csv(rows, list(dict.fromkeys(key for row in rows for key in row)))
         if len(content) <= LARGEST_TABLE:

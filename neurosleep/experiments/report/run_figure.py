@@ -10,6 +10,7 @@ from markupsafe import Markup
 from neurosleep import plot
 from neurosleep.experiments.report.images import as_json
 from neurosleep.experiments.report.read import Rows, Run
+from neurosleep.plot._hover import drawn_points
 from neurosleep.plot._style import Figure
 
 __all__ = ["RunFigure", "Tabulated"]
@@ -62,4 +63,4 @@ class RunFigure:
         self.draw(run, fig)
         if self.dots:
             return plot.to_png_bytes(fig, dpi=140), None
-        return plot.to_svg_bytes(fig), as_json(plot.hover_points(fig))
+        return plot.to_svg_bytes(fig), as_json(drawn_points(fig))

@@ -6,10 +6,7 @@ import contextlib
 import importlib
 import json
 import os
-import shutil
-import statistics
-import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -17,48 +14,39 @@ from typing import TYPE_CHECKING, TypedDict
 
 from neurosleep._checks import check_count
 from neurosleep._files import check_folder, remove_leftovers
-from neurosleep._progress import ShowProgress, shows_progress, tell_progress
+from neurosleep._progress import ShowProgress, shows_progress
 from neurosleep._surroundings import surroundings_kept
 from neurosleep.data import Task
 from neurosleep.errors import ConversionError, RunFolderError, SettingsError, missing_extra, unknown_name
 from neurosleep.experiments.changes import dump_toml
 from neurosleep.experiments.experiment import Experiment
-from neurosleep.experiments.inside import check_tree, is_there
+from neurosleep.experiments.inside import check_tree
 from neurosleep.experiments.metrics import Metrics, Spread, spread_of
-from neurosleep.experiments.metrics_file import read_json
 from neurosleep.experiments.names import folder_name
 from neurosleep.experiments.plain import PlainTable
 from neurosleep.experiments.reading import apply_changes
 from neurosleep.experiments.run.check import check_data, check_request
 from neurosleep.experiments.run.commit import own_commit
 from neurosleep.experiments.run.one import run_one
-from neurosleep.experiments.run.origin import differences, fingerprint, versions
+from neurosleep.experiments.run.origin import fingerprint, versions
 from neurosleep.experiments.run.request import RunRequest
 from neurosleep.experiments.run_folder import Origin, write_whole
 from neurosleep.experiments.schedule.cluster import check_scheduler
 from neurosleep.experiments.schedule.executor import Executor, Outcome
 from neurosleep.experiments.schedule.workers import Processes, check_main_guard
-from neurosleep.experiments.tuning.space import Space
+from neurosleep.experiments.tuning.space import Parameter, Space
+from neurosleep.experiments.tuning.trials import Report, Work, finish_trials, start_search
 from neurosleep.experiments.tuning.tuned import command_with_data, tuned_file
 from neurosleep.functional import check_seed
 
 if TYPE_CHECKING:
     from neurosleep.experiments.tuning.study import Study
 
-__all__ = ["BEST", "SAMPLERS", "TUNING_SEEDS", "TuneRequest", "tune"]
+__all__ = ["SAMPLERS", "TUNING_SEEDS", "Found", "TuneRequest", "check_sampler", "table_of", "tune"]
 
 SAMPLERS = ("tpe", "cma-es", "nsga2")
 # Never among the seeds that results are reported of (0 to 9).
 TUNING_SEEDS = tuple(range(100, 120))
-
-#: What a report of the best trial so far starts with.
-BEST = "best so far"
-# Seconds to wait where other processes have all trials that are left.
-_MOMENT = 0.2
-
-Report = Callable[[int, str], None]
-# Yields number of the trial and a run of it, and is sent the accuracy of each.
-Trial = Generator[tuple[int, RunRequest], float, None]
 
 
 @dataclass(frozen=True)
@@ -245,86 +233,62 @@ def _executor(request: TuneRequest, jobs: int, scheduler: str | None, report: Re
 def _search(request: TuneRequest, present: Origin, runs: Executor[Metrics] | None, report: Report) -> Found:
     for folder in (request.folder, request.folder.parent):
         remove_leftovers(folder, of_the_dead=True)
-    changed = _start(request, present)
-    study = _open(request)
-    told: set[int] = set()
-
-    def unfinished() -> bool:
-        """Whether trials are left; tells of those that have ended since, here, elsewhere or in an earlier call."""
-        trials = {trial.number: trial.value for trial in study.finished()}
-        finished = set(trials)
-        best = max((k for k in trials if trials[k] is not None), key=lambda k: (trials[k], -k), default=None)
-        for number in sorted(finished - told):
-            if number < request.trials:
-                if best is not None:
-                    report(number, f"{BEST}: trial {best} with {100 * (trials[best] or 0.0):.2f} %")
-                report(number, "done")
-        told.update(finished)
-        tell_progress("trials", min(len(told), request.trials), request.trials)
-        return len(finished) < request.trials
-
-    if runs is None:
-        _one_after_another(request, unfinished, report)
-    else:
-        _side_by_side(request, unfinished, runs)
-    for trial in study.finished():  # what processes left that were killed just before they would have removed it
-        shutil.rmtree(request.runs(trial.number), ignore_errors=True)
-    return _finish(request, study, changed)
+    changed = start_search(request.folder, Path(request.run.out), request.identity(), present, force=request.run.force)
+    work = Work(
+        partial(_open, request),
+        request.trials,
+        request.tuning_seeds,
+        request.prune,
+        lambda values, number, seed: request.trial_run(request.space.settings(values), number, seed),
+        _compute,
+        _accuracy,
+        request.runs,
+        lambda accuracy: f"{100 * accuracy:.2f} %",
+    )
+    return _finish(request, finish_trials(work, runs, report), changed)
 
 
-def _start(request: TuneRequest, present: Origin) -> list[str]:
-    """Write down what is searched and with what, or refuse another search; returns what has changed since its start."""
-    path = request.folder / "search.json"
-    mine = json.loads(request.identity())
-    changed: list[str] = []
-    if is_there(path):
-        theirs = read_json(path, Path(request.run.out))
-        started = theirs.pop("origin", None)
-        if theirs != mine or not isinstance(started, dict):
-            raise RunFolderError(
-                f"The search in {str(request.folder)!r} was started with other settings.",
-                hint="give the same settings to --resume (--trials may differ), or choose another folder with --out",
-            )
-        new = differences(started, present)
-        if new and not request.run.force:
-            raise RunFolderError(
-                f"The search in {str(request.folder)!r} was started with other data or packages.",
-                found="; ".join(new),
-                hint="bring them back, choose another folder with --out, or go on all the same with --force",
-            )
-        earlier = started.get("changed", [])
-        changed = [*map(str, earlier if isinstance(earlier, list) else []), *new]
-        if not new:
-            return changed
-    write_whole(path, json.dumps(mine | {"origin": present | {"changed": changed}}, indent=2) + "\n")
-    return changed
+def _compute(run: object, report: Callable[[str], None]) -> Metrics:
+    assert isinstance(run, RunRequest)
+    return run_one(run, lambda text: report(f"seed {run.seed}, {text}"))
 
 
 def _check(request: TuneRequest, jobs: int) -> list[Task]:
     """Find everything wrong with a request before anything is written or computed; returns the tasks."""
     check_seed(request.seed)
-    if request.sampler not in SAMPLERS:
-        raise unknown_name("sampler", request.sampler, SAMPLERS)
     check_count("--trials", request.trials)
     check_count("--jobs", jobs)
     check_count("--seeds", request.seeds, most=len(TUNING_SEEDS))
-    numbers = [parameter for parameter in request.space.parameters if not parameter.choices]
-    if request.sampler == "cma-es" and len(numbers) < 2:
+    check_sampler(request.sampler, request.space.parameters)
+    check_folder(request.folder, "choose another --out")
+    return check_data([check_request(point) for point in _corners(request)])
+
+
+def check_sampler(sampler: str, parameters: Sequence[Parameter]) -> None:
+    """Refuse one that is not known, cannot search these parameters, or needs a package that is not installed."""
+    if sampler not in SAMPLERS:
+        raise unknown_name("sampler", sampler, SAMPLERS)
+    numbers = [parameter for parameter in parameters if not parameter.choices]
+    if sampler == "cma-es" and len(numbers) < 2:
         raise SettingsError(
             f"The sampler 'cma-es' has {len(numbers)} numbers to search.",
             expected="at least 2",
             hint="--sampler tpe takes any search space",
         )
-    packages = {"optuna": "neurosleep tune"} | (
-        {"cmaes": "The sampler 'cma-es'"} if request.sampler == "cma-es" else {}
-    )
+    packages = {"optuna": "neurosleep tune"} | ({"cmaes": "The sampler 'cma-es'"} if sampler == "cma-es" else {})
     for package, purpose in packages.items():
         try:
             importlib.import_module(package)
         except ImportError as error:
             raise missing_extra(package, "tune", purpose) from error
-    check_folder(request.folder, "choose another --out")
-    return check_data([check_request(point) for point in _corners(request)])
+
+
+def table_of(study: Study) -> list[TrialRow]:
+    """The finished trials; without a value those that were given up."""
+    return [
+        {"number": t.number, "accuracy": t.value if "accuracies" in t.user_attrs else None, "values": study.values(t)}
+        for t in study.finished()
+    ]
 
 
 def _corners(request: TuneRequest) -> list[RunRequest]:
@@ -339,54 +303,6 @@ def _open(request: TuneRequest) -> Study:
     return Study(request.folder, request.space, request.sampler, request.seed)
 
 
-def _trial(request: TuneRequest) -> Trial:
-    """One trial that nobody else has, if there is one at present: asks for its runs, and is sent their accuracies."""
-    study = _open(request)
-    with study.reserve(request.trials) as trial:
-        if trial is None:
-            return
-        settings = request.space.settings(study.values(trial))
-        accuracies: list[float] = []
-        for step, seed in enumerate(request.tuning_seeds):
-            accuracies.append((yield trial.number, request.trial_run(settings, trial.number, seed)))
-            last = step + 1 == request.seeds
-            if request.prune and study.report(trial, statistics.fmean(accuracies), step) and not last:
-                study.tell(trial, None)
-                break
-        else:
-            trial.set_user_attr("accuracies", accuracies)
-            study.tell(trial, statistics.fmean(accuracies))
-        # Weights and figures of every trial would fill the disk; what a trial was and gave is in the journal.
-        shutil.rmtree(request.runs(trial.number), ignore_errors=True)
-
-
-def _one_after_another(request: TuneRequest, unfinished: Callable[[], bool], report: Report) -> None:
-    """Compute trials in this process."""
-    while unfinished():
-        with contextlib.closing(_trial(request)) as trial:
-            asked = next(trial, None)
-            if asked is None:  # others have the rest
-                time.sleep(_MOMENT)
-            while asked is not None:
-                number, run = asked
-                accuracy = _accuracy(_outcome(run, partial(_said, report, number, run.seed)))
-                try:
-                    asked = trial.send(accuracy)
-                except StopIteration:
-                    asked = None
-
-
-def _said(report: Report, trial: int, seed: int, text: str) -> None:
-    report(trial, f"seed {seed}, {text}")
-
-
-def _outcome(run: RunRequest, report: Callable[[str], None]) -> Outcome[Metrics]:
-    try:
-        return Outcome(run_one(run, report))
-    except Exception as error:
-        return Outcome(error=error)
-
-
 def _accuracy(outcome: Outcome[Metrics]) -> float:
     """What a run counts; raises what it ended with."""
     if isinstance(outcome.error, ConversionError):
@@ -396,29 +312,6 @@ def _accuracy(outcome: Outcome[Metrics]) -> float:
         raise outcome.error
     assert outcome.value is not None  # an outcome has one of them
     return float(outcome.value["accuracy_all"] or 0.0)
-
-
-def _side_by_side(request: TuneRequest, unfinished: Callable[[], bool], runs: Executor[Metrics]) -> None:
-    """Compute trials, as many at a time as ``runs`` takes."""
-    trials: dict[int, Trial] = {}
-    try:
-        while unfinished():
-            while len(trials) < runs.slots and (asked := next(trial := _trial(request), None)) is not None:
-                trials[asked[0]] = trial
-                runs.start(*asked)
-            if not trials:  # others have the rest
-                time.sleep(_MOMENT)
-                continue
-            for number, outcome in runs.ended():
-                try:
-                    runs.start(*trials[number].send(_accuracy(outcome)))
-                except StopIteration:
-                    del trials[number]
-    finally:
-        # Whatever ends this ends the runs, and then leaves the trials: whoever resumes takes them over where they are.
-        runs.close()
-        for trial in trials.values():
-            trial.close()
 
 
 def _finish(request: TuneRequest, study: Study, changed: list[str]) -> Found:
@@ -449,15 +342,11 @@ def _finish(request: TuneRequest, study: Study, changed: list[str]) -> Found:
     # A run of the settings file is for the test split again.
     write_whole(request.file, tuned_file(request.space.settings(values), header, request.space.table))
     best_settings = request.space.changes(values)
-    table: list[TrialRow] = [
-        {"number": t.number, "accuracy": t.value if t in complete else None, "values": study.values(t)}
-        for t in finished
-    ]
     return {
         "file": str(request.file),
         "best": best_settings,
         "validation": validation,
         "trials": len(finished),
-        "table": table,
+        "table": table_of(study),
         "importances": study.importances(),
     }

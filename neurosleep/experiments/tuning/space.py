@@ -34,7 +34,7 @@ from neurosleep.experiments.plain import Plain, PlainTable, flatten, number
 from neurosleep.experiments.reading import apply_changes
 from neurosleep.experiments.strategy_names import check_strategies
 
-__all__ = ["Parameter", "Space", "search_space"]
+__all__ = ["Parameter", "Space", "check_entry", "check_start", "parameter_of", "search_space"]
 
 _COMMON = "common"
 _ENTRY = {"low", "high", "choices", "value"}
@@ -177,7 +177,9 @@ def search_space(experiment: str, strategy: str, settings: Experiment, kept: Seq
     fixed: PlainTable = {}
     parameters: list[Parameter] = []
     for key, entry in table.items():
-        _check_entry(key, entry)
+        if key.split(".")[0] == "data":
+            raise SettingsError(f"The search space varies {key!r}.", expected="settings of the method, not of its data")
+        check_entry(key, entry)
         if "value" in entry:
             fixed[key] = entry["value"]
             base = _fix(base, key, entry["value"])
@@ -240,10 +242,9 @@ def _group_file(group: str) -> Table:
     return tomllib.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
 
 
-def _check_entry(key: str, entry: object) -> None:
+def check_entry(key: str, entry: object) -> None:
+    """Refuse what is no entry of a search space."""
     expected = "{ low = ..., high = ... } with log or int, { choices = [...] }, both with start, or { value = ... }"
-    if key.split(".")[0] == "data":
-        raise SettingsError(f"The search space varies {key!r}.", expected="settings of the method, not of its data")
     if not isinstance(entry, dict):
         raise SettingsError(f"The search space of {key!r} is {entry!r}.", expected=expected)
     keys = entry.keys() - {"start"}
@@ -268,42 +269,60 @@ def _check_entry(key: str, entry: object) -> None:
             )
 
 
+def parameter_of(key: str, entry: Table, *, whole: bool | None = None, start: Plain = None) -> Parameter:
+    """What ``entry`` varies; ``whole`` says whether it is an integer where the entry does not (None: as its ends are).
+
+    Raises
+    ------
+    SettingsError
+        If it is one and its ends are none.
+    """
+    written_whole = all(isinstance(entry.get(end), int) for end in ("low", "high"))
+    whole = entry.get("int", written_whole if whole is None else whole)
+    if whole and "low" in entry and not written_whole:
+        raise SettingsError(f"The search space of {key!r} has an end that is not whole.", found=repr(dict(entry)))
+    low, high = entry.get("low", 0.0), entry.get("high", 0.0)
+    return Parameter(
+        key,
+        key,
+        None,
+        low=low if whole else float(low),
+        high=high if whole else float(high),
+        log=entry.get("log", False),
+        whole=bool(whole) and "low" in entry,
+        choices=tuple(entry.get("choices", ())),
+        start=start,
+    )
+
+
+def check_start(key: str, parameter: Parameter) -> None:
+    """Refuse a start outside the space."""
+    if parameter.start is not None and parameter.start not in parameter:
+        raise SettingsError(
+            f"The search space of {key!r} starts at {parameter.start!r}.", expected="a value inside the space"
+        )
+
+
 def _parameters(key: str, entry: Table, settings: Experiment) -> list[Parameter]:
     path, groups = _targets(key, settings)
     if groups == []:
         return []
     present = _value_at(settings, path) if groups is None else _list_at(settings, path)[groups[0][1][0]]
-    written_whole = all(isinstance(entry.get(end), int) for end in ("low", "high"))
     # Where there is no value yet, what kind it has can only be seen from the ends.
-    whole = entry.get("int", (isinstance(present, int) or (present is None and written_whole)))
-    if whole and "low" in entry and not written_whole:
-        raise SettingsError(f"The search space of {key!r} has an end that is not whole.", found=repr(dict(entry)))
+    whole = None if present is None else isinstance(present, int)
     named = [(key, None)] if groups is None else groups
     starts = entry.get("start")
     # Where each entry of a list is varied for itself, each may have a start of its own.
     each = starts if groups is not None and isinstance(starts, list) else [starts] * len(named)
     if len(each) != len(named):
         raise SettingsError(f"The search space of {key!r} starts at {starts!r}.", expected=f"{len(named)} values")
-    low, high = entry.get("low", 0.0), entry.get("high", 0.0)
-    parameter = Parameter(
-        key,
-        path,
-        None,
-        low=low if whole else float(low),
-        high=high if whole else float(high),
-        log=entry.get("log", False),
-        whole=whole and "low" in entry,
-        choices=tuple(entry.get("choices", ())),
-    )
+    parameter = replace(parameter_of(key, entry, whole=whole), path=path)
     parameters = [
         replace(parameter, name=name, entries=entries, start=start)
         for (name, entries), start in zip(named, each, strict=True)
     ]
     for parameter in parameters:
-        if parameter.start is not None and parameter.start not in parameter:
-            raise SettingsError(
-                f"The search space of {key!r} starts at {parameter.start!r}.", expected="a value inside the space"
-            )
+        check_start(key, parameter)
         for value in parameter.choices or (parameter.low, parameter.high):
             Space(settings, (parameter,), {}, {}).settings({parameter.name: value})
     return parameters

@@ -13,6 +13,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from typing import Protocol
 
 import optuna
 from filelock import FileLock
@@ -24,7 +25,7 @@ from neurosleep._files import hold_lock, take_lock
 from neurosleep.errors import RunFolderError
 from neurosleep.experiments.plain import Plain, PlainTable
 from neurosleep.experiments.tuning.journal import Journal
-from neurosleep.experiments.tuning.space import Parameter, Space
+from neurosleep.experiments.tuning.space import Parameter
 from neurosleep.functional import numpy_generator
 
 __all__ = ["Study"]
@@ -52,6 +53,17 @@ class _Lock:
             self._lock.release()
 
 
+class Searched(Protocol):
+    """What is searched."""
+
+    @property
+    def parameters(self) -> tuple[Parameter, ...]:
+        """What is varied."""
+
+    def start(self) -> PlainTable:
+        """What the first trial has, by name of the parameter."""
+
+
 class Study:
     """One search in ``folder``, which must exist.
 
@@ -67,7 +79,7 @@ class Study:
         Of the sampler.
     """
 
-    def __init__(self, folder: Path, space: Space, sampler: str, seed: int) -> None:
+    def __init__(self, folder: Path, space: Searched, sampler: str, seed: int) -> None:
         self._folder, self._space, self._sampler, self._seed = folder, space, sampler, seed
         self.distributions = {p.name: _distribution(p) for p in space.parameters}
         self._start = {name: self._stored(name, value) for name, value in space.start().items()}
