@@ -181,10 +181,10 @@ def _write_gif(frames: Sequence[Image.Image], seconds: float, target: Path) -> P
 def _write_mp4(frames: Sequence[Image.Image], seconds: float, target: Path) -> Path:
     size = frames[0].size
     screen = Figure(figsize=(size[0] / _DPI, size[1] / _DPI), dpi=_DPI)
-    # The container is named, since a temporary file has an ending of its own; its index comes first, so that a
-    # browser plays it while it loads.
     # ffmpeg takes fractions of a picture per second, though matplotlib's types do not.
     rate: Any = len(frames) / seconds
+    # The container is named, since a temporary file has an ending of its own; its index comes first, so that a
+    # browser plays it while it loads.
     film = FFMpegWriter(rate, codec="h264", extra_args=["-f", "mp4", "-movflags", "+faststart"])
 
     def write(temporary: Path) -> None:
