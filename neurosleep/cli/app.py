@@ -79,7 +79,7 @@ _COMMANDS: dict[str, dict[str, tuple[Callable[..., None], tuple[str, str]]]] = {
         ),
         "tune": (
             tune,
-            ("tune demo/mnist-mini --strategy ewc --jobs 2", "tune src2022/mnist --trials 60 --resume"),
+            ("tune demo/mnist-mini --strategy ewc --jobs 2", "tune my_train.py:train --space space.toml"),
         ),
         "report": (report, ("report runs", "report runs --animate")),
         "reproduce": (reproduce, ("reproduce", "reproduce src2022/table1 --quick")),

@@ -96,16 +96,22 @@ def _show_profiles(result: dict[str, Any]) -> None:
 def _show_figures(result: dict[str, Any]) -> None:
     """The figures of a profile, or of a section of it, with their sources."""
     (profile,) = result["profiles"]
-    rows: list[tuple[str, str, str, str]] = []
+    grades = {figure["source"]: _grade(figure["grade"]) for figure in profile["figures"] if figure["source"]}
+    # A column that says the same in every row says it once, below.
+    several = len(set(grades.values())) > 1
+    rows: list[tuple[str, ...]] = []
     table = ""
     for figure in profile["figures"]:
         of, _, name = figure["key"].rpartition(".")
         if of != table:
             table = of
-            rows.append((of, "", "", ""))
-        grade = "recalled, not verified" if figure["grade"] == "recalled" else figure["grade"] or "-"
-        rows.append((f"  {name}", _plain(figure["value"]), figure["source"] or "-", grade))
-    print_table(f"{profile['name']} ({profile['id']}, {profile['kind']})", ("figure", "value", "source", "grade"), rows)
+            rows.append((of, "", "", *([""] if several else [])))
+        grade = [_grade(figure["grade"])] if several else []
+        rows.append((f"  {name}", _plain(figure["value"]), figure["source"] or "-", *grade))
+    header = ("figure", "value", "source", *(["grade"] if several else []))
+    print_table(f"{profile['name']} ({profile['id']}, {profile['kind']})", header, rows)
+    if grades and not several:
+        say(f"Grade of every source: {next(iter(grades.values()))}.")
     sources = [(name, f"{s['citation']} ({s['year']})") for name, s in profile["sources"].items()]
     print_table("Sources", ("source", "citation"), sources)
 
@@ -122,6 +128,10 @@ def _show_profile(result: dict[str, Any]) -> None:
         say(", ".join(profile["unpublished"]), "Not public: ")
     for finding in profile["findings"]:
         say(finding["text"], "Warning: ", verdict="warning")
+
+
+def _grade(grade: str | None) -> str:
+    return "recalled, not verified" if grade == "recalled" else grade or "-"
 
 
 def _plain(value: Any) -> str:

@@ -56,6 +56,16 @@ def test_one_profile_is_shown_with_the_source_and_grade_of_each_figure() -> None
     assert "recalled" in shown
 
 
+def test_a_grade_that_is_that_of_every_source_is_said_once() -> None:
+    arguments = ["--section", "energy"]
+    for name, columns in (("truenorth", 3), ("loihi1", 4)):
+        grades = {figure["grade"] for figure in call("profiles", name, *arguments)[1]["profiles"][0]["figures"]}
+        shown = CliRunner().invoke(app, ["profiles", name, *arguments]).stdout
+        header = next(line for line in shown.splitlines() if "figure" in line and "source" in line)
+        assert len([cell for cell in header.strip("┃").split("┃") if cell]) == columns
+        assert (len(grades) == 1) == (columns == 3) == ("Grade of every source: secondary." in shown)
+
+
 def test_a_file_of_ones_own_works_as_a_shipped_one(tmp_path: Path) -> None:
     own = tmp_path / "my.toml"
     text = (profile_folder() / "odin.toml").read_text(encoding="utf-8")

@@ -113,6 +113,8 @@ def test_the_blocks_of_a_page_run_in_order(page: Path, tmp_path: Path, monkeypat
     for number, (kind, text) in enumerate(blocks(page), start=1):
         where = f"{page.relative_to(ROOT)}, block {number}"
         if kind == "python":
+            if file := re.match(r"# ([\w/-]+\.py)\n", text):  # a file of the reader's, which commands below name
+                Path(file[1]).write_text(text, encoding="utf-8")
             with contextlib.redirect_stdout(sys.stderr):
                 exec(compile(text, where, "exec"), names)
         elif kind == "toml":
