@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
+import numpy as np
 import pytest
 
 from neurosleep import plot
+from neurosleep.plot._hover import drawn_points
 
 
 def texts(points: list[tuple[float, float, str]]) -> list[str]:
@@ -51,3 +54,17 @@ def test_too_many_points_and_none_are_left_out() -> None:
     fig.add_subplot().plot(range(700), label="a")
     assert plot.hover_points(fig) == [] and len(plot.hover_points(fig, most=700)) == 700
     assert plot.hover_points(plot.figure()) == []
+
+
+def test_of_a_figure_that_was_saved_they_are_where_the_picture_has_them() -> None:
+    """The report's way: not drawn again, and so at the places of the picture itself."""
+    fig = plot.figure(4.8, 3.0, title="Where values lie")
+    ax = fig.subplots()
+    ax.plot([0.0, 2.0, 3.0], [1.0, 5.0, 2.0], label="line")[0].set_gid("values")
+    ax.set_ylabel("accuracy (%)")
+    picture = plot.to_svg_bytes(fig).decode()
+    width, height = (float(part) for part in re.findall(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', picture)[0])
+    path = re.findall(r'<g id="values">\s*<path d="([^"]+)"', picture)[0]
+    drawn = [(float(x) / width, float(y) / height) for x, y in re.findall(r"[ML] ([\d.]+) ([\d.]+)", path)]
+    places = [(x, y) for x, y, _ in drawn_points(fig)]
+    assert len(drawn) == 3 and np.allclose(places, drawn, rtol=0, atol=1e-3)
