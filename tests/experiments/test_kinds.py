@@ -66,7 +66,7 @@ class StopError(Exception):
 
 
 def stop(text: str) -> None:
-    if re.search(r"^task \d of \d", text):
+    if re.search(r"^task \d of \d, (wake|sleep): ", text):
         raise StopError
 
 

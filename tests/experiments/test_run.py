@@ -210,7 +210,7 @@ def test_stopped_after_every_phase_and_resumed_is_as_if_never_stopped(
     wanted = request(tmp_path)
     while True:
         try:
-            metrics = run_one(wanted, stop_at(r"^task \d of 5"))
+            metrics = run_one(wanted, stop_at(r"^task \d of 5, (wake|sleep): "))
         except StopError as stop:
             stops += 1
             assert str(stop).startswith(f"task {(stops + 1) // 2} of 5, {'wake' if stops % 2 else 'sleep'}")

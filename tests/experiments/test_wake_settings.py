@@ -106,7 +106,7 @@ def test_a_stopped_run_goes_on_to_the_same_numbers(
         pass
 
     def stop(text: str) -> None:
-        if text.startswith("task 1 of 2, sleep"):
+        if text.startswith("task 1 of 2, sleep: "):
             raise StopError
 
     with pytest.raises(StopError):
