@@ -330,7 +330,7 @@ def test_what_was_not_recorded_is_said():
         with pytest.raises(SettingsError, match="window cannot be"):
             recording.rate_monitor("hidden1", window=window)
     grouped = sleep_phase(network(), steps=20, record=Record(groups={"hidden1": {"a": [0]}})).recording
-    with pytest.raises(UnknownNameError, match="did you mean 'a'"):
+    with pytest.raises(UnknownNameError, match=r"named 'b'(.|\n)*one of: a"):
         grouped.rate_monitor("hidden1", group="b")
     with pytest.raises(SettingsError, match="The width, in seconds, cannot be"):
         grouped.rate_monitor("hidden1").smooth_rate(width=math.nan)
