@@ -44,7 +44,7 @@ def with_batch(extractor: Extractor, images: Array, batch: int) -> Array:
 def test_names() -> None:
     assert extractor_names() == ("efficientnet-lite0", "efficientnet-lite0-128", "resnet50", "vgg-tiny-imagenet")
     assert {network for _, network in FEATURE_SETS.values()} == set(extractor_names())
-    with pytest.raises(UnknownNameError, match=r"no extractor named 'resnet'.*\n.*\n.*'resnet50'"):
+    with pytest.raises(UnknownNameError, match=r"no extractor named 'resnet'.*\n.*'resnet50'"):
         make_extractor("resnet")
 
 
