@@ -229,15 +229,15 @@ def on_a_small_disk(size: str, out: Path, *command: str) -> subprocess.Completed
 
 
 LEFT = {
-    "4k": ["lock", "config.toml"],
-    "64k": ["lock", "config.toml", "environment.json"],
-    "256k": ["lock", "config.toml", "environment.json", "bundle.safetensors"],
+    "4k": ["lock"],
+    "64k": ["variants.lock", "variants.toml", "lock", "config.toml", "environment.json"],
+    "256k": ["variants.lock", "variants.toml", "lock", "config.toml", "environment.json", "bundle.safetensors"],
 }
 
 
 @pytest.mark.parametrize("size", LEFT)
 def test_a_disk_that_is_full(tmp_path: Path, size: str) -> None:
-    # 4k holds one small file, 64k no stored state, 256k one but not the next beside it.
+    # 4k holds no file with text, 64k no stored state, 256k one but not the next beside it.
     one = [part if part != "sequential,src" else "sequential" for part in arguments(tmp_path, "record=all")]
     command = [sys.executable, "-m", "neurosleep", *one]
     result = on_a_small_disk(size, tmp_path, *command)
