@@ -108,9 +108,10 @@ def _evaluate(
     strategy.before_eval(learner)
     answers = [predict(learner.network, images).cpu() for images, _ in tests]
     accuracies = [float((a == labels).double().mean()) for a, (_, labels) in zip(answers, tests, strict=True)]
-    pairs = np.stack([torch.cat(parts).numpy() for parts in ([labels for _, labels in tests], answers)], axis=1)
-    found, images = np.unique(pairs, axis=0, return_counts=True)
-    progress.answers = np.column_stack([found, images]).tolist()
+    if tests:
+        pairs = np.stack([torch.cat(parts).numpy() for parts in ([labels for _, labels in tests], answers)], axis=1)
+        found, images = np.unique(pairs, axis=0, return_counts=True)
+        progress.answers = np.column_stack([found, images]).tolist()
     strategy.after_eval(learner)
     progress.seconds["evaluate"] += perf_counter() - start
     return accuracies
