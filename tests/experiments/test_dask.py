@@ -464,7 +464,7 @@ def test_a_scheduler_without_workers_and_one_that_goes_away_are_told(tmp_path: P
         address = workplace.complete("one")
 
         def report(number: int, text: str) -> None:
-            if text.startswith("sleep"):
+            if ", sleep, step" in text:
                 workplace.processes[""].kill()
 
         with pytest.raises(RunFolderError, match="is gone") as caught:
