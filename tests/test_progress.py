@@ -130,8 +130,9 @@ def test_a_run_reports_what_its_homeostatic_sleep_is_at(
     said: list[str] = []
     run_experiment([asked], report=lambda number, text: said.append(text), progress="lines")
     last = "layers: 2 of 2" if form == "rates" else "frames: 300 of 300"
+    step = last.replace(": ", ", step ")
     for task in (1, 2):
-        assert [text for text in said if text.startswith(f"task {task}, homeostasis") and text.endswith(last)]
+        assert [text for text in said if text.startswith(f"task {task} of 2, homeostasis") and text.endswith(step)]
     err = capsys.readouterr().err
     assert "tasks: 2 of 2" in err and "runs: 1 of 1" in err and last in err
 

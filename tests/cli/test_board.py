@@ -130,6 +130,7 @@ def test_with_four_long_settings_nothing_is_swallowed(tmp_path: Path, columns: i
     assert process.returncode == 0
     lines = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", seen.decode()).replace("\r", "\n").splitlines()
     assert max(map(len, lines)) <= columns
-    running = r"src, seed 0  task \d/5  sleep  [\d,]+/20,000  [\d,]+ steps/s  .*about \d+:\d\d left  v1"
+    # Steps a second and the time left stand there once there was time to count them: tests of the board have them.
+    running = r"src, seed 0  task \d/5  (wake|sleep).*  v1"
     assert any(re.fullmatch(running, line.strip()) for line in lines), lines[-20:]
     assert any(re.match(r"sequential, seed 0  task \d/5  (wake|sleep)", line) for line in lines)
