@@ -133,6 +133,7 @@ def _listeners(asked: Listening, options: RunOptions) -> Iterator[Any]:
 def _show_summary(result: dict[str, Any]) -> None:
     """One table for all variants, what diverged, and where it lies."""
     from neurosleep.experiments.divergence import told_divergence
+    from neurosleep.experiments.silence import told_silence
 
     summary = result["summary"]
     several = len({row["variant"] for row in summary}) > 1
@@ -156,9 +157,11 @@ def _show_summary(result: dict[str, Any]) -> None:
         if row["diverged"]:
             _say_diverged(row, f"{row['variant']}, {row['strategy']}" if several else row["strategy"])
     for metrics in result["runs"]:
+        name = f"{metrics['variant']}, {metrics['strategy']}, seed {metrics['seed']}: "
         if metrics["status"] == "diverged":
-            name = f"{metrics['variant']}, {metrics['strategy']}, seed {metrics['seed']}"
-            say(told_divergence(metrics), f"{name}: ", verdict="warning")
+            say(told_divergence(metrics), name, verdict="warning")
+        if silent := told_silence([metrics]):
+            say(f"{silent} Try: lower sleep.thresholds.", name, verdict="warning")
     say(f"Runs: {result['out']}   Report: neurosleep report {result['out']}")
 
 

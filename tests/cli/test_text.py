@@ -143,3 +143,12 @@ def test_variants_are_rows_of_one_table(tmp_path: Path) -> None:
         ["overlap-01", "sequential"],
         ["overlap-02", "sequential"],
     ]
+
+
+def test_a_silent_sleep_is_said(tmp_path: Path) -> None:
+    changes = ["sleep.thresholds=[1e6,1e6,1e6]", "wake.epochs=1", "data.images_per_task=60", "sleep.steps=100"]
+    given = [part for change in changes for part in ("--set", change)]
+    command = ["run", "demo/mnist-mini", "--strategy", "src,sequential", *given, "--out", str(tmp_path)]
+    shown = " ".join(CliRunner().invoke(app, command).stdout.split())
+    assert "v1, src, seed 0: Silent: in every sleep phase no unit behind the input fired" in shown
+    assert shown.count("Silent") == 1

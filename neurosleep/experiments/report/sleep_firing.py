@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from neurosleep.experiments.plain import number
-from neurosleep.experiments.report.numbers import counted, mean
+from neurosleep.experiments.report.numbers import mean
 from neurosleep.experiments.report.read import Run
+from neurosleep.experiments.silence import sleep_rates, told_silence
 
 __all__ = ["sleep_sentences"]
 
@@ -21,25 +21,12 @@ def sleep_sentences(runs: Sequence[Run]) -> list[str]:
 
 def _silent(runs: Sequence[Run]) -> list[str]:
     """Sleep phases, or populations, without a spike behind the input."""
-    phases = [rates for run in runs for rates in _rates(run)]
-    if not phases:
-        return []
-    dead = sum(not any(rates.values()) for rates in phases)
-    if dead:
-        which = "every sleep phase" if dead == len(phases) else f"{dead} of {counted(len(phases), 'sleep phase')}"
-        return [f"Silent: in {which} no unit behind the input fired, so that nothing was replayed."]
-    names = [name for name in phases[0] if not any(rates.get(name) for rates in phases)]
+    told = told_silence(run.metrics for run in runs)
+    if told:
+        return [told]
+    phases = [rates for run in runs for rates in sleep_rates(run.metrics)]
+    names = [name for name in phases[0] if not any(rates.get(name) for rates in phases)] if phases else []
     return [f"Silent in sleep: no unit of {', '.join(names)} ever fired."] if names else []
-
-
-def _rates(run: Run) -> list[dict[str, float]]:
-    """Spikes per step in each sleep phase, of all populations but the input, as far as they were counted."""
-    sleep = run.metrics.get("sleep")
-    names, counts = (sleep.get(key) if isinstance(sleep, dict) else None for key in ("populations", "spikes_per_step"))
-    if not isinstance(names, list) or not isinstance(counts, list):
-        return []
-    rows = [[number(value) for value in row] for row in counts if isinstance(row, list) and len(row) == len(names) > 1]
-    return [{str(name): rate or 0.0 for name, rate in zip(names[1:], row[1:], strict=True)} for row in rows]
 
 
 def _early(runs: Sequence[Run]) -> list[str]:
