@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 import re
 import statistics
 from collections.abc import Iterable, Sequence
 
 from neurosleep.experiments.metrics import Metrics
+from neurosleep.experiments.results.intervals import interval_text
 from neurosleep.experiments.results.tables import markdown_table
 
 __all__ = ["guard_lines"]
@@ -24,8 +24,6 @@ _COLUMNS = (
     "with sleep (%)",
     "difference (points), 95 % interval",
 )
-# 97.5 % points of Student's t for 1 to 9 degrees of freedom.
-_T = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)
 
 
 def guard_lines(runs: Iterable[Metrics]) -> list[str]:
@@ -71,12 +69,4 @@ def _cells(members: Sequence[Metrics], others: dict[int, Metrics]) -> list[str]:
         return [str(len(members)), kept, gain, "-", "-", "-"]
     without, with_sleep = (statistics.fmean(column) for column in zip(*pairs, strict=True))
     differences = [after - before for before, after in pairs]
-    return [str(len(pairs)), kept, gain, f"{without:.2f}", f"{with_sleep:.2f}", _interval(differences)]
-
-
-def _interval(differences: Sequence[float]) -> str:
-    mean, count = statistics.fmean(differences), len(differences)
-    if count < 2:
-        return f"{mean:+.2f}"
-    half = _T[min(count - 2, len(_T) - 1)] * statistics.stdev(differences) / math.sqrt(count)
-    return f"{mean:+.2f} ({mean - half:+.2f} to {mean + half:+.2f})"
+    return [str(len(pairs)), kept, gain, f"{without:.2f}", f"{with_sleep:.2f}", interval_text(differences)]

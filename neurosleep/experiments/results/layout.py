@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import tomllib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cache
 from importlib import resources
 from typing import Any
@@ -13,12 +14,22 @@ __all__ = ["Known", "Page", "Table", "known_figures", "load_known", "load_pages"
 
 @dataclass(frozen=True)
 class Table:
-    """One table: its experiments, whose homeostatic ``sleep`` stands in it, and its ``panel`` on the first page."""
+    """One table: its experiments, whose homeostatic ``sleep`` stands in it, and its ``panel`` on the first page.
+
+    With ``against``, an experiment, it shows what each of its ``changes`` (variants with a text) moves on equal seeds.
+    """
 
     title: str
     experiments: tuple[str, ...]
     sleep: str = ""
     panel: str = ""
+    against: str = ""
+    text: str = ""
+    changes: Mapping[str, str] = field(default_factory=dict)
+
+    # Mappings have no hash.
+    def __hash__(self) -> int:
+        return hash((self.title, self.experiments))
 
 
 @dataclass(frozen=True)

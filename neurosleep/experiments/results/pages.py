@@ -10,6 +10,7 @@ from pathlib import Path
 from neurosleep.experiments.markdown import plain_text
 from neurosleep.experiments.metrics import Metrics
 from neurosleep.experiments.published_figures import REPORTED
+from neurosleep.experiments.results.changes_table import changes_lines
 from neurosleep.experiments.results.chip_tables import chip_lines
 from neurosleep.experiments.results.collect import metrics_by_folder
 from neurosleep.experiments.results.first import alternative, panel, panel_rows, sentences
@@ -75,7 +76,10 @@ def _page(page: Page, placed: _Placed, rows: Sequence[ResultRow], runs: Mapping[
         reported = [run for run in runs.values() if run["experiment"] in table.experiments and run["seed"] in REPORTED]
         if on_chips := chip_lines(reported):
             lines += [*on_chips, "", "### The networks", ""]
-        lines += ["", *table_lines(own, _added(table, rows))]
+        if table.against:
+            lines += ["", *changes_lines(table, runs.values())]
+        else:
+            lines += ["", *table_lines(own, _added(table, rows))]
     if page.name == load_pages()[-1].name:
         lines += _guard(runs)
     return "\n".join(lines) + "\n"
