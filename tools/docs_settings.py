@@ -68,6 +68,7 @@ SAID: dict[str, str] = {
     "come and go smoothly.",
     "data.parts": "Into how many parts a stream with `blur` is cut; accuracy is measured after each.",
     "data.tests_per_task": "Evaluate on so many test images of each task, evenly from all over them.",
+    "data.test_each_epoch": "Whether the test images are evaluated after each epoch too: `epochs` in metrics.json.",
     "network.kind": "`mlp`, `conv`, `equilibrium`, `equilibrium-conv` or `dendritic`.",
     "network.dt_distribution": "Distribution that each unit's time step is drawn from, once.",
     "network.dt_spread": "Spread of that distribution; else its own.",

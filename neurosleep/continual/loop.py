@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from math import isfinite
 from time import perf_counter
 from typing import Any, Literal, Protocol
@@ -67,7 +68,8 @@ class Progress:
     trained on with each. ``growth`` has of each task the ``seconds`` of wake and of sleep, and the most ``memory`` that
     the process took meanwhile, in bytes (None where the system does not tell). ``stream`` has the sleeps of a stream
     without tasks (:class:`StreamSleep`). ``epochs`` has the mean ``loss`` and the ``accuracy`` on the training batches
-    of each ``epoch`` of each ``task`` (None where there is none), ``divergence`` where it diverged: ``task``,
+    of each ``epoch`` of each ``task`` (None where there is none), and the accuracies ``tested`` after it, if they were
+    asked for; ``divergence`` where it diverged: ``task``,
     ``phase``, ``epoch``, ``step``, ``layer``, ``quantity`` and ``value`` (None: not finite).
     ``answers`` has the last evaluation as rows of class, answer and number of images.
 
@@ -176,12 +178,14 @@ def learn_tasks(
     *,
     after_phase: Callable[[str, int], None] = lambda phase, task: None,
     after_epoch: Callable[[int, int], None] = lambda task, epoch: None,
+    test_each_epoch: bool = False,
 ) -> Progress:
     """Run ``strategy`` over ``learner.tasks`` from where ``progress`` stands, and change both.
 
     ``tests`` are the tasks whose test images are evaluated after every phase. ``after_phase(phase, task)`` is called
     when a phase is complete and may store the state; the same call with the stored state goes on from there.
-    ``training`` is the wake training of all tasks, or of each.
+    ``training`` is the wake training of all tasks, or of each. With ``test_each_epoch`` the test images are evaluated
+    after every epoch too, which changes nothing else.
 
     See Also
     --------
@@ -215,7 +219,7 @@ def learn_tasks(
             )
             progress.replayed.append(len(targets) - len(task.train_labels))
             present = training[learner.task] if isinstance(training, Sequence) else training
-            watch = WakeWatch(learner.network, learner.task)
+            watch, tested = WakeWatch(learner.network, learner.task), list[list[float]]()
 
             def after_step(batch: Batch, watch: WakeWatch = watch) -> None:
                 strategy.after_step(learner, batch)
@@ -233,12 +237,18 @@ def learn_tasks(
             ):
                 watch.epoch(epoch)
                 after_epoch(learner.task, epoch)
+                if test_each_epoch:
+                    paused = perf_counter()
+                    tested.append(_evaluate(learner, strategy, held, progress))
+                    start += perf_counter() - paused
             learner.mean.update(task.pool_images)
             _spent(learner, "wake", perf_counter() - start, progress)
             progress.before_sleep.append(_evaluate(learner, strategy, held, progress))
             if not all(bool(torch.isfinite(weight).all()) for weight in trained(learner.network)):
                 progress.status, progress.divergence = "diverged", watch.divergence()
-            progress.epochs += watch.epochs
+            progress.epochs += [
+                epoch if row is None else {**epoch, "tested": row} for epoch, row in zip_longest(watch.epochs, tested)
+            ]
             progress.phase = "sleep"
         else:
             learner.sleep_result, learner.consolidation, learner.notes = None, None, []

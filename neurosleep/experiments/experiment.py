@@ -62,6 +62,7 @@ class Data:
     blur: float | None = later(None)
     parts: int | None = later(None)
     tests_per_task: int | None = later(None)
+    test_each_epoch: bool = later(False)
 
     def __post_init__(self) -> None:
         if self.permutations is not None and (self.permutations < 1 or self.sequence is not None):

@@ -111,16 +111,25 @@ class Growth(TypedDict):
     memory_bytes: list[float | None]
 
 
+class EpochMetrics(TypedDict):
+    """Accuracy over all classes after an epoch of a task, both counted from 1."""
+
+    task: int
+    epoch: int
+    accuracy_all: float
+
+
 class Further(TypedDict, total=False):
     """What only some runs have: a note from their settings, other data or packages than at first, chips.
 
     ``growth`` is missing where tasks were learnt at once, ``stream`` where sleep follows tasks, ``divergence`` where
-    there was none, and of earlier versions.
+    there was none, and of earlier versions; ``epochs`` where each was tested (``data.test_each_epoch``).
     """
 
     note: str
     divergence: RunDivergence
     growth: Growth
+    epochs: list[EpochMetrics]
     stream: list[StreamSleepMetrics]
     resumed_with: list[str]
     hardware: list[SleptRow]

@@ -28,7 +28,7 @@ DIGESTS = {
     "dendritic2026/fashion": "5600257b120d1d5c",
     "dendritic2026/kmnist": "5920c88ad044791f",
     "dendritic2026/mnist": "1549d747529c8c53",
-    "ep2021/cifar10": "ea5bd4b287034457",
+    "ep2021/cifar10": "4912f23c731ea568",
     "ep2021/mnist": "e9a5b27c0652bef0",
     "ep2025/cifar10": "e4528c7157069634",
     "ep2025/cifar10-bptt": "ee5d7c2c1e4d8218",

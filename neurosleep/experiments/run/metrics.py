@@ -42,6 +42,11 @@ def metrics_of(request: RunRequest, strategy: Strategy, progress: Progress, test
         further["growth"] = _growth(progress)
     if progress.divergence is not None:
         further["divergence"] = divergence_of(progress.divergence)
+    if tested := [epoch for epoch in progress.epochs if "tested" in epoch]:
+        further["epochs"] = [
+            {"task": epoch["task"] + 1, "epoch": epoch["epoch"], "accuracy_all": over(epoch["tested"])}
+            for epoch in tested
+        ]
     if progress.stream:
         further["stream"] = [
             cast(StreamSleepMetrics, {**sleep, "seconds": round(sleep["seconds"], 3)}) for sleep in progress.stream

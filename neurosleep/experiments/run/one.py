@@ -96,6 +96,7 @@ def _run(phases: Phases, plan: Plan) -> Metrics:
             phases.progress,
             after_phase=phases.after_phase,
             after_epoch=phases.after_epoch,
+            test_each_epoch=request.settings.data.test_each_epoch,
         )
         progress = phases.progress
         folder.write_accuracy(progress)
