@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Literal, get_args
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.ticker import FuncFormatter
 
 from neurosleep._checks import check_number
 from neurosleep.errors import SettingsError
@@ -16,6 +18,10 @@ from neurosleep.plot._style import GREY, MARKERS, PALETTE, Row, axes, field, pla
 from neurosleep.spiking import Recording
 
 __all__ = ["accuracy", "rates"]
+
+Scale = Literal["auto", "linear", "log"]
+# Half of a population's windows below this share of the highest rate can hardly be told from silence on a linear axis.
+_HARDLY = 0.05
 
 
 def accuracy(rows: Sequence[Row], *, chance: float | None = None, ax: Axes | None = None) -> Axes:
@@ -104,7 +110,9 @@ def accuracy(rows: Sequence[Row], *, chance: float | None = None, ax: Axes | Non
     return ax
 
 
-def rates(rows: Sequence[Row] | Recording, *, dt: float | None = None, ax: Axes | None = None) -> Axes:
+def rates(
+    rows: Sequence[Row] | Recording, *, dt: float | None = None, scale: Scale = "auto", ax: Axes | None = None
+) -> Axes:
     """Mean firing rate in Hz of a neuron of each population over the sleep time in s, one sleep phase after another.
 
     Parameters
@@ -115,6 +123,10 @@ def rates(rows: Sequence[Row] | Recording, *, dt: float | None = None, ax: Axes 
         its middle. Or a recording of one sleep.
     dt:
         Length of a step in seconds; if not given, that of the recording, or 0.001.
+    scale:
+        Of the rates: ``"linear"``; ``"log"``, down to the lowest rate above 0, below which the axis is linear, so that
+        silence has its place at 0; or, by default, ``"auto"``: logarithmic where a population that fires would
+        otherwise lie at the bottom, with half of its windows below a twentieth of the highest rate.
     ax:
         Where to draw; by default on a new figure.
 
@@ -138,6 +150,8 @@ def rates(rows: Sequence[Row] | Recording, *, dt: float | None = None, ax: Axes 
         dt = rows.dt if dt is None else dt
         rows = window_rows(rows)
     dt = check_number("The step length dt", 0.001 if dt is None else dt, above=0)
+    if scale not in get_args(Scale):
+        raise SettingsError(f"There is no scale {scale!r} of rates.", expected=", ".join(get_args(Scale)))
     ax = axes(ax, 7.0, 3.4)
     windows: dict[str, dict[int, list[tuple[float, float]]]] = {}
     ends: dict[int, float] = {}
@@ -190,10 +204,22 @@ def rates(rows: Sequence[Row] | Recording, *, dt: float | None = None, ax: Axes 
                 ax.text(middle, 1.0, text, transform=ax.get_xaxis_transform(), ha="center", va="bottom", color=GREY)
         ax.set_xlim(0, sum(ends.values()) * dt)
         _legend(ax, lift=0.1)
-    ax.set_ylim(0, 1.08 * highest if highest else 1.0)
+    fired = [[rate for points in of.values() for _, rate in points if 0 < rate < math.inf] for of in windows.values()]
+    if highest and (scale == "log" or (scale == "auto" and _hardly_seen(fired, highest))):
+        lowest = min(min(part) for part in fired if part)
+        ax.set_yscale("symlog", linthresh=lowest, linscale=0.5)
+        ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        ax.set_ylim(0, 1.5 * highest)
+    else:
+        ax.set_ylim(0, 1.08 * highest if highest else 1.0)
     ax.set_xlabel("sleep time (s)")
     ax.set_ylabel("mean rate (Hz)")
     return ax
+
+
+def _hardly_seen(fired: Sequence[Sequence[float]], highest: float) -> bool:
+    """Whether a linear axis would hide the firing of a population; ``fired`` has the rates above 0 of each."""
+    return any(float(np.median(part)) < _HARDLY * highest for part in fired if part)
 
 
 def _whole(row: Row, column: str) -> int:

@@ -36,6 +36,7 @@ from neurosleep.experiments.report.learnt import LEARNT
 from neurosleep.experiments.report.numbers import DASH
 from neurosleep.experiments.report.paired import _holm, told_p
 from neurosleep.experiments.report.read import read_run
+from neurosleep.experiments.report.terms import terms_in
 from neurosleep.functional import SpikeEvents
 from neurosleep.networks import MLP
 from neurosleep.spiking import Recording
@@ -335,6 +336,18 @@ def test_what_was_learnt_is_drawn(tmp_path: Path, make_run: MakeRun, monkeypatch
     assert "training.csv: 2 of 4 rows make no sense" in page.text and "confusion.csv: 1 of 4 rows" in page.text
     (run / "analysis" / "weight_histogram.csv").write_text("layer,quantity,low\nhidden1,before,x\n")
     assert "Histograms" not in " ".join(str(i["alt"]) for i in Page(write_report(tmp_path / "out")).all("img"))
+
+
+def test_the_words_of_a_page_are_explained_on_it_and_no_others(tmp_path: Path, make_run: MakeRun) -> None:
+    make_run("ewc+src")
+    page = Page(write_report(tmp_path / "out"))
+    section = page.source.split('id="terms"')[1].split("</section>")[0]
+    explained = re.findall(r"<dt>(.*?)</dt>", section)
+    assert {"ewc", "src", "raster", "sleep phase", "accuracy, average"} <= set(explained)
+    assert explained == sorted(explained, key=str.lower) and not {"owm", "guard", "NREM, REM"} & set(explained)
+    # A word is looked for in what a reader sees, and in the texts of pictures, not in the page's markup.
+    assert terms_in(['<p class="hypnogram">x</p>'], ["mine"]) == []
+    assert [word for word, _ in terms_in(['<img src="" alt="Hypnogram of NREM">'], [])] == ["hypnogram", "NREM, REM"]
 
 
 def test_the_texts_of_a_run_stay_within_its_figures(make_run: MakeRun) -> None:

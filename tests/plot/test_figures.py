@@ -139,6 +139,32 @@ def test_rates_without_rows_or_without_a_spike_come_out() -> None:
     assert plot.rates([silent]).get_ylim() == (0, 1)
 
 
+def test_rates_of_a_firing_that_is_soon_over_are_seen_beside_silence() -> None:
+    spikes = {"input": [50.0] * 8, "hidden": [400.0, *[1.0] * 5, 0.0, 0.0]}
+    rows: Rows = [
+        {"after_task": 1, "population": name, "neurons": 10, "start_step": 100 * k, "steps": 100, "spikes": number}
+        for name, numbers in spikes.items()
+        for k, number in enumerate(numbers)
+    ]
+    ax = plot.rates(rows)
+
+    def height(rate: float) -> float:
+        """Where a rate lies, as a share of the axis."""
+        (_, y) = ax.transAxes.inverted().transform(ax.transData.transform((0.0, rate)))
+        return float(y)
+
+    assert ax.get_yscale() == "symlog" and height(0) == pytest.approx(0)
+    assert height(1) > 0.1 and height(50) - height(1) > 0.25 and height(400) < 1
+    assert all("$" not in text.get_text() for text in ax.get_yticklabels()) and png(ax).size
+    assert plot.rates(rows, scale="linear").get_yscale() == "linear"
+    # Rates of one size need no such axis, unless it is asked for; nor can silence have one.
+    assert plot.rates(rows[:8]).get_yscale() == "linear"
+    assert plot.rates(rows[:8], scale="log").get_yscale() == "symlog"
+    assert plot.rates([row | {"spikes": 0} for row in rows], scale="log").get_yscale() == "linear"
+    with pytest.raises(SettingsError, match="no scale 'square'"):
+        plot.rates(rows, scale="square")  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("change", [{"neurons": 0}, {"steps": 0}, {"steps": "nan"}, {"after_task": "one"}])
 def test_rates_refuse_what_makes_no_sense(change: dict[str, Any]) -> None:
     row = {"after_task": 1, "population": "a", "neurons": 1, "start_step": 0, "steps": 1, "spikes": 0}

@@ -18,7 +18,7 @@ from neurosleep.experiments.report.images import Budget, Image, drawing
 from neurosleep.experiments.report.numbers import DASH, counted, mean, minus, points, sd, show, spread
 from neurosleep.experiments.report.paired import by_seed, told_p
 from neurosleep.experiments.report.read import Run
-from neurosleep.experiments.report.sections import Section, render
+from neurosleep.experiments.report.sections import Section, render, terms
 from neurosleep.experiments.report.table import Cell, Table, accuracies, words
 
 __all__ = ["Compared", "compared_sections"]
@@ -80,7 +80,9 @@ def compared_sections(compared: Compared, budget: Budget) -> list[Section]:
     results = render("compared", sentences=sentences, tables=[Table(caption, columns, rows)], images=images)
     settings = [_settings(compared.names, one, two) for one, two in pairs]
     changed = render("compared", sentences=[], tables=settings, images=[])
-    return [Section("verdict", "Results", results), Section("settings", "Settings that differ", changed)]
+    parts = [Section("verdict", "Results", results), Section("settings", "Settings that differ", changed)]
+    strategies = [name for pair in pairs for group in pair for name in group.by_strategy]
+    return [*parts, *terms(parts, strategies)]
 
 
 def _accuracies(names: tuple[str, str], one: Group, two: Group) -> tuple[list[str], list[list[Cell]]]:

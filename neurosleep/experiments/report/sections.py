@@ -28,8 +28,9 @@ from neurosleep.experiments.report.paired import paired_table
 from neurosleep.experiments.report.read import Run, matrix_of
 from neurosleep.experiments.report.sweep import Sweep
 from neurosleep.experiments.report.table import Cell, Table, accuracies, one_number, one_percent, words
+from neurosleep.experiments.report.terms import terms_in
 
-__all__ = ["SECTIONS", "Report", "Section", "sections_of", "source", "templates"]
+__all__ = ["SECTIONS", "Report", "Section", "sections_of", "source", "templates", "terms"]
 
 LONGEST_TEXT = 20_000
 # Up to so many groups, each has its verdict at the top; of more, there is one table.
@@ -112,7 +113,14 @@ def sections_of(report: Report) -> list[Section]:
     """All sections that have something to say, in their order."""
     # Notes may be made while the others are written.
     made = {section: section(report) for section in SECTIONS if section is not missing} | {missing: missing(report)}
-    return [part for section in SECTIONS for part in made[section]]
+    parts = [part for section in SECTIONS for part in made[section]]
+    return [*parts, *terms(parts, [run.strategy for run in report.runs])]
+
+
+def terms(parts: Sequence[Section], strategies: Sequence[str]) -> list[Section]:
+    """What the words of the other parts mean, folded."""
+    found = terms_in([part.html for part in parts], strategies)
+    return [Section("terms", "Glossary", render("terms", terms=found))] if found else []
 
 
 # --- the results ------------------------------------------------------------------------------------------------------
