@@ -847,7 +847,7 @@ def test_the_report_of_all_committed_results_is_below_the_limit(tmp_path: Path) 
     path = write_report(tmp_path / "results")
     page = Page(path)
     runs = len(list(results.rglob("metrics.json")))
-    assert f"{runs} runs: " in page.text and path.stat().st_size < 5_000_000
+    assert f"{runs:,} runs: " in page.text and path.stat().st_size < 5_000_000
     assert "sweep over overlap" in page.text and page.images()
     # Every run has its line in a table, whether it is drawn or not.
     assert page.text.count(", seed ") >= runs
