@@ -16,6 +16,7 @@ from neurosleep.conversion.plan import Term, folded
 from neurosleep.errors import ConversionError
 from neurosleep.networks import EquilibriumNetwork
 from neurosleep.spiking import SpikingNetwork
+from neurosleep.spiking.given import check_spiking
 
 __all__ = ["wake"]
 
@@ -33,7 +34,8 @@ def wake(network: SpikingNetwork, model: Module) -> Module:
     Raises
     ------
     ConversionError
-        If the two do not have the same layers, or the network holds two different versions of one shared layer.
+        If ``network`` is no SpikingNetwork, the two do not have the same layers, or the network holds two different
+        versions of one shared layer.
 
     See Also
     --------
@@ -51,6 +53,7 @@ def wake(network: SpikingNetwork, model: Module) -> Module:
     True
     """
     check_model(model)
+    check_spiking(network, "woken", ConversionError)
     woken = copied(model)
     shapes = [tuple(weight.shape) for weight in network.weights]
     places: list[_Place]

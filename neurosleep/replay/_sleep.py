@@ -19,6 +19,7 @@ from neurosleep.replay._drawing import CHUNK, check_drive, pieces
 from neurosleep.replay.result import Divergence, SleepResult
 from neurosleep.replay.streams import FirstStream, Streams, bytes_of, check_memory_of
 from neurosleep.spiking import Conv, Engine, Record, Recorder, Session, SpikingNetwork, get_engine
+from neurosleep.spiking.given import check_spiking
 from neurosleep.spiking.plastic import changes
 
 __all__ = ["CHUNK", "Limits", "Moment", "check_rule", "check_sleep", "sleep", "step_sleep"]
@@ -156,6 +157,8 @@ def sleep(
 
     Raises
     ------
+    SettingsError
+        If ``network`` is no SpikingNetwork, or drive, rule, steps, limits or engine make no sense.
     UnsupportedError
         If the network has convolutions and no other weight that the rule could change.
 
@@ -255,6 +258,7 @@ def check_sleep(
     device: str,
 ) -> tuple[Streams, Engine, str]:
     """Refuse, before anything is done, a sleep that makes no sense; its noise as streams, its engine and its device."""
+    check_spiking(network, "put to sleep")
     check_count("sleep steps", steps)
     noise = drive if isinstance(drive, Streams) else Streams(drive, 1)
     check_drive(network, noise.drive)

@@ -14,6 +14,7 @@ from neurosleep.errors import ConversionError, NeurosleepWarning
 from neurosleep.functional import MeanDrive, numpy_generator
 from neurosleep.replay._drawing import check_drive, drawn
 from neurosleep.spiking import SpikingNetwork, get_engine
+from neurosleep.spiking.given import check_spiking
 
 __all__ = ["check_rates", "thresholds_for_rates"]
 
@@ -61,6 +62,8 @@ def thresholds_for_rates(
 
     Raises
     ------
+    SettingsError
+        If ``network`` is no SpikingNetwork, or drive or rates do not fit it.
     ConversionError
         If a population stays silent at any threshold, or its rate below half or above twice the one asked for.
 
@@ -91,7 +94,7 @@ def thresholds_for_rates(
     >>> all(layer.threshold > 0 for layer in found.layers)
     True
     """
-    layers = network.layers
+    layers = check_spiking(network, "given thresholds").layers
     targets = check_rates(rates, len(layers))
     check_drive(network, drive)
     inputs = network.inputs[0]

@@ -21,7 +21,6 @@ __all__ = [
     "SPIKE_CODINGS",
     "Coding",
     "OneAStep",
-    "check_network",
     "drawn",
     "expected_spikes",
     "gain_of",
@@ -38,20 +37,6 @@ SPIKE_CODINGS: tuple[Coding, ...] = CODINGS[1:]
 _WAITING = 0.01
 # Of one neuron in one step, in the mean: counts are kept in a byte.
 _MOST = 100
-
-
-def check_network(network: Any) -> SpikingNetwork:
-    """``network``, or an error where it is none that spikes."""
-    if not isinstance(network, SpikingNetwork):
-        raise SettingsError(
-            "Only a spiking network can be simulated.",
-            found=type(network).__name__,
-            expected="a SpikingNetwork",
-            hint="neurosleep.convert(model, images) makes one of a torch module"
-            if isinstance(network, torch.nn.Module)
-            else "neurosleep.load(path) reads one from a file",
-        )
-    return network
 
 
 def gain_of(max_rate: float | None, dt: float) -> float:

@@ -15,9 +15,10 @@ from neurosleep._progress import ShowProgress, shows_progress
 from neurosleep.errors import SettingsError, UnsupportedError, unknown_name
 from neurosleep.functional import SpikeEvents
 from neurosleep.spiking._batch import batch_of_images, batch_of_trains
-from neurosleep.spiking._coding import CODINGS, Coding, check_network, expected_spikes, gain_of, paced, say_waiting
+from neurosleep.spiking._coding import CODINGS, Coding, expected_spikes, gain_of, paced, say_waiting
 from neurosleep.spiking._single import single_image, single_train
 from neurosleep.spiking.engines import Engine, fastest_engine, get_engine
+from neurosleep.spiking.given import check_spiking
 from neurosleep.spiking.network import SpikingNetwork
 from neurosleep.spiking.recording.record import Record
 from neurosleep.spiking.recording.recording import Recording
@@ -114,7 +115,7 @@ def simulate(
     >>> simulate(network, spikes, engine="reference").counts["output"]
     array([10])
     """
-    check_network(network)
+    check_spiking(network, "simulated")
     device = str(check_device(device))
     if coding not in CODINGS:
         raise unknown_name("coding", str(coding), CODINGS)

@@ -27,6 +27,7 @@ from neurosleep.spiking import (
     SpikingNetwork,
     Transposed,
 )
+from neurosleep.spiking.given import check_spiking
 
 __all__ = ["NIR_FORMAT", "import_nir", "nir_network", "to_nir"]
 
@@ -75,6 +76,8 @@ def to_nir(network: SpikingNetwork) -> Any:
 
     Raises
     ------
+    SettingsError
+        If ``network`` is no SpikingNetwork.
     UnsupportedError
         If a projection or bias has no place in NIR: a pool over one dimension, a dense projection into a population
         whose two-dimensional shape a convolution then needs, a bias of units that only pools feed.
@@ -102,7 +105,7 @@ def to_nir(network: SpikingNetwork) -> Any:
     >>> sorted({type(node).__name__ for node in graph.nodes.values()})
     ['Affine', 'I', 'IF', 'Input', 'Output']
     """
-    network, layouts = nir_network(network)
+    network, layouts = nir_network(check_spiking(network, "written as NIR"))
     for layout in layouts.values():
         warnings.warn(layout.words, ExchangeWarning, stacklevel=2)
     return _Writer(network, layouts).graph()

@@ -15,6 +15,7 @@ from neurosleep.errors import UnsupportedError, unknown_name
 from neurosleep.exchange.inexact import ExchangeWarning
 from neurosleep.spiking import Conv, Dense, Pool, Population, Projection, Reshape, SpikingNetwork
 from neurosleep.spiking.engines.norse_engine import import_norse
+from neurosleep.spiking.given import check_spiking
 
 __all__ = ["NORSE_WRITTEN", "Inexact", "NorseCells", "to_norse"]
 
@@ -57,6 +58,8 @@ def to_norse(network: SpikingNetwork, *, inexact: Inexact = "refuse", cells: Nor
 
     Raises
     ------
+    SettingsError
+        If ``network`` is no SpikingNetwork.
     UnsupportedError
         If the network is no such chain, or has what Norse cannot express: a delay, refractoriness with a soft reset,
         without leak or while integrating, a soft reset at another time than the spike's own step, a threshold of 0
@@ -81,6 +84,7 @@ def to_norse(network: SpikingNetwork, *, inexact: Inexact = "refuse", cells: Nor
     for kind, given, known in (("inexact", inexact, Inexact), ("cells", cells, NorseCells)):
         if given not in get_args(known):
             raise unknown_name(f"choice for {kind}", str(given), get_args(known))
+    check_spiking(network, "written for Norse")
     norse = import_norse("Writing a Norse network")
     return _Writer(norse, network, inexact == "warn", cells == "exact").module()
 

@@ -18,6 +18,7 @@ from neurosleep.exchange.code_folder import WEIGHTS, write_folder
 from neurosleep.exchange.inexact import ExchangeWarning
 from neurosleep.exchange.snntorch.neuron import Neuron, snntorch_neuron
 from neurosleep.spiking import Conv, Dense, Pool, Population, Projection, SpikingNetwork, Transposed
+from neurosleep.spiking.given import check_spiking
 
 __all__ = ["INEXACT", "Inexact", "to_snntorch", "write_snntorch"]
 
@@ -55,6 +56,8 @@ def to_snntorch(network: SpikingNetwork, inexact: Inexact = "refuse") -> nn.Modu
 
     Raises
     ------
+    SettingsError
+        If ``network`` is no SpikingNetwork.
     UnsupportedError
         If something of the network has no counterpart, by name.
 
@@ -78,6 +81,7 @@ def to_snntorch(network: SpikingNetwork, inexact: Inexact = "refuse") -> nn.Modu
     >>> {name: tuple(values.shape) for name, values in sent.items()}
     {'hidden1': (10, 1, 3), 'output': (10, 1, 2)}
     """
+    check_spiking(network, "written for snnTorch")
     writer = _Writer(network, inexact)
     writer.warn()
     return writer.module()

@@ -29,7 +29,7 @@ TERMS: tuple[Term, ...] = (
         "the share of right answers over all classes learnt so far, after the last task; one output layer for all, and "
         "nothing says which task an input is from (class-incremental)",
     ),
-    Term("α (scale)", r"\balpha", "what a spike is multiplied by on its way; weights stay those of the PyTorch network"),
+    Term("α (scale)", r"\balpha", "what a spike is multiplied by on its way; weights stay those of the model"),
     Term(
         "backward transfer",
         r"backward transfer",

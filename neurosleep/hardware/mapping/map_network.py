@@ -35,6 +35,7 @@ from neurosleep.hardware.rewrite.signs import split_by_sign
 from neurosleep.hardware.rewrite.split import split_fan_in
 from neurosleep.hardware.rewrite.unroll import unroll
 from neurosleep.spiking import Dense, Projection, SpikingNetwork, Transposed
+from neurosleep.spiking.given import check_spiking
 
 __all__ = ["map_to"]
 
@@ -103,6 +104,8 @@ def map_to(
 
     Raises
     ------
+    SettingsError
+        If ``network`` is no SpikingNetwork, or a number makes no sense.
     MappingError
         If the chip does not have the network's dynamics, or, with ``strict``, not the room for it; it names layer,
         limit, what is needed and what there is, of everything found.
@@ -141,6 +144,7 @@ def map_to(
     two. BrainScaleS-2 has 6 bits in rows of either sign, DYNAP-SE2 the sums of four currents that its cores' neurons
     share. A leak that takes a constant away (ODIN, TrueNorth) stands for a decay at half the threshold only.
     """
+    check_spiking(network, "mapped to a chip")
     if isinstance(profile, str):
         profile = load_profile(profile)
     steps = check_count("The number of steps", steps)
