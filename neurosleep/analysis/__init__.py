@@ -9,6 +9,7 @@ from neurosleep.analysis._equilibrium import activation_spread, settling, stabil
 from neurosleep.analysis._every import analyse_sleep
 from neurosleep.analysis._fano import fano_factor, fano_factor_of_trials
 from neurosleep.analysis._intervals import cv, cv2, isi
+from neurosleep.analysis._mean_change import with_mean_change
 from neurosleep.analysis._pairwise import mean_pairwise_correlation, pairwise_correlation
 from neurosleep.analysis._patches import patch_drive, patch_weights
 from neurosleep.analysis._rates import firing_rate, psth
@@ -79,4 +80,5 @@ __all__ = [
     "weight_summary",
     "weight_trajectory",
     "welch_test",
+    "with_mean_change",
 ]

@@ -56,6 +56,7 @@ def class_correlation(
     --------
     correlation_summary : the same in two rows per layer
     neurosleep.plot.class_correlation, neurosleep.plot.correlation_change : pictures of it
+    with_mean_change : a network between the two, which parts what the change does
 
     Notes
     -----

@@ -10,6 +10,7 @@ from torch import Tensor
 from neurosleep.analysis._correlation import class_correlation, correlation_summary
 from neurosleep.analysis._drive import check_tasks, input_drive
 from neurosleep.analysis._inputs import Array, Layered, check_images, check_pair
+from neurosleep.analysis._mean_change import with_mean_change
 from neurosleep.analysis._representation import representation_change
 from neurosleep.analysis._similarity import sleep_wake_similarity
 from neurosleep.analysis._sparse import sparseness
@@ -49,10 +50,12 @@ def analyse_sleep(
     Returns
     -------
     ``class_correlation``, ``correlation_summary``, ``centred_correlation`` (such a summary, ``centred``),
-    ``sparseness``, ``representation_change``, ``weight_summary``, ``weight_histogram``, ``stable_rank``; of a network
-    with hidden layers also ``task_specific_firing`` and ``sleep_wake_similarity`` where there is a recording, and after
-    at least two tasks ``input_drive`` and ``activity_share`` (the same with ``share``). The function of each name says
-    what the table holds.
+    ``unit_correlation`` and ``pattern_correlation`` (two more: what the mean change of each unit's weights does, and
+    what the rest of the change does, :func:`with_mean_change`), ``sparseness``, ``representation_change``,
+    ``weight_summary``, ``weight_histogram``, ``stable_rank``; of a network with hidden layers also
+    ``task_specific_firing`` and ``sleep_wake_similarity`` where there is a recording, and after at least two tasks
+    ``input_drive`` and ``activity_share`` (the same with ``share``). The function of each name says what the table
+    holds.
 
     See Also
     --------
@@ -77,11 +80,13 @@ def analyse_sleep(
     groups = check_tasks(tasks, y)
     learnt = np.isin(y, [c for group in groups for c in group])
     x, y = x[np.flatnonzero(learnt)], y[learnt]
-    correlation = class_correlation(before, after, x, y)
+    correlation, between = class_correlation(before, after, x, y), with_mean_change(before, after)
     tables = {
         "class_correlation": correlation,
         "correlation_summary": correlation_summary(correlation),
         "centred_correlation": correlation_summary(class_correlation(before, after, x, y, centred=True)),
+        "unit_correlation": correlation_summary(class_correlation(before, between, x, y, centred=True)),
+        "pattern_correlation": correlation_summary(class_correlation(between, after, x, y, centred=True)),
         "sparseness": sparseness(before, after, x, y),
         "representation_change": representation_change(before, after, x, y),
         "weight_summary": weight_summary(before, after),

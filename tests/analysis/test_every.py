@@ -30,7 +30,7 @@ HIDDEN = {"task_specific_firing", "sleep_wake_similarity", *OF_TASKS}
 def test_tables_that_fit_the_network(pair: Any, sleep_phase: Any) -> None:
     before, after, x, y = pair(0)
     tables = analyse_sleep(before, after, sleep_phase(0), x, y, [[0, 1], [2]])
-    assert tables.keys() > HIDDEN and len(tables) == 12
+    assert tables.keys() > HIDDEN and len(tables) == 14
     assert analyse_sleep(before, after, sleep_phase(0), x, y, [[0, 1, 2]]).keys() == tables.keys() - OF_TASKS
     assert tables.keys() - analyse_sleep(before, after, None, x, y, [[0, 1], [2]]).keys() == HIDDEN - OF_TASKS
     flat = MLP([12, 3])
