@@ -47,6 +47,8 @@ def test_experiments_have_their_published_figures_and_times() -> None:
     mnist = entries["src2022/mnist"]
     assert mnist.published is not None and mnist.minutes is not None and mnist.minutes > 0
     assert mnist.published["src"] == load_published("src2022/mnist")["src"].mean
+    for name, entry in entries.items():
+        assert (entry.published or {}) == {strategy: one.mean for strategy, one in load_published(name).items()}, name
     assert entries["demo/classifier"].published is None
 
 

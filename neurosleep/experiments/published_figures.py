@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from neurosleep.experiments.files import experiment_names
-from neurosleep.experiments.reading import Published, load_published, variant_names
+from neurosleep.experiments.reading import Published, load_published
+from neurosleep.experiments.variant_name import VariantName
 
 __all__ = ["REPORTED", "published_figures"]
 
@@ -16,12 +16,7 @@ def published_figures(experiment: str, variant: str) -> dict[str, Published]:
 
     With settings of a search (``tuned``) they are those of the variant that was searched.
     """
-    if experiment not in experiment_names():
+    base = VariantName.of(experiment, variant).figures_of
+    if base is None:
         return {}
-    names = ("default", *variant_names(experiment))
-    base = variant if variant in names else variant.removeprefix("tuned").removeprefix(",") or "default"
-    return {
-        strategy: figure
-        for strategy, figure in load_published(experiment).items()
-        if base in names and figure.variant == base
-    }
+    return {strategy: figure for strategy, figure in load_published(experiment).items() if figure.variant == base}

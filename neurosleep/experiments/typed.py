@@ -25,6 +25,8 @@ _MEANT = {
     "bool_type": "true or false",
     "tuple_type": "a list",
 }
+# Of a list that is shown as it should be written.
+_LONGEST_EXAMPLE = 60
 _adapter: Callable[[object], TypeAdapter[Any]] = cache(TypeAdapter)
 
 
@@ -52,4 +54,27 @@ def as_typed(name: str, kind: type[T], values: object) -> T:
     either = any(part in ("int", "float") for part in first["loc"])
     what = _MEANT["float_type" if either else first["type"]] if first["type"] in _MEANT else first["msg"]
     verb = "holds" if any(isinstance(part, int) for part in first["loc"]) else "is"
-    raise SettingsError(f"{path} {verb} {given!r:.80}.", expected=what.removeprefix("Input should be "))
+    written = _as_list(kind, values, place[0], given) if first["type"] == "tuple_type" and place else None
+    raise SettingsError(
+        f"{path} {verb} {given!r:.80}.",
+        expected=what.removeprefix("Input should be ") + (f", written '{path}={written}'" if written else ""),
+    )
+
+
+def _as_list(kind: type, values: object, key: str, given: object) -> str | None:
+    """How the list is written of which ``given`` is a text, or one entry; None where brackets do not make one of it."""
+    if not isinstance(values, dict) or not isinstance(given, str | int | float) or isinstance(given, bool):
+        return None
+    entries = [text for one in str(given).strip("[]() ").split(",") if (text := one.strip().strip("\"'"))]
+    plain = ",".join(entries)
+    quoted = ",".join(json.dumps(entry, ensure_ascii=False) for entry in entries)
+    for written in (f"[{plain}]", f"[{quoted}]", f"[[{plain}]]"):
+        try:
+            _adapter(kind).validate_json(json.dumps(values | {key: json.loads(written)}), strict=True)
+        except ValidationError as refused:
+            if any(error["loc"][:1] == (key,) for error in refused.errors()):
+                continue
+        except ValueError:  # no JSON
+            continue
+        return written if entries and len(written) <= _LONGEST_EXAMPLE else None
+    return None

@@ -254,3 +254,16 @@ def test_a_warning_is_one_line_without_a_place_in_the_code(tmp_path: Path, jobs:
     lines = [line for line in result.stderr.splitlines() if "converged" in line]
     assert lines and all(line.startswith("Warning: The free phase has not converged") for line in lines)
     assert ".py" not in result.stderr and "ConvergenceWarning" not in result.stderr
+
+
+def test_nothing_is_said_of_semaphores_that_libraries_made_in_workers(tmp_path: Path) -> None:
+    change = ["data.images_per_task=40", "data.tasks=[[0, 1]]", "network.sizes=[784, 12, 10]", "wake.epochs=1"]
+    change += ["nrem.frames=20"]
+    result = subprocess.run(
+        [sys.executable, "-m", "neurosleep", "run", "demo/classifier", "--strategy", "sleep", "--seeds", "2"]
+        + ["--jobs", "2", "--out", str(tmp_path), *(part for one in change for part in ("--set", one))],
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 0, result.stderr
+    assert "resource_tracker" not in result.stderr and "leaked" not in result.stderr

@@ -122,6 +122,30 @@ def test_closed_early_no_further_task_is_taken_and_the_running_ones_are_ended() 
     assert len(taken) == 2
 
 
+_HOLDS_SEMAPHORES = """
+import multiprocessing
+from neurosleep.experiments.schedule.executor import side_by_side
+from neurosleep.experiments.schedule.workers import Processes
+
+held = []
+
+def hold(number):
+    held.append(multiprocessing.get_context("spawn").RLock())
+    return number
+
+if __name__ == "__main__":
+    print(sorted(outcome.value for _, outcome in side_by_side(Processes(hold, 2), [(0,), (1,), (2,)])))
+"""
+
+
+def test_what_libraries_hold_in_workers_is_tidied_up(tmp_path: Path) -> None:
+    """As the semaphore of tqdm's lock, which torch.fx makes when a network is converted."""
+    script = tmp_path / "holds.py"
+    script.write_text(_HOLDS_SEMAPHORES)
+    result = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "[0, 1, 2]" and result.stderr == ""
+
+
 def test_what_cannot_be_sent_to_a_worker_is_refused_before_any_run(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="listener"):
         run_experiment(requests(tmp_path, 2), jobs=2, listener=lambda event: None)

@@ -12,7 +12,8 @@ import numpy as np
 from neurosleep._reproductions import Measure, Part, Relation, Reproduction
 from neurosleep.analysis import welch_test
 from neurosleep.experiments.metrics import Metrics, at_chance
-from neurosleep.experiments.reading import Published, load_published
+from neurosleep.experiments.published_figures import published_figures
+from neurosleep.experiments.reading import Published
 from neurosleep.experiments.reproduction.exact import fisher_exact
 from neurosleep.experiments.reproduction.measures import measured
 from neurosleep.experiments.reproduction.requests import Entry, data_of
@@ -174,8 +175,8 @@ def _published(entry: Entry, measure: Measure, reproduction: Reproduction) -> Pu
     if not part.stated or not measure.result.startswith("accuracy_all"):
         return None
     read_out = measure.result.removeprefix("accuracy_all").strip("_").replace("_", " ")
-    figure_of = load_published(part.experiment).get(entry.strategy + (f", {read_out}" if read_out else ""))
-    return figure_of if figure_of is not None and figure_of.variant == entry.variant else None
+    figures = published_figures(part.experiment, entry.variant)
+    return figures.get(entry.strategy + (f", {read_out}" if read_out else ""))
 
 
 def _is_comparable(part: Part, measure: Measure) -> bool:
@@ -220,17 +221,23 @@ def _tested(rows: list[Row]) -> list[Row]:
 
 @dataclass(frozen=True)
 class RelationRow:
-    """A published statement that one row lies above another, and our result; ``p`` is after Bonferroni."""
+    """A published statement that one row lies above another, and our result; ``p`` is after Bonferroni.
+
+    ``left_out`` says that the version asked for has not both rows, which the quick one may leave out.
+    """
 
     relation: Relation
     source: str
     difference: float | None
     p: float | None
     comparable: bool = True
+    left_out: bool = False
 
     @property
     def verdict(self) -> str:
         """In words."""
+        if self.left_out:
+            return "not in the quick version"
         if self.difference is None:
             return "not run"
         if not self.comparable:
@@ -261,6 +268,8 @@ def relation_rows(reproduction: Reproduction, rows: Sequence[Row]) -> list[Relat
             difference,
             None if p is None else min(1.0, p * tests),
             all(by_name[name].comparable for name in (relation.above, relation.below) if name in by_name),
+            # Each names rows of the full version.
+            left_out=not {relation.above, relation.below} <= by_name.keys(),
         )
         for relation, difference, p in results
     ]

@@ -10,13 +10,13 @@ from typing import Literal
 from neurosleep.errors import SettingsError
 from neurosleep.experiments.files import experiment_names
 from neurosleep.experiments.metrics import Metrics, Spread, at_chance, spread_of
-from neurosleep.experiments.published_figures import REPORTED
-from neurosleep.experiments.reading import Published, load_notes, load_published
+from neurosleep.experiments.published_figures import REPORTED, published_figures
+from neurosleep.experiments.reading import load_notes
 from neurosleep.experiments.results.collect import metrics_by_folder
 from neurosleep.experiments.results.commands import Command, commands_of
 from neurosleep.experiments.results.compared import ComparedRow
-from neurosleep.experiments.results.variants import VariantName, variant_order
 from neurosleep.experiments.tuning.tuned import tuned_record
+from neurosleep.experiments.variant_name import VariantName, variant_order
 
 __all__ = ["ResultRow", "Settings", "result_rows", "rows_of"]
 
@@ -79,13 +79,6 @@ class ResultRow(ComparedRow):
         return not set(self.parts) <= _NO_BASELINE
 
 
-def _published(name: VariantName) -> dict[str, Published]:
-    if name.figures_of is None:
-        return {}
-    figures = load_published(name.experiment)
-    return {strategy: figure for strategy, figure in figures.items() if figure.variant == name.figures_of}
-
-
 def _accuracies(runs: Iterable[Metrics], result: str) -> tuple[float | None, ...]:
     """One result of each run in percent; None where it has none."""
     accuracies = (run["results"].get(result) for run in runs)
@@ -132,7 +125,7 @@ def _strategy_rows(members: Mapping[Path, Metrics], every: Sequence[Metrics]) ->
     further = [run for run in runs if run["seed"] not in REPORTED]
     names = sorted({key for run in runs for key in run["results"] if key.startswith("accuracy_all")})
     of_variant = VariantName.of(experiment, variant)
-    published = _published(of_variant)
+    published = published_figures(experiment, variant)
     rows = []
     for name in names:
         if name == "accuracy_all_before_last_sleep":

@@ -29,6 +29,8 @@ __all__ = ["Processes", "check_main_guard"]
 _NAME = "neurosleep-worker"
 # Seconds between two texts of progress of one worker, at least.
 _EVERY = 0.2
+# Seconds that a worker at rest may take to end by itself.
+_LONGEST_WAY_OUT = 60
 # Exit code of a worker in which the user's script, imported by it, came to start workers again.
 _UNGUARDED = 78
 
@@ -102,11 +104,20 @@ class Processes(Generic[T]):
             yield number, outcome
 
     def close(self) -> None:
-        """End every process."""
+        """End every process: one that is at work at once, one at rest by its own way out.
+
+        What libraries made in a process, such as the semaphore of tqdm, which torch.fx uses, is tidied up on that way
+        alone; Python's resource tracker complains of it otherwise when the program ends.
+        """
         with _uninterrupted():
             for worker in self._workers:
-                worker.process.kill()
+                if worker.task is None:
+                    worker.connection.close()  # which it reads as the end
+                else:
+                    worker.process.kill()
             for worker in self._workers:
+                worker.process.join(_LONGEST_WAY_OUT)
+                worker.process.kill()
                 worker.process.join()
                 worker.connection.close()
         self._workers = []

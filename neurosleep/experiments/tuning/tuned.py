@@ -17,8 +17,9 @@ from neurosleep.experiments.changes import Change, dump_toml, toml_value
 from neurosleep.experiments.experiment import Experiment, Table
 from neurosleep.experiments.files import experiment_names, read_experiment
 from neurosleep.experiments.names import folder_name
-from neurosleep.experiments.reading import apply_changes, load_settings, variant_names
+from neurosleep.experiments.reading import apply_changes, load_settings
 from neurosleep.experiments.run.request import RunRequest
+from neurosleep.experiments.variant_name import tuned_variant
 
 __all__ = [
     "command_with_data",
@@ -26,7 +27,6 @@ __all__ = [
     "tuned_file",
     "tuned_names",
     "tuned_record",
-    "tuned_variant",
     "with_tuned",
 ]
 
@@ -43,12 +43,6 @@ def _file(experiment: str, strategy: str, variant: str) -> Path:
     folder, name = _folder(experiment)
     parts = [name, *([] if variant == "default" else [folder_name("variant", variant)])]
     return folder / ".".join([*parts, folder_name("strategy", strategy), "toml"])
-
-
-def tuned_variant(experiment: str, name: str) -> str:
-    """The variant of the experiment's file that ``name`` starts with, before any changes; else ``default``."""
-    first = name.partition(",")[0]
-    return first if first in variant_names(experiment) else "default"
 
 
 def tuned_names(experiment: str, variant: str = "default") -> tuple[str, ...]:

@@ -16,7 +16,7 @@ from neurosleep.experiments.reading import Published
 from neurosleep.experiments.reproduction.exact import fisher_exact
 from neurosleep.experiments.reproduction.measures import failed, measured
 from neurosleep.experiments.reproduction.page import table_of
-from neurosleep.experiments.reproduction.requests import Asked, entries_of
+from neurosleep.experiments.reproduction.requests import Asked, as_asked, entries_of
 from neurosleep.experiments.reproduction.rows import RelationRow, Row, key_of, relation_rows, rows_of, short_labels
 from neurosleep.experiments.reproduction.savings import saved_rows
 from neurosleep.experiments.reproduction.sentences import sentences
@@ -170,6 +170,17 @@ def test_a_relation_is_tested_over_seeds_and_corrected(tmp_path: Path) -> None:
     quick = [replace(row, comparable=False) for row in rows]
     assert [row.verdict for row in relation_rows(one, quick)] == ["not comparable", "not comparable"]
     assert [row.verdict for row in relation_rows(one, rows_with(one, {}, tmp_path))] == ["not run", "not run"]
+
+
+def test_a_relation_of_rows_that_the_quick_version_leaves_out_says_so(tmp_path: Path) -> None:
+    parts = Part("MNIST", "src2022/mnist", ("src",)), Part("Owm", "src2022/mnist", ("owm",), quick=None)
+    relations = (Relation("Sleep is above OWM.", "MNIST, src", "Owm, owm"),)
+    one = made(*parts, relations=relations)
+    (full,) = relation_rows(one, rows_with(one, {}, tmp_path))
+    assert full.verdict == "not run"
+    quick = as_asked(one, Asked(None, str(tmp_path), quick=True))
+    (left_out,) = relation_rows(quick, rows_with(quick, {("default", "src"): [0.4]}, tmp_path))
+    assert left_out.verdict == "not in the quick version"
 
 
 def test_directions_are_tested_against_no_change(tmp_path: Path) -> None:

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from neurosleep.errors import SettingsError
 from neurosleep.experiments.files import experiment_names
 from neurosleep.experiments.reading import variant_names
-from neurosleep.experiments.tuning.tuned import tuned_variant
 
-__all__ = ["VariantName", "variant_order"]
+__all__ = ["VariantName", "tuned_variant", "variant_order"]
 
 
 @dataclass(frozen=True)
@@ -54,6 +53,12 @@ class VariantName:
         # A label of `--name` says nothing of what was changed.
         changed = f"changed: {self.changes.replace(',', ', ')}" if "=" in self.changes else f"changed ({self.changes})"
         return changed if self.named == "default" else f"{self.named}, {changed}"
+
+
+def tuned_variant(experiment: str, name: str) -> str:
+    """The variant of the experiment's file that ``name`` starts with, before any changes; else ``default``."""
+    first = name.partition(",")[0]
+    return first if first in variant_names(experiment) else "default"
 
 
 def variant_order(experiment: str, variant: str) -> tuple[bool, int, str, bool]:
