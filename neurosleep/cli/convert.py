@@ -25,12 +25,14 @@ def convert(
     out: Annotated[Path | None, typer.Option(help="File to write; for snntorch and norse a folder.")] = None,
     check: Annotated[
         bool,
-        typer.Option("--check", help="Only say what stands in the way, all at once, and what is taken how."),
+        typer.Option("--check", help="Write nothing: say all that cannot be converted, and how the rest is read."),
     ] = False,
     file: FileOptions,
     reset: Annotated[
         str | None,
-        typer.Option(help="Reset: to_value (hard; NIR's) or subtract (soft; else), of NIR also subtract-next."),
+        typer.Option(
+            help="Reset: to_value (hard; default of NIR), subtract (soft; default else), of NIR also subtract-next."
+        ),
     ] = None,
     inexact: Annotated[
         bool, typer.Option("--inexact", help="Approximate what snnTorch or Norse cannot express.")

@@ -10,7 +10,7 @@ import typer
 
 from neurosleep.cli._mapped import show_mapped
 from neurosleep.cli.errors import user_errors
-from neurosleep.cli.options import FileOptions, Json, Seed, completed, emit, read_options
+from neurosleep.cli.options import FileOptions, Json, completed, emit, read_options
 
 __all__ = ["map_network"]
 
@@ -22,7 +22,13 @@ def map_network(
         str, typer.Option(help="A chip's profile by name, or your own TOML file.", autocompletion=completed("profiles"))
     ],
     file: FileOptions,
-    rounding: Annotated[str | None, typer.Option(help="How weights are rounded; else as the profile says.")] = None,
+    rounding: Annotated[
+        str | None,
+        typer.Option(
+            help="Rounding of weights: nearest_even, nearest_away, floor, toward_zero or stochastic; "
+            "else as the profile says."
+        ),
+    ] = None,
     steps: Annotated[int, typer.Option(help="Time steps per inference.")] = 100,
     allow_split: Annotated[
         bool,
@@ -40,7 +46,7 @@ def map_network(
     labels: Annotated[
         Path | None, typer.Option(help="Classes (.npy) of the images in --inputs, for the accuracy on the chip.")
     ] = None,
-    seed: Seed = 0,
+    seed: Annotated[int, typer.Option(help="Seed of input spikes, rounding and mismatch.")] = 0,
     strict: Annotated[bool, typer.Option("--strict", help="Exit with 2 if the network does not fit.")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", help="Say how the energy was counted.")] = False,
     as_json: Json = False,

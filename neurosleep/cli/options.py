@@ -63,7 +63,10 @@ class RunOptions:
     changes: Annotated[
         list[str] | None,
         typer.Option(
-            "--set", metavar="KEY=VALUE", help="Such as sleep.steps=300; may be given again.", rich_help_panel=WHAT
+            "--set",
+            metavar="KEY=VALUE",
+            help="Change a setting (repeatable): sleep.steps=300, 'network.sizes=[784,100,10]'.",
+            rich_help_panel=WHAT,
         ),
     ] = None
     engine: Annotated[str | None, typer.Option(help="Engine that steps the sleeping network.")] = None
@@ -83,7 +86,7 @@ class RunOptions:
     force: Annotated[
         bool,
         typer.Option(
-            "--force", help="With --resume, even if data or packages differ; the results say so.", rich_help_panel=FILES
+            "--force", help="Resume even if data or packages have changed; the results say so.", rich_help_panel=FILES
         ),
     ] = False
 
@@ -110,8 +113,12 @@ class FileOptions:
 
     panel: ClassVar[str] = READING
 
-    calibration: Annotated[Path | None, typer.Option(help="Images (.npy, .npz) for an awake network's scale.")] = None
-    recipe: Annotated[str | None, typer.Option(help="How an awake network is scaled; else percentile.")] = None
+    calibration: Annotated[
+        Path | None, typer.Option(help="Images (.npy, .npz) by which an awake (not spiking) network is scaled.")
+    ] = None
+    recipe: Annotated[
+        str | None, typer.Option(help="How it is scaled: percentile (default), recursive, ratio, max, balance.")
+    ] = None
     approximate: Annotated[bool, typer.Option("--approximate", help="Average in place of max-pooling.")] = False
     external_data: Annotated[Path | None, typer.Option(help="Second file that holds an ONNX file's weights.")] = None
     output_name: Annotated[str | None, typer.Option(help="Which of an ONNX file's outputs is read.")] = None
@@ -125,7 +132,7 @@ class FileOptions:
     ] = None
     writer: Annotated[
         str | None,
-        typer.Option(help="Tool that wrote a NIR file: nir (by the letter), snntorch, norse."),
+        typer.Option(help="Tool that wrote a NIR file: nir (read as NIR defines it), snntorch, norse."),
     ] = None
 
 

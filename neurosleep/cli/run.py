@@ -44,7 +44,9 @@ def run(
     options: RunOptions,
     listening: Listening,
     out: Out = Path("runs"),
-    tuned: Annotated[bool, typer.Option("--tuned", help="With the settings found by tune, as committed.")] = False,
+    tuned: Annotated[
+        bool, typer.Option("--tuned", help="With the settings that tune found, which lie beside the experiment.")
+    ] = False,
     fail_on_divergence: Annotated[
         bool, typer.Option("--fail-on-divergence", help=f"Exit with {DIVERGED} if a run diverged.")
     ] = False,

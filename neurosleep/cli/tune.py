@@ -42,7 +42,7 @@ def tune(
     seed: Annotated[int, typer.Option(help="Seed of the sampler.")] = 0,
     variant: Annotated[
         str | None,
-        typer.Option(help="Variant in the experiment's file; else what it starts with."),
+        typer.Option(help="Variant in the experiment's file; else its usual one."),
     ] = None,
     prune: Annotated[
         bool,

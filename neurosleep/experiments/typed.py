@@ -72,7 +72,8 @@ def _as_list(kind: type, values: object, key: str, given: object) -> str | None:
         try:
             _adapter(kind).validate_json(json.dumps(values | {key: json.loads(written)}), strict=True)
         except ValidationError as refused:
-            if any(error["loc"][:1] == (key,) for error in refused.errors()):
+            # Without a place it is the table that refuses it, as the class of its settings says.
+            if any(error["loc"][:1] in ((key,), ()) for error in refused.errors()):
                 continue
         except ValueError:  # no JSON
             continue

@@ -260,8 +260,10 @@ def test_nothing_is_said_of_semaphores_that_libraries_made_in_workers(tmp_path: 
     change = ["data.images_per_task=40", "data.tasks=[[0, 1]]", "network.sizes=[784, 12, 10]", "wake.epochs=1"]
     change += ["nrem.frames=20"]
     result = subprocess.run(
-        [sys.executable, "-m", "neurosleep", "run", "demo/classifier", "--strategy", "sleep", "--seeds", "2"]
-        + ["--jobs", "2", "--out", str(tmp_path), *(part for one in change for part in ("--set", one))],
+        [
+            *(sys.executable, "-m", "neurosleep", "run", "demo/classifier", "--strategy", "sleep", "--seeds", "2"),
+            *("--jobs", "2", "--out", str(tmp_path), *(part for one in change for part in ("--set", one))),
+        ],
         capture_output=True,
         text=True,
     )

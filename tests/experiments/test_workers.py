@@ -118,7 +118,8 @@ def test_closed_early_no_further_task_is_taken_and_the_running_ones_are_ended() 
     before = multiprocessing.active_children()
     found.close()
     assert len(before) == 2 and not multiprocessing.active_children()
-    assert all(process.exitcode == -signal.SIGKILL for process in before)
+    # The one at work is killed, the one at rest goes by its own way out.
+    assert sorted(process.exitcode or 0 for process in before) == [-signal.SIGKILL, 0]
     assert len(taken) == 2
 
 
