@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from neurosleep.experiments.reading import Published, load_published
-from neurosleep.experiments.variant_name import VariantName
+from neurosleep.experiments.variant_parts import VariantName
 
 __all__ = ["REPORTED", "published_figures"]
 

@@ -13,7 +13,7 @@ from neurosleep.experiments.files import experiment_names
 from neurosleep.experiments.metrics import Metrics
 from neurosleep.experiments.reading import load_settings
 from neurosleep.experiments.tuning.tuned import load_tuned
-from neurosleep.experiments.variant_name import VariantName
+from neurosleep.experiments.variant_parts import VariantName
 from neurosleep.experiments.variants import variants_in
 
 __all__ = ["Command", "commands_of", "together"]

@@ -16,7 +16,7 @@ from neurosleep.experiments.results.collect import metrics_by_folder
 from neurosleep.experiments.results.commands import Command, commands_of
 from neurosleep.experiments.results.compared import ComparedRow
 from neurosleep.experiments.tuning.tuned import tuned_record
-from neurosleep.experiments.variant_name import VariantName, variant_order
+from neurosleep.experiments.variant_parts import VariantName, variant_order
 
 __all__ = ["ResultRow", "Settings", "result_rows", "rows_of"]
 

@@ -11,7 +11,7 @@ from neurosleep.experiments.results.commands import together
 from neurosleep.experiments.results.compared import NOT_AT_HAND, OURS, figure_text
 from neurosleep.experiments.results.layout import Known, known_figures
 from neurosleep.experiments.results.rows import ResultRow
-from neurosleep.experiments.variant_name import variant_order
+from neurosleep.experiments.variant_parts import variant_order
 
 __all__ = ["markdown_table", "method_order", "table_lines", "with_links"]
 

@@ -19,7 +19,7 @@ from neurosleep.experiments.files import experiment_names, read_experiment
 from neurosleep.experiments.names import folder_name
 from neurosleep.experiments.reading import apply_changes, load_settings
 from neurosleep.experiments.run.request import RunRequest
-from neurosleep.experiments.variant_name import tuned_variant
+from neurosleep.experiments.variant_parts import tuned_variant
 
 __all__ = [
     "command_with_data",
