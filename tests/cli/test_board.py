@@ -3,14 +3,9 @@ and then."""
 
 from __future__ import annotations
 
-import os
-import pty
 import re
-import struct
-import subprocess
 import sys
-import termios
-from fcntl import ioctl
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -102,33 +97,14 @@ def test_workers_tell_how_far_they_are(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("columns", [80, 120])
-def test_with_four_long_settings_nothing_is_swallowed(tmp_path: Path, columns: int) -> None:
+def test_with_four_long_settings_nothing_is_swallowed(
+    on_terminal: Callable[..., str], tmp_path: Path, columns: int
+) -> None:
     changes = ("network.sizes=[784,100,100,10]", "sleep.thresholds=[0.5,0.5,0.5]", "sleep.steps=20000", "wake.epochs=1")
     given = [part for change in (*changes, "data.images_per_task=50") for part in ("--set", change)]
-    terminal, side = pty.openpty()
-    ioctl(side, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
-    surroundings = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES")}
     command = [sys.executable, "-m", "neurosleep", "run", "demo/mnist-mini", *given, "--out", str(tmp_path / "out")]
-    process = subprocess.Popen(
-        [*command, "--jobs", "2", "--strategy", "src,sequential"],
-        stdout=subprocess.DEVNULL,
-        stderr=side,
-        env={**surroundings, "TERM": "xterm"},
-    )
-    os.close(side)
-    seen = b""
-    with process:
-        while True:
-            try:
-                part = os.read(terminal, 4096)
-            except OSError:
-                break
-            if not part:
-                break
-            seen += part
-    os.close(terminal)
-    assert process.returncode == 0
-    lines = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", seen.decode()).replace("\r", "\n").splitlines()
+    seen = on_terminal([*command, "--jobs", "2", "--strategy", "src,sequential"], columns=columns)
+    lines = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", seen).replace("\r", "\n").splitlines()
     assert max(map(len, lines)) <= columns
     # Steps a second and the time left stand there once there was time to count them: tests of the board have them.
     running = r"src, seed 0  task \d/5  (wake|sleep).*  v1"

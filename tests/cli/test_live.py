@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
-import pty
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from neurosleep.cli._live import LiveView, sparkline
@@ -44,22 +43,8 @@ def test_lines_in_a_pipe_and_one_object_on_standard_output(tmp_path: Path) -> No
     assert len(told) == len(file.read_text().splitlines())
 
 
-def test_on_a_terminal_rates_and_weights_of_each_layer(tmp_path: Path) -> None:
-    terminal, side = pty.openpty()
-    with subprocess.Popen(command(tmp_path / "out", "--live"), stdout=subprocess.DEVNULL, stderr=side) as process:
-        os.close(side)
-        seen = b""
-        while True:
-            try:
-                part = os.read(terminal, 4096)
-            except OSError:
-                break
-            if not part:
-                break
-            seen += part
-    os.close(terminal)
-    assert process.returncode == 0
-    text = seen.decode(errors="replace")
+def test_on_a_terminal_rates_and_weights_of_each_layer(on_terminal: Callable[..., str], tmp_path: Path) -> None:
+    text = on_terminal(command(tmp_path / "out", "--live"))
     assert "hidden1" in text and " Hz" in text and "weights changed by" in text and "sleep phase, step" in text
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-import pty
 import shlex
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -67,20 +67,20 @@ def test_the_title_stands_above_and_words_stay_whole(
     assert next(line for line in lines if "1,024" in line).split("│")[2].endswith("1,024 ")
 
 
+SAY = "from neurosleep.cli._text import say_error; say_error('SettingsError', 'word ' * 40)"
+
+
 @pytest.mark.parametrize("plain", [False, True])
-def test_errors_are_red_on_a_terminal(plain: bool) -> None:
-    terminal, side = pty.openpty()
-    surroundings = {**os.environ, "TERM": "xterm-256color", "COLUMNS": "80"} | ({"NO_COLOR": "1"} if plain else {})
-    if not plain:
-        surroundings.pop("NO_COLOR", None)
-    code = "from neurosleep.cli._text import say_error; say_error('SettingsError', 'word ' * 40)"
-    subprocess.run([sys.executable, "-c", code], stderr=side, env=surroundings, check=True)
-    os.close(side)
-    seen = os.read(terminal, 4096).decode()
-    os.close(terminal)
+def test_errors_are_red_on_a_terminal(on_terminal: Callable[..., str], plain: bool) -> None:
+    seen = on_terminal([sys.executable, "-c", SAY], env={"NO_COLOR": "1" if plain else None})
     assert ("\x1b[1;31mSettingsError:" in seen) is not plain and "31m" not in seen * plain
     assert len(seen.splitlines()) == 3
-    piped = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=surroundings, check=True)
+
+
+def test_errors_in_a_pipe_are_one_plain_line() -> None:
+    surroundings = {**os.environ, "TERM": "xterm-256color", "COLUMNS": "80"}
+    command = [sys.executable, "-c", SAY]
+    piped = subprocess.run(command, capture_output=True, text=True, env=surroundings, check=True)
     assert piped.stderr == f"SettingsError: {'word ' * 40}\n"
 
 
