@@ -14,8 +14,9 @@ from neurosleep.plot import to_png_bytes
 
 FOLDER = Path(__file__).parents[2] / "examples"
 EXAMPLES = sorted(FOLDER.glob("plot_*.py"))
-# Those that take some three seconds or more on one core; the others run in both tiers.
-LONG = {"plot_forgetting", "plot_consolidate", "plot_sleep_stages", "plot_tuning"}
+# Those that take some three seconds or more on one core: the gallery of `make docs` runs all, the full tier looks at
+# the figures of these; the others run in both tiers.
+LONG = {"plot_forgetting", "plot_consolidate", "plot_convert", "plot_monitors", "plot_sleep_stages", "plot_tuning"}
 NEEDS = {"plot_nir": "nir", "plot_tuning": "optuna"}
 
 

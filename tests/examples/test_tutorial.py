@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import ast
+import importlib.util
 import re
 import runpy
+import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 from matplotlib.figure import Figure
@@ -14,6 +17,8 @@ from neurosleep.plot import to_png_bytes
 
 FOLDER = Path(__file__).parents[2] / "examples" / "tutorial"
 PARTS = sorted(FOLDER.glob("*.py"))
+# Some seven seconds each: in the small tier they share a run with the pages, in the full one they have their own too.
+LONG = {"2_sleep", "3_compare"}
 
 
 def printed_by(name: str, text: str) -> None:
@@ -35,8 +40,30 @@ def printed_by(name: str, text: str) -> None:
         assert text.count(" done ") == 2
 
 
+@pytest.fixture
+def pages(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """What makes the pages of the tutorial. It keeps what an example gave for as long as the package is the same."""
+    spec = importlib.util.spec_from_file_location("docs_pages", FOLDER.parents[1] / "tools" / "docs_pages.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, "docs_pages", module)  # dataclasses look their module up
+    spec.loader.exec_module(module)
+    return module
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("path", PARTS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("name", sorted(LONG))
+def test_the_long_parts_keep_their_promise_on_their_pages(pages: ModuleType, name: str) -> None:
+    made = pages.run_example(FOLDER / f"{name}.py", pages._state())
+    printed_by(name, made.printed)
+    assert len(made.picture) > 8000
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "path",
+    [pytest.param(path, id=path.stem, marks=[pytest.mark.full] if path.stem in LONG else []) for path in PARTS],
+)
 def test_it_runs_and_draws(
     path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
