@@ -216,7 +216,7 @@ def check_read(kind: str, seed: int, dyadic: bool) -> float:
 
 @pytest.mark.parametrize("dyadic", [False, True])
 @pytest.mark.parametrize("kind", [*KINDS, *SEQUENCES])
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=5, deadline=None)
 @given(seed=SEEDS)
 def test_every_kind_of_neuron_gives_norses_own_spike_trains(kind: str, dyadic: bool, seed: int) -> None:
     check_read(kind, seed, dyadic)
@@ -334,7 +334,7 @@ def _scaled_eye(w: Tensor) -> bool:
 @pytest.mark.parametrize("cells", ["norse", "exact"])
 @pytest.mark.parametrize("dyadic", [False, True])
 @pytest.mark.parametrize("kind", WRITTEN)
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=3, deadline=None)
 @given(seed=SEEDS)
 def test_round_trips_through_norse(kind: str, dyadic: bool, cells: str, seed: int) -> None:
     check_written(kind, seed, dyadic, cells)
