@@ -123,6 +123,12 @@ def run_python(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Child]
 
 
 @pytest.fixture
+def no_run_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs in this process draw no figures, which take longer than all the rest of a small run."""
+    monkeypatch.setattr("neurosleep.experiments.run.one.write_run_figures", lambda folder: [])
+
+
+@pytest.fixture
 def wait_until() -> Callable[[Callable[[], Any]], Any]:
     """Ask again and again, until the answer of a function is true, and return it; fail only after ``HANG`` seconds."""
 

@@ -21,6 +21,9 @@ from neurosleep.experiments import RunRequest, apply_changes, load_settings, run
 from neurosleep.functional import torch_generator
 from neurosleep.networks import DendriticMLP, EquilibriumConv, EquilibriumMLP
 
+# None of these tests looks at a figure.
+pytestmark = pytest.mark.usefixtures("no_run_figures")
+
 X = torch.rand(20, 12, generator=torch.Generator().manual_seed(0))
 DRIVE = ns.MeanDrive(np.full(12, 0.5), 200.0)
 RULE = ns.SRCRule(1e-4, 1e-5)

@@ -97,9 +97,7 @@ def test_workers_tell_how_far_they_are(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("columns", [80, pytest.param(120, marks=pytest.mark.full)])
-def test_with_long_settings_nothing_is_swallowed(
-    on_terminal: Callable[..., str], tmp_path: Path, columns: int
-) -> None:
+def test_with_long_settings_nothing_is_swallowed(on_terminal: Callable[..., str], tmp_path: Path, columns: int) -> None:
     changes = ("network.sizes=[784,100,100,10]", "sleep.thresholds=[0.5,0.5,0.5]", "sleep.steps=20000", "wake.epochs=1")
     few = ("data.images_per_task=50", "data.tasks=[[0,1],[2,3]]")
     given = [part for change in (*changes, *few) for part in ("--set", change)]

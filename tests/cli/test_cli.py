@@ -14,6 +14,9 @@ from typer.testing import CliRunner
 
 from neurosleep.cli.app import app
 
+# None of these tests looks at a figure.
+pytestmark = pytest.mark.usefixtures("no_run_figures")
+
 SMALL = [
     "data.name=mnist-mini",
     "data.images_per_task=100",

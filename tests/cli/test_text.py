@@ -19,6 +19,9 @@ from neurosleep.cli._text import lines_of, print_table
 from neurosleep.cli.app import app
 from neurosleep.errors import unknown_name
 
+# None of these tests looks at a figure.
+pytestmark = pytest.mark.usefixtures("no_run_figures")
+
 TEXT = "The setting data.deviations of the experiment src2022/mnist holds the widths 0, 1, 2 and 3 " * 3
 COMMANDS = sorted(get_command(app).commands)  # type: ignore[attr-defined]
 

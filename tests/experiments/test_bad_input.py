@@ -21,6 +21,9 @@ from neurosleep.experiments.run import scenario as _scenario
 from neurosleep.learning import Backprop
 from neurosleep.spiking.engines import norse_engine
 
+# None of these tests looks at a figure.
+pytestmark = pytest.mark.usefixtures("no_run_figures")
+
 RESULTS = Path(__file__).parents[2] / "results"
 SMALL = [
     "data.images_per_task=100",

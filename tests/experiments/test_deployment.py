@@ -21,6 +21,9 @@ from neurosleep.experiments.run.scenario import tasks_of
 from neurosleep.hardware import load_profile, profile_names
 from neurosleep.networks import MLP
 
+# None of these tests looks at a figure.
+pytestmark = pytest.mark.usefixtures("no_run_figures")
+
 
 def request(out: Path, *changes: str, strategy: str = "src", experiment: str = "demo/mnist-mini") -> RunRequest:
     parsed = [parse_change(text) for text in changes]

@@ -15,6 +15,9 @@ from neurosleep.experiments.changes import dump_toml
 from neurosleep.experiments.run.check import check_request
 from tests.experiments.test_bad_input import refused
 
+# None of these tests looks at a figure.
+pytestmark = pytest.mark.usefixtures("no_run_figures")
+
 NAME, SETTINGS = load_settings("demo/mnist-mini", strategy="src")
 
 

@@ -220,6 +220,9 @@ import json, sys
 from pathlib import Path
 from mlflow import MlflowClient
 from neurosleep.experiments import MLflow
+
+# None of these tests looks at a figure.
+pytestmark = pytest.mark.usefixtures("no_run_figures")
 listener = MLflow("sleep")
 for line in Path(sys.argv[1]).read_text().splitlines():
     listener(json.loads(line))

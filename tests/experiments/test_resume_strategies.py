@@ -10,8 +10,10 @@ import pytest
 
 from neurosleep.errors import SettingsError
 from neurosleep.experiments import RunRequest, apply_changes, load_settings, run_experiment, run_one
-from neurosleep.experiments.run import one as _run
 from neurosleep.learning import Backprop
+
+# None of these tests looks at a figure.
+pytestmark = pytest.mark.usefixtures("no_run_figures")
 
 SMALL: list[tuple[str, Any]] = [
     ("data.name", "mnist-mini"),
@@ -46,11 +48,6 @@ def request(out: Path, strategy: str, *changes: tuple[str, Any], resume: bool = 
 
 def same(metrics: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in metrics.items() if key not in ("seconds", "growth")}
-
-
-@pytest.fixture(autouse=True)
-def no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_run, "write_run_figures", lambda folder: None)
 
 
 @pytest.mark.parametrize(

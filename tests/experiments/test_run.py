@@ -13,6 +13,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ from neurosleep.experiments import (
 )
 from neurosleep.experiments.divergence import told_divergence
 from neurosleep.experiments.run.commit import own_commit
+from neurosleep.experiments.run.message import message_of, request_from
 from neurosleep.spiking import Recording
 
 SMALL = [
@@ -205,6 +207,7 @@ def test_recorded_spikes_are_as_many_as_counted(tmp_path: Path, whole: tuple[Run
 # --- stopped and resumed ----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("no_run_figures")
 def test_stopped_after_every_phase_and_resumed_is_as_if_never_stopped(
     tmp_path: Path, whole: tuple[RunRequest, dict[str, Any]]
 ) -> None:
@@ -225,6 +228,7 @@ def test_stopped_after_every_phase_and_resumed_is_as_if_never_stopped(
 
 
 @pytest.mark.parametrize("call", [1, 2, 7])
+@pytest.mark.usefixtures("no_run_figures")
 def test_stopped_before_a_phase_was_stored_it_is_done_again(
     tmp_path: Path, whole: tuple[RunRequest, dict[str, Any]], monkeypatch: pytest.MonkeyPatch, call: int
 ) -> None:
@@ -345,6 +349,13 @@ def test_a_held_lock_is_refused(tmp_path: Path) -> None:
     assert [path.name for path in wanted.folder.path.iterdir()] == ["lock"]
 
 
+def test_a_run_that_is_asked_for_no_figures_draws_none(tmp_path: Path) -> None:
+    wanted = replace(request(tmp_path, strategy="sequential"), figures=False)
+    assert run_one(wanted)["status"] == "done" and (wanted.folder.path / "metrics.json").is_file()
+    assert not (wanted.folder.path / "figures").exists()
+    assert not request_from(message_of(wanted, "0" * 64), None, str(tmp_path), resume=False).figures
+
+
 def test_without_its_figures_a_run_is_not_finished_but_goes_on(tmp_path: Path) -> None:
     wanted = request(tmp_path, ("data.tasks", [[0, 1], [2, 3]]), resume=True)
     figures = wanted.folder.path / "figures"
@@ -432,6 +443,7 @@ def test_answers_by_class_and_weights_around_the_sleep_are_written(
 # --- diverged ---------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("no_run_figures")
 def test_a_diverged_sleep_is_said_and_counts_nowhere(tmp_path: Path) -> None:
     wild: list[Change] = [("sleep.rule.factor", "constant"), ("sleep.rule.inc", 1e6), ("sleep.rule.dec", 0.0)]
     wanted = request(tmp_path, *wild)
@@ -456,6 +468,7 @@ def test_a_diverged_sleep_is_said_and_counts_nowhere(tmp_path: Path) -> None:
     assert run_one(request(tmp_path, *wild, resume=True)) == metrics
 
 
+@pytest.mark.usefixtures("no_run_figures")
 def test_a_diverged_wake_phase_says_where_and_what_to_try(tmp_path: Path) -> None:
     metrics = run_one(request(tmp_path, ("wake.lr", 1e30), strategy="sequential"))
     where = metrics["divergence"]
@@ -473,6 +486,7 @@ def test_a_diverged_wake_phase_says_where_and_what_to_try(tmp_path: Path) -> Non
     assert told_divergence({"divergence": {"phase": "wake"}}) == "Diverged in wake: a number not finite."
 
 
+@pytest.mark.usefixtures("no_run_figures")
 def test_loss_and_accuracy_of_each_epoch_are_written(tmp_path: Path) -> None:
     wanted = request(tmp_path, ("wake.epochs", 3), strategy="sequential")
     metrics = run_one(wanted)
@@ -487,6 +501,7 @@ def test_loss_and_accuracy_of_each_epoch_are_written(tmp_path: Path) -> None:
     assert same(metrics) == same(run_one(request(tmp_path / "again", ("wake.epochs", 3), strategy="sequential")))
 
 
+@pytest.mark.usefixtures("no_run_figures")
 def test_a_diverged_wake_training_is_said(tmp_path: Path) -> None:
     wanted = request(tmp_path, ("wake.lr", 1e30), ("wake.epochs", 3))
     metrics = run_one(wanted)

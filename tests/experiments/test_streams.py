@@ -11,6 +11,9 @@ from neurosleep.experiments import RunRequest, apply_changes, load_settings, run
 from neurosleep.experiments.changes import dump_toml
 from neurosleep.experiments.run.check import check_request
 
+# None of these tests looks at a figure.
+pytestmark = pytest.mark.usefixtures("no_run_figures")
+
 NAME, SETTINGS = load_settings("demo/mnist-mini", strategy="src")
 
 

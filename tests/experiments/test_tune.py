@@ -85,6 +85,7 @@ def test_the_best_trial_is_what_a_run_with_its_settings_gives(
     assert found["validation"] == {"mean": max(v for v in values if v is not None), "sd": None, "n": 1}
     _, settings = load_settings(found["file"])
     assert settings.data.split == "test"
+    assert not wanted.trial_run(settings, 0, 100).figures
     validation = apply_changes(settings, [("data.split", "validation")])
     again = run_one(RunRequest("again", "default", "src", 100, validation, None, str(tmp_path)))
     assert again["accuracy_all"] == found["validation"]["mean"]

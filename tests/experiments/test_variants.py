@@ -17,6 +17,9 @@ from neurosleep.experiments.changes import Change
 from neurosleep.experiments.results.commands import commands_of
 from neurosleep.experiments.variants import named_changes, variant_with, variants_in
 
+# None of these tests looks at a figure.
+pytestmark = pytest.mark.usefixtures("no_run_figures")
+
 LR: list[Change] = [("wake.lr", 0.1), ("network.sizes", [784, 10])]
 STEPS: list[Change] = [("sleep.steps", 3)]
 

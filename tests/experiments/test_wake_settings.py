@@ -20,6 +20,9 @@ from neurosleep.experiments.run.scenario import tasks_of
 from neurosleep.learning import Backprop
 from neurosleep.networks import MLP, ConvNet
 
+# None of these tests looks at a figure.
+pytestmark = pytest.mark.usefixtures("no_run_figures")
+
 SMALL: list[Change] = [
     ("data.name", "mnist-mini"),
     ("data.images_per_task", 60),

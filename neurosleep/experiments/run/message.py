@@ -85,6 +85,7 @@ def message_of(request: RunRequest, data: str) -> Message:
         "folder": request.data,
         "command": command,
         "force": request.force,
+        "figures": request.figures,
         "data": data,
     }
 
@@ -93,9 +94,9 @@ def request_from(message: Mapping[str, Any], folder: str | None, out: str, *, re
     """The request that a message holds, with data and output folders of this machine."""
     experiment, variant, strategy = (str(message[key]) for key in ("experiment", "variant", "strategy"))
     settings, command = experiment_from(message["settings"]), str(message["command"])
-    force = bool(message["force"])
+    force, figures = bool(message["force"]), bool(message["figures"])
     return RunRequest(
-        experiment, variant, strategy, int(message["seed"]), settings, folder, out, resume, command, force
+        experiment, variant, strategy, int(message["seed"]), settings, folder, out, resume, command, force, figures
     )
 
 

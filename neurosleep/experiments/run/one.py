@@ -113,7 +113,8 @@ def _run(phases: Phases, plan: Plan) -> Metrics:
             rows = deploy(learner.network, learner.tasks, plan.deployment, seed=request.seed, report=phases.report)
             add_chips(request, rows, metrics)
             write_whole(folder.path / "hardware.csv", deployment_table(metrics["hardware"]))
-        write_run_figures(folder.path)
+        if request.figures:
+            write_run_figures(folder.path)
         # Last, since it is what says that the folder is complete.
         folder.write_metrics(metrics)
     return metrics

@@ -34,6 +34,8 @@ class RunRequest:
     force:
         Whether to go on with a stored state although the data or the packages are others now, or although it is of a
         version that wrote no checksum; the metrics then say so under ``resumed_with``.
+    figures:
+        Whether to draw the figures of the run into its folder; of a short run they take most of the time.
 
     See Also
     --------
@@ -59,6 +61,7 @@ class RunRequest:
     resume: bool = False
     command: str = ""
     force: bool = False
+    figures: bool = True
 
     @property
     def folder(self) -> RunFolder:

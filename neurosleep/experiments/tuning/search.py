@@ -130,7 +130,9 @@ class TuneRequest:
     def trial_run(self, settings: Experiment, number: int | str, seed: int) -> RunRequest:
         """The run of one tuning seed; it goes on where a killed one stopped."""
         settings = apply_changes(settings, [("data.split", "validation")])
-        return replace(self.run, settings=settings, seed=seed, out=str(self.runs(number)), resume=True)
+        # Without figures: the folder is removed with the trial.
+        out = str(self.runs(number))
+        return replace(self.run, settings=settings, seed=seed, out=out, resume=True, figures=False)
 
     def runs(self, number: int | str) -> Path:
         """Folder of the runs of a trial."""

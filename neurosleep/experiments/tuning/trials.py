@@ -148,7 +148,7 @@ def _trial(work: Work[T]) -> Trial:
         else:
             trial.set_user_attr("accuracies", counts)
             study.tell(trial, statistics.fmean(counts))
-        # Weights and figures of every trial would fill the disk; what a trial was and gave is in the journal.
+        # The weights of every trial would fill the disk; what a trial was and gave is in the journal.
         shutil.rmtree(work.runs(trial.number), ignore_errors=True)
 
 
