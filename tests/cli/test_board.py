@@ -89,7 +89,7 @@ def test_without_a_terminal_there_is_a_line_now_and_then(
 
 def test_workers_tell_how_far_they_are(tmp_path: Path) -> None:
     name, settings = load_settings("src2022/patches", strategy="src", variant="overlap-01")
-    requests = [RunRequest(name, "default", "src", seed, settings, None, str(tmp_path)) for seed in (0, 1)]
+    requests = [RunRequest(name, "default", "src", k, settings, None, str(tmp_path), figures=False) for k in (0, 1)]
     told: dict[int, list[str]] = {0: [], 1: []}
     run_experiment(requests, jobs=2, report=lambda number, text: told[number].append(text))
     for texts in told.values():

@@ -40,6 +40,7 @@ def test_the_demo_gains_at_least_15_points_in_the_mean_of_its_seeds(tmp_path: Pa
     assert len(list(tmp_path.rglob("raster.png"))) == 3
 
 
+@pytest.mark.usefixtures("no_run_figures")
 def test_side_by_side_it_is_the_same_to_the_last_bit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As many runs at once as there are cores; in which order they start changes no number and no row."""
     smaller = RunOptions(["data.images_per_task=60", "wake.epochs=1"])

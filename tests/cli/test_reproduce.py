@@ -103,6 +103,7 @@ def test_without_any_of_its_data_nothing_is_made(tmp_path: Path, monkeypatch: py
     assert "fashion-mnist" in found["error"]["message"]
 
 
+@pytest.mark.usefixtures("no_run_figures")
 def test_a_figure_is_made_and_made_again_from_the_same_runs(tmp_path: Path) -> None:
     arguments = ("src2022/patches", "--quick", "--out", str(tmp_path))
     code, made, said = call(*arguments)
@@ -125,6 +126,7 @@ def test_a_figure_is_made_and_made_again_from_the_same_runs(tmp_path: Path) -> N
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("metrics.json")} == metrics
 
 
+@pytest.mark.usefixtures("no_run_figures")
 def test_people_are_told_what_is_done_and_shown_the_rows(tmp_path: Path) -> None:
     arguments = ["reproduce", "src2022/patches", "--quick", "--out", str(tmp_path)]
     result = CliRunner().invoke(app, arguments)
