@@ -36,6 +36,7 @@ class Message(TypedDict):
     folder: str | None
     command: str
     force: bool
+    figures: bool
     data: str
 
 
