@@ -151,6 +151,9 @@ listener = WandB("sleep")
 for line in Path(sys.argv[1]).read_text().splitlines():
     listener(json.loads(line))
 assert not listener._runs
+import wandb
+# What writes the files is a process of its own, which may not be through with them before it ends.
+wandb.teardown()
 from wandb.proto import wandb_internal_pb2
 
 def records(data):
