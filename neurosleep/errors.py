@@ -32,8 +32,8 @@ __all__ = [
     "unknown_name",
 ]
 
-# Of more names than these only the nearest are listed.
-_FEW, _NEAREST = 20, 5
+# Of more names than these only the nearest are listed, those that are like the one given at all.
+_FEW, _NEAREST, _LIKE = 20, 5, 0.3
 
 
 class NeurosleepError(ValueError):
@@ -419,9 +419,10 @@ def unknown_name(kind: str, given: str, known: Iterable[str]) -> UnknownNameErro
     """
     names = sorted(known)
     # A name may be anything that a file holds, and as long.
-    nearest = difflib.get_close_matches(str(given)[:200], names, n=_NEAREST, cutoff=0.0)
+    nearest = difflib.get_close_matches(str(given)[:200], names, n=_NEAREST, cutoff=_LIKE)
     close = difflib.get_close_matches(str(given)[:200], nearest, n=1)
-    expected = ": " + ", ".join(names) if len(names) <= _FEW else f" {len(names)}; nearest: {', '.join(nearest)}"
+    some = f"nearest: {', '.join(nearest)}" if nearest else f"such as: {', '.join(names[:_NEAREST])}"
+    expected = ": " + ", ".join(names) if len(names) <= _FEW else f" {len(names)}; {some}"
     hint = f"did you mean {close[0]!r}?" if close else None
     return UnknownNameError(f"There is no {kind} named {given!r:.200}.", expected=f"one of{expected}", hint=hint)
 

@@ -101,7 +101,7 @@ _COMMANDS: dict[str, dict[str, tuple[Callable[..., None], tuple[str, str]]]] = {
         ),
         "profiles": (profiles, ("profiles", "profiles loihi2 --section energy")),
     },
-    "What there is": {
+    "Names and references": {
         "list": (list_names, ("list", "list experiments")),
         "cite": (cite, ("cite runs > used.bib", "cite --profile loihi1,truenorth")),
     },

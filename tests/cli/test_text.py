@@ -53,6 +53,14 @@ def test_of_many_names_the_nearest_are_listed() -> None:
     assert str(error).splitlines()[1] == "  Try:      did you mean 'sleep.steps'?"
 
 
+def test_names_that_are_nothing_like_the_given_one_are_not_called_near() -> None:
+    names = [f"group/number-{k}" for k in range(30)]
+    far, near = unknown_name("thing", "zzz", names), unknown_name("thing", "number-7", names)
+    assert far.expected == "one of 30; such as: " + ", ".join(sorted(names)[:5])
+    assert far.hint is None
+    assert near.expected is not None and near.expected.startswith("one of 30; nearest: group/number-7, ")
+
+
 def test_the_title_stands_above_and_words_stay_whole(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,4 +1,4 @@
-"""Strategies, one competitor per file."""
+"""Strategies of continual learning, one a file."""
 
 from neurosleep.continual.strategies.base import AwakeNetwork, Learner, Strategy, trained
 from neurosleep.continual.strategies.combination import Combination, check_combination
