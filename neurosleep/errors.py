@@ -1,7 +1,7 @@
 """The errors a user can meet: each says what was given, what was expected and what to do next.
 
-Every class here is a usage error, which the user can mend; the command line turns it into one message and exit code 2.
-Anything else that escapes is an internal error (exit code 1).
+Every class here is a usage error, which the user can mend: one message of the command line, and exit code 2. Anything
+else that escapes is an internal error (exit code 1).
 """
 
 from __future__ import annotations
@@ -418,13 +418,12 @@ def unknown_name(kind: str, given: str, known: Iterable[str]) -> UnknownNameErro
       Expected: one of: joint, src
     """
     names = sorted(known)
-    # A name may be anything that a file holds, and as long.
-    nearest = difflib.get_close_matches(str(given)[:200], names, n=_NEAREST, cutoff=_LIKE)
-    close = difflib.get_close_matches(str(given)[:200], nearest, n=1)
-    some = f"nearest: {', '.join(nearest)}" if nearest else f"such as: {', '.join(names[:_NEAREST])}"
-    expected = ": " + ", ".join(names) if len(names) <= _FEW else f" {len(names)}; {some}"
-    hint = f"did you mean {close[0]!r}?" if close else None
-    return UnknownNameError(f"There is no {kind} named {given!r:.200}.", expected=f"one of{expected}", hint=hint)
+    shown = str(given)[:200]  # a name may be anything that a file holds, and as long
+    nearest = difflib.get_close_matches(shown, names, n=_NEAREST, cutoff=_LIKE)
+    some = "nearest: " + ", ".join(nearest) if nearest else "such as: " + ", ".join(names[:_NEAREST])
+    expected = f"one of: {', '.join(names)}" if len(names) <= _FEW else f"one of {len(names)}; {some}"
+    hint = f"did you mean {close[0]!r}?" if (close := difflib.get_close_matches(shown, nearest, n=1)) else None
+    return UnknownNameError(f"There is no {kind} named {given!r:.200}.", expected=expected, hint=hint)
 
 
 def missing_extra(module: str, extra: str, purpose: str) -> MissingExtraError:
