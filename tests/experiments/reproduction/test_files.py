@@ -51,13 +51,9 @@ def test_its_runs_can_be_made(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_it_says_which_data_it_needs(name: str, tmp_path: Path) -> None:
     reproduction, asked = versions(name, tmp_path)[0]
+    entries = entries_of(reproduction, asked)
     for part in reproduction.parts:
-        needed = {
-            data
-            for entry in entries_of(reproduction, asked)
-            if entry.part.label == part.label
-            for data in data_of(entry.requests[0])
-        }
+        needed = {data for entry in entries if entry.part.label == part.label for data in data_of(entry.requests[0])}
         assert needed == set(part.data), part.label
 
 
