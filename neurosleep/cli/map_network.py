@@ -47,11 +47,16 @@ def map_network(
         Path | None, typer.Option(help="Classes (.npy) of the images in --inputs, for the accuracy on the chip.")
     ] = None,
     seed: Annotated[int, typer.Option(help="Seed of input spikes, rounding and mismatch.")] = 0,
-    strict: Annotated[bool, typer.Option("--strict", help="Exit with 2 if the network does not fit.")] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Exit with 2 if limits are exceeded.")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", help="Say how the energy was counted.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Say whether a network fits a chip, and its cores, quantisation errors and, given images, energy and accuracy."""
+    """Say whether a network fits a chip, and its cores, quantisation errors and, given images, energy and accuracy.
+
+    Limits that are exceeded are told in the verdict: exit code 0 (--strict: 2).
+    A network that needs what the chip lacks, such as a bias, cannot be mapped:
+    an error says what to change, exit code 2.
+    """
     with user_errors(as_json):
         from neurosleep.hardware import map_file
 

@@ -79,17 +79,22 @@ def exceeds(
     return MappingFinding(level, layer, text, limit, needed, available, kind or "structural", hint)
 
 
-def refuse(profile: str, findings: Sequence[MappingFinding]) -> MappingError:
-    """The error for findings of level ``error``, which names all of them."""
+def refuse(profile: str, findings: Sequence[MappingFinding], *, lacks: bool = False) -> MappingError:
+    """The error for findings of level ``error``, which names all of them.
+
+    With ``lacks`` the chip is without something that the network computes with, and no larger one of its kind would do.
+    """
     wrong = [finding for finding in findings if finding.level == "error"]
     first = wrong[0]
     more = "" if len(wrong) == 1 else f" And {len(wrong) - 1} more: " + "; ".join(str(f) for f in wrong[1:])
+    what = f"cannot be mapped to {profile!r}" if lacks else f"does not fit {profile!r}"
+    hints = dict.fromkeys(finding.hint for finding in wrong if finding.hint)
     return MappingError(
-        f"The network does not fit {profile!r}. {first}.{more}",
+        f"The network {what}. {first}.{more}",
         findings=tuple(findings),
         found=f"{first.needed}",
         expected=f"{first.available}",
-        hint=first.hint,
+        hint="; ".join(hints) or f"neurosleep profiles {profile} shows what the chip has",
     )
 
 

@@ -25,6 +25,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     images = torch.rand(30, 300)
     network = ns.convert(model, images, reset="to_value", read_out="spikes")
     ns.save(network, folder / "n.safetensors")
+    ns.save(ns.convert(model, images, reset="subtract"), folder / "soft.safetensors")
     said = ns.simulate(network, images, 100, coding="bernoulli", seed=0).read_out[-1].argmax(-1)
     np.save(folder / "x.npy", images.numpy())
     np.save(folder / "y.npy", said)
@@ -44,6 +45,28 @@ def test_what_does_not_fit_is_said_first_and_ends_strict(files: Path) -> None:
     assert shown(files, "--strict") == (2, text)
     fitting = shown(files, "--strict", profile="loihi1")
     assert fitting[0] == 0 and fitting[1].startswith("Fits loihi1, on ")
+
+
+def test_what_the_chip_lacks_is_an_error_with_what_to_do(files: Path) -> None:
+    """Not a matter of size, so there is no verdict of what would be on a larger chip, with ``--strict`` or without."""
+    arguments = ["map", str(files / "soft.safetensors"), "--profile", "loihi1"]
+    for more in ([], ["--strict"]):
+        result = CliRunner().invoke(app, arguments + more)
+        assert result.exit_code == 2 and result.stdout == ""
+        assert "cannot be mapped to 'loihi1'. hidden1: the reset subtracts" in " ".join(result.stderr.split())
+        assert "Try:" in result.stderr and "--reset to_value" in result.stderr
+    error = json.loads(CliRunner().invoke(app, [*arguments, "--json"]).stdout)["error"]
+    assert error["type"] == "MappingError" and "--reset to_value" in error["hint"]
+    # The other of the two is a verdict, which the error does not claim.
+    with pytest.raises(ns.MappingError, match="does not fit 'truenorth'"):
+        ns.map_to(ns.load(files / "n.safetensors"), "truenorth")
+
+
+def test_help_tells_both_ways_to_fail_and_their_exit_codes() -> None:
+    text = CliRunner().invoke(app, ["map", "--help"], env={"COLUMNS": "80"}).output
+    words = " ".join(text.split())
+    assert "are told in the verdict: exit code 0 (--strict: 2)." in words
+    assert "cannot be mapped: an error says what to change, exit code 2." in words
 
 
 def test_helpers_and_their_notes_are_one_row_and_one_line(files: Path) -> None:

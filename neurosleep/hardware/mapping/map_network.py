@@ -168,7 +168,7 @@ def map_to(
     bits = profile.weights.bits or 64
     if any(finding.level == "error" for finding in findings):
         # What it needs of the chip besides is said at once.
-        raise refuse(profile.id, [*findings, *place(network, profile, bits).findings])
+        raise refuse(profile.id, [*findings, *place(network, profile, bits).findings], lacks=True)
     mapping: _Floats | IntegerMapping | ValueMapping
     if kind is None:
         mapping = _Floats(network, profile)
