@@ -90,6 +90,8 @@ class Entry:
     minutes: float | None = None
 
 
+# Installed files do not come and go while a program runs.
+@cache
 def experiment_names() -> tuple[str, ...]:
     """The experiments that come with the package.
 

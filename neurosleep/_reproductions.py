@@ -113,13 +113,14 @@ class Part:
 class Relation:
     """A published statement that one row lies above another.
 
-    Both are named by label of part, variant (if several), strategy and measure (if it has a label), commas between.
-    ``by`` is by how many points it has to; ``source`` says where it stands, empty: in the paper itself.
+    Both are named by label of part, variant (if several), strategy and measure (if it has a label), commas between;
+    several names are rows whose runs count together. ``by`` is by how many points it has to; ``source`` says where it
+    stands, empty: in the paper itself.
     """
 
     text: str
-    above: str
-    below: str
+    above: tuple[str, ...]
+    below: tuple[str, ...]
     by: float = 0.0
     source: str = ""
 
@@ -227,7 +228,7 @@ def load_reproduction(name: str) -> Reproduction:
     made: dict[str, Any] = {
         "parts": tuple(_part(entry) for entry in table.pop("parts")),
         "quick": Quick(changes=quick.pop("set", {}), **quick),
-        "relations": tuple(Relation(**entry) for entry in table.pop("relations", ())),
+        "relations": tuple(_relation(entry) for entry in table.pop("relations", ())),
         "draws": tuple(table.pop("draws", ())),
     }
     if "measures" in table:
@@ -240,6 +241,13 @@ def _part(entry: dict[str, Any]) -> Part:
     lists: Sequence[str] = ("strategies", "variants", "data", "points", "results", "published")
     given: dict[str, Any] = {key: tuple(entry.pop(key)) for key in lists if key in entry}
     return Part(changes=entry.pop("set", {}), quick=None if quick is False else quick, **given, **entry)
+
+
+def _relation(entry: dict[str, Any]) -> Relation:
+    above, below = (
+        (names,) if isinstance(names, str) else tuple(names) for names in (entry.pop("above"), entry.pop("below"))
+    )
+    return Relation(above=above, below=below, **entry)
 
 
 def _measure(entry: dict[str, Any]) -> Measure:

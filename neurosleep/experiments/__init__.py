@@ -6,7 +6,8 @@ from neurosleep.experiments.changes import parse_change, variant_name
 from neurosleep.experiments.files import experiment_names
 from neurosleep.experiments.reading import apply_changes, load_settings, variant_names
 from neurosleep.experiments.report import write_animations, write_comparison, write_report, write_run_figures
-from neurosleep.experiments.results import collect_metrics, results_pages
+from neurosleep.experiments.result_pages import results_pages
+from neurosleep.experiments.results import collect_metrics
 from neurosleep.experiments.run.events import Listener
 from neurosleep.experiments.run.live import Follow, Listeners, TensorBoard
 from neurosleep.experiments.run.many import run_experiment, summarise

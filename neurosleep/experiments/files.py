@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import tomllib
+from functools import cache
 from importlib import resources
 from pathlib import Path
 
@@ -27,22 +29,30 @@ def read_experiment(experiment: str) -> tuple[str, Table]:
     SettingsError
         If there is no such experiment, or its file cannot be read or is not TOML.
     """
-    if experiment.endswith(".toml"):
-        path = Path(experiment)
-        text, name = _text_of(path), path.stem
-    else:
+    if not experiment.endswith(".toml"):
         if experiment not in experiment_names():
             raise unknown_name("experiment", experiment, experiment_names())
-        source = resources.files("neurosleep") / "experiments" / "published" / f"{experiment}.toml"
-        text, name = source.read_text(encoding="utf-8"), experiment
+        return experiment, copy.deepcopy(_packaged(experiment))
+    path = Path(experiment)
+    content = _parsed(experiment, _text_of(path))
+    extended = content.get("extends")
+    if isinstance(extended, str) and extended.endswith(".toml"):
+        content["extends"] = str(path.parent / extended)
+    return path.stem, content
+
+
+# They do not change while a program runs, and tables of results ask for them thousands of times.
+@cache
+def _packaged(experiment: str) -> Table:
+    source = resources.files("neurosleep") / "experiments" / "published" / f"{experiment}.toml"
+    return _parsed(experiment, source.read_text(encoding="utf-8"))
+
+
+def _parsed(experiment: str, text: str) -> Table:
     try:
         content = tomllib.loads(text)
         for key, value in content.items():
             check_plain(key, value)
-        extended = content.get("extends")
-        if experiment.endswith(".toml") and isinstance(extended, str) and extended.endswith(".toml"):
-            content["extends"] = str(Path(experiment).parent / extended)
-        return name, content
     except SettingsError:
         raise
     # ValueError also where a number has thousands of digits, RecursionError where lists are nested as deep.
@@ -50,6 +60,7 @@ def read_experiment(experiment: str) -> tuple[str, Table]:
         raise SettingsError(
             f"The experiment file {experiment!r:.200} is not TOML.", found=f"{error}".splitlines()[0][:200]
         ) from error
+    return content
 
 
 def check_plain(path: str, value: object) -> None:

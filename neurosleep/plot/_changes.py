@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from textwrap import fill
 
 import numpy as np
 from matplotlib.axes import Axes
 
 from neurosleep.plot._style import GREY, PALETTE, Row, axes, field, lines_down
 
-__all__ = ["changes"]
+__all__ = ["LABEL_WIDTH", "changes"]
+
+# Letters of a line: longer names would leave the dots no room.
+LABEL_WIDTH = 42
 
 
 def changes(rows: Sequence[Row], *, ax: Axes | None = None) -> Axes:
@@ -40,7 +44,8 @@ def changes(rows: Sequence[Row], *, ax: Axes | None = None) -> Axes:
     >>> from neurosleep.plot import changes
     >>> ax = changes([{"label": "sparseness", "values": [0.1, 0.2, 0.15], "p": 0.04, "published": "rises"}])
     """
-    ax = axes(ax, 6.4, 0.9 + 0.34 * len(rows))
+    labels = [f"{fill(row['label'], LABEL_WIDTH)}\n(published: {row['published']})" for row in rows]
+    ax = axes(ax, 6.4, 0.9 + 0.17 * sum(1 + label.count("\n") for label in labels))
     for k, row in enumerate(rows):
         values = np.array([float(value) for value in row["values"] if value is not None])
         scale = float(np.abs(values).max()) if values.size else 0.0
@@ -53,12 +58,12 @@ def changes(rows: Sequence[Row], *, ax: Axes | None = None) -> Axes:
         p = field(row, "p")
         star = " *" if p < 0.05 else ""
         ax.text(1.06, k, f"{values.mean():+.3g}{star}", fontsize=8, va="center")
-    lines_down(ax, [f"{row['label']}\n(published: {row['published']})" for row in rows])
+    lines_down(ax, labels)
     ax.tick_params(axis="y", labelsize=8)
     ax.set_xlim(-1.1, 1.35)
     ax.axvline(0, color="black", linewidth=0.8)
     ax.set_xticks([-1, 0, 1], ["falls", "0", "rises"])
     ax.set_xlabel(
-        "change with sleep in each run, of the largest (mean beside it; * p < 0.05 after Bonferroni)", fontsize=8
+        "change with sleep in each run, of the largest\n(mean beside it; * p < 0.05 after Bonferroni)", fontsize=8
     )
     return ax

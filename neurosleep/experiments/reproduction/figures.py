@@ -178,7 +178,8 @@ def _changes(
         for row, label in zip(rows, short_labels(rows), strict=True)
     ]
     parts = [(name, list(members)) for name, members in itertools.groupby(shown, key=lambda row: row["part"])]
-    heights = [1.2 + 0.36 * len(members) for _, members in parts]
+    # Two lines a row, of which the first may be longer than there is room for.
+    heights = [1.2 + sum(0.36 + 0.16 * (len(row["label"]) // 42) for row in members) for _, members in parts]
     figure, panels = _panels([*heights, *([3.6] * len(drawings))], reproduction.title)
     for ax, (name, members) in zip(panels, parts, strict=False):
         plot.changes(members, ax=ax)

@@ -14,7 +14,7 @@ from neurosleep.experiments.reproduction.requests import Entry, command_of
 from neurosleep.experiments.reproduction.rows import RelationRow, Row, short_labels
 from neurosleep.experiments.reproduction.sentences import sentences
 
-__all__ = ["as_csv", "as_json", "as_markdown", "commands_of", "csv_text", "table_of"]
+__all__ = ["as_csv", "as_json", "as_markdown", "commands_of", "csv_text", "relation_lines", "rows_lines", "table_of"]
 
 # Columns that a table without a word in them can do without.
 _OPTIONAL = {"published", "difference", "verdict"}
@@ -55,15 +55,31 @@ def as_markdown(
     lines += ["", *(f"- {plain_text(sentence)}" for sentence in sentences(rows, relations))]
     lines += ["", "![figure](figure.svg)"]
     for part, members in _parts(rows):
-        lines += ["", f"## {plain_text(part)}", ""]
-        if members[0].note:
-            lines += [f"{plain_text(members[0].note[0].upper() + members[0].note[1:])}.", ""]
-        header, table = table_of(members)
-        lines += [f"| {' | '.join(header)} |", f"|{' --- |' * len(header)}", *map(table_row, table)]
+        lines += ["", f"## {plain_text(part)}", "", *rows_lines(members)]
     if relations:
-        lines += ["", "## What is published without numbers", ""]
-        lines += ["| statement | source | difference | p (Bonferroni) | ours |", "| --- | --- | --- | --- | --- |"]
-        lines += [
+        lines += ["", "## What is published without numbers", "", *relation_lines(relations)]
+    lines += ["", "## Commands", "", *(f"    {command}" for command in commands)]
+    return "\n".join(lines) + "\n"
+
+
+def rows_lines(rows: Sequence[Row]) -> list[str]:
+    """The rows of one part as a Markdown table, under the part's note."""
+    note = rows[0].note
+    header, table = table_of(rows)
+    return [
+        *([f"{plain_text(note[0].upper() + note[1:])}.", ""] if note else []),
+        f"| {' | '.join(header)} |",
+        f"|{' --- |' * len(header)}",
+        *map(table_row, table),
+    ]
+
+
+def relation_lines(relations: Sequence[RelationRow]) -> list[str]:
+    """The published statements as a Markdown table."""
+    return [
+        "| statement | source | difference | p (Bonferroni) | ours |",
+        "| --- | --- | --- | --- | --- |",
+        *(
             table_row(
                 (
                     row.relation.text,
@@ -74,9 +90,8 @@ def as_markdown(
                 )
             )
             for row in relations
-        ]
-    lines += ["", "## Commands", "", *(f"    {command}" for command in commands)]
-    return "\n".join(lines) + "\n"
+        ),
+    ]
 
 
 def commands_of(entries: Sequence[Entry]) -> list[str]:

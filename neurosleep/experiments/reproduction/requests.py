@@ -109,16 +109,14 @@ def _quickly(part: Part, changes: Mapping[str, Any]) -> Part:
 
 def entries_of(reproduction: Reproduction, asked: Asked) -> list[Entry]:
     """Every strategy of every part, with its runs; all of them resume what is there."""
+    seeds = range(reproduction.seeds)
     return [
-        Entry(
-            part,
-            variant,
-            strategy,
-            tuple(_request(part, variant, strategy, seed, asked) for seed in range(reproduction.seeds)),
-        )
+        Entry(part, variant, strategy, tuple(replace(first, seed=seed) for seed in seeds))
         for part in reproduction.parts
         for variant in part.variants
         for strategy in part.strategies
+        # The settings, which take long to read, are those of every seed.
+        for first in [_request(part, variant, strategy, 0, asked)]
     ]
 
 

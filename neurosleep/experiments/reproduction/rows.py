@@ -23,6 +23,7 @@ from neurosleep.experiments.run.request import RunRequest
 __all__ = ["RelationRow", "Row", "RunKey", "key_of", "relation_rows", "rows_of", "short_labels"]
 
 RunKey: TypeAlias = tuple[str, str, str, int]
+Values: TypeAlias = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
 
 # Below this, after Bonferroni, a difference counts.
 _LEVEL = 0.05
@@ -242,6 +243,8 @@ class RelationRow:
             return "not run"
         if not self.comparable:
             return "not comparable"
+        if self.p is None and self.difference == 0:
+            return "nothing to test: all runs are alike"
         if self.p is None:
             return f"{'agrees' if self.difference > self.relation.by else 'does not agree'} (not tested: too few seeds)"
         if self.difference > self.relation.by and self.p < _LEVEL:
@@ -257,7 +260,7 @@ def relation_rows(reproduction: Reproduction, rows: Sequence[Row]) -> list[Relat
     """Our results for the published relations."""
     by_name = {row.name: row for row in rows}
     results = [
-        (relation, *_compared(by_name.get(relation.above), by_name.get(relation.below)))
+        (relation, *_compared(*([by_name.get(name) for name in side] for side in (relation.above, relation.below))))
         for relation in reproduction.relations
     ]
     tests = sum(p is not None for *_, p in results)
@@ -267,21 +270,32 @@ def relation_rows(reproduction: Reproduction, rows: Sequence[Row]) -> list[Relat
             relation.source or reproduction.source,
             difference,
             None if p is None else min(1.0, p * tests),
-            all(by_name[name].comparable for name in (relation.above, relation.below) if name in by_name),
+            all(by_name[name].comparable for name in (*relation.above, *relation.below) if name in by_name),
             # Each names rows of the full version.
-            left_out=not {relation.above, relation.below} <= by_name.keys(),
+            left_out=not {*relation.above, *relation.below} <= by_name.keys(),
         )
         for relation, difference, p in results
     ]
 
 
-def _compared(above: Row | None, below: Row | None) -> tuple[float | None, float | None]:
+def _compared(above: Sequence[Row | None], below: Sequence[Row | None]) -> tuple[float | None, float | None]:
     """Difference of the means, and the p-value of it: of shares of failed runs by Fisher's exact test."""
-    if above is None or below is None or above.ours["mean"] is None or below.ours["mean"] is None:
+    a, b = _together(above), _together(below)
+    if a is None or b is None:
         return None, None
-    difference = above.ours["mean"] - below.ours["mean"]
-    a, b = (np.array([value for value in row.values if value is not None]) for row in (above, below))
-    if set(np.unique(np.concatenate([a, b]))) <= {0.0, 100.0}:
+    difference = float(a.mean() - b.mean())
+    outcomes = set(np.unique(np.concatenate([a, b])))
+    if outcomes <= {0.0, 100.0}:
+        if len(outcomes) == 1:
+            # No share can be told from another where all runs end alike: such a test counts for nothing (Tarone 1990).
+            return difference, None
         return difference, fisher_exact(int((a > 0).sum()), len(a), int((b > 0).sum()), len(b))
     p = welch_test(a, b).p
     return difference, p if math.isfinite(p) else None
+
+
+def _together(rows: Sequence[Row | None]) -> Values | None:
+    """The numbers of all runs of the rows; None where one of the rows has none."""
+    if any(row is None or row.ours["mean"] is None for row in rows):
+        return None
+    return np.array([value for row in rows if row is not None for value in row.values if value is not None])

@@ -56,7 +56,7 @@ def _directions(rows: Sequence[Row]) -> list[str]:
     said = []
     for part in dict.fromkeys(row.part for row in rows):
         published = [row for row in rows if row.part == part and isinstance(row.published, str)]
-        published = [row for row in published if row.comparable and not row.missing]
+        published = [row for row in published if row.comparable and not row.missing and not row.ours_only]
         if published:
             names = [(row.measure, row.verdict) for row in published]
             said.append(f"{part}: " + _sorted_out(names, "published directions") + ".")

@@ -34,13 +34,17 @@ class Table:
 
 @dataclass(frozen=True)
 class Page:
-    """One page of results: file name, heading, a paragraph, the tables and the source of the paper."""
+    """One page of results: file name, heading, a paragraph, the tables and the source of the paper.
+
+    ``figures`` are tables and figures that ``neurosleep reproduce`` makes, by name.
+    """
 
     name: str
     title: str
     text: str
     tables: tuple[Table, ...]
     source: str = ""
+    figures: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -75,7 +79,8 @@ def load_pages() -> tuple[Page, ...]:
             tables=tuple(
                 Table(**(table | {"experiments": tuple(table["experiments"])})) for table in page.get("table", ())
             ),
-            **{key: value for key, value in page.items() if key != "table"},
+            figures=tuple(page.get("figures", ())),
+            **{key: value for key, value in page.items() if key not in ("table", "figures")},
         )
         for page in _read("pages.toml")["page"]
     )

@@ -67,7 +67,7 @@ def test_relations_name_rows_that_there_are(name: str, tmp_path: Path) -> None:
         for measure in ("", "before last sleep", *(one.label for one in reproduction.measures))
     }
     for relation in reproduction.relations:
-        assert {relation.above, relation.below} <= names, relation.text
+        assert {*relation.above, *relation.below} <= names, relation.text
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -157,7 +157,7 @@ def test_on_fewer_images_a_published_figure_is_shown_and_not_compared(tmp_path: 
 def test_a_relation_is_tested_over_seeds_and_corrected(tmp_path: Path) -> None:
     part = Part("MNIST", "src2022/mnist", ("sequential", "src"))
     above, below = "MNIST, src", "MNIST, sequential"
-    relations = (Relation("Sleep helps.", above, below, by=10), Relation("It does not.", below, above))
+    relations = (Relation("Sleep helps.", (above,), (below,), by=10), Relation("It does not.", (below,), (above,)))
     one = made(part, relations=relations)
     rows = rows_with(
         one, {("default", "sequential"): [0.2, 0.21, 0.19], ("default", "src"): [0.5, 0.52, 0.48]}, tmp_path
@@ -174,7 +174,7 @@ def test_a_relation_is_tested_over_seeds_and_corrected(tmp_path: Path) -> None:
 
 def test_a_relation_of_rows_that_the_quick_version_leaves_out_says_so(tmp_path: Path) -> None:
     parts = Part("MNIST", "src2022/mnist", ("src",)), Part("Owm", "src2022/mnist", ("owm",), quick=None)
-    relations = (Relation("Sleep is above OWM.", "MNIST, src", "Owm, owm"),)
+    relations = (Relation("Sleep is above OWM.", ("MNIST, src",), ("Owm, owm",)),)
     one = made(*parts, relations=relations)
     (full,) = relation_rows(one, rows_with(one, {}, tmp_path))
     assert full.verdict == "not run"
@@ -230,7 +230,7 @@ def test_sentences_say_where_ours_agrees_and_where_not() -> None:
         row(part="Q", missing="data not at hand: birds", values=()),
         row(part="Q", ours_only=True),
     ]
-    said = sentences(rows, [RelationRow(Relation("Sleep helps.", "a", "b"), SOURCE, -3.0, 0.01)])
+    said = sentences(rows, [RelationRow(Relation("Sleep helps.", ("a",), ("b",)), SOURCE, -3.0, 0.01)])
     assert said == [
         "1 of 2 rows with a published figure agree with it (within one published sd; where none is stated, within 1).",
         "Short of it: P, owm by 6.0.",

@@ -21,6 +21,9 @@ def add_run(out: Path, strategy: str, seed: int, accuracy: float | None, **chang
         "data": "mnist",
         "accuracy_all": accuracy,
         "results": {"accuracy_all": accuracy},
+        "accuracy_per_task": [],
+        "accuracy_matrix": [],
+        "accuracy_before_sleep": None,
         "reads_old_data": strategy != "sequential",
         "seconds": {"total": 2.0 + seed},
     } | change

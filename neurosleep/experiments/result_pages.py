@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from neurosleep.experiments.markdown import plain_text
 from neurosleep.experiments.metrics import Metrics
 from neurosleep.experiments.published_figures import REPORTED
+from neurosleep.experiments.reproduction.sections import Section
 from neurosleep.experiments.results.changes_table import changes_lines
 from neurosleep.experiments.results.chip_tables import chip_lines
 from neurosleep.experiments.results.collect import metrics_by_folder
@@ -45,7 +47,32 @@ def _slug(title: str) -> str:
     return re.sub(r"[-\s]+", "-", re.sub(r"[^\w\s-]", "", title).strip().lower())
 
 
-def _placed(rows: Sequence[ResultRow]) -> dict[Page, _Placed]:
+def _sections(folder: Path, runs: Mapping[Path, Metrics]) -> dict[Page, list[Section]]:
+    """The tables and figures of papers on each page, those with a run."""
+    by_key = {(run["experiment"], run["variant"], run["strategy"], run["seed"]): run for run in runs.values()}
+    of_page = {page: [Section(name, folder, by_key) for name in page.figures] for page in load_pages()}
+    return {page: [one for one in sections if one.is_made] for page, sections in of_page.items()}
+
+
+def _without_figures(rows: Sequence[ResultRow], sections: Iterable[Section]) -> list[ResultRow]:
+    """The rows of tables: not those whose runs were made for a figure, and stand there.
+
+    Those are the runs of experiments that no table names, and such of changed settings.
+    """
+    named = {name for page in load_pages() for table in page.tables for name in table.experiments}
+    shown = {(key[:3], section.reproduction.kind) for section in sections for key in section.read}
+    return [
+        row
+        for row in rows
+        for place in [(row.experiment, row.variant, row.strategy)]
+        if not any(
+            key == place and (row.experiment not in named or (row.variant_name.changes and kind != "table"))
+            for key, kind in shown
+        )
+    ]
+
+
+def _placed(rows: Sequence[ResultRow], sections: Mapping[Page, list[Section]]) -> dict[Page, _Placed]:
     """The tables of each page with their rows; what no table names ends its group's page, or the last."""
     pages = load_pages()
     named = {name for page in pages for table in page.tables for name in table.experiments}
@@ -58,7 +85,8 @@ def _placed(rows: Sequence[ResultRow]) -> dict[Page, _Placed]:
             if experiment not in named and home == page.name:
                 tables.append(Table(experiment, (experiment,)))
         members = [(table, [row for row in rows if row.experiment in table.experiments]) for table in tables]
-        if members := [(table, own) for table, own in members if own]:
+        members = [(table, own) for table, own in members if own]
+        if members or sections[page]:
             placed[page] = members
     return placed
 
@@ -70,7 +98,13 @@ def _added(table: Table, rows: Sequence[ResultRow]) -> list[ResultRow]:
     return [replace(row, ours_only=True) for row in sorted(slept, key=lambda row: len(row.parts))]
 
 
-def _page(page: Page, placed: _Placed, rows: Sequence[ResultRow], runs: Mapping[Path, Metrics]) -> str:
+def _page(
+    page: Page,
+    placed: _Placed,
+    sections: Sequence[Section],
+    rows: Sequence[ResultRow],
+    runs: Mapping[Path, Metrics],
+) -> str:
     source = f"{with_links(page.source)}. " if page.source else ""
     lines = [_MADE, "", f"# {plain_text(page.title)}", "", source + page.text, "", _READING]
     for table, own in placed:
@@ -82,6 +116,8 @@ def _page(page: Page, placed: _Placed, rows: Sequence[ResultRow], runs: Mapping[
             lines += ["", *changes_lines(table, runs.values())]
         else:
             lines += ["", *table_lines(own, _added(table, rows)), *epochs_lines(reported)]
+    for section in sections:
+        lines += section.lines()
     if page.name == load_pages()[-1].name:
         lines += _guard(runs)
     return "\n".join(lines) + "\n"
@@ -120,7 +156,8 @@ def _first(placed: Mapping[Page, _Placed], rows: Sequence[ResultRow]) -> tuple[s
 def results_pages(folder: Path) -> tuple[dict[str, str | bytes], int]:
     """The pages of results by file name, Markdown and SVG, and their number of rows, from the metrics below ``folder``.
 
-    ``index.md`` has a figure for each data set; the others have the tables of a paper each.
+    ``index.md`` has a figure for each data set; the others have the tables and figures of a paper each. Figures that
+    are made of analyses read them beside the metrics.
 
     Raises
     ------
@@ -140,7 +177,11 @@ def results_pages(folder: Path) -> tuple[dict[str, str | bytes], int]:
     """
     runs = metrics_by_folder(folder)
     rows = rows_of(runs)
-    placed = _placed(rows)
+    sections = _sections(folder, runs)
+    every = list(itertools.chain(*sections.values()))
+    of_tables = _without_figures(rows, every)
+    placed = _placed(of_tables, sections)
     first, figures = _first(placed, rows)
-    pages = {f"{page.name}.md": _page(page, tables, rows, runs) for page, tables in placed.items()}
+    pages = {f"{page.name}.md": _page(page, tables, sections[page], rows, runs) for page, tables in placed.items()}
+    figures |= {section.picture_name: section.picture() for section in every}
     return {"index.md": first, **pages, **figures}, len(rows)
