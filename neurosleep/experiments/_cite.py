@@ -9,15 +9,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from importlib import resources
 from pathlib import Path
-from typing import TypeAlias, TypedDict
+from typing import Any, TypeAlias, TypedDict
 
 from neurosleep.errors import NeurosleepError, RunFolderError
-from neurosleep.experiments.experiment import PLAIN, Table
 from neurosleep.experiments.inside import check_tree, is_there, read_bytes
 from neurosleep.experiments.markdown import shown
 from neurosleep.experiments.metrics_file import read_json
-from neurosleep.experiments.run.deployment import Deployment
 from neurosleep.experiments.sums import check_sum
+from neurosleep.experiments.usual import CHIP_RECIPE, PLAIN
 from neurosleep.hardware import load_profile, profile_names
 
 __all__ = ["cite", "known_uses"]
@@ -51,6 +50,8 @@ _PUBLIC = ("code", "primary", "secondary")
 # A field of a work: text, a year, authors, or under "for" what it is cited for; and a work by its fields.
 Field: TypeAlias = str | int | list[str] | None
 Reference: TypeAlias = dict[str, Field]
+# A table of a TOML file.
+Table: TypeAlias = dict[str, Any]
 
 
 class Bibliography(TypedDict):
@@ -225,7 +226,7 @@ def _of_settings(path: Path, sleeps: bool) -> Iterator[Use]:
         deployed = settings.get("hardware", {})
         yield from (("profile", str(name)) for name in deployed.get("profiles", []))
         if deployed.get("profiles"):
-            yield "recipe", deployed.get("recipe") or Deployment.recipe
+            yield "recipe", deployed.get("recipe") or CHIP_RECIPE
     except RunFolderError:
         raise
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:

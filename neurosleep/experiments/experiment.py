@@ -17,6 +17,7 @@ from neurosleep.data import Noise
 from neurosleep.errors import SettingsError
 from neurosleep.experiments.later import later, later_defaults
 from neurosleep.experiments.networks import Convolutional, FeedForward, FeedForwardConv, Network
+from neurosleep.experiments.usual import PLAIN
 from neurosleep.experiments.wakes import LEARNS_BY, WAKE_ORDER, BackpropWake, Wake, Whole
 from neurosleep.functional import PlasticityRule, make_rule
 from neurosleep.functional.homeostasis import MeanBy, Target
@@ -25,13 +26,11 @@ from neurosleep.replay import REM, PageHinkley, Sleep
 from neurosleep.replay.options import Numbers
 from neurosleep.replay.stages import Form
 
-__all__ = ["BOTH_WAYS", "PLAIN", "Chips", "Experiment", "Rule", "Table"]
+__all__ = ["BOTH_WAYS", "Chips", "Experiment", "Rule", "Table"]
 
 #: A table of a TOML file.
 Table: TypeAlias = dict[str, Any]
 
-#: The kinds of network and learning that need not be named.
-PLAIN = ("mlp", "backprop")
 #: Settings of sleep that only networks have whose weights serve both directions.
 BOTH_WAYS = ("feedback", "gamma", "symmetric_rule", "bias_drive")
 

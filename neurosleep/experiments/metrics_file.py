@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from neurosleep.errors import NeurosleepError, RunFolderError
 from neurosleep.experiments.inside import check_inside, read_bytes
-from neurosleep.experiments.metrics import Metrics
 from neurosleep.experiments.names import folder_name
 from neurosleep.experiments.plain import Plain, PlainTable, number
 from neurosleep.experiments.sums import check_sum
+
+if TYPE_CHECKING:
+    from neurosleep.experiments.metrics import Metrics
 
 __all__ = ["read_json", "read_metrics"]
 
@@ -108,7 +110,7 @@ def read_metrics(path: Path, root: Path | None = None) -> Metrics:
             folder_name(key, table[key], levels=key == "experiment")
     except NeurosleepError as error:
         raise _foreign(path, error.message) from error
-    metrics = cast(Metrics, table)
+    metrics = cast("Metrics", table)
     if metrics["results"].get("accuracy_all") != metrics["accuracy_all"]:
         raise _foreign(path, "two accuracies over all classes that differ")
     return metrics

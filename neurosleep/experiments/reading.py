@@ -15,13 +15,14 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from neurosleep.errors import SettingsError, unknown_name
 from neurosleep.experiments.changes import Change
-from neurosleep.experiments.experiment import BOTH_WAYS, PLAIN, Experiment, Rule, Table
+from neurosleep.experiments.experiment import BOTH_WAYS, Experiment, Rule, Table
 from neurosleep.experiments.files import check_plain, read_experiment
 from neurosleep.experiments.later import later_defaults
 from neurosleep.experiments.names import folder_name
 from neurosleep.experiments.networks import NETWORKS
 from neurosleep.experiments.plain import number
 from neurosleep.experiments.typed import as_typed
+from neurosleep.experiments.usual import PLAIN
 from neurosleep.experiments.wakes import LEARNS_BY, WAKES
 from neurosleep.functional import RULES
 from neurosleep.replay import REM, Sleep

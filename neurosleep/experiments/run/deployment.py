@@ -20,6 +20,7 @@ from neurosleep.data import Task, to_float
 from neurosleep.errors import MappingError, SettingsError, UnsupportedError, unknown_name
 from neurosleep.experiments.experiment import Experiment
 from neurosleep.experiments.metrics import ChipRow, OnChip
+from neurosleep.experiments.usual import CHIP_RECIPE
 from neurosleep.functional import Reset, numpy_generator
 from neurosleep.hardware import (
     STATEMENT,
@@ -54,7 +55,7 @@ class Deployment:
     profiles: tuple[str, ...]
     images: int = 1000
     steps: int = 100
-    recipe: RecipeName = "percentile"
+    recipe: RecipeName = CHIP_RECIPE
     allow_split: bool = False
 
     def __post_init__(self) -> None:

@@ -28,11 +28,12 @@ from dataclasses import dataclass, replace
 from importlib import resources
 
 from neurosleep.errors import SettingsError
-from neurosleep.experiments.experiment import PLAIN, Experiment, Table
+from neurosleep.experiments.experiment import Experiment, Table
 from neurosleep.experiments.files import read_experiment
 from neurosleep.experiments.plain import Plain, PlainTable, flatten, number
 from neurosleep.experiments.reading import apply_changes
 from neurosleep.experiments.strategy_names import check_strategies
+from neurosleep.experiments.usual import PLAIN
 
 __all__ = ["Parameter", "Space", "check_entry", "check_start", "parameter_of", "search_space"]
 

@@ -407,7 +407,7 @@ def check_inputs(network: SpikingNetwork, inputs: Mapping[str, SpikeEvents], str
 
 _ENGINES: dict[str, type[Engine]] = {}
 # Engines of other rooms, which register themselves when they are imported: that takes place when one is asked for.
-_ELSEWHERE = {"fixed": "neurosleep.hardware"}
+_ELSEWHERE = {"fixed": "neurosleep.hardware.emulation.fixed_engine"}
 
 
 def _able(offers: Callable[[type[Engine]], bool]) -> list[str]:
