@@ -14,6 +14,8 @@ def show_converted(result: dict[str, Any]) -> None:
     """What was written, the layers that it holds, how they were scaled, and what there is to say of it."""
     report = result["report"]
     say(_written(Path(result["out"])))
+    if "accuracy" in result:
+        say(_accuracy(result["accuracy"]))
     kinds = any("from" in layer for layer in result["layers"])
     head = ("population", "kind", "neurons", "input", "scale") if kinds else ("layer", "kind", "size")
     print_table("Layers", head, [row for layer in result["layers"] for row in _rows(layer)])
@@ -33,6 +35,12 @@ def show_converted(result: dict[str, Any]) -> None:
         say(note, "Note: ")
     for difference in [inexact] if isinstance(inexact, str) else inexact:
         say(str(difference), "Not exact: ")
+
+
+def _accuracy(found: dict[str, Any]) -> str:
+    how = f"{found['images']} images ({found['coding']}, {found['steps']} steps)"
+    before = "" if found["model"] is None else f"; of the trained network before: {100 * found['model']:.1f} %"
+    return f"Accuracy of the spiking network: {100 * found['network']:.1f} % of {how}{before}."
 
 
 def _written(out: Path) -> str:

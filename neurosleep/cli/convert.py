@@ -37,6 +37,15 @@ def convert(
     inexact: Annotated[
         bool, typer.Option("--inexact", help="Approximate what snnTorch or Norse cannot express.")
     ] = False,
+    inputs: Annotated[Path | None, typer.Option(help="Images (.npy, .npz) for the accuracy before and after.")] = None,
+    labels: Annotated[
+        Path | None, typer.Option(help="Classes (.npy) of the images in --inputs, for the accuracy before and after.")
+    ] = None,
+    steps: Annotated[int, typer.Option(help="Time steps per inference.")] = 100,
+    coding: Annotated[str, typer.Option(help="How images become spikes: bernoulli, poisson; constant: graded.")] = (
+        "bernoulli"
+    ),
+    seed: Annotated[int, typer.Option(help="Seed of input spikes.")] = 0,
     as_json: Json = False,
 ) -> None:
     """Turn a network's file into another format, and an awake network into a spiking one."""
@@ -46,7 +55,7 @@ def convert(
 
         read = read_options(file, reset=reset)
         if check:
-            for name, given in (("to", to), ("out", out), ("inexact", inexact)):
+            for name, given in (("to", to), ("out", out), ("inexact", inexact), ("inputs", inputs), ("labels", labels)):
                 if given:
                     raise SettingsError(f"--{name} has no place beside --check, which writes nothing.")
             outcome = _checked(model, read)
@@ -61,7 +70,18 @@ def convert(
                     expected="--to with a format and --out with what to write, or --check alone",
                 )
         assert to is not None and out is not None
-        outcome = convert_file(model, to=to, out=out, read=read, inexact=inexact)
+        outcome = convert_file(
+            model,
+            to=to,
+            out=out,
+            read=read,
+            inexact=inexact,
+            inputs=inputs,
+            labels=labels,
+            steps=steps,
+            coding=coding,
+            seed=seed,
+        )
         emit(outcome, as_json, show_converted)
 
 

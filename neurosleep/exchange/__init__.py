@@ -2,6 +2,7 @@
 
 from neurosleep.exchange._check_file import check_file, input_shape_of
 from neurosleep.exchange._convert_file import TARGETS, ReadOptions, convert_file, read_calibration, read_spiking
+from neurosleep.exchange._labels import read_labels
 from neurosleep.exchange.files import load, save
 from neurosleep.exchange.inexact import ExchangeWarning
 from neurosleep.exchange.nir.data import from_nir_data, read_nir_data, to_nir_data, write_nir_data
@@ -30,6 +31,7 @@ __all__ = [
     "input_shape_of",
     "load",
     "read_calibration",
+    "read_labels",
     "read_nir",
     "read_nir_data",
     "read_spiking",

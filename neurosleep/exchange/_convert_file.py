@@ -13,12 +13,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from neurosleep._checks import as_images
+from neurosleep._checks import as_images, check_unread
 from neurosleep._guards.arrays import read_npy, read_npz
 from neurosleep._guards.files import check_regular
 from neurosleep._shown import brief
 from neurosleep.conversion import Recipe, RecipeName, convert
 from neurosleep.errors import DataError, ExchangeError, SettingsError, unknown_name
+from neurosleep.exchange._labels import read_labels
 from neurosleep.exchange.files import is_onnx, load, save
 from neurosleep.exchange.inexact import ExchangeWarning
 from neurosleep.exchange.nir.build import NIRReset, NIRWriter
@@ -28,8 +29,9 @@ from neurosleep.exchange.norse.folder import write_norse
 from neurosleep.exchange.onnx.read import read_onnx
 from neurosleep.exchange.other_kinds import check_network_file, is_hdf5
 from neurosleep.exchange.snntorch.write import Inexact, write_snntorch
+from neurosleep.learning import accuracy
 from neurosleep.networks import EquilibriumNetwork
-from neurosleep.spiking import SpikingNetwork
+from neurosleep.spiking import CODINGS, SpikingNetwork, simulate
 from neurosleep.spiking.projections import Weighted
 
 __all__ = ["TARGETS", "ReadOptions", "convert_file", "read_calibration", "read_spiking"]
@@ -86,7 +88,17 @@ _PLAIN = ReadOptions()
 
 
 def convert_file(
-    model: str | Path, *, to: str, out: str | Path, read: ReadOptions = _PLAIN, inexact: bool = False
+    model: str | Path,
+    *,
+    to: str,
+    out: str | Path,
+    read: ReadOptions = _PLAIN,
+    inexact: bool = False,
+    inputs: str | Path | None = None,
+    labels: str | Path | None = None,
+    steps: int = 100,
+    coding: str = "bernoulli",
+    seed: int = 0,
 ) -> dict[str, Any]:
     """Read a network, convert it where the format asked for holds another kind of network, and write it.
 
@@ -101,12 +113,18 @@ def convert_file(
     inexact:
         Whether what is nearest may take the place of what the modules of another tool cannot express, which is refused
         otherwise; the report then names it under ``inexact``.
+    inputs, labels:
+        File of images, and file (.npy) of the class of each of them, for the accuracy before and after.
+    steps, coding, seed:
+        How these images are shown to the spiking network, as for :func:`~neurosleep.simulate`.
 
     Returns
     -------
     dict
         ``out``, ``layers`` and ``report``, as the command line prints them; ``report`` is empty where nothing was
-        converted and all of it is exact.
+        converted and all of it is exact. With labels ``accuracy`` too: fractions of the ``images``, of the trained
+        ``model`` before (None: the file holds a spiking network) and of the spiking ``network`` after, with ``steps``
+        and ``coding``.
 
     Raises
     ------
@@ -137,8 +155,17 @@ def convert_file(
     _check_ending(out, to)
     if inexact and TARGETS[to]:
         raise SettingsError(f"--inexact has no place here: a file of format {to!r} holds all.", expected="no --inexact")
+    if coding not in CODINGS:
+        raise unknown_name("coding", coding, CODINGS)
+    if labels is None:
+        shown = {"--steps": (steps, 100), "--coding": (coding, "bernoulli"), "--seed": (seed, 0)}
+        unread = {"--inputs": (inputs, None), **shown}
+        check_unread("A conversion without --labels", unread, "--labels with the classes of the images in --inputs")
+    expected = None if labels is None else read_labels(labels, inputs)
     found = read_file(model, read)
     if to == "onnx":
+        if labels is not None:
+            raise SettingsError("--labels has no place here: an ONNX file holds the awake network as it is.")
         if isinstance(found, SpikingNetwork):
             raise ExchangeError(
                 f"{Path(model).name!r} holds a spiking network, which no ONNX file can hold.",
@@ -148,12 +175,24 @@ def convert_file(
         save(found, out)
         return {"out": str(out), "layers": _awake_layers(found), "report": {}}
     network, report = _spiking(found, model, read)
+    measured: dict[str, Any] = {}
+    if inputs is not None and expected is not None:
+        # Before anything is written, as labels of other images are an error.
+        images = read_calibration(inputs, "file of inputs")
+        right = simulate(network, images, steps, coding=coding, seed=seed).accuracy(expected)
+        measured["accuracy"] = {
+            "images": len(expected),
+            "steps": steps,
+            "coding": coding,
+            "model": accuracy(found, images, expected) if isinstance(found, nn.Module) else None,
+            "network": float(right[-1]),
+        }
     if TARGETS[to]:
         save(network, out)
         network = nir_network(network)[0] if to == "nir" else network
     elif differences := _write_folder(network, out, to, "warn" if inexact else "refuse"):
         report = report | {"inexact": differences}
-    return {"out": str(out), "layers": _spiking_layers(network), "report": report}
+    return {"out": str(out), "layers": _spiking_layers(network), "report": report, **measured}
 
 
 def read_spiking(model: str | Path, read: ReadOptions = _PLAIN) -> SpikingNetwork:

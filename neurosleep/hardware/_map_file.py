@@ -6,11 +6,8 @@ import dataclasses
 from pathlib import Path
 from typing import Any, cast
 
-import numpy as np
-from numpy.typing import NDArray
-
-from neurosleep.errors import DataError, NeurosleepError, SettingsError, unknown_name
-from neurosleep.exchange import ReadOptions, read_calibration, read_spiking
+from neurosleep.errors import NeurosleepError, unknown_name
+from neurosleep.exchange import ReadOptions, read_calibration, read_labels, read_spiking
 from neurosleep.hardware._energy_of import energy_of
 from neurosleep.hardware.arithmetic.rounding import Rounding
 from neurosleep.hardware.mapping.map_network import map_to
@@ -113,7 +110,7 @@ def map_file(
     )
     report = mapped.report
     file = inputs if inputs is not None else read.calibration
-    expected = None if labels is None else _labels(labels, inputs)
+    expected = None if labels is None else read_labels(labels, inputs)
     accuracy: dict[str, Any] | None = None
     if file is not None:
         shown = (steps, coding, seed)
@@ -131,22 +128,6 @@ def map_file(
         text = "neurons reset to 0: the chip has no reset that subtracts the threshold"
         outcome["findings"].insert(0, MappingFinding("note", "", text).to_json())
     return outcome if accuracy is None else {**outcome, "accuracy": accuracy}
-
-
-def _labels(path: str | Path, inputs: str | Path | None) -> NDArray[np.integer]:
-    """The class of each image, of a file."""
-    if inputs is None:
-        raise SettingsError("There are labels, and no images that they are of.", expected="--inputs with their images")
-    try:
-        labels = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise DataError(
-            f"The file of labels {str(path)!r:.200} cannot be read.", found=f"{error}"[:200], expected="an .npy file"
-        ) from error
-    if not isinstance(labels, np.ndarray) or labels.ndim != 1 or not np.issubdtype(labels.dtype, np.integer):
-        found = f"{labels.dtype}, shape {labels.shape}" if isinstance(labels, np.ndarray) else "several arrays"
-        raise DataError("The labels are no classes.", found=found, expected="one integer for each image")
-    return labels
 
 
 def _energy(

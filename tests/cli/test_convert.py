@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import re
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from typer.testing import CliRunner
 
 import neurosleep as ns
 from neurosleep.cli.app import app
+from neurosleep.learning import predict
 
 
 def call(*arguments: object) -> tuple[int, dict[str, Any]]:
@@ -220,6 +222,58 @@ def test_dt_is_for_nir_and_an_output_for_onnx(files: Path) -> None:
         code, found = call(*arguments, *wrong)
         assert code == 2 and said in found["error"]["message"], found
     assert call(*arguments, "--input-shape", "6", "--recipe", "max")[0] == 0
+
+
+def test_accuracy_before_and_after_of_labelled_images(files: Path, tmp_path: Path) -> None:
+    """Of the trained network and of the spiking one, each as it answers in Python."""
+    model, images = ns.load(files / "model.onnx"), np.load(files / "x.npy")
+    assert isinstance(model, nn.Module)
+    labels = predict(model, images).numpy().copy()
+    labels[:5] = (labels[:5] + 1) % 3
+    np.save(tmp_path / "y.npy", labels)
+    shown = ("--inputs", files / "x.npy", "--labels", tmp_path / "y.npy")
+    given = (files / "model.onnx", "--to", "nir", "--calibration", files / "x.npy", "--out", tmp_path / "m.nir", *shown)
+    for coding, steps in (("bernoulli", 100), ("constant", 7)):
+        code, found = call(*given, "--coding", coding, "--steps", steps)
+        answers = ns.simulate(ns.convert(model, images), images, steps, coding=coding, seed=0)
+        after = float(answers.accuracy(labels)[-1])
+        expected = {"images": 20, "steps": steps, "coding": coding, "model": 0.75, "network": after}
+        assert code == 0 and found["accuracy"] == expected
+    told = CliRunner().invoke(app, ["convert", *map(str, given)], env={"COLUMNS": "80"})
+    assert re.search(
+        r"Accuracy of the spiking network: \d+\.\d % of 20 images \(bernoulli, 100 steps\); "
+        r"of the trained network before: 75\.0 %\.",
+        " ".join(told.output.split()),
+    )
+    # Of a spiking network in a file there is no accuracy before; without labels there is none at all.
+    out = ("--to", "snn", "--out", tmp_path / "again.safetensors")
+    accuracy = call(tmp_path / "m.nir", *out, *shown)[1]["accuracy"]
+    assert accuracy["model"] is None and accuracy["network"] > 0.5
+    assert "accuracy" not in call(tmp_path / "m.nir", *out)[1]
+
+
+def test_labels_that_cannot_be_used_are_named_and_nothing_is_written(files: Path, tmp_path: Path) -> None:
+    np.save(tmp_path / "few.npy", np.zeros(3, dtype=int))
+    np.save(tmp_path / "y.npy", np.zeros(20, dtype=int))
+    shown = ("--inputs", files / "x.npy")
+    out = tmp_path / "o.safetensors"
+    to_snn = (files / "mlp.safetensors", "--calibration", files / "x.npy", "--to", "snn", "--out", out)
+    for more, message in (
+        (("--labels", tmp_path / "y.npy"), "no images that they are of"),
+        (shown, "has no --inputs"),
+        (("--steps", "5"), "has no --steps"),
+        ((*shown, "--labels", tmp_path / "few.npy"), "labels were given"),
+        ((*shown, "--labels", tmp_path / "none.npy"), "no file"),
+        ((*shown, "--labels", files / "x.npy"), "no classes"),
+        ((*shown, "--labels", tmp_path / "y.npy", "--coding", "morse"), "morse"),
+    ):
+        code, found = call(*to_snn, *more)
+        assert code == 2 and message in found["error"]["message"], found
+    to_onnx = (files / "mlp.safetensors", "--to", "onnx", "--out", tmp_path / "o.onnx")
+    for arguments in (to_onnx, (files / "mlp.safetensors", "--check")):
+        code, found = call(*arguments, *shown, "--labels", tmp_path / "y.npy")
+        assert code == 2 and "has no place" in found["error"]["message"], found
+    assert not out.exists() and not (tmp_path / "o.onnx").exists()
 
 
 def test_what_was_made_is_told_in_sentences(files: Path) -> None:
