@@ -63,6 +63,7 @@ the rest from the code's own registries; tests compare this page with both.
 
 {matrix}
 
+- `no`: an error names the layer, and what can be converted; [what to try](how-to/convert.md#when-it-does-not-convert).
 - **convert**: `to 1/T`: the mean output over T steps tends to the model's, with an error that falls as 1/T (tried at
   250 and 2000 steps); `left out`: the largest output stays the largest. `neurosleep convert FILE --check` says the same
   of a whole network.

@@ -162,7 +162,7 @@ def _converted(model: nn.Module, x: Tensor, y: Tensor) -> tuple[str, ns.SpikingN
     try:
         network = ns.convert(model, x, recipe="max")
     except NeurosleepError:
-        return "refused", None
+        return "no", None
     shown = torch.as_tensor(ns.simulate(network, x, _LONG).read_out)
     long = _apart(shown[-1] / _LONG, y)
     if long < _EXACT:
@@ -184,7 +184,7 @@ def _sleeps(model: nn.Module, x: Tensor) -> str:
         changed = any(not torch.equal(a, b) for a, b in zip(model.parameters(), done.model.parameters(), strict=True))
         if done.status == "done" and changed:
             return form
-    return "refused"
+    return "no"
 
 
 def _onnx_in(model: nn.Module, x: Tensor, y: Tensor, folder: Path) -> str:
@@ -197,7 +197,7 @@ def _onnx_in(model: nn.Module, x: Tensor, y: Tensor, folder: Path) -> str:
     try:
         read = ns.load(path)
     except NeurosleepError:
-        return "refused"
+        return "no"
     assert isinstance(read, nn.Module)
     return "exact" if _apart(read(x).detach(), y) < _EXACT else "wrong"
 
@@ -209,7 +209,7 @@ def _onnx_out(model: nn.Module, x: Tensor, y: Tensor, folder: Path) -> str:
     try:
         ns.save(model, path, input_shape=tuple(x.shape[1:]))
     except NeurosleepError:
-        return "refused"
+        return "no"
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     (made,) = session.run(None, {session.get_inputs()[0].name: x.numpy()})
     return "exact" if _apart(made, y) < _EXACT else "wrong"
@@ -222,7 +222,7 @@ def _through(network: ns.SpikingNetwork | None, x: Tensor, there_and_back: Calla
     try:
         again = there_and_back(network)
     except NeurosleepError:
-        return "refused"
+        return "no"
     before, after = (torch.as_tensor(ns.simulate(one, x, 50).read_out[-1]) for one in (network, again))
     return "exact" if _apart(after, before) < _EXACT else "wrong"
 
