@@ -226,6 +226,26 @@ def test_what_is_no_recording_is_refused(tmp_path):
         sleep_phase().to_npz(tmp_path / "a.zip")
 
 
+def _the_same_as_data_frames(recording, folder):
+    """What goes to a file as a table is a DataFrame too, with the same columns and values."""
+    pandas = pytest.importorskip("pandas")
+    views = {
+        "spikes": recording,
+        "one": recording.monitor("hid/den:1"),
+        "chosen": recording.monitor("hid/den:1", [3, 0]),
+        "rates": recording.rate_monitor("input"),
+        "v": recording.state_monitor("hid/den:1"),
+        "w": recording.weight_monitor("input -> hid/den:1"),
+    }
+    for name, view in views.items():
+        read = pandas.read_csv(view.to_csv(folder / f"{name}.csv"))
+        frame = view.to_pandas()
+        assert len(frame) > 0
+        pandas.testing.assert_frame_equal(frame, read, check_dtype=False, rtol=1e-8)
+    with pytest.raises(DataError, match="no single spikes"):
+        sleep_phase().to_pandas()
+
+
 def test_tables_of_spikes_states_and_weights(tmp_path):
     recording = sleep_phase(spikes="all", potentials={"hid/den:1": [3, 0]}, potentials_every=500, weights="statistics")
     rows = table(recording.to_csv(tmp_path / "spikes.csv"))
@@ -245,6 +265,7 @@ def test_tables_of_spikes_states_and_weights(tmp_path):
     assert list(weights[0]) == ["time", "mean", "sd", "smallest", "largest", "change"]
     chosen = sleep_phase(weights={"input -> hid/den:1": [(2, 7)]}).weight_monitor("input -> hid/den:1")
     assert "2 <- 7" in chosen.to_csv(tmp_path / "c.csv").read_text().splitlines()[0]
+    _the_same_as_data_frames(recording, tmp_path)
     with pytest.raises(SettingsError, match=r"ending in \.csv"):
         recording.to_csv(tmp_path / "spikes.txt")
     with pytest.raises(DataError, match="no single spikes"):

@@ -25,7 +25,7 @@ from neurosleep.spiking.recording.sleep_span import SleepSpan
 from neurosleep.spiking.recording.store import read_array
 from neurosleep.spiking.recording.table_files import checked_name, write_arrays
 
-__all__ = ["array_file", "check_free", "read_recording", "write_note", "write_npz", "write_spikes_csv"]
+__all__ = ["array_file", "check_free", "read_recording", "spike_columns", "write_note", "write_npz", "write_spikes_csv"]
 
 _NOTE = "recording.npz"
 # What says where a recording comes from, if it is known.
@@ -201,11 +201,30 @@ def _rows(values: NDArray[Any], rows: int, width: int | None) -> NDArray[Any]:
     return values[:rows]
 
 
+def _check_single_spikes(recording: Recorded) -> None:
+    if not recording.spikes:
+        raise DataError("The recording holds no single spikes.", hint='record=Record(spikes="all") keeps them')
+
+
+def spike_columns(recording: Recorded) -> dict[str, NDArray[Any]]:
+    """The columns of :func:`write_spikes_csv`, one population after another."""
+    _check_single_spikes(recording)
+    inside = {name: slice(*events.offsets[[0, -1]]) for name, events in recording.spikes.items()}
+    step = np.concatenate([events.times for events in recording.spikes.values()])
+    return {
+        "population": np.repeat(
+            np.array([*inside], dtype=object), [part.stop - part.start for part in inside.values()]
+        ),
+        "neuron": np.concatenate([recording.spikes[name].indices[part] for name, part in inside.items()]),
+        "step": step,
+        "time": step * recording.dt,
+    }
+
+
 def write_spikes_csv(recording: Recorded, path: str | os.PathLike[str]) -> Path:
     """Write the spikes as a table, a stretch of steps at a time, so that memory stays small."""
     target = checked_name(path, ".csv")
-    if not recording.spikes:
-        raise DataError("The recording holds no single spikes.", hint='record=Record(spikes="all") keeps them')
+    _check_single_spikes(recording)
 
     def write(temporary: Path) -> None:
         with temporary.open("w", encoding="utf-8", newline="") as file:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neurosleep._checks import check_count, check_number
-from neurosleep._shown import html_table
+from neurosleep._shown import html_table, to_frame
 from neurosleep.errors import DataError, SettingsError, UnsupportedError, unknown_name
 from neurosleep.spiking.recording.chosen import check_neurons
 from neurosleep.spiking.recording.neo import rate_signal
@@ -159,7 +159,14 @@ class RateMonitor:
 
     def to_csv(self, path: str | os.PathLike[str]) -> Path:
         """Write a table: ``time`` in seconds, ``spikes``, ``rate_hz``."""
-        return write_csv(path, {"time": self.t, "spikes": self.spikes, "rate_hz": self.rate})
+        return write_csv(path, self._columns())
+
+    def to_pandas(self) -> Any:
+        """The table of :meth:`to_csv` as a ``pandas.DataFrame`` (extra ``pandas``)."""
+        return to_frame(self._columns())
+
+    def _columns(self) -> dict[str, NDArray[Any]]:
+        return {"time": self.t, "spikes": self.spikes, "rate_hz": self.rate}
 
     def to_npz(self, path: str | os.PathLike[str]) -> Path:
         """Write ``t``, ``spikes``, ``rate``, ``neurons`` and ``window`` (steps) as arrays."""

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from neurosleep._shown import html_table, named, short_line
+from neurosleep._shown import html_table, named, short_line, to_frame
 from neurosleep.errors import DataError, SettingsError
 from neurosleep.functional import SpikeEvents
-from neurosleep.spiking.recording.files import read_recording, write_npz, write_spikes_csv
+from neurosleep.spiking.recording.files import read_recording, spike_columns, write_npz, write_spikes_csv
 from neurosleep.spiking.recording.neo import block
 from neurosleep.spiking.recording.nwb import write_nwb
 from neurosleep.spiking.recording.rate_monitor import RateMonitor
@@ -203,6 +203,29 @@ class Recording(Recorded):
     def to_csv(self, path: str | os.PathLike[str]) -> Path:
         """Write the recorded spikes as a table: ``population``, ``neuron``, ``step``, ``time`` in seconds."""
         return write_spikes_csv(self, path)
+
+    def to_pandas(self) -> Any:
+        """The recorded spikes as a ``pandas.DataFrame`` of the columns of :meth:`to_csv` (extra ``pandas``).
+
+        Monitors have tables of theirs, such as ``recording.rate_monitor("hidden1").to_pandas()``.
+
+        Raises
+        ------
+        MissingExtraError
+            If pandas is not installed.
+        DataError
+            If no single spikes were recorded.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from neurosleep import Recording, SpikeEvents
+        >>> events = SpikeEvents.from_dense(np.array([[1, 0], [0, 0], [1, 1]]))
+        >>> recording = Recording(3, 0.001, {"hidden1": events.counts()}, spikes={"hidden1": events})
+        >>> recording.to_pandas().groupby("neuron").size().tolist()
+        [2, 1]
+        """
+        return to_frame(spike_columns(self))
 
     def to_neo(self) -> Any:
         """A ``neo.Block`` of one segment: spike trains, potentials and weights (extra ``neo``)."""

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from neurosleep._shown import html_table
+from neurosleep._shown import html_table, to_frame
 from neurosleep.errors import DataError, UnsupportedError, unknown_name
 from neurosleep.functional import SpikeEvents
 from neurosleep.spiking.recording.chosen import check_neurons
@@ -172,7 +172,15 @@ class SpikeMonitor:
 
     def to_csv(self, path: str | os.PathLike[str]) -> Path:
         """Write a table of the spikes: ``neuron``, ``time`` in seconds."""
-        return write_csv(path, {"neuron": self.i, "time": self.t})
+        return write_csv(path, self._columns())
+
+    def to_pandas(self) -> Any:
+        """The table of :meth:`to_csv` as a ``pandas.DataFrame`` (extra ``pandas``)."""
+        return to_frame(self._columns())
+
+    def _columns(self) -> dict[str, NDArray[Any]]:
+        i, t = self.it
+        return {"neuron": i, "time": t}
 
     def to_npz(self, path: str | os.PathLike[str]) -> Path:
         """Write ``i``, ``t``, ``count``, ``neurons``, ``dt`` and ``duration`` as arrays."""

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from neurosleep._shown import brief, html_table
+from neurosleep._shown import brief, html_table, to_frame
 from neurosleep.errors import DataError, SettingsError, unknown_name
 from neurosleep.spiking.recording.neo import sampled_signal
 from neurosleep.spiking.recording.recorded import Recorded
@@ -136,6 +136,10 @@ class StateMonitor:
     def to_csv(self, path: str | os.PathLike[str]) -> Path:
         """Write a table: ``time`` in seconds, and a column for each neuron."""
         return write_csv(path, self._columns())
+
+    def to_pandas(self) -> Any:
+        """The table of :meth:`to_csv` as a ``pandas.DataFrame`` (extra ``pandas``)."""
+        return to_frame(self._columns())
 
     def to_npz(self, path: str | os.PathLike[str]) -> Path:
         """Write ``t``, ``v`` ``[neurons, samples]`` and ``record`` as arrays."""

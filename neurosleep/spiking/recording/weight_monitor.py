@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from neurosleep._shown import html_table
+from neurosleep._shown import html_table, to_frame
 from neurosleep.errors import DataError, unknown_name
 from neurosleep.spiking.recording.neo import sampled_signal
 from neurosleep.spiking.recording.recorded import Recorded
@@ -150,7 +150,14 @@ class WeightMonitor:
 
     def to_csv(self, path: str | os.PathLike[str]) -> Path:
         """Write a table: ``time`` in seconds, and a column for each synapse (``post <- pre``) or statistic."""
-        return write_csv(path, {"time": self.t} | {name: self._values[:, k] for k, name in enumerate(self.channels)})
+        return write_csv(path, self._columns())
+
+    def to_pandas(self) -> Any:
+        """The table of :meth:`to_csv` as a ``pandas.DataFrame`` (extra ``pandas``)."""
+        return to_frame(self._columns())
+
+    def _columns(self) -> dict[str, NDArray[Any]]:
+        return {"time": self.t} | {name: self._values[:, k] for k, name in enumerate(self.channels)}
 
     def to_npz(self, path: str | os.PathLike[str]) -> Path:
         """Write ``t``, and ``w``, ``post``, ``pre``, or each statistic, as arrays."""
