@@ -44,9 +44,14 @@ class Section:
 
     @cached_property
     def reproduction(self) -> Reproduction:
-        """What it shows: every reported seed, and no drawings of whole analyses, which make a picture large."""
+        """What it shows: the experiments that were run, every reported seed, and no drawings of whole analyses.
+
+        Those make a picture large, and settings of experiments take long to read.
+        """
         whole = load_reproduction(self.name)
-        return replace(whole, seeds=max(whole.seeds, len(REPORTED)), draws=())
+        run = {key[0] for key in self.runs}
+        parts = tuple(part for part in whole.parts if part.experiment in run)
+        return replace(whole, parts=parts, seeds=max(whole.seeds, len(REPORTED)), draws=())
 
     @cached_property
     def entries(self) -> list[Entry]:
@@ -60,7 +65,7 @@ class Section:
 
     @cached_property
     def rows(self) -> list[Row]:
-        """The numbers, of parts that were never run too."""
+        """The numbers; of parts that were never run, none or empty ones."""
         rows = rows_of(self.reproduction, self.entries, self.runs, {}, {})
         if self.reproduction.kind == "epochs-saved":
             rows += saved_rows(self.reproduction, rows)
@@ -69,7 +74,7 @@ class Section:
     @cached_property
     def relations(self) -> list[RelationRow]:
         """What is published without numbers."""
-        return relation_rows(self.reproduction, self.rows)
+        return [replace(row, left_out=False) for row in relation_rows(self.reproduction, self.rows)]
 
     @property
     def is_made(self) -> bool:
@@ -96,7 +101,8 @@ class Section:
         reproduction = self.reproduction
         made = [row for row in self.rows if row.seeds]
         said = sentences(made, self.relations)
-        if absent := list(dict.fromkeys(row.part for row in self.rows if row.part not in {row.part for row in made})):
+        parts = {row.part for row in made}
+        if absent := [part.label for part in load_reproduction(self.name).parts if part.label not in parts]:
             said.append(f"Not run: {'; '.join(absent)}.")
         where = ", ".join(plain_text(text) for text in (reproduction.paper, reproduction.place) if text)
         title, picture = plain_text(reproduction.title), self.picture_name
@@ -106,9 +112,9 @@ class Section:
         if reproduction.note:
             lines += ["", plain_text(reproduction.note)]
         for part, members in itertools.groupby(made, key=lambda row: row.part):
-            lines += ["", f"### {plain_text(part)}", "", *_wide(self._table(list(members)))]
+            lines += ["", f"**{plain_text(part)}**", "", *_wide(self._table(list(members)))]
         if self.relations:
-            lines += ["", "### What is published without numbers", "", *_wide(relation_lines(self.relations))]
+            lines += ["", "**What is published without numbers**", "", *_wide(relation_lines(self.relations))]
         lines += ["", f"    neurosleep reproduce {self.name} --data DIR --out OUT", "", "</details>"]
         return lines
 
