@@ -20,10 +20,12 @@ from neurosleep.experiments.reproduction.requests import Entry, data_of
 from neurosleep.experiments.results.compared import NOT_AT_HAND, ComparedRow
 from neurosleep.experiments.run.request import RunRequest
 
-__all__ = ["RelationRow", "Row", "RunKey", "key_of", "relation_rows", "rows_of", "short_labels"]
+__all__ = ["NOTHING_TO_TEST", "RelationRow", "Row", "RunKey", "key_of", "relation_rows", "rows_of", "short_labels"]
 
 RunKey: TypeAlias = tuple[str, str, str, int]
 Values: TypeAlias = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
+
+NOTHING_TO_TEST = "nothing to test: all runs are alike"
 
 # Below this, after Bonferroni, a difference counts.
 _LEVEL = 0.05
@@ -244,7 +246,7 @@ class RelationRow:
         if not self.comparable:
             return "not comparable"
         if self.p is None and self.difference == 0:
-            return "nothing to test: all runs are alike"
+            return NOTHING_TO_TEST
         if self.p is None:
             return f"{'agrees' if self.difference > self.relation.by else 'does not agree'} (not tested: too few seeds)"
         if self.difference > self.relation.by and self.p < _LEVEL:

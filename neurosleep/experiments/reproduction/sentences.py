@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from neurosleep.experiments.reproduction.rows import RelationRow, Row
+from neurosleep.experiments.reproduction.rows import NOTHING_TO_TEST, RelationRow, Row
 from neurosleep.experiments.results.compared import ABOVE, SHORT, WITHIN
 
 __all__ = ["sentences"]
@@ -67,7 +67,7 @@ def _relations(relations: Sequence[RelationRow]) -> list[str]:
     made = [
         (row.relation.text.rstrip("."), row.verdict)
         for row in relations
-        if row.difference is not None and row.comparable
+        if row.difference is not None and row.comparable and row.verdict != NOTHING_TO_TEST
     ]
     if not made:
         return []

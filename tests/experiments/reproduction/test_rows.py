@@ -14,6 +14,7 @@ from neurosleep.errors import SettingsError
 from neurosleep.experiments.metrics import Metrics
 from neurosleep.experiments.reading import Published
 from neurosleep.experiments.reproduction.exact import fisher_exact
+from neurosleep.experiments.reproduction.matrix import matrix_lines
 from neurosleep.experiments.reproduction.measures import failed, measured
 from neurosleep.experiments.reproduction.page import table_of
 from neurosleep.experiments.reproduction.requests import Asked, as_asked, entries_of
@@ -181,6 +182,48 @@ def test_a_relation_of_rows_that_the_quick_version_leaves_out_says_so(tmp_path: 
     quick = as_asked(one, Asked(None, str(tmp_path), quick=True))
     (left_out,) = relation_rows(quick, rows_with(quick, {("default", "src"): [0.4]}, tmp_path))
     assert left_out.verdict == "not in the quick version"
+
+
+def share(part: str, strategy: str, failures: int, runs: int) -> Row:
+    """How many of some runs fail."""
+    values = (100.0,) * failures + (0.0,) * (runs - failures)
+    return row(part=part, strategy=strategy, result="failed", values=values, seeds=tuple(range(runs)))
+
+
+def test_rows_may_be_tested_together_and_a_test_without_an_outcome_does_not_count() -> None:
+    shares = [("A", "src", 1, 10), ("A", "owm", 5, 10), ("B", "src", 2, 10), ("B", "owm", 6, 10)]
+    rows = [share(*values) for values in (*shares, ("C", "src", 0, 10), ("C", "owm", 0, 10))]
+    together = Relation("More fail.", ("A, owm", "B, owm"), ("A, src", "B, src"))
+    none_fails = Relation("More fail where none does.", ("C, owm",), ("C, src",))
+    first, second = relation_rows(made(relations=(together, none_fails)), rows)
+    assert first.difference == pytest.approx(40.0) and first.p == pytest.approx(fisher_exact(11, 20, 3, 20))
+    assert first.verdict == "agrees"
+    assert (second.difference, second.p, second.verdict) == (0.0, None, "nothing to test: all runs are alike")
+    assert sentences([], [first, second]) == ["Ours agree with 1 of 1 published statements."]
+    lacking = relation_rows(made(relations=(together,)), [one for one in rows if one.name != "B, src"])
+    assert lacking[0].difference is None
+
+
+def test_many_numbers_of_a_part_stand_side_by_side() -> None:
+    published = Published(65.5, 4.66, None, SOURCE, "k-100")
+    rows = [
+        row(strategy=strategy, variant=f"k-{k}", point=k, published=published if k == 100 else None)
+        for k in (50, 100)
+        for strategy in ("icarl", "icarl+src")
+    ]
+    assert matrix_lines(rows, "K") == [
+        "Mean ± sd over 2 seeds.",
+        "",
+        "| K | icarl (%) | icarl+src (%) |",
+        "| --- | --- | --- |",
+        "| 50 | 42.00 ± 2.83 | 42.00 ± 2.83 |",
+        "| 100 | 42.00 ± 2.83 (published 65.50 ± 4.66) | 42.00 ± 2.83 (published 65.50 ± 4.66) |",
+    ]
+    assert "| n |" in matrix_lines([*rows[:3], replace(rows[3], values=(40.0,), seeds=(0,))], "K")[0]
+    measures = [row(strategy=name, measure=f"task {k}") for name in ("sequential", "src") for k in (1, 2)]
+    assert matrix_lines(measures, "")[2] == "|  | task 1 (%) | task 2 (%) |"
+    # One row says more in a table of the usual kind, which has the verdict too.
+    assert "| verdict |" in matrix_lines([row(published=published)], "")[0]
 
 
 def test_directions_are_tested_against_no_change(tmp_path: Path) -> None:
