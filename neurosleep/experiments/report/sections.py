@@ -193,7 +193,7 @@ def asked(report: Report) -> list[Section]:
         "Network",
         "Steps per sleep phase",
     ]
-    table = Table("Configuration", columns, rows)
+    table = Table("One row for each experiment and variant", columns, rows)
     return [Section("asked", "Configuration", render("asked", table_of=table, changes=_changes(report)))]
 
 
