@@ -44,7 +44,7 @@ def _table(rows: Sequence[Row], head: str, row_name: _Name, column_name: _Name) 
     lines += [f"| {' | '.join(header)} |", f"|{' --- |' * len(header)}"]
     for name, of_row in cells.items():
         texts = [_cell(of_row[column]) if column in of_row else "-" for column in columns]
-        n = ["; ".join(dict.fromkeys(row.n_text for row in of_row.values()))] if len(counts) > 1 else []
+        n = [" / ".join(dict.fromkeys(row.n_text for row in of_row.values()))] if len(counts) > 1 else []
         lines.append(table_row((name, *texts, *n)))
     return lines
 
