@@ -34,7 +34,7 @@ __all__ = ["write_animations", "write_comparison", "write_report", "write_run_fi
 # Up to so many runs, each shows all its figures; of more, only the first seed of each strategy shows all.
 FEW_RUNS = 4
 # Together, with the tables, below 5 MB.
-IMAGE_BYTES = 3_200_000
+IMAGE_BYTES = 2_800_000
 TEXT_BYTES = 1_000_000
 
 
