@@ -168,7 +168,7 @@ def test_a_figure_stands_on_its_page_with_what_it_comes_to(add: Add, tmp_path: P
         "- Not run: Fashion-MNIST; CIFAR-10, our VGG features; MNIST, homeostatic sleep.",
         "| K, stored images in all | icarl (%) | icarl, nearest mean (%) | icarl+src (%) | icarl+src, nearest mean (%) "
         "| n |",
-        "| 50 | 32.50 ± 3.54 | - | - | - | 2; 0 |",
+        "| 50 | 32.50 ± 3.54 | - | - | - | 2 / 0 |",
         "    neurosleep reproduce src2022/table2 --data DIR --out OUT",
     ):
         assert f"\n{line}\n" in section, section
