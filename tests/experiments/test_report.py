@@ -878,6 +878,21 @@ def test_many_runs_stay_below_the_limit_and_say_what_is_left_out(
     assert "is left out to keep this file small" in page.text and "settings are left out" in page.text
 
 
+def test_of_very_many_runs_not_each_is_drawn_and_those_say_so(
+    tmp_path: Path, make_run: MakeRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for seed in range(5):
+        make_run("src", seed)
+    monkeypatch.setattr(_page, "FIGURES", FIGURES[:1])
+    monkeypatch.setattr(_page, "MOST_FURTHER", 1)
+    page = Page(write_report(tmp_path / "out"))
+    assert "Its figure is left out, as of most of so many runs." in page.text
+    monkeypatch.setattr(_page, "MOST_FURTHER", 60)
+    whole = Page(write_report(tmp_path / "out"))
+    # Of five runs one stands for its strategy, and one is drawn beside it.
+    assert len(whole.images()) == len(page.images()) + 3 and "Its figure is left out" not in whole.text
+
+
 def test_a_sweep_has_a_figure_of_all_its_points_and_of_each_task(
     tmp_path: Path, make_run: MakeRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -33,6 +33,8 @@ __all__ = ["write_animations", "write_comparison", "write_report", "write_run_fi
 
 # Up to so many runs, each shows all its figures; of more, only the first seed of each strategy shows all.
 FEW_RUNS = 4
+# Further seeds that have a figure of their own; each takes a third of a second, and of hundreds nobody opens all.
+MOST_FURTHER = 60
 # Together, with the tables, below 5 MB.
 IMAGE_BYTES = 2_800_000
 TEXT_BYTES = 1_000_000
@@ -281,8 +283,11 @@ def _draw_runs(groups: Sequence[Group], budget: Budget) -> None:
             for run in members:
                 full = few or run is example
                 (first if full else later).append(_Wanted(run, FIGURES if full else FIGURES[:1], full))
-    for wanted in first + later:
+    for wanted in first + later[:MOST_FURTHER]:
         _draw_run(wanted, budget)
+    for wanted in later[MOST_FURTHER:]:
+        wanted.run.spikes = None
+        wanted.run.notes.append("Its figure is left out, as of most of so many runs.")
     for wanted in first:
         wanted.run.analyses, missing = analyses_of(wanted.run, budget)
         wanted.run.animation = animation_of(wanted.run, budget)
