@@ -20,6 +20,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from markupsafe import Markup
 from matplotlib.image import imread
 from safetensors.numpy import save_file
 
@@ -27,15 +28,17 @@ from neurosleep import analysis, plot
 from neurosleep.errors import RunFolderError
 from neurosleep.experiments import apply_changes, load_settings
 from neurosleep.experiments.changes import dump_toml
+from neurosleep.experiments.report import images as _images
 from neurosleep.experiments.report import page as _page
 from neurosleep.experiments.report import write_animations, write_report, write_run_figures
 from neurosleep.experiments.report import zoom as _zoom
 from neurosleep.experiments.report.figures import FIGURES
-from neurosleep.experiments.report.images import as_csv
+from neurosleep.experiments.report.images import SMALLEST_IMAGE, as_csv
 from neurosleep.experiments.report.learnt import LEARNT
 from neurosleep.experiments.report.numbers import DASH
 from neurosleep.experiments.report.paired import _holm, told_p
-from neurosleep.experiments.report.read import read_run
+from neurosleep.experiments.report.read import Run, read_run
+from neurosleep.experiments.report.run_figure import RunFigure
 from neurosleep.experiments.report.terms import terms_in
 from neurosleep.functional import SpikeEvents
 from neurosleep.networks import MLP
@@ -876,6 +879,27 @@ def test_many_runs_stay_below_the_limit_and_say_what_is_left_out(
     page = Page(path)
     assert 0 < len(page.images()) < 8 and path.stat().st_size < 250_000
     assert "is left out to keep this file small" in page.text and "settings are left out" in page.text
+
+
+def test_what_has_no_room_is_not_drawn_again_and_again(
+    tmp_path: Path, make_run: MakeRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for seed in range(6):
+        make_run("src", seed)
+    drawn: list[str] = []
+    embedded = RunFigure.embedded
+
+    def counted(figure: RunFigure, run: Run) -> tuple[bytes, Markup | None]:
+        drawn.append(figure.name)
+        return embedded(figure, run)
+
+    monkeypatch.setattr(RunFigure, "embedded", counted)
+    monkeypatch.setattr(_page, "FIGURES", FIGURES[:1])
+    # Room enough for the smallest of pictures, and for none of these.
+    monkeypatch.setattr(_page, "IMAGE_BYTES", SMALLEST_IMAGE + 1)
+    monkeypatch.setattr(_images, "MOST_MISSES", 4)
+    page = Page(write_report(tmp_path / "out"))
+    assert not page.images() and 0 < len(drawn) <= 4
 
 
 def test_of_very_many_runs_not_each_is_drawn_and_those_say_so(

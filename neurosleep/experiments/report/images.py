@@ -21,6 +21,8 @@ __all__ = ["Budget", "Image", "Rows", "as_csv", "as_json", "drawing", "image"]
 Rows = list[dict[str, Any]]
 
 SMALLEST_IMAGE = 8_000
+# After so many that were drawn in vain the rest is not tried: of thousands of runs each would be.
+MOST_MISSES = 10
 LARGEST_TABLE = 60_000
 
 
@@ -42,20 +44,23 @@ class Image:
 
 @dataclass
 class Budget:
-    """Bytes left."""
+    """Bytes left, and how many pictures in a row were too large for them."""
 
     left: int
+    misses: int = 0
 
     @property
     def room(self) -> bool:
         """Whether any picture may fit: drawing takes far longer than finding that there is no room left."""
-        return self.left > SMALLEST_IMAGE
+        return self.left > SMALLEST_IMAGE and self.misses < MOST_MISSES
 
     def take(self, size: int) -> bool:
         """Whether so many are left; they are then used up."""
         if size > self.left:
+            self.misses += 1
             return False
         self.left -= size
+        self.misses = 0
         return True
 
 

@@ -22,7 +22,7 @@ def matrix_lines(rows: Sequence[Row], axis: str) -> list[str]:
     """
     swept = [row for row in rows if row.point is not None]
     others = [row for row in rows if row.point is None]
-    tables = [(swept, axis, _point, _line), (others, "", _method, _measure)]
+    tables = [(swept, axis, _point, _line), (others, "method", _method, _measure)]
     lines: list[str] = []
     for members, head, row_name, column_name in tables:
         if members:

@@ -24,7 +24,7 @@ def table_of(rows: Sequence[Row]) -> tuple[tuple[str, ...], list[tuple[str, ...]
     """Head and cells of a table: units stand in the head where all rows have the same, else with each."""
     units = {"failed" if row.is_share else row.unit for row in rows}
     head = f" ({unit})" if len(units) == 1 and (unit := next(iter(units))) else ""
-    columns: dict[str, list[str]] = {name: [] for name in ("", "published", "ours", "n", "difference", "verdict")}
+    columns: dict[str, list[str]] = {name: [] for name in ("result", "published", "ours", "n", "difference", "verdict")}
     for row, label in zip(rows, short_labels(rows), strict=True):
         unit = f" ({row.unit})" if len(units) > 1 and row.unit and not row.is_share else ""
         cells = (row.published_text, row.ours_text, row.n_text, row.difference_text, row.verdict_text)

@@ -221,7 +221,7 @@ def test_many_numbers_of_a_part_stand_side_by_side() -> None:
     ]
     assert "| n |" in matrix_lines([*rows[:3], replace(rows[3], values=(40.0,), seeds=(0,))], "K")[0]
     measures = [row(strategy=name, measure=f"task {k}") for name in ("sequential", "src") for k in (1, 2)]
-    assert matrix_lines(measures, "")[2] == "|  | task 1 (%) | task 2 (%) |"
+    assert matrix_lines(measures, "")[2] == "| method | task 1 (%) | task 2 (%) |"
     # One row says more in a table of the usual kind, which has the verdict too.
     assert "| verdict |" in matrix_lines([row(published=published)], "")[0]
 
@@ -295,7 +295,7 @@ def test_labels_leave_out_what_is_the_same_in_all_rows_of_a_part() -> None:
 def test_a_share_of_runs_is_shown_as_counts() -> None:
     shares = row(result="failed", values=(100.0, 0.0, 0.0), seeds=(0, 1, 2), diverged=1, variant="x4")
     assert table_of([shares]) == (
-        ("", "published (failed)", "ours (failed)", "n"),
+        ("result", "published (failed)", "ours (failed)", "n"),
         [("src, x4", "not at hand", "1 of 3", "3; 1 diverged")],
     )
 
@@ -303,12 +303,12 @@ def test_a_share_of_runs_is_shown_as_counts() -> None:
 def test_a_table_has_units_in_its_head_and_no_column_without_a_word() -> None:
     ours = row(ours_only=True, strategy="sleep")
     assert table_of([ours]) == (
-        ("", "ours (%)", "n", "verdict"),
+        ("result", "ours (%)", "n", "verdict"),
         [("sleep (ours)", "42.00 ± 2.83", "2", "ours, not the paper's")],
     )
     published = row(published=Published(48.0, 5.0, 5, SOURCE))
     header, cells = table_of([published])
-    assert header == ("", "published (%)", "ours (%)", "n", "difference", "verdict")
+    assert header == ("result", "published (%)", "ours (%)", "n", "difference", "verdict")
     assert cells == [("src", "48.00 ± 5.00 (n 5)", "42.00 ± 2.83", "2", "-6.00", "short")]
     # Where they differ, each row has its own.
     mixed = [row(measure="rate", unit="Hz", values=(0.5,)), row(measure="share"), row(measure="weight", unit="")]
