@@ -29,7 +29,10 @@ COVERAGE := --cov=neurosleep --cov-branch --cov-report=term-missing:skip-covered
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
+# Installations stand in each other's way; the checks, which come after them, do not.
+ifndef TOGETHER
 .NOTPARALLEL:
+endif
 .PHONY: help demo install test test-full checks lint types rooms docs wheel try-wheel format clean
 
 help: ## list the targets
@@ -49,7 +52,8 @@ test-full: checks ## the same with every test, the long ones too
 	$(call heading,tests with branch coverage (every test))
 	$(PYTEST) $(COVERAGE) -m "" --durations=20 $(PYTEST_ARGS)
 
-checks: lint types rooms docs
+checks: $(DEV_READY)
+	@$(MAKE) --no-print-directory -j2 --output-sync=target TOGETHER=1 lint types rooms docs
 
 lint: $(DEV_READY) ## ruff: rules and format
 	$(call heading,lint)

@@ -28,6 +28,7 @@ def test_a_line_is_found_and_what_is_none_has_a_small_share_explained() -> None:
     assert bent["exponent"] == pytest.approx(0.5) and bent["largest_distance"] > 0.3 > line["largest_distance"]
 
 
+@pytest.mark.full
 def test_quick_measures_all_of_it() -> None:
     before = torch.get_num_threads()
     ran = CliRunner().invoke(app, ["bench", "growth", "--quick", "--json"])

@@ -15,6 +15,7 @@ from neurosleep.cli.app import app
 from neurosleep.hardware import profile_names
 
 
+@pytest.mark.full
 def test_every_profile_is_timed_or_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_map, "_TURNS", 1)
     before = torch.get_num_threads()

@@ -20,6 +20,7 @@ pytest.importorskip("distributed", reason="the extra 'cluster' is not installed"
 
 
 @pytest.mark.slow
+@pytest.mark.full
 def test_a_sweep_on_workers_and_in_processes_is_timed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_schedule, "_COMMAND", ("run", "src2022/mnist", "--strategy", "sequential"))
     monkeypatch.setattr(_schedule, "_EMBEDDED", tuple(sets()))

@@ -151,6 +151,7 @@ def content(out: Path) -> dict[str, bytes]:
 # --- what comes back --------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.full
 def test_the_numbers_are_those_of_one_process(address: str, tmp_path: Path) -> None:
     said: list[tuple[int, str]] = []
     events: dict[str, list[tuple[Any, ...]]] = {"there": [], "here": []}
