@@ -195,7 +195,7 @@ your editor. [How to write one](../extend/profile.md).
 
 ## Findings
 
-`file:key: code message (got X, expected Y)`, all at once; warnings do not refuse a file.
+`file:key: code message (got X, expected Y)`, all at once; a file that has warnings alone is loaded.
 
 {codes}
 
