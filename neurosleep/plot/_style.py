@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import math
 import os
+import re
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -166,7 +168,20 @@ def to_svg_bytes(fig: Figure) -> bytes:
     buffer = io.BytesIO()
     with matplotlib.rc_context({"svg.fonttype": "path", "svg.hashsalt": "neurosleep"}):
         fig.savefig(buffer, format="svg", metadata={"Creator": None, "Date": None, "Format": None, "Type": None})
-    return buffer.getvalue()
+    return _with_stable_clips(buffer.getvalue())
+
+
+# Matplotlib names a clipping rectangle by all digits of its place, the last of which differ from run to run.
+_CLIP = re.compile(rb'<clipPath id="(\w+)">(.*?)</clipPath>', re.DOTALL)
+
+
+def _with_stable_clips(svg: bytes) -> bytes:
+    """The picture with its clipping paths named by what is written of them."""
+    names = {found[1]: b"p" + hashlib.sha256(found[2]).hexdigest()[:10].encode() for found in _CLIP.finditer(svg)}
+    for old, new in names.items():
+        svg = svg.replace(b'<clipPath id="%b">' % old, b'<clipPath id="%b">' % new)
+        svg = svg.replace(b"url(#%b)" % old, b"url(#%b)" % new)
+    return svg
 
 
 def save(fig: Figure, path: str | os.PathLike[str], *, dpi: float = 150) -> Path:

@@ -12,7 +12,8 @@ import pickle
 import re
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -339,6 +340,26 @@ def test_a_broken_bundle_is_refused(tmp_path: Path) -> None:
     write_whole(wanted.folder.path / "resume" / "bundle.safetensors", b"no tensors at all")
     with pytest.raises(RunFolderError, match="cannot be read"):
         run_one(wanted)
+
+
+def test_what_another_process_finished_in_the_meantime_is_taken_as_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = request(tmp_path, resume=True)
+    first = run_one(wanted)
+    # Every look comes before the other process is done, but those that are taken once the folder is this one's.
+    held: list[Path] = []
+    locked = RunFolder.locked
+
+    @contextmanager
+    def then(folder: RunFolder) -> Iterator[None]:
+        with locked(folder):
+            held.append(folder.path)
+            yield
+
+    monkeypatch.setattr(RunFolder, "locked", then)
+    monkeypatch.setattr(RunFolder, "finished", property(lambda folder: bool(held)))
+    assert run_one(wanted) == first
 
 
 def test_a_held_lock_is_refused(tmp_path: Path) -> None:

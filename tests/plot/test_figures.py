@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -432,6 +433,19 @@ def test_the_matrix_says_each_number_and_leaves_unknown_ones_grey() -> None:
     )
     with pytest.raises(SettingsError, match=r"1\.5"):
         plot.accuracy_matrix([[1.5]])
+
+
+def test_the_last_digits_of_a_place_name_nothing_in_a_picture() -> None:
+    def picture(shift: float) -> bytes:
+        fig = Figure()
+        ax = fig.add_axes((0.1 + shift, 0.1, 0.8, 0.8))
+        ax.plot([0, 1], [0, 1])
+        return plot.to_svg_bytes(fig)
+
+    svg = picture(0.0)
+    assert svg == picture(1e-13) and svg != picture(0.01)
+    named = set(re.findall(rb'clipPath id="(\w+)"', svg))
+    assert named and set(re.findall(rb"url\(#(\w+)\)", svg)) == named
 
 
 def test_vectors_are_the_same_twice_and_whole() -> None:

@@ -86,6 +86,10 @@ def _run(phases: Phases, plan: Plan) -> Metrics:
     """All of it, until the folder is complete."""
     request, folder, tests = plan.request, phases.folder, phases.tests
     with folder.locked(), phases.reporting():
+        if request.resume and folder.finished:
+            # By another process, since this one looked.
+            folder.check_config(dump_toml(request.settings))
+            return folder.metrics()
         remove_leftovers(folder.path)
         phases.start()
         learn_tasks(
