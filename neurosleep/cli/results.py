@@ -18,7 +18,7 @@ def results(
     out: Annotated[Path, typer.Option(help="Folder to write.")] = Path("docs/results"),
     as_json: Json = False,
 ) -> None:
-    """Write docs/results from the metrics of full runs: a first page with figures, and the tables of each paper."""
+    """Write docs/results from the metrics of full runs: a first page, and the tables and figures of each paper."""
     with user_errors(as_json):
         from neurosleep.experiments import results_pages, write_whole
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
-__all__ = ["plain_text", "shown", "table_row"]
+__all__ = ["plain_text", "shown", "table_of_texts", "table_row"]
 
 _ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
 # Within a word an underscore is none of emphasis.
@@ -34,3 +34,8 @@ def plain_text(text: object) -> str:
 def table_row(cells: Sequence[str]) -> str:
     """One row of a table of plain texts."""
     return f"| {' | '.join(map(plain_text, cells))} |"
+
+
+def table_of_texts(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    """The lines of a table: a head, which is Markdown, and rows of plain texts."""
+    return [f"| {' | '.join(header)} |", f"|{' --- |' * len(header)}", *map(table_row, rows)]

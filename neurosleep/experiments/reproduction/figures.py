@@ -15,6 +15,7 @@ from neurosleep.experiments.reproduction.measures import read_table
 from neurosleep.experiments.reproduction.requests import Entry
 from neurosleep.experiments.reproduction.rows import Row, RunKey, key_of, short_labels
 from neurosleep.experiments.reproduction.savings import savings_of
+from neurosleep.plot._changes import LABEL_WIDTH
 from neurosleep.plot._style import Axes, Figure
 
 __all__ = ["draw"]
@@ -179,7 +180,7 @@ def _changes(
     ]
     parts = [(name, list(members)) for name, members in itertools.groupby(shown, key=lambda row: row["part"])]
     # Two lines a row, of which the first may be longer than there is room for.
-    heights = [1.2 + sum(0.36 + 0.16 * (len(row["label"]) // 42) for row in members) for _, members in parts]
+    heights = [1.2 + sum(0.36 + 0.16 * (len(row["label"]) // LABEL_WIDTH) for row in members) for _, members in parts]
     figure, panels = _panels([*heights, *([3.6] * len(drawings))], reproduction.title)
     for ax, (name, members) in zip(panels, parts, strict=False):
         plot.changes(members, ax=ax)

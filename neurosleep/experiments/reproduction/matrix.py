@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
-from neurosleep.experiments.markdown import table_row
-from neurosleep.experiments.reproduction.page import rows_lines
+from neurosleep.experiments.markdown import table_of_texts
+from neurosleep.experiments.reproduction.page import note_lines, rows_lines
 from neurosleep.experiments.reproduction.rows import Row
 
 __all__ = ["matrix_lines"]
@@ -40,13 +40,13 @@ def _table(rows: Sequence[Row], head: str, row_name: _Name, column_name: _Name) 
     counts = {row.n_text for row in rows}
     header = [head, *(f"{name}{_unit(rows, column_name, name)}" for name in columns)]
     header += ["n"] if len(counts) > 1 else []
-    lines = [f"Mean ± sd over {next(iter(counts))} seeds.", ""] if len(counts) == 1 else []
-    lines += [f"| {' | '.join(header)} |", f"|{' --- |' * len(header)}"]
+    table = []
     for name, of_row in cells.items():
         texts = [_cell(of_row[column]) if column in of_row else "-" for column in columns]
         n = [" / ".join(dict.fromkeys(row.n_text for row in of_row.values()))] if len(counts) > 1 else []
-        lines.append(table_row((name, *texts, *n)))
-    return lines
+        table.append((name, *texts, *n))
+    said = [f"Mean ± sd over {next(iter(counts))} seeds.", ""] if len(counts) == 1 else []
+    return [*note_lines(rows), *said, *table_of_texts(header, table)]
 
 
 def _cell(row: Row) -> str:

@@ -9,12 +9,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from neurosleep._reproductions import Reproduction
-from neurosleep.experiments.markdown import plain_text, table_row
+from neurosleep.experiments.markdown import plain_text, table_of_texts
 from neurosleep.experiments.reproduction.requests import Entry, command_of
 from neurosleep.experiments.reproduction.rows import RelationRow, Row, short_labels
 from neurosleep.experiments.reproduction.sentences import sentences
 
-__all__ = ["as_csv", "as_json", "as_markdown", "commands_of", "csv_text", "relation_lines", "rows_lines", "table_of"]
+__all__ = ["as_csv", "as_json", "as_markdown", "commands_of", "csv_text", "note_lines", "relation_lines", "rows_lines"]
+__all__ += ["table_of"]
 
 # Columns that a table without a word in them can do without.
 _OPTIONAL = {"published", "difference", "verdict"}
@@ -62,36 +63,30 @@ def as_markdown(
     return "\n".join(lines) + "\n"
 
 
+def note_lines(rows: Sequence[Row]) -> list[str]:
+    """What is to be said of a part, before its table."""
+    note = rows[0].note
+    return [f"{plain_text(note[0].upper() + note[1:])}.", ""] if note else []
+
+
 def rows_lines(rows: Sequence[Row]) -> list[str]:
     """The rows of one part as a Markdown table, under the part's note."""
-    note = rows[0].note
-    header, table = table_of(rows)
-    return [
-        *([f"{plain_text(note[0].upper() + note[1:])}.", ""] if note else []),
-        f"| {' | '.join(header)} |",
-        f"|{' --- |' * len(header)}",
-        *map(table_row, table),
-    ]
+    return [*note_lines(rows), *table_of_texts(*table_of(rows))]
 
 
 def relation_lines(relations: Sequence[RelationRow]) -> list[str]:
     """The published statements as a Markdown table."""
-    return [
-        "| statement | source | difference | p (Bonferroni) | ours |",
-        "| --- | --- | --- | --- | --- |",
-        *(
-            table_row(
-                (
-                    row.relation.text,
-                    row.source,
-                    "-" if row.difference is None else f"{row.difference:+.2f}",
-                    "-" if row.p is None else f"{row.p:.2g}",
-                    row.verdict,
-                )
-            )
-            for row in relations
-        ),
-    ]
+    cells = (
+        (
+            row.relation.text,
+            row.source,
+            "-" if row.difference is None else f"{row.difference:+.2f}",
+            "-" if row.p is None else f"{row.p:.2g}",
+            row.verdict,
+        )
+        for row in relations
+    )
+    return table_of_texts(("statement", "source", "difference", "p (Bonferroni)", "ours"), cells)
 
 
 def commands_of(entries: Sequence[Entry]) -> list[str]:

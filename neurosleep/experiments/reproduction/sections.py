@@ -20,6 +20,7 @@ from neurosleep.experiments.reproduction.requests import Asked, Entry, entries_o
 from neurosleep.experiments.reproduction.rows import RelationRow, Row, RunKey, key_of, relation_rows, rows_of
 from neurosleep.experiments.reproduction.savings import saved_rows
 from neurosleep.experiments.reproduction.sentences import sentences
+from neurosleep.experiments.results.tables import wide
 
 __all__ = ["Section"]
 
@@ -112,16 +113,12 @@ class Section:
         if reproduction.note:
             lines += ["", plain_text(reproduction.note)]
         for part, members in itertools.groupby(made, key=lambda row: row.part):
-            lines += ["", f"**{plain_text(part)}**", "", *_wide(self._table(list(members)))]
+            lines += ["", f"**{plain_text(part)}**", "", *wide(self._table(list(members)))]
         if self.relations:
-            lines += ["", "**What is published without numbers**", "", *_wide(relation_lines(self.relations))]
+            lines += ["", "**What is published without numbers**", "", *wide(relation_lines(self.relations))]
         lines += ["", f"    neurosleep reproduce {self.name} --data DIR --out OUT", "", "</details>"]
         return lines
 
     def _table(self, rows: list[Row]) -> list[str]:
         # Changes have directions, verdicts and units of their own.
         return rows_lines(rows) if self.reproduction.kind == "changes" else matrix_lines(rows, self.reproduction.axis)
-
-
-def _wide(table: list[str]) -> list[str]:
-    return ['<div class="ns-table" markdown="1">', "", *table, "", "</div>"]

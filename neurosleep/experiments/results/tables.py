@@ -6,14 +6,14 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from neurosleep.experiments.markdown import plain_text, shown, table_row
+from neurosleep.experiments.markdown import plain_text, shown, table_of_texts
 from neurosleep.experiments.results.commands import together
 from neurosleep.experiments.results.compared import NOT_AT_HAND, OURS, figure_text
 from neurosleep.experiments.results.layout import Known, known_figures
 from neurosleep.experiments.results.rows import ResultRow
 from neurosleep.experiments.variant_parts import variant_order
 
-__all__ = ["markdown_table", "method_order", "table_lines", "with_links"]
+__all__ = ["markdown_table", "method_order", "table_lines", "wide", "with_links"]
 
 # What an address is made of after the name of its kind.
 _ADDRESSES = {"doi:": "https://doi.org/", "arXiv:": "https://arxiv.org/abs/"}
@@ -43,9 +43,12 @@ def with_links(source: str) -> str:
 
 def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
     """Lines of a table of plain texts, closer than those of other pages."""
-    table = [f"| {' | '.join(header)} |", f"|{' --- |' * len(header)}"]
     # A mean and its spread stay on one line: the spaces are ones that do not break.
-    table += [table_row(row).replace(" ± ", "\u00a0±\u00a0") for row in rows]
+    return wide([line.replace(" ± ", "\u00a0±\u00a0") for line in table_of_texts(header, rows)])
+
+
+def wide(table: Sequence[str]) -> list[str]:
+    """The lines of a table that may be wider than its page, which then scrolls in itself."""
     return ['<div class="ns-table" markdown="1">', "", *table, "", "</div>"]
 
 
