@@ -13,9 +13,10 @@ from typing import Any
 import pytest
 
 from neurosleep.errors import RunFolderError
-from neurosleep.experiments import RunFolder, RunRequest, apply_changes, load_settings, parse_change, variant_name
+from neurosleep.experiments import RunFolder, RunRequest, apply_changes, load_settings, parse_change
 
 CHANGES = ("data.name=mnist-mini", "data.images_per_task=1000")
+NAME = "small"
 
 # The run kills itself where it is sure to be asleep: a signal from outside would have to hit a fraction of a second.
 KILLED = """
@@ -23,7 +24,7 @@ import os, pickle, signal, sys
 from neurosleep.experiments import run_one
 
 def report(text):
-    if text == "sleep, step 12000 of 25000":
+    if text == "task 3 of 5, sleep, step 12000 of 25000":
         os.kill(os.getpid(), signal.SIGKILL)
 
 run_one(pickle.load(sys.stdin.buffer), report)
@@ -33,7 +34,8 @@ run_one(pickle.load(sys.stdin.buffer), report)
 def command(out: Path, *more: str) -> dict[str, Any]:
     """Metrics of the one run of ``neurosleep run``, in a process of its own."""
     changes = [part for change in CHANGES for part in ("--set", change)]
-    program = [sys.executable, "-m", "neurosleep", "run", "src2022/mnist", *changes, "--out", str(out), "--json", *more]
+    program = [sys.executable, "-m", "neurosleep", "run", "src2022/mnist", *changes, "--name", NAME]
+    program += ["--out", str(out), "--json", *more]
     result = subprocess.run(program, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
     found: dict[str, Any] = json.loads(result.stdout)["runs"][0]
@@ -59,7 +61,7 @@ def test_the_same_seed_twice_and_killed_in_its_third_sleep_gives_the_same_metric
 
     name, settings = load_settings("src2022/mnist")
     parsed = [parse_change(change) for change in CHANGES]
-    request = RunRequest(name, variant_name(parsed), "src", 0, apply_changes(settings, parsed), None, str(killed))
+    request = RunRequest(name, NAME, "src", 0, apply_changes(settings, parsed), None, str(killed))
     result = subprocess.run([sys.executable, "-c", KILLED], input=pickle.dumps(request), capture_output=True)
     assert result.returncode == -9, result.stderr
     assert not list(killed.rglob("metrics.json"))
