@@ -120,7 +120,9 @@ def _name_bounds(ax: Axes, bounds: Sequence[tuple[float, str]]) -> None:
     close = len(bounds) > 1 and bounds[1][0] - bounds[0][0] < 30
     for (mean, name), side in zip(bounds, ("right", "left") if close else ("center", "center"), strict=False):
         place = ax.get_xaxis_transform()
-        ax.text(mean, 1.01, name, transform=place, ha=side, va="bottom", color=GREY, fontsize=8)
+        # Where both lines fall together, the names would be one word.
+        text = {"right": f"{name} ", "left": f" {name}"}.get(side, name)
+        ax.text(mean, 1.01, text, transform=place, ha=side, va="bottom", color=GREY, fontsize=8)
 
 
 def progress(rows: Sequence[Row], *, colours: Mapping[str, str] | None = None, ax: Axes | None = None) -> Axes:
